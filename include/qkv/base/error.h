@@ -1,0 +1,43 @@
+// Errors: one exception type, one check macro, one wording: "where: rule; got values (hint)".
+#pragma once
+#include <fmt/core.h>
+
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+namespace qkv {
+
+/// What went wrong, as the process exit code tells it (see `qkv --help`).
+enum class Fault : int {
+  runtime = 1,   ///< I/O, full disk, internal error
+  usage = 2,     ///< command line or config
+  data = 3,      ///< input data, checkpoint, tokenizer
+  diverged = 4,  ///< training produced non-finite values
+};
+
+/// The one exception of qkv. `what()` is one clear message without trailing full stop.
+class Error : public std::runtime_error {
+ public:
+  explicit Error(std::string message, Fault fault = Fault::runtime)
+      : std::runtime_error(std::move(message)), fault_(fault) {}
+  Fault fault() const { return fault_; }
+  int exit_code() const { return static_cast<int>(fault_); }
+
+ private:
+  Fault fault_;
+};
+
+/// Throws `Error` with a formatted message. The layer path (see LayerPath) is put in front where there is one.
+template <class... Args>
+[[noreturn]] void fail(Fault fault, fmt::format_string<Args...> format, Args&&... args) {
+  throw Error(fmt::format(format, std::forward<Args>(args)...), fault);
+}
+
+}  // namespace qkv
+
+/// Checks a condition that a user's config, data or code can violate; the message is a fmt format.
+#define QKV_CHECK(condition, ...)                                                        \
+  do {                                                                                   \
+    if (!(condition)) ::qkv::fail(::qkv::Fault::runtime, __VA_ARGS__);                   \
+  } while (false)
