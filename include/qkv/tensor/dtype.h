@@ -1,0 +1,48 @@
+// Dtype: the element types of a tensor, and dispatch from run time to compile time.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "qkv/base/error.h"
+
+namespace qkv {
+
+enum class Dtype : std::uint8_t { f32, f64, i32 };
+
+const char* name_of(Dtype dtype);
+std::size_t size_of(Dtype dtype);
+/// "f32" | "f64" | "i32"; throws a usage error otherwise.
+Dtype dtype_from(const std::string& name);
+
+template <class T>
+struct DtypeOf;
+template <>
+struct DtypeOf<float> {
+  static constexpr Dtype value = Dtype::f32;
+};
+template <>
+struct DtypeOf<double> {
+  static constexpr Dtype value = Dtype::f64;
+};
+template <>
+struct DtypeOf<std::int32_t> {
+  static constexpr Dtype value = Dtype::i32;
+};
+
+/// Calls `f(T{})` with T = float or double. Throws `op: dtype must be f32 or f64; got i32`.
+template <class F>
+auto dispatch(const char* op, Dtype dtype, F&& f) {
+  QKV_CHECK(dtype != Dtype::i32, "{}: dtype must be f32 or f64; got i32", op);
+  return dtype == Dtype::f32 ? f(float{}) : f(double{});
+}
+
+}  // namespace qkv
+
+template <>
+struct fmt::formatter<qkv::Dtype> : fmt::formatter<const char*> {
+  template <class Context>
+  auto format(qkv::Dtype dtype, Context& context) const {
+    return fmt::formatter<const char*>::format(qkv::name_of(dtype), context);
+  }
+};

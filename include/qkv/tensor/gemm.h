@@ -1,0 +1,21 @@
+// GEMM: the one place that multiplies matrices.
+#pragma once
+#include "qkv/tensor/shape.h"
+
+namespace qkv {
+
+enum class Trans : bool { no = false, yes = true };
+
+/// C = alpha * op(A) op(B) + beta * C on row-major matrices; op(A) is [m, k], op(B) is [k, n], C is [m, n].
+/// `lda`, `ldb`, `ldc` are the distances between stored rows, so that slices and heads are read in place.
+/// With beta = 0, C is not read. Runs on the calling thread only; same sizes give the same bits.
+template <class T>
+void gemm(Trans trans_a, Trans trans_b, Index m, Index n, Index k, T alpha, const T* a, Index lda, const T* b,
+          Index ldb, T beta, T* c, Index ldc);
+
+/// Name, version and configuration of the BLAS in use, e.g. "OpenBLAS 0.3.21 ... Zen".
+const char* blas_config();
+/// The kernel set the BLAS chose for this CPU.
+const char* blas_core();
+
+}  // namespace qkv

@@ -1,0 +1,58 @@
+// Shape: the extents of a tensor, inline (no heap), and the broadcasting rule.
+#pragma once
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+
+#include "qkv/base/error.h"
+
+namespace qkv {
+
+/// Signed size type of all extents and element counts.
+using Index = std::int64_t;
+
+/// Up to kMaxRank extents, row-major. An empty shape is a scalar (one element).
+class Shape {
+ public:
+  static constexpr int kMaxRank = 8;
+
+  Shape() = default;
+  Shape(std::initializer_list<Index> extents) : Shape(extents.begin(), static_cast<int>(extents.size())) {}
+  Shape(const Index* extents, int rank);
+
+  int rank() const { return rank_; }
+  /// Extent of `axis`; negative axes count from the end. Throws when out of range.
+  Index operator[](int axis) const { return extents_[check_axis(axis)]; }
+  void set(int axis, Index extent) { extents_[check_axis(axis)] = extent; }
+  void push_back(Index extent);
+  /// Number of elements; throws on overflow of 2^62.
+  Index size() const { return size_of(0, rank_); }
+  /// Product of the extents of axes [begin, end).
+  Index size_of(int begin, int end) const;
+  /// Non-negative axis; throws `axis must be in [-r, r)`.
+  int check_axis(int axis) const;
+  const Index* begin() const { return extents_; }
+  const Index* end() const { return extents_ + rank_; }
+
+  bool operator==(const Shape& other) const;
+  bool operator!=(const Shape& other) const { return !(*this == other); }
+  /// "[2, 3]"
+  std::string str() const;
+
+ private:
+  Index extents_[kMaxRank] = {};
+  int rank_ = 0;
+};
+
+/// NumPy broadcasting of two shapes. Throws `op: shapes must broadcast; got a [..] and b [..]`.
+Shape broadcast(const char* op, const Shape& a, const Shape& b);
+
+}  // namespace qkv
+
+template <>
+struct fmt::formatter<qkv::Shape> : fmt::formatter<std::string> {
+  template <class Context>
+  auto format(const qkv::Shape& shape, Context& context) const {
+    return fmt::formatter<std::string>::format(shape.str(), context);
+  }
+};

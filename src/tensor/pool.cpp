@@ -1,0 +1,128 @@
+// Size classes are quarter powers of two (at most 25 % waste). Small blocks are cached per thread without a lock;
+// large ones, and what overflows a thread's cache, go through a central list, so that blocks freed by another
+// thread than the one that allocates come back.
+#include "qkv/tensor/pool.h"
+
+#include <sys/mman.h>
+
+#include <array>
+#include <cstdlib>
+#include <mutex>
+#include <new>
+
+#include "qkv/base/error.h"
+
+namespace qkv::pool {
+namespace {
+
+constexpr std::size_t kClasses = 192;
+constexpr std::size_t kSmall = 64 * 1024;       // larger blocks always go through the central list
+constexpr int kCached = 64;                     // blocks per class that a thread keeps
+constexpr std::size_t kHugePage = 2 * 1024 * 1024;
+
+struct List {
+  Block* head = nullptr;
+  int count = 0;
+  void push(Block* block) {
+    block->next = head;
+    head = block;
+    count++;
+  }
+  Block* pop() {
+    Block* block = head;
+    if (block) {
+      head = block->next;
+      count--;
+    }
+    return block;
+  }
+};
+
+struct Central {
+  std::mutex mutex;
+  std::array<List, kClasses> lists;
+  std::int64_t system_allocations = 0, bytes = 0;
+};
+Central& central() {
+  static Central* const instance = new Central;  // never destroyed: tensors with static lifetime outlive main
+  return *instance;
+}
+
+struct Cache {
+  std::array<List, kClasses> lists;
+  ~Cache() {
+    Central& c = central();
+    std::lock_guard lock(c.mutex);
+    for (std::size_t k = 0; k < kClasses; k++)
+      while (Block* block = lists[k].pop()) c.lists[k].push(block);
+    alive() = false;
+  }
+  static bool& alive() {  // trivially destructible, so readable after the cache itself is gone
+    static thread_local bool value = true;
+    return value;
+  }
+};
+Cache* cache() {
+  if (!Cache::alive()) return nullptr;
+  static thread_local Cache instance;
+  return &instance;
+}
+
+// Class k holds blocks of (4 + k % 4) << (k / 4) units of 16 bytes: 64, 80, 96, 112, 128, 160, ...
+std::size_t bytes_of_class(std::size_t k) { return (4 + k % 4) << (k / 4 + 4); }
+std::size_t class_of(std::size_t bytes) {
+  if (bytes <= 64) return 0;
+  std::size_t power = 63 - static_cast<std::size_t>(__builtin_clzll(bytes - 1));  // 2^power <= bytes - 1
+  std::size_t quarter = (bytes - 1) >> (power - 2);                               // 4..7
+  return (power - 6) * 4 + (quarter - 4) + 1;
+}
+
+Block* from_system(std::size_t k) {
+  std::size_t bytes = sizeof(Block) + bytes_of_class(k);
+  std::size_t alignment = bytes >= kHugePage ? kHugePage : 64;
+  bytes = (bytes + alignment - 1) / alignment * alignment;
+  void* memory = std::aligned_alloc(alignment, bytes);
+  if (!memory) fail(Fault::runtime, "memory: a block of {} bytes must be available; the system refused it", bytes);
+  if (alignment == kHugePage) madvise(memory, bytes, MADV_HUGEPAGE);
+  Central& c = central();
+  std::lock_guard lock(c.mutex);
+  c.system_allocations++;
+  c.bytes += static_cast<std::int64_t>(bytes);
+  Block* block = new (memory) Block;
+  block->size_class = k;
+  return block;
+}
+
+}  // namespace
+
+Block* allocate(std::size_t bytes) {
+  if (bytes > (std::size_t{1} << 46)) fail(Fault::runtime, "memory: a tensor must be below 64 TiB; got {} bytes", bytes);
+  std::size_t k = class_of(bytes);
+  Block* block = nullptr;
+  if (bytes_of_class(k) < kSmall)
+    if (Cache* local = cache()) block = local->lists[k].pop();
+  if (!block) {
+    std::lock_guard lock(central().mutex);
+    block = central().lists[k].pop();
+  }
+  if (!block) return from_system(k);
+  block->references.store(1, std::memory_order_relaxed);
+  return block;
+}
+
+void release(Block* block) {
+  std::size_t k = block->size_class;
+  if (bytes_of_class(k) < kSmall) {
+    Cache* local = cache();
+    if (local && local->lists[k].count < kCached) return local->lists[k].push(block);
+  }
+  std::lock_guard lock(central().mutex);
+  central().lists[k].push(block);
+}
+
+Statistics statistics() {
+  std::lock_guard lock(central().mutex);
+  return {central().system_allocations, central().bytes};
+}
+
+}  // namespace qkv::pool
