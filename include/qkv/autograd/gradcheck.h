@@ -1,0 +1,49 @@
+// Gradient checks: analytic gradients against central differences in f64.
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "qkv/autograd/tape.h"
+
+namespace qkv {
+
+struct GradResult {
+  std::string op, label;
+  double max_relative_error = 0.0;  ///< max |analytic - numeric| / max(1, |analytic|, |numeric|)
+  Index elements = 0;               ///< input elements perturbed
+};
+
+/// The cases of one op. An op's row calls `check` with inputs and a function of them.
+class GradSuite {
+ public:
+  static constexpr double kBound = 1e-6;
+  using Function = std::function<Var(const std::vector<Var>&)>;
+
+  explicit GradSuite(std::string op) : op_(std::move(op)) {}
+
+  /// Compares the gradients of probe(f(inputs)) where the probe weighs each output element differently (a plain sum
+  /// hides transposed and misplaced gradients). Also checks that f leaves its inputs alone, gives equal bits when
+  /// called again, and accumulates its gradients when its inputs are used twice. f64 inputs are differentiated.
+  /// Throws an Error that says what is wrong with shapes or determinism; numeric errors go to `results()`.
+  void check(const std::string& label, const std::vector<Tensor>& inputs, const Function& f);
+
+  /// Deterministic f64 test inputs; each call draws others.
+  Tensor normal(const Shape& shape, double scale = 1.0);
+  Tensor uniform(const Shape& shape, double low, double high);
+  /// i32 in [0, n).
+  Tensor ids(const Shape& shape, Index n);
+
+  const std::vector<GradResult>& results() const { return results_; }
+
+ private:
+  std::string op_;
+  std::vector<GradResult> results_;
+  std::uint64_t draws_ = 0;
+};
+
+/// Runs the row of one op, or of all ops.
+std::vector<GradResult> run_gradcheck(const Op& op);
+std::vector<GradResult> run_gradcheck_all();
+
+}  // namespace qkv

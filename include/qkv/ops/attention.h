@@ -1,0 +1,31 @@
+// Fused scaled dot-product attention (Vaswani et al. 2017, "Attention is all you need", eq. 1).
+#pragma once
+#include "qkv/autograd/tape.h"
+
+namespace qkv {
+
+/// Which keys a query may look at. All masks say what to *keep*: 1 = may attend, 0 = may not (i32).
+/// A query that may look at nothing gets a zero vector and gives zero gradient.
+struct AttentionMask {
+  bool causal = false;  ///< query t of T sees keys 0 .. t + (S - T)
+  Tensor key_keep;      ///< [B, S]: padding; undefined = all
+  Tensor keep;          ///< [T, S], [B, T, S] or [B, H, T, S]: explicit; undefined = all
+};
+
+struct AttentionOptions {
+  AttentionOptions(Index n_head, Index d_head);
+  Index n_head;
+  Index n_kv_head;       ///< fewer key/value heads than queries: grouped-query attention (Ainslie et al. 2023)
+  double scale;          ///< factor of the scores; 1 / sqrt(d_head) unless set
+  double dropout = 0.0;  ///< of the weights, while a random tape records
+  AttentionMask mask;
+};
+
+/// softmax(scale * Q K^T) V per head. q [B, T, H * D], k and v [B, S, H_kv * D] -> [B, T, H * D].
+/// `weights`, when given, receives the attention weights [B, H, T, S] (before dropout); the output is the same.
+Var attention(const Var& q, const Var& k, const Var& v, const AttentionOptions& options, Tensor* weights = nullptr);
+
+/// The same with q, k, v side by side in one tensor [B, T, (H + 2 H_kv) * D], read in place.
+Var attention_packed(const Var& qkv, const AttentionOptions& options, Tensor* weights = nullptr);
+
+}  // namespace qkv

@@ -1,0 +1,331 @@
+#include "qkv/autograd/tape.h"
+
+#include <algorithm>
+#include <atomic>
+#include <map>
+#include <string>
+
+namespace qkv {
+
+// ---- registration -----------------------------------------------------------------------------------------------
+
+static std::map<std::string, const Op*>& op_table() {
+  static std::map<std::string, const Op*> table;
+  return table;
+}
+
+Op::Op(const char* name, GradRow row) : name(name), row(row) {
+  QKV_CHECK(row != nullptr, "op '{}': must come with a gradient check row; got none", name);
+  QKV_CHECK(op_table().emplace(name, this).second, "op '{}': name must be unique; got it twice", name);
+}
+
+std::vector<const Op*> registered_ops() {
+  std::vector<const Op*> ops;
+  for (auto& [name, op] : op_table()) ops.push_back(op);
+  return ops;
+}
+
+// ---- storage of a tape: nodes, inputs and closures in memory that the next tape of the thread reuses --------------
+
+namespace {
+
+struct Node {
+  const Op* op;  // null for a leaf
+  int first_input, inputs;
+  int slot;  // parameter slot of a leaf, -1 for a variable or an op
+  Shape shape;
+  Dtype dtype;
+  void* closure;
+  Recorder::Run run;
+  Recorder::Destroy destroy;
+};
+
+// Bump allocator over chunks that are kept.
+class Arena {
+ public:
+  void* take(std::size_t bytes, std::size_t alignment) {
+    for (;; chunk_++, used_ = 0) {
+      if (chunk_ == chunks_.size()) chunks_.push_back(std::make_unique<std::byte[]>(kChunk));
+      std::size_t begin = (used_ + alignment - 1) / alignment * alignment;
+      QKV_CHECK(bytes + alignment <= kChunk, "record: a backward function must be below {} bytes; got {}", kChunk,
+                bytes);
+      if (begin + bytes <= kChunk) {
+        used_ = begin + bytes;
+        return chunks_[chunk_].get() + begin;
+      }
+    }
+  }
+  void reset() { chunk_ = used_ = 0; }
+
+ private:
+  static constexpr std::size_t kChunk = 64 * 1024;
+  std::vector<std::unique_ptr<std::byte[]>> chunks_;
+  std::size_t chunk_ = 0, used_ = 0;
+};
+
+}  // namespace
+
+struct TapeStorage {
+  std::vector<Node> nodes;
+  std::vector<int> inputs;
+  std::vector<Tensor> gradients;  // of the node outputs, during backward
+  std::vector<int> leaf_of_slot;
+  const void* store = nullptr;
+  Arena arena;
+
+  void clear() {
+    for (Node& node : nodes)
+      if (node.closure) node.destroy(node.closure);
+    nodes.clear();
+    inputs.clear();
+    gradients.clear();
+    std::fill(leaf_of_slot.begin(), leaf_of_slot.end(), -1);
+    store = nullptr;
+    arena.reset();
+  }
+};
+
+static thread_local Tape* current_tape = nullptr;
+static thread_local std::vector<std::unique_ptr<TapeStorage>> spare_storages;
+
+Tape::Tape() : outer_(current_tape) {
+  static std::atomic<std::uint64_t> counter{0};
+  id_ = ++counter;
+  if (spare_storages.empty()) {
+    storage_ = std::make_unique<TapeStorage>();
+  } else {
+    storage_ = std::move(spare_storages.back());
+    spare_storages.pop_back();
+  }
+  current_tape = this;
+}
+
+Tape::Tape(const Stream& randomness) : Tape() {
+  randomness_ = randomness;
+  random_ = true;
+}
+
+Tape::~Tape() {
+  current_tape = outer_;
+  storage_->clear();
+  spare_storages.push_back(std::move(storage_));
+}
+
+Tape* Tape::current() { return current_tape; }
+int Tape::size() const { return static_cast<int>(storage_->nodes.size()); }
+
+const Stream* Tape::next_stream() {
+  if (!random_) return nullptr;
+  drawn_ = randomness_.part(draws_++);
+  return &drawn_;
+}
+
+int Var::node() const {
+  if (node_ < 0) return -1;
+  Tape* tape = Tape::current();
+  if (!tape) return -1;
+  QKV_CHECK(tape->id() == tape_, "var: must be used on the tape that made it; got one of shape {} from another tape",
+            shape());
+  return node_;
+}
+
+Var Tape::variable(const Tensor& value) {
+  Var var(value);
+  storage_->nodes.push_back({nullptr, 0, 0, -1, value.shape(), value.dtype(), nullptr, nullptr, nullptr});
+  var.node_ = size() - 1;
+  var.tape_ = id_;
+  return var;
+}
+
+Var Tape::leaf(const void* store, int slot, const Tensor& value) {
+  TapeStorage& s = *storage_;
+  if (!s.store) s.store = store;
+  QKV_CHECK(s.store == store, "tape: one tape must serve one parameter store; got two");
+  std::size_t index = static_cast<std::size_t>(slot);
+  if (s.leaf_of_slot.size() <= index) s.leaf_of_slot.resize(index + 1, -1);
+  if (s.leaf_of_slot[index] < 0) {
+    Var var = variable(value);
+    s.nodes.back().slot = slot;
+    s.leaf_of_slot[index] = var.node_;
+    return var;
+  }
+  Var var(value);
+  var.node_ = s.leaf_of_slot[index];
+  var.tape_ = id_;
+  return var;
+}
+
+// ---- recording ----------------------------------------------------------------------------------------------------
+
+bool Recorder::wanted(const Input* inputs, int count) {
+  return current_tape && std::any_of(inputs, inputs + count, [](const Input& input) { return input.node >= 0; });
+}
+
+void* Recorder::memory(std::size_t bytes, std::size_t alignment) {
+  return current_tape->storage_->arena.take(bytes, alignment);
+}
+
+Var Recorder::push(const Op& op, const Input* inputs, int count, Tensor value, void* closure, Run run,
+                   Destroy destroy) {
+  TapeStorage& s = *current_tape->storage_;
+  int first = static_cast<int>(s.inputs.size());
+  for (int i = 0; i < count; i++) s.inputs.push_back(inputs[i].node);
+  s.nodes.push_back({&op, first, count, -1, value.shape(), value.dtype(), closure, run, destroy});
+  Var var(std::move(value));
+  var.node_ = current_tape->size() - 1;
+  var.tape_ = current_tape->id_;
+  return var;
+}
+
+// ---- backward -----------------------------------------------------------------------------------------------------
+
+void Tape::backward(const Var& loss, Gradients& into, double scale) {
+  QKV_CHECK(loss.value().size() == 1, "backward: loss must have one element; got {}", loss.shape());
+  backward_from(loss, Tensor::full(loss.shape(), scale, loss.dtype()), into);
+}
+
+Gradients Tape::backward(const Var& loss) {
+  Gradients result;
+  backward(loss, result);
+  return result;
+}
+
+void Tape::backward_from(const Var& output, const Tensor& upstream, Gradients& into) {
+  TapeStorage& s = *storage_;
+  int last = output.node();
+  QKV_CHECK(last >= 0, "backward: loss must depend on a parameter or variable; got a constant");
+  QKV_CHECK(upstream.shape() == output.shape() && upstream.dtype() == output.dtype(),
+            "backward: upstream gradient must match the output; got {} {} for {} {}", upstream.dtype(),
+            upstream.shape(), output.dtype(), output.shape());
+  s.gradients.clear();
+  s.gradients.resize(s.nodes.size());
+  {
+    Node& node = s.nodes[static_cast<std::size_t>(last)];
+    if (!node.op && node.slot >= 0) into.buffer(node.slot, node.shape, node.dtype).copy_from(upstream), into.mark(node.slot);
+    s.gradients[static_cast<std::size_t>(last)] = upstream;
+  }
+  for (int i = last; i >= 0; i--) {
+    Node& node = s.nodes[static_cast<std::size_t>(i)];
+    Tensor gradient = std::move(s.gradients[static_cast<std::size_t>(i)]);
+    if (!node.op) {
+      if (node.slot < 0) {
+        if (!gradient.defined()) gradient = Tensor::zeros(node.shape, node.dtype);
+        into.variables_.emplace_back(i, std::move(gradient));
+      }
+      continue;
+    }
+    if (gradient.defined()) {
+      Sink sink(*this, into, i);
+      node.run(node.closure, gradient, sink);
+    }
+    node.destroy(node.closure);  // frees the saved tensors as early as possible
+    node.closure = nullptr;
+  }
+}
+
+static int input_node(const TapeStorage& s, int node, int i) {
+  return s.inputs[static_cast<std::size_t>(s.nodes[static_cast<std::size_t>(node)].first_input + i)];
+}
+
+bool Sink::needs(int i) const { return input_node(*tape_.storage_, node_, i) >= 0; }
+
+const Shape& Sink::shape(int i) const {
+  int input = input_node(*tape_.storage_, node_, i);
+  QKV_CHECK(input >= 0, "sink: input {} wants no gradient; ask needs() first", i);
+  return tape_.storage_->nodes[static_cast<std::size_t>(input)].shape;
+}
+
+// Adds b to a, elementwise, in place.
+static void accumulate(Tensor& a, const Tensor& b) {
+  dispatch("accumulate", a.dtype(), [&](auto t) {
+    using T = decltype(t);
+    T* __restrict pa = a.data<T>();
+    const T* pb = b.data<T>();
+    for (Index i = 0, n = a.size(); i < n; i++) pa[i] += pb[i];
+  });
+}
+
+void Sink::add(int i, Tensor gradient) {
+  TapeStorage& s = *tape_.storage_;
+  int input = input_node(s, node_, i);
+  if (input < 0) return;
+  Node& node = s.nodes[static_cast<std::size_t>(input)];
+  QKV_CHECK(gradient.shape() == node.shape && gradient.dtype() == node.dtype,
+            "backward of {}: gradient of input {} must be {} {}; got {} {}",
+            s.nodes[static_cast<std::size_t>(node_)].op->name, i, node.dtype, node.shape, gradient.dtype(),
+            gradient.shape());
+  if (node.slot >= 0) {
+    Buffer target = buffer(i);
+    if (target.beta == 0.0)
+      target.gradient.copy_from(gradient);
+    else
+      accumulate(target.gradient, gradient);
+    return;
+  }
+  Tensor& held = s.gradients[static_cast<std::size_t>(input)];
+  if (!held.defined()) {
+    held = std::move(gradient);
+  } else {
+    if (!held.unique()) held = held.clone();  // somebody else sees this buffer
+    accumulate(held, gradient);
+  }
+}
+
+Sink::Buffer Sink::buffer(int i) {
+  TapeStorage& s = *tape_.storage_;
+  int input = input_node(s, node_, i);
+  QKV_CHECK(input >= 0, "sink: input {} wants no gradient; ask needs() first", i);
+  Node& node = s.nodes[static_cast<std::size_t>(input)];
+  if (node.slot >= 0) {
+    double beta = into_.has_slot(node.slot) ? 1.0 : 0.0;
+    Tensor gradient = into_.buffer(node.slot, node.shape, node.dtype);
+    into_.mark(node.slot);
+    return {gradient, beta};
+  }
+  Tensor& held = s.gradients[static_cast<std::size_t>(input)];
+  if (held.defined()) {
+    if (!held.unique()) held = held.clone();
+    return {held, 1.0};
+  }
+  held = Tensor::empty(node.shape, node.dtype);
+  return {held, 0.0};
+}
+
+Tensor Sink::zeroed(int i) {
+  Buffer target = buffer(i);
+  if (target.beta == 0.0) target.gradient.fill(0.0);
+  return target.gradient;
+}
+
+// ---- gradients ----------------------------------------------------------------------------------------------------
+
+bool Gradients::has_slot(int slot) const {
+  return slot >= 0 && slot < slots() && slots_[static_cast<std::size_t>(slot)].filled;
+}
+
+Tensor Gradients::of_slot(int slot) const {
+  return has_slot(slot) ? slots_[static_cast<std::size_t>(slot)].gradient : Tensor();
+}
+
+Tensor Gradients::of(const Var& variable) const {
+  for (auto& [node, gradient] : variables_)
+    if (node == variable.node()) return gradient;
+  fail(Fault::runtime, "gradients: must be asked for a Tape::variable of this tape; got a var of shape {}",
+       variable.shape());
+}
+
+void Gradients::clear() {
+  for (Entry& entry : slots_) entry.filled = false;
+  variables_.clear();
+}
+
+Tensor& Gradients::buffer(int slot, const Shape& shape, Dtype dtype) {
+  std::size_t index = static_cast<std::size_t>(slot);
+  if (slots_.size() <= index) slots_.resize(index + 1);
+  Tensor& gradient = slots_[index].gradient;
+  if (!gradient.defined() || gradient.shape() != shape || gradient.dtype() != dtype)
+    gradient = Tensor::empty(shape, dtype);
+  return gradient;
+}
+
+}  // namespace qkv

@@ -1,0 +1,94 @@
+#include "qkv/ops/matmul.h"
+
+#include "qkv/autograd/gradcheck.h"
+
+namespace qkv {
+namespace {
+
+const Op kMatmul("matmul", [](GradSuite& g) {
+  auto f = [](const std::vector<Var>& in) { return matmul(in[0], in[1]); };
+  g.check("2-D", {g.normal({3, 4}), g.normal({4, 2})}, f);
+  g.check("batched", {g.normal({2, 3, 4}), g.normal({2, 4, 2})}, f);
+  g.check("shared right side", {g.normal({2, 3, 4}), g.normal({4, 2})}, f);
+  g.check("broadcast", {g.normal({2, 1, 3, 2}), g.normal({3, 2, 2})}, f);
+  g.check("vectors", {g.normal({4}), g.normal({4})}, f);
+  g.check("matrix vector", {g.normal({2, 3, 4}), g.normal({4})}, f);
+  g.check("vector matrix", {g.normal({4}), g.normal({2, 4, 3})}, f);
+  g.check("size 1", {g.normal({1, 1}), g.normal({1, 1})}, f);
+});
+
+// The matrices of a product, with broadcast leading axes.
+struct Plan {
+  Index m, n, k;
+  Shape a, b, batch, y;  // a and b with at least two axes
+
+  Plan(const Shape& shape_a, const Shape& shape_b) : a(shape_a), b(shape_b) {
+    QKV_CHECK(shape_a.rank() >= 1 && shape_b.rank() >= 1, "matmul: operands must not be scalars; got a {} x b {}",
+              shape_a, shape_b);
+    if (shape_a.rank() == 1) a = Shape{1, shape_a[0]};
+    if (shape_b.rank() == 1) b = Shape{shape_b[0], 1};
+    m = a[-2], k = a[-1], n = b[-1];
+    QKV_CHECK(b[-2] == k, "matmul: inner sizes must agree; got a {} x b {}", shape_a, shape_b);
+    batch = broadcast("matmul", Shape(a.begin(), a.rank() - 2), Shape(b.begin(), b.rank() - 2));
+    y = batch;
+    if (shape_a.rank() > 1) y.push_back(m);
+    if (shape_b.rank() > 1) y.push_back(n);
+  }
+
+  // Which matrix of an operand with these leading axes belongs to matrix `i` of the result.
+  Index matrix(const Shape& operand, Index i) const {
+    Index index = 0, stride = 1;
+    for (int axis = batch.rank() - 1; axis >= 0; axis--) {
+      int own = axis - (batch.rank() - (operand.rank() - 2));
+      Index position = i % batch[axis];
+      i /= batch[axis];
+      if (own < 0) continue;
+      index += operand[own] == 1 ? 0 : position * stride;
+      stride *= operand[own];
+    }
+    return index;
+  }
+  // [.., m, k] x [k, n] is one product of [.. * m, k].
+  bool one_product() const { return b.rank() == 2; }
+};
+
+}  // namespace
+
+Var matmul(const Var& a, const Var& b) {
+  const Plan plan(a.shape(), b.shape());
+  QKV_CHECK(a.dtype() == b.dtype(), "matmul: dtypes must agree; got a {} x b {}", a.dtype(), b.dtype());
+  Tensor y = Tensor::result(plan.y, a.is_symbolic() ? a.value() : b.value(), a.dtype());
+  const Index batches = plan.one_product() ? 1 : plan.batch.size();
+  const Index m = plan.one_product() ? plan.batch.size() * plan.m : plan.m, n = plan.n, k = plan.k;
+  if (!y.is_symbolic())
+    dispatch("matmul", a.dtype(), [&](auto t) {
+      using T = decltype(t);
+      for (Index i = 0; i < batches; i++)
+        gemm<T>(Trans::no, Trans::no, m, n, k, 1, a.value().data<T>() + plan.matrix(plan.a, i) * m * k, k,
+                b.value().data<T>() + plan.matrix(plan.b, i) * k * n, n, 0, y.data<T>() + i * m * n, n);
+    });
+  return record(kMatmul, {a, b}, y, [=, va = a.value(), vb = b.value()](const Tensor& dy, Sink& dx) {
+    dispatch("matmul", dy.dtype(), [&](auto t) {
+      using T = decltype(t);
+      // dA = dY B^T, dB = A^T dY; operands that were broadcast collect from several products.
+      if (dx.needs(0)) {
+        bool shared = plan.a.size_of(0, plan.a.rank() - 2) != plan.batch.size();
+        Sink::Buffer da = shared ? Sink::Buffer{dx.zeroed(0), 1.0} : dx.buffer(0);
+        for (Index i = 0; i < batches; i++)
+          gemm<T>(Trans::no, Trans::yes, m, k, n, 1, dy.data<T>() + i * m * n, n,
+                  vb.template data<T>() + plan.matrix(plan.b, i) * k * n, n, static_cast<T>(da.beta),
+                  da.gradient.data<T>() + plan.matrix(plan.a, i) * m * k, k);
+      }
+      if (dx.needs(1)) {
+        bool shared = plan.b.size_of(0, plan.b.rank() - 2) != batches;
+        Sink::Buffer db = shared ? Sink::Buffer{dx.zeroed(1), 1.0} : dx.buffer(1);
+        for (Index i = 0; i < batches; i++)
+          gemm<T>(Trans::yes, Trans::no, k, n, m, 1, va.template data<T>() + plan.matrix(plan.a, i) * m * k, k,
+                  dy.data<T>() + i * m * n, n, static_cast<T>(db.beta),
+                  db.gradient.data<T>() + plan.matrix(plan.b, i) * k * n, n);
+      }
+    });
+  });
+}
+
+}  // namespace qkv
