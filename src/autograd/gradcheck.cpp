@@ -8,7 +8,8 @@ namespace qkv {
 namespace {
 
 bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && a.dtype() == b.dtype() && std::memcmp(a.bytes(), b.bytes(), a.byte_size()) == 0;
+  return a.shape() == b.shape() && a.dtype() == b.dtype() &&
+         std::memcmp(a.bytes(), b.bytes(), a.byte_size()) == 0;
 }
 
 double dot(const Tensor& weights, const Tensor& y) {
@@ -60,17 +61,22 @@ Tensor GradSuite::ids(const Shape& shape, Index n) {
 void GradSuite::check(const std::string& label, const std::vector<Tensor>& inputs, const Function& f) {
   std::vector<Tensor> originals, points;
   for (const Tensor& input : inputs) originals.push_back(input.clone()), points.push_back(input.clone());
-  auto constants = [&] { return std::vector<Var>(points.begin(), points.end()); };
+  auto constants = [&] {
+    return std::vector<Var>(points.begin(), points.end());
+  };
   const Tensor value = f(constants()).value().clone();
-  QKV_CHECK(value.dtype() == Dtype::f64, "gradcheck {} {}: output must be f64; got {}", op_, label, value.dtype());
+  QKV_CHECK(value.dtype() == Dtype::f64, "gradcheck {} {}: output must be f64; got {}", op_, label,
+            value.dtype());
   const Tensor weights = uniform(value.shape(), 0.5, 1.5);
 
   auto gradients = [&](bool twice) {
     Tape tape;
     std::vector<Var> in;
-    for (const Tensor& point : points) in.push_back(point.dtype() == Dtype::f64 ? tape.variable(point) : Var(point));
+    for (const Tensor& point : points)
+      in.push_back(point.dtype() == Dtype::f64 ? tape.variable(point) : Var(point));
     Var y = f(in);
-    QKV_CHECK(same_bits(y.value(), value), "gradcheck {} {}: recording must not change the value", op_, label);
+    QKV_CHECK(same_bits(y.value(), value), "gradcheck {} {}: recording must not change the value", op_,
+              label);
     Var z = twice ? f(in) : Var(Tensor::zeros(value.shape(), Dtype::f64));
     Var loss = probe(y, z, weights);
     std::vector<Tensor> result(points.size());
@@ -102,15 +108,18 @@ void GradSuite::check(const std::string& label, const std::vector<Tensor>& input
     }
   }
   for (std::size_t k = 0; k < points.size(); k++)
-    QKV_CHECK(same_bits(points[k], originals[k]), "gradcheck {} {}: input {} must not be changed", op_, label, k);
-  QKV_CHECK(same_bits(f(constants()).value(), value), "gradcheck {} {}: equal calls must give equal bits", op_, label);
+    QKV_CHECK(same_bits(points[k], originals[k]), "gradcheck {} {}: input {} must not be changed", op_, label,
+              k);
+  QKV_CHECK(same_bits(f(constants()).value(), value), "gradcheck {} {}: equal calls must give equal bits",
+            op_, label);
   results_.push_back(result);
 }
 
 std::vector<GradResult> run_gradcheck(const Op& op) {
   GradSuite suite(op.name);
   op.row(suite);
-  QKV_CHECK(!suite.results().empty(), "op '{}': gradient check row must check something; got no case", op.name);
+  QKV_CHECK(!suite.results().empty(), "op '{}': gradient check row must check something; got no case",
+            op.name);
   return suite.results();
 }
 

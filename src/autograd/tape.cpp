@@ -7,7 +7,8 @@
 
 namespace qkv {
 
-// ---- registration -----------------------------------------------------------------------------------------------
+// ---- registration
+// -----------------------------------------------------------------------------------------------
 
 static std::map<std::string, const Op*>& op_table() {
   static std::map<std::string, const Op*> table;
@@ -25,7 +26,8 @@ std::vector<const Op*> registered_ops() {
   return ops;
 }
 
-// ---- storage of a tape: nodes, inputs and closures in memory that the next tape of the thread reuses --------------
+// ---- storage of a tape: nodes, inputs and closures in memory that the next tape of the thread reuses
+// --------------
 
 namespace {
 
@@ -47,8 +49,8 @@ class Arena {
     for (;; chunk_++, used_ = 0) {
       if (chunk_ == chunks_.size()) chunks_.push_back(std::make_unique<std::byte[]>(kChunk));
       std::size_t begin = (used_ + alignment - 1) / alignment * alignment;
-      QKV_CHECK(bytes + alignment <= kChunk, "record: a backward function must be below {} bytes; got {}", kChunk,
-                bytes);
+      QKV_CHECK(bytes + alignment <= kChunk, "record: a backward function must be below {} bytes; got {}",
+                kChunk, bytes);
       if (begin + bytes <= kChunk) {
         used_ = begin + bytes;
         return chunks_[chunk_].get() + begin;
@@ -111,8 +113,12 @@ Tape::~Tape() {
   spare_storages.push_back(std::move(storage_));
 }
 
-Tape* Tape::current() { return current_tape; }
-int Tape::size() const { return static_cast<int>(storage_->nodes.size()); }
+Tape* Tape::current() {
+  return current_tape;
+}
+int Tape::size() const {
+  return static_cast<int>(storage_->nodes.size());
+}
 
 const Stream* Tape::next_stream() {
   if (!random_) return nullptr;
@@ -124,8 +130,8 @@ int Var::node() const {
   if (node_ < 0) return -1;
   Tape* tape = Tape::current();
   if (!tape) return -1;
-  QKV_CHECK(tape->id() == tape_, "var: must be used on the tape that made it; got one of shape {} from another tape",
-            shape());
+  QKV_CHECK(tape->id() == tape_,
+            "var: must be used on the tape that made it; got one of shape {} from another tape", shape());
   return node_;
 }
 
@@ -155,10 +161,12 @@ Var Tape::leaf(const void* store, int slot, const Tensor& value) {
   return var;
 }
 
-// ---- recording ----------------------------------------------------------------------------------------------------
+// ---- recording
+// ----------------------------------------------------------------------------------------------------
 
 bool Recorder::wanted(const Input* inputs, int count) {
-  return current_tape && std::any_of(inputs, inputs + count, [](const Input& input) { return input.node >= 0; });
+  return current_tape &&
+         std::any_of(inputs, inputs + count, [](const Input& input) { return input.node >= 0; });
 }
 
 void* Recorder::memory(std::size_t bytes, std::size_t alignment) {
@@ -177,7 +185,8 @@ Var Recorder::push(const Op& op, const Input* inputs, int count, Tensor value, v
   return var;
 }
 
-// ---- backward -----------------------------------------------------------------------------------------------------
+// ---- backward
+// -----------------------------------------------------------------------------------------------------
 
 void Tape::backward(const Var& loss, Gradients& into, double scale) {
   QKV_CHECK(loss.value().size() == 1, "backward: loss must have one element; got {}", loss.shape());
@@ -201,7 +210,8 @@ void Tape::backward_from(const Var& output, const Tensor& upstream, Gradients& i
   s.gradients.resize(s.nodes.size());
   {
     Node& node = s.nodes[static_cast<std::size_t>(last)];
-    if (!node.op && node.slot >= 0) into.buffer(node.slot, node.shape, node.dtype).copy_from(upstream), into.mark(node.slot);
+    if (!node.op && node.slot >= 0)
+      into.buffer(node.slot, node.shape, node.dtype).copy_from(upstream), into.mark(node.slot);
     s.gradients[static_cast<std::size_t>(last)] = upstream;
   }
   for (int i = last; i >= 0; i--) {
@@ -227,7 +237,9 @@ static int input_node(const TapeStorage& s, int node, int i) {
   return s.inputs[static_cast<std::size_t>(s.nodes[static_cast<std::size_t>(node)].first_input + i)];
 }
 
-bool Sink::needs(int i) const { return input_node(*tape_.storage_, node_, i) >= 0; }
+bool Sink::needs(int i) const {
+  return input_node(*tape_.storage_, node_, i) >= 0;
+}
 
 const Shape& Sink::shape(int i) const {
   int input = input_node(*tape_.storage_, node_, i);
@@ -297,7 +309,8 @@ Tensor Sink::zeroed(int i) {
   return target.gradient;
 }
 
-// ---- gradients ----------------------------------------------------------------------------------------------------
+// ---- gradients
+// ----------------------------------------------------------------------------------------------------
 
 bool Gradients::has_slot(int slot) const {
   return slot >= 0 && slot < slots() && slots_[static_cast<std::size_t>(slot)].filled;

@@ -17,7 +17,9 @@ void gradcheck_masks(GradSuite& g, bool packed) {
     Index H, H_kv, T, S;
     AttentionMask mask;
   };
-  auto bits = [](const Shape& shape, std::vector<std::int32_t> values) { return Tensor::from(shape, values); };
+  auto bits = [](const Shape& shape, std::vector<std::int32_t> values) {
+    return Tensor::from(shape, values);
+  };
   const Case cases[] = {
       {"one head", 1, 1, 3, 3, {}},
       {"two heads", 2, 2, 3, 3, {}},
@@ -38,7 +40,8 @@ void gradcheck_masks(GradSuite& g, bool packed) {
       g.check(c.label, {g.normal({B, c.T, (c.H + 2 * c.H_kv) * D})},
               [=](const std::vector<Var>& in) { return attention_packed(in[0], options); });
     if (!packed)
-      g.check(c.label, {g.normal({B, c.T, c.H * D}), g.normal({B, c.S, c.H_kv * D}), g.normal({B, c.S, c.H_kv * D})},
+      g.check(c.label,
+              {g.normal({B, c.T, c.H * D}), g.normal({B, c.S, c.H_kv * D}), g.normal({B, c.S, c.H_kv * D})},
               [=](const std::vector<Var>& in) { return attention(in[0], in[1], in[2], options); });
   }
 }
@@ -54,14 +57,15 @@ struct Plan {
   AttentionMask mask;
   Plan(Index B, Index T, Index S, Index D, const AttentionOptions& o)
       : B(B), T(T), S(S), H(o.n_head), H_kv(o.n_kv_head), D(D), scale(o.scale), mask(o.mask) {
-    QKV_CHECK(!mask.causal || S >= T, "attention: causal mask needs at least as many keys as queries; got {} and {}", S,
-              T);
+    QKV_CHECK(!mask.causal || S >= T,
+              "attention: causal mask needs at least as many keys as queries; got {} and {}", S, T);
     QKV_CHECK(!mask.key_keep.defined() || mask.key_keep.shape() == Shape({B, S}),
               "attention: key_keep must be {}; got {}", Shape({B, S}), mask.key_keep.shape());
     const Shape& keep = mask.keep.shape();
-    QKV_CHECK(!mask.keep.defined() || keep == Shape({T, S}) || keep == Shape({B, T, S}) || keep == Shape({B, H, T, S}),
-              "attention: keep must be {}, {} or {}; got {}", Shape({T, S}), Shape({B, T, S}), Shape({B, H, T, S}),
-              keep);
+    QKV_CHECK(!mask.keep.defined() || keep == Shape({T, S}) || keep == Shape({B, T, S}) ||
+                  keep == Shape({B, H, T, S}),
+              "attention: keep must be {}, {} or {}; got {}", Shape({T, S}), Shape({B, T, S}),
+              Shape({B, H, T, S}), keep);
   }
   // Keys that queries [t0, t1) of a chunk can see.
   Index keys(Index t1) const { return mask.causal ? std::min(S, t1 + S - T) : S; }
@@ -95,9 +99,12 @@ void softmax_row(const Plan& p, Index b, Index h, Index t, T* row) {
   const T top = keys > 0 ? simd::max(keys, row) : minus_infinity;
   if (top == minus_infinity) return std::fill_n(row, keys, T(0)), void();
   const simd::Batch<T> shift(top);
-  simd::apply<T>(keys, row, [&](auto v) { return xsimd::exp(v - shift); }, row);
-  const simd::Batch<T> inverse(T(1) / simd::sum<T>(keys, [](auto v) { return v; }, row));
-  simd::apply<T>(keys, row, [&](auto v) { return v * inverse; }, row);
+  simd::apply<T>(
+      keys, row, [&](auto v) { return xsimd::exp(v - shift); }, row);
+  const simd::Batch<T> inverse(T(1) / simd::sum<T>(
+                                          keys, [](auto v) { return v; }, row));
+  simd::apply<T>(
+      keys, row, [&](auto v) { return v * inverse; }, row);
 }
 
 // weights = softmax(scale Q K^T); y = (weights * dropped) V
@@ -115,7 +122,8 @@ void forward(const Plan& p, const Rows<const T>& in, T* weights, const T* droppe
                 in.q + (b * p.T + t0) * in.ld_q + h * p.D, in.ld_q, k, in.ld_kv, 0, weights + at, p.S);
         for (Index t = t0; t < t1; t++) softmax_row(p, b, h, t, weights + at + (t - t0) * p.S);
         if (dropped)
-          simd::apply<T>(n * p.S, used + at, [](auto w, auto m) { return w * m; }, weights + at, dropped + at);
+          simd::apply<T>(
+              n * p.S, used + at, [](auto w, auto m) { return w * m; }, weights + at, dropped + at);
         gemm<T>(Trans::no, Trans::no, n, p.D, keys, 1, (dropped ? used : weights) + at, p.S, v, in.ld_kv, 0,
                 y + (b * p.T + t0) * ld_y + h * p.D, ld_y);
       }
@@ -123,8 +131,8 @@ void forward(const Plan& p, const Rows<const T>& in, T* weights, const T* droppe
 
 // dV = W^T dY; dW = dY V^T; dS = W (dW - rowsum(W dW)); dQ = scale dS K; dK = scale dS^T Q
 template <class T>
-void backward(const Plan& p, const Rows<const T>& in, const T* weights, const T* dropped, const T* used, const T* dy,
-              const Rows<T>& out, T beta_q, T beta_kv) {
+void backward(const Plan& p, const Rows<const T>& in, const T* weights, const T* dropped, const T* used,
+              const T* dy, const Rows<T>& out, T beta_q, T beta_kv) {
   const Index group = p.H / p.H_kv, ld_y = p.H * p.D;
   const T scale = static_cast<T>(p.scale);
   Tensor scratch = Tensor::empty({std::min(kChunk, p.T), p.S}, DtypeOf<T>::value);
@@ -139,17 +147,20 @@ void backward(const Plan& p, const Rows<const T>& in, const T* weights, const T*
         const T* dy_chunk = dy + (b * p.T + t0) * ld_y + h * p.D;
         const T beta = t1 == p.T && h % group == 0 ? beta_kv : T(1);
         if (out.v)
-          gemm<T>(Trans::yes, Trans::no, keys, p.D, n, 1, (dropped ? used : weights) + at, p.S, dy_chunk, ld_y, beta,
-                  out.v + dkv, out.ld_kv);
+          gemm<T>(Trans::yes, Trans::no, keys, p.D, n, 1, (dropped ? used : weights) + at, p.S, dy_chunk,
+                  ld_y, beta, out.v + dkv, out.ld_kv);
         if (out.q || out.k) {
           gemm<T>(Trans::no, Trans::yes, n, keys, p.D, 1, dy_chunk, ld_y, in.v + kv, in.ld_kv, 0, ds, p.S);
           for (Index r = 0; r < n; r++) {
             T* row = ds + r * p.S;
             const T* w = weights + at + r * p.S;
             if (dropped)
-              simd::apply<T>(keys, row, [](auto d, auto m) { return d * m; }, row, dropped + at + r * p.S);
-            const simd::Batch<T> mean(simd::sum<T>(keys, [](auto a, auto d) { return a * d; }, w, row));
-            simd::apply<T>(keys, row, [&](auto d, auto a) { return a * (d - mean); }, row, w);
+              simd::apply<T>(
+                  keys, row, [](auto d, auto m) { return d * m; }, row, dropped + at + r * p.S);
+            const simd::Batch<T> mean(simd::sum<T>(
+                keys, [](auto a, auto d) { return a * d; }, w, row));
+            simd::apply<T>(
+                keys, row, [&](auto d, auto a) { return a * (d - mean); }, row, w);
           }
         }
         const Index q = (b * p.T + t0) * in.ld_q + h * p.D;
@@ -178,21 +189,22 @@ Tensor run(const Plan& p, const AttentionOptions& o, const Rows<const T>& in, We
   if (stream) {
     w.dropped = Tensor::empty(shape, dtype);
     w.used = Tensor::empty(shape, dtype);
-    keep_mask(*stream, 0, static_cast<T>(o.dropout), w.dropped.data<T>(), static_cast<std::size_t>(w.dropped.size()),
-              static_cast<T>(1 / (1 - o.dropout)));
+    keep_mask(*stream, 0, static_cast<T>(o.dropout), w.dropped.data<T>(),
+              static_cast<std::size_t>(w.dropped.size()), static_cast<T>(1 / (1 - o.dropout)));
   }
   Tensor y = Tensor::empty({p.B, p.T, p.H * p.D}, dtype);
-  forward<T>(p, in, w.weights.data<T>(), stream ? w.dropped.data<T>() : nullptr, stream ? w.used.data<T>() : nullptr,
-             y.data<T>());
+  forward<T>(p, in, w.weights.data<T>(), stream ? w.dropped.data<T>() : nullptr,
+             stream ? w.used.data<T>() : nullptr, y.data<T>());
   return y;
 }
 
 template <class T>
-void run_backward(const Plan& p, const Rows<const T>& in, const Weights& w, const Tensor& dy, const Rows<T>& out,
-                  double beta_q, double beta_kv) {
+void run_backward(const Plan& p, const Rows<const T>& in, const Weights& w, const Tensor& dy,
+                  const Rows<T>& out, double beta_q, double beta_kv) {
   const bool drop = w.dropped.defined();
-  backward<T>(p, in, w.weights.data<T>(), drop ? w.dropped.data<T>() : nullptr, drop ? w.used.data<T>() : nullptr,
-              dy.data<T>(), out, static_cast<T>(beta_q), static_cast<T>(beta_kv));
+  backward<T>(p, in, w.weights.data<T>(), drop ? w.dropped.data<T>() : nullptr,
+              drop ? w.used.data<T>() : nullptr, dy.data<T>(), out, static_cast<T>(beta_q),
+              static_cast<T>(beta_kv));
 }
 
 void check_heads(const AttentionOptions& o) {
@@ -209,8 +221,8 @@ Var attention(const Var& q, const Var& k, const Var& v, const AttentionOptions& 
   check_heads(o);
   QKV_CHECK(q.rank() == 3 && k.rank() == 3 && k.shape() == v.shape() && q.dim(0) == k.dim(0) &&
                 q.dim(2) % o.n_head == 0 && k.dim(2) * o.n_head == q.dim(2) * o.n_kv_head,
-            "attention: q must be [B, T, {0} * D], k and v [B, S, {1} * D]; got q {2}, k {3}, v {4}", o.n_head,
-            o.n_kv_head, q.shape(), k.shape(), v.shape());
+            "attention: q must be [B, T, {0} * D], k and v [B, S, {1} * D]; got q {2}, k {3}, v {4}",
+            o.n_head, o.n_kv_head, q.shape(), k.shape(), v.shape());
   const Plan p(q.dim(0), q.dim(1), k.dim(1), q.dim(2) / o.n_head, o);
   if (q.is_symbolic()) return Tensor::symbolic(q.shape(), q.dtype());
   return dispatch("attention", q.dtype(), [&](auto t) {
@@ -241,8 +253,8 @@ Var attention(const Var& q, const Var& k, const Var& v, const AttentionOptions& 
 Var attention_packed(const Var& qkv, const AttentionOptions& o, Tensor* weights) {
   check_heads(o);
   const Index heads = o.n_head + 2 * o.n_kv_head;
-  QKV_CHECK(qkv.rank() == 3 && qkv.dim(2) % heads == 0, "attention_packed: qkv must be [B, T, {} * D]; got {}", heads,
-            qkv.shape());
+  QKV_CHECK(qkv.rank() == 3 && qkv.dim(2) % heads == 0,
+            "attention_packed: qkv must be [B, T, {} * D]; got {}", heads, qkv.shape());
   const Index B = qkv.dim(0), T_ = qkv.dim(1), D = qkv.dim(2) / heads;
   const Plan p(B, T_, T_, D, o);
   if (qkv.is_symbolic()) return Tensor::symbolic({B, T_, o.n_head * D}, qkv.dtype());
@@ -250,15 +262,16 @@ Var attention_packed(const Var& qkv, const AttentionOptions& o, Tensor* weights)
     using T = decltype(t);
     auto rows = [](const Plan& p, auto* base) {
       const Index ld = (p.H + 2 * p.H_kv) * p.D;
-      return Rows<std::remove_reference_t<decltype(*base)>>{base, base + p.H * p.D, base + (p.H + p.H_kv) * p.D, ld, ld};
+      return Rows<std::remove_reference_t<decltype(*base)>>{base, base + p.H * p.D,
+                                                            base + (p.H + p.H_kv) * p.D, ld, ld};
     };
     Weights w;
     Tensor y = run<T>(p, o, rows(p, qkv.value().data<T>()), w);
     if (weights) *weights = w.weights;
     return record(kAttentionPacked, {qkv}, y, [=, value = qkv.value()](const Tensor& dy, Sink& dx) {
       Sink::Buffer d = dx.buffer(0);
-      run_backward<T>(p, rows(p, value.template data<T>()), w, dy, rows(p, d.gradient.template data<T>()), d.beta,
-                      d.beta);
+      run_backward<T>(p, rows(p, value.template data<T>()), w, dy, rows(p, d.gradient.template data<T>()),
+                      d.beta, d.beta);
     });
   });
 }

@@ -9,7 +9,9 @@ namespace qkv {
 namespace {
 
 const Op kLinear("linear", [](GradSuite& g) {
-  auto f = [](const std::vector<Var>& in) { return linear(in[0], in[1], in.size() > 2 ? in[2] : Var()); };
+  auto f = [](const std::vector<Var>& in) {
+    return linear(in[0], in[1], in.size() > 2 ? in[2] : Var());
+  };
   g.check("bias", {g.normal({3, 4}), g.normal({2, 4}), g.normal({2})}, f);
   g.check("no bias", {g.normal({2, 3, 4}), g.normal({5, 4})}, f);
   g.check("one row", {g.normal({4}), g.normal({2, 4}), g.normal({2})}, f);
@@ -19,11 +21,13 @@ const Op kLinear("linear", [](GradSuite& g) {
 }  // namespace
 
 Var linear(const Var& x, const Var& weight, const Var& bias) {
-  QKV_CHECK(weight.rank() == 2 && x.rank() >= 1, "linear: weight must be [out, in]; got x {}, weight {}", x.shape(),
-            weight.shape());
+  QKV_CHECK(weight.rank() == 2 && x.rank() >= 1, "linear: weight must be [out, in]; got x {}, weight {}",
+            x.shape(), weight.shape());
   const Index in = weight.dim(1), out = weight.dim(0);
-  QKV_CHECK(x.dim(-1) == in, "linear: input width must be {}; got x {}, weight {}", in, x.shape(), weight.shape());
-  QKV_CHECK(x.dtype() == weight.dtype(), "linear: dtypes must agree; got x {}, weight {}", x.dtype(), weight.dtype());
+  QKV_CHECK(x.dim(-1) == in, "linear: input width must be {}; got x {}, weight {}", in, x.shape(),
+            weight.shape());
+  QKV_CHECK(x.dtype() == weight.dtype(), "linear: dtypes must agree; got x {}, weight {}", x.dtype(),
+            weight.dtype());
   QKV_CHECK(!bias.defined() || bias.shape() == Shape{out}, "linear: bias must be {}; got {}", Shape{out},
             bias.shape());
   Shape shape = x.shape();
@@ -34,35 +38,35 @@ Var linear(const Var& x, const Var& weight, const Var& bias) {
     dispatch("linear", x.dtype(), [&](auto t) {
       using T = decltype(t);
       if (bias.defined())
-        for (Index r = 0; r < rows; r++)
-          std::copy_n(bias.value().data<T>(), out, y.data<T>() + r * out);
+        for (Index r = 0; r < rows; r++) std::copy_n(bias.value().data<T>(), out, y.data<T>() + r * out);
       gemm<T>(Trans::no, Trans::yes, rows, out, in, 1, x.value().data<T>(), in, weight.value().data<T>(), in,
               bias.defined() ? 1 : 0, y.data<T>(), out);
     });
   const Input inputs[] = {x, weight, bias};
-  return record(kLinear, inputs, bias.defined() ? 3 : 2, y,
-                [=, vx = x.value(), vw = weight.value(), biased = bias.defined()](const Tensor& dy, Sink& dx) {
-                  dispatch("linear", dy.dtype(), [&](auto t) {
-                    using T = decltype(t);
-                    if (dx.needs(0)) {  // dX = dY W
-                      Sink::Buffer d = dx.buffer(0);
-                      gemm<T>(Trans::no, Trans::no, rows, in, out, 1, dy.data<T>(), out, vw.template data<T>(), in,
-                              static_cast<T>(d.beta), d.gradient.data<T>(), in);
-                    }
-                    if (dx.needs(1)) {  // dW = dY^T X
-                      Sink::Buffer d = dx.buffer(1);
-                      gemm<T>(Trans::yes, Trans::no, out, in, rows, 1, dy.data<T>(), out, vx.template data<T>(), in,
-                              static_cast<T>(d.beta), d.gradient.data<T>(), in);
-                    }
-                    if (biased && dx.needs(2)) {  // db = column sums of dY
-                      T* db = dx.zeroed(2).data<T>();
-                      for (Index r = 0; r < rows; r++) {
-                        const T* row = dy.data<T>() + r * out;
-                        for (Index j = 0; j < out; j++) db[j] += row[j];
-                      }
-                    }
-                  });
-                });
+  return record(
+      kLinear, inputs, bias.defined() ? 3 : 2, y,
+      [=, vx = x.value(), vw = weight.value(), biased = bias.defined()](const Tensor& dy, Sink& dx) {
+        dispatch("linear", dy.dtype(), [&](auto t) {
+          using T = decltype(t);
+          if (dx.needs(0)) {  // dX = dY W
+            Sink::Buffer d = dx.buffer(0);
+            gemm<T>(Trans::no, Trans::no, rows, in, out, 1, dy.data<T>(), out, vw.template data<T>(), in,
+                    static_cast<T>(d.beta), d.gradient.data<T>(), in);
+          }
+          if (dx.needs(1)) {  // dW = dY^T X
+            Sink::Buffer d = dx.buffer(1);
+            gemm<T>(Trans::yes, Trans::no, out, in, rows, 1, dy.data<T>(), out, vx.template data<T>(), in,
+                    static_cast<T>(d.beta), d.gradient.data<T>(), in);
+          }
+          if (biased && dx.needs(2)) {  // db = column sums of dY
+            T* db = dx.zeroed(2).data<T>();
+            for (Index r = 0; r < rows; r++) {
+              const T* row = dy.data<T>() + r * out;
+              for (Index j = 0; j < out; j++) db[j] += row[j];
+            }
+          }
+        });
+      });
 }
 
 }  // namespace qkv

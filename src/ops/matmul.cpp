@@ -6,7 +6,9 @@ namespace qkv {
 namespace {
 
 const Op kMatmul("matmul", [](GradSuite& g) {
-  auto f = [](const std::vector<Var>& in) { return matmul(in[0], in[1]); };
+  auto f = [](const std::vector<Var>& in) {
+    return matmul(in[0], in[1]);
+  };
   g.check("2-D", {g.normal({3, 4}), g.normal({4, 2})}, f);
   g.check("batched", {g.normal({2, 3, 4}), g.normal({2, 4, 2})}, f);
   g.check("shared right side", {g.normal({2, 3, 4}), g.normal({4, 2})}, f);
@@ -23,8 +25,8 @@ struct Plan {
   Shape a, b, batch, y;  // a and b with at least two axes
 
   Plan(const Shape& shape_a, const Shape& shape_b) : a(shape_a), b(shape_b) {
-    QKV_CHECK(shape_a.rank() >= 1 && shape_b.rank() >= 1, "matmul: operands must not be scalars; got a {} x b {}",
-              shape_a, shape_b);
+    QKV_CHECK(shape_a.rank() >= 1 && shape_b.rank() >= 1,
+              "matmul: operands must not be scalars; got a {} x b {}", shape_a, shape_b);
     if (shape_a.rank() == 1) a = Shape{1, shape_a[0]};
     if (shape_b.rank() == 1) b = Shape{shape_b[0], 1};
     m = a[-2], k = a[-1], n = b[-1];
@@ -83,8 +85,8 @@ Var matmul(const Var& a, const Var& b) {
         bool shared = plan.b.size_of(0, plan.b.rank() - 2) != batches;
         Sink::Buffer db = shared ? Sink::Buffer{dx.zeroed(1), 1.0} : dx.buffer(1);
         for (Index i = 0; i < batches; i++)
-          gemm<T>(Trans::yes, Trans::no, k, n, m, 1, va.template data<T>() + plan.matrix(plan.a, i) * m * k, k,
-                  dy.data<T>() + i * m * n, n, static_cast<T>(db.beta),
+          gemm<T>(Trans::yes, Trans::no, k, n, m, 1, va.template data<T>() + plan.matrix(plan.a, i) * m * k,
+                  k, dy.data<T>() + i * m * n, n, static_cast<T>(db.beta),
                   db.gradient.data<T>() + plan.matrix(plan.b, i) * k * n, n);
       }
     });

@@ -4,14 +4,19 @@ namespace qkv {
 
 const char* name_of(Dtype dtype) {
   switch (dtype) {
-    case Dtype::f32: return "f32";
-    case Dtype::f64: return "f64";
-    case Dtype::i32: return "i32";
+    case Dtype::f32:
+      return "f32";
+    case Dtype::f64:
+      return "f64";
+    case Dtype::i32:
+      return "i32";
   }
   return "?";
 }
 
-std::size_t size_of(Dtype dtype) { return dtype == Dtype::f64 ? 8 : 4; }
+std::size_t size_of(Dtype dtype) {
+  return dtype == Dtype::f64 ? 8 : 4;
+}
 
 Dtype dtype_from(const std::string& name) {
   for (Dtype dtype : {Dtype::f32, Dtype::f64, Dtype::i32})

@@ -1,6 +1,6 @@
-// Size classes are quarter powers of two (at most 25 % waste). Small blocks are cached per thread without a lock;
-// large ones, and what overflows a thread's cache, go through a central list, so that blocks freed by another
-// thread than the one that allocates come back.
+// Size classes are quarter powers of two (at most 25 % waste). Small blocks are cached per thread without a
+// lock; large ones, and what overflows a thread's cache, go through a central list, so that blocks freed by
+// another thread than the one that allocates come back.
 #include "qkv/tensor/pool.h"
 
 #include <sys/mman.h>
@@ -16,8 +16,8 @@ namespace qkv::pool {
 namespace {
 
 constexpr std::size_t kClasses = 192;
-constexpr std::size_t kSmall = 64 * 1024;       // larger blocks always go through the central list
-constexpr int kCached = 64;                     // blocks per class that a thread keeps
+constexpr std::size_t kSmall = 64 * 1024;  // larger blocks always go through the central list
+constexpr int kCached = 64;                // blocks per class that a thread keeps
 constexpr std::size_t kHugePage = 2 * 1024 * 1024;
 
 struct List {
@@ -69,7 +69,9 @@ Cache* cache() {
 }
 
 // Class k holds blocks of (4 + k % 4) << (k / 4) units of 16 bytes: 64, 80, 96, 112, 128, 160, ...
-std::size_t bytes_of_class(std::size_t k) { return (4 + k % 4) << (k / 4 + 4); }
+std::size_t bytes_of_class(std::size_t k) {
+  return (4 + k % 4) << (k / 4 + 4);
+}
 std::size_t class_of(std::size_t bytes) {
   if (bytes <= 64) return 0;
   std::size_t power = 63 - static_cast<std::size_t>(__builtin_clzll(bytes - 1));  // 2^power <= bytes - 1
@@ -82,7 +84,8 @@ Block* from_system(std::size_t k) {
   std::size_t alignment = bytes >= kHugePage ? kHugePage : 64;
   bytes = (bytes + alignment - 1) / alignment * alignment;
   void* memory = std::aligned_alloc(alignment, bytes);
-  if (!memory) fail(Fault::runtime, "memory: a block of {} bytes must be available; the system refused it", bytes);
+  if (!memory)
+    fail(Fault::runtime, "memory: a block of {} bytes must be available; the system refused it", bytes);
   if (alignment == kHugePage) madvise(memory, bytes, MADV_HUGEPAGE);
   Central& c = central();
   std::lock_guard lock(c.mutex);
@@ -96,7 +99,8 @@ Block* from_system(std::size_t k) {
 }  // namespace
 
 Block* allocate(std::size_t bytes) {
-  if (bytes > (std::size_t{1} << 46)) fail(Fault::runtime, "memory: a tensor must be below 64 TiB; got {} bytes", bytes);
+  if (bytes > (std::size_t{1} << 46))
+    fail(Fault::runtime, "memory: a tensor must be below 64 TiB; got {} bytes", bytes);
   std::size_t k = class_of(bytes);
   Block* block = nullptr;
   if (bytes_of_class(k) < kSmall)

@@ -28,8 +28,8 @@ Index Shape::size_of(int begin, int end) const {
 
 int Shape::check_axis(int axis) const {
   int result = axis < 0 ? axis + rank_ : axis;
-  QKV_CHECK(result >= 0 && result < rank_, "shape: axis must be in [{}, {}); got {} for shape {}", -rank_, rank_, axis,
-            str());
+  QKV_CHECK(result >= 0 && result < rank_, "shape: axis must be in [{}, {}); got {} for shape {}", -rank_,
+            rank_, axis, str());
   return result;
 }
 

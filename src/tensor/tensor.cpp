@@ -10,9 +10,12 @@ namespace {
 template <class F>
 auto dispatch_all(Dtype dtype, F&& f) {
   switch (dtype) {
-    case Dtype::f32: return f(float{});
-    case Dtype::f64: return f(double{});
-    default: return f(std::int32_t{});
+    case Dtype::f32:
+      return f(float{});
+    case Dtype::f64:
+      return f(double{});
+    default:
+      return f(std::int32_t{});
   }
 }
 
@@ -89,13 +92,15 @@ template Tensor Tensor::from(const Shape&, const double*, Index);
 template Tensor Tensor::from(const Shape&, const std::int32_t*, Index);
 
 void Tensor::data_error(Dtype dtype) const {
-  if (!defined_) fail(Fault::runtime, "tensor: must be defined to read its elements; got an undefined tensor");
+  if (!defined_)
+    fail(Fault::runtime, "tensor: must be defined to read its elements; got an undefined tensor");
   if (!block_) fail(Fault::runtime, "tensor: a symbolic tensor has no elements; got shape {}", shape_);
   fail(Fault::runtime, "tensor: dtype must be {}; got {} {}", dtype, dtype_, shape_);
 }
 
 Tensor Tensor::reshape(const Shape& shape) const {
-  QKV_CHECK(shape.size() == size_, "reshape: number of elements must stay {}; got {} to {}", size_, shape_, shape);
+  QKV_CHECK(shape.size() == size_, "reshape: number of elements must stay {}; got {} to {}", size_, shape_,
+            shape);
   Tensor t = *this;
   t.shape_ = shape;
   return t;
@@ -105,11 +110,11 @@ Tensor Tensor::reshape(std::initializer_list<Index> extents) const {
   Index known = 1;
   int inferred = -1, axis = 0;
   Index resolved[Shape::kMaxRank] = {};
-  QKV_CHECK(extents.size() <= Shape::kMaxRank, "reshape: rank must be at most {}; got {}", int{Shape::kMaxRank},
-            extents.size());
+  QKV_CHECK(extents.size() <= Shape::kMaxRank, "reshape: rank must be at most {}; got {}",
+            int{Shape::kMaxRank}, extents.size());
   for (Index extent : extents) {
-    QKV_CHECK(extent >= 0 || (extent == -1 && inferred < 0), "reshape: one extent may be -1; got {} at axis {}",
-              extent, axis);
+    QKV_CHECK(extent >= 0 || (extent == -1 && inferred < 0),
+              "reshape: one extent may be -1; got {} at axis {}", extent, axis);
     if (extent == -1)
       inferred = axis;
     else
@@ -117,8 +122,8 @@ Tensor Tensor::reshape(std::initializer_list<Index> extents) const {
     resolved[axis++] = extent;
   }
   if (inferred >= 0) {
-    QKV_CHECK(known > 0 && size_ % known == 0, "reshape: -1 must divide evenly; got {} with known product {}", shape_,
-              known);
+    QKV_CHECK(known > 0 && size_ % known == 0, "reshape: -1 must divide evenly; got {} with known product {}",
+              shape_, known);
     resolved[inferred] = size_ / known;
   }
   return reshape(Shape(resolved, axis));
@@ -149,7 +154,8 @@ Tensor Tensor::to(Dtype dtype) const {
     using From = decltype(from);
     dispatch_all(dtype, [&](auto to) {
       using To = decltype(to);
-      std::transform(data<From>(), data<From>() + size_, t.data<To>(), [](From v) { return static_cast<To>(v); });
+      std::transform(data<From>(), data<From>() + size_, t.data<To>(),
+                     [](From v) { return static_cast<To>(v); });
     });
   });
   return t;
@@ -174,9 +180,11 @@ void Tensor::fill(double value) {
 }
 
 void Tensor::copy_from(const Tensor& source) {
-  QKV_CHECK(source.shape_ == shape_ && source.dtype_ == dtype_, "copy_from: shapes must agree; got {} {} from {} {}",
-            dtype_, shape_, source.dtype_, source.shape_);
-  if (block_ && source.block_ && bytes() != source.bytes()) std::memmove(bytes(), source.bytes(), byte_size());
+  QKV_CHECK(source.shape_ == shape_ && source.dtype_ == dtype_,
+            "copy_from: shapes must agree; got {} {} from {} {}", dtype_, shape_, source.dtype_,
+            source.shape_);
+  if (block_ && source.block_ && bytes() != source.bytes())
+    std::memmove(bytes(), source.bytes(), byte_size());
 }
 
 std::vector<double> Tensor::to_vector() const {

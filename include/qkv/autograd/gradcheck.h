@@ -22,10 +22,11 @@ class GradSuite {
 
   explicit GradSuite(std::string op) : op_(std::move(op)) {}
 
-  /// Compares the gradients of probe(f(inputs)) where the probe weighs each output element differently (a plain sum
-  /// hides transposed and misplaced gradients). Also checks that f leaves its inputs alone, gives equal bits when
-  /// called again, and accumulates its gradients when its inputs are used twice. f64 inputs are differentiated.
-  /// Throws an Error that says what is wrong with shapes or determinism; numeric errors go to `results()`.
+  /// Compares the gradients of probe(f(inputs)) where the probe weighs each output element differently (a
+  /// plain sum hides transposed and misplaced gradients). Also checks that f leaves its inputs alone, gives
+  /// equal bits when called again, and accumulates its gradients when its inputs are used twice. f64 inputs
+  /// are differentiated. Throws an Error that says what is wrong with shapes or determinism; numeric errors
+  /// go to `results()`.
   void check(const std::string& label, const std::vector<Tensor>& inputs, const Function& f);
 
   /// Deterministic f64 test inputs; each call draws others.

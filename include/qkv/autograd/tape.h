@@ -1,8 +1,9 @@
 // Reverse-mode automatic differentiation: Var, Tape, Op, record, Sink, Gradients.
 //
-// A tape records the ops that run on its thread while it lives, in execution order; `backward` walks it in reverse.
-// Without a tape the same code only computes values. Nothing is stored in the model, so that one const model serves
-// all threads (Baydin et al. 2018, "Automatic differentiation in machine learning: a survey").
+// A tape records the ops that run on its thread while it lives, in execution order; `backward` walks it in
+// reverse. Without a tape the same code only computes values. Nothing is stored in the model, so that one
+// const model serves all threads (Baydin et al. 2018, "Automatic differentiation in machine learning: a
+// survey").
 #pragma once
 #include <initializer_list>
 #include <memory>
@@ -98,7 +99,8 @@ class Tape {
 
   /// A leaf whose gradient goes to `Gradients::of`.
   Var variable(const Tensor& value);
-  /// A leaf whose gradient goes to slot `slot`; the same Var when asked again. `store` tells parameter sets apart.
+  /// A leaf whose gradient goes to slot `slot`; the same Var when asked again. `store` tells parameter sets
+  /// apart.
   Var leaf(const void* store, int slot, const Tensor& value);
 
   /// Gradients of a one-element `loss`, times `scale`, accumulated into `into`. The tape is used up.
@@ -123,15 +125,16 @@ class Tape {
   std::uint64_t draws_ = 0;
 };
 
-/// Where an op's backward puts the gradients of its inputs. Contributions accumulate; none can overwrite another.
+/// Where an op's backward puts the gradients of its inputs. Contributions accumulate; none can overwrite
+/// another.
 class Sink {
  public:
   /// Does input `i` want a gradient? Skip the work when not.
   bool needs(int i) const;
   /// Adds a gradient of the shape and dtype of input `i`; the first one is moved, not copied.
   void add(int i, Tensor gradient);
-  /// The gradient buffer of input `i` itself, for products with beta: `beta` is 0 when the buffer holds nothing yet
-  /// (its elements are then uninitialised and must all be written), 1 when the op must add to it.
+  /// The gradient buffer of input `i` itself, for products with beta: `beta` is 0 when the buffer holds
+  /// nothing yet (its elements are then uninitialised and must all be written), 1 when the op must add to it.
   struct Buffer {
     Tensor gradient;
     double beta;
@@ -161,7 +164,8 @@ struct Recorder {
   using Destroy = void (*)(void* closure);
   static bool wanted(const Input* inputs, int count);
   static void* memory(std::size_t bytes, std::size_t alignment);
-  static Var push(const Op& op, const Input* inputs, int count, Tensor value, void* closure, Run run, Destroy destroy);
+  static Var push(const Op& op, const Input* inputs, int count, Tensor value, void* closure, Run run,
+                  Destroy destroy);
 };
 
 /// Puts an op's result on the current tape with the function that computes its input gradients:

@@ -28,7 +28,8 @@ class Error : public std::runtime_error {
   Fault fault_;
 };
 
-/// Throws `Error` with a formatted message. The layer path (see LayerPath) is put in front where there is one.
+/// Throws `Error` with a formatted message. The layer path (see LayerPath) is put in front where there is
+/// one.
 template <class... Args>
 [[noreturn]] void fail(Fault fault, fmt::format_string<Args...> format, Args&&... args) {
   throw Error(fmt::format(format, std::forward<Args>(args)...), fault);
@@ -37,7 +38,7 @@ template <class... Args>
 }  // namespace qkv
 
 /// Checks a condition that a user's config, data or code can violate; the message is a fmt format.
-#define QKV_CHECK(condition, ...)                                                        \
-  do {                                                                                   \
-    if (!(condition)) ::qkv::fail(::qkv::Fault::runtime, __VA_ARGS__);                   \
+#define QKV_CHECK(condition, ...)                                      \
+  do {                                                                 \
+    if (!(condition)) ::qkv::fail(::qkv::Fault::runtime, __VA_ARGS__); \
   } while (false)

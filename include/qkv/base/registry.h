@@ -10,8 +10,8 @@
 
 namespace qkv {
 
-/// Factories of `T`, by kebab-case name. `T` states its constructor arguments as `using Factory = R(Args...)`.
-/// Thread safety: filled before main and by plug-ins at start; read only afterwards.
+/// Factories of `T`, by kebab-case name. `T` states its constructor arguments as `using Factory =
+/// R(Args...)`. Thread safety: filled before main and by plug-ins at start; read only afterwards.
 template <class T>
 class Registry {
  public:

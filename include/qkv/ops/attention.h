@@ -15,15 +15,17 @@ struct AttentionMask {
 struct AttentionOptions {
   AttentionOptions(Index n_head, Index d_head);
   Index n_head;
-  Index n_kv_head;       ///< fewer key/value heads than queries: grouped-query attention (Ainslie et al. 2023)
-  double scale;          ///< factor of the scores; 1 / sqrt(d_head) unless set
+  Index n_kv_head;  ///< fewer key/value heads than queries: grouped-query attention (Ainslie et al. 2023)
+  double scale;     ///< factor of the scores; 1 / sqrt(d_head) unless set
   double dropout = 0.0;  ///< of the weights, while a random tape records
   AttentionMask mask;
 };
 
 /// softmax(scale * Q K^T) V per head. q [B, T, H * D], k and v [B, S, H_kv * D] -> [B, T, H * D].
-/// `weights`, when given, receives the attention weights [B, H, T, S] (before dropout); the output is the same.
-Var attention(const Var& q, const Var& k, const Var& v, const AttentionOptions& options, Tensor* weights = nullptr);
+/// `weights`, when given, receives the attention weights [B, H, T, S] (before dropout); the output is the
+/// same.
+Var attention(const Var& q, const Var& k, const Var& v, const AttentionOptions& options,
+              Tensor* weights = nullptr);
 
 /// The same with q, k, v side by side in one tensor [B, T, (H + 2 H_kv) * D], read in place.
 Var attention_packed(const Var& qkv, const AttentionOptions& options, Tensor* weights = nullptr);

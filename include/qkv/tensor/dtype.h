@@ -1,5 +1,6 @@
 // Dtype: the element types of a tensor, and dispatch from run time to compile time.
 #pragma once
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -40,9 +41,11 @@ auto dispatch(const char* op, Dtype dtype, F&& f) {
 }  // namespace qkv
 
 template <>
-struct fmt::formatter<qkv::Dtype> : fmt::formatter<const char*> {
+struct fmt::formatter<qkv::Dtype> {
+  constexpr auto parse(format_parse_context& context) { return context.begin(); }
   template <class Context>
   auto format(qkv::Dtype dtype, Context& context) const {
-    return fmt::formatter<const char*>::format(qkv::name_of(dtype), context);
+    const std::string text = qkv::name_of(dtype);
+    return std::copy(text.begin(), text.end(), context.out());
   }
 };

@@ -1,4 +1,5 @@
-// Block: reference-counted, 64-byte aligned storage from a caching pool, so that a training step does not allocate.
+// Block: reference-counted, 64-byte aligned storage from a caching pool, so that a training step does not
+// allocate.
 #pragma once
 #include <atomic>
 #include <cstddef>

@@ -1,5 +1,6 @@
 // Shape: the extents of a tensor, inline (no heap), and the broadcasting rule.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <initializer_list>
 #include <string>
@@ -50,9 +51,11 @@ Shape broadcast(const char* op, const Shape& a, const Shape& b);
 }  // namespace qkv
 
 template <>
-struct fmt::formatter<qkv::Shape> : fmt::formatter<std::string> {
+struct fmt::formatter<qkv::Shape> {
+  constexpr auto parse(format_parse_context& context) { return context.begin(); }
   template <class Context>
   auto format(const qkv::Shape& shape, Context& context) const {
-    return fmt::formatter<std::string>::format(shape.str(), context);
+    const std::string text = shape.str();
+    return std::copy(text.begin(), text.end(), context.out());
   }
 };

@@ -11,8 +11,8 @@ namespace simd {
 template <class T>
 using Batch = xsimd::batch<T>;
 
-/// out[i] = f(in[i]...) for i in [0, n). `f` takes batches. The tail goes through a padded batch, so that the value
-/// of an element does not depend on its position. `out` may be one of the inputs.
+/// out[i] = f(in[i]...) for i in [0, n). `f` takes batches. The tail goes through a padded batch, so that the
+/// value of an element does not depend on its position. `out` may be one of the inputs.
 template <class T, class F, class... In>
 void apply(Index n, T* out, F f, const In*... in) {
   constexpr Index width = static_cast<Index>(Batch<T>::size);
