@@ -1,0 +1,63 @@
+// ThreadPool: a fixed set of workers that share numbered tasks.
+#pragma once
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+namespace qkv {
+
+template <class Signature>
+class FunctionRef;
+
+/// A reference to any callable, without allocation. It must not outlive the callable.
+template <class R, class... Args>
+class FunctionRef<R(Args...)> {
+ public:
+  template <class F, class = std::enable_if_t<!std::is_same_v<std::decay_t<F>, FunctionRef>>>
+  FunctionRef(F&& f)  // implicit, so that a lambda can be passed directly
+      : object_(const_cast<void*>(static_cast<const void*>(std::addressof(f)))),
+        call_([](void* object, Args... args) -> R {
+          return (*static_cast<std::remove_reference_t<F>*>(object))(std::forward<Args>(args)...);
+        }) {}
+  R operator()(Args... args) const { return call_(object_, std::forward<Args>(args)...); }
+
+ private:
+  void* object_;
+  R (*call_)(void*, Args...);
+};
+
+/// Runs numbered tasks on a fixed number of workers; the calling thread is worker 0.
+///
+/// Task i of n belongs to worker i * size / n, so the work of a thread is the same in every run, and results
+/// that are stored by task do not depend on the number of threads. Workers spin for some microseconds after a
+/// run, then sleep. A run allocates nothing. `run` inside a task executes inline; calls from several threads
+/// take turns.
+class ThreadPool {
+ public:
+  using Body = FunctionRef<void(int task, int worker)>;
+
+  explicit ThreadPool(int threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int size() const;
+  /// Returns after all tasks. If tasks throw, the exception of the lowest of them is rethrown; the tasks
+  /// behind a failed one on the same worker are skipped.
+  void run(int n_tasks, Body body);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// The CPUs this process may use, at least 1.
+int available_threads();
+
+/// The pool of the process, made at the first call with `available_threads()` workers.
+ThreadPool& pool();
+
+/// Gives `pool()` another size; 0 means `available_threads()`. Not during a run.
+void set_threads(int threads);
+
+}  // namespace qkv

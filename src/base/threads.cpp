@@ -1,0 +1,226 @@
+#include "qkv/base/threads.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <limits>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "qkv/base/error.h"
+
+namespace qkv {
+namespace {
+
+constexpr int kMaxThreads = 4096;
+constexpr auto kSpinTime = std::chrono::microseconds(50);
+constexpr int kPausesPerLook = 32;
+constexpr int kNoTask = std::numeric_limits<int>::max();
+
+thread_local int current_worker = -1;  // -1 outside of tasks
+
+void pause_cpu() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Waits actively until ready() or the spin time is over. With more threads than CPUs the one waited for may
+// need this CPU: give it away instead.
+template <class Ready>
+bool spin_until(bool oversubscribed, Ready ready) {
+  const auto end = std::chrono::steady_clock::now() + kSpinTime;
+  do {
+    for (int i = 0; i < kPausesPerLook; ++i) {
+      if (ready()) return true;
+      if (!oversubscribed) pause_cpu();
+    }
+    if (oversubscribed) std::this_thread::yield();
+  } while (std::chrono::steady_clock::now() < end);
+  return ready();
+}
+
+struct WorkerScope {
+  explicit WorkerScope(int worker) : previous(current_worker) { current_worker = worker; }
+  ~WorkerScope() { current_worker = previous; }
+  int previous;
+};
+
+}  // namespace
+
+struct ThreadPool::State {
+  struct alignas(64) Failure {
+    int task = kNoTask;
+    std::exception_ptr exception;
+  };
+
+  explicit State(int threads)
+      : size(threads),
+        oversubscribed(threads > available_threads()),
+        failures(static_cast<std::size_t>(threads)) {
+    workers.reserve(static_cast<std::size_t>(threads - 1));
+    try {
+      for (int worker = 1; worker < threads; ++worker) workers.emplace_back([this, worker] { loop(worker); });
+    } catch (const std::system_error& error) {
+      auto started = workers.size();
+      stop();
+      fail(Fault::runtime, "ThreadPool: {} threads cannot be started; got {} ({})", threads, started + 1,
+           error.what());
+    }
+  }
+  ~State() { stop(); }
+
+  void stop() {
+    stopping = true;
+    publish();
+    for (auto& worker : workers) worker.join();
+    workers.clear();
+  }
+
+  // A sleeper counts itself, then looks at the value it waits for; the other side changes the value, then
+  // looks for sleepers. Sequential consistency: at least one of the two sees the other.
+  template <class Ready>
+  void wait(std::condition_variable& wake_up, std::atomic<int>& sleepers, Ready ready) {
+    if (spin_until(oversubscribed, ready)) return;
+    std::unique_lock<std::mutex> lock(mutex);
+    ++sleepers;
+    wake_up.wait(lock, ready);
+    --sleepers;
+  }
+
+  void wake(std::condition_variable& wake_up, const std::atomic<int>& sleepers) {
+    if (sleepers == 0) return;
+    { std::lock_guard<std::mutex> lock(mutex); }
+    wake_up.notify_all();
+  }
+
+  void publish() {
+    ++generation;
+    wake(start, idle);
+  }
+
+  void loop(int worker) {
+    for (std::uint32_t seen = 0;;) {
+      wait(start, idle, [&] { return generation != seen; });
+      ++seen;
+      if (stopping) return;
+      work(worker);
+      if (--busy == 0) wake(finish, waiting);
+    }
+  }
+
+  // The tasks i with i * size / n_tasks == worker.
+  void work(int worker) {
+    WorkerScope scope(worker);
+    auto first = [&](std::int64_t w) {
+      return static_cast<int>((w * n_tasks + size - 1) / size);
+    };
+    for (int task = first(worker), end = first(worker + 1); task < end; ++task) {
+      try {
+        (*body)(task, worker);
+      } catch (...) {
+        failures[static_cast<std::size_t>(worker)] = {task, std::current_exception()};
+        return;
+      }
+    }
+  }
+
+  void rethrow() {
+    auto lowest = std::min_element(failures.begin(), failures.end(),
+                                   [](const Failure& a, const Failure& b) { return a.task < b.task; });
+    if (lowest->task == kNoTask) return;
+    std::exception_ptr exception = lowest->exception;
+    for (auto& failure : failures) failure = {};
+    std::rethrow_exception(exception);
+  }
+
+  const int size;
+  const bool oversubscribed;
+  std::mutex turn;  // one run at a time
+  const Body* body = nullptr;
+  int n_tasks = 0;
+  std::atomic<bool> stopping{false};
+  alignas(64) std::atomic<std::uint32_t> generation{0};
+  alignas(64) std::atomic<int> busy{0};
+  alignas(64) std::atomic<int> idle{0};
+  std::atomic<int> waiting{0};
+  std::mutex mutex;
+  std::condition_variable start, finish;
+  std::vector<Failure> failures;
+  std::vector<std::thread> workers;
+};
+
+ThreadPool::ThreadPool(int threads) {
+  QKV_CHECK(threads >= 1 && threads <= kMaxThreads, "ThreadPool: threads must be between 1 and {}; got {}",
+            kMaxThreads, threads);
+  state_ = std::make_unique<State>(threads);
+}
+
+ThreadPool::~ThreadPool() = default;
+
+int ThreadPool::size() const {
+  return state_->size;
+}
+
+void ThreadPool::run(int n_tasks, Body body) {
+  if (n_tasks <= 0) return;
+  State& s = *state_;
+  if (s.size == 1 || n_tasks == 1 || current_worker >= 0) {
+    WorkerScope scope(std::max(current_worker, 0));
+    for (int task = 0; task < n_tasks; ++task) body(task, current_worker);
+    return;
+  }
+  std::lock_guard<std::mutex> lock(s.turn);
+  s.body = &body;
+  s.n_tasks = n_tasks;
+  s.busy = s.size - 1;
+  s.publish();
+  s.work(0);
+  s.wait(s.finish, s.waiting, [&] { return s.busy == 0; });
+  s.rethrow();
+}
+
+int available_threads() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+namespace {
+
+std::unique_ptr<ThreadPool>& process_pool() {
+  static std::unique_ptr<ThreadPool> instance;
+  return instance;
+}
+
+std::mutex pool_mutex;
+
+}  // namespace
+
+ThreadPool& pool() {
+  std::lock_guard<std::mutex> lock(pool_mutex);
+  auto& instance = process_pool();
+  if (!instance) instance = std::make_unique<ThreadPool>(available_threads());
+  return *instance;
+}
+
+void set_threads(int threads) {
+  if (threads == 0) threads = available_threads();
+  QKV_CHECK(current_worker < 0, "set_threads: must not be called inside a task; got {}", threads);
+  std::lock_guard<std::mutex> lock(pool_mutex);
+  auto& instance = process_pool();
+  if (instance && instance->size() == threads) return;
+  auto changed = std::make_unique<ThreadPool>(threads);
+  instance = std::move(changed);
+}
+
+}  // namespace qkv
