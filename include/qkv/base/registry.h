@@ -2,7 +2,9 @@
 #pragma once
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "qkv/base/error.h"
@@ -22,6 +24,7 @@ class Registry {
     std::string origin;  ///< "qkv" or the plug-in's file name
   };
 
+  /// The one object of the process; see QKV_DECLARE_REGISTRY.
   static Registry& instance();
 
   void add(const std::string& name, Factory make, std::string help, std::string origin = "qkv") {
@@ -47,9 +50,71 @@ class Registry {
   std::map<std::string, Entry> entries_;
 };
 
-/// Runs one registration at load time.
-struct Registrar {
-  explicit Registrar(const std::function<void()>& run) { run(); }
+/// Holds back the registrations of a plug-in while its library is being loaded. Not thread safe.
+///
+///     PendingRegistrations pending("libmine.so");
+///     dlopen(...);                     // its QKV_REGISTER lines are collected
+///     pending.commit();                // and run here, or dropped with `pending`
+class PendingRegistrations {
+ public:
+  explicit PendingRegistrations(std::string origin);
+  ~PendingRegistrations();
+  PendingRegistrations(const PendingRegistrations&) = delete;
+  PendingRegistrations& operator=(const PendingRegistrations&) = delete;
+  /// Runs what was collected, in its order; entries made from now on get this object's origin.
+  void commit();
+  std::size_t size() const { return held_.size(); }
+
+ private:
+  friend struct Registrar;
+  std::string origin_;
+  std::vector<std::function<void()>> held_;
 };
 
+/// "qkv", or the plug-in whose registrations are being committed.
+const std::string& registration_origin();
+
+/// Runs one registration at load time, or when the plug-in that contains it is committed.
+struct Registrar {
+  explicit Registrar(std::function<void()> run);
+};
+
+/// Adds `Type` to the registry of `Kind`, constructed from the arguments of `Kind::Factory`.
+template <class Kind, class Type>
+void register_type(const std::string& name, std::string help) {
+  auto make = [](auto&&... args) -> std::unique_ptr<Kind> {
+    return std::make_unique<Type>(std::forward<decltype(args)>(args)...);
+  };
+  Registry<Kind>::instance().add(name, make, std::move(help), registration_origin());
+}
+
 }  // namespace qkv
+
+/// Beside the declaration of `T`, inside namespace qkv: other files see that the registry lives elsewhere.
+#define QKV_DECLARE_REGISTRY(T) \
+  template <>                   \
+  Registry<T>& Registry<T>::instance()
+
+/// In exactly one source file, inside namespace qkv: the registry of `T` itself, one object for all
+/// libraries.
+#define QKV_DEFINE_REGISTRY(T)           \
+  template <>                            \
+  Registry<T>& Registry<T>::instance() { \
+    static Registry<T> registry;         \
+    return registry;                     \
+  }                                      \
+  static_assert(true)
+
+/// QKV_REGISTER(Kind, "name", Type) or QKV_REGISTER(Kind, "name", Type, "one line of help"), at namespace
+/// scope.
+#define QKV_REGISTER(...) QKV_REGISTER_PICK(__VA_ARGS__, QKV_REGISTER_4, QKV_REGISTER_3, unused)(__VA_ARGS__)
+#define QKV_REGISTER_PICK(a, b, c, d, picked, ...) picked
+#define QKV_REGISTER_3(Kind, name, Type) QKV_REGISTER_4(Kind, name, Type, "")
+#define QKV_REGISTER_4(Kind, name, Type, help)                    \
+  static const ::qkv::Registrar QKV_REGISTRAR_NAME(__COUNTER__) { \
+    [] {                                                          \
+      ::qkv::register_type<Kind, Type>(name, help);               \
+    }                                                             \
+  }
+#define QKV_REGISTRAR_NAME(n) QKV_REGISTRAR_NAME_(n)
+#define QKV_REGISTRAR_NAME_(n) qkv_registrar_##n
