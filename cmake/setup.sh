@@ -17,7 +17,7 @@ install_packages() {
   done
   [[ $missing ]] || return 0
 
-  local command="apt-get install --no-install-recommends$missing"
+  local command="apt-get update && apt-get install --no-install-recommends$missing"
   if [[ $(id -u) != 0 ]]; then
     command -v sudo >/dev/null ||
       die "Debian packages are missing and there is no sudo to install them; as root, run: $command"
@@ -28,7 +28,7 @@ install_packages() {
   local apt="$sudo env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 -o Acquire::http::Timeout=30"
   { $apt update; $apt install -y --no-install-recommends $missing; } </dev/null >"$log" 2>&1 || {
     grep -E '^(E:|sudo:)' "$log" | tail -n 5 >&2
-    die "the packages were not installed (log: $log); if this machine is offline, connect it or run: ${sudo:+sudo }$command"
+    die "the packages were not installed (log: $log); if this machine is offline, connect it or, as root, run: $command"
   }
   rm -f "$log"
 }
