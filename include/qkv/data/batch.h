@@ -1,0 +1,57 @@
+// Batch: what data gives and models read; a few named tensors in a fixed order.
+#pragma once
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "qkv/tensor/tensor.h"
+
+namespace qkv {
+
+/// Ordered map of name -> Tensor. Filling it again with the same names and shapes does not allocate.
+///
+///     Tensor& ids = batch.fill("ids", {size, length}, Dtype::i32);   // the tensor of last time, if nobody
+///     holds it const Tensor& mask = batch.at("mask");
+class Batch {
+ public:
+  /// A name of at most kMaxName bytes, inline.
+  class Name {
+   public:
+    static constexpr std::size_t kMaxName = 23;
+    explicit Name(std::string_view text);
+    std::string_view view() const { return {text_, size_}; }
+
+   private:
+    char text_[kMaxName + 1] = {};
+    std::size_t size_ = 0;
+  };
+  struct Entry {
+    Name name;
+    Tensor tensor;
+  };
+
+  /// Adds the tensor or replaces the one of that name, which keeps its place.
+  void set(std::string_view name, Tensor tensor);
+  /// The tensor of that name to be written, with elements of unknown value: the present one when shape and
+  /// dtype agree and no other handle shares it, else a new one.
+  Tensor& fill(std::string_view name, const Shape& shape, Dtype dtype = Dtype::f32);
+  /// The tensor, or an error that lists the names there are.
+  const Tensor& at(std::string_view name) const;
+  /// The tensor, or nullptr.
+  const Tensor* find(std::string_view name) const;
+  bool contains(std::string_view name) const { return find(name) != nullptr; }
+  void clear() { entries_.clear(); }
+  std::size_t size() const { return entries_.size(); }
+  bool empty() const { return entries_.empty(); }
+  std::vector<std::string> names() const;
+  auto begin() const { return entries_.begin(); }
+  auto end() const { return entries_.end(); }
+  /// "ids i32 [8, 12], target i32 [8]"
+  std::string str() const;
+
+ private:
+  std::vector<Entry> entries_;
+};
+
+}  // namespace qkv

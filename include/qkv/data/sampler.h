@@ -1,0 +1,49 @@
+// Sampler: which examples make up which batch, as a function of (seed, epoch, step) without hidden state.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "qkv/tensor/shape.h"
+
+namespace qkv {
+
+struct SamplerOptions {
+  bool shuffle = true;
+  /// Leaves out the last, smaller batch of an epoch.
+  bool drop_last = false;
+  /// When given (one per example), batches hold examples of similar length: see Sampler.
+  std::vector<int> lengths;
+  /// Bucketing sorts this many batches of the shuffled order at a time, so that batches differ from epoch to
+  /// epoch.
+  int bucket_batches = 50;
+};
+
+/// The position of a run in its data is one integer, `step`; epoch = step / steps_per_epoch().
+/// The order of an epoch is the permutation drawn from Stream(seed, "sampler", epoch). With `lengths`, each
+/// window of `bucket_batches` batches of that order is sorted by length and cut into batches, and the batches
+/// of the epoch are shuffled. The order of the current epoch is kept between calls in reused buffers: one
+/// sampler per thread.
+class Sampler {
+ public:
+  Sampler(Index n_examples, Index batch_size, std::uint64_t seed, SamplerOptions options = {});
+
+  /// Writes the example indices of batch `step`; allocates nothing once `indices` has held a whole batch.
+  void batch(Index step, std::vector<int>& indices);
+
+  Index epoch_of(Index step) const { return step / steps_per_epoch_; }
+  Index steps_per_epoch() const { return steps_per_epoch_; }
+  Index n_examples() const { return n_examples_; }
+  Index batch_size() const { return batch_size_; }
+
+ private:
+  void prepare(Index epoch);
+
+  Index n_examples_, batch_size_, steps_per_epoch_;
+  std::uint64_t seed_;
+  SamplerOptions options_;
+  Index epoch_ = -1;
+  std::vector<int> order_, batch_order_;
+  std::vector<std::uint64_t> keys_;
+};
+
+}  // namespace qkv

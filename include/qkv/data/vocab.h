@@ -1,0 +1,48 @@
+// Vocab: the table token <-> id.
+#pragma once
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace qkv {
+
+using TokenCounts = std::unordered_map<std::string, long>;
+
+/// Ids 0 ... size-1. The specials come first: `<pad>` = 0, `<unk>` = 1, then others such as `<bos>`; the
+/// rest by falling frequency, then by bytes.
+class Vocab {
+ public:
+  static constexpr int kPad = 0, kUnk = 1;
+
+  /// Only `<pad>` and `<unk>`.
+  Vocab() : Vocab(std::vector<std::string>{}) {}
+  /// Only the specials: `<pad>`, `<unk>` and `more_specials`.
+  explicit Vocab(const std::vector<std::string>& more_specials);
+  /// Tokens seen at least `min_freq` times, the most frequent ones if `max_size` > 0 limits the whole table.
+  Vocab(const TokenCounts& counts, long min_freq = 1, int max_size = 0,
+        const std::vector<std::string>& more_specials = {});
+  /// A table that was saved: all tokens in id order, the first `n_specials` of them special.
+  static Vocab from_tokens(std::vector<std::string> tokens, int n_specials);
+
+  /// Id of a token of the text: unk when unknown. A text never yields a special id by spelling it.
+  int id(std::string_view token) const;
+  /// Id of any token, specials too, or -1.
+  int find(std::string_view token) const;
+  bool knows(std::string_view token) const { return id(token) != kUnk; }
+  /// The token of an id in [0, size).
+  const std::string& token(int id) const;
+  int size() const { return static_cast<int>(tokens_.size()); }
+  int n_specials() const { return n_specials_; }
+  bool is_special(int id) const { return id >= 0 && id < n_specials_; }
+  const std::vector<std::string>& tokens() const { return tokens_; }
+
+ private:
+  void index();
+
+  std::vector<std::string> tokens_;  // by id
+  std::vector<int> sorted_;          // ids by token: looking up a string_view needs no copy
+  int n_specials_ = 0;
+};
+
+}  // namespace qkv
