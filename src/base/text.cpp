@@ -70,7 +70,7 @@ std::string suggest(std::string_view name, const std::vector<std::string>& candi
   return fmt::format(" (known: {})", join(candidates, ", "));
 }
 
-std::string quoted(std::string_view text, std::size_t limit) {
+std::string in_quotes(std::string_view text, std::size_t limit) {
   std::string result = "'";
   for (std::size_t i = 0; i < text.size();) {
     if (result.size() > limit) return result + "...'";

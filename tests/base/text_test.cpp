@@ -29,11 +29,11 @@ TEST_CASE("suggest names the nearest candidate, else the few known ones, else no
   CHECK(suggest(std::string(1 << 20, 'a'), {"lr"}) == " (known: lr)");
 }
 
-TEST_CASE("quoted makes any bytes safe to print") {
-  CHECK(quoted("abc") == "'abc'");
-  CHECK(quoted("a\x1b[31m\n\xff") == "'a\\x1b[31m\\x0a\\xff'");
-  CHECK(quoted("größe") == "'größe'");
-  CHECK(quoted(std::string(100, 'x'), 5) == "'xxxxx...'");
+TEST_CASE("in_quotes makes any bytes safe to print") {
+  CHECK(in_quotes("abc") == "'abc'");
+  CHECK(in_quotes("a\x1b[31m\n\xff") == "'a\\x1b[31m\\x0a\\xff'");
+  CHECK(in_quotes("größe") == "'größe'");
+  CHECK(in_quotes(std::string(100, 'x'), 5) == "'xxxxx...'");
 }
 
 TEST_CASE(

@@ -18,7 +18,7 @@ std::string suggest(std::string_view name, const std::vector<std::string>& candi
 
 /// `text` in single quotes, cut to `limit` bytes, control characters and invalid UTF-8 as \xNN: safe in a
 /// message.
-std::string quoted(std::string_view text, std::size_t limit = 60);
+std::string in_quotes(std::string_view text, std::size_t limit = 60);
 
 /// Position of the first byte that is not part of valid UTF-8, or npos (overlong forms and surrogates are
 /// invalid).
