@@ -12,7 +12,7 @@
 
 #include "qkv/base/error.h"
 
-namespace qkv::pool {
+namespace qkv::memory {
 namespace {
 
 constexpr std::size_t kClasses = 192;
@@ -129,4 +129,4 @@ Statistics statistics() {
   return {central().system_allocations, central().bytes};
 }
 
-}  // namespace qkv::pool
+}  // namespace qkv::memory

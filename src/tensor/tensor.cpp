@@ -50,7 +50,7 @@ Tensor& Tensor::operator=(Tensor other) noexcept {
 }
 
 Tensor::~Tensor() {
-  if (block_ && block_->references.fetch_sub(1, std::memory_order_acq_rel) == 1) pool::release(block_);
+  if (block_ && block_->references.fetch_sub(1, std::memory_order_acq_rel) == 1) memory::release(block_);
 }
 
 Tensor Tensor::symbolic(const Shape& shape, Dtype dtype) {
@@ -64,7 +64,7 @@ Tensor Tensor::symbolic(const Shape& shape, Dtype dtype) {
 
 Tensor Tensor::empty(const Shape& shape, Dtype dtype) {
   Tensor t = symbolic(shape, dtype);
-  t.block_ = pool::allocate(t.byte_size());
+  t.block_ = memory::allocate(t.byte_size());
   return t;
 }
 

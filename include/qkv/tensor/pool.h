@@ -16,7 +16,7 @@ struct alignas(64) Block {
   std::byte* bytes() { return reinterpret_cast<std::byte*>(this + 1); }
 };
 
-namespace pool {
+namespace memory {
 
 /// A block of at least `bytes` bytes with one reference. Throws on exhausted memory.
 Block* allocate(std::size_t bytes);
@@ -29,5 +29,5 @@ struct Statistics {
 };
 Statistics statistics();
 
-}  // namespace pool
+}  // namespace memory
 }  // namespace qkv
