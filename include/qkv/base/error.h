@@ -28,11 +28,27 @@ class Error : public std::runtime_error {
   Fault fault_;
 };
 
-/// Throws `Error` with a formatted message. The layer path (see LayerPath) is put in front where there is
-/// one.
+/// Names the layer that runs on this thread while it lives; errors raised meanwhile end with "(in decoder.0.attn)".
+/// The string must outlive the object.
+class LayerPath {
+ public:
+  explicit LayerPath(const std::string& path) : outer_(current()) { current() = &path; }
+  ~LayerPath() { current() = outer_; }
+  LayerPath(const LayerPath&) = delete;
+  LayerPath& operator=(const LayerPath&) = delete;
+  static const std::string*& current();
+
+ private:
+  const std::string* outer_;
+};
+
+/// Throws an `Error` of this message and the current layer path.
+[[noreturn]] void raise(Fault fault, std::string message);
+
+/// Throws an `Error` with a formatted message and the current layer path.
 template <class... Args>
 [[noreturn]] void fail(Fault fault, fmt::format_string<Args...> format, Args&&... args) {
-  throw Error(fmt::format(format, std::forward<Args>(args)...), fault);
+  raise(fault, fmt::format(format, std::forward<Args>(args)...));
 }
 
 }  // namespace qkv

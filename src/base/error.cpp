@@ -1,0 +1,16 @@
+#include "qkv/base/error.h"
+
+namespace qkv {
+
+const std::string*& LayerPath::current() {
+  static thread_local const std::string* path = nullptr;
+  return path;
+}
+
+void raise(Fault fault, std::string message) {
+  const std::string* path = LayerPath::current();
+  if (path && !path->empty()) message += " (in " + *path + ")";
+  throw Error(std::move(message), fault);
+}
+
+}  // namespace qkv
