@@ -1,0 +1,20 @@
+// Parts of the safetensors reader.
+#pragma once
+#include <string>
+
+#include "qkv/tensor/safetensors.h"
+
+namespace qkv {
+
+constexpr std::uint64_t kMaxSafetensorsHeader = 100000000;  // of the specification
+constexpr std::size_t kMaxSafetensorsName = 4096;
+constexpr const char* kSafetensorsMetadata = "__metadata__";
+
+/// Element size of a dtype name of the format, 0 for one that qkv does not read.
+std::size_t safetensors_element_size(const std::string& dtype);
+
+/// Checks the header text and that its tensors tile exactly `data_size` bytes.
+SafetensorsIndex parse_safetensors_header(std::string_view header, std::uint64_t data_size,
+                                          const std::string& where);
+
+}  // namespace qkv
