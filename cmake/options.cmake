@@ -42,7 +42,7 @@ string(REPLACE "-DNDEBUG" "" CMAKE_CXX_FLAGS_RELEASE "${CMAKE_CXX_FLAGS_RELEASE}
 add_compile_options(-Wall -Wextra)
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
   # False alarms of g++ 12: an overflow in fmt's parser, and uninitialised values inside its own avx512fintrin.h.
-  add_compile_options(-Wno-stringop-overflow -Wno-maybe-uninitialized)
+  add_compile_options(-Wno-stringop-overflow -Wno-uninitialized -Wno-maybe-uninitialized)
 endif()
 if(QKV_WERROR)
   add_compile_options(-Werror)

@@ -1,0 +1,38 @@
+// Activations and other elementwise functions of one tensor (f32 or f64, any shape), over vectorised exp,
+// tanh, erf and log.
+#pragma once
+#include "qkv/autograd/tape.h"
+
+namespace qkv {
+
+Var exp(const Var& x);
+Var log(const Var& x);
+Var sqrt(const Var& x);
+Var tanh(const Var& x);
+Var erf(const Var& x);
+/// 1 / (1 + exp(-x))
+Var sigmoid(const Var& x);
+/// max(x, 0), with gradient 0 at 0.
+Var relu(const Var& x);
+/// x where x > 0, else slope * x.
+Var leaky_relu(const Var& x, double slope = 0.01);
+/// x where x > 0, else alpha (exp(x) - 1) (Clevert et al. 2016).
+Var elu(const Var& x, double alpha = 1.0);
+/// log(1 + exp(x)), without overflow.
+Var softplus(const Var& x);
+
+enum class GeluForm {
+  erf,  ///< x Phi(x), Phi the normal distribution function: exact
+  tanh  ///< x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))): GPT-2's approximation
+};
+/// Gaussian error linear unit (Hendrycks and Gimpel 2016).
+Var gelu(const Var& x, GeluForm form = GeluForm::erf);
+
+/// x sigmoid(alpha x): SiLU, also called swish (Ramachandran et al. 2017).
+Var silu(const Var& x, double alpha = 1.0);
+
+/// swish(gate) * up in one pass, the inner part of a gated feed-forward layer (Shazeer 2020, "GLU variants
+/// improve transformer"). Equal shapes. Throws `swiglu: shapes must agree; got gate .., up ..`.
+Var swiglu(const Var& gate, const Var& up, double alpha = 1.0);
+
+}  // namespace qkv

@@ -1,0 +1,154 @@
+#include "qkv/ops/activations.h"
+
+#include "elementwise.h"
+
+namespace qkv {
+using namespace elementwise;
+namespace {
+
+template <class B>
+B logistic(B v) {
+  return lanes(v, 1) / (lanes(v, 1) + xsimd::exp(-v));
+}
+
+// 2u = kGeluA (x + kGeluB x^3) is the argument of GELU's tanh, doubled.
+constexpr double kGeluA = 2 * M_2_SQRTPI * M_SQRT1_2, kGeluB = 0.044715;
+
+const Op kExp("exp", [](GradSuite& g) { check_unary(g, exp); });
+const Op kLog("log", [](GradSuite& g) { check_unary(g, log, 0.5, 3.0); });
+const Op kSqrt("sqrt", [](GradSuite& g) { check_unary(g, sqrt, 0.5, 3.0); });
+const Op kTanh("tanh", [](GradSuite& g) { check_unary(g, tanh); });
+const Op kErf("erf", [](GradSuite& g) { check_unary(g, erf); });
+const Op kSigmoid("sigmoid", [](GradSuite& g) { check_unary(g, sigmoid); });
+const Op kRelu("relu", [](GradSuite& g) { check_unary(g, relu); });
+const Op kLeakyRelu("leaky_relu",
+                    [](GradSuite& g) { check_unary(g, [](const Var& x) { return leaky_relu(x, 0.2); }); });
+const Op kElu("elu", [](GradSuite& g) { check_unary(g, [](const Var& x) { return elu(x, 1.5); }); });
+const Op kSoftplus("softplus", [](GradSuite& g) { check_unary(g, softplus); });
+const Op kGelu("gelu", [](GradSuite& g) {
+  check_unary(g, [](const Var& x) { return gelu(x, GeluForm::erf); });
+  check_unary(g, [](const Var& x) { return gelu(x, GeluForm::tanh); });
+});
+const Op kSilu("silu", [](GradSuite& g) {
+  check_unary(g, [](const Var& x) { return silu(x); });
+  check_unary(g, [](const Var& x) { return silu(x, 1.7); });
+});
+const Op kSwiglu("swiglu", [](GradSuite& g) {
+  for (double alpha : {1.0, 1.7}) {
+    auto f = [alpha](const std::vector<Var>& in) {
+      return swiglu(in[0], in[1], alpha);
+    };
+    g.check("matrix", {g.normal({3, 7}), g.normal({3, 7})}, f);
+    g.check("size 1", {g.normal({1}), g.normal({1})}, f);
+  }
+});
+
+}  // namespace
+
+Var exp(const Var& x) {
+  return of_output(
+      kExp, x, [](auto v) { return xsimd::exp(v); }, [](auto g, auto y) { return g * y; });
+}
+
+Var log(const Var& x) {
+  return of_input(
+      kLog, x, [](auto v) { return xsimd::log(v); }, [](auto g, auto v) { return g / v; });
+}
+
+Var sqrt(const Var& x) {
+  return of_output(
+      kSqrt, x, [](auto v) { return xsimd::sqrt(v); }, [](auto g, auto y) { return g * lanes(y, 0.5) / y; });
+}
+
+Var tanh(const Var& x) {
+  return of_output(
+      kTanh, x, [](auto v) { return xsimd::tanh(v); }, [](auto g, auto y) { return g - g * y * y; });
+}
+
+Var erf(const Var& x) {
+  return of_input(
+      kErf, x, [](auto v) { return xsimd::erf(v); },
+      [](auto g, auto v) { return g * lanes(v, M_2_SQRTPI) * xsimd::exp(-v * v); });
+}
+
+Var sigmoid(const Var& x) {
+  return of_output(
+      kSigmoid, x, [](auto v) { return logistic(v); },
+      [](auto g, auto y) { return g * y * (lanes(y, 1) - y); });
+}
+
+Var relu(const Var& x) {
+  return of_output(  // the second operand of max comes out where one is nan
+      kRelu, x, [](auto v) { return xsimd::max(lanes(v, 0), v); },
+      [](auto g, auto y) { return xsimd::select(y > lanes(y, 0), g, lanes(y, 0)); });
+}
+
+Var leaky_relu(const Var& x, double slope) {
+  return of_input(
+      kLeakyRelu, x, [=](auto v) { return xsimd::select(v > lanes(v, 0), v, v * lanes(v, slope)); },
+      [=](auto g, auto v) { return xsimd::select(v > lanes(v, 0), g, g * lanes(v, slope)); });
+}
+
+Var elu(const Var& x, double alpha) {
+  return of_input(
+      kElu, x, [=](auto v) { return xsimd::select(v > lanes(v, 0), v, lanes(v, alpha) * xsimd::expm1(v)); },
+      [=](auto g, auto v) { return xsimd::select(v > lanes(v, 0), g, g * lanes(v, alpha) * xsimd::exp(v)); });
+}
+
+Var softplus(const Var& x) {
+  // max(x, 0) + log(1 + exp(-|x|))
+  return of_input(
+      kSoftplus, x,
+      [](auto v) { return xsimd::max(v, lanes(v, 0)) + xsimd::log1p(xsimd::exp(-xsimd::abs(v))); },
+      [](auto g, auto v) { return g * logistic(v); });
+}
+
+Var gelu(const Var& x, GeluForm form) {
+  if (form == GeluForm::erf)  // d = Phi(x) + x phi(x)
+    return of_input(
+        kGelu, x,
+        [](auto v) { return v * lanes(v, 0.5) * (lanes(v, 1) + xsimd::erf(v * lanes(v, M_SQRT1_2))); },
+        [](auto g, auto v) {
+          const auto phi = lanes(v, 0.5 * M_2_SQRTPI * M_SQRT1_2) * xsimd::exp(-v * v * lanes(v, 0.5));
+          return g * (lanes(v, 0.5) + lanes(v, 0.5) * xsimd::erf(v * lanes(v, M_SQRT1_2)) + v * phi);
+        });
+  // (1 + tanh(u)) / 2 = 1 / (1 + exp(-2u)): one exp instead of a tanh, and no cancellation for small results.
+  return of_input(
+      kGelu, x, [](auto v) { return v * logistic(lanes(v, kGeluA) * (v + lanes(v, kGeluB) * v * v * v)); },
+      [](auto g, auto v) {  // d = s + x s (1 - s) a (1 + 3 b x^2)
+        const auto s = logistic(lanes(v, kGeluA) * (v + lanes(v, kGeluB) * v * v * v));
+        return g * (s + v * s * (lanes(v, 1) - s) * lanes(v, kGeluA) *
+                            (lanes(v, 1) + lanes(v, 3 * kGeluB) * v * v));
+      });
+}
+
+Var silu(const Var& x, double alpha) {
+  return of_input(
+      kSilu, x, [=](auto v) { return v * logistic(lanes(v, alpha) * v); },
+      [=](auto g, auto v) {  // d = s (1 + alpha x (1 - s))
+        const auto s = logistic(lanes(v, alpha) * v);
+        return g * s * (lanes(v, 1) + lanes(v, alpha) * v * (lanes(v, 1) - s));
+      });
+}
+
+Var swiglu(const Var& gate, const Var& up, double alpha) {
+  check_dtype("swiglu", gate);
+  QKV_CHECK(gate.shape() == up.shape() && gate.dtype() == up.dtype(),
+            "swiglu: shapes must agree; got gate {} {}, up {} {}", gate.dtype(), gate.shape(), up.dtype(),
+            up.shape());
+  Tensor y =
+      zip([=](auto v, auto u) { return u * v * logistic(lanes(v, alpha) * v); }, gate.value(), up.value());
+  return record(kSwiglu, {gate, up}, y, [=, vg = gate.value(), vu = up.value()](const Tensor& dy, Sink& dx) {
+    if (dx.needs(0))
+      dx.add(0, zip(
+                    [=](auto g, auto v, auto u) {
+                      const auto s = logistic(lanes(v, alpha) * v);
+                      return g * u * s * (lanes(v, 1) + lanes(v, alpha) * v * (lanes(v, 1) - s));
+                    },
+                    dy, vg, vu));
+    if (dx.needs(1))
+      dx.add(1, zip([=](auto g, auto v) { return g * v * logistic(lanes(v, alpha) * v); }, dy, vg));
+  });
+}
+
+}  // namespace qkv

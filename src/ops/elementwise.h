@@ -1,0 +1,138 @@
+// What the elementwise ops share: unary and broadcasting binary ops from lambdas over batches, and their
+// gradient checks.
+#pragma once
+#include <cmath>
+
+#include "qkv/autograd/gradcheck.h"
+#include "qkv/tensor/broadcast.h"
+
+namespace qkv::elementwise {
+
+// Rows for an op of two operands, over every way in which shapes can meet. `positive` operands suit x / y,
+// x^y.
+template <class F>
+void check_binary(GradSuite& g, F f, bool positive = false) {
+  auto op = [f](const std::vector<Var>& in) {
+    return f(in[0], in[1]);
+  };
+  auto draw = [&](const Shape& shape) {
+    return positive ? g.uniform(shape, 0.5, 2.0) : g.normal(shape);
+  };
+  g.check("same shape", {draw({3, 5}), draw({3, 5})}, op);
+  g.check("bias", {draw({2, 3, 5}), draw({5})}, op);
+  g.check("bias first", {draw({5}), draw({3, 5})}, op);
+  g.check("column", {draw({3, 5}), draw({3, 1})}, op);
+  g.check("column first", {draw({3, 1}), draw({3, 5})}, op);
+  g.check("outer", {draw({3, 1}), draw({1, 5})}, op);
+  g.check("middle axis", {draw({2, 3, 4}), draw({2, 1, 4})}, op);
+  g.check("interleaved", {draw({2, 1, 3, 1}), draw({4, 1, 2})}, op);
+  g.check("scalar", {draw({2, 3}), draw({})}, op);
+  g.check("size 1", {draw({1}), draw({1, 1})}, op);
+}
+
+template <class F>
+void check_unary(GradSuite& g, F f, double low = -2.0, double high = 2.0) {
+  auto op = [f](const std::vector<Var>& in) {
+    return f(in[0]);
+  };
+  g.check("matrix", {g.uniform({3, 7}, low, high)}, op);
+  g.check("size 1", {g.uniform({1}, low, high)}, op);
+  g.check("scalar", {g.uniform({}, low, high)}, op);
+}
+
+inline void check_dtype(const char* op, const Var& x) {
+  QKV_CHECK(x.dtype() != Dtype::i32, "{}: dtype must be f32 or f64; got i32", op);
+}
+
+inline void check_dtypes(const char* op, const Var& a, const Var& b) {
+  QKV_CHECK(a.dtype() == b.dtype(), "{}: dtypes must agree; got a {} and b {}", op, a.dtype(), b.dtype());
+  check_dtype(op, a);
+}
+
+inline const Tensor& symbolic_one(const Var& a, const Var& b) {
+  return a.is_symbolic() ? a.value() : b.value();
+}
+
+// f(a, b) with broadcasting.
+template <class F>
+Tensor combine(const Broadcast<2>& plan, const Var& a, const Var& b, F f) {
+  Tensor y = Tensor::result(plan.shape(), symbolic_one(a, b));
+  if (y.is_symbolic()) return y;
+  dispatch("combine", y.dtype(), [&](auto t) {
+    using T = decltype(t);
+    const T *pa = a.value().data<T>(), *pb = b.value().data<T>();
+    T* out = y.data<T>();
+    plan.rows([&](Index row, const Index* at) {
+      const simd::Row<T> ra(pa + at[0], plan.step(0)), rb(pb + at[1], plan.step(1));
+      simd::apply_row<false>(plan.width(), out + row, f, ra, rb);
+    });
+  });
+  return y;
+}
+
+// Gradient of operand `i`: f(dy, a, b), summed over the axes along which the operand is repeated.
+template <class F>
+void pull(const Broadcast<2>& plan, int i, const Tensor& dy, const Tensor& a, const Tensor& b, Sink& dx,
+          F f) {
+  if (!dx.needs(i)) return;
+  const bool sums = plan.repeats(i);
+  Tensor d = sums ? dx.zeroed(i) : Tensor::empty(dx.shape(i), dy.dtype());
+  dispatch("pull", dy.dtype(), [&](auto t) {
+    using T = decltype(t);
+    const T *pa = a.data<T>(), *pb = b.data<T>(), *pg = dy.data<T>();
+    T* out = d.data<T>();
+    const Index width = plan.width();
+    plan.rows([&](Index row, const Index* at) {
+      const simd::Row<T> ra(pa + at[0], plan.step(0)), rb(pb + at[1], plan.step(1)), rg(pg + row, 1);
+      if (plan.step(i) == 0)
+        out[at[i]] += simd::sum_row<T>(width, f, rg, ra, rb);
+      else if (sums)
+        simd::apply_row<true>(width, out + at[i], f, rg, ra, rb);
+      else
+        simd::apply_row<false>(width, out + at[i], f, rg, ra, rb);
+    });
+  });
+  if (!sums) dx.add(i, std::move(d));
+}
+
+// The same for f = dy or -dy, which needs no operand and, with equal shapes, no work.
+template <bool negative>
+void pull_sum(const Broadcast<2>& plan, int i, const Tensor& dy, Sink& dx) {
+  if (!dx.needs(i)) return;
+  if (!negative && dx.shape(i) == dy.shape()) return dx.add(i, dy);
+  pull(plan, i, dy, dy, dy, dx, [](auto g, auto, auto) { return negative ? -g : g; });
+}
+
+// The scalar as a batch of the type of `v`.
+template <class B>
+B lanes(B, double value) {
+  return B(static_cast<typename B::value_type>(value));
+}
+
+// f of each pair of lanes, for functions that batches lack.
+template <class F, class B>
+B lanewise(F f, B a, B b) {
+  using T = typename B::value_type;
+  alignas(64) T u[B::size], v[B::size];
+  a.store_aligned(u), b.store_aligned(v);
+  for (std::size_t i = 0; i < B::size; i++) u[i] = static_cast<T>(f(u[i], v[i]));
+  return xsimd::load_aligned(u);
+}
+
+// y = f(x), dx = derivative(dy, x).
+template <class F, class D>
+Var of_input(const Op& op, const Var& x, F f, D derivative) {
+  check_dtype(op.name, x);
+  return record(op, {x}, map(x.value(), f),
+                [=, vx = x.value()](const Tensor& dy, Sink& dx) { dx.add(0, zip(derivative, dy, vx)); });
+}
+
+// y = f(x), dx = derivative(dy, y): x need not be kept.
+template <class F, class D>
+Var of_output(const Op& op, const Var& x, F f, D derivative) {
+  check_dtype(op.name, x);
+  Tensor y = map(x.value(), f);
+  return record(op, {x}, y, [=](const Tensor& dy, Sink& dx) { dx.add(0, zip(derivative, dy, y)); });
+}
+
+}  // namespace qkv::elementwise
