@@ -1,0 +1,101 @@
+// Metrics: one Record of named values goes to every sink (terminal, metrics.jsonl, event file).
+#pragma once
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace qkv {
+
+/// What a record can hold. A float stays a float, so that 0.1f is written as 0.1.
+using MetricValue = std::variant<std::int64_t, float, double, bool, std::string>;
+
+struct Metric {
+  std::string name;
+  MetricValue value;
+};
+
+/// One line of metrics.jsonl: a type and values in the order they were added.
+/// `reset` keeps the memory: a record that is filled with the same names every step does not allocate.
+/// Example: `Record("eval").add("split", "val").add("step", 100).add("loss", 0.58f)`.
+class Record {
+ public:
+  /// Types in use: "start", "train", "eval", "end"; sinks pass others through.
+  explicit Record(std::string_view type = {}) : type_(type) {}
+  Record(std::string_view type, std::int64_t step) : type_(type) { add("step", step); }
+
+  Record& reset(std::string_view type);
+
+  /// Appends a value; a name is given once per record.
+  template <class T>
+  Record& add(std::string_view name, const T& value) {
+    MetricValue& slot = append(name);
+    if constexpr (std::is_same_v<T, bool> || std::is_same_v<T, float> || std::is_same_v<T, double>) {
+      slot = value;
+    } else if constexpr (std::is_integral_v<T>) {
+      slot = static_cast<std::int64_t>(value);
+    } else {
+      set_text(slot, value);
+    }
+    return *this;
+  }
+
+  const std::string& type() const { return type_; }
+  /// The value called "step", or -1.
+  std::int64_t step() const { return integer("step", -1); }
+
+  const MetricValue* find(std::string_view name) const;
+  bool has(std::string_view name) const { return find(name) != nullptr; }
+  /// The value as a number; `otherwise` where it is missing or text.
+  double number(std::string_view name, double otherwise = std::numeric_limits<double>::quiet_NaN()) const;
+  std::int64_t integer(std::string_view name, std::int64_t otherwise = 0) const;
+  /// The value as text; empty where it is missing or not text.
+  std::string_view text(std::string_view name) const;
+  /// True only for a value `true`.
+  bool flag(std::string_view name) const;
+
+  const Metric* begin() const { return metrics_.data(); }
+  const Metric* end() const { return metrics_.data() + size_; }
+  std::size_t size() const { return size_; }
+
+ private:
+  MetricValue& append(std::string_view name);
+  static void set_text(MetricValue& slot, std::string_view text);
+
+  std::string type_;
+  std::vector<Metric> metrics_;  // entries from size_ on are spare memory
+  std::size_t size_ = 0;
+};
+
+/// The number a value holds, if it holds one (a bool is none).
+bool is_number(const MetricValue& value, double* number = nullptr);
+
+/// Receives records. Called from one thread, the one that trains.
+class MetricSink {
+ public:
+  virtual ~MetricSink() = default;
+  virtual void write(const Record& record) = 0;
+  virtual void flush() {}
+};
+
+/// Passes each record to all sinks in the order they were added.
+class MetricSinks : public MetricSink {
+ public:
+  void add(std::unique_ptr<MetricSink> sink) { sinks_.push_back(std::move(sink)); }
+  void write(const Record& record) override {
+    for (auto& sink : sinks_) sink->write(record);
+  }
+  void flush() override {
+    for (auto& sink : sinks_) sink->flush();
+  }
+
+ private:
+  std::vector<std::unique_ptr<MetricSink>> sinks_;
+};
+
+}  // namespace qkv
