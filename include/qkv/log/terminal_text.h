@@ -1,0 +1,29 @@
+// Text on a terminal: how wide it is, how it is cut, coloured and made harmless.
+#pragma once
+#include <string>
+#include <string_view>
+
+namespace qkv {
+
+/// Columns of UTF-8 text that may hold colour codes.
+int visible_width(std::string_view text);
+
+/// The longest prefix of at most `width` columns, never cutting a character; ends in "…" ("~" in ASCII) if
+/// cut.
+std::string fit_width(std::string_view text, int width, bool unicode = true);
+
+/// Text padded with spaces on the right (or the left) to `width` columns.
+std::string pad_right(std::string_view text, int width);
+std::string pad_left(std::string_view text, int width);
+
+enum class Style { bold, dim, red, green, yellow, cyan };
+/// Text between colour codes. A console takes them out again wherever colour is not wanted.
+std::string styled(Style style, std::string_view text);
+std::string without_color(std::string_view text);
+
+/// Text without colour codes (unless `keep_color`) and with other control characters and malformed UTF-8
+/// shown as
+/// '?': text from data files cannot move the cursor. Newline and tab stay.
+std::string harmless(std::string_view text, bool keep_color);
+
+}  // namespace qkv
