@@ -1,0 +1,105 @@
+// The terminal: messages, results and a status line that share one lock, so that none tears another.
+#pragma once
+#include <fmt/core.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace qkv {
+
+enum class Level { debug, info, warn, error };
+enum class ColorChoice { automatic, always, never };
+
+struct ConsoleOptions {
+  int verbosity = 0;  ///< -1: errors only (-q), 0: normal, 1: debug messages too (-v)
+  ColorChoice color = ColorChoice::automatic;
+  std::optional<bool> unicode = {};  ///< default: what the locale's variables say
+  int out = 1;                       ///< descriptor of results
+  int err = 2;                       ///< descriptor of messages and the status line
+};
+
+/// What a console draws in the last line of a terminal. `render` is called with the console locked.
+class StatusLine {
+ public:
+  virtual ~StatusLine() = default;
+  /// The text for a line of `width` columns; the console cuts what is longer.
+  virtual std::string render(int width) = 0;
+};
+
+/// Messages to stderr and train.log, results to stdout. All members may be called from any thread, except
+/// that `configure` comes before other threads start. Colour codes (see `styled`) are taken out where colour
+/// is off; control characters in messages are shown as '?'. Constructing one ignores SIGPIPE where nothing
+/// else was chosen: a closed pipe must not end a training run.
+class Console {
+ public:
+  explicit Console(const ConsoleOptions& options = {});
+  ~Console();
+  Console(const Console&) = delete;
+  Console& operator=(const Console&) = delete;
+
+  void configure(const ConsoleOptions& options);
+
+  template <class... Args>
+  void debug(fmt::format_string<Args...> format, Args&&... args) {
+    if (enabled(Level::debug)) message(Level::debug, fmt::format(format, std::forward<Args>(args)...));
+  }
+  template <class... Args>
+  void info(fmt::format_string<Args...> format, Args&&... args) {
+    if (enabled(Level::info)) message(Level::info, fmt::format(format, std::forward<Args>(args)...));
+  }
+  template <class... Args>
+  void warn(fmt::format_string<Args...> format, Args&&... args) {
+    if (enabled(Level::warn)) message(Level::warn, fmt::format(format, std::forward<Args>(args)...));
+  }
+  template <class... Args>
+  void error(fmt::format_string<Args...> format, Args&&... args) {
+    message(Level::error, fmt::format(format, std::forward<Args>(args)...));
+  }
+  /// A result for stdout, printed as it is: no newline is added, nothing taken out but colour codes. A closed
+  /// pipe is not an error (see `out_closed`); a full disk is.
+  template <class... Args>
+  void print(fmt::format_string<Args...> format, Args&&... args) {
+    result(fmt::format(format, std::forward<Args>(args)...));
+  }
+
+  /// Text of one or more lines at a level; "warning: " and "error: " are put in front.
+  void message(Level level, std::string_view text);
+  /// Level info, for one of the two outputs only.
+  void terminal_message(std::string_view text);
+  void file_message(std::string_view text);
+  void result(std::string_view text);
+  /// True if such a message would be seen on the terminal or in the file.
+  bool enabled(Level level) const;
+
+  /// Copies messages of level info and up (debug with -v; also with -q) to a file, each line with date and
+  /// time. Appends. If the disk fills up later, one warning is given and the file is let go.
+  void attach_file(const std::string& path);
+  void detach_file();
+
+  /// Messages go to a terminal that can redraw a line.
+  bool live() const;
+  bool color() const;
+  bool out_color() const;
+  bool unicode() const;
+  /// True once the reader of stdout is gone: long listings may stop.
+  bool out_closed() const;
+  /// Columns of the terminal now; 80 where unknown.
+  int width() const;
+
+  /// Status lines form a stack, the last added is drawn. Without a live terminal nothing is.
+  void push(StatusLine* line);
+  void remove(StatusLine* line);
+  void redraw();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// The console of this process on stdout and stderr.
+Console& console();
+
+}  // namespace qkv
