@@ -1,0 +1,243 @@
+#include "qkv/log/train_log.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <string_view>
+#include <vector>
+
+#include "qkv/log/number_text.h"
+#include "qkv/log/terminal_text.h"
+
+namespace qkv {
+namespace {
+
+constexpr double kShowSeconds = 30;
+
+struct HeaderItem {
+  const char *key, *before, *after;
+};
+struct HeaderRow {
+  const char* label;
+  std::vector<HeaderItem> items;
+};
+
+const std::vector<HeaderRow>& header_rows() {
+  static const std::vector<HeaderRow> rows = {
+      {"model", {{"model", "", ""}, {"parameters", "", " parameters"}, {"dtype", "", ""}}},
+      {"data",
+       {{"train_examples", "train ", ""},
+        {"val_examples", "val ", ""},
+        {"test_examples", "test ", ""},
+        {"vocab_size", "vocabulary ", ""}}},
+      {"train",
+       {{"max_steps", "", " steps"},
+        {"max_epochs", "", " epochs"},
+        {"batch_size", "batch ", ""},
+        {"optimizer", "", ""},
+        {"metric", "best by ", ""}}},
+      {"machine",
+       {{"threads", "", " threads"},
+        {"shards", "", " shards"},
+        {"ranks", "", " ranks"},
+        {"seed", "seed ", ""}}},
+      {"results", {{"run_dir", "", ""}}},
+  };
+  return rows;
+}
+
+std::string value_text(const MetricValue& value) {
+  if (auto* text = std::get_if<std::string>(&value)) return *text;
+  if (auto* flag = std::get_if<bool>(&value)) return *flag ? "yes" : "no";
+  if (auto* integer = std::get_if<std::int64_t>(&value)) return grouped(*integer);
+  double number = 0;
+  is_number(value, &number);
+  return metric_text(number);
+}
+
+// "  loss 0.6123"; what is not finite is red.
+std::string column(std::string_view name, double value, int width = 6) {
+  std::string text = pad_left(metric_text(value), width);
+  if (!std::isfinite(value)) text = styled(Style::red, text);
+  return fmt::format("  {} {}", name, text);
+}
+
+// Two decimals are enough to see clipping and spikes.
+std::string grad_column(double norm) {
+  return norm >= 0.01 && norm < 1000 ? fmt::format("  grad {:6.2f}", norm) : column("grad", norm);
+}
+
+template <std::size_t N>
+std::string other_columns(const Record& record, const std::array<std::string_view, N>& known) {
+  std::string result;
+  for (const Metric& metric : record) {
+    if (std::find(known.begin(), known.end(), metric.name) != known.end()) continue;
+    double number = 0;
+    if (is_number(metric.value, &number) && !std::holds_alternative<std::int64_t>(metric.value)) {
+      result += column(metric.name, number);
+    } else {
+      result += fmt::format("  {} {}", metric.name, value_text(metric.value));
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+ConsoleSink::ConsoleSink(Console& target) : console_(target) {}
+
+void ConsoleSink::write(const Record& record) {
+  if (record.type() == "start") return start(record);
+  if (record.type() == "train") return train(record);
+  if (record.type() == "eval") return eval(record);
+  if (record.type() == "end") return end(record);
+  console_.info("{}{}", record.type(), other_columns(record, std::array<std::string_view, 0>{}));
+}
+
+void ConsoleSink::step(std::int64_t step) {
+  if (progress_) progress_->update(step);
+}
+
+void ConsoleSink::start(const Record& record) {
+  metric_ = record.has("metric") ? record.text("metric") : "loss";
+  run_dir_ = record.text("run_dir");
+  max_steps_ = record.integer("max_steps");
+  first_step_ = record.integer("resumed_from");
+  first_time_ = record.number("time_s", 0);
+  prefix_width_ = visible_width(train_prefix(Record("train", 0).add("epoch", 0)));
+
+  std::string title = "qkv";
+  for (const char* key : {"version", "name", "task"})
+    if (record.has(key)) title += (*key == 'v' ? " " : "  ") + value_text(*record.find(key));
+  console_.info("{}", styled(Style::bold, title));
+  for (const HeaderRow& row : header_rows()) {
+    std::string text;
+    for (const HeaderItem& item : row.items) {
+      const MetricValue* value = record.find(item.key);
+      if (value == nullptr) continue;
+      const std::string shown =
+          item.key == std::string_view("seed") ? std::to_string(record.integer("seed")) : value_text(*value);
+      text += (text.empty() ? "" : ", ") + std::string(item.before) + shown + item.after;
+    }
+    if (!text.empty()) console_.info("  {}  {}", pad_right(row.label, 7), text);
+  }
+  if (record.has("resumed_from")) console_.info("resumed at step {}", first_step_);
+
+  ProgressOptions options;
+  options.label = "train";
+  options.total = max_steps_;
+  options.start = first_step_;
+  options.plain_lines = false;
+  progress_ = std::make_unique<Progress>(std::move(options), console_);
+}
+
+std::string ConsoleSink::train_prefix(const Record& record) const {
+  const std::string total = max_steps_ > 0 ? fmt::format("/{}", max_steps_) : "";
+  const std::size_t width = total.empty() ? 6 : total.size() - 1;
+  std::string prefix = fmt::format("step {:>{}}{}", record.step(), width, total);
+  if (record.has("epoch")) prefix += fmt::format("  epoch {:4.1f}", record.number("epoch"));
+  return prefix;
+}
+
+// The mean speed so far, which includes evaluations and checkpoints; a resumed run counts from where it went
+// on.
+std::string ConsoleSink::eta(const Record& record) const {
+  const double seconds = record.number("time_s", 0) - first_time_;
+  const std::int64_t steps = record.step() - first_step_, left = max_steps_ - record.step();
+  if (seconds <= 0 || steps <= 0 || left <= 0) return {};
+  return "  eta " + clock_text(static_cast<double>(left) * seconds / static_cast<double>(steps));
+}
+
+void ConsoleSink::train(const Record& record) {
+  static constexpr std::array<std::string_view, 9> kKnown = {
+      "step", "epoch", "loss", "lr", "grad_norm", "tokens", "tokens_per_s", "step_ms", "time_s"};
+  std::string line = train_prefix(record);
+  prefix_width_ = visible_width(line);
+  if (record.has("loss")) line += column("loss", record.number("loss"));
+  line += other_columns(record, kKnown);
+  if (record.has("lr")) line += fmt::format("  lr {:.2e}", record.number("lr"));
+  if (record.has("grad_norm")) line += grad_column(record.number("grad_norm"));
+  if (record.has("tokens_per_s"))
+    line += fmt::format("  {:>6} tok/s", short_count(record.number("tokens_per_s")));
+  line += eta(record);
+
+  console_.file_message(line);
+  pending_ = std::move(line);
+  const double time = record.number("time_s", 0);
+  if (!shown_at_ || time - *shown_at_ >= kShowSeconds || console_.enabled(Level::debug)) {
+    show_pending();
+    shown_at_ = time;
+  }
+  train_postfix_ = "loss " + metric_text(record.number("loss"));
+  if (record.has("lr")) train_postfix_ += fmt::format(" lr {:.1e}", record.number("lr"));
+  update_postfix();
+}
+
+void ConsoleSink::eval(const Record& record) {
+  static constexpr std::array<std::string_view, 6> kKnown = {"split", "step", "epoch",
+                                                             "loss",  "best", "time_s"};
+  show_pending();
+  const std::string split(record.text("split"));
+  std::string line = pad_right(fmt::format("eval  {}  step {}", split, record.step()), prefix_width_);
+  if (record.has("loss")) line += column("loss", record.number("loss"));
+  line += other_columns(record, kKnown);
+  const double value = record.number(metric_);
+  if (record.flag("best")) {
+    best_step_ = record.step();
+    best_value_ = value;
+    line += "  " + styled(Style::green, "* best");
+  } else if (best_step_ >= 0) {
+    line += "  " + styled(Style::dim, fmt::format("(best: step {})", best_step_));
+  }
+  eval_postfix_ = fmt::format("{} {} {}", split, metric_, metric_text(value));
+  update_postfix();
+  console_.info("{}", line);
+}
+
+void ConsoleSink::end(const Record& record) {
+  show_pending();
+  progress_.reset();
+  const std::string_view reason = record.text("reason");
+  const std::string at =
+      fmt::format("step {}{}", record.step(), max_steps_ > 0 ? fmt::format("/{}", max_steps_) : "");
+  const double seconds = record.number("time_s", -1);
+  const std::string time = seconds >= 0 ? ", " + clock_text(seconds) : "";
+  const double tokens = record.number("tokens", 0);
+  const std::string amount =
+      tokens > 0 && seconds > 0
+          ? fmt::format(", {} tokens, {} tok/s", short_count(tokens), short_count(tokens / seconds))
+          : "";
+
+  if (reason == "diverged") {
+    console_.warn("diverged at {}{}: the loss or a gradient is not finite", at, time);
+  } else if (reason == "interrupted") {
+    console_.warn("interrupted at {}{}{}", at, time, amount);
+    if (!run_dir_.empty()) console_.info("continue with: qkv resume {}", run_dir_);
+  } else if (reason == "early_stop") {
+    console_.info("stopped early at {}{}{}", at, time, amount);
+  } else {
+    console_.info("finished at {}{}{}", at, time, amount);
+  }
+  const std::int64_t best_step = record.integer("best_step", best_step_);
+  if (best_step >= 0) {
+    const double best = record.number("best_value", best_value_);
+    console_.info("  best     {}", styled(Style::green, fmt::format("{} {} at step {}", metric_,
+                                                                    metric_text(best), best_step)));
+  }
+  if (record.has("checkpoint")) console_.info("  weights  {}", record.text("checkpoint"));
+  if (!run_dir_.empty()) console_.info("  results  {}", run_dir_);
+}
+
+void ConsoleSink::show_pending() {
+  if (!pending_.empty()) console_.terminal_message(pending_);
+  pending_.clear();
+}
+
+void ConsoleSink::update_postfix() {
+  if (!progress_) return;
+  progress_->postfix(eval_postfix_.empty()    ? train_postfix_
+                     : train_postfix_.empty() ? eval_postfix_
+                                              : train_postfix_ + " | " + eval_postfix_);
+}
+
+}  // namespace qkv
