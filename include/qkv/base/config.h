@@ -1,0 +1,102 @@
+// Section: a table of a TOML config that knows where each value came from and which keys were read.
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "qkv/base/config_field.h"
+#include "qkv/base/error.h"
+
+namespace qkv {
+
+struct ConfigDocument;
+struct ConfigTable;
+
+/// One key after reading: its value with the defaults filled in.
+struct ResolvedKey {
+  std::string key;     ///< dotted, e.g. "model.layers[0].type"
+  std::string value;   ///< TOML text
+  std::string origin;  ///< "char.toml:12:8", "--set #1" or "default"
+  std::string help;
+};
+
+/// A table of a config. A cheap handle: copies see the same document and mark the same keys as read, so
+/// reading is not for several threads at once.
+///
+/// Problems (wrong type, out of range, unknown key) are collected while reading, the member keeping its
+/// default, and thrown together by `finish` as one Error with Fault::usage, one line each: `file:line:col:
+/// rule; got value (hint)`.
+///
+///     Section root = Section::load("char.toml", {"train.max_steps=10"});
+///     ModelConfig model;
+///     root.section("model").read(model);
+///     root.finish();
+class Section {
+ public:
+  /// Reads a file, the files it `extends`, and `key.path=value` overrides, later ones winning.
+  static Section load(const std::string& file, const std::vector<std::string>& sets = {});
+  static Section parse(std::string_view text, const std::string& name = "config.toml",
+                       const std::vector<std::string>& sets = {});
+
+  /// Reads the fields of a config struct, see FieldCollector.
+  template <class Config>
+  void read(Config& config) const {
+    read_fields(fields_of(config));
+  }
+  /// One value outside of a struct: section.get("every", 100, "steps between evaluations", positive).
+  template <class T, class... Rules>
+  T get(const std::string& name, T value, const std::string& help = "", const Rules&... rules) const {
+    FieldCollector one;
+    one(name, value, help, rules...);
+    read_fields(std::move(one.fields));
+    return value;
+  }
+  /// The `type` key, which picks an entry of a registry; `known` are the names it may be (empty: any).
+  std::string type(const std::string& fallback, const std::vector<std::string>& known = {}) const;
+  /// A file name by dotted key, resolved against the file that gives it; "" when there is none.
+  std::string path(const std::string& dotted) const;
+  void read_fields(std::vector<Field> fields) const;
+
+  /// The sub-table `name`, which is empty where the config has none.
+  Section section(const std::string& name) const;
+  /// The sub-table `name` where the config has it.
+  std::optional<Section> optional(const std::string& name) const;
+  /// The tables of an array `[[name]]`.
+  std::vector<Section> sections(const std::string& name) const;
+
+  bool has(const std::string& name) const;
+  /// The keys given in the config, in their order.
+  std::vector<std::string> keys() const;
+  /// Accepts a key or a whole sub-table unread; it is dumped as given.
+  void skip(const std::string& name) const;
+  /// Dotted name of this table, "" for the root.
+  const std::string& name() const;
+  /// Where the value of a key comes from: "char.toml:12:8", "--set #1" or "default".
+  std::string origin(const std::string& key) const;
+
+  /// Adds a problem with a key ("" for the table): report("n_head", "must divide d_model; got 5").
+  void report(const std::string& key, const std::string& problem) const;
+  /// The same, and throws all problems so far.
+  [[noreturn]] void fail(const std::string& key, const std::string& problem) const;
+  /// Throws the problems so far, if any, without looking for unread keys.
+  void check() const;
+  /// Reports the keys of the whole document that nothing has read, then throws if there is any problem.
+  void finish() const;
+
+  /// The whole document as read, every default included, as TOML that reads back to the same config.
+  std::string dump(bool with_origins = false) const;
+  std::vector<ResolvedKey> resolved() const;
+  /// The files read, the extended ones first.
+  std::vector<std::string> files() const;
+
+ private:
+  Section(std::shared_ptr<ConfigDocument> document, ConfigTable* table)
+      : document_(std::move(document)), table_(table) {}
+  std::shared_ptr<ConfigDocument> document_;
+  ConfigTable* table_;
+};
+
+}  // namespace qkv

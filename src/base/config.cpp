@@ -1,0 +1,216 @@
+#include "qkv/base/config.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "config_tree.h"
+#include "qkv/base/text.h"
+
+namespace qkv {
+namespace {
+
+using Kind = ConfigValue::Kind;
+
+constexpr std::size_t kMaxProblems = 50;
+
+// Where a table is, for problems with what it lacks.
+Origin origin_of(const ConfigDocument& document, const ConfigTable& table) {
+  return table.origin.source ? table.origin : document.root.origin;
+}
+
+Origin origin_of(const ConfigDocument& document, const ConfigTable& table, const std::string& key) {
+  const ConfigEntry* entry = table.find(key);
+  return entry && entry->value.kind != Kind::none ? entry->value.origin : origin_of(document, table);
+}
+
+void collect(const ConfigTable& table, std::vector<ResolvedKey>& keys) {
+  for (auto& entry : table.entries) {
+    if (entry.asked == 0) continue;
+    if (entry.skipped && entry.value.kind != Kind::none)
+      keys.push_back({table.path_of(entry.key), toml_text(entry.value), entry.value.origin.text(), ""});
+    if (entry.skipped) continue;
+    if (!entry.resolved.empty())
+      keys.push_back({table.path_of(entry.key), entry.resolved, entry.resolved_origin, entry.help});
+    if (entry.value.table) collect(*entry.value.table, keys);
+    if (entry.absent) collect(*entry.absent, keys);
+    for (auto& item : entry.value.items)
+      if (item.table) collect(*item.table, keys);
+  }
+}
+
+}  // namespace
+
+ConfigEntry* ConfigTable::find(std::string_view key) {
+  for (auto& entry : entries)
+    if (entry.key == key) return &entry;
+  return nullptr;
+}
+
+const ConfigEntry* ConfigTable::find(std::string_view key) const {
+  return const_cast<ConfigTable*>(this)->find(key);
+}
+
+std::string ConfigTable::path_of(std::string_view key) const {
+  std::string last = in_quotes(key);
+  last = last.substr(1, last.size() - 2);
+  return path.empty() ? last : path + "." + last;
+}
+
+ConfigEntry& ConfigDocument::ask(ConfigTable& table, const std::string& key) {
+  ConfigEntry* entry = table.find(key);
+  if (!entry) {
+    table.entries.push_back({key});
+    entry = &table.entries.back();
+  }
+  if (entry->asked == 0) entry->asked = ++asked;
+  return *entry;
+}
+
+void ConfigDocument::add_problem(const Origin& origin, std::string text) {
+  for (auto& problem : problems)
+    if (problem.text == text && problem.origin.text() == origin.text()) return;
+  problems.push_back({origin, std::move(text)});
+}
+
+void ConfigDocument::throw_problems() {
+  if (problems.empty()) return;
+  auto place = [](const ConfigProblem& problem) {
+    const Origin& at = problem.origin;
+    return std::make_tuple(at.source ? at.source->order : -1, at.line, at.column);
+  };
+  std::stable_sort(problems.begin(), problems.end(), [&](auto& a, auto& b) { return place(a) < place(b); });
+  std::vector<std::string> lines;
+  for (auto& problem : problems) {
+    if (lines.size() == kMaxProblems) {
+      lines.push_back(fmt::format("... and {} more problems", problems.size() - kMaxProblems));
+      break;
+    }
+    lines.push_back(problem.origin.text() + ": " + problem.text);
+  }
+  throw Error(join(lines, "\n"), Fault::usage);
+}
+
+Section Section::load(const std::string& file, const std::vector<std::string>& sets) {
+  auto document = std::make_shared<ConfigDocument>();
+  load_file(*document, file);
+  apply_overrides(*document, sets);
+  name_tables(document->root);
+  return Section(document, &document->root);
+}
+
+Section Section::parse(std::string_view text, const std::string& name, const std::vector<std::string>& sets) {
+  auto document = std::make_shared<ConfigDocument>();
+  load_text(*document, text, name);
+  apply_overrides(*document, sets);
+  name_tables(document->root);
+  return Section(document, &document->root);
+}
+
+std::string Section::type(const std::string& fallback, const std::vector<std::string>& known) const {
+  if (known.empty()) return get("type", fallback);
+  return get("type", fallback, "", one_of(known));
+}
+
+std::string Section::path(const std::string& dotted) const {
+  auto dot = dotted.find('.');
+  if (dot != std::string::npos) return section(dotted.substr(0, dot)).path(dotted.substr(dot + 1));
+  return get(dotted, std::string(), "", qkv::path);
+}
+
+Section Section::section(const std::string& name) const {
+  ConfigEntry& entry = document_->ask(*table_, name);
+  if (entry.value.kind == Kind::table) return Section(document_, entry.value.table.get());
+  if (entry.value.kind != Kind::none)
+    document_->add_problem(entry.value.origin, fmt::format("{} must be a table; got {}",
+                                                           table_->path_of(name), short_text(entry.value)));
+  if (!entry.absent) {
+    entry.absent = std::make_unique<ConfigTable>();
+    entry.absent->given = false;
+    entry.absent->path = table_->path_of(name);
+    entry.absent->header = table_->header.empty() ? toml_key(name) : table_->header + "." + toml_key(name);
+    entry.absent->origin = table_->origin;
+  }
+  return Section(document_, entry.absent.get());
+}
+
+std::optional<Section> Section::optional(const std::string& name) const {
+  const ConfigEntry& entry = document_->ask(*table_, name);
+  if (entry.value.kind == Kind::none) return std::nullopt;
+  return section(name);
+}
+
+std::vector<Section> Section::sections(const std::string& name) const {
+  ConfigEntry& entry = document_->ask(*table_, name);
+  std::vector<Section> result;
+  if (entry.value.kind == Kind::none) return result;
+  const bool tables = std::all_of(entry.value.items.begin(), entry.value.items.end(),
+                                  [](const ConfigValue& item) { return item.kind == Kind::table; });
+  if (entry.value.kind != Kind::array || !tables)
+    document_->add_problem(entry.value.origin, fmt::format("{} must be an array of tables; got {}",
+                                                           table_->path_of(name), short_text(entry.value)));
+  else
+    for (auto& item : entry.value.items) result.push_back(Section(document_, item.table.get()));
+  return result;
+}
+
+bool Section::has(const std::string& name) const {
+  const ConfigEntry* entry = table_->find(name);
+  return entry && entry->value.kind != Kind::none;
+}
+
+std::vector<std::string> Section::keys() const {
+  std::vector<std::string> keys;
+  for (auto& entry : table_->entries)
+    if (entry.value.kind != Kind::none) keys.push_back(entry.key);
+  return keys;
+}
+
+void Section::skip(const std::string& name) const {
+  document_->ask(*table_, name).skipped = true;
+}
+
+const std::string& Section::name() const {
+  return table_->path;
+}
+
+std::string Section::origin(const std::string& key) const {
+  return has(key) ? table_->find(key)->value.origin.text() : "default";
+}
+
+void Section::report(const std::string& key, const std::string& problem) const {
+  std::string name = key.empty() ? table_->path : table_->path_of(key);
+  if (!name.empty()) name += " ";
+  document_->add_problem(key.empty() ? origin_of(*document_, *table_) : origin_of(*document_, *table_, key),
+                         name + problem);
+}
+
+void Section::fail(const std::string& key, const std::string& problem) const {
+  report(key, problem);
+  document_->throw_problems();
+  throw Error(problem, Fault::usage);
+}
+
+void Section::check() const {
+  document_->throw_problems();
+}
+
+void Section::finish() const {
+  report_unread(*document_);
+  document_->throw_problems();
+}
+
+std::string Section::dump(bool with_origins) const {
+  return dump_document(*document_, with_origins);
+}
+
+std::vector<ResolvedKey> Section::resolved() const {
+  std::vector<ResolvedKey> keys;
+  collect(document_->root, keys);
+  return keys;
+}
+
+std::vector<std::string> Section::files() const {
+  return document_->files;
+}
+
+}  // namespace qkv

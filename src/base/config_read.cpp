@@ -1,0 +1,188 @@
+// Section::read_fields: given values -> members, with the checks of their constraints.
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+#include "config_tree.h"
+#include "qkv/base/config.h"
+#include "qkv/base/text.h"
+
+namespace qkv {
+namespace {
+
+using Kind = ConfigValue::Kind;
+
+class Reader {
+ public:
+  explicit Reader(ConfigDocument& document) : document_(document) {}
+
+  void read(Field& field, ConfigTable& table) {
+    field_ = &field;
+    name_ = table.path_of(field.name);
+    ConfigEntry& entry = document_.ask(table, field.name);
+    entry.help = field.help;
+    if (entry.value.kind == Kind::none) {
+      if (constraint(Constraint::Kind::required))
+        document_.add_problem(table.origin.source ? table.origin : document_.root.origin,
+                              name_ + " must be given");
+      if (field.clear) return field.clear();
+    } else {
+      std::visit([&](auto target) { store(entry.value, target); }, field.value);
+      if (field.clear && failed_) return field.clear();
+    }
+    entry.resolved = resolved_text();
+    entry.resolved_origin = entry.value.origin.text();
+  }
+
+ private:
+  const Constraint* constraint(Constraint::Kind kind) const {
+    for (auto& one : field_->constraints)
+      if (one.kind == kind) return &one;
+    return nullptr;
+  }
+
+  bool problem(const ConfigValue& value, const std::string& rule, const std::string& hint = "") {
+    failed_ = true;
+    document_.add_problem(value.origin, fmt::format("{} {}; got {}{}", name_, rule, short_text(value), hint));
+    return false;
+  }
+
+  // A member changes only when the whole value is right.
+  template <class T>
+  void store(const ConfigValue& value, T* member) {
+    T result{};
+    if (convert(value, result)) *member = std::move(result);
+  }
+  void store(const ConfigValue&, std::monostate) {}
+  void store(const ConfigValue& value, EnumRef member) {
+    std::string name;
+    if (!convert(value, name)) return;
+    const auto& names = constraint(Constraint::Kind::one_of)->names;
+    member.set(member.object, static_cast<int>(std::find(names.begin(), names.end(), name) - names.begin()));
+  }
+
+  bool convert(const ConfigValue& value, bool& out) {
+    if (value.kind != Kind::boolean) return problem(value, "must be true or false");
+    out = value.boolean;
+    return true;
+  }
+
+  bool convert_integer(const ConfigValue& value, std::int64_t low, std::int64_t high, std::int64_t& out) {
+    if (value.kind != Kind::integer) return problem(value, "must be an integer");
+    if (!in_range(value, static_cast<double>(value.integer))) return false;
+    if (value.integer < low || value.integer > high)
+      return problem(value, fmt::format("must be between {} and {}", low, high));
+    out = value.integer;
+    return true;
+  }
+  template <class T>
+  std::enable_if_t<std::is_integral_v<T>, bool> convert(const ConfigValue& value, T& out) {
+    constexpr auto low = static_cast<std::int64_t>(std::numeric_limits<T>::min());
+    constexpr auto high = static_cast<std::int64_t>(
+        std::min<std::uint64_t>(std::numeric_limits<T>::max(), std::numeric_limits<std::int64_t>::max()));
+    std::int64_t integer = 0;
+    if (!convert_integer(value, low, high, integer)) return false;
+    out = static_cast<T>(integer);
+    return true;
+  }
+
+  template <class T>
+  std::enable_if_t<std::is_floating_point_v<T>, bool> convert(const ConfigValue& value, T& out) {
+    if (value.kind != Kind::real && value.kind != Kind::integer) return problem(value, "must be a number");
+    double number = value.kind == Kind::real ? value.real : static_cast<double>(value.integer);
+    if (!std::isfinite(static_cast<T>(number))) return problem(value, "must be a finite number");
+    out = static_cast<T>(number);
+    return in_range(value, number);
+  }
+
+  bool convert(const ConfigValue& value, std::string& out) {
+    const Constraint* choice = constraint(Constraint::Kind::one_of);
+    if (value.kind != Kind::string) return problem(value, choice ? choice->rule : "must be a string");
+    if (choice && std::find(choice->names.begin(), choice->names.end(), value.text) == choice->names.end()) {
+      std::string found = nearest(value.text, choice->names);
+      return problem(value, choice->rule, found.empty() ? "" : fmt::format(" (did you mean '{}'?)", found));
+    }
+    out = value.text;
+    if (!constraint(Constraint::Kind::path)) return true;
+    if (value.text.find('\0') != std::string::npos) return problem(value, "must be a file name");
+    out = resolve_path(*value.origin.source, value.text);
+    return true;
+  }
+
+  bool convert(const ConfigValue& value, NameOrNumber& out) {
+    if (value.kind != Kind::string && value.kind != Kind::real && value.kind != Kind::integer)
+      return problem(value, "must be a number or a string");
+    double number = 0;
+    std::string name;
+    const bool is_name = value.kind == Kind::string;
+    if (!(is_name ? convert(value, name) : convert(value, number))) return false;
+    out = is_name ? NameOrNumber(name) : NameOrNumber(number);
+    return true;
+  }
+
+  template <class T>
+  bool convert(const ConfigValue& value, std::vector<T>& out) {
+    if (value.kind != Kind::array) return problem(value, "must be " + type_name(*field_));
+    bool right = true;
+    const std::string whole = name_;
+    for (std::size_t i = 0; i < value.items.size(); ++i) {
+      name_ = fmt::format("{}[{}]", whole, i);
+      T element{};
+      right = convert(value.items[i], element) && right;
+      out.push_back(std::move(element));
+    }
+    name_ = whole;
+    return right;
+  }
+
+  bool in_range(const ConfigValue& value, double number) {
+    for (auto& rule : field_->constraints) {
+      if (rule.kind != Constraint::Kind::range) continue;
+      bool low_ok = rule.low_excluded ? number > rule.low : number >= rule.low;
+      if (!low_ok || number > rule.high) return problem(value, rule.rule);
+    }
+    return true;
+  }
+
+  // Paths are dumped absolute, so that the dump means the same in another folder.
+  std::string resolved_text() const {
+    if (!constraint(Constraint::Kind::path)) return value_text(*field_);
+    auto absolute = [](std::string& name) {
+      std::error_code error;
+      auto whole = std::filesystem::absolute(name, error);
+      if (!name.empty() && !error) name = whole.lexically_normal().string();
+    };
+    Field copy = *field_;
+    std::string one;
+    std::vector<std::string> many;
+    if (auto* member = std::get_if<std::string*>(&field_->value)) {
+      absolute(one = **member);
+      copy.value = &one;
+    } else if (auto* members = std::get_if<std::vector<std::string>*>(&field_->value)) {
+      for (auto& name : many = **members) absolute(name);
+      copy.value = &many;
+    }
+    return value_text(copy);
+  }
+
+  ConfigDocument& document_;
+  const Field* field_ = nullptr;
+  std::string name_;
+  bool failed_ = false;
+};
+
+}  // namespace
+
+void Section::read_fields(std::vector<Field> fields) const {
+  for (auto& field : fields) {
+    if (field.children.empty()) {
+      Reader(*document_).read(field, *table_);
+    } else if (field.clear && !optional(field.name)) {
+      field.clear();
+    } else {
+      section(field.name).read_fields(std::move(field.children));
+    }
+  }
+}
+
+}  // namespace qkv

@@ -1,0 +1,103 @@
+// Private to base: the tables behind Section.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "qkv/base/error.h"
+
+namespace qkv {
+
+struct ConfigSource {
+  std::string name;    // a file's name as given, or "--set #n"
+  std::string folder;  // what relative paths in it are relative to
+  int order = 0;       // in which it was loaded
+  bool is_file = true;
+};
+
+struct Origin {
+  std::shared_ptr<const ConfigSource> source;  // none: a default
+  int line = 0, column = 0;
+  std::string text() const;
+};
+
+struct ConfigTable;
+
+struct ConfigValue {
+  enum class Kind { none, boolean, integer, real, string, date, array, table };
+  Kind kind = Kind::none;
+  bool boolean = false;
+  std::int64_t integer = 0;
+  double real = 0;
+  std::string text = {};  // of a string or date
+  std::vector<ConfigValue> items = {};
+  std::unique_ptr<ConfigTable> table = {};
+  Origin origin = {};
+};
+
+// A key that was given, or asked for, or both.
+struct ConfigEntry {
+  std::string key;
+  Origin key_origin = {};
+  ConfigValue value = {};
+  std::unique_ptr<ConfigTable> absent = {};  // stands for a sub-table that was asked for and not given
+  int asked = 0;                             // 1, 2, ... in the order of asking; 0 never
+  bool skipped = false;
+  std::string resolved = {}, resolved_origin = {}, help = {};
+};
+
+struct ConfigTable {
+  std::string path;    // "model.layers[0]"
+  std::string header;  // the same as TOML writes it: "model.layers"
+  bool in_array = false;
+  bool given = true;
+  Origin origin = {};
+  std::vector<ConfigEntry> entries = {};
+
+  ConfigEntry* find(std::string_view key);
+  const ConfigEntry* find(std::string_view key) const;
+  std::string path_of(std::string_view key) const;
+};
+
+struct ConfigProblem {
+  Origin origin;
+  std::string text;
+};
+
+struct ConfigDocument {
+  std::string name;
+  ConfigTable root{"", ""};
+  std::vector<std::string> files = {};
+  std::vector<ConfigProblem> problems = {};
+  int asked = 0;
+
+  ConfigEntry& ask(ConfigTable& table, const std::string& key);
+  void add_problem(const Origin& origin, std::string text);
+  void throw_problems();
+};
+
+// config_toml.cpp, the only file that sees toml++. Errors are thrown.
+ConfigTable parse_toml(std::string_view text, const std::shared_ptr<const ConfigSource>& source);
+ConfigTable parse_override(std::string_view assignment, const std::shared_ptr<const ConfigSource>& source);
+
+// config_load.cpp
+void load_text(ConfigDocument& document, std::string_view text, const std::string& name);
+void load_file(ConfigDocument& document, const std::string& file);
+void apply_overrides(ConfigDocument& document, const std::vector<std::string>& sets);
+// Fills in paths and headers.
+void name_tables(ConfigTable& table);
+std::string resolve_path(const ConfigSource& source, const std::string& path);
+
+// config_names.cpp
+void report_unread(ConfigDocument& document);
+
+// config_text.cpp
+std::string toml_string(std::string_view text);
+std::string toml_key(std::string_view key);
+std::string toml_text(const ConfigValue& value);
+std::string short_text(const ConfigValue& value);  // for messages
+std::string dump_document(const ConfigDocument& document, bool with_origins);
+
+}  // namespace qkv

@@ -1,0 +1,97 @@
+#include "qkv/base/config_field.h"
+
+#include <doctest/doctest.h>
+
+#include "qkv/base/config.h"
+#include "qkv/base/config_schema.h"
+#include "qkv/base/json.h"
+
+using namespace qkv;
+
+namespace {
+
+enum class Mode { min, max };
+
+struct InnerConfig {
+  float rate = 0.5f;
+  template <class F>
+  void fields(F& f) {
+    f("rate", rate, "share", probability);
+  }
+};
+
+struct OuterConfig {
+  std::string train;
+  int size = 2;
+  Mode mode = Mode::max;
+  std::vector<float> betas = {0.1f};
+  NameOrNumber scale = 2.0;
+  std::optional<double> limit;
+  std::optional<InnerConfig> extra;
+  InnerConfig inner;
+  template <class F>
+  void fields(F& f) {
+    f("train", train, "training file", required, path);
+    f("size", size, "how many", positive);
+    f("mode", mode, "what is best", one_of({"min", "max"}));
+    f("betas", betas, "rates", between(0, 1));
+    f("scale", scale, "factor");
+    f("limit", limit, "bound", at_least(1.5));
+    f("extra", extra, "more");
+    f("inner", inner, "inside");
+  }
+};
+
+}  // namespace
+
+TEST_CASE("the help table lists every key once with default, help and rule") {
+  OuterConfig config;
+  CHECK(help_table(fields_of(config)) ==
+        "train             training file; must be given\n"
+        "size = 2          how many; must be positive\n"
+        "mode = \"max\"      what is best; must be one of \"min\", \"max\"\n"
+        "betas = [0.1]     rates; must be between 0 and 1\n"
+        "scale = 2.0       factor\n"
+        "limit             bound; must be at least 1.5\n"
+        "extra.rate = 0.5  share; must be between 0 and 1\n"
+        "inner.rate = 0.5  share; must be between 0 and 1\n");
+}
+
+TEST_CASE("the JSON schema follows from the same fields") {
+  OuterConfig config;
+  Json schema = json_schema(fields_of(config));
+  CHECK(schema["required"] == Json({"train"}));
+  CHECK(schema["additionalProperties"] == false);
+  CHECK(dump_json(schema["properties"]["size"]) ==
+        R"({"type":"integer","exclusiveMinimum":0.0,"description":"how many","default":2})");
+  CHECK(dump_json(schema["properties"]["mode"]) ==
+        R"({"type":"string","enum":["min","max"],"description":"what is best","default":"max"})");
+  CHECK(
+      dump_json(schema["properties"]["betas"]) ==
+      R"({"type":"array","items":{"type":"number","minimum":0.0,"maximum":1.0},"description":"rates","default":[0.1]})");
+  CHECK(dump_json(schema["properties"]["scale"]["type"]) == R"(["string","number"])");
+  CHECK_FALSE(schema["properties"]["limit"].contains("default"));
+  CHECK(schema["properties"]["inner"]["properties"]["rate"]["maximum"] == 1.0);
+}
+
+TEST_CASE("an optional sub-table exists when the config has it") {
+  OuterConfig config;
+  Section::parse("train = \"x\"").read(config);
+  CHECK_FALSE(config.extra.has_value());
+  CHECK_FALSE(config.limit.has_value());
+  CHECK(config.train == "x");
+  OuterConfig other;
+  Section root = Section::parse("train = \"x\"\nlimit = 2\n[extra]");
+  root.read(other);
+  root.finish();
+  CHECK(other.extra.value().rate == 0.5f);
+  CHECK(other.limit.value() == 2);
+}
+
+TEST_CASE("an optional number with a problem stays unset") {
+  OuterConfig config;
+  Section root = Section::parse("train = \"x\"\nlimit = 1", "a.toml");
+  root.read(config);
+  CHECK_THROWS_WITH_AS(root.finish(), "a.toml:2:9: limit must be at least 1.5; got 1", Error);
+  CHECK_FALSE(config.limit.has_value());
+}
