@@ -11,6 +11,14 @@ namespace simd {
 template <class T>
 using Batch = xsimd::batch<T>;
 
+/// The first `count` < batch size elements of `in`; the other lanes hold 1, where most functions are finite.
+template <class T>
+Batch<T> load_tail(Index count, const T* in) {
+  alignas(64) T lanes[Batch<T>::size];
+  for (Index j = 0; j < static_cast<Index>(Batch<T>::size); j++) lanes[j] = j < count ? in[j] : T(1);
+  return xsimd::load_aligned(lanes);
+}
+
 /// out[i] = f(in[i]...) for i in [0, n). `f` takes batches. The tail goes through a padded batch, so that the
 /// value of an element does not depend on its position. `out` may be one of the inputs.
 template <class T, class F, class... In>
@@ -19,14 +27,27 @@ void apply(Index n, T* out, F f, const In*... in) {
   Index i = 0;
   for (; i + width <= n; i += width) Batch<T>(f(xsimd::load_unaligned(in + i)...)).store_unaligned(out + i);
   if (i == n) return;
-  auto padded = [&](const T* source) {
-    alignas(64) T lanes[Batch<T>::size];
-    for (Index j = 0; j < width; j++) lanes[j] = i + j < n ? source[i + j] : T(1);
-    return xsimd::load_aligned(lanes);
-  };
   alignas(64) T lanes[Batch<T>::size];
-  Batch<T>(f(padded(in)...)).store_aligned(lanes);
+  Batch<T>(f(load_tail(n - i, in + i)...)).store_aligned(lanes);
   for (Index j = 0; i + j < n; j++) out[i + j] = lanes[j];
+}
+
+/// out[i] = beta * out[i] + f(in[i]...) for beta 0 (out is not read) or 1, as `Sink::buffer` hands it out.
+template <class T, class F, class... In>
+void apply_beta(double beta, Index n, T* out, F f, const In*... in) {
+  if (beta == 0.0) return apply<T>(n, out, f, in...);
+  apply<T>(
+      n, out, [&](auto old, auto... v) { return old + f(v...); }, static_cast<const T*>(out), in...);
+}
+
+/// Sum of the lanes, by halves. (Not xsimd::hadd: with AVX-512 g++ 12 warns of its own intrinsics there.)
+template <class T>
+T sum_lanes(const Batch<T>& batch) {
+  alignas(64) T lanes[Batch<T>::size];
+  batch.store_aligned(lanes);
+  for (std::size_t half = Batch<T>::size / 2; half > 0; half /= 2)
+    for (std::size_t j = 0; j < half; j++) lanes[j] += lanes[j + half];
+  return lanes[0];
 }
 
 /// Sum of f(in[i]...) with four independent accumulators, in a fixed order.
@@ -42,11 +63,11 @@ T sum(Index n, F f, const In*... in) {
     d += f(xsimd::load_unaligned(in + i + 3 * width)...);
   }
   for (; i + width <= n; i += width) a += f(xsimd::load_unaligned(in + i)...);
-  T total = xsimd::hadd((a + b) + (c + d));
-  for (; i < n; i++) {
-    // one lane of a batch keeps f free of a scalar twin
-    total += Batch<T>(f(Batch<T>(in[i])...)).get(0);
-  }
+  T total = sum_lanes(Batch<T>((a + b) + (c + d)));
+  if (i == n) return total;
+  alignas(64) T lanes[Batch<T>::size];
+  Batch<T>(f(load_tail(n - i, in + i)...)).store_aligned(lanes);
+  for (Index j = 0; i + j < n; j++) total += lanes[j];
   return total;
 }
 
