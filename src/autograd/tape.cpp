@@ -65,14 +65,26 @@ class Arena {
   std::size_t chunk_ = 0, used_ = 0;
 };
 
+// The gradient of a node's output while backward runs.
+struct Held {
+  Tensor gradient;
+  bool own = false;  // made here, so that nobody else reads it; handles of `Sink::buffer` do not count
+  // Makes the gradient safe to add to.
+  void make_own() {
+    if (!own && !gradient.unique()) gradient = gradient.clone();
+    own = true;
+  }
+};
+
 }  // namespace
 
 struct TapeStorage {
   std::vector<Node> nodes;
   std::vector<int> inputs;
-  std::vector<Tensor> gradients;  // of the node outputs, during backward
+  std::vector<Held> held;
   std::vector<int> leaf_of_slot;
   const void* store = nullptr;
+  bool used_up = false;
   Arena arena;
 
   void clear() {
@@ -80,9 +92,10 @@ struct TapeStorage {
       if (node.closure) node.destroy(node.closure);
     nodes.clear();
     inputs.clear();
-    gradients.clear();
+    held.clear();
     std::fill(leaf_of_slot.begin(), leaf_of_slot.end(), -1);
     store = nullptr;
+    used_up = false;
     arena.reset();
   }
 };
@@ -206,21 +219,20 @@ void Tape::backward_from(const Var& output, const Tensor& upstream, Gradients& i
   QKV_CHECK(upstream.shape() == output.shape() && upstream.dtype() == output.dtype(),
             "backward: upstream gradient must match the output; got {} {} for {} {}", upstream.dtype(),
             upstream.shape(), output.dtype(), output.shape());
-  s.gradients.clear();
-  s.gradients.resize(s.nodes.size());
-  {
-    Node& node = s.nodes[static_cast<std::size_t>(last)];
-    if (!node.op && node.slot >= 0)
-      into.buffer(node.slot, node.shape, node.dtype).copy_from(upstream), into.mark(node.slot);
-    s.gradients[static_cast<std::size_t>(last)] = upstream;
-  }
+  QKV_CHECK(!s.used_up, "backward: a tape serves one backward pass; got a second one");
+  s.used_up = true;
+  s.held.clear();
+  s.held.resize(s.nodes.size());
+  s.held[static_cast<std::size_t>(last)].gradient = upstream;
   for (int i = last; i >= 0; i--) {
     Node& node = s.nodes[static_cast<std::size_t>(i)];
-    Tensor gradient = std::move(s.gradients[static_cast<std::size_t>(i)]);
+    Tensor gradient = std::move(s.held[static_cast<std::size_t>(i)].gradient);
     if (!node.op) {
       if (node.slot < 0) {
         if (!gradient.defined()) gradient = Tensor::zeros(node.shape, node.dtype);
-        into.variables_.emplace_back(i, std::move(gradient));
+        into.variables_.push_back({id_, i, std::move(gradient)});
+      } else if (gradient.defined()) {  // only when the output is itself a parameter
+        into.accumulate(node.slot, gradient);
       }
       continue;
     }
@@ -248,7 +260,7 @@ const Shape& Sink::shape(int i) const {
 }
 
 // Adds b to a, elementwise, in place.
-static void accumulate(Tensor& a, const Tensor& b) {
+static void add_to(Tensor& a, const Tensor& b) {
   dispatch("accumulate", a.dtype(), [&](auto t) {
     using T = decltype(t);
     T* __restrict pa = a.data<T>();
@@ -266,20 +278,13 @@ void Sink::add(int i, Tensor gradient) {
             "backward of {}: gradient of input {} must be {} {}; got {} {}",
             s.nodes[static_cast<std::size_t>(node_)].op->name, i, node.dtype, node.shape, gradient.dtype(),
             gradient.shape());
-  if (node.slot >= 0) {
-    Buffer target = buffer(i);
-    if (target.beta == 0.0)
-      target.gradient.copy_from(gradient);
-    else
-      accumulate(target.gradient, gradient);
-    return;
-  }
-  Tensor& held = s.gradients[static_cast<std::size_t>(input)];
-  if (!held.defined()) {
-    held = std::move(gradient);
+  if (node.slot >= 0) return into_.accumulate(node.slot, gradient);
+  Held& held = s.held[static_cast<std::size_t>(input)];
+  if (!held.gradient.defined()) {
+    held.gradient = std::move(gradient);
   } else {
-    if (!held.unique()) held = held.clone();  // somebody else sees this buffer
-    accumulate(held, gradient);
+    held.make_own();
+    add_to(held.gradient, gradient);
   }
 }
 
@@ -289,18 +294,16 @@ Sink::Buffer Sink::buffer(int i) {
   QKV_CHECK(input >= 0, "sink: input {} wants no gradient; ask needs() first", i);
   Node& node = s.nodes[static_cast<std::size_t>(input)];
   if (node.slot >= 0) {
-    double beta = into_.has_slot(node.slot) ? 1.0 : 0.0;
     Tensor gradient = into_.buffer(node.slot, node.shape, node.dtype);
+    double beta = into_.has_slot(node.slot) ? 1.0 : 0.0;
     into_.mark(node.slot);
     return {gradient, beta};
   }
-  Tensor& held = s.gradients[static_cast<std::size_t>(input)];
-  if (held.defined()) {
-    if (!held.unique()) held = held.clone();
-    return {held, 1.0};
-  }
-  held = Tensor::empty(node.shape, node.dtype);
-  return {held, 0.0};
+  Held& held = s.held[static_cast<std::size_t>(input)];
+  const double beta = held.gradient.defined() ? 1.0 : 0.0;
+  if (beta == 0.0) held.gradient = Tensor::empty(node.shape, node.dtype);
+  held.make_own();
+  return {held.gradient, beta};
 }
 
 Tensor Sink::zeroed(int i) {
@@ -321,8 +324,8 @@ Tensor Gradients::of_slot(int slot) const {
 }
 
 Tensor Gradients::of(const Var& variable) const {
-  for (auto& [node, gradient] : variables_)
-    if (node == variable.node()) return gradient;
+  for (const Variable& entry : variables_)
+    if (entry.tape == variable.tape_ && entry.node == variable.node_) return entry.gradient;
   fail(Fault::runtime, "gradients: must be asked for a Tape::variable of this tape; got a var of shape {}",
        variable.shape());
 }
@@ -336,9 +339,20 @@ Tensor& Gradients::buffer(int slot, const Shape& shape, Dtype dtype) {
   std::size_t index = static_cast<std::size_t>(slot);
   if (slots_.size() <= index) slots_.resize(index + 1);
   Tensor& gradient = slots_[index].gradient;
-  if (!gradient.defined() || gradient.shape() != shape || gradient.dtype() != dtype)
+  if (!gradient.defined() || gradient.shape() != shape || gradient.dtype() != dtype) {
     gradient = Tensor::empty(shape, dtype);
+    slots_[index].filled = false;
+  }
   return gradient;
+}
+
+void Gradients::accumulate(int slot, const Tensor& gradient) {
+  Tensor& held = buffer(slot, gradient.shape(), gradient.dtype());
+  if (has_slot(slot))
+    add_to(held, gradient);
+  else
+    held.copy_from(gradient);
+  mark(slot);
 }
 
 }  // namespace qkv

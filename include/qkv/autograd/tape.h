@@ -5,6 +5,7 @@
 // const model serves all threads (Baydin et al. 2018, "Automatic differentiation in machine learning: a
 // survey").
 #pragma once
+#include <cstddef>
 #include <initializer_list>
 #include <memory>
 #include <new>
@@ -39,6 +40,7 @@ class Var {
 
  private:
   friend class Tape;
+  friend class Gradients;
   friend struct Recorder;
   Tensor value_;
   int node_ = -1;
@@ -72,6 +74,8 @@ class Gradients {
   /// The buffer of a slot for in-place work; created as needed.
   Tensor& buffer(int slot, const Shape& shape, Dtype dtype);
   void mark(int slot) { slots_[static_cast<std::size_t>(slot)].filled = true; }
+  /// Adds `gradient` to what the slot holds.
+  void accumulate(int slot, const Tensor& gradient);
 
  private:
   friend class Tape;
@@ -80,8 +84,13 @@ class Gradients {
     Tensor gradient;
     bool filled = false;
   };
+  struct Variable {
+    std::uint64_t tape;
+    int node;
+    Tensor gradient;
+  };
   std::vector<Entry> slots_;
-  std::vector<std::pair<int, Tensor>> variables_;  // node -> gradient
+  std::vector<Variable> variables_;
 };
 
 /// Records the ops of its thread while it lives. Tapes nest; the innermost records.
@@ -135,6 +144,8 @@ class Sink {
   void add(int i, Tensor gradient);
   /// The gradient buffer of input `i` itself, for products with beta: `beta` is 0 when the buffer holds
   /// nothing yet (its elements are then uninitialised and must all be written), 1 when the op must add to it.
+  /// Two inputs may be one var and then have one buffer: fill it before asking for the next one with beta, or
+  /// take all but the last `zeroed`. Write through it only; do not `add` it.
   struct Buffer {
     Tensor gradient;
     double beta;
@@ -172,6 +183,7 @@ struct Recorder {
 /// `backward(const Tensor& dy, Sink& dx)`. A constant when there is no tape or no input wants a gradient.
 template <class Backward>
 Var record(const Op& op, const Input* inputs, int count, Tensor value, Backward backward) {
+  static_assert(alignof(Backward) <= alignof(std::max_align_t), "capture no xsimd batches");
   if (value.is_symbolic() || !Recorder::wanted(inputs, count)) return Var(std::move(value));
   void* closure = new (Recorder::memory(sizeof(Backward), alignof(Backward))) Backward(std::move(backward));
   return Recorder::push(
