@@ -1,0 +1,98 @@
+#include "qkv/ops/loss.h"
+
+#include <algorithm>
+
+#include "qkv/autograd/gradcheck.h"
+#include "qkv/tensor/simd.h"
+
+namespace qkv {
+namespace {
+
+const Op kMseLoss("mse_loss", [](GradSuite& g) {
+  auto f = [](const std::vector<Var>& in) {
+    return mse_loss(in[0], in[1]);
+  };
+  g.check("matrix", {g.normal({3, 5}), g.normal({3, 5})}, f);
+  g.check("size 1", {g.normal({1}), g.normal({1})}, f);
+  const Tensor target = g.normal({2, 3});
+  g.check("constant target", {g.normal({2, 3})},
+          [=](const std::vector<Var>& in) { return mse_loss(in[0], target); });
+});
+
+const Op kBceWithLogits("bce_with_logits", [](GradSuite& g) {
+  auto check = [&](const char* label, const Shape& shape, double scale) {
+    const Tensor targets = g.uniform(shape, 0.0, 1.0);
+    g.check(label, {g.normal(shape, scale)},
+            [=](const std::vector<Var>& in) { return bce_with_logits(in[0], targets); });
+  };
+  check("matrix", {3, 5}, 1.0);
+  check("size 1", {1}, 1.0);
+  check("large logits", {9}, 30.0);
+});
+
+void check_pair(const char* op, const Tensor& x, const Tensor& y) {
+  QKV_CHECK(x.shape() == y.shape() && x.dtype() == y.dtype(), "{}: shapes must agree; got {} {} and {} {}",
+            op, x.dtype(), x.shape(), y.dtype(), y.shape());
+}
+
+constexpr Index kPiece = 4096;  // elements that are added up in T before they join a sum in f64
+
+}  // namespace
+
+Var mse_loss(const Var& x, const Var& y) {
+  check_pair("mse_loss", x.value(), y.value());
+  const Index n = x.value().size();
+  QKV_CHECK(n > 0, "mse_loss: tensors must not be empty; got {}", x.shape());
+  if (x.is_symbolic() || y.is_symbolic()) return Tensor::symbolic({}, x.dtype());
+  Tensor loss = Tensor::empty({}, x.dtype());
+  dispatch("mse_loss", x.dtype(), [&](auto t) {
+    using T = decltype(t);
+    const T *px = x.value().data<T>(), *py = y.value().data<T>();
+    double sum = 0.0;
+    for (Index i = 0; i < n; i += kPiece)
+      sum += static_cast<double>(simd::sum<T>(
+          std::min(kPiece, n - i), [](auto a, auto b) { return (a - b) * (a - b); }, px + i, py + i));
+    loss.data<T>()[0] = static_cast<T>(sum / static_cast<double>(n));
+  });
+  return record(kMseLoss, {x, y}, loss, [=, vx = x.value(), vy = y.value()](const Tensor& dl, Sink& dx) {
+    dispatch("mse_loss", dl.dtype(), [&](auto t) {
+      using T = decltype(t);
+      for (int i = 0; i < 2; i++) {  // dx = 2 (x - y) / n, dy = -dx
+        if (!dx.needs(i)) continue;
+        const simd::Batch<T> factor(
+            static_cast<T>((i == 0 ? 2.0 : -2.0) / static_cast<double>(n) * dl.item()));
+        Sink::Buffer d = dx.buffer(i);
+        simd::apply_beta<T>(
+            d.beta, n, d.gradient.data<T>(), [&](auto a, auto b) { return (a - b) * factor; },
+            vx.template data<T>(), vy.template data<T>());
+      }
+    });
+  });
+}
+
+Var bce_with_logits(const Var& logits, const Tensor& targets) {
+  check_pair("bce_with_logits", logits.value(), targets);
+  const Tensor& x = logits.value();
+  if (targets.is_symbolic()) return Tensor::symbolic(x.shape(), x.dtype());
+  Tensor loss = zip(
+      [](auto v, auto y) {
+        decltype(v) zero(0);
+        return xsimd::max(v, zero) - v * y + xsimd::log1p(xsimd::exp(zero - xsimd::abs(v)));
+      },
+      x, targets);
+  return record(kBceWithLogits, {logits}, loss, [x, targets](const Tensor& dy, Sink& dx) {
+    dispatch("bce_with_logits", dy.dtype(), [&](auto t) {
+      using T = decltype(t);
+      Sink::Buffer d = dx.buffer(0);  // dx = dy (s(x) - y)
+      simd::apply_beta<T>(
+          d.beta, dy.size(), d.gradient.data<T>(),
+          [](auto g, auto v, auto y) {
+            decltype(v) one(1);
+            return g * (one / (one + xsimd::exp(-v)) - y);
+          },
+          dy.data<T>(), x.data<T>(), targets.data<T>());
+    });
+  });
+}
+
+}  // namespace qkv
