@@ -1,0 +1,18 @@
+// Layer norm and RMS norm.
+#pragma once
+#include "qkv/autograd/tape.h"
+
+namespace qkv {
+
+/// y = (x - mean) / sqrt(variance + eps) * gain + bias over the last axis, the variance being that of the
+/// population (Ba et al. 2016, "Layer normalization"). x [.., d], gain [d], bias [d] or undefined; f32 or
+/// f64. Throws `layer_norm: gain must be ..; got ..`.
+Var layer_norm(const Var& x, const Var& gain, const Var& bias = {}, double eps = 1e-5);
+/// The same over the axes [axis, rank) together; gain and bias have the shape of those axes.
+Var layer_norm(const Var& x, const Var& gain, const Var& bias, int axis, double eps);
+
+/// y = x / sqrt(mean(x^2) + eps) * gain (Zhang and Sennrich 2019, "Root mean square layer normalization").
+Var rms_norm(const Var& x, const Var& gain, double eps = 1e-6);
+Var rms_norm(const Var& x, const Var& gain, int axis, double eps);
+
+}  // namespace qkv
