@@ -1,0 +1,118 @@
+#include "qkv/ops/embedding.h"
+
+#include <algorithm>
+
+#include "qkv/autograd/gradcheck.h"
+#include "qkv/tensor/simd.h"
+
+namespace qkv {
+namespace {
+
+Tensor ints(const Shape& shape, std::vector<std::int32_t> values) {
+  return Tensor::from(shape, values);
+}
+
+const Op kEmbedding("embedding", [](GradSuite& g) {
+  auto check = [&](const char* label, const Tensor& ids, const Shape& table) {
+    g.check(label, {g.normal(table)}, [=](const std::vector<Var>& in) { return embedding(ids, in[0]); });
+  };
+  check("repeated and unused rows", ints({2, 3}, {4, 0, 4, 4, 1, 0}), {5, 3});
+  check("one id", ints({}, {1}), {2, 9});
+  check("size 1", ints({1}, {0}), {1, 1});
+});
+
+const Op kEmbeddingBag("embedding_bag", [](GradSuite& g) {
+  auto check = [&](const char* label, const Tensor& ids, const Tensor& offsets, const Shape& table) {
+    g.check(label, {g.normal(table)},
+            [=](const std::vector<Var>& in) { return embedding_bag(ids, offsets, in[0]); });
+  };
+  check("bags", ints({6}, {4, 0, 4, 1, 1, 3}), ints({4}, {0, 3, 3, 6}), {5, 3});
+  check("one bag", ints({2}, {1, 0}), ints({2}, {0, 2}), {2, 9});
+  check("empty bags", ints({0}, {}), ints({3}, {0, 0, 0}), {2, 2});
+  check("size 1", ints({1}, {0}), ints({2}, {0, 1}), {1, 1});
+});
+
+void check_table(const char* op, const Tensor& ids, const Var& table) {
+  QKV_CHECK(table.rank() == 2 && table.dtype() != Dtype::i32,
+            "{}: table must be f32 or f64 [V, d]; got {} {}", op, table.dtype(), table.shape());
+  QKV_CHECK(ids.defined() && ids.dtype() == Dtype::i32, "{}: ids must be i32; got {} {}", op, ids.dtype(),
+            ids.shape());
+  if (ids.is_symbolic()) return;
+  const std::int32_t* id = ids.data<std::int32_t>();
+  for (Index i = 0; i < ids.size(); i++)
+    QKV_CHECK(id[i] >= 0 && id[i] < table.dim(0),
+              "{}: id must be in [0, {}); got {} at position {} (table {})", op, table.dim(0), id[i], i,
+              table.shape());
+}
+
+template <class T>
+void add_scaled(Index n, T factor, const T* x, T* y) {
+  const simd::Batch<T> f(factor);
+  simd::apply_beta<T>(
+      1.0, n, y, [&](auto v) { return v * f; }, x);
+}
+
+}  // namespace
+
+Var embedding(const Tensor& ids, const Var& table) {
+  check_table("embedding", ids, table);
+  const Index n = ids.size(), d = table.dim(1);
+  Shape shape = ids.shape();
+  shape.push_back(d);
+  if (ids.is_symbolic() || table.is_symbolic()) return Tensor::symbolic(shape, table.dtype());
+  Tensor y = Tensor::empty(shape, table.dtype());
+  dispatch("embedding", y.dtype(), [&](auto t) {
+    using T = decltype(t);
+    const std::int32_t* id = ids.data<std::int32_t>();
+    for (Index i = 0; i < n; i++) std::copy_n(table.value().data<T>() + id[i] * d, d, y.data<T>() + i * d);
+  });
+  return record(kEmbedding, {table}, y, [=](const Tensor& dy, Sink& dx) {
+    dispatch("embedding", dy.dtype(), [&](auto t) {
+      using T = decltype(t);
+      const std::int32_t* id = ids.data<std::int32_t>();
+      T* gradient = dx.zeroed(0).data<T>();
+      for (Index i = 0; i < n; i++) add_scaled(d, T(1), dy.data<T>() + i * d, gradient + id[i] * d);
+    });
+  });
+}
+
+Var embedding_bag(const Tensor& ids, const Tensor& offsets, const Var& table) {
+  check_table("embedding_bag", ids, table);
+  QKV_CHECK(ids.rank() == 1 && offsets.rank() == 1 && offsets.dtype() == Dtype::i32 && offsets.size() > 0,
+            "embedding_bag: ids must be [N] and offsets i32 [W + 1]; got ids {}, offsets {} {}", ids.shape(),
+            offsets.dtype(), offsets.shape());
+  const Index bags = offsets.size() - 1, d = table.dim(1);
+  if (ids.is_symbolic() || offsets.is_symbolic() || table.is_symbolic())
+    return Tensor::symbolic({bags, d}, table.dtype());
+  const std::int32_t* at = offsets.data<std::int32_t>();
+  QKV_CHECK(at[0] == 0 && at[bags] == ids.size(),
+            "embedding_bag: offsets must go from 0 to the number of ids {}; got {} to {}", ids.size(), at[0],
+            at[bags]);
+  for (Index w = 0; w < bags; w++)
+    QKV_CHECK(at[w] <= at[w + 1], "embedding_bag: offsets must not decrease; got {} after {} at position {}",
+              at[w + 1], at[w], w + 1);
+  Tensor y = Tensor::zeros({bags, d}, table.dtype());
+  // Calls f(bag, id, 1 / size of the bag) for every id.
+  auto each = [ids, offsets, bags](auto f) {
+    const std::int32_t *id = ids.data<std::int32_t>(), *at = offsets.data<std::int32_t>();
+    for (Index w = 0; w < bags; w++)
+      for (Index i = at[w]; i < at[w + 1]; i++) f(w, Index{id[i]}, 1.0 / (at[w + 1] - at[w]));
+  };
+  dispatch("embedding_bag", y.dtype(), [&](auto t) {
+    using T = decltype(t);
+    each([&](Index w, Index id, double part) {
+      add_scaled(d, static_cast<T>(part), table.value().data<T>() + id * d, y.data<T>() + w * d);
+    });
+  });
+  return record(kEmbeddingBag, {table}, y, [=](const Tensor& dy, Sink& dx) {
+    dispatch("embedding_bag", dy.dtype(), [&](auto t) {
+      using T = decltype(t);
+      T* gradient = dx.zeroed(0).data<T>();
+      each([&](Index w, Index id, double part) {
+        add_scaled(d, static_cast<T>(part), dy.data<T>() + w * d, gradient + id * d);
+      });
+    });
+  });
+}
+
+}  // namespace qkv
