@@ -24,8 +24,8 @@ Origin origin_of(const ConfigDocument& document, const ConfigTable& table, const
 }
 
 void collect(const ConfigTable& table, std::vector<ResolvedKey>& keys) {
-  for (auto& entry : table.entries) {
-    if (entry.asked == 0) continue;
+  for (auto* asked : in_order_asked(table)) {
+    auto& entry = *asked;
     if (entry.skipped && entry.value.kind != Kind::none)
       keys.push_back({table.path_of(entry.key), toml_text(entry.value), entry.value.origin.text(), ""});
     if (entry.skipped) continue;

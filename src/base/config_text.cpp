@@ -11,15 +11,6 @@ using Kind = ConfigValue::Kind;
 
 constexpr std::size_t kMessageLength = 60;
 
-std::vector<const ConfigEntry*> in_order_asked(const ConfigTable& table) {
-  std::vector<const ConfigEntry*> order;
-  for (auto& entry : table.entries)
-    if (entry.asked > 0) order.push_back(&entry);
-  std::stable_sort(order.begin(), order.end(),
-                   [](const ConfigEntry* a, const ConfigEntry* b) { return a->asked < b->asked; });
-  return order;
-}
-
 class Dump {
  public:
   explicit Dump(bool with_origins) : with_origins_(with_origins) {}
@@ -62,6 +53,15 @@ class Dump {
 };
 
 }  // namespace
+
+std::vector<const ConfigEntry*> in_order_asked(const ConfigTable& table) {
+  std::vector<const ConfigEntry*> order;
+  for (auto& entry : table.entries)
+    if (entry.asked > 0) order.push_back(&entry);
+  std::stable_sort(order.begin(), order.end(),
+                   [](const ConfigEntry* a, const ConfigEntry* b) { return a->asked < b->asked; });
+  return order;
+}
 
 std::string Origin::text() const {
   if (!source) return "default";

@@ -94,6 +94,7 @@ std::string resolve_path(const ConfigSource& source, const std::string& path);
 void report_unread(ConfigDocument& document);
 
 // config_text.cpp
+std::vector<const ConfigEntry*> in_order_asked(const ConfigTable& table);
 std::string toml_string(std::string_view text);
 std::string toml_key(std::string_view key);
 std::string toml_text(const ConfigValue& value);

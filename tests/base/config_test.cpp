@@ -346,7 +346,7 @@ TEST_CASE("the dump holds every default in field order, with origins, and reads 
         "place = \"pre\"\nbetas = [0.9, 0.999]\nnames = [\"a\\\"\\u0001\", \"é\"]\n\n"
         "[model.attention]\nn_head = 4\nscale = \"sqrt_d_k\"\n");
   CHECK(root.dump(true).find("d_model = 3  # a.toml:3:11\nseed = 1  # default\n") != std::string::npos);
-  CHECK(root.resolved().front().key == "model.names");
+  CHECK(root.resolved().front().key == "model.d_model");
   for (std::string text : {dump, root.dump(true)}) {
     Section again = Section::parse(text, "b.toml");
     ModelConfig copy;
