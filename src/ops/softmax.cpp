@@ -85,55 +85,63 @@ void backward_row(Index n, bool log, const T* y, const T* dy, double beta, T* dx
   }
 }
 
-// Lines along an inner axis are copied to rows and back, so that one row kernel serves every axis.
+// Lines along an inner axis are copied to rows and back, kColumns at a time, so that one row kernel serves
+// every axis and memory is read by whole cache lines.
+constexpr Index kColumns = 16;
+
 template <class T>
-void transpose_block(const Plan& p, const T* strided, T* rows) {  // [n, inner] -> [inner, n]
+void gather(const Plan& p, Index columns, const T* strided, T* rows) {
   for (Index i = 0; i < p.n; i++)
-    for (Index j = 0; j < p.inner; j++) rows[j * p.n + i] = strided[i * p.inner + j];
+    for (Index j = 0; j < columns; j++) rows[j * p.n + i] = strided[i * p.inner + j];
 }
 template <class T>
-void transpose_back(const Plan& p, const T* rows, double beta, T* strided) {  // [inner, n] -> [n, inner]
+void scatter(const Plan& p, Index columns, const T* rows, double beta, T* strided) {
   for (Index i = 0; i < p.n; i++)
-    for (Index j = 0; j < p.inner; j++) {
+    for (Index j = 0; j < columns; j++) {
       T& to = strided[i * p.inner + j];
       to = beta == 0.0 ? rows[j * p.n + i] : to + rows[j * p.n + i];
     }
 }
 
+// Calls f(first element, columns) for every block of lines.
+template <class F>
+void each_block(const Plan& p, F f) {
+  for (Index o = 0; o < p.outer; o++)
+    for (Index j = 0; j < p.inner; j += kColumns) f(o * p.n * p.inner + j, std::min(kColumns, p.inner - j));
+}
+
 template <class T>
 void forward(const Plan& p, bool log, const T* x, T* y) {
-  if (p.n == 0 || p.inner == 0) return;
+  if (p.n == 0) return;
   if (p.inner == 1) {
     for (Index r = 0; r < p.outer; r++) forward_row(p.n, log, x + r * p.n, y + r * p.n);
     return;
   }
-  Tensor scratch = Tensor::empty({p.inner, p.n}, DtypeOf<T>::value);
+  Tensor scratch = Tensor::empty({kColumns, p.n}, DtypeOf<T>::value);
   T* rows = scratch.data<T>();
-  for (Index o = 0; o < p.outer; o++) {
-    const Index at = o * p.n * p.inner;
-    transpose_block(p, x + at, rows);
-    for (Index j = 0; j < p.inner; j++) forward_row(p.n, log, rows + j * p.n, rows + j * p.n);
-    transpose_back(p, rows, 0.0, y + at);
-  }
+  each_block(p, [&](Index at, Index columns) {
+    gather(p, columns, x + at, rows);
+    for (Index j = 0; j < columns; j++) forward_row(p.n, log, rows + j * p.n, rows + j * p.n);
+    scatter(p, columns, rows, 0.0, y + at);
+  });
 }
 
 template <class T>
 void backward(const Plan& p, bool log, const T* y, const T* dy, double beta, T* dx) {
-  if (p.n == 0 || p.inner == 0) return;
+  if (p.n == 0) return;
   if (p.inner == 1) {
     for (Index r = 0; r < p.outer; r++) backward_row(p.n, log, y + r * p.n, dy + r * p.n, beta, dx + r * p.n);
     return;
   }
-  Tensor scratch = Tensor::empty({2, p.inner, p.n}, DtypeOf<T>::value);
-  T *y_rows = scratch.data<T>(), *rows = y_rows + p.inner * p.n;
-  for (Index o = 0; o < p.outer; o++) {
-    const Index at = o * p.n * p.inner;
-    transpose_block(p, y + at, y_rows);
-    transpose_block(p, dy + at, rows);
-    for (Index j = 0; j < p.inner; j++)
+  Tensor scratch = Tensor::empty({2, kColumns, p.n}, DtypeOf<T>::value);
+  T *y_rows = scratch.data<T>(), *rows = y_rows + kColumns * p.n;
+  each_block(p, [&](Index at, Index columns) {
+    gather(p, columns, y + at, y_rows);
+    gather(p, columns, dy + at, rows);
+    for (Index j = 0; j < columns; j++)
       backward_row(p.n, log, y_rows + j * p.n, rows + j * p.n, 0.0, rows + j * p.n);
-    transpose_back(p, rows, beta, dx + at);
-  }
+    scatter(p, columns, rows, beta, dx + at);
+  });
 }
 
 Var run(const Op& op, const Var& x, int axis, bool log) {
