@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "qkv/autograd/gradcheck.h"
 #include "qkv/tensor/simd.h"
@@ -42,27 +43,32 @@ struct RowStats {
   T mean, inverse, shift;
 };
 
+// Sums of d = x - mean and of d^2.
+template <class T>
+std::pair<double, double> moments(Index n, const T* x, T mean) {
+  constexpr Index width = static_cast<Index>(simd::Batch<T>::size);
+  simd::Batch<T> m(mean), sum0(T(0)), sum1(T(0)), square0(T(0)), square1(T(0));
+  Index i = 0;
+  for (; i + 2 * width <= n; i += 2 * width) {
+    const simd::Batch<T> a = xsimd::load_unaligned(x + i) - m, b = xsimd::load_unaligned(x + i + width) - m;
+    sum0 += a, square0 += a * a;
+    sum1 += b, square1 += b * b;
+  }
+  T sum = simd::sum_lanes<T>(sum0 + sum1), square = simd::sum_lanes<T>(square0 + square1);
+  for (; i < n; i++) sum += x[i] - mean, square += (x[i] - mean) * (x[i] - mean);
+  return {static_cast<double>(sum), static_cast<double>(square)};
+}
+
 template <class T>
 RowStats<T> statistics(Index n, const T* x, bool centred, double eps) {
-  RowStats<T> s{0, 0, 0};
-  const double count = static_cast<double>(n);
-  double left = 0.0;
-  if (centred) {
-    s.mean = static_cast<T>(static_cast<double>(simd::sum<T>(
-                                n, [](auto v) { return v; }, x)) /
-                            count);
-    const simd::Batch<T> mean(s.mean);
-    left = static_cast<double>(simd::sum<T>(
-               n, [&](auto v) { return v - mean; }, x)) /
-           count;
-  }
-  const simd::Batch<T> mean(s.mean);
-  const double square = static_cast<double>(simd::sum<T>(
-                            n, [&](auto v) { return (v - mean) * (v - mean); }, x)) /
-                        count;
-  const double inverse = 1.0 / std::sqrt(std::max(0.0, square - left * left) + eps);
-  s.inverse = static_cast<T>(inverse), s.shift = static_cast<T>(left * inverse);
-  return s;
+  const double part = 1.0 / static_cast<double>(n);
+  const T mean = centred ? static_cast<T>(part * static_cast<double>(simd::sum<T>(
+                                                     n, [](auto v) { return v; }, x)))
+                         : T(0);
+  const auto [sum, square] = moments(n, x, mean);
+  const double left = centred ? part * sum : 0.0;
+  const double inverse = 1.0 / std::sqrt(std::max(0.0, part * square - left * left) + eps);
+  return {mean, static_cast<T>(inverse), static_cast<T>(left * inverse)};
 }
 
 // y = x^ gain + bias
