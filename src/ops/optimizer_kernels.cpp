@@ -1,0 +1,143 @@
+#include "qkv/ops/optimizer_kernels.h"
+
+#include <cmath>
+
+#include "qkv/tensor/simd.h"
+
+namespace qkv {
+namespace {
+
+// Calls f(g, state...) on batches of all elements; f changes its state arguments in place.
+template <class T, class F, class... State>
+void update(Index n, F f, const T* g, State*... state) {
+  constexpr Index width = static_cast<Index>(simd::Batch<T>::size);
+  auto full = [&](Index i, auto... batch) {
+    f(xsimd::load_unaligned(g + i), batch...);
+    (batch.store_unaligned(state + i), ...);
+  };
+  Index i = 0;
+  for (; i + width <= n; i += width) full(i, xsimd::load_unaligned(state + i)...);
+  if (i == n) return;
+  auto store_tail = [&](T* to, const simd::Batch<T>& batch) {
+    alignas(64) T lanes[simd::Batch<T>::size];
+    batch.store_aligned(lanes);
+    for (Index j = 0; i + j < n; j++) to[i + j] = lanes[j];
+  };
+  auto tail = [&](auto... batch) {
+    f(simd::load_tail(n - i, g + i), batch...);
+    (store_tail(state, batch), ...);
+  };
+  tail(simd::load_tail(n - i, state + i)...);
+}
+
+template <class T>
+simd::Batch<T> all(double value) {
+  return simd::Batch<T>(static_cast<T>(value));
+}
+
+template <class T, bool kDecoupled>
+void adam(const char* op, T* p, T* m, T* v, const T* g, Index n, const AdamStep& s) {
+  QKV_CHECK(s.step >= 1, "{}: step must be at least 1; got {}", op, s.step);
+  const double t = static_cast<double>(s.step);
+  const auto scale = all<T>(s.scale), beta1 = all<T>(s.beta1), beta2 = all<T>(s.beta2), eps = all<T>(s.eps);
+  const auto rest1 = all<T>(1 - s.beta1), rest2 = all<T>(1 - s.beta2);
+  // Decoupled: p - (lr wd) p. In f32 a factor 1 - lr wd would lose most digits of lr wd.
+  const auto decay = all<T>(kDecoupled ? s.learning_rate * s.weight_decay : s.weight_decay);
+  const auto rate = all<T>(s.learning_rate / (1 - std::pow(s.beta1, t)));
+  const auto unbias = all<T>(1 / std::sqrt(1 - std::pow(s.beta2, t)));
+  update<T>(
+      n,
+      [&](auto gradient, auto& p, auto& m, auto& v) {
+        gradient = gradient * scale;
+        if constexpr (kDecoupled)
+          p = p - decay * p;
+        else
+          gradient = gradient + decay * p;
+        m = beta1 * m + rest1 * gradient;
+        v = beta2 * v + rest2 * gradient * gradient;
+        p = p - rate * m / (xsimd::sqrt(v) * unbias + eps);
+      },
+      g, p, m, v);
+}
+
+}  // namespace
+
+template <class T>
+void adamw_update(T* p, T* m, T* v, const T* g, Index n, const AdamStep& step) {
+  adam<T, true>("adamw_update", p, m, v, g, n, step);
+}
+
+template <class T>
+void adam_update(T* p, T* m, T* v, const T* g, Index n, const AdamStep& step) {
+  adam<T, false>("adam_update", p, m, v, g, n, step);
+}
+
+template <class T>
+void sgd_update(T* p, T* u, const T* g, Index n, const SgdStep& s) {
+  QKV_CHECK(u || s.momentum == 0, "sgd_update: momentum needs a buffer; got momentum {} and none",
+            s.momentum);
+  const auto scale = all<T>(s.scale), decay = all<T>(s.weight_decay), rate = all<T>(s.learning_rate);
+  const auto momentum = all<T>(s.momentum);
+  auto descend = [&](auto gradient, auto& p) {
+    p = p - rate * (gradient * scale + decay * p);
+  };
+  auto roll = [&](auto gradient, auto& p, auto& u) {
+    gradient = gradient * scale + decay * p;
+    u = momentum * u + gradient;
+    p = p - rate * (s.nesterov ? gradient + momentum * u : u);
+  };
+  if (s.momentum == 0)
+    update<T>(n, descend, g, p);
+  else
+    update<T>(n, roll, g, p, u);
+}
+
+template <class T>
+void adagrad_update(T* p, T* s, const T* g, Index n, const AdagradStep& step) {
+  const auto scale = all<T>(step.scale), decay = all<T>(step.weight_decay), eps = all<T>(step.eps);
+  const auto rate = all<T>(step.learning_rate);
+  update<T>(
+      n,
+      [&](auto gradient, auto& p, auto& s) {
+        gradient = gradient * scale + decay * p;
+        s = s + gradient * gradient;
+        p = p - rate * gradient / (xsimd::sqrt(s) + eps);
+      },
+      g, p, s);
+}
+
+template <class T>
+double sum_of_squares(const T* g, Index n) {
+  // Sixteen sums, whatever the width of the machine's registers, added by halves.
+  constexpr Index kSums = 16;
+  double sums[kSums] = {};
+  Index i = 0;
+  for (; i + kSums <= n; i += kSums)
+    for (Index j = 0; j < kSums; j++)
+      sums[j] += static_cast<double>(g[i + j]) * static_cast<double>(g[i + j]);
+  for (Index j = 0; i < n; i++, j++) sums[j] += static_cast<double>(g[i]) * static_cast<double>(g[i]);
+  for (Index half = kSums / 2; half > 0; half /= 2)
+    for (Index j = 0; j < half; j++) sums[j] += sums[j + half];
+  return sums[0];
+}
+
+template <class T>
+void add(T* a, const T* b, Index n) {
+  simd::apply_beta<T>(
+      1.0, n, a, [](auto v) { return v; }, b);
+}
+
+template void adamw_update(float*, float*, float*, const float*, Index, const AdamStep&);
+template void adam_update(float*, float*, float*, const float*, Index, const AdamStep&);
+template void sgd_update(float*, float*, const float*, Index, const SgdStep&);
+template void adagrad_update(float*, float*, const float*, Index, const AdagradStep&);
+template double sum_of_squares(const float*, Index);
+template void add(float*, const float*, Index);
+template void adamw_update(double*, double*, double*, const double*, Index, const AdamStep&);
+template void adam_update(double*, double*, double*, const double*, Index, const AdamStep&);
+template void sgd_update(double*, double*, const double*, Index, const SgdStep&);
+template void adagrad_update(double*, double*, const double*, Index, const AdagradStep&);
+template double sum_of_squares(const double*, Index);
+template void add(double*, const double*, Index);
+
+}  // namespace qkv
