@@ -1,0 +1,46 @@
+// Copies of elements whose type does not matter, and the walk over one axis.
+#pragma once
+#include <cstring>
+
+#include "qkv/tensor/axes.h"
+#include "qkv/tensor/tensor.h"
+
+namespace qkv::copying {
+
+/// A shape seen from one of its axes: [outer, n, inner].
+struct AxisView {
+  int axis;
+  Index outer, n, inner;
+  AxisView(const char* op, const Shape& shape, int given) {
+    Axes(given).mask(op, shape);
+    axis = shape.check_axis(given);
+    outer = shape.size_of(0, axis), n = shape[axis], inner = shape.size_of(axis + 1, shape.rank());
+  }
+};
+
+/// Calls f(T{}) with an unsigned type of the element's size: for copies.
+template <class F>
+void dispatch_bits(Dtype dtype, F&& f) {
+  size_of(dtype) == 4 ? f(std::uint32_t{}) : f(std::uint64_t{});
+}
+
+/// Elements as bits. The copies keep them as they are.
+template <class T>
+const T* bits(const Tensor& x) {
+  return reinterpret_cast<const T*>(x.bytes());
+}
+template <class T>
+T* bits(Tensor& x) {
+  return reinterpret_cast<T*>(x.bytes());
+}
+
+/// `rows` runs of `bytes` bytes from places `from_step` bytes apart to places `to_step` bytes apart.
+inline void copy_runs(Index rows, Index bytes, std::byte* to, Index to_step, const std::byte* from,
+                      Index from_step) {
+  if (bytes == 0) return;
+  if (bytes == to_step && bytes == from_step) rows = rows > 0, bytes *= rows;
+  for (Index i = 0; i < rows; i++)
+    std::memcpy(to + i * to_step, from + i * from_step, static_cast<std::size_t>(bytes));
+}
+
+}  // namespace qkv::copying

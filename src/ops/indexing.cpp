@@ -1,0 +1,139 @@
+// Ops that pick elements by position.
+#include <limits>
+
+#include "copy.h"
+#include "qkv/autograd/gradcheck.h"
+#include "qkv/ops/shape_ops.h"
+
+namespace qkv {
+using namespace copying;
+namespace {
+
+const Op kIndexSelect("index_select", [](GradSuite& g) {
+  auto check = [&](const char* label, const Shape& x, const Tensor& ids, int axis) {
+    g.check(label, {g.normal(x)}, [=](const std::vector<Var>& in) { return index_select(in[0], ids, axis); });
+  };
+  check("rows", {5, 3}, g.ids({4}, 5), 0);
+  check("columns", {2, 5}, g.ids({7}, 5), -1);
+  check("middle axis", {2, 3, 4}, g.ids({2, 2}, 3), 1);
+  check("scalar id", {3, 2}, g.ids({}, 3), 0);
+  check("negative ids", {3, 2}, Tensor::from<std::int32_t>({3}, {-1, -3, 2}), 0);
+  check("size 1", {1}, g.ids({1}, 1), 0);
+});
+const Op kTakeAlong("take_along", [](GradSuite& g) {
+  auto check = [&](const char* label, const Shape& x, const Tensor& ids, int axis) {
+    g.check(label, {g.normal(x)}, [=](const std::vector<Var>& in) { return take_along(in[0], ids, axis); });
+  };
+  check("rows", {5, 3}, g.ids({4, 3}, 5), 0);
+  check("columns", {2, 5}, g.ids({2, 7}, 5), -1);
+  check("middle axis", {2, 3, 4}, g.ids({2, 5, 4}, 3), 1);
+  check("part of the other axes", {3, 4}, g.ids({2, 2}, 4), 1);
+  check("negative ids", {3}, Tensor::from<std::int32_t>({3}, {-1, -3, 2}), 0);
+});
+
+// Non-negative ids, checked.
+Tensor resolved(const char* op, const Tensor& ids, Index n) {
+  QKV_CHECK(ids.dtype() == Dtype::i32, "{}: ids must be i32; got {}", op, ids.dtype());
+  if (ids.is_symbolic()) return ids;
+  const std::int32_t* in = ids.data<std::int32_t>();
+  bool negative = false;
+  for (Index i = 0; i < ids.size(); i++) {
+    QKV_CHECK(in[i] >= -n && in[i] < n, "{}: ids must be in [{}, {}); got {} at position {}", op, -n, n,
+              in[i], i);
+    negative = negative || in[i] < 0;
+  }
+  if (!negative) return ids;
+  Tensor result = ids.clone();
+  for (Index i = 0; i < ids.size(); i++)
+    if (in[i] < 0) result.data<std::int32_t>()[i] += static_cast<std::int32_t>(n);
+  return result;
+}
+
+}  // namespace
+
+Var index_select(const Var& x, const Tensor& ids, int axis) {
+  const AxisView view("index_select", x.shape(), axis);
+  const Tensor picks = resolved("index_select", ids, view.n);
+  Shape shape(x.shape().begin(), view.axis);
+  for (Index extent : ids.shape()) shape.push_back(extent);
+  for (int i = view.axis + 1; i < x.rank(); i++) shape.push_back(x.dim(i));
+  Tensor y = Tensor::result(shape, ids.is_symbolic() ? ids : x.value(), x.dtype());
+  const Index rows = ids.size();
+  if (!y.is_symbolic())
+    dispatch_bits(x.dtype(), [&](auto t) {
+      using T = decltype(t);
+      const std::int32_t* id = picks.data<std::int32_t>();
+      T* out = bits<T>(y);
+      for (Index o = 0; o < view.outer; o++)
+        for (Index r = 0; r < rows; r++, out += view.inner)
+          std::copy_n(bits<T>(x.value()) + (o * view.n + id[r]) * view.inner, view.inner, out);
+    });
+  return record(kIndexSelect, {x}, y, [=](const Tensor& dy, Sink& dx) {
+    Tensor d = dx.zeroed(0);
+    dispatch("index_select", dy.dtype(), [&](auto t) {
+      using T = decltype(t);
+      const std::int32_t* id = picks.data<std::int32_t>();
+      const T* g = dy.data<T>();
+      for (Index o = 0; o < view.outer; o++)
+        for (Index r = 0; r < rows; r++, g += view.inner) {
+          T* to = d.data<T>() + (o * view.n + id[r]) * view.inner;
+          for (Index i = 0; i < view.inner; i++) to[i] += g[i];
+        }
+    });
+  });
+}
+
+Var take_along(const Var& x, const Tensor& ids, int axis) {
+  const AxisView view("take_along", x.shape(), axis);
+  bool fits = ids.rank() == x.rank();
+  for (int i = 0; fits && i < x.rank(); i++) fits = i == view.axis || ids.dim(i) <= x.dim(i);
+  QKV_CHECK(fits, "take_along: ids must be of x's rank and no larger except on axis {}; got ids {} for x {}",
+            view.axis, ids.shape(), x.shape());
+  const Tensor picks = resolved("take_along", ids, view.n);
+  Tensor y = Tensor::result(ids.shape(), ids.is_symbolic() ? ids : x.value(), x.dtype());
+  // Calls f(position in y, position in x).
+  auto each = [=, from = x.shape()](auto f) {
+    const Shape& shape = picks.shape();
+    const std::int32_t* id = picks.data<std::int32_t>();
+    for (Index i = 0; i < picks.size(); i++) {
+      Index rest = i, at = 0, stride = 1;
+      for (int k = shape.rank() - 1; k >= 0; k--) {
+        at += (k == view.axis ? id[i] : rest % shape[k]) * stride;
+        rest /= shape[k];
+        stride *= from[k];
+      }
+      f(i, at);
+    }
+  };
+  if (!y.is_symbolic())
+    dispatch_bits(x.dtype(), [&](auto t) {
+      using T = decltype(t);
+      each([&](Index i, Index at) { bits<T>(y)[i] = bits<T>(x.value())[at]; });
+    });
+  return record(kTakeAlong, {x}, y, [=](const Tensor& dy, Sink& dx) {
+    Tensor d = dx.zeroed(0);
+    dispatch("take_along", dy.dtype(), [&](auto t) {
+      using T = decltype(t);
+      each([&](Index i, Index at) { d.data<T>()[at] += dy.data<T>()[i]; });
+    });
+  });
+}
+
+Tensor one_hot(const Tensor& ids, Index depth, Dtype dtype) {
+  QKV_CHECK(ids.dtype() == Dtype::i32, "one_hot: ids must be i32; got {}", ids.dtype());
+  Shape shape = ids.shape();
+  shape.push_back(depth);
+  if (ids.is_symbolic()) return Tensor::symbolic(shape, dtype);
+  Tensor y = Tensor::zeros(shape, dtype);
+  const std::int32_t* id = ids.data<std::int32_t>();
+  for (Index i = 0; i < ids.size(); i++) {
+    QKV_CHECK(id[i] >= 0 && id[i] < depth, "one_hot: ids must be in [0, {}); got {} at position {}", depth,
+              id[i], i);
+    if (dtype == Dtype::f32) y.data<float>()[i * depth + id[i]] = 1;
+    if (dtype == Dtype::f64) y.data<double>()[i * depth + id[i]] = 1;
+    if (dtype == Dtype::i32) y.data<std::int32_t>()[i * depth + id[i]] = 1;
+  }
+  return y;
+}
+
+}  // namespace qkv
