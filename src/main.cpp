@@ -1,1 +1,5 @@
-int main() { return 0; }
+#include "qkv/cli/verb.h"
+
+int main(int argc, char** argv) {
+  return qkv::run(argc, argv);
+}

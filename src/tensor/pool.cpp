@@ -21,15 +21,15 @@ constexpr int kCached = 64;                // blocks per class that a thread kee
 constexpr std::size_t kHugePage = 2 * 1024 * 1024;
 
 struct List {
-  Block* head = nullptr;
+  StorageBlock* head = nullptr;
   int count = 0;
-  void push(Block* block) {
+  void push(StorageBlock* block) {
     block->next = head;
     head = block;
     count++;
   }
-  Block* pop() {
-    Block* block = head;
+  StorageBlock* pop() {
+    StorageBlock* block = head;
     if (block) {
       head = block->next;
       count--;
@@ -54,7 +54,7 @@ struct Cache {
     Central& c = central();
     std::lock_guard lock(c.mutex);
     for (std::size_t k = 0; k < kClasses; k++)
-      while (Block* block = lists[k].pop()) c.lists[k].push(block);
+      while (StorageBlock* block = lists[k].pop()) c.lists[k].push(block);
     alive() = false;
   }
   static bool& alive() {  // trivially destructible, so readable after the cache itself is gone
@@ -79,8 +79,8 @@ std::size_t class_of(std::size_t bytes) {
   return (power - 6) * 4 + (quarter - 4) + 1;
 }
 
-Block* from_system(std::size_t k) {
-  std::size_t bytes = sizeof(Block) + bytes_of_class(k);
+StorageBlock* from_system(std::size_t k) {
+  std::size_t bytes = sizeof(StorageBlock) + bytes_of_class(k);
   std::size_t alignment = bytes >= kHugePage ? kHugePage : 64;
   bytes = (bytes + alignment - 1) / alignment * alignment;
   void* memory = std::aligned_alloc(alignment, bytes);
@@ -91,18 +91,18 @@ Block* from_system(std::size_t k) {
   std::lock_guard lock(c.mutex);
   c.system_allocations++;
   c.bytes += static_cast<std::int64_t>(bytes);
-  Block* block = new (memory) Block;
+  StorageBlock* block = new (memory) StorageBlock;
   block->size_class = k;
   return block;
 }
 
 }  // namespace
 
-Block* allocate(std::size_t bytes) {
+StorageBlock* allocate(std::size_t bytes) {
   if (bytes > (std::size_t{1} << 46))
     fail(Fault::runtime, "memory: a tensor must be below 64 TiB; got {} bytes", bytes);
   std::size_t k = class_of(bytes);
-  Block* block = nullptr;
+  StorageBlock* block = nullptr;
   if (bytes_of_class(k) < kSmall)
     if (Cache* local = cache()) block = local->lists[k].pop();
   if (!block) {
@@ -114,7 +114,7 @@ Block* allocate(std::size_t bytes) {
   return block;
 }
 
-void release(Block* block) {
+void release(StorageBlock* block) {
   std::size_t k = block->size_class;
   if (bytes_of_class(k) < kSmall) {
     Cache* local = cache();

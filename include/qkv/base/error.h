@@ -28,8 +28,8 @@ class Error : public std::runtime_error {
   Fault fault_;
 };
 
-/// Names the layer that runs on this thread while it lives; errors raised meanwhile end with "(in decoder.0.attn)".
-/// The string must outlive the object.
+/// Names the layer that runs on this thread while it lives; errors raised meanwhile end with "(in
+/// decoder.0.attn)". The string must outlive the object.
 class LayerPath {
  public:
   explicit LayerPath(const std::string& path) : outer_(current()) { current() = &path; }

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "qkv/base/config.h"
 #include "qkv/base/registry.h"
 #include "qkv/data/vocab.h"
 
@@ -18,6 +19,16 @@ struct TokenizerConfig {
   bool lowercase = true;        ///< A-Z to a-z (word)
   std::string split = "words";  ///< "words": rules of split.h; "spaces": text that is already cut (word)
   std::vector<std::string> specials = {};  ///< after `<pad>` and `<unk>`, e.g. "<bos>", "<eos>"
+
+  template <class F>
+  void fields(F& f) {
+    f("type", type, "how text becomes tokens");
+    f("vocab_size", vocab_size, "largest vocabulary, specials included; 0 = no limit", non_negative);
+    f("min_freq", min_freq, "tokens seen less often become <unk>", positive);
+    f("lowercase", lowercase, "A-Z to a-z");
+    f("split", split, "cut text into words by the rules of the word tokenizer, or at spaces only",
+      one_of({"words", "spaces"}));
+  }
 };
 
 /// How much of a text the vocabulary knew.

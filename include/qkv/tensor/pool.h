@@ -1,5 +1,5 @@
-// Block: reference-counted, 64-byte aligned storage from a caching pool, so that a training step does not
-// allocate.
+// StorageBlock: reference-counted, 64-byte aligned storage from a caching pool, so that a training step does
+// not allocate.
 #pragma once
 #include <atomic>
 #include <cstddef>
@@ -8,10 +8,10 @@
 namespace qkv {
 
 /// Header in front of the bytes of a tensor. Freed blocks are kept by size class and handed out again.
-struct alignas(64) Block {
+struct alignas(64) StorageBlock {
   std::atomic<std::int64_t> references{1};
   std::size_t size_class = 0;
-  Block* next = nullptr;  // in a free list
+  StorageBlock* next = nullptr;  // in a free list
 
   std::byte* bytes() { return reinterpret_cast<std::byte*>(this + 1); }
 };
@@ -19,9 +19,9 @@ struct alignas(64) Block {
 namespace memory {
 
 /// A block of at least `bytes` bytes with one reference. Throws on exhausted memory.
-Block* allocate(std::size_t bytes);
+StorageBlock* allocate(std::size_t bytes);
 /// Gives back a block whose last reference is gone.
-void release(Block* block);
+void release(StorageBlock* block);
 
 struct Statistics {
   std::int64_t system_allocations;  ///< blocks ever taken from the system

@@ -90,7 +90,7 @@ class Tensor {
   }
   [[noreturn]] void data_error(Dtype dtype) const;
 
-  Block* block_ = nullptr;
+  StorageBlock* block_ = nullptr;
   std::size_t offset_ = 0;  // bytes
   Index size_ = 0;
   Shape shape_;

@@ -1,0 +1,30 @@
+// Training runs as the verbs start them: run directory, logs, sinks, final evaluation.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "qkv/base/json_fwd.h"
+
+namespace qkv {
+
+struct TrainingRequest {
+  std::string config;             ///< config file
+  std::vector<std::string> sets;  ///< --set
+  std::vector<std::string> command;
+  bool resume = false;  ///< continue the newest run of the same name and configuration
+  bool overwrite = false;
+  bool check_expect = false;
+  std::string parent;  ///< with --seeds or --folds: the directory of the runs, else empty
+  std::string name;    ///< with `parent`: name of the run in it
+};
+
+/// Trains, and returns the exit code. Writes result.json with the metrics of the best checkpoint.
+int train_run(const TrainingRequest& request);
+/// Continues a run directory.
+int resume_run(const std::string& run, const std::vector<std::string>& sets,
+               const std::vector<std::string>& command);
+/// Runs for several seeds and cross-validation folds side by side in one directory, skips finished ones, and
+/// writes summary.json: mean, standard deviation and each value; folds are pooled per seed.
+int train_many(const TrainingRequest& request, int seeds, int folds);
+
+}  // namespace qkv

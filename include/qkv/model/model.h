@@ -1,0 +1,29 @@
+// Model: a network that reads a batch.
+#pragma once
+#include <memory>
+
+#include "qkv/data/batch.h"
+#include "qkv/nn/layer.h"
+
+namespace qkv {
+
+/// What the data says about the size of a model.
+struct DataShape {
+  Index vocab_size = 0;
+  Index n_class = 0;
+  Index ngram_buckets = 0;  ///< 0: the batches have no character n-grams
+};
+
+struct Model {
+  /// `config` is the [model] table.
+  using Factory = std::unique_ptr<Model>(const Scope& scope, const Section& config, const DataShape& shape);
+  virtual ~Model() = default;
+  virtual Var forward(const Batch& batch) const = 0;
+};
+
+QKV_DECLARE_REGISTRY(Model);
+
+/// The model that `config.type` names. Throws a usage error for an unknown one.
+std::unique_ptr<Model> make_model(const Scope& scope, const Section& config, const DataShape& shape);
+
+}  // namespace qkv

@@ -1,0 +1,30 @@
+// Stack: the layers between embedding and head, shared by all transformer models.
+#pragma once
+#include "qkv/nn/block.h"
+
+namespace qkv {
+
+struct StackConfig {
+  Index n_layer = 1, d_model = 32;
+  BlockConfig block;
+  template <class F>
+  void fields(F& f) {
+    f("n_layer", n_layer, "number of blocks", non_negative);
+    f("d_model", d_model, "width of the model", positive);
+    block.fields(f);
+  }
+};
+
+/// n_layer blocks of one kind, or the explicit list [[model.layers]]. Pre-norm stacks end with a norm.
+struct Stack {
+  Stack(const Scope& s, const Section& model, const StackConfig& config);
+  Var operator()(const Var& x, const Context& context) const;  // [B, T, d] -> [B, T, out_width]
+  Index out_width() const { return width; }
+
+  std::vector<std::unique_ptr<Layer>> layers;
+  std::vector<std::string> paths;
+  std::optional<Norm> norm;
+  Index width;
+};
+
+}  // namespace qkv

@@ -1,0 +1,43 @@
+// MultiHeadAttention: W_Q, W_K, W_V, W_O and what they do.
+#pragma once
+#include "qkv/base/config.h"
+#include "qkv/nn/layer.h"
+
+namespace qkv {
+
+struct AttentionConfig {
+  Index n_head = 2, n_kv_head = 0, d_head = 0;
+  std::string qkv = "learned";
+  NameOrNumber scale = std::string("sqrt_d_k");
+  bool bias = true;
+  double dropout = 0.0;  // set from the model's
+  template <class F>
+  void fields(F& f) {
+    f("n_head", n_head, "number of heads; must divide d_model unless d_head is set", positive);
+    f("n_kv_head", n_kv_head, "number of key/value heads; 0 = n_head", non_negative);
+    f("d_head", d_head, "width of a head; 0 = d_model / n_head", non_negative);
+    f("qkv", qkv, "learned W_Q, W_K, W_V, or identity: parameter-free dot-product attention",
+      one_of({"learned", "identity"}));
+    f("scale", scale, "factor of the scores: sqrt_d_k (1 / sqrt(d_k)), none, or a number",
+      one_of({"sqrt_d_k", "none"}));
+    f("bias", bias, "learn b_Q, b_K, b_V, b_O");
+  }
+  /// Throws `model.attention: n_head must divide d_model; ..` and the like, with the place in `where`.
+  void check(const Section& where, Index width) const;
+};
+
+/// x [B, T, d] -> W_O concat_h(softmax(scale Q_h K_h^T) V_h), Q = x W_Q^T + b_Q and so on (Vaswani et al.
+/// 2017). W_Q, W_K, W_V are named row ranges of one [(H + 2 H_kv) D, d] tensor, so that one product computes
+/// all three. With qkv = "identity" there are no parameters: Q = K = V = x. Offers "weights" [B, H, T, T] to
+/// a Capture.
+struct MultiHeadAttention {
+  MultiHeadAttention(const Scope& s, const AttentionConfig& config, Index width);
+  Var operator()(const Var& x, const Context& context) const;
+
+  bool learned;
+  AttentionOptions options;
+  Parameter W_QKV, b_QKV, W_O, b_O;
+  std::string path;
+};
+
+}  // namespace qkv

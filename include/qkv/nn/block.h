@@ -1,0 +1,43 @@
+// Block: self-attention and feed-forward, each with residual and norm.
+#pragma once
+#include <optional>
+
+#include "qkv/nn/attention.h"
+#include "qkv/nn/feed_forward.h"
+#include "qkv/nn/norm.h"
+
+namespace qkv {
+
+struct BlockConfig {
+  double dropout = 0.0;
+  AttentionConfig attention;
+  FeedForwardConfig ffn;
+  NormConfig norm;
+  template <class F>
+  void fields(F& f) {
+    f("dropout", dropout, "probability of zeroing an activation while training", probability);
+    f("attention", attention, "self-attention");
+    f("ffn", ffn, "feed-forward layer");
+    f("norm", norm, "normalisation");
+  }
+};
+
+/// pre:  x + attn(norm(x)), then x + ffn(norm(x))   (Xiong et al. 2020)
+/// post: norm(x + attn(x)), then norm(x + ffn(x))   (Vaswani et al. 2017)
+/// [B, T, d] -> [B, T, d]
+struct Block : Layer {
+  Block(const Scope& s, const BlockConfig& config, Index width);
+  Block(const Scope& s, const Section& section, Index width);
+  Var forward(const Var& x, const Context& context) const override;
+  Index out_width() const override { return width_; }
+
+  Index width_;
+  double dropout;
+  bool pre;
+  Norm norm1;
+  MultiHeadAttention attn;
+  std::optional<Norm> norm2;
+  std::optional<FeedForward> ffn;
+};
+
+}  // namespace qkv

@@ -1,0 +1,32 @@
+// FeedForward: the position-wise network of a transformer block.
+#pragma once
+#include <optional>
+
+#include "qkv/base/config.h"
+#include "qkv/nn/linear.h"
+
+namespace qkv {
+
+struct FeedForwardConfig {
+  Index d_ff = 64;
+  std::string activation = "gelu";
+  double dropout = 0.0;  // set from the model's
+  template <class F>
+  void fields(F& f) {
+    f("d_ff", d_ff, "width of the inner layer; 0 = no feed-forward layer", non_negative);
+    f("activation", activation, "non-linearity", one_of({"gelu", "relu", "silu", "swiglu"}));
+  }
+};
+
+/// x [.., d] -> down(dropout(f(up(x)))) [.., d]; swiglu: down(silu(gate(x)) * up(x)) (Shazeer 2020).
+struct FeedForward {
+  FeedForward(const Scope& s, const FeedForwardConfig& config, Index width);
+  Var operator()(const Var& x) const;
+
+  std::string activation;
+  double dropout;
+  std::optional<Linear> gate;
+  Linear up, down;
+};
+
+}  // namespace qkv

@@ -1,0 +1,28 @@
+// Layer: a block that a config may name in [[model.layers]]. Every other layer is a plain struct.
+#pragma once
+#include <memory>
+
+#include "qkv/base/config.h"
+#include "qkv/base/registry.h"
+#include "qkv/nn/parameter.h"
+#include "qkv/ops/attention.h"
+
+namespace qkv {
+
+/// What a layer may know beside its input.
+struct Context {
+  AttentionMask mask;  ///< which tokens may be looked at
+};
+
+/// Maps [B, T, width] to [B, T, out_width()].
+struct Layer {
+  /// `width` is the width of the input; `config` the layer's own table.
+  using Factory = std::unique_ptr<Layer>(const Scope& scope, const Section& config, Index width);
+  virtual ~Layer() = default;
+  virtual Var forward(const Var& x, const Context& context) const = 0;
+  virtual Index out_width() const = 0;
+};
+
+QKV_DECLARE_REGISTRY(Layer);
+
+}  // namespace qkv

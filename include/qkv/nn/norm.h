@@ -1,0 +1,31 @@
+// Norm: layer norm or RMS norm, as the config says.
+#pragma once
+#include "qkv/base/config.h"
+#include "qkv/nn/parameter.h"
+
+namespace qkv {
+
+struct NormConfig {
+  std::string type = "layernorm";
+  std::string place = "pre";
+  double eps = 1e-5;
+  template <class F>
+  void fields(F& f) {
+    f("type", type, "normalisation of each vector", one_of({"layernorm", "rmsnorm"}));
+    f("place", place, "before (pre) or after (post) each sub-layer", one_of({"pre", "post"}));
+    f("eps", eps, "added to the variance", positive);
+  }
+};
+
+/// [.., width] -> [.., width] (Ba et al. 2016; Zhang and Sennrich 2019).
+struct Norm {
+  Norm(const Scope& s, const NormConfig& config, Index width);
+  Var operator()(const Var& x) const;
+
+  bool rms;
+  double eps;
+  Parameter weight, bias;
+  std::string path;
+};
+
+}  // namespace qkv

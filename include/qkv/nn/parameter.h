@@ -1,0 +1,103 @@
+// Parameters: named tensors in insertion order, handles to them, and the dotted path that names them.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "qkv/autograd/tape.h"
+#include "qkv/nn/init.h"
+#include "qkv/tensor/safetensors.h"
+
+namespace qkv {
+
+class ParameterStore;
+
+/// A handle; converts to the leaf `Var` of the current tape. Copying it ties weights.
+class Parameter {
+ public:
+  Parameter() = default;
+  Parameter(ParameterStore* store, int slot) : store_(store), slot_(slot) {}
+  operator Var() const;  // NOLINT: implicit by design
+  Var var() const { return *this; }
+  bool defined() const { return store_ != nullptr; }
+  const Tensor& value() const;
+  const std::string& name() const;
+  int slot() const { return slot_; }
+
+ private:
+  ParameterStore* store_ = nullptr;
+  int slot_ = -1;
+};
+
+/// Owns the values. A slot is one tensor with one gradient; its parts are the names users see. Usually a slot
+/// has one part; packed slots (W_Q, W_K, W_V in one [3d, d] tensor) have several, which are row ranges of the
+/// leading axis.
+class ParameterStore {
+ public:
+  struct Part {
+    std::string name;
+    Index begin, rows;
+    bool frozen = false;
+  };
+  struct Slot {
+    Tensor value;
+    std::vector<Part> parts;
+    bool vector;  ///< 1-D: no weight decay
+    bool frozen() const;
+  };
+
+  /// Each initial value is drawn from a stream keyed by (seed, full name), so that adding a layer never
+  /// changes the others. A symbolic store creates shape-only tensors.
+  ParameterStore(std::uint64_t seed, Dtype dtype = Dtype::f32, bool symbolic = false);
+  ParameterStore(const ParameterStore&) = delete;
+  ParameterStore& operator=(const ParameterStore&) = delete;
+
+  Parameter add(const std::string& name, const Shape& shape, const Init& init);
+  /// One tensor [sum of rows, columns...]; `names` and `rows` give its parts.
+  Parameter add_packed(const std::vector<std::string>& names, const std::vector<Index>& rows,
+                       const Shape& row, const Init& init);
+
+  int size() const { return static_cast<int>(slots_.size()); }
+  Slot& slot(int i) { return slots_[static_cast<std::size_t>(i)]; }
+  const Slot& slot(int i) const { return slots_[static_cast<std::size_t>(i)]; }
+  /// Number of scalar parameters, and of those that are trained.
+  Index count() const;
+  Index trainable_count() const;
+  Dtype dtype() const { return dtype_; }
+  bool symbolic() const { return symbolic_; }
+
+  /// All parts by name; the tensors share the store's buffers.
+  std::vector<NamedTensor> named() const;
+  /// Copies values in. All missing, unexpected and wrongly shaped names are reported in one error that starts
+  /// with `where`. With `partial`, names that are missing here or there are skipped; the number of tensors
+  /// copied.
+  int load(const std::vector<NamedTensor>& values, const std::string& where, bool partial = false);
+  /// Freezes the parts whose name matches one of the patterns (`*` stands for any text). Throws a usage error
+  /// for a pattern that matches nothing.
+  void freeze(const std::vector<std::string>& patterns);
+
+ private:
+  std::uint64_t seed_;
+  Dtype dtype_;
+  bool symbolic_;
+  std::vector<Slot> slots_;
+};
+
+/// A dotted path into a store: `scope / "attn"` descends, `scope.param("weight", ...)` creates.
+class Scope {
+ public:
+  explicit Scope(ParameterStore& store, std::string path = "") : store_(&store), path_(std::move(path)) {}
+  Scope operator/(const std::string& name) const;
+  Scope operator/(int index) const { return *this / std::to_string(index); }
+  Parameter param(const std::string& name, const Shape& shape, const Init& init = init::zeros()) const;
+  Parameter packed(const std::vector<std::string>& names, const std::vector<Index>& rows, const Shape& row,
+                   const Init& init) const;
+  const std::string& path() const { return path_; }
+  ParameterStore& store() const { return *store_; }
+
+ private:
+  std::string join(const std::string& name) const;
+  ParameterStore* store_;
+  std::string path_;
+};
+
+}  // namespace qkv

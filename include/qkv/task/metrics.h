@@ -1,0 +1,62 @@
+// Metrics: sums that merge, so that an evaluation may be split over workers and folds.
+#pragma once
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "qkv/base/json_fwd.h"
+
+namespace qkv {
+
+/// Counts of (gold, predicted) classes and what follows from them.
+class Confusion {
+ public:
+  Confusion() = default;
+  explicit Confusion(std::vector<std::string> labels);
+  void add(int gold, int predicted);
+  void merge(const Confusion& other);
+
+  int classes() const { return static_cast<int>(labels_.size()); }
+  const std::vector<std::string>& labels() const { return labels_; }
+  long count(int gold, int predicted) const {
+    return counts_[static_cast<std::size_t>(gold * classes() + predicted)];
+  }
+  long gold(int label) const;
+  long predicted(int label) const;
+  long total() const;
+  double accuracy() const;
+  /// 0 where a class was never predicted (precision) or never occurred (recall).
+  double precision(int label) const;
+  double recall(int label) const;
+  double f1(int label) const;
+  /// Mean F1 of the classes that occur as gold or prediction.
+  double macro_f1() const;
+
+ private:
+  std::vector<std::string> labels_;
+  std::vector<long> counts_;
+};
+
+/// Weighted means by name, and a confusion matrix for tasks with classes.
+class Metrics {
+ public:
+  /// Adds `sum` over `weight` units to the mean called `name`.
+  void add(const std::string& name, double sum, double weight);
+  void merge(const Metrics& other);
+  /// Means in the order of first use, then accuracy and macro_f1 where there is a confusion matrix.
+  std::vector<std::pair<std::string, double>> values() const;
+  /// One of `values()`. Throws a usage error that lists the names.
+  double value(const std::string& name) const;
+  Json json() const;
+
+  Confusion confusion;
+
+ private:
+  struct Mean {
+    std::string name;
+    double sum, weight;
+  };
+  std::vector<Mean> means_;
+};
+
+}  // namespace qkv

@@ -1,0 +1,115 @@
+// WordSenses: which sense has the marked word of a sentence (word-sense disambiguation).
+#pragma once
+#include <array>
+#include <map>
+
+#include "qkv/data/ngrams.h"
+#include "qkv/data/wsd_corpus.h"
+#include "qkv/task/task.h"
+
+namespace qkv {
+
+/// The keys of [data] for this task.
+struct WsdDataConfig {
+  std::string path, train, val, test;
+  double val_fraction = 0.1;
+  std::int64_t fold = -1, folds = 0;
+  std::int64_t batch_size = 32, eval_batch_size = 128;
+  bool buckets = true;
+  std::int64_t window = 0;
+  double word_dropout = 0.0;
+  std::int64_t ngram_min = 3, ngram_max = 5, ngram_buckets = 0;
+  template <class F>
+  void fields(F& f) {
+    f("path", path, "folder in the layout of CoarseWSD-20; instead of train, val and test", qkv::path);
+    f("train", train, "training sentences: TSV lines `label<TAB>sentence with the [target] in brackets`",
+      qkv::path);
+    f("val", val, "validation sentences; empty: val_fraction of the training ones", qkv::path);
+    f("test", test, "test sentences; empty: none", qkv::path);
+    f("val_fraction", val_fraction,
+      "share of the training sentences, per label, that becomes the validation split", between(0.0, 0.9));
+    f("fold", fold, "cross-validation: the fold that is the test split; -1 = none");
+    f("folds", folds, "cross-validation: number of stratified folds of the training sentences; 0 = none",
+      non_negative);
+    f("batch_size", batch_size, "sentences per optimizer step and accumulation part", positive);
+    f("eval_batch_size", eval_batch_size, "sentences per evaluation batch", positive);
+    f("buckets", buckets, "batches of sentences of similar length");
+    f("window", window, "words kept on each side of the target; 0 = all that max_seq_len allows",
+      non_negative);
+    f("word_dropout", word_dropout, "probability that a context word is unknown while training", probability);
+    f("ngram_min", ngram_min, "shortest character n-gram of a word", between(1, 10));
+    f("ngram_max", ngram_max, "longest character n-gram of a word", between(1, 10));
+    f("ngram_buckets", ngram_buckets, "hash buckets of the n-grams; 0 = no n-grams", non_negative);
+  }
+};
+
+/// The part of [train] that shapes the loss.
+struct LossConfig {
+  double label_smoothing = 0.0;
+  std::string class_weights = "none";
+  template <class F>
+  void fields(F& f) {
+    f("label_smoothing", label_smoothing, "share of the target's probability spread over all classes",
+      probability);
+    f("class_weights", class_weights,
+      "weight of a class in the loss: none, balanced (1 / count) or sqrt (its root)",
+      one_of({"none", "balanced", "sqrt"}));
+  }
+};
+
+class WordSenses : public Task {
+ public:
+  explicit WordSenses(const TaskInput& input);
+
+  DataShape shape() const override;
+  Index examples(Split split) override;
+  Index length(Split split, int example) const override;
+  void collate(Split split, const int* indices, Index n, const Stream* noise, Batch& batch) const override;
+  Index tokens(const Batch& batch) const override;
+  Loss loss(const Model& model, const Batch& batch) const override;
+  void score(const Model& model, const Batch& batch, Metrics& metrics) const override;
+  Json predict(const Model& model, const std::string& text) const override;
+  std::string readable(const Json& prediction) const override;
+  Json state() const override;
+  const Tokenizer* tokenizer() const override { return tokenizer_.get(); }
+  std::vector<std::pair<std::string, std::string>> files() const override;
+  Batch symbolic_batch(Index batch_size) const override;
+  std::vector<std::pair<std::string, double>> facts() override;
+
+  const std::vector<std::string>& labels() const { return labels_; }
+  const WsdDataConfig& data() const { return data_; }
+
+ private:
+  // A sentence as the model reads it: token ids and, per token, which list of n-grams it has.
+  struct Encoded {
+    std::vector<int> ids, forms;
+    int target, label;
+  };
+  struct Part {
+    std::vector<Encoded> examples;
+    UnknownCount unknown;
+    bool loaded = false;
+  };
+
+  WsdCorpus read(const std::string& path, const std::string& part) const;
+  void load_training_data();
+  void load(Split split);
+  const Part& part(Split split) const { return parts_[static_cast<std::size_t>(split)]; }
+  Encoded encode(const WsdExample& example, UnknownCount* unknown);
+  int form_of(const std::string& word);
+  void fill(const Encoded* const* examples, Index n, const Stream* noise, Batch& batch) const;
+
+  WsdDataConfig data_;
+  LossConfig loss_;
+  std::int64_t seed_, max_seq_len_;
+  std::shared_ptr<Tokenizer> tokenizer_;
+  std::vector<std::string> labels_, target_forms_;
+  std::array<Part, 3> parts_;
+  std::array<std::vector<WsdExample>, 3> raw_;  // training data cut into splits, until encoded
+  std::vector<int> class_counts_;
+  std::map<std::string, int> form_ids_;  // normalised word -> list of n-grams
+  std::vector<std::vector<int>> forms_;  // n-gram ids of each form
+  Tensor class_weights_;
+};
+
+}  // namespace qkv

@@ -1,0 +1,53 @@
+// Checkpoint: a folder that holds everything a run needs to go on or to be used, each file with a checksum.
+//
+//   checkpoints/step-000500/  model.safetensors  optimizer.safetensors  state.json  tokenizer.json
+//                             config.resolved.toml  checksums.txt
+//   checkpoints/last, best    relative links
+#pragma once
+#include <memory>
+
+#include "qkv/base/json_fwd.h"
+#include "qkv/data/tokenizer.h"
+#include "qkv/tensor/safetensors.h"
+
+namespace qkv {
+
+struct CheckpointData {
+  std::int64_t step = 0;
+  std::vector<NamedTensor> weights, optimizer;
+  const Json* state = nullptr;
+  const Tokenizer* tokenizer = nullptr;
+  std::string config;  ///< text of config.resolved.toml
+};
+
+/// Writes `run/checkpoints/step-N`: into a temporary folder that is synced and renamed, so that a reader
+/// never sees half of one. Then the link `last`, and `best` if asked. Throws a runtime error (full disk, ...)
+/// that leaves the older checkpoints as they were.
+void write_checkpoint(const std::string& run, const CheckpointData& data, bool best);
+
+/// Removes checkpoints but the newest `keep_last` and the one `best` points to, and left-over temporary
+/// folders.
+void prune_checkpoints(const std::string& run, std::int64_t keep_last, bool keep_best);
+
+struct Checkpoint {
+  std::string folder, config_file;
+  std::vector<NamedTensor> weights, optimizer;  // optimizer only when asked
+  std::shared_ptr<Json> state_storage;
+  Json& state;
+  std::shared_ptr<Tokenizer> tokenizer;
+};
+
+/// Reads a checkpoint folder. Checksums are compared first; damage is a data error that names the file.
+Checkpoint read_checkpoint(const std::string& folder, bool with_optimizer = false);
+
+/// The folder of a run's checkpoint "best" (else last), "last" or "step-000100"; `run` may be that folder
+/// itself. Throws a data error when there is none.
+std::string find_checkpoint(const std::string& run, const std::string& which);
+
+/// All whole checkpoints of a run, oldest first: (step, folder).
+std::vector<std::pair<std::int64_t, std::string>> list_checkpoints(const std::string& run);
+
+/// Compares the checksums of a checkpoint folder; the first problem as text, or "".
+std::string verify_checkpoint(const std::string& folder);
+
+}  // namespace qkv

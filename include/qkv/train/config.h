@@ -1,0 +1,80 @@
+// The config tables that belong to a training run, whatever the task.
+#pragma once
+#include "qkv/base/config.h"
+
+namespace qkv {
+
+struct RunConfig {
+  std::string name, out_dir = "runs";
+  std::int64_t seed = 1337, threads = 0, shards = 0;
+  std::string dtype = "f32";
+  template <class F>
+  void fields(F& f) {
+    f("name", name, "name of the run directory; empty = name of the config file");
+    f("out_dir", out_dir, "where run directories go, relative to the working directory");
+    f("seed", seed, "seed of everything random", non_negative);
+    f("threads", threads, "worker threads; 0 = all. Never changes the result", between(0, 1024));
+    f("shards", shards, "parts a batch is split into (a power of two); 0 = chosen from the batch",
+      between(0, 256));
+    f("dtype", dtype, "type of the parameters", one_of({"f32", "f64"}));
+  }
+};
+
+struct TrainConfig {
+  std::int64_t max_steps = 0, max_epochs = 0, grad_accum_steps = 1;
+  double grad_clip_norm = 1.0;
+  std::vector<std::string> freeze;
+  std::string init_from;
+  std::string on_nonfinite = "stop";
+  template <class F>
+  void fields(F& f) {
+    f("max_steps", max_steps, "optimizer steps; or give max_epochs", non_negative);
+    f("max_epochs", max_epochs, "passes over the training data; or give max_steps", non_negative);
+    f("grad_accum_steps", grad_accum_steps, "batches whose gradients are added up for one optimizer step",
+      positive);
+    f("grad_clip_norm", grad_clip_norm, "largest global norm of the gradient; 0 = no limit", non_negative);
+    f("freeze", freeze, "name patterns (with *) of parameters that keep their initial value");
+    f("init_from", init_from, "run directory or safetensors file to take initial values of equal names from",
+      path);
+    f("on_nonfinite", on_nonfinite, "at a NaN or infinity: stop, or skip the step", one_of({"stop", "skip"}));
+  }
+};
+
+struct EvalConfig {
+  std::int64_t every = 0, patience = 0;
+  std::string metric = "loss", mode = "auto";
+  bool test = true;
+  template <class F>
+  void fields(F& f) {
+    f("every", every, "steps between evaluations; 0 = once per epoch", non_negative);
+    f("metric", metric, "validation metric that decides which checkpoint is best");
+    f("mode", mode, "better is max or min; auto: min for loss and perplexity",
+      one_of({"auto", "max", "min"}));
+    f("patience", patience, "stop after this many evaluations without improvement; 0 = never", non_negative);
+    f("test", test, "evaluate the best checkpoint on the test split at the end");
+  }
+  bool higher_is_better() const {
+    return mode == "max" || (mode == "auto" && metric != "loss" && metric != "perplexity");
+  }
+};
+
+struct CheckpointConfig {
+  std::int64_t every = 0, keep_last = 2;
+  bool keep_best = true;
+  template <class F>
+  void fields(F& f) {
+    f("every", every, "steps between checkpoints; 0 = at each evaluation", non_negative);
+    f("keep_last", keep_last, "how many of the newest checkpoints are kept", positive);
+    f("keep_best", keep_best, "keep the best checkpoint, too");
+  }
+};
+
+struct LogConfig {
+  std::int64_t every = 10;
+  template <class F>
+  void fields(F& f) {
+    f("every", every, "steps between training lines in metrics.jsonl and train.log", positive);
+  }
+};
+
+}  // namespace qkv

@@ -1,0 +1,37 @@
+// Experiment: task, parameters and model, built from a config or from a run directory.
+#pragma once
+#include <memory>
+#include <optional>
+
+#include "qkv/base/json_fwd.h"
+#include "qkv/task/task.h"
+#include "qkv/train/config.h"
+
+namespace qkv {
+
+struct Experiment {
+  Section config;
+  RunConfig run;
+  std::unique_ptr<Task> task;
+  std::unique_ptr<ParameterStore> parameters;
+  std::unique_ptr<Model> model;
+};
+
+/// Builds everything that a config names. `symbolic` makes shape-only parameters. `config` is not finished:
+/// the caller reads the tables it needs, then calls `config.finish()`.
+Experiment build_experiment(const Section& config, bool symbolic = false);
+
+/// The trained model of a run directory, or of one of its checkpoints: config, tokenizer, weights. `which` is
+/// "best" (falls back to last), "last" or "step-000100". Damage is a data error. Data sets are read only when
+/// asked for.
+Experiment load_experiment(const std::string& run_or_checkpoint, const std::string& which = "best",
+                           const std::vector<std::string>& sets = {});
+
+/// Number of shards: run.shards, or a power of two chosen from the batch (at least `tokens_per_shard` tokens
+/// each).
+int choose_shards(std::int64_t configured, std::int64_t batch_size, double mean_tokens);
+
+/// Walks the model with shape-only tensors: shape, mask and head-count errors come out as Errors.
+void check_shapes(const Experiment& experiment, std::int64_t batch_size);
+
+}  // namespace qkv

@@ -1,0 +1,56 @@
+// Optimizer: turns gradients into new parameter values.
+#pragma once
+#include <memory>
+
+#include "qkv/base/config.h"
+#include "qkv/base/registry.h"
+#include "qkv/train/gradients.h"
+
+namespace qkv {
+
+class Optimizer {
+ public:
+  /// `config`: the [optimizer] table.
+  using Factory = std::unique_ptr<Optimizer>(const Section& config, const ParameterStore& store);
+  virtual ~Optimizer() = default;
+
+  /// What one step needs beside the gradients.
+  struct Step {
+    std::int64_t number;  ///< 1, 2, ...
+    double lr;
+    double gradient_scale;  ///< 1 / count of the loss, times the clipping factor
+  };
+  /// Updates all parameters that are not frozen. Uses the process's thread pool.
+  void update(ParameterStore& store, const Gradients& gradients, const std::vector<Chunk>& chunks,
+              const Step& step);
+
+  /// Moments by name, "exp_avg.layers.0.attn.W_Q"; they share the optimizer's buffers.
+  std::vector<NamedTensor> state(const ParameterStore& store) const;
+  /// Copies moments in; the names and shapes must be those of `state`.
+  void load(const ParameterStore& store, const std::vector<NamedTensor>& values, const std::string& where);
+  double lr() const { return lr_; }
+  std::size_t bytes() const;
+
+ protected:
+  /// One moment tensor per name and parameter, zero at the start.
+  Optimizer(const Section& config, const ParameterStore& store, const std::vector<std::string>& moments);
+  /// Updates elements [chunk.begin, chunk.begin + chunk.size) of a slot.
+  virtual void update(const Chunk& chunk, Tensor& value, const Tensor& gradient, const Step& step,
+                      bool decay) = 0;
+
+  struct Moment {
+    std::string name;
+    std::vector<Tensor> values;  // by slot
+  };
+  std::vector<Moment> moments_;
+  double lr_ = 1e-3;
+
+ private:
+  bool decay_1d_ = false;
+};
+
+QKV_DECLARE_REGISTRY(Optimizer);
+
+std::unique_ptr<Optimizer> make_optimizer(const Section& config, const ParameterStore& store);
+
+}  // namespace qkv

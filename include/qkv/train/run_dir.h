@@ -1,0 +1,49 @@
+// RunDir: the folder of a run, what is in it from the start, and who may write to it.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "qkv/base/config.h"
+#include "qkv/base/json_fwd.h"
+#include "qkv/task/task.h"
+
+namespace qkv {
+
+/// Holds the lock of a run directory, so that two trainers never write to one.
+class RunDir {
+ public:
+  /// Creates `out_dir/name`, or `name-2`, `name-3`, ... when it exists. With `overwrite`, an existing one is
+  /// emptied.
+  static RunDir create(const std::string& out_dir, const std::string& name, bool overwrite);
+  /// Takes over an existing one. Throws when another process holds it.
+  static RunDir open(const std::string& path);
+  RunDir(RunDir&& other) noexcept;
+  ~RunDir();
+
+  const std::string& path() const { return path_; }
+  std::string file(const std::string& name) const { return path_ + "/" + name; }
+
+ private:
+  RunDir(std::string path, int lock) : path_(std::move(path)), lock_(lock) {}
+  std::string path_;
+  int lock_;
+};
+
+/// Where a run directory has its data: {"data.train", "data/train.tsv"}. Data of more than 64 MiB stays where
+/// it is and is referred to by absolute path.
+std::vector<std::pair<std::string, std::string>> data_places(const Task& task);
+/// Copies the task's data files to those places.
+void keep_data(const std::string& run, const Task& task);
+
+/// The resolved config with some values replaced, as it is kept in the run directory.
+std::string resolved_config(const Section& config,
+                            const std::vector<std::pair<std::string, std::string>>& replaced);
+
+/// Newest run directory of `out_dir` whose name is `name` or `name-N`, and whose resolved config has `text`;
+/// "" if none.
+std::string newest_run(const std::string& out_dir, const std::string& name, const std::string& text);
+
+/// Version, source revision, CPU, BLAS, threads, seed and command of a run.
+Json environment(const std::vector<std::string>& command, int threads, std::int64_t seed);
+
+}  // namespace qkv

@@ -1,0 +1,98 @@
+// Trainer: the visible loop.
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "qkv/data/sampler.h"
+#include "qkv/log/metrics.h"
+#include "qkv/train/experiment.h"
+#include "qkv/train/optimizer.h"
+#include "qkv/train/schedule.h"
+
+namespace qkv {
+
+/// How a run ended.
+struct TrainResult {
+  std::string reason;  ///< max_steps, early_stop, interrupted or diverged
+  std::int64_t step = 0, best_step = -1;
+  double best_value = 0;
+  int signal = 0;  ///< SIGINT or SIGTERM when interrupted
+};
+
+/// What one optimizer step gave.
+struct StepReport {
+  double loss = 0, count = 0, grad_norm = 0, lr = 0;
+  std::int64_t tokens = 0;
+  bool finite = true, skipped = false;
+};
+
+/// Everything that changes from step to step, so that a checkpoint of it resumes bit for bit.
+struct TrainState {
+  std::int64_t step = 0;  ///< optimizer steps done
+  std::int64_t best_step = -1, stale_evals = 0, tokens = 0, skipped = 0;
+  double best_value = 0, seconds = 0;
+  double window_loss = 0, window_count = 0;  ///< since the last training line
+  std::int64_t window_tokens = 0;
+};
+
+class Trainer {
+ public:
+  /// Reads the tables [data] batch_size, [optimizer], [schedule], [train], [eval], [checkpoint], [log] and
+  /// finishes the config. Without `attach` it trains without leaving a trace (bench, tests).
+  explicit Trainer(Experiment& experiment);
+  ~Trainer();
+  /// Checkpoints go to this run directory, with this text as their config.resolved.toml.
+  void attach(std::string run, std::string resolved);
+
+  /// Continues from the newest whole checkpoint of the run directory; false when there is none.
+  bool resume();
+  /// Trains to the end, early stop or signal. Records go to `sinks`; `on_step` is called after each step.
+  TrainResult train(MetricSinks& sinks, const std::function<void(std::int64_t)>& on_step = {});
+  /// One optimizer step: batches, gradients, reduce, clip, update.
+  StepReport step();
+
+  std::int64_t max_steps() const { return max_steps_; }
+  int shards() const { return static_cast<int>(shards_.size()); }
+  const TrainState& state() const { return state_; }
+  std::int64_t batch_size() const { return batch_size_; }
+  const TrainConfig& config() const { return train_; }
+  const EvalConfig& eval_config() const { return eval_; }
+  /// Estimated bytes of parameters, gradients, optimizer and activations.
+  std::size_t memory_estimate() const;
+
+ private:
+  struct Shard;
+  void forward_backward(std::int64_t micro_step);
+  void run_shard(int shard, std::int64_t micro_step);
+  bool evaluate_and_record(MetricSinks& sinks);
+  void record_step(MetricSinks& sinks, const StepReport& report);
+  void save(bool best);
+  bool due(std::int64_t every) const;
+
+  Experiment& experiment_;
+  std::string run_, resolved_;
+  TrainConfig train_;
+  EvalConfig eval_;
+  CheckpointConfig checkpoint_;
+  LogConfig log_;
+  std::int64_t batch_size_ = 1, eval_batch_size_ = 1, max_steps_ = 0, last_saved_ = -1;
+  std::unique_ptr<Sampler> sampler_;
+  std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<Schedule> schedule_;
+  std::vector<Chunk> chunks_;
+  std::vector<std::unique_ptr<Shard>> shards_;
+  std::vector<Gradients> gradients_;
+  std::vector<int> indices_;
+  std::vector<double> scratch_;
+  TrainState state_;
+  Record record_;
+};
+
+/// Installs handlers for SIGINT and SIGTERM that ask the running trainer to stop after its step; a second
+/// signal ends the process at once. 0 while none came.
+void watch_signals();
+int signal_received();
+
+}  // namespace qkv

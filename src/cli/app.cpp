@@ -1,0 +1,106 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <iostream>
+#include <new>
+
+#include "qkv/base/text.h"
+#include "qkv/cli/verb.h"
+#include "qkv/log/console.h"
+#include "qkv/tensor/gemm.h"
+#include "qkv/version.h"
+
+namespace qkv {
+
+QKV_DEFINE_REGISTRY(Verb);
+
+namespace {
+
+std::string version_text() {
+  return fmt::format("qkv {} ({})\n{}\nBLAS {} ({}), one thread per worker", kVersion, kRevision, kCompiler,
+                     trim(blas_config()), blas_core());
+}
+
+struct Global {
+  bool quiet = false;
+  int verbose = 0;
+  std::string color = "auto";
+};
+
+void configure_console(const Global& global) {
+  ConsoleOptions options;
+  options.verbosity = global.quiet ? -1 : global.verbose;
+  options.color = global.color == "always"  ? ColorChoice::always
+                  : global.color == "never" ? ColorChoice::never
+                                            : ColorChoice::automatic;
+  console().configure(options);
+}
+
+// CLI11 says "A subcommand is required" for a misspelt verb; say which one was meant.
+void check_verb(int argc, char** argv) {
+  for (int i = 1; i < argc; i++) {
+    const std::string word = argv[i];
+    if (word == "--color") i++;
+    if (word.empty() || word[0] == '-') continue;
+    const auto names = Registry<Verb>::instance().names();
+    if (!Registry<Verb>::instance().contains(word))
+      fail(Fault::usage, "qkv: unknown verb '{}'{}", word, suggest(word, names));
+    return;
+  }
+}
+
+int parse_and_run(int argc, char** argv) {
+  CLI::App app("Train transformers from scratch on a CPU, and see what they learn.", "qkv");
+  app.set_version_flag("--version", version_text());
+  app.fallthrough();
+  app.get_formatter()->column_width(34);
+  Global global;
+  app.add_flag("-q,--quiet", global.quiet, "errors only");
+  app.add_flag("-v,--verbose", global.verbose, "every training line, debug messages");
+  app.add_option("--color", global.color, "auto, always or never")
+      ->check(CLI::IsMember({"auto", "always", "never"}));
+  std::vector<std::pair<CLI::App*, std::unique_ptr<Verb>>> verbs;
+  for (auto& [name, entry] : Registry<Verb>::instance().entries()) {
+    std::unique_ptr<Verb> verb = entry.make();
+    CLI::App* sub = app.add_subcommand(name, entry.help);
+    verb->command.assign(argv, argv + argc);
+    verb->setup(*sub);
+    sub->footer("Example:\n  " + verb->example());
+    verbs.emplace_back(sub, std::move(verb));
+  }
+  app.require_subcommand(1);
+  app.footer(
+      "Example:\n  qkv train configs/bank.toml\nExit codes: 0 success, 1 run-time failure, 2 usage or config "
+      "error, 3 bad data or checkpoint,\n4 training diverged, 130/143 stopped by a signal after saving.");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& e) {  // --help, --version
+    return app.exit(e);
+  } catch (const CLI::ParseError& e) {
+    fail(Fault::usage, "qkv: {}", e.what());
+  }
+  configure_console(global);
+  for (auto& [sub, verb] : verbs)
+    if (sub->parsed()) return verb->run();
+  return 0;
+}
+
+}  // namespace
+
+int run(int argc, char** argv) {
+  try {
+    if (argc == 1) fail(Fault::usage, "qkv: a verb must be given{}", "; see qkv --help");
+    check_verb(argc, argv);
+    return parse_and_run(argc, argv);
+  } catch (const Error& e) {
+    console().error("{}", e.what());
+    return e.exit_code();
+  } catch (const std::bad_alloc&) {
+    console().error("memory: the system has no more; got bad_alloc (a smaller model or batch needs less)");
+    return 1;
+  } catch (const std::exception& e) {
+    console().error("internal error: {}", e.what());
+    return 1;
+  }
+}
+
+}  // namespace qkv

@@ -1,0 +1,168 @@
+#include "qkv/cli/training.h"
+
+#include <csignal>
+#include <filesystem>
+#include <map>
+
+#include "qkv/base/file.h"
+#include "qkv/base/json.h"
+#include "qkv/base/text.h"
+#include "qkv/base/threads.h"
+#include "qkv/log/jsonl.h"
+#include "qkv/log/train_log.h"
+#include "qkv/train/checkpoint.h"
+#include "qkv/train/evaluate.h"
+#include "qkv/train/expect.h"
+#include "qkv/train/run_dir.h"
+#include "qkv/train/trainer.h"
+#include "qkv/version.h"
+
+namespace fs = std::filesystem;
+
+namespace qkv {
+namespace {
+
+std::string stem(const std::string& path) {
+  return fs::path(path).stem().string();
+}
+
+Record start_record(Experiment& e, const Trainer& trainer, const RunDir& run, bool resumed) {
+  Record r("start");
+  r.add("version", kVersion).add("name", fs::path(run.path()).filename().string());
+  r.add("task", e.config.section("task").type("wsd"))
+      .add("model", e.config.section("model").type("encoder-classifier"));
+  r.add("parameters", e.parameters->count());
+  for (Split split : {Split::train, Split::val, Split::test})
+    r.add(std::string(name_of(split)) + "_examples", e.task->examples(split));
+  for (auto& [name, value] : e.task->facts()) r.add(name, static_cast<float>(value));
+  r.add("vocab_size", e.task->shape().vocab_size).add("max_steps", trainer.max_steps());
+  r.add("batch_size", trainer.batch_size()).add("optimizer", e.config.section("optimizer").type("adamw"));
+  r.add("metric", trainer.eval_config().metric).add("seed", e.run.seed).add("dtype", e.run.dtype);
+  r.add("threads", pool().size()).add("shards", trainer.shards()).add("run_dir", run.path());
+  r.add("memory_bytes", static_cast<std::int64_t>(trainer.memory_estimate()));
+  if (resumed) r.add("resumed_from", trainer.state().step);
+  return r;
+}
+
+// Metrics of the best checkpoint (else of the last) on validation and test split.
+Json final_metrics(Experiment& e, const Trainer& trainer, const std::string& run, MetricSinks& sinks) {
+  const std::string folder = find_checkpoint(run, "best");
+  const Checkpoint best = read_checkpoint(folder);
+  e.parameters->load(best.weights, folder + "/model.safetensors");
+  Json result = {{"step", best.state.at("step")}};
+  for (Split split : {Split::val, Split::test}) {
+    if (e.task->examples(split) == 0 || (split == Split::test && !trainer.eval_config().test)) continue;
+    const Metrics metrics = evaluate(*e.task, *e.model, split, 128);
+    result[name_of(split)] = metrics.json();
+    if (split == Split::val) continue;
+    Record r("eval");
+    r.add("split", "test").add("step", best.state.at("step").get<std::int64_t>());
+    for (auto& [name, value] : metrics.values()) r.add(name, static_cast<float>(value));
+    sinks.write(r);
+  }
+  return result;
+}
+
+int run_trainer(Experiment& e, Trainer& trainer, RunDir& run, bool resume, bool check_expect) {
+  console().attach_file(run.file("train.log"));
+  const bool resumed = resume && trainer.resume();
+  if (resume) truncate_after(run.file("metrics.jsonl"), trainer.state().step);
+  MetricSinks sinks;
+  auto terminal = std::make_unique<ConsoleSink>();
+  ConsoleSink* bar = terminal.get();
+  sinks.add(std::make_unique<JsonlSink>(run.file("metrics.jsonl")));
+  sinks.add(std::move(terminal));
+  sinks.write(start_record(e, trainer, run, resumed));
+  watch_signals();
+  const TrainResult result = trainer.train(sinks, [&](std::int64_t step) { bar->step(step); });
+  const bool whole = result.reason == "max_steps" || result.reason == "early_stop";
+  Json metrics;
+  if (whole) metrics = final_metrics(e, trainer, run.path(), sinks);
+  Record end("end");
+  end.add("reason", result.reason)
+      .add("step", result.step)
+      .add("time_s", static_cast<float>(trainer.state().seconds));
+  end.add("tokens", trainer.state().tokens);
+  if (result.best_step >= 0)
+    end.add("best_step", result.best_step)
+        .add("best_value", static_cast<float>(result.best_value))
+        .add("checkpoint", "best");
+  sinks.write(end);
+  sinks.flush();
+  if (whole) write_file_atomic(run.file("result.json"), dump_json(metrics, 2) + "\n");
+  console().detach_file();
+  if (result.signal) return 128 + result.signal;
+  if (result.reason == "diverged")
+    fail(Fault::diverged,
+         "train: loss and gradients must stay finite; got a NaN or infinity at step {} (a lower "
+         "optimizer.lr, or "
+         "train.on_nonfinite = \"skip\", may help; the last good checkpoint is kept)",
+         result.step + 1);
+  if (whole && check_expect) return check_expectations(e.config, metrics);
+  return 0;
+}
+
+void write_run_files(const RunDir& run, const Experiment& e, const std::string& config_file,
+                     const std::string& resolved, const std::vector<std::string>& command) {
+  keep_data(run.path(), *e.task);
+  write_file_atomic(run.file("config.toml"), read_file(config_file, 1 << 24, Fault::usage));
+  write_file_atomic(run.file("config.resolved.toml"), resolved);
+  write_file_atomic(run.file("env.json"),
+                    dump_json(environment(command, pool().size(), e.run.seed), 2) + "\n");
+}
+
+}  // namespace
+
+int train_run(const TrainingRequest& request) {
+  const Section config = Section::load(request.config, request.sets);
+  skip_expectations(config);
+  Experiment e = build_experiment(config);
+  set_threads(static_cast<int>(e.run.threads));
+  Trainer trainer(e);
+  const std::string out_dir = request.parent.empty() ? e.run.out_dir : request.parent;
+  const std::string name = !request.name.empty() ? request.name
+                           : !e.run.name.empty() ? e.run.name
+                                                 : stem(request.config);
+  const std::string resolved = resolved_config(config, data_places(*e.task));
+  std::string old = request.resume ? newest_run(out_dir, name, resolved) : "";
+  if (request.resume && old.empty())
+    console().info("no interrupted run of '{}' with this configuration in {}: starting one", name, out_dir);
+  RunDir run = old.empty() ? RunDir::create(out_dir, name, request.overwrite) : RunDir::open(old);
+  if (old.empty()) write_run_files(run, e, request.config, resolved, request.command);
+  trainer.attach(run.path(), resolved);
+  return run_trainer(e, trainer, run, !old.empty(), request.check_expect);
+}
+
+int resume_run(const std::string& path, const std::vector<std::string>& sets,
+               const std::vector<std::string>& command) {
+  (void)command;
+  const std::string file = path + "/config.resolved.toml";
+  if (!is_directory(path)) fail(Fault::data, "{}: must be a run directory; it does not exist", path);
+  if (!exists(file)) fail(Fault::data, "{}: must exist in a run directory; the file is missing", file);
+  const Section config = Section::load(file, sets);
+  skip_expectations(config);
+  Experiment e = build_experiment(config);
+  set_threads(static_cast<int>(e.run.threads));
+  Trainer trainer(e);
+  std::map<std::string, std::string> before;
+  if (!sets.empty()) {
+    const Section original = Section::load(file);
+    skip_expectations(original);
+    Experiment old = build_experiment(original, true);
+    Trainer reads_the_rest(old);
+    for (const ResolvedKey& key : original.resolved()) before[key.key] = key.value;
+    for (const ResolvedKey& key : config.resolved()) {
+      if (before[key.key] == key.value) continue;
+      console().info("{} = {} (was {})", key.key, key.value, before[key.key]);
+      for (const char* fixed : {"model.", "tokenizer.", "task.", "run.dtype"})
+        if (starts_with(key.key, fixed))
+          fail(Fault::usage, "resume: the architecture must stay as it was; got {} = {} (was {})", key.key,
+               key.value, before[key.key]);
+    }
+  }
+  RunDir run = RunDir::open(path);
+  trainer.attach(path, read_file(file, 1 << 24));
+  return run_trainer(e, trainer, run, true, false);
+}
+
+}  // namespace qkv

@@ -1,0 +1,120 @@
+// Several seeds and folds of one config: mean, spread, and pooled predictions.
+#include <cmath>
+#include <filesystem>
+
+#include "qkv/base/file.h"
+#include "qkv/base/json.h"
+#include "qkv/base/text.h"
+#include "qkv/cli/training.h"
+#include "qkv/log/console.h"
+#include "qkv/log/table.h"
+#include "qkv/task/metrics.h"
+#include "qkv/train/config.h"
+
+namespace fs = std::filesystem;
+
+namespace qkv {
+namespace {
+
+// The confusion matrix that Metrics::json wrote.
+Confusion confusion_of(const Json& metrics) {
+  std::vector<std::string> labels;
+  for (auto& [label, values] : metrics.at("classes").items()) labels.push_back(label);
+  Confusion result(labels);
+  for (int g = 0; g < result.classes(); g++)
+    for (int p = 0; p < result.classes(); p++) {
+      const long n =
+          metrics.at("confusion").at(static_cast<std::size_t>(g)).at(static_cast<std::size_t>(p)).get<long>();
+      for (long i = 0; i < n; i++) result.add(g, p);
+    }
+  return result;
+}
+
+// The scalar metrics of one seed: those of its run, or pooled over its folds.
+std::vector<std::pair<std::string, double>> pooled(const std::vector<Json>& parts) {
+  std::vector<std::pair<std::string, double>> result;
+  for (auto& [name, value] : parts[0].items()) {
+    if (!value.is_number()) continue;
+    double sum = 0;
+    for (const Json& part : parts) sum += to_double(part.at(name), name);
+    result.emplace_back(name, sum / static_cast<double>(parts.size()));
+  }
+  if (!parts[0].contains("confusion")) return result;
+  Confusion all;
+  for (const Json& part : parts) all.merge(confusion_of(part));
+  for (auto& [name, value] : result) {
+    if (name == "accuracy") value = all.accuracy();
+    if (name == "macro_f1") value = all.macro_f1();
+  }
+  return result;
+}
+
+Json statistics(const std::vector<double>& values) {
+  double mean = 0, squares = 0;
+  for (double v : values) mean += v / static_cast<double>(values.size());
+  for (double v : values) squares += (v - mean) * (v - mean);
+  const double deviation =
+      values.size() > 1 ? std::sqrt(squares / static_cast<double>(values.size() - 1)) : 0.0;
+  return {{"mean", mean}, {"sd", deviation}, {"values", values}};
+}
+
+}  // namespace
+
+int train_many(const TrainingRequest& request, int seeds, int folds) {
+  RunConfig run;
+  Section::load(request.config, request.sets).section("run").read(run);
+  const std::string name = run.name.empty() ? fs::path(request.config).stem().string() : run.name;
+  const std::string parent =
+      fmt::format("{}/{}{}{}", run.out_dir, name, seeds > 1 ? fmt::format("-{}seeds", seeds) : "",
+                  folds > 0 ? fmt::format("-{}folds", folds) : "");
+  if (request.overwrite) fs::remove_all(parent);
+  make_directories(parent);
+  std::vector<std::string> names;  // of the metrics, in order
+  std::vector<std::vector<double>> values;
+  int worst = 0;
+  for (int s = 0; s < seeds; s++) {
+    std::vector<Json> parts;
+    for (int k = 0; k < std::max(1, folds); k++) {
+      TrainingRequest one = request;
+      one.parent = parent;
+      one.overwrite = false;
+      one.resume = true;
+      one.name = fmt::format("seed-{}", run.seed + s) + (folds > 0 ? fmt::format("-fold-{}", k) : "");
+      one.sets.push_back(fmt::format("run.seed={}", run.seed + s));
+      if (folds > 0) {
+        one.sets.push_back(fmt::format("data.folds={}", folds));
+        one.sets.push_back(fmt::format("data.fold={}", k));
+      }
+      const std::string result = parent + "/" + one.name + "/result.json";
+      if (!exists(result)) {
+        const int code = train_run(one);
+        if (code > 1) return code;
+        worst = std::max(worst, code);
+      }
+      const Json metrics = read_json(result);
+      parts.push_back(metrics.contains("test") ? metrics.at("test") : metrics.at("val"));
+    }
+    for (auto& [metric, value] : pooled(parts)) {
+      std::size_t i = 0;
+      while (i < names.size() && names[i] != metric) i++;
+      if (i == names.size()) names.push_back(metric), values.emplace_back();
+      values[i].push_back(value);
+    }
+  }
+  Json summary = {
+      {"config", request.config}, {"seeds", seeds}, {"folds", folds}, {"metrics", Json::object()}};
+  Table table({"metric", "mean", "sd", "values"});
+  for (std::size_t i = 0; i < names.size(); i++) {
+    summary["metrics"][names[i]] = statistics(values[i]);
+    std::string each;
+    for (double v : values[i]) each += fmt::format("{}{:.4f}", each.empty() ? "" : "  ", v);
+    table.row({names[i], fmt::format("{:.4f}", summary["metrics"][names[i]]["mean"].get<double>()),
+               fmt::format("{:.4f}", summary["metrics"][names[i]]["sd"].get<double>()), each});
+  }
+  write_file_atomic(parent + "/summary.json", dump_json(summary, 2) + "\n");
+  console().print("{}", table.str(console().unicode()));
+  console().info("summary  {}/summary.json", parent);
+  return worst;
+}
+
+}  // namespace qkv

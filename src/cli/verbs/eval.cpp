@@ -1,0 +1,93 @@
+#include <CLI/CLI.hpp>
+
+#include "qkv/base/json.h"
+#include "qkv/base/threads.h"
+#include "qkv/cli/verb.h"
+#include "qkv/log/bars.h"
+#include "qkv/log/console.h"
+#include "qkv/log/table.h"
+#include "qkv/train/evaluate.h"
+#include "qkv/train/experiment.h"
+
+namespace qkv {
+namespace {
+
+std::string tables(const Metrics& metrics, const std::string& split, bool unicode) {
+  std::string text;
+  Table summary({"metric", split});
+  for (auto& [name, value] : metrics.values()) summary.row({name, fmt::format("{:.4f}", value)});
+  text += summary.str(unicode);
+  const Confusion& c = metrics.confusion;
+  if (c.classes() == 0) return text;
+  Table classes({"class", "precision", "recall", "f1", "support"});
+  std::vector<std::string> header{"gold \\ predicted"};
+  for (const std::string& label : c.labels()) header.push_back(label);
+  Table matrix(header);
+  for (int g = 0; g < c.classes(); g++) {
+    const std::string& label = c.labels()[static_cast<std::size_t>(g)];
+    classes.row({label, fmt::format("{:.4f}", c.precision(g)), fmt::format("{:.4f}", c.recall(g)),
+                 fmt::format("{:.4f}", c.f1(g)), std::to_string(c.gold(g))});
+    std::vector<std::string> row{label};
+    for (int p = 0; p < c.classes(); p++) row.push_back(std::to_string(c.count(g, p)));
+    matrix.row(row);
+  }
+  return text + "\n" + classes.str(unicode) + "\n" + matrix.str(unicode);
+}
+
+struct Eval : Verb {
+  void setup(CLI::App& app) override {
+    app.add_option("run", path, "run directory or checkpoint")->required();
+    app.add_option("--split", split, "train, val or test; test where there is one");
+    app.add_option("--data", data, "other data in the task's format, instead of the split's");
+    app.add_option("--checkpoint", which, "best, last or step-000100");
+    app.add_flag("--json", json, "print one JSON object");
+  }
+  int run() override {
+    std::vector<std::string> sets;
+    if (!data.empty()) sets.push_back("data.test=" + Json(data).dump());
+    Experiment e = load_experiment(path, which, sets);
+    set_threads(static_cast<int>(e.run.threads));
+    if (!data.empty()) split = "test";
+    if (split.empty()) split = e.task->examples(Split::test) > 0 ? "test" : "val";
+    const Metrics metrics = evaluate(*e.task, *e.model, split_from(split), 128);
+    console().print("{}",
+                    json ? dump_json(metrics.json()) + "\n" : tables(metrics, split, console().unicode()));
+    return 0;
+  }
+  std::string example() const override { return "qkv eval runs/bank --split val"; }
+
+  std::string path, split, data, which = "best";
+  bool json = false;
+};
+
+struct Predict : Verb {
+  void setup(CLI::App& app) override {
+    app.add_option("run", path, "run directory or checkpoint")->required();
+    app.add_option("text", texts, "texts; without any, lines of standard input");
+    app.add_option("--checkpoint", which, "best, last or step-000100");
+    app.add_flag("--json", json, "print one JSON object per text");
+  }
+  int run() override {
+    const Experiment e = load_experiment(path, which);
+    auto answer = [&](const std::string& text) {
+      const Json prediction = e.task->predict(*e.model, text);
+      console().print("{}", json ? dump_json(prediction) + "\n" : e.task->readable(prediction));
+    };
+    for (const std::string& text : texts) answer(text);
+    if (texts.empty())
+      for (std::string line; std::getline(std::cin, line) && !console().out_closed();)
+        if (!line.empty()) answer(line);
+    return 0;
+  }
+  std::string example() const override { return "qkv predict runs/bank \"We sat by the river bank.\""; }
+
+  std::string path, which = "best";
+  std::vector<std::string> texts;
+  bool json = false;
+};
+
+QKV_REGISTER(Verb, "eval", Eval, "metrics of a trained model, per class and as confusion matrix");
+QKV_REGISTER(Verb, "predict", Predict, "the model's answer for texts");
+
+}  // namespace
+}  // namespace qkv

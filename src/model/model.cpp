@@ -1,0 +1,13 @@
+#include "qkv/model/model.h"
+
+#include "qkv/base/make.h"
+
+namespace qkv {
+
+QKV_DEFINE_REGISTRY(Model);
+
+std::unique_ptr<Model> make_model(const Scope& scope, const Section& config, const DataShape& shape) {
+  return make<Model>(config, "encoder-classifier", scope, config, shape);
+}
+
+}  // namespace qkv

@@ -1,0 +1,40 @@
+#include "qkv/nn/block.h"
+
+#include "qkv/ops/arithmetic.h"
+#include "qkv/ops/dropout.h"
+
+namespace qkv {
+
+QKV_DEFINE_REGISTRY(Layer);
+QKV_REGISTER(Layer, "block", Block, "self-attention and feed-forward with residuals and norms");
+
+Block::Block(const Scope& s, const BlockConfig& c, Index width)
+    : width_(width),
+      dropout(c.dropout),
+      pre(c.norm.place == "pre"),
+      norm1(s / "norm1", c.norm, width),
+      attn(s / "attn", c.attention, width) {
+  if (c.ffn.d_ff == 0) return;
+  norm2.emplace(s / "norm2", c.norm, width);
+  ffn.emplace(s / "ffn", c.ffn, width);
+}
+
+static BlockConfig read_block(const Section& section, Index width) {
+  BlockConfig c;
+  section.read(c);
+  c.attention.check(section.section("attention"), width);
+  c.attention.dropout = c.ffn.dropout = c.dropout;
+  return c;
+}
+Block::Block(const Scope& s, const Section& section, Index width)
+    : Block(s, read_block(section, width), width) {}
+
+Var Block::forward(const Var& x, const Context& context) const {
+  auto residual = [&](const Var& x, const Norm& norm, auto&& f) {
+    return pre ? x + qkv::dropout(f(norm(x)), dropout) : norm(x + qkv::dropout(f(x), dropout));
+  };
+  Var h = residual(x, norm1, [&](const Var& v) { return attn(v, context); });  // [B, T, d]
+  return ffn ? residual(h, *norm2, [&](const Var& v) { return (*ffn)(v); }) : h;
+}
+
+}  // namespace qkv

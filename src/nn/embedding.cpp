@@ -1,0 +1,27 @@
+#include "qkv/nn/embedding.h"
+
+#include "qkv/ops/arithmetic.h"
+#include "qkv/ops/embedding.h"
+#include "qkv/ops/shape_ops.h"
+
+namespace qkv {
+
+TokenEmbedding::TokenEmbedding(const Scope& s, const std::string& kind, Index vocabulary, Index ngram_buckets,
+                               Index width)
+    : one_hot(kind == "one-hot"), vocabulary(vocabulary), path(s.path()) {
+  if (one_hot) return;
+  weight = s.param("weight", {vocabulary, width}, init::normal(0.1));
+  if (kind == "word+ngrams") ngrams = s.param("ngrams", {ngram_buckets, width}, init::normal(0.1));
+}
+
+Var TokenEmbedding::operator()(const Tensor& ids, const Tensor& ngram_ids,
+                               const Tensor& ngram_offsets) const {
+  LayerPath here(path);
+  if (one_hot) return qkv::one_hot(ids, vocabulary);
+  Var x = embedding(ids, weight);  // [B, T, d]
+  if (!ngrams.defined()) return x;
+  Var bags = embedding_bag(ngram_ids, ngram_offsets, ngrams);  // [B * T, d]
+  return x + reshape(bags, x.shape());
+}
+
+}  // namespace qkv

@@ -1,0 +1,26 @@
+#include "qkv/nn/feed_forward.h"
+
+#include "qkv/ops/activations.h"
+#include "qkv/ops/arithmetic.h"
+#include "qkv/ops/dropout.h"
+
+namespace qkv {
+
+FeedForward::FeedForward(const Scope& s, const FeedForwardConfig& config, Index width)
+    : activation(config.activation),
+      dropout(config.dropout),
+      up(s / "up", width, config.d_ff),
+      down(s / "down", config.d_ff, width) {
+  if (activation == "swiglu") gate.emplace(s / "gate", width, config.d_ff);
+}
+
+Var FeedForward::operator()(const Var& x) const {
+  Var h = up(x);  // [.., d_ff]
+  if (activation == "gelu") h = gelu(h, GeluForm::tanh);
+  if (activation == "relu") h = relu(h);
+  if (activation == "silu") h = silu(h);
+  if (gate) h = silu((*gate)(x)) * h;
+  return down(qkv::dropout(h, dropout));
+}
+
+}  // namespace qkv

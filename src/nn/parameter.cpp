@@ -1,0 +1,156 @@
+#include "qkv/nn/parameter.h"
+
+#include <algorithm>
+#include <map>
+
+#include "qkv/base/text.h"
+
+namespace qkv {
+
+Parameter::operator Var() const {
+  QKV_CHECK(store_, "parameter: must be created through a Scope; got an undefined handle");
+  const ParameterStore::Slot& slot = store_->slot(slot_);
+  Tape* tape = Tape::current();
+  return tape && !slot.frozen() ? tape->leaf(store_, slot_, slot.value) : Var(slot.value);
+}
+
+const Tensor& Parameter::value() const {
+  return store_->slot(slot_).value;
+}
+const std::string& Parameter::name() const {
+  return store_->slot(slot_).parts[0].name;
+}
+
+bool ParameterStore::Slot::frozen() const {
+  return std::all_of(parts.begin(), parts.end(), [](const Part& part) { return part.frozen; });
+}
+
+ParameterStore::ParameterStore(std::uint64_t seed, Dtype dtype, bool symbolic)
+    : seed_(seed), dtype_(dtype), symbolic_(symbolic) {}
+
+Parameter ParameterStore::add(const std::string& name, const Shape& shape, const Init& init) {
+  QKV_CHECK(shape.rank() >= 1, "parameter '{}': must have at least one axis; got a scalar", name);
+  Shape row(shape.begin() + 1, shape.rank() - 1);
+  return add_packed({name}, {shape[0]}, row, init);
+}
+
+Parameter ParameterStore::add_packed(const std::vector<std::string>& names, const std::vector<Index>& rows,
+                                     const Shape& row, const Init& init) {
+  Slot slot;
+  Index total = 0;
+  for (std::size_t i = 0; i < names.size(); i++) {
+    for (const Slot& other : slots_)
+      for (const Part& part : other.parts)
+        QKV_CHECK(part.name != names[i], "parameter '{}': name must be unique; got it twice", names[i]);
+    slot.parts.push_back({names[i], total, rows[i]});
+    total += rows[i];
+  }
+  Shape shape{total};
+  for (Index extent : row) shape.push_back(extent);
+  slot.vector = row.rank() == 0;
+  slot.value = symbolic_ ? Tensor::symbolic(shape, dtype_) : Tensor::empty(shape, dtype_);
+  if (!symbolic_)
+    for (const Part& part : slot.parts) {
+      Tensor rows_of_part = slot.value.rows(part.begin, part.rows);
+      init(rows_of_part, Stream(seed_, "init").part(part.name));
+    }
+  slots_.push_back(std::move(slot));
+  return Parameter(this, size() - 1);
+}
+
+Index ParameterStore::count() const {
+  Index n = 0;
+  for (const Slot& slot : slots_) n += slot.value.size();
+  return n;
+}
+
+Index ParameterStore::trainable_count() const {
+  Index n = 0;
+  for (const Slot& slot : slots_)
+    for (const Part& part : slot.parts)
+      if (!part.frozen) n += part.rows * (slot.value.size() / std::max<Index>(1, slot.value.dim(0)));
+  return n;
+}
+
+std::vector<NamedTensor> ParameterStore::named() const {
+  std::vector<NamedTensor> result;
+  for (const Slot& slot : slots_)
+    for (const Part& part : slot.parts) result.push_back({part.name, slot.value.rows(part.begin, part.rows)});
+  return result;
+}
+
+int ParameterStore::load(const std::vector<NamedTensor>& values, const std::string& where, bool partial) {
+  std::map<std::string, const Tensor*> given;
+  for (const NamedTensor& value : values) given[value.name] = &value.tensor;
+  std::vector<std::string> problems;
+  std::vector<std::pair<Tensor, const Tensor*>> copies;
+  for (NamedTensor& own : named()) {
+    auto found = given.find(own.name);
+    if (found == given.end()) {
+      if (!partial) problems.push_back(fmt::format("'{}' {} is missing", own.name, own.tensor.shape()));
+      continue;
+    }
+    if (found->second->shape() != own.tensor.shape())
+      problems.push_back(fmt::format(
+          "'{}' has shape {}; model expects {}{}", own.name, found->second->shape(), own.tensor.shape(),
+          own.tensor.rank() == 2 && found->second->rank() == 2 && found->second->dim(1) == own.tensor.dim(1)
+              ? " (vocabulary changed?)"
+              : ""));
+    else
+      copies.emplace_back(own.tensor, found->second);
+    given.erase(found);
+  }
+  if (!partial)
+    for (auto& [name, tensor] : given) problems.push_back(fmt::format("'{}' is not in the model", name));
+  if (!problems.empty()) {
+    std::string text = where + ": tensors must match the model";
+    for (const std::string& problem : problems) text += "; " + problem;
+    throw Error(text, Fault::data);
+  }
+  for (auto& [own, source] : copies) own.copy_from(source->to(dtype_));
+  return static_cast<int>(copies.size());
+}
+
+// `*` stands for any text, everything else for itself.
+static bool matches(const char* pattern, const char* text) {
+  if (*pattern == '*') return matches(pattern + 1, text) || (*text && matches(pattern, text + 1));
+  if (!*pattern) return !*text;
+  return *pattern == *text && matches(pattern + 1, text + 1);
+}
+
+void ParameterStore::freeze(const std::vector<std::string>& patterns) {
+  for (const std::string& pattern : patterns) {
+    bool found = false;
+    for (Slot& slot : slots_)
+      for (Part& part : slot.parts)
+        if (matches(pattern.c_str(), part.name.c_str())) part.frozen = found = true;
+    if (found) continue;
+    std::vector<std::string> names;
+    for (const NamedTensor& own : named()) names.push_back(own.name);
+    fail(Fault::usage, "train.freeze: pattern must match a parameter; got '{}'{}", pattern,
+         suggest(pattern, names));
+  }
+}
+
+std::string Scope::join(const std::string& name) const {
+  QKV_CHECK(!name.empty() && name.find('.') == std::string::npos,
+            "scope '{}': a name must not be empty or hold a dot; got '{}'", path_, name);
+  return path_.empty() ? name : path_ + "." + name;
+}
+
+Scope Scope::operator/(const std::string& name) const {
+  return Scope(*store_, join(name));
+}
+
+Parameter Scope::param(const std::string& name, const Shape& shape, const Init& init) const {
+  return store_->add(join(name), shape, init);
+}
+
+Parameter Scope::packed(const std::vector<std::string>& names, const std::vector<Index>& rows,
+                        const Shape& row, const Init& init) const {
+  std::vector<std::string> full;
+  for (const std::string& name : names) full.push_back(join(name));
+  return store_->add_packed(full, rows, row, init);
+}
+
+}  // namespace qkv

@@ -1,0 +1,149 @@
+#include "qkv/train/checkpoint.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include "qkv/base/file.h"
+#include "qkv/base/json.h"
+#include "qkv/base/text.h"
+
+namespace fs = std::filesystem;
+
+namespace qkv {
+namespace {
+
+constexpr const char* kFiles[] = {"model.safetensors", "optimizer.safetensors", "state.json",
+                                  "tokenizer.json", "config.resolved.toml"};
+
+std::string checkpoints(const std::string& run) {
+  return run + "/checkpoints";
+}
+std::string step_name(std::int64_t step) {
+  return fmt::format("step-{:06}", step);
+}
+
+// Points the link `name` at `target`, replacing it by rename.
+void point(const std::string& folder, const std::string& name, const std::string& target) {
+  const std::string fresh = folder + "/." + name + ".tmp";
+  ::unlink(fresh.c_str());
+  if (::symlink(target.c_str(), fresh.c_str()) != 0 ||
+      ::rename(fresh.c_str(), (folder + "/" + name).c_str()) != 0)
+    fail(Fault::runtime, "{}/{}: cannot point it at {}; {}", folder, name, target, std::strerror(errno));
+}
+
+}  // namespace
+
+void write_checkpoint(const std::string& run, const CheckpointData& data, bool best) {
+  const std::string parent = checkpoints(run), name = step_name(data.step);
+  const std::string temporary = parent + "/." + name + ".tmp", folder = parent + "/" + name;
+  std::error_code ignored;
+  try {
+    fs::remove_all(temporary, ignored);
+    make_directories(temporary);
+    write_safetensors(temporary + "/model.safetensors", data.weights);
+    write_safetensors(temporary + "/optimizer.safetensors", data.optimizer);
+    write_file_atomic(temporary + "/state.json", dump_json(*data.state, 2) + "\n");
+    if (data.tokenizer) write_file_atomic(temporary + "/tokenizer.json", data.tokenizer->to_json());
+    write_file_atomic(temporary + "/config.resolved.toml", data.config);
+    std::string sums;
+    for (const char* file : kFiles)
+      if (exists(temporary + "/" + file)) sums += checksum_file(temporary + "/" + file) + "  " + file + "\n";
+    write_file_atomic(temporary + "/checksums.txt", sums);
+    fsync_dir(temporary);
+    if (exists(folder)) fs::remove_all(folder);  // a damaged one that a resumed run replaces
+    fs::rename(temporary, folder);
+    fsync_dir(parent);
+  } catch (const fs::filesystem_error& e) {
+    fs::remove_all(temporary, ignored);
+    fail(Fault::runtime, "{}: cannot write the checkpoint; {}", folder, e.code().message());
+  } catch (...) {
+    fs::remove_all(temporary, ignored);
+    throw;
+  }
+  point(parent, "last", name);
+  if (best) point(parent, "best", name);
+  fsync_dir(parent);
+}
+
+std::vector<std::pair<std::int64_t, std::string>> list_checkpoints(const std::string& run) {
+  std::vector<std::pair<std::int64_t, std::string>> found;
+  std::error_code error;
+  for (auto& entry : fs::directory_iterator(checkpoints(run), error)) {
+    const std::string name = entry.path().filename().string();
+    if (name.compare(0, 5, "step-") != 0 || name.find_first_not_of("0123456789", 5) != std::string::npos ||
+        name.size() == 5 || name.size() > 20)
+      continue;
+    found.emplace_back(std::stoll(name.substr(5)), entry.path().string());
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+void prune_checkpoints(const std::string& run, std::int64_t keep_last, bool keep_best) {
+  std::error_code ignored;
+  const std::string parent = checkpoints(run);
+  const std::string best = keep_best ? fs::read_symlink(parent + "/best", ignored).string() : "";
+  auto all = list_checkpoints(run);
+  for (std::size_t i = 0; i + static_cast<std::size_t>(keep_last) < all.size(); i++)
+    if (fs::path(all[i].second).filename() != best) {
+      // Renamed first: a reader sees a whole checkpoint or none.
+      const std::string gone = parent + "/." + fs::path(all[i].second).filename().string() + ".tmp";
+      fs::rename(all[i].second, gone, ignored);
+      fs::remove_all(gone, ignored);
+    }
+  for (auto& entry : fs::directory_iterator(parent, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (name[0] == '.' && name.size() > 4 && name.compare(name.size() - 4, 4, ".tmp") == 0)
+      fs::remove_all(entry.path(), ignored);
+  }
+}
+
+std::string verify_checkpoint(const std::string& folder) {
+  if (!exists(folder + "/checksums.txt")) return folder + "/checksums.txt: must exist; the file is missing";
+  for (const std::string& line : split(read_file(folder + "/checksums.txt", 1 << 16), '\n')) {
+    if (line.empty()) continue;
+    const std::string name = line.size() > 34 ? line.substr(34) : "";
+    if (std::find(std::begin(kFiles), std::end(kFiles), name) == std::end(kFiles))
+      return folder + "/checksums.txt: lines must be `checksum  file`; got '" + line + "'";
+    if (!exists(folder + "/" + name)) return folder + "/" + name + ": must exist; the file is missing";
+    const std::string sum = checksum_file(folder + "/" + name);
+    if (sum != line.substr(0, 32))
+      return fmt::format("{}/{}: checksum must be {}; got {} (the file is damaged)", folder, name,
+                         line.substr(0, 32), sum);
+  }
+  return "";
+}
+
+Checkpoint read_checkpoint(const std::string& folder, bool with_optimizer) {
+  if (std::string problem = verify_checkpoint(folder); !problem.empty()) throw Error(problem, Fault::data);
+  auto state = std::make_shared<Json>(read_json(folder + "/state.json"));
+  Checkpoint c{folder,
+               folder + "/config.resolved.toml",
+               read_safetensors(folder + "/model.safetensors"),
+               {},
+               state,
+               *state,
+               nullptr};
+  if (with_optimizer) c.optimizer = read_safetensors(folder + "/optimizer.safetensors");
+  if (exists(folder + "/tokenizer.json")) c.tokenizer = Tokenizer::load(folder + "/tokenizer.json");
+  if (!state->is_object() || !state->contains("task") || !state->contains("step"))
+    fail(Fault::data, "{}/state.json: must hold 'step' and 'task'; got other keys", folder);
+  return c;
+}
+
+std::string find_checkpoint(const std::string& run, const std::string& which) {
+  if (exists(run + "/state.json")) return run;
+  if (!is_directory(run))
+    fail(Fault::data, "{}: must be a run directory or a checkpoint; it does not exist", run);
+  for (const std::string& name : {which, std::string(which == "best" ? "last" : which)})
+    if (exists(checkpoints(run) + "/" + name + "/state.json")) return checkpoints(run) + "/" + name;
+  auto all = list_checkpoints(run);
+  if ((which == "best" || which == "last") && !all.empty()) return all.back().second;
+  fail(Fault::data, "{}: must hold a checkpoint '{}'; got {} checkpoints", run, which, all.size());
+}
+
+}  // namespace qkv

@@ -1,0 +1,37 @@
+#include "qkv/train/expect.h"
+
+#include "qkv/base/json.h"
+#include "qkv/base/text.h"
+#include "qkv/log/console.h"
+
+namespace qkv {
+
+void skip_expectations(const Section& config) {
+  const Section expect = config.section("expect");
+  for (const std::string& key : expect.keys()) {
+    if (!ends_with(key, "_min") && !ends_with(key, "_max"))
+      expect.report(key, "must be a metric followed by _min or _max; got '" + key + "'");
+    expect.get(key, 0.0, "bound on a final metric");
+  }
+}
+
+int check_expectations(const Section& config, const Json& metrics) {
+  const Section expect = config.section("expect");
+  const char* split = metrics.contains("test") ? "test" : "val";
+  int missed = 0;
+  for (const std::string& key : expect.keys()) {
+    const std::string name = key.substr(0, key.size() - 4);
+    const bool least = ends_with(key, "_min");
+    const double bound = expect.get(key, 0.0);
+    if (!metrics.contains(split) || !metrics.at(split).contains(name))
+      expect.fail(key, "must name a metric of the task; got '" + name + "'");
+    const double value = to_double(metrics.at(split).at(name), name);
+    const bool met = least ? value >= bound : value <= bound;
+    missed += !met;
+    console().info("expect  {} {} {:.4f}: {} is {:.4f}  {}", name, least ? ">=" : "<=", bound, split, value,
+                   met ? "PASS" : "FAIL");
+  }
+  return missed ? 1 : 0;
+}
+
+}  // namespace qkv

@@ -1,0 +1,160 @@
+#include "qkv/train/run_dir.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "qkv/base/file.h"
+#include "qkv/base/json.h"
+#include "qkv/base/text.h"
+#include "qkv/base/threads.h"
+#include "qkv/tensor/gemm.h"
+#include "qkv/version.h"
+
+namespace fs = std::filesystem;
+
+namespace qkv {
+namespace {
+
+constexpr std::uintmax_t kKeepBytes = 64u << 20;
+
+// An exclusive lock that ends with the process, or -1 when somebody else has it.
+int take_lock(const std::string& run) {
+  const int descriptor = ::open((run + "/.lock").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644);
+  if (descriptor < 0) fail(Fault::runtime, "{}: must be writable; {}", run, std::strerror(errno));
+  if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0) return descriptor;
+  ::close(descriptor);
+  return -1;
+}
+
+std::uintmax_t size_of_tree(const fs::path& path) {
+  std::error_code ignored;
+  if (!fs::is_directory(path, ignored)) return fs::file_size(path, ignored);
+  std::uintmax_t total = 0;
+  for (auto& entry : fs::directory_iterator(path, ignored))
+    if (entry.is_regular_file(ignored)) total += entry.file_size(ignored);
+  return total;
+}
+
+std::string cpu_name() {
+  std::ifstream in("/proc/cpuinfo");
+  for (std::string line; std::getline(in, line);)
+    if (starts_with(line, "model name")) return std::string(trim(line.substr(line.find(':') + 1)));
+  return "unknown";
+}
+
+}  // namespace
+
+RunDir RunDir::create(const std::string& out_dir, const std::string& name, bool overwrite) {
+  make_directories(out_dir);
+  const std::string first = out_dir + "/" + name;
+  if (overwrite && exists(first)) {
+    RunDir old = open(first);
+    std::error_code error;
+    for (auto& entry : fs::directory_iterator(first, error))
+      if (entry.path().filename() != ".lock") fs::remove_all(entry.path(), error);
+    if (error) fail(Fault::runtime, "{}: cannot be emptied; {}", first, error.message());
+    return old;
+  }
+  for (int k = 1;; k++) {
+    const std::string path = k == 1 ? first : fmt::format("{}-{}", first, k);
+    std::error_code error;
+    if (!fs::create_directory(path, error)) {
+      if (error) fail(Fault::runtime, "{}: cannot be created; {}", path, error.message());
+      continue;  // taken
+    }
+    return open(path);
+  }
+}
+
+RunDir RunDir::open(const std::string& path) {
+  if (!is_directory(path)) fail(Fault::data, "{}: must be a run directory; it does not exist", path);
+  const int lock = take_lock(path);
+  if (lock < 0)
+    fail(Fault::runtime, "{}: only one process may train in a run directory; another one does", path);
+  return RunDir(path, lock);
+}
+
+RunDir::RunDir(RunDir&& other) noexcept
+    : path_(std::move(other.path_)), lock_(std::exchange(other.lock_, -1)) {}
+
+RunDir::~RunDir() {
+  if (lock_ >= 0) ::close(lock_);
+}
+
+std::vector<std::pair<std::string, std::string>> data_places(const Task& task) {
+  std::vector<std::pair<std::string, std::string>> places;
+  const auto files = task.files();
+  std::uintmax_t total = 0;
+  for (auto& [key, path] : files) total += size_of_tree(path);
+  for (auto& [key, path] : files) {
+    const fs::path source = fs::absolute(path).lexically_normal();
+    places.emplace_back("data." + key,
+                        total > kKeepBytes ? source.string() : "data/" + key + source.extension().string());
+  }
+  return places;
+}
+
+void keep_data(const std::string& run, const Task& task) {
+  const auto files = task.files();
+  const auto places = data_places(task);
+  for (std::size_t i = 0; i < files.size(); i++) {
+    if (fs::path(places[i].second).is_absolute()) continue;
+    const std::string target = run + "/" + places[i].second;
+    make_directories(run + "/data");
+    std::error_code error;
+    fs::copy(files[i].second, target, fs::copy_options::overwrite_existing, error);
+    if (error)
+      fail(Fault::runtime, "{}: cannot be copied from {}; {}", target, files[i].second, error.message());
+  }
+}
+
+std::string resolved_config(const Section& config,
+                            const std::vector<std::pair<std::string, std::string>>& replaced) {
+  std::string result, table;
+  for (const std::string& line : split(config.dump(), '\n')) {
+    if (!line.empty() && line[0] == '[') table = line.substr(1, line.find(']') - 1);
+    std::string out = line;
+    for (auto& [key, value] : replaced) {
+      const std::size_t dot = key.rfind('.');
+      if (table == key.substr(0, dot) && starts_with(line, key.substr(dot + 1) + " ="))
+        out = key.substr(dot + 1) + " = \"" + value + "\"";
+    }
+    result += out + "\n";
+  }
+  while (ends_with(result, "\n\n")) result.pop_back();
+  return result;
+}
+
+std::string newest_run(const std::string& out_dir, const std::string& name, const std::string& text) {
+  std::string best;
+  fs::file_time_type best_time{};
+  std::error_code error;
+  for (auto& entry : fs::directory_iterator(out_dir, error)) {
+    const std::string own = entry.path().filename().string();
+    const bool named =
+        own == name || (starts_with(own, name + "-") && own.size() > name.size() + 1 &&
+                        own.find_first_not_of("0123456789", name.size() + 1) == std::string::npos);
+    const std::string resolved = entry.path().string() + "/config.resolved.toml";
+    if (!named || !exists(resolved) || read_file(resolved, 1 << 20) != text) continue;
+    const auto time = fs::last_write_time(resolved, error);
+    if (best.empty() || time > best_time) best = entry.path().string(), best_time = time;
+  }
+  return best;
+}
+
+Json environment(const std::vector<std::string>& command, int threads, std::int64_t seed) {
+  return {
+      {"version", kVersion},      {"revision", kRevision},       {"compiler", kCompiler},
+      {"cpu", cpu_name()},        {"cpus", available_threads()}, {"blas", std::string(trim(blas_config()))},
+      {"blas_core", blas_core()}, {"threads", threads},          {"seed", seed},
+      {"command", command}};
+}
+
+}  // namespace qkv
