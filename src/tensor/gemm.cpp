@@ -3,6 +3,7 @@
 #include <cblas.h>
 
 #include <algorithm>
+#include <limits>
 
 namespace qkv {
 namespace {
@@ -37,7 +38,8 @@ void gemm(Trans trans_a, Trans trans_b, Index m, Index n, Index k, T alpha, cons
   auto blas = [](Trans t) {
     return t == Trans::yes ? CblasTrans : CblasNoTrans;
   };
-  auto narrow = [](Index v) {
+  auto narrow = [](Index v) {  // BLAS counts in int
+    QKV_CHECK(v <= std::numeric_limits<int>::max(), "gemm: sizes must be below 2^31; got {}", v);
     return static_cast<int>(v);
   };
   product(blas(trans_a), blas(trans_b), narrow(m), narrow(n), narrow(k), alpha, a, narrow(lda), b,

@@ -6,22 +6,29 @@ namespace qkv {
 
 Shape::Shape(const Index* extents, int rank) : rank_(rank) {
   QKV_CHECK(rank <= kMaxRank, "shape: rank must be at most {}; got {}", int{kMaxRank}, rank);
-  for (int i = 0; i < rank; i++) {
-    QKV_CHECK(extents[i] >= 0, "shape: extents must not be negative; got {} at axis {}", extents[i], i);
-    extents_[i] = extents[i];
-  }
+  for (int i = 0; i < rank; i++) put(i, extents[i]);
+}
+
+void Shape::put(int axis, Index extent) {
+  QKV_CHECK(extent >= 0, "shape: extents must not be negative; got {} at axis {}", extent, axis);
+  extents_[axis] = extent;
+}
+
+void Shape::set(int axis, Index extent) {
+  put(check_axis(axis), extent);
 }
 
 void Shape::push_back(Index extent) {
   QKV_CHECK(rank_ < kMaxRank, "shape: rank must be at most {}; got {}", int{kMaxRank}, rank_ + 1);
-  extents_[rank_++] = extent;
+  put(rank_, extent);
+  rank_++;
 }
 
 Index Shape::size_of(int begin, int end) const {
   Index product = 1;
   for (int i = begin; i < end; i++) {
-    bool overflow = __builtin_mul_overflow(product, extents_[i], &product) || product > (Index{1} << 62);
-    QKV_CHECK(!overflow, "shape: number of elements must be below 2^62; got {}", str());
+    bool overflow = __builtin_mul_overflow(product, extents_[i], &product) || product > (Index{1} << 60);
+    QKV_CHECK(!overflow, "shape: number of elements must be at most 2^60; got {}", str());
   }
   return product;
 }

@@ -107,7 +107,6 @@ Tensor Tensor::reshape(const Shape& shape) const {
 }
 
 Tensor Tensor::reshape(std::initializer_list<Index> extents) const {
-  Index known = 1;
   int inferred = -1, axis = 0;
   Index resolved[Shape::kMaxRank] = {};
   QKV_CHECK(extents.size() <= Shape::kMaxRank, "reshape: rank must be at most {}; got {}",
@@ -115,13 +114,11 @@ Tensor Tensor::reshape(std::initializer_list<Index> extents) const {
   for (Index extent : extents) {
     QKV_CHECK(extent >= 0 || (extent == -1 && inferred < 0),
               "reshape: one extent may be -1; got {} at axis {}", extent, axis);
-    if (extent == -1)
-      inferred = axis;
-    else
-      known *= extent;
-    resolved[axis++] = extent;
+    if (extent == -1) inferred = axis;
+    resolved[axis++] = extent == -1 ? 1 : extent;
   }
   if (inferred >= 0) {
+    const Index known = Shape(resolved, axis).size();
     QKV_CHECK(known > 0 && size_ % known == 0, "reshape: -1 must divide evenly; got {} with known product {}",
               shape_, known);
     resolved[inferred] = size_ / known;
@@ -147,7 +144,7 @@ Tensor Tensor::clone() const {
 }
 
 Tensor Tensor::to(Dtype dtype) const {
-  if (dtype == dtype_) return *this;
+  if (dtype == dtype_ || !defined_) return *this;
   if (!block_) return symbolic(shape_, dtype);
   Tensor t = empty(shape_, dtype);
   dispatch_all(dtype_, [&](auto from) {

@@ -24,9 +24,9 @@ class Shape {
   int rank() const { return rank_; }
   /// Extent of `axis`; negative axes count from the end. Throws when out of range.
   Index operator[](int axis) const { return extents_[check_axis(axis)]; }
-  void set(int axis, Index extent) { extents_[check_axis(axis)] = extent; }
+  void set(int axis, Index extent);
   void push_back(Index extent);
-  /// Number of elements; throws on overflow of 2^62.
+  /// Number of elements; throws above 2^60, so that bytes can be counted too.
   Index size() const { return size_of(0, rank_); }
   /// Product of the extents of axes [begin, end).
   Index size_of(int begin, int end) const;
@@ -41,6 +41,8 @@ class Shape {
   std::string str() const;
 
  private:
+  void put(int axis, Index extent);
+
   Index extents_[kMaxRank] = {};
   int rank_ = 0;
 };
