@@ -1,0 +1,124 @@
+#include "qkv/tensor/gemm.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "qkv/base/random.h"
+
+using namespace qkv;
+
+namespace {
+
+template <class T>
+std::vector<T> random(Index n, std::uint64_t seed) {
+  std::vector<T> values(static_cast<std::size_t>(n));
+  fill_normal(Stream(seed, "gemm"), values.data(), values.size());
+  return values;
+}
+
+struct Case {
+  Trans ta, tb;
+  Index m, n, k, lda, ldb, ldc;
+  double alpha, beta;
+};
+
+// Largest error against the triple loop in long double, relative to the sum of magnitudes; infinite when an
+// element between the rows of C was touched.
+template <class T>
+double error_of(const Case& c, std::uint64_t seed) {
+  const Index rows_a = c.ta == Trans::yes ? c.k : c.m, rows_b = c.tb == Trans::yes ? c.n : c.k;
+  const auto a = random<T>(rows_a * c.lda, seed), b = random<T>(rows_b * c.ldb, seed + 1);
+  auto result = random<T>(c.m * c.ldc, seed + 2);
+  const auto before = result;
+  gemm<T>(c.ta, c.tb, c.m, c.n, c.k, static_cast<T>(c.alpha), a.data(), c.lda, b.data(), c.ldb,
+          static_cast<T>(c.beta), result.data(), c.ldc);
+  double worst = 0;
+  for (Index i = 0; i < c.m; i++)
+    for (Index j = 0; j < c.ldc; j++) {
+      const auto at = static_cast<std::size_t>(i * c.ldc + j);
+      if (j >= c.n) {
+        if (result[at] != before[at]) return INFINITY;
+        continue;
+      }
+      const long double old = static_cast<long double>(c.beta) * before[at];
+      long double sum = old, magnitude = std::abs(old);
+      for (Index l = 0; l < c.k; l++) {
+        const long double x = a[static_cast<std::size_t>(c.ta == Trans::yes ? l * c.lda + i : i * c.lda + l)];
+        const long double y = b[static_cast<std::size_t>(c.tb == Trans::yes ? j * c.ldb + l : l * c.ldb + j)];
+        sum += static_cast<long double>(c.alpha) * x * y;
+        magnitude += std::abs(static_cast<long double>(c.alpha) * x * y);
+      }
+      worst = std::max(worst, static_cast<double>(std::abs(result[at] - sum) / (magnitude + 1e-30L)));
+    }
+  return worst;
+}
+
+}  // namespace
+
+TEST_CASE("gemm equals the triple loop for random sizes, transposes, strides, alpha and beta") {
+  Stream stream(11, "gemm cases");
+  const Index sizes[] = {1, 2, 3, 5, 8, 15, 16, 17, 31, 33, 64, 65, 100};
+  auto size = [&] {
+    return sizes[stream.below(std::size(sizes))];
+  };
+  const double factors[] = {0, 1, -0.5, 2};
+  for (std::uint64_t i = 0; i < 400; i++) {
+    Case c{};
+    c.ta = stream.bernoulli(0.5) ? Trans::yes : Trans::no,
+    c.tb = stream.bernoulli(0.5) ? Trans::yes : Trans::no;
+    c.m = size(), c.n = size(), c.k = size();
+    auto stride = [&](Index width) {
+      return width + static_cast<Index>(stream.below(3)) * 5;
+    };
+    c.lda = stride(c.ta == Trans::yes ? c.m : c.k), c.ldb = stride(c.tb == Trans::yes ? c.k : c.n);
+    c.ldc = stride(c.n);
+    c.alpha = factors[stream.below(4)], c.beta = factors[stream.below(4)];
+    const std::string sizes_of_case =
+        fmt::format("m {} n {} k {} alpha {} beta {} transposed {} {}", c.m, c.n, c.k, c.alpha, c.beta,
+                    c.ta == Trans::yes, c.tb == Trans::yes);
+    CAPTURE(sizes_of_case);
+    CHECK(error_of<float>(c, 3 * i) <= 1e-6);
+    CHECK(error_of<double>(c, 3 * i) <= 2e-15);
+  }
+}
+
+TEST_CASE("with beta = 0 gemm does not read C, and an empty sum is zero") {
+  for (Index k : {0, 1, 20}) {
+    const std::vector<float> a(60, 1.0f), b(60, 1.0f);
+    std::vector<float> c(9, std::numeric_limits<float>::quiet_NaN());
+    gemm<float>(Trans::no, Trans::no, 3, 3, k, 1, a.data(), std::max<Index>(k, 1), b.data(), 3, 0, c.data(),
+                3);
+    for (float v : c) CHECK(v == static_cast<float>(k));
+    gemm<float>(Trans::no, Trans::no, 3, 3, k, 1, a.data(), std::max<Index>(k, 1), b.data(), 3, 1, c.data(),
+                3);
+    for (float v : c) CHECK(v == static_cast<float>(2 * k));
+  }
+  float untouched = 5;
+  gemm<float>(Trans::no, Trans::no, 0, 1, 1, 1, &untouched, 1, &untouched, 1, 0, &untouched, 1);
+  CHECK(untouched == 5);
+}
+
+TEST_CASE("equal sizes give equal bits, wherever the operands lie") {
+  for (Index m : {7, 64, 130}) {
+    const auto a = random<float>(m * m + 1, 1), b = random<float>(m * m + 1, 2);
+    std::vector<float> first(static_cast<std::size_t>(m * m)), shifted(first.size() + 1);
+    gemm<float>(Trans::no, Trans::yes, m, m, m, 1, a.data() + 1, m, b.data(), m, 0, first.data(), m);
+    std::vector<float> a2(a.begin() + 1, a.end()), b2(b.size() + 1);
+    std::copy(b.begin(), b.end(), b2.begin() + 1);
+    gemm<float>(Trans::no, Trans::yes, m, m, m, 1, a2.data(), m, b2.data() + 1, m, 0, shifted.data() + 1, m);
+    CHECK(std::memcmp(first.data(), shifted.data() + 1, first.size() * sizeof(float)) == 0);
+  }
+}
+
+TEST_CASE("gemm refuses sizes that BLAS cannot count and names its BLAS") {
+  float x = 0;
+  CHECK_THROWS_WITH_AS(gemm<float>(Trans::no, Trans::no, 1, 1, 1, 1, &x, Index{1} << 31, &x, 1, 0, &x, 1),
+                       "gemm: sizes must be below 2^31; got 2147483648", Error);
+  CHECK(std::string(blas_config()).find("OpenBLAS") != std::string::npos);
+  CHECK(std::string(blas_core()).size() > 0);
+}
