@@ -51,6 +51,8 @@ class Batch {
   std::string str() const;
 
  private:
+  Tensor* find_mutable(std::string_view name);
+
   std::vector<Entry> entries_;
 };
 

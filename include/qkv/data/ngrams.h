@@ -6,13 +6,20 @@
 #include <string_view>
 #include <vector>
 
+#include "qkv/base/config_field.h"
 #include "qkv/tensor/tensor.h"
 
 namespace qkv {
 
 struct NgramConfig {
-  int min = 3, max = 6;  ///< lengths in code points
-  int buckets = 50000;   ///< ids are in [0, buckets)
+  int min = 3, max = 6;
+  int buckets = 50000;
+  template <class F>
+  void fields(F& f) {
+    f("min", min, "length of the shortest n-grams in characters, word borders included", positive);
+    f("max", max, "length of the longest", positive);
+    f("buckets", buckets, "number of ids the n-grams are hashed to", positive);
+  }
 };
 
 /// The n-grams of many words: those of word i are ids[offsets[i] ... offsets[i + 1] - 1].

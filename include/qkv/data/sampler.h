@@ -1,6 +1,7 @@
 // Sampler: which examples make up which batch, as a function of (seed, epoch, step) without hidden state.
 #pragma once
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "qkv/tensor/shape.h"
@@ -37,13 +38,14 @@ class Sampler {
 
  private:
   void prepare(Index epoch);
+  void bucket();
 
   Index n_examples_, batch_size_, steps_per_epoch_;
   std::uint64_t seed_;
   SamplerOptions options_;
   Index epoch_ = -1;
   std::vector<int> order_, batch_order_;
-  std::vector<std::uint64_t> keys_;
+  std::vector<std::pair<std::uint64_t, int>> keys_;
 };
 
 }  // namespace qkv

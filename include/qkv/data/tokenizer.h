@@ -1,11 +1,13 @@
 // Tokenizer: text <-> ids. Implementations register under the name that `[tokenizer] type` gives.
 #pragma once
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "qkv/base/config.h"
+#include "qkv/base/config_field.h"
+#include "qkv/base/json_fwd.h"
 #include "qkv/base/registry.h"
 #include "qkv/data/vocab.h"
 
@@ -14,20 +16,20 @@ namespace qkv {
 /// The keys of `[tokenizer]`.
 struct TokenizerConfig {
   std::string type = "word";
-  int vocab_size = 0;           ///< largest vocabulary, specials included; 0 = no limit
-  long min_freq = 1;            ///< rarer tokens become `<unk>`
-  bool lowercase = true;        ///< A-Z to a-z (word)
-  std::string split = "words";  ///< "words": rules of split.h; "spaces": text that is already cut (word)
-  std::vector<std::string> specials = {};  ///< after `<pad>` and `<unk>`, e.g. "<bos>", "<eos>"
-
+  int vocab_size = 0;
+  std::int64_t min_freq = 1;
+  bool lowercase = true;
+  std::string split = "words";
+  std::vector<std::string> specials = {};
   template <class F>
   void fields(F& f) {
-    f("type", type, "how text becomes tokens");
-    f("vocab_size", vocab_size, "largest vocabulary, specials included; 0 = no limit", non_negative);
-    f("min_freq", min_freq, "tokens seen less often become <unk>", positive);
-    f("lowercase", lowercase, "A-Z to a-z");
-    f("split", split, "cut text into words by the rules of the word tokenizer, or at spaces only",
+    f("type", type, "tokenizer, see `qkv list tokenizers`");
+    f("vocab_size", vocab_size, "largest vocabulary with the special tokens, 0 = no limit", non_negative);
+    f("min_freq", min_freq, "tokens seen less often are unknown", positive);
+    f("lowercase", lowercase, "turns A-Z into a-z (type 'word'; 'char' keeps the case)");
+    f("split", split, "how text is cut: by the rules for words, or at spaces where it is cut already",
       one_of({"words", "spaces"}));
+    f("specials", specials, "special tokens after <pad> and <unk>, e.g. <bos>, <eos>");
   }
 };
 
@@ -43,46 +45,52 @@ class Tokenizer {
   using Factory = std::unique_ptr<Tokenizer>(const TokenizerConfig&);
 
   virtual ~Tokenizer() = default;
-  /// The registry name.
-  virtual const char* type() const = 0;
   /// The text cut into tokens as they are looked up (normalised), before unknown ones become `<unk>`.
   virtual std::vector<std::string> split(std::string_view text) const = 0;
   /// One word as it is looked up, e.g. lower-cased.
   virtual std::string normalize(std::string_view word) const { return std::string(word); }
-  /// Text of the ids; `<pad>` disappears. encode(decode(ids)) = ids for ids from encode without unknowns.
+  /// Text of the ids, special ones but for `<unk>` left out; encodes back to the same ids.
   virtual std::string decode(const std::vector<int>& ids) const = 0;
   /// Makes the vocabulary from texts, replacing the present one.
   virtual void train(const std::vector<std::string>& texts);
   /// The same from texts that are already cut; words are normalised first.
   virtual void train_words(const std::vector<std::vector<std::string>>& sentences);
-  /// Text of a tokenizer.json in Hugging Face's layout.
-  virtual std::string to_json() const = 0;
 
-  /// Ids of a text. `counts` is added to when given.
+  /// Ids of a text; `counts` is added to.
   virtual std::vector<int> encode(std::string_view text, UnknownCount* counts = nullptr) const;
   /// One id per word of a text that is already cut.
   std::vector<int> encode_words(const std::vector<std::string>& words, UnknownCount* counts = nullptr) const;
   /// Id of one word after normalize(); unk when unknown.
-  int id_of(std::string_view word) const { return vocab().id(normalize(word)); }
+  int id_of(std::string_view word) const { return vocab_.id(normalize(word)); }
 
   const Vocab& vocab() const { return vocab_; }
   int vocab_size() const { return vocab_.size(); }
   int pad_id() const { return Vocab::kPad; }
   int unk_id() const { return Vocab::kUnk; }
-  /// Token of an id; id of a token exactly as spelt, specials too, or -1.
+  /// Token of an id.
   const std::string& token(int id) const { return vocab_.token(id); }
+  /// Id of a token exactly as spelt, specials too, or -1.
   int id(std::string_view token) const { return vocab_.find(token); }
   const TokenizerConfig& config() const { return config_; }
 
   /// A new tokenizer without vocabulary: call train().
   static std::unique_ptr<Tokenizer> make(const TokenizerConfig& config);
+  /// tokenizer.json in the layout of Hugging Face, plus a member "qkv" with the config.
+  Json to_json() const;
   /// A saved tokenizer. `where` (a path) starts the error messages; any damage is a data error.
-  static std::unique_ptr<Tokenizer> from_json(std::string_view json, const std::string& where = "tokenizer");
+  static std::unique_ptr<Tokenizer> from_json(const Json& json, const std::string& where = "tokenizer");
   static std::unique_ptr<Tokenizer> load(const std::string& path);
   void save(const std::string& path) const;
 
  protected:
   explicit Tokenizer(TokenizerConfig config);
+  /// Members of tokenizer.json that tell other toolkits how text is cut, e.g. "normalizer", "pre_tokenizer",
+  /// "decoder". They must follow from the config.
+  virtual Json pipeline() const;
+  /// The member "model": WordLevel, unless a tokenizer has more than a vocabulary.
+  virtual Json model() const;
+  /// Takes the vocabulary (and more) from what model() gave.
+  virtual void read_model(const Json& model, int n_specials, const std::string& where);
 
   TokenizerConfig config_;
   Vocab vocab_;

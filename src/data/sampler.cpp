@@ -1,0 +1,73 @@
+#include "qkv/data/sampler.h"
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+
+#include "qkv/base/random.h"
+
+namespace qkv {
+
+Sampler::Sampler(Index n_examples, Index batch_size, std::uint64_t seed, SamplerOptions options)
+    : n_examples_(n_examples), batch_size_(batch_size), seed_(seed), options_(std::move(options)) {
+  if (n_examples < 1 || n_examples > std::numeric_limits<int>::max())
+    fail(Fault::data, "sampler: number of examples must be in [1, 2^31); got {}", n_examples);
+  if (batch_size < 1) fail(Fault::usage, "sampler: batch_size must be at least 1; got {}", batch_size);
+  if (options_.drop_last && batch_size > n_examples)
+    fail(Fault::usage, "sampler: batch_size must be at most the {} examples with drop_last; got {}",
+         n_examples, batch_size);
+  if (options_.bucket_batches < 1)
+    fail(Fault::usage, "sampler: bucket_batches must be at least 1; got {}", options_.bucket_batches);
+  const auto n_lengths = static_cast<Index>(options_.lengths.size());
+  QKV_CHECK(n_lengths == 0 || n_lengths == n_examples,
+            "sampler: lengths must be given for each of the {} examples; got {}", n_examples, n_lengths);
+  for (int length : options_.lengths)
+    QKV_CHECK(length >= 0, "sampler: lengths must not be negative; got {}", length);
+  steps_per_epoch_ = (n_examples + (options_.drop_last ? 0 : batch_size - 1)) / batch_size;
+}
+
+void Sampler::batch(Index step, std::vector<int>& indices) {
+  QKV_CHECK(step >= 0, "sampler: step must not be negative; got {}", step);
+  prepare(epoch_of(step));
+  Index position = step % steps_per_epoch_;
+  if (!batch_order_.empty()) position = batch_order_[static_cast<std::size_t>(position)];
+  const Index begin = position * batch_size_;
+  const Index end = std::min(begin + batch_size_, n_examples_);
+  indices.assign(order_.begin() + begin, order_.begin() + end);
+}
+
+void Sampler::prepare(Index epoch) {
+  if (epoch == epoch_) return;
+  const Stream stream(seed_, "sampler", epoch);
+  order_.resize(static_cast<std::size_t>(n_examples_));
+  std::iota(order_.begin(), order_.end(), 0);
+  if (options_.shuffle) shuffle(order_, stream);
+  if (!options_.lengths.empty()) bucket();
+  if (!options_.lengths.empty() && options_.shuffle) {
+    batch_order_.resize(static_cast<std::size_t>(steps_per_epoch_));
+    std::iota(batch_order_.begin(), batch_order_.end(), 0);
+    shuffle(batch_order_, stream.part("batches"));
+  }
+  epoch_ = epoch;
+}
+
+// Sorts each window of the order by length. Where the last batch is dropped, its examples stay behind
+// unsorted, so that they are random ones and not the longest.
+void Sampler::bucket() {
+  const Index used = std::min(n_examples_, steps_per_epoch_ * batch_size_);
+  const Index window = options_.bucket_batches * std::min(batch_size_, n_examples_);
+  for (Index begin = 0; begin < used; begin += window) {
+    const auto first = order_.begin() + begin, last = order_.begin() + std::min(begin + window, used);
+    // (length, place) as one number: a stable sort without the buffer std::stable_sort allocates
+    keys_.clear();
+    for (auto it = first; it != last; ++it) {
+      const int length = options_.lengths[static_cast<std::size_t>(*it)];
+      keys_.push_back(
+          {static_cast<std::uint64_t>(length) << 32 | static_cast<std::uint64_t>(it - first), *it});
+    }
+    std::sort(keys_.begin(), keys_.end());
+    std::transform(keys_.begin(), keys_.end(), first, [](const auto& key) { return key.second; });
+  }
+}
+
+}  // namespace qkv

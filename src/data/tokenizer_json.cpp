@@ -1,0 +1,194 @@
+// tokenizer.json: the layout of Hugging Face, so that other toolkits can use it, and a member "qkv" with the
+// config. Reading makes the tokenizer from the config and demands that the rest says the same.
+#include <algorithm>
+
+#include "qkv/base/file.h"
+#include "qkv/base/json.h"
+#include "qkv/base/text.h"
+#include "qkv/data/tokenizer.h"
+
+namespace qkv {
+namespace {
+
+constexpr int kMaxNesting = 16;
+
+std::string brief(const Json& value) {
+  return in_quotes(dump_json(value));
+}
+
+bool is_unsigned(const Json& value) {
+  return value.is_number_unsigned() || (value.is_number_integer() && value.get<std::int64_t>() >= 0);
+}
+
+const Json& member(const Json& object, const char* key, bool (*is)(const Json&), const char* type,
+                   const std::string& where) {
+  auto found = object.find(key);
+  if (found == object.end()) fail(Fault::data, "{}: must have '{}'; got none", where, key);
+  if (!is(*found)) fail(Fault::data, "{}: '{}' must be {}; got {}", where, key, type, brief(*found));
+  return *found;
+}
+
+const Json& object_member(const Json& object, const char* key, const std::string& where) {
+  return member(
+      object, key, [](const Json& value) { return value.is_object(); }, "an object", where);
+}
+
+std::string string_member(const Json& object, const char* key, const std::string& where) {
+  return member(
+             object, key, [](const Json& value) { return value.is_string(); }, "a string", where)
+      .get<std::string>();
+}
+
+Json config_json(const TokenizerConfig& config) {
+  return {{"type", config.type},         {"lowercase", config.lowercase},   {"split", config.split},
+          {"min_freq", config.min_freq}, {"vocab_size", config.vocab_size}, {"specials", config.specials}};
+}
+
+std::int64_t to_integer(const Json& object, const char* key, std::int64_t low, std::int64_t high,
+                        const std::string& where) {
+  const auto value = member(object, key, is_unsigned, "an unsigned integer", where).get<std::uint64_t>();
+  if (value < static_cast<std::uint64_t>(low) || value > static_cast<std::uint64_t>(high))
+    fail(Fault::data, "{}: '{}' must be in [{}, {}]; got {}", where, key, low, high, value);
+  return static_cast<std::int64_t>(value);
+}
+
+TokenizerConfig read_config(const Json& json, const std::string& where) {
+  TokenizerConfig config;
+  config.type = string_member(json, "type", where);
+  config.lowercase =
+      member(
+          json, "lowercase", [](const Json& v) { return v.is_boolean(); }, "true or false", where)
+          .get<bool>();
+  config.split = string_member(json, "split", where);
+  config.min_freq = to_integer(json, "min_freq", 1, std::int64_t{1} << 53, where);
+  config.vocab_size = static_cast<int>(to_integer(json, "vocab_size", 0, 1 << 30, where));
+  for (const Json& special : member(
+           json, "specials", [](const Json& v) { return v.is_array(); }, "a list", where)) {
+    if (!special.is_string())
+      fail(Fault::data, "{}: specials must be strings; got {}", where, brief(special));
+    config.specials.push_back(special.get<std::string>());
+  }
+  if (config.split != "words" && config.split != "spaces")
+    fail(Fault::data, "{}: 'split' must be 'words' or 'spaces'; got {}", where, in_quotes(config.split));
+  const auto names = Registry<Tokenizer>::instance().names();
+  if (std::find(names.begin(), names.end(), config.type) == names.end())
+    fail(Fault::data, "{}: 'type' must be a registered tokenizer; got {}{}", where, in_quotes(config.type),
+         suggest(config.type, names));
+  return config;
+}
+
+Json added_tokens(const Vocab& vocab) {
+  Json list = Json::array();
+  for (int id = 0; id < vocab.n_specials(); ++id)
+    list.push_back({{"id", id},
+                    {"content", vocab.token(id)},
+                    {"single_word", false},
+                    {"lstrip", false},
+                    {"rstrip", false},
+                    {"normalized", false},
+                    {"special", true}});
+  return list;
+}
+
+}  // namespace
+
+Json Tokenizer::pipeline() const {
+  return Json::object();
+}
+
+Json Tokenizer::model() const {
+  Json vocab = Json::object();
+  for (int id = 0; id < vocab_.size(); ++id) add_member(vocab, vocab_.token(id), id);
+  return {{"type", "WordLevel"}, {"vocab", std::move(vocab)}, {"unk_token", vocab_.token(unk_id())}};
+}
+
+void Tokenizer::read_model(const Json& model, int n_specials, const std::string& where) {
+  const std::string type = string_member(model, "type", where);
+  if (type != "WordLevel")
+    fail(Fault::data, "{}: 'type' must be 'WordLevel'; got {}", where, in_quotes(type));
+  const Json& table = object_member(model, "vocab", where);
+  std::vector<std::string> tokens(table.size());
+  std::vector<char> seen(table.size(), 0);
+  for (const auto& item : table.items()) {
+    const Json& id = item.value();
+    if (!is_unsigned(id) || id.get<std::uint64_t>() >= tokens.size())
+      fail(Fault::data, "{}: ids must be 0 to {} without gaps; got {} for {}", where, tokens.size() - 1,
+           brief(id), in_quotes(item.key()));
+    const auto index = id.get<std::size_t>();
+    if (seen[index])
+      fail(Fault::data, "{}: ids must be unique; got {} for {} and {}", where, index,
+           in_quotes(tokens[index]), in_quotes(item.key()));
+    seen[index] = 1;
+    tokens[index] = item.key();
+  }
+  if (tokens.size() < static_cast<std::size_t>(n_specials))
+    fail(Fault::data, "{}: vocab must have at least the {} special tokens; got {} tokens", where, n_specials,
+         tokens.size());
+  try {
+    vocab_ = Vocab::from_tokens(std::move(tokens), n_specials);
+  } catch (const Error& error) {
+    fail(Fault::data, "{}: {}", where, error.what());
+  }
+  const std::string unk = string_member(model, "unk_token", where);
+  if (unk != vocab_.token(unk_id()))
+    fail(Fault::data, "{}: 'unk_token' must be '<unk>'; got {}", where, in_quotes(unk));
+}
+
+Json Tokenizer::to_json() const {
+  const Json parts = pipeline();
+  auto part = [&](const char* key) {
+    return parts.contains(key) ? parts[key] : Json();
+  };
+  return {{"version", "1.0"},
+          {"truncation", nullptr},
+          {"padding", nullptr},
+          {"added_tokens", added_tokens(vocab_)},
+          {"normalizer", part("normalizer")},
+          {"pre_tokenizer", part("pre_tokenizer")},
+          {"post_processor", part("post_processor")},
+          {"decoder", part("decoder")},
+          {"model", model()},
+          {"qkv", config_json(config_)}};
+}
+
+std::unique_ptr<Tokenizer> Tokenizer::from_json(const Json& json, const std::string& where) {
+  if (!json.is_object()) fail(Fault::data, "{}: must be a JSON object; got {}", where, json.type_name());
+  const std::string version = string_member(json, "version", where);
+  if (version != "1.0") fail(Fault::data, "{}: 'version' must be '1.0'; got {}", where, in_quotes(version));
+  const TokenizerConfig config = read_config(object_member(json, "qkv", where), where + ": qkv");
+  std::unique_ptr<Tokenizer> tokenizer;
+  try {
+    tokenizer = make(config);
+  } catch (const Error& error) {
+    fail(Fault::data, "{}: {}", where, error.what());
+  }
+  const int n_specials = tokenizer->vocab_.n_specials();
+  const std::vector<std::string> specials = tokenizer->vocab_.tokens();
+  tokenizer->read_model(object_member(json, "model", where), n_specials, where + ": model");
+  for (int id = 0; id < n_specials; ++id)
+    if (tokenizer->token(id) != specials[static_cast<std::size_t>(id)])
+      fail(Fault::data, "{}: model: id {} must be {}; got {}", where, id,
+           in_quotes(specials[static_cast<std::size_t>(id)]), in_quotes(tokenizer->token(id)));
+
+  const Json expected = tokenizer->to_json();
+  for (const auto& item : json.items()) {
+    if (!expected.contains(item.key()))
+      fail(Fault::data, "{}: unknown member {}", where, in_quotes(item.key()));
+    if (item.key() != "model" && item.value() != expected[item.key()])
+      fail(Fault::data, "{}: '{}' must be {}, as the config says; got {} (from another version?)", where,
+           item.key(), brief(expected[item.key()]), brief(item.value()));
+  }
+  return tokenizer;
+}
+
+std::unique_ptr<Tokenizer> Tokenizer::load(const std::string& path) {
+  JsonLimits limits;
+  limits.depth = kMaxNesting;
+  return from_json(read_json(path, limits), path);
+}
+
+void Tokenizer::save(const std::string& path) const {
+  write_file_atomic(path, dump_json(to_json(), 2) + "\n");
+}
+
+}  // namespace qkv

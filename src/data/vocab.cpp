@@ -1,0 +1,78 @@
+#include "qkv/data/vocab.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "qkv/base/error.h"
+#include "qkv/base/text.h"
+
+namespace qkv {
+
+Vocab::Vocab(const std::vector<std::string>& more_specials) : tokens_{"<pad>", "<unk>"} {
+  tokens_.insert(tokens_.end(), more_specials.begin(), more_specials.end());
+  n_specials_ = size();
+  index();
+}
+
+Vocab::Vocab(const TokenCounts& counts, long min_freq, int max_size,
+             const std::vector<std::string>& more_specials)
+    : Vocab(more_specials) {
+  if (min_freq < 1) fail(Fault::usage, "vocab: min_freq must be at least 1; got {}", min_freq);
+  if (max_size != 0 && max_size < n_specials_)
+    fail(Fault::usage, "vocab: size must be 0 (no limit) or at least {}, the special tokens; got {}",
+         n_specials_, max_size);
+  std::vector<const TokenCounts::value_type*> order;
+  for (const auto& entry : counts)
+    if (entry.second >= min_freq && !entry.first.empty() && find(entry.first) < 0) order.push_back(&entry);
+  std::sort(order.begin(), order.end(), [](auto* a, auto* b) {
+    return a->second != b->second ? a->second > b->second : a->first < b->first;
+  });
+  if (max_size != 0) order.resize(std::min(order.size(), static_cast<std::size_t>(max_size - n_specials_)));
+  for (auto* entry : order) tokens_.push_back(entry->first);
+  index();
+}
+
+Vocab Vocab::from_tokens(std::vector<std::string> tokens, int n_specials) {
+  Vocab vocab;
+  if (tokens.size() < 2 || tokens[kPad] != vocab.tokens_[kPad] || tokens[kUnk] != vocab.tokens_[kUnk])
+    fail(Fault::data, "vocab: ids 0 and 1 must be <pad> and <unk>; got {} and {}",
+         in_quotes(tokens.empty() ? "" : tokens[0]), in_quotes(tokens.size() < 2 ? "" : tokens[1]));
+  QKV_CHECK(n_specials >= 2 && static_cast<std::size_t>(n_specials) <= tokens.size(),
+            "vocab: number of special tokens must be in [2, {}]; got {}", tokens.size(), n_specials);
+  vocab.tokens_ = std::move(tokens);
+  vocab.n_specials_ = n_specials;
+  vocab.index();
+  return vocab;
+}
+
+void Vocab::index() {
+  sorted_.resize(tokens_.size());
+  std::iota(sorted_.begin(), sorted_.end(), 0);
+  std::sort(sorted_.begin(), sorted_.end(), [&](int a, int b) { return token(a) < token(b); });
+  for (std::size_t i = 0; i < sorted_.size(); ++i) {
+    const std::string& text = token(sorted_[i]);
+    if (text.empty()) fail(Fault::data, "vocab: tokens must not be empty; got id {}", sorted_[i]);
+    if (i > 0 && text == token(sorted_[i - 1]))
+      fail(Fault::data, "vocab: tokens must be unique; got {} for ids {} and {}", in_quotes(text),
+           std::min(sorted_[i - 1], sorted_[i]), std::max(sorted_[i - 1], sorted_[i]));
+  }
+}
+
+int Vocab::find(std::string_view token) const {
+  auto at = std::lower_bound(sorted_.begin(), sorted_.end(), token, [&](int id, std::string_view wanted) {
+    return tokens_[static_cast<std::size_t>(id)] < wanted;
+  });
+  return at != sorted_.end() && tokens_[static_cast<std::size_t>(*at)] == token ? *at : -1;
+}
+
+int Vocab::id(std::string_view token) const {
+  const int found = find(token);
+  return found < n_specials_ ? kUnk : found;
+}
+
+const std::string& Vocab::token(int id) const {
+  if (id < 0 || id >= size()) fail(Fault::data, "vocab: id must be in [0, {}); got {}", size(), id);
+  return tokens_[static_cast<std::size_t>(id)];
+}
+
+}  // namespace qkv

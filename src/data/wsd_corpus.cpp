@@ -1,0 +1,194 @@
+#include "qkv/data/wsd_corpus.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <set>
+
+#include "qkv/base/file.h"
+#include "qkv/base/json.h"
+#include "qkv/base/text.h"
+#include "qkv/data/lines.h"
+#include "qkv/data/split.h"
+
+namespace qkv {
+namespace {
+
+std::string at_line(const std::string& path, std::size_t line) {
+  return fmt::format("{}:{}", path, line);
+}
+
+std::string file_name(const std::string& path) {
+  return std::filesystem::path(path).filename().string();
+}
+
+int label_id(const std::string& label, const std::vector<std::string>& labels, const std::string& where) {
+  auto found = std::find(labels.begin(), labels.end(), label);
+  if (found == labels.end())
+    fail(Fault::data, "{}: label must be known; got {}{}", where, in_quotes(label), suggest(label, labels));
+  return static_cast<int>(found - labels.begin());
+}
+
+// A decimal number below 10^9, or -1.
+int parse_integer(std::string_view text) {
+  if (text.empty() || text.size() > 9) return -1;
+  int value = 0;
+  for (char c : text) {
+    if (c < '0' || c > '9') return -1;
+    value = 10 * value + (c - '0');
+  }
+  return value;
+}
+
+// ---- the CoarseWSD-20 layout
+
+// classes_map.txt: label -> name, in the order of the labels as numbers.
+std::map<int, std::string> read_classes(const std::string& path) {
+  JsonLimits limits;
+  limits.bytes = 1 << 20;
+  limits.depth = 2;
+  const Json json = read_json(path, limits);
+  if (!json.is_object() || json.empty())
+    fail(Fault::data, "{}: must be a JSON object from label to name; got {}", path,
+         in_quotes(dump_json(json)));
+  std::map<int, std::string> classes;
+  std::set<std::string> names;
+  for (const auto& item : json.items()) {
+    const int label = parse_integer(item.key());
+    if (label < 0)
+      fail(Fault::data, "{}: labels must be unsigned integers; got {}", path, in_quotes(item.key()));
+    if (!item.value().is_string() || item.value() == "")
+      fail(Fault::data, "{}: names must be strings; got {}", path, in_quotes(dump_json(item.value())));
+    auto name = item.value().get<std::string>();
+    if (!names.insert(name).second || !classes.emplace(label, name).second)
+      fail(Fault::data, "{}: labels and names must be unique; got {}: {} twice", path, label,
+           in_quotes(name));
+  }
+  return classes;
+}
+
+// "<target position>\t<tokens separated by single spaces>"
+WsdExample parse_tokens(const std::string& line, const std::string& where) {
+  const auto fields = qkv::split(line, '\t');
+  if (fields.size() != 2)
+    fail(Fault::data, "{}: a line must be position<TAB>tokens; got {} tabs", where, fields.size() - 1);
+  const int position = parse_integer(fields[0]);
+  if (position < 0)
+    fail(Fault::data, "{}: target position must be an unsigned integer; got {}", where, in_quotes(fields[0]));
+  WsdExample example;
+  int index = 0;
+  bool found = false;
+  // Positions count every single space. Where an upstream tokenizer left an empty token, it is dropped.
+  for (const std::string& token : qkv::split(fields[1], ' ')) {
+    if (!token.empty()) {
+      if (index == position) {
+        example.target = static_cast<int>(example.words.size());
+        found = true;
+      }
+      example.words.push_back(token);
+    }
+    ++index;
+  }
+  if (!found)
+    fail(Fault::data, "{}: target position must be that of a token in [0, {}); got {}", where, index,
+         position);
+  return example;
+}
+
+}  // namespace
+
+WsdExample parse_wsd_sentence(std::string_view text, const std::string& where) {
+  const std::size_t open = text.find('['), close = text.find(']');
+  const auto brackets = std::count(text.begin(), text.end(), '[');
+  if (brackets != 1 || std::count(text.begin(), text.end(), ']') != 1 || close < open)
+    fail(Fault::data, "{}: a sentence must have one [target]; got {} in {}", where,
+         brackets == 0   ? "none"
+         : brackets == 1 ? "an unmatched bracket"
+                         : fmt::format("{}", brackets),
+         in_quotes(text));
+  // The sentence is cut without its brackets; then the target must be exactly one of the tokens.
+  std::string plain(text);
+  plain.erase(close, 1).erase(open, 1);
+  const std::string_view target(plain.data() + open, close - open - 1);
+  WsdExample example;
+  bool found = false;
+  try {
+    for (std::string_view token : split_text(plain)) {
+      if (token.data() == target.data() && token.size() == target.size()) {
+        example.target = static_cast<int>(example.words.size());
+        found = true;
+      }
+      example.words.emplace_back(token);
+    }
+  } catch (const Error& error) {
+    fail(Fault::data, "{}: {}", where, error.what());
+  }
+  if (!found)
+    fail(Fault::data, "{}: target must be one whole word; got {} in {}", where, in_quotes(target),
+         in_quotes(text));
+  return example;
+}
+
+WsdCorpus read_wsd_tsv(const std::string& path, const WsdReadOptions& options) {
+  const auto lines = read_lines(path);
+  WsdCorpus corpus;
+  std::vector<std::string> names;  // of each example
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    const std::string& line = lines[i];
+    if (trim(line).empty() || line[0] == '#') continue;
+    const std::string where = at_line(path, i + 1);
+    const auto fields = qkv::split(line, '\t');
+    if (fields.size() != 2)
+      fail(Fault::data, "{}: a line must be label<TAB>sentence; got {} tabs", where, fields.size() - 1);
+    if (fields[0].empty() || trim(fields[0]) != fields[0])
+      fail(Fault::data, "{}: label must be a name without white space around it; got {}", where,
+           in_quotes(fields[0]));
+    if (!options.labels.empty()) label_id(fields[0], options.labels, where);
+    corpus.examples.push_back(parse_wsd_sentence(fields[1], where));
+    corpus.examples.back().id = at_line(file_name(path), i + 1);
+    names.push_back(fields[0]);
+  }
+  if (names.empty()) fail(Fault::data, "{}: must have at least one sentence; got only comments", path);
+  const std::set<std::string> distinct(names.begin(), names.end());
+  corpus.labels = options.labels;
+  if (corpus.labels.empty()) corpus.labels.assign(distinct.begin(), distinct.end());
+  for (std::size_t i = 0; i < names.size(); ++i)
+    corpus.examples[i].label = label_id(names[i], corpus.labels, path);
+  return corpus;
+}
+
+WsdCorpus read_wsd_folder(const std::string& folder, const WsdReadOptions& options) {
+  const std::string data = folder + "/" + options.part + ".data.txt",
+                    gold = folder + "/" + options.part + ".gold.txt";
+  if (!exists(folder)) fail(Fault::data, "{}: cannot be read; got no such folder", folder);
+  if (!is_directory(folder)) fail(Fault::data, "{}: must be a folder; got a file", folder);
+  const auto classes = read_classes(folder + "/classes_map.txt");
+  const auto sentences = read_lines(data), golds = read_lines(gold);
+  if (sentences.size() != golds.size())
+    fail(Fault::data, "{}: must have one label for each of the {} lines of {}; got {}", gold,
+         sentences.size(), file_name(data), golds.size());
+  WsdCorpus corpus;
+  corpus.labels = options.labels;
+  std::vector<std::string> known;
+  for (const auto& [label, name] : classes) {
+    known.push_back(std::to_string(label));
+    if (options.labels.empty()) corpus.labels.push_back(name);
+  }
+  const std::string prefix = file_name(std::filesystem::path(folder + "/x").parent_path().string()) + "/";
+  for (std::size_t i = 0; i < sentences.size(); ++i) {
+    const auto found = classes.find(parse_integer(golds[i]));
+    if (found == classes.end())
+      fail(Fault::data, "{}: label must be in classes_map.txt; got {}{}", at_line(gold, i + 1),
+           in_quotes(golds[i]), suggest(golds[i], known));
+    corpus.examples.push_back(parse_tokens(sentences[i], at_line(data, i + 1)));
+    corpus.examples.back().label = label_id(found->second, corpus.labels, at_line(gold, i + 1));
+    corpus.examples.back().id = at_line(prefix + file_name(data), i + 1);
+  }
+  return corpus;
+}
+
+WsdCorpus read_wsd(const std::string& path, const WsdReadOptions& options) {
+  return is_directory(path) ? read_wsd_folder(path, options) : read_wsd_tsv(path, options);
+}
+
+}  // namespace qkv

@@ -1,0 +1,123 @@
+#include "qkv/data/sampler.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <set>
+
+#include "qkv/base/random.h"
+
+using namespace qkv;
+
+namespace {
+
+std::vector<std::vector<int>> epoch(Sampler& sampler, Index number) {
+  std::vector<std::vector<int>> batches;
+  for (Index i = 0; i < sampler.steps_per_epoch(); ++i) {
+    batches.emplace_back();
+    sampler.batch(number * sampler.steps_per_epoch() + i, batches.back());
+  }
+  return batches;
+}
+
+std::vector<int> flat(const std::vector<std::vector<int>>& batches) {
+  std::vector<int> all;
+  for (const auto& batch : batches) all.insert(all.end(), batch.begin(), batch.end());
+  return all;
+}
+
+SamplerOptions options(bool shuffle, bool drop_last, std::vector<int> lengths = {}, int window = 50) {
+  return {shuffle, drop_last, std::move(lengths), window};
+}
+
+}  // namespace
+
+TEST_CASE("sampler: an epoch is the permutation of its stream, cut into batches") {
+  Sampler sampler(10, 4, 7);
+  CHECK(sampler.steps_per_epoch() == 3);
+  CHECK(sampler.epoch_of(2) == 0);
+  CHECK(sampler.epoch_of(3) == 1);
+  for (Index e : {0, 1, 5}) {
+    auto batches = epoch(sampler, e);
+    CHECK(batches[2].size() == 2);
+    CHECK(flat(batches) == permutation(10, Stream(7, "sampler", e)));
+  }
+  CHECK(flat(epoch(sampler, 0)) != flat(epoch(sampler, 1)));
+}
+
+TEST_CASE("sampler: a batch depends on the step alone, not on what was asked before") {
+  for (const auto& lengths : {std::vector<int>{}, std::vector<int>(101, 3)}) {
+    Sampler forward(101, 8, 3, options(true, false, lengths, 2));
+    Sampler jumping(101, 8, 3, options(true, false, lengths, 2));
+    std::vector<int> expected, got;
+    for (Index step : {40, 3, 26, 3, 0}) {
+      Sampler fresh(101, 8, 3, options(true, false, lengths, 2));
+      fresh.batch(step, expected);
+      jumping.batch(step, got);
+      CHECK(got == expected);
+    }
+    for (Index step = 0; step <= 40; ++step) forward.batch(step, expected);
+    jumping.batch(40, got);
+    CHECK(got == expected);
+  }
+}
+
+TEST_CASE("sampler: without shuffling the order is that of the data; drop_last leaves out the rest") {
+  Sampler plain(5, 2, 1, options(false, false));
+  CHECK(epoch(plain, 3) == std::vector<std::vector<int>>{{0, 1}, {2, 3}, {4}});
+  Sampler drop(5, 2, 1, options(false, true));
+  CHECK(drop.steps_per_epoch() == 2);
+  CHECK(epoch(drop, 1) == std::vector<std::vector<int>>{{0, 1}, {2, 3}});
+  Sampler one(3, 100, 1);
+  CHECK(epoch(one, 0)[0].size() == 3);
+}
+
+TEST_CASE("sampler: buckets hold similar lengths, cover every example once and differ between epochs") {
+  std::vector<int> lengths;
+  Stream stream(5, "lengths");
+  for (int i = 0; i < 1003; ++i) lengths.push_back(static_cast<int>(stream.below(60)));
+  Sampler sampler(1003, 8, 9, options(true, false, lengths, 20));
+  auto spread = [&](const std::vector<std::vector<int>>& batches) {
+    double total = 0;
+    for (const auto& batch : batches) {
+      std::vector<int> sizes;
+      for (int i : batch) sizes.push_back(lengths[static_cast<std::size_t>(i)]);
+      auto [low, high] = std::minmax_element(sizes.begin(), sizes.end());
+      total += *high - *low;
+    }
+    return total / static_cast<double>(batches.size());
+  };
+  const auto first = epoch(sampler, 0), second = epoch(sampler, 1);
+  for (const auto& batches : {first, second}) {
+    const auto all = flat(batches);
+    CHECK(std::set<int>(all.begin(), all.end()).size() == 1003);
+    CHECK(all.size() == 1003);
+    CHECK(spread(batches) < 5);
+  }
+  CHECK(first != second);
+  Sampler plain(1003, 8, 9);
+  CHECK(spread(epoch(plain, 0)) > 30);
+}
+
+TEST_CASE("sampler: what buckets drop is chosen by the shuffle, not by length") {
+  std::vector<int> lengths;
+  for (int i = 0; i < 20; ++i) lengths.push_back(i);
+  Sampler sampler(20, 8, 1, options(true, true, lengths));
+  CHECK(sampler.steps_per_epoch() == 2);
+  std::set<int> seen;
+  for (Index e = 0; e < 10; ++e)
+    for (int i : flat(epoch(sampler, e))) seen.insert(i);
+  CHECK(seen.size() == 20);
+}
+
+TEST_CASE("sampler: wrong sizes are errors") {
+  CHECK_THROWS_WITH(Sampler(0, 4, 1), "sampler: number of examples must be in [1, 2^31); got 0");
+  CHECK_THROWS_WITH(Sampler(4, 0, 1), "sampler: batch_size must be at least 1; got 0");
+  CHECK_THROWS_WITH(Sampler(3, 4, 1, options(true, true)),
+                    "sampler: batch_size must be at most the 3 examples with drop_last; got 4");
+  CHECK_THROWS_WITH(Sampler(3, 1, 1, options(true, true, {1, 2})),
+                    "sampler: lengths must be given for each of the 3 examples; got 2");
+  Sampler sampler(3, 1, 1);
+  std::vector<int> indices;
+  CHECK_THROWS_WITH(sampler.batch(-1, indices), "sampler: step must not be negative; got -1");
+}

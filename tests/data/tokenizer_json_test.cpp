@@ -1,0 +1,121 @@
+#include <doctest/doctest.h>
+
+#include "base/temporary_folder.h"
+#include "qkv/base/file.h"
+#include "qkv/base/json.h"
+#include "qkv/base/random.h"
+#include "qkv/data/tokenizer.h"
+
+using namespace qkv;
+
+namespace {
+
+std::unique_ptr<Tokenizer> trained(const std::string& type, bool lowercase, const std::string& split,
+                                   const std::string& text) {
+  TokenizerConfig config;
+  config.type = type;
+  config.lowercase = lowercase;
+  config.split = split;
+  if (split == "spaces") config.specials = {"<bos>", "<eos>"};
+  auto tokenizer = Tokenizer::make(config);
+  tokenizer->train({text});
+  return tokenizer;
+}
+
+// What reading this tokenizer.json says; every error must be a data error.
+std::string message(const Json& json) {
+  try {
+    (void)Tokenizer::from_json(json, "t.json");
+  } catch (const Error& error) {
+    CHECK(error.fault() == Fault::data);
+    return error.what();
+  }
+  return "accepted";
+}
+
+}  // namespace
+
+TEST_CASE("tokenizer.json: saves and loads every type and option, in the layout of Hugging Face") {
+  TemporaryFolder folder;
+  const std::string text = "The \"bank\" can't \u00e9 \U0001f600 \\ end.";
+  std::vector<std::unique_ptr<Tokenizer>> all;
+  for (bool lowercase : {false, true}) {
+    all.push_back(trained("word", lowercase, "words", text));
+    all.push_back(trained("word", lowercase, "spaces", text));
+    all.push_back(trained("char", lowercase, "words", text));
+  }
+  for (const auto& tokenizer : all) {
+    tokenizer->save(folder / "tokenizer.json");
+    const auto loaded = Tokenizer::load(folder / "tokenizer.json");
+    CHECK(loaded->vocab().tokens() == tokenizer->vocab().tokens());
+    CHECK(loaded->to_json() == tokenizer->to_json());
+    CHECK(loaded->encode("The bank can't") == tokenizer->encode("The bank can't"));
+    CHECK(message(tokenizer->to_json()) == "accepted");
+    const Json json = read_json(folder / "tokenizer.json");
+    CHECK(json["version"] == "1.0");
+    CHECK(json["model"]["type"] == "WordLevel");
+    CHECK(json["model"]["vocab"]["<unk>"] == 1);
+    CHECK(json["added_tokens"][0]["content"] == "<pad>");
+  }
+}
+
+TEST_CASE("tokenizer.json: what is missing, wrong or contradictory is named") {
+  const Json good = trained("word", true, "words", "a b")->to_json();
+  auto with = [&](const std::string& pointer, const Json& value) {
+    Json bad = good;
+    bad[Json::json_pointer(pointer)] = value;
+    return message(bad);
+  };
+  CHECK(message(Json::array()) == "t.json: must be a JSON object; got array");
+  CHECK(message(Json::object()) == "t.json: must have 'version'; got none");
+  CHECK(with("/version", "2.0") == "t.json: 'version' must be '1.0'; got '2.0'");
+  CHECK(with("/version", 1) == "t.json: 'version' must be a string; got '1'");
+  CHECK(with("/qkv", nullptr) == "t.json: 'qkv' must be an object; got 'null'");
+  CHECK(with("/qkv/type", "chra") ==
+        "t.json: qkv: 'type' must be a registered tokenizer; got 'chra' (did you mean 'char'?)");
+  CHECK(with("/qkv/split", "x") == "t.json: qkv: 'split' must be 'words' or 'spaces'; got 'x'");
+  CHECK(with("/qkv/min_freq", -1) == "t.json: qkv: 'min_freq' must be an unsigned integer; got '-1'");
+  CHECK(with("/qkv/min_freq", 0) == "t.json: qkv: 'min_freq' must be in [1, 9007199254740992]; got 0");
+  CHECK(with("/qkv/vocab_size", 1e99).find("t.json: qkv: 'vocab_size' must be an unsigned integer; got ") ==
+        0);
+  CHECK(with("/qkv/specials", Json::array({1})) == "t.json: qkv: specials must be strings; got '1'");
+  CHECK(with("/qkv/specials", Json::array({"<pad>"})) ==
+        "t.json: vocab: tokens must be unique; got '<pad>' for ids 0 and 2");
+  CHECK(with("/qkv/specials", Json::array({"<x>"})) == "t.json: model: id 2 must be '<x>'; got 'a'");
+  CHECK(with("/qkv/specials", Json::array({"a"})).find("t.json: 'added_tokens' must be ") == 0);
+  CHECK(with("/model/type", "BPE") == "t.json: model: 'type' must be 'WordLevel'; got 'BPE'");
+  CHECK(with("/model/unk_token", "x") == "t.json: model: 'unk_token' must be '<unk>'; got 'x'");
+  CHECK(with("/model/vocab/a", 7) == "t.json: model: ids must be 0 to 3 without gaps; got '7' for 'a'");
+  CHECK(with("/model/vocab/a", -2) == "t.json: model: ids must be 0 to 3 without gaps; got '-2' for 'a'");
+  CHECK(with("/model/vocab/a", 2.5) == "t.json: model: ids must be 0 to 3 without gaps; got '2.5' for 'a'");
+  CHECK(with("/model/vocab/b", 2) == "t.json: model: ids must be unique; got 2 for 'a' and 'b'");
+  CHECK(with("/model/vocab", Json::object()) ==
+        "t.json: model: vocab must have at least the 2 special tokens; got 0 tokens");
+  CHECK(with("/model/vocab", Json{{"x", 0}, {"y", 1}}) ==
+        "t.json: model: vocab: ids 0 and 1 must be <pad> and <unk>; got 'x' and 'y'");
+  CHECK(with("/normalizer", nullptr).find("t.json: 'normalizer' must be '{\"type\":\"Sequence\"") == 0);
+  CHECK(with("/pre_tokenizer/type", "Whitespace").find("t.json: 'pre_tokenizer' must be ") == 0);
+  CHECK(with("/extra", 1) == "t.json: unknown member 'extra'");
+}
+
+TEST_CASE("tokenizer.json: damaged files never do worse than a data error") {
+  TemporaryFolder folder;
+  const std::string path = folder / "tokenizer.json";
+  trained("word", true, "words", "a b can't \u00e9")->save(path);
+  const std::string good = read_file(path);
+  auto load = [&](const std::string& bytes) {
+    try {
+      (void)Tokenizer::from_json(parse_json(bytes, "t.json"), "t.json");
+    } catch (const Error& error) {
+      CHECK(error.fault() == Fault::data);
+    }
+  };
+  for (std::size_t size = 0; size < good.size(); size += 7) load(good.substr(0, size));
+  Stream stream(2, "flip");
+  for (int trial = 0; trial < 3000; ++trial) {
+    std::string bad = good;
+    for (int i = 0; i < 2; ++i) bad[stream.below(bad.size())] = static_cast<char>(stream.below(256));
+    load(bad);
+  }
+  CHECK_THROWS_AS((void)Tokenizer::load(folder / "none"), Error);
+}

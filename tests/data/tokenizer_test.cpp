@@ -1,0 +1,120 @@
+#include "qkv/data/tokenizer.h"
+
+#include <doctest/doctest.h>
+
+#include "qkv/base/random.h"
+
+using namespace qkv;
+
+namespace {
+
+using Ids = std::vector<int>;
+using Strings = std::vector<std::string>;
+
+std::unique_ptr<Tokenizer> trained(const TokenizerConfig& config, const Strings& texts) {
+  auto tokenizer = Tokenizer::make(config);
+  tokenizer->train(texts);
+  return tokenizer;
+}
+
+TokenizerConfig lower_words() {
+  TokenizerConfig config;
+  config.lowercase = true;
+  return config;
+}
+
+TokenizerConfig characters() {
+  TokenizerConfig config;
+  config.type = "char";
+  return config;
+}
+
+}  // namespace
+
+TEST_CASE("word tokenizer: text to ids and back, unknown words counted") {
+  const auto tokenizer = trained(lower_words(), {"The bank opens.", "The river bank", "the end."});
+  CHECK(tokenizer->vocab().tokens() ==
+        Strings{"<pad>", "<unk>", "the", ".", "bank", "end", "opens", "river"});
+  UnknownCount count;
+  CHECK(tokenizer->encode("The BANK closes.", &count) == Ids{2, 4, 1, 3});
+  CHECK(count.tokens == 4);
+  CHECK(count.unknown == 1);
+  CHECK(count.fraction() == 0.25);
+  CHECK(tokenizer->decode({0, 2, 4, 1, 3, 0}) == "the bank <unk> .");
+  CHECK(tokenizer->id_of("RIVER") == 7);
+  CHECK(tokenizer->id("RIVER") == -1);
+  CHECK(tokenizer->encode_words({"The", "bank", "closes"}, &count) == Ids{2, 4, 1});
+  CHECK(count.unknown == 2);
+  CHECK(tokenizer->encode("<pad> <unk>") == Ids(6, 1));
+  CHECK_THROWS_WITH((void)tokenizer->encode("a\xff"),
+                    "tokenizer: text must be UTF-8; got byte 0xff at byte 1");
+  CHECK_THROWS_WITH((void)tokenizer->decode({8}), "vocab: id must be in [0, 8); got 8");
+}
+
+TEST_CASE("word tokenizer: text that is cut already keeps its tokens") {
+  TokenizerConfig config;
+  config.split = "spaces";
+  const auto tokenizer = trained(config, {"then-standard 's <pad> can't"});
+  CHECK(tokenizer->encode(" then-standard  can't 's\n") ==
+        tokenizer->encode_words({"then-standard", "can't", "'s"}));
+  CHECK(tokenizer->vocab_size() == 5);
+  CHECK(tokenizer->encode("<pad>") == Ids{1});
+}
+
+TEST_CASE("word tokenizer: both apostrophes are one") {
+  const auto tokenizer = trained(lower_words(), {"can't"});
+  CHECK(tokenizer->encode("Can\u2019t") == Ids{2});
+  CHECK(tokenizer->id_of("CAN\u2019T") == 2);
+}
+
+TEST_CASE("char tokenizer: code points to ids and back") {
+  const auto tokenizer = trained(characters(), {"aab \u20ac\n"});
+  CHECK(tokenizer->vocab_size() == 7);
+  const std::string text = "b\u20ac a\n";
+  CHECK(tokenizer->decode(tokenizer->encode(text)) == text);
+  CHECK(tokenizer->decode(tokenizer->encode("ax")) == "a\ufffd");
+  CHECK(tokenizer->encode("A") == Ids{1});
+}
+
+TEST_CASE("tokenizers: a config that no tokenizer can follow is an error") {
+  TokenizerConfig config = characters();
+  config.split = "spaces";
+  CHECK_THROWS_WITH((void)Tokenizer::make(config),
+                    "tokenizer: 'split' concerns type 'word' only; got 'spaces' with 'char'");
+  config.type = "wrod";
+  CHECK_THROWS_WITH((void)Tokenizer::make(config), "unknown tokenizer 'wrod' (did you mean 'word'?)");
+}
+
+TEST_CASE("tokenizers: decoding and encoding again gives the same ids, for any text") {
+  Stream stream(11, "text");
+  const Strings pieces{"a",  "The", "bank", "'s",     "'", ".",    "1,5", " ",
+                       "  ", "-",   "é",    "\u2019", "!", "U.S.", "\n"};
+  for (const auto& config : {lower_words(), characters()})
+    for (int trial = 0; trial < 300; ++trial) {
+      std::string text;
+      for (auto n = stream.below(30); n > 0; --n) text += pieces[stream.below(pieces.size())];
+      CAPTURE(text);
+      const auto tokenizer = trained(config, {text});
+      UnknownCount count;
+      const Ids ids = tokenizer->encode(text, &count);
+      CHECK(count.unknown == 0);
+      CHECK(tokenizer->encode(tokenizer->decode(ids)) == ids);
+    }
+}
+
+TEST_CASE("tokenizers: random bytes are encoded or refused as not UTF-8") {
+  Stream stream(12, "bytes");
+  const auto word = trained(lower_words(), {"a b c"}), character = trained(characters(), {"a b c"});
+  for (int trial = 0; trial < 2000; ++trial) {
+    std::string text(stream.below(20), '\0');
+    for (char& c : text) c = static_cast<char>(stream.below(trial % 2 ? 128 : 256));
+    for (const auto* tokenizer : {word.get(), character.get()}) {
+      try {
+        (void)tokenizer->encode(text);
+      } catch (const Error& error) {
+        CHECK(error.fault() == Fault::data);
+        CHECK(std::string(error.what()).find("must be UTF-8") != std::string::npos);
+      }
+    }
+  }
+}
