@@ -47,7 +47,7 @@ void write_checkpoint(const std::string& run, const CheckpointData& data, bool b
     write_safetensors(temporary + "/model.safetensors", data.weights);
     write_safetensors(temporary + "/optimizer.safetensors", data.optimizer);
     write_file_atomic(temporary + "/state.json", dump_json(*data.state, 2) + "\n");
-    if (data.tokenizer) write_file_atomic(temporary + "/tokenizer.json", data.tokenizer->to_json());
+    if (data.tokenizer) write_file_atomic(temporary + "/tokenizer.json", dump_json(data.tokenizer->to_json()) + "\n");
     write_file_atomic(temporary + "/config.resolved.toml", data.config);
     std::string sums;
     for (const char* file : kFiles)

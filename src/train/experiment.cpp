@@ -9,6 +9,7 @@ namespace qkv {
 static Experiment assemble(const Section& config, std::shared_ptr<Tokenizer> tokenizer, const Json* state,
                            bool symbolic) {
   Experiment e{config, {}, nullptr, nullptr, nullptr};
+  config.get("schema", std::int64_t{1}, "version of the config format", between(1, 1));
   config.section("run").read(e.run);
   config.check();
   TaskInput input{config, std::move(tokenizer), state, symbolic};
