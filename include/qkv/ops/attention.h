@@ -4,12 +4,13 @@
 
 namespace qkv {
 
-/// Which keys a query may look at. All masks say what to *keep*: 1 = may attend, 0 = may not (i32).
+/// Which keys a query may look at. Masks say what to *keep*: 1 = may attend, 0 = may not (i32).
 /// A query that may look at nothing gets a zero vector and gives zero gradient.
 struct AttentionMask {
   bool causal = false;  ///< query t of T sees keys 0 .. t + (S - T)
   Tensor key_keep;      ///< [B, S]: padding; undefined = all
   Tensor keep;          ///< [T, S], [B, T, S] or [B, H, T, S]: explicit; undefined = all
+  Tensor bias;  ///< of the shapes of `keep`, dtype of q: added to the scores; no gradient; undefined = 0
 };
 
 struct AttentionOptions {
@@ -17,13 +18,15 @@ struct AttentionOptions {
   Index n_head;
   Index n_kv_head;  ///< fewer key/value heads than queries: grouped-query attention (Ainslie et al. 2023)
   double scale;     ///< factor of the scores; 1 / sqrt(d_head) unless set
+  double softcap =
+      0.0;  ///< c > 0: scores become c tanh(score / c) before the mask (Gemma team 2024, "Gemma 2")
   double dropout = 0.0;  ///< of the weights, while a random tape records
   AttentionMask mask;
 };
 
-/// softmax(scale * Q K^T) V per head. q [B, T, H * D], k and v [B, S, H_kv * D] -> [B, T, H * D].
-/// `weights`, when given, receives the attention weights [B, H, T, S] (before dropout); the output is the
-/// same.
+/// softmax(scale * Q K^T + bias) V per head. q [B, T, H * D], k [B, S, H_kv * D], v [B, S, H_kv * D_v]
+/// -> [B, T, H * D_v]. `weights`, when given, receives the attention weights [B, H, T, S] (before dropout);
+/// the output is the same.
 Var attention(const Var& q, const Var& k, const Var& v, const AttentionOptions& options,
               Tensor* weights = nullptr);
 
