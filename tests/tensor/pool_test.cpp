@@ -15,7 +15,7 @@ TEST_CASE("a freed block is handed out again to its size class") {
                             std::size_t{1} << 20, (std::size_t{5} << 20) + 1}) {
     memory::release(memory::allocate(bytes));
     const auto before = memory::statistics();
-    Block* a = memory::allocate(bytes);
+    StorageBlock* a = memory::allocate(bytes);
     CHECK(a->references == 1);
     CHECK(memory::statistics().system_allocations == before.system_allocations);
     memory::release(a);
@@ -26,11 +26,11 @@ TEST_CASE("a freed block is handed out again to its size class") {
 }
 
 TEST_CASE("every size is served by a block that holds it, at 64 bytes, with at most a quarter of waste") {
-  std::vector<Block*> blocks;
+  std::vector<StorageBlock*> blocks;
   std::vector<std::size_t> sizes;
   for (std::size_t bytes = 1; bytes < 100000; bytes += 1 + bytes / 7) {
     const auto before = memory::statistics();
-    Block* block = memory::allocate(bytes);
+    StorageBlock* block = memory::allocate(bytes);
     const auto taken = memory::statistics().bytes - before.bytes;
     CHECK(reinterpret_cast<std::uintptr_t>(block->bytes()) % 64 == 0);
     CHECK(taken <= static_cast<std::int64_t>(bytes + bytes / 4) + 192);
@@ -49,10 +49,10 @@ TEST_CASE("every size is served by a block that holds it, at 64 bytes, with at m
 TEST_CASE("blocks that another thread frees come back") {
   const std::size_t bytes = 3000;
   auto round = [&] {
-    std::vector<Block*> blocks;
+    std::vector<StorageBlock*> blocks;
     for (int i = 0; i < 200; i++) blocks.push_back(memory::allocate(bytes));
     std::thread([&] {
-      for (Block* block : blocks) memory::release(block);
+      for (StorageBlock* block : blocks) memory::release(block);
     }).join();
   };
   round();
