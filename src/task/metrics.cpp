@@ -1,5 +1,7 @@
 #include "qkv/task/metrics.h"
 
+#include <algorithm>
+
 #include "qkv/base/error.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
@@ -79,6 +81,16 @@ void Metrics::add(const std::string& name, double sum, double weight) {
 void Metrics::merge(const Metrics& other) {
   for (const Mean& mean : other.means_) add(mean.name, mean.sum, mean.weight);
   confusion.merge(other.confusion);
+  outcomes.insert(outcomes.end(), other.outcomes.begin(), other.outcomes.end());
+}
+
+double Metrics::group_accuracy(int size) const {
+  if (outcomes.empty() || outcomes.size() % static_cast<std::size_t>(size) != 0)
+    fail(Fault::data, "eval: the number of examples must be a multiple of the group size {}; got {}", size, outcomes.size());
+  std::vector<char> right(outcomes.size() / static_cast<std::size_t>(size), 1);
+  for (const Outcome& outcome : outcomes)
+    if (!outcome.right) right[static_cast<std::size_t>(outcome.example / size)] = 0;
+  return ratio(static_cast<double>(std::count(right.begin(), right.end(), 1)), static_cast<double>(right.size()));
 }
 
 std::vector<std::pair<std::string, double>> Metrics::values() const {

@@ -159,6 +159,7 @@ void WordSenses::collate(Split split, const int* indices, Index n, const Stream*
   QKV_CHECK(n <= 256, "wsd: a shard must have at most 256 sentences; got {}", n);
   for (Index i = 0; i < n; i++) chosen[i] = &part(split).examples[static_cast<std::size_t>(indices[i])];
   fill(chosen, n, noise, batch);
+  std::copy(indices, indices + n, batch.fill("example", {n}, Dtype::i32).data<std::int32_t>());
 }
 
 void WordSenses::fill(const Encoded* const* examples, Index n, const Stream* noise, Batch& batch) const {
@@ -232,7 +233,9 @@ void WordSenses::score(const Model& model, const Batch& batch, Metrics& metrics)
     Index best = 0;
     for (Index c = 1; c < n_class; c++)
       if (logits.value().at(b * n_class + c) > logits.value().at(b * n_class + best)) best = c;
-    metrics.confusion.add(batch.at("label").data<std::int32_t>()[b], static_cast<int>(best));
+    const int gold = batch.at("label").data<std::int32_t>()[b];
+    metrics.confusion.add(gold, static_cast<int>(best));
+    metrics.outcomes.push_back({batch.at("example").data<std::int32_t>()[b], gold == best});
   }
 }
 

@@ -51,6 +51,15 @@ class Metrics {
 
   Confusion confusion;
 
+  /// Whether one example was answered rightly, for scores over groups of examples.
+  struct Outcome {
+    int example;
+    bool right;
+  };
+  std::vector<Outcome> outcomes;
+  /// Share of the groups of `size` examples in a row (minimal pairs, ...) that are right throughout.
+  double group_accuracy(int size) const;
+
  private:
   struct Mean {
     std::string name;

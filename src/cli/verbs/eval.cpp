@@ -40,6 +40,8 @@ struct Eval : Verb {
     app.add_option("--split", split, "train, val or test; test where there is one");
     app.add_option("--data", data, "other data in the task's format, instead of the split's");
     app.add_option("--checkpoint", which, "best, last or step-000100");
+    app.add_option("--groups", groups, "also count groups of this many examples in a row that are right throughout")
+        ->check(CLI::Range(2, 1000));
     app.add_flag("--json", json, "print one JSON object");
   }
   int run() override {
@@ -49,7 +51,8 @@ struct Eval : Verb {
     set_threads(static_cast<int>(e.run.threads));
     if (!data.empty()) split = "test";
     if (split.empty()) split = e.task->examples(Split::test) > 0 ? "test" : "val";
-    const Metrics metrics = evaluate(*e.task, *e.model, split_from(split), 128);
+    Metrics metrics = evaluate(*e.task, *e.model, split_from(split), 128);
+    if (groups > 1) metrics.add("group_accuracy", metrics.group_accuracy(groups), 1);
     console().print("{}",
                     json ? dump_json(metrics.json()) + "\n" : tables(metrics, split, console().unicode()));
     return 0;
@@ -57,6 +60,7 @@ struct Eval : Verb {
   std::string example() const override { return "qkv eval runs/bank --split val"; }
 
   std::string path, split, data, which = "best";
+  int groups = 1;
   bool json = false;
 };
 
