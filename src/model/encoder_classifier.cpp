@@ -11,7 +11,9 @@ QKV_REGISTER(Model, "encoder-classifier", EncoderClassifier,
 
 EncoderClassifier::EncoderClassifier(const Scope& s, const Section& section, const DataShape& shape) {
   section.read(config);
-  const Index d = config.stack.d_model;
+  Index& d = config.stack.d_model;
+  if (config.embedding == "one-hot" && d == 0) d = shape.vocab_size;
+  if (d == 0) section.fail("d_model", "must be positive unless embedding = \"one-hot\"; got 0");
   BlockConfig& block = config.stack.block;
   block.attention.check(section.section("attention"), d);
   block.attention.dropout = block.ffn.dropout = block.dropout;

@@ -10,7 +10,7 @@ struct StackConfig {
   template <class F>
   void fields(F& f) {
     f("n_layer", n_layer, "number of blocks", non_negative);
-    f("d_model", d_model, "width of the model", positive);
+    f("d_model", d_model, "width of the model; 0 = the vocabulary size, for one-hot words", non_negative);
     block.fields(f);
   }
 };
