@@ -86,7 +86,7 @@ int run_trainer(Experiment& e, Trainer& trainer, RunDir& run, bool resume, bool 
   if (result.best_step >= 0)
     end.add("best_step", result.best_step)
         .add("best_value", static_cast<float>(result.best_value))
-        .add("checkpoint", "best");
+        .add("checkpoint", run.file("checkpoints/best"));
   sinks.write(end);
   sinks.flush();
   if (whole) write_file_atomic(run.file("result.json"), dump_json(metrics, 2) + "\n");

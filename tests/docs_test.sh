@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Runs every command of the ```sh blocks in README.md and docs/*.md, from a folder that looks like a checkout.
+#   docs_test.sh SOURCE_DIR QKV_BINARY SCRATCH_DIR
+set -eu
+source=$1 binary=$2 scratch=$3
+rm -rf "$scratch" && mkdir -p "$scratch"
+for entry in configs examples docs README.md; do ln -s "$source/$entry" "$scratch/$entry"; done
+printf '#!/bin/sh\nexec "%s" "$@"\n' "$binary" >"$scratch/qkv" && chmod +x "$scratch/qkv"
+cd "$scratch"
+
+passed=0 failed=0
+commands() { # the lines of the sh blocks of a file; a trailing backslash continues a line
+  awk '/^```sh$/ {on = 1; next} /^```/ {on = 0} on' "$1" | sed -e ':a' -e '/\\$/N; s/\\\n *//; ta'
+}
+for file in README.md docs/*.md; do
+  [ -e "$file" ] || continue
+  while IFS= read -r command; do
+    case $command in
+      "" | "#"* | tests/run* | "git clone"* | "cd "*) continue ;; # tests/run is what runs this
+    esac
+    if bash -c "$command" >out.txt 2>&1 </dev/null; then
+      passed=$((passed + 1))
+    else
+      failed=$((failed + 1))
+      echo "FAILED (exit $?) in $file: $command" && tail -n 5 out.txt
+    fi
+  done < <(commands "$file")
+done
+echo "$passed commands ran, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 5 ]
