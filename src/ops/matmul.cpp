@@ -39,6 +39,7 @@ struct Plan {
 
   // Which matrix of an operand with these leading axes belongs to matrix `i` of the result.
   Index matrix(const Shape& operand, Index i) const {
+    if (one_product()) return 0;
     Index index = 0, stride = 1;
     for (int axis = batch.rank() - 1; axis >= 0; axis--) {
       int own = axis - (batch.rank() - (operand.rank() - 2));
