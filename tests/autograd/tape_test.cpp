@@ -2,12 +2,11 @@
 
 #include <doctest/doctest.h>
 
-#include <cstdlib>
 #include <memory>
-#include <new>
 #include <string>
 #include <vector>
 
+#include "base/allocations.h"
 #include "qkv/autograd/gradcheck.h"
 #include "qkv/ops/attention.h"
 #include "qkv/ops/cross_entropy.h"
@@ -18,20 +17,6 @@
 
 using namespace qkv;
 using Numbers = std::vector<double>;
-
-// Counts the C++ allocations of this thread; tensors come from aligned_alloc, which the pool counts itself.
-static thread_local std::int64_t allocations = 0;
-void* operator new(std::size_t bytes) {
-  allocations++;
-  if (void* memory = std::malloc(bytes ? bytes : 1)) return memory;
-  throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
 
 namespace {
 
@@ -279,11 +264,11 @@ TEST_CASE("after warm-up a training step allocates nothing") {
   };
   for (std::uint64_t i = 0; i < 3; i++) step(i);
   const auto system = memory::statistics().system_allocations;
-  const auto before = allocations;
+  const auto before = allocations();
   for (std::uint64_t i = 0; i < 20; i++) step(i);
-  CHECK(allocations == before);
+  CHECK(allocations() == before);
   CHECK(memory::statistics().system_allocations == system);
   delete new int(1);  // the counter counts
   const std::unique_ptr<std::vector<int>> control(new std::vector<int>(10));
-  CHECK(allocations > before);
+  CHECK(allocations() > before);
 }

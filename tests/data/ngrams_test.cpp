@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include "base/allocations.h"
+
 using namespace qkv;
 
 using Strings = std::vector<std::string>;
@@ -33,6 +35,15 @@ TEST_CASE("ngrams: ids are hashes in the buckets, and a table concatenates them"
   CHECK(table.ids.size() == 16);
   CHECK(table.ids.at(0) == ids[0]);
   CHECK(ngram_table({}, config).ids.shape() == Shape{0});
+}
+
+TEST_CASE("ngrams: words of a batch do not allocate once the buffer is large enough") {
+  std::vector<int> ids;
+  append_ngrams("embankments", {}, ids);
+  ids.clear();
+  const auto before = allocations();
+  append_ngrams("embankment", {}, ids);
+  CHECK(allocations() == before);
 }
 
 TEST_CASE("ngrams: impossible lengths are errors") {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/allocations.h"
 #include "qkv/base/random.h"
 
 using namespace qkv;
@@ -108,6 +109,19 @@ TEST_CASE("sampler: what buckets drop is chosen by the shuffle, not by length") 
   for (Index e = 0; e < 10; ++e)
     for (int i : flat(epoch(sampler, e))) seen.insert(i);
   CHECK(seen.size() == 20);
+}
+
+TEST_CASE("sampler: steps do not allocate, not even where epochs change") {
+  for (const auto& lengths : {std::vector<int>{}, std::vector<int>(101, 3)}) {
+    Sampler sampler(101, 8, 3, options(true, false, lengths, 2));
+    std::vector<int> indices;
+    auto before = allocations();
+    sampler.batch(0, indices);
+    CHECK(allocations() > before);  // the counter counts
+    before = allocations();
+    for (Index step = 0; step < 60; ++step) sampler.batch(step, indices);
+    CHECK(allocations() == before);
+  }
 }
 
 TEST_CASE("sampler: wrong sizes are errors") {
