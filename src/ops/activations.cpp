@@ -104,31 +104,28 @@ Var softplus(const Var& x) {
 }
 
 Var gelu(const Var& x, GeluForm form) {
-  if (form == GeluForm::erf)  // d = Phi(x) + x phi(x)
-    return of_input(
-        kGelu, x,
-        [](auto v) { return v * lanes(v, 0.5) * (lanes(v, 1) + xsimd::erf(v * lanes(v, M_SQRT1_2))); },
-        [](auto g, auto v) {
-          const auto phi = lanes(v, 0.5 * M_2_SQRTPI * M_SQRT1_2) * xsimd::exp(-v * v * lanes(v, 0.5));
-          return g * (lanes(v, 0.5) + lanes(v, 0.5) * xsimd::erf(v * lanes(v, M_SQRT1_2)) + v * phi);
-        });
-  // (1 + tanh(u)) / 2 = 1 / (1 + exp(-2u)): one exp instead of a tanh, and no cancellation for small results.
-  return of_input(
-      kGelu, x, [](auto v) { return v * logistic(lanes(v, kGeluA) * (v + lanes(v, kGeluB) * v * v * v)); },
-      [](auto g, auto v) {  // d = s + x s (1 - s) a (1 + 3 b x^2)
-        const auto s = logistic(lanes(v, kGeluA) * (v + lanes(v, kGeluB) * v * v * v));
-        return g * (s + v * s * (lanes(v, 1) - s) * lanes(v, kGeluA) *
-                            (lanes(v, 1) + lanes(v, 3 * kGeluB) * v * v));
-      });
+  if (form == GeluForm::erf)  // x Phi, Phi + x phi
+    return with_derivative(kGelu, x, [](auto v) {
+      const auto half = lanes(v, 0.5), Phi = xsimd::fma(half, xsimd::erf(v * lanes(v, M_SQRT1_2)), half);
+      const auto phi = lanes(v, 0.5 * M_2_SQRTPI * M_SQRT1_2) * xsimd::exp(v * v * lanes(v, -0.5));
+      return std::make_pair(v * Phi, xsimd::fma(v, phi, Phi));
+    });
+  // (1 + tanh(u)) / 2 = 1 / (1 + exp(-2u)) = s: one exp instead of a tanh, and no cancellation for small
+  // results. 2u = x (a + a b x^2), so the derivative is s + x s (1 - s) (a + 3 a b x^2)
+  return with_derivative(kGelu, x, [](auto v) {
+    const auto a = lanes(v, kGeluA), square = v * v;
+    const auto s = logistic(v * xsimd::fma(lanes(v, kGeluA * kGeluB), square, a));
+    const auto y = v * s, slope = xsimd::fma(lanes(v, 3 * kGeluA * kGeluB), square, a);
+    return std::make_pair(y, xsimd::fma(y * (lanes(v, 1) - s), slope, s));
+  });
 }
 
 Var silu(const Var& x, double alpha) {
-  return of_input(
-      kSilu, x, [=](auto v) { return v * logistic(lanes(v, alpha) * v); },
-      [=](auto g, auto v) {  // d = s (1 + alpha x (1 - s))
-        const auto s = logistic(lanes(v, alpha) * v);
-        return g * s * (lanes(v, 1) + lanes(v, alpha) * v * (lanes(v, 1) - s));
-      });
+  // x s, s (1 + alpha x (1 - s))
+  return with_derivative(kSilu, x, [=](auto v) {
+    const auto one = lanes(v, 1), u = lanes(v, alpha) * v, s = logistic(u);
+    return std::make_pair(v * s, s * xsimd::fma(u, one - s, one));
+  });
 }
 
 Var swiglu(const Var& gate, const Var& up, double alpha) {

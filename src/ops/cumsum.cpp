@@ -24,7 +24,18 @@ Tensor running_sum(const Tensor& x, int axis, bool exclusive, bool reverse) {
   double* total = carry.data<double>();
   dispatch("cumsum", x.dtype(), [&](auto t) {
     using T = decltype(t);
-    for (Index i = 0; i < outer; i++) {
+    for (Index i = 0; i < outer && inner == 1; i++) {  // the sum stays in a register
+      const T* in = x.data<T>() + i * n;
+      T* out = y.data<T>() + i * n;
+      double sum = 0;
+      for (Index k = 0; k < n; k++) {
+        const Index at = reverse ? n - 1 - k : k;
+        const double before = sum;
+        sum += static_cast<double>(in[at]);
+        out[at] = static_cast<T>(exclusive ? before : sum);
+      }
+    }
+    for (Index i = 0; i < outer && inner != 1; i++) {
       carry.fill(0);
       for (Index k = 0; k < n; k++) {
         const Index at = (i * n + (reverse ? n - 1 - k : k)) * inner;

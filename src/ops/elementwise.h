@@ -2,6 +2,7 @@
 // gradient checks.
 #pragma once
 #include <cmath>
+#include <utility>
 
 #include "qkv/autograd/gradcheck.h"
 #include "qkv/tensor/broadcast.h"
@@ -133,6 +134,36 @@ Var of_output(const Op& op, const Var& x, F f, D derivative) {
   check_dtype(op.name, x);
   Tensor y = map(x.value(), f);
   return record(op, {x}, y, [=](const Tensor& dy, Sink& dx) { dx.add(0, zip(derivative, dy, y)); });
+}
+
+// y = f(x) where `both` gives value and derivative of a batch. They share an exp, so while recording both are
+// computed in one pass and the derivative is kept in place of x; backward is then a product. `both` says fma
+// where it means it: left to the compiler, sharing could change the rounding of the value.
+template <class F>
+Var with_derivative(const Op& op, const Var& x, F both) {
+  check_dtype(op.name, x);
+  if (x.node() < 0 || x.is_symbolic()) return map(x.value(), [=](auto v) { return both(v).first; });
+  Tensor y = Tensor::empty(x.shape(), x.dtype()), d = Tensor::empty(x.shape(), x.dtype());
+  dispatch(op.name, x.dtype(), [&](auto t) {
+    using T = decltype(t);
+    constexpr Index width = simd::Row<T>::width;
+    const Index n = y.size();
+    const T* in = x.value().data<T>();
+    T *value = y.data<T>(), *slope = d.data<T>();
+    Index i = 0;
+    for (; i + width <= n; i += width) {
+      const auto [v, s] = both(simd::Batch<T>(xsimd::load_unaligned(in + i)));
+      v.store_unaligned(value + i), s.store_unaligned(slope + i);
+    }
+    if (i == n) return;
+    alignas(64) T lane[2][simd::Batch<T>::size];
+    const auto [v, s] = both(simd::Row<T>(in, 1).tail(i, n, T(1)));
+    v.store_aligned(lane[0]), s.store_aligned(lane[1]);
+    std::copy_n(lane[0], n - i, value + i), std::copy_n(lane[1], n - i, slope + i);
+  });
+  return record(op, {x}, y, [d](const Tensor& dy, Sink& dx) {
+    dx.add(0, zip([](auto g, auto s) { return g * s; }, dy, d));
+  });
 }
 
 }  // namespace qkv::elementwise

@@ -141,6 +141,13 @@ TEST_CASE("argmax finds the first or the last of equal elements along any axis")
   CHECK(argmax(x, -1, true).shape() == Shape{2, 1});
   CHECK(argmax(x, 0).to_vector() == std::vector<double>{1, 0, 0});
   CHECK(argmax(x, 0).dtype() == Dtype::i32);
+  for (Index n : {1, 7, 16, 17, 40})
+    for (Index at = 0; at < n; at++) {
+      Tensor row = Tensor::full({n}, 1.0);
+      row.data<float>()[at] = row.data<float>()[n - 1] = 2.0f;
+      CHECK(argmax(row, 0).item() == static_cast<double>(at));
+      CHECK(argmax(row, 0, false, true).item() == static_cast<double>(n - 1));
+    }
 }
 
 TEST_CASE("cumsum runs along its axis, forwards or backwards, with or without the element itself") {
