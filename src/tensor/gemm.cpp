@@ -3,7 +3,10 @@
 #include <cblas.h>
 
 #include <algorithm>
+#include <atomic>
 #include <limits>
+#include <mutex>
+#include <vector>
 
 namespace qkv {
 namespace {
@@ -13,6 +16,35 @@ const bool kSingleThreaded = [] {
   openblas_set_num_threads(1);
   return true;
 }();
+
+// One count per thread, so that counting is one plain addition per product; a sum adds up the live ones and
+// what ended threads left.
+struct Flops {
+  std::mutex mutex;
+  std::vector<std::atomic<std::int64_t>*> live;
+  std::int64_t ended = 0;
+};
+Flops& all_flops() {
+  static Flops& instance = *new Flops;  // never destroyed: threads may end after main
+  return instance;
+}
+struct ThreadFlops {
+  std::atomic<std::int64_t> count{0};
+  ThreadFlops() {
+    std::lock_guard lock(all_flops().mutex);
+    all_flops().live.push_back(&count);
+  }
+  ~ThreadFlops() {
+    Flops& all = all_flops();
+    std::lock_guard lock(all.mutex);
+    all.ended += count;
+    all.live.erase(std::find(all.live.begin(), all.live.end(), &count));
+  }
+  void add(std::int64_t flops) {  // only this thread writes
+    count.store(count.load(std::memory_order_relaxed) + flops, std::memory_order_relaxed);
+  }
+};
+thread_local ThreadFlops thread_flops;
 
 void product(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, int m, int n, int k, float alpha, const float* a,
              int lda, const float* b, int ldb, float beta, float* c, int ldc) {
@@ -35,6 +67,7 @@ void gemm(Trans trans_a, Trans trans_b, Index m, Index n, Index k, T alpha, cons
                      [&](T v) { return beta == T(0) ? T(0) : beta * v; });
     return;
   }
+  thread_flops.add(2 * m * n * k);
   auto blas = [](Trans t) {
     return t == Trans::yes ? CblasTrans : CblasNoTrans;
   };
@@ -50,11 +83,22 @@ template void gemm(Trans, Trans, Index, Index, Index, float, const float*, Index
 template void gemm(Trans, Trans, Index, Index, Index, double, const double*, Index, const double*, Index,
                    double, double*, Index);
 
+std::int64_t gemm_flops() {
+  Flops& all = all_flops();
+  std::lock_guard lock(all.mutex);
+  std::int64_t total = all.ended;
+  for (const auto* count : all.live) total += count->load(std::memory_order_relaxed);
+  return total;
+}
+
 const char* blas_config() {
   return openblas_get_config();
 }
 const char* blas_core() {
   return openblas_get_corename();
+}
+int blas_threads() {
+  return openblas_get_num_threads();
 }
 
 }  // namespace qkv

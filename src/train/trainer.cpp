@@ -83,6 +83,10 @@ Trainer::Trainer(Experiment& experiment) : experiment_(experiment) {
 
 Trainer::~Trainer() = default;
 
+std::int64_t Trainer::steps_per_epoch() const {
+  return (sampler_->steps_per_epoch() + train_.grad_accum_steps - 1) / train_.grad_accum_steps;
+}
+
 void Trainer::attach(std::string run, std::string resolved) {
   run_ = std::move(run);
   resolved_ = std::move(resolved);

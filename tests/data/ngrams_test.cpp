@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "base/allocations.h"
+#include "qkv/base/allocations.h"
 
 using namespace qkv;
 

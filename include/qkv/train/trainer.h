@@ -54,6 +54,8 @@ class Trainer {
   StepReport step();
 
   std::int64_t max_steps() const { return max_steps_; }
+  /// Optimizer steps per pass over the training data, rounded up.
+  std::int64_t steps_per_epoch() const;
   int shards() const { return static_cast<int>(shards_.size()); }
   const TrainState& state() const { return state_; }
   std::int64_t batch_size() const { return batch_size_; }
