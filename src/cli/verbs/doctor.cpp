@@ -1,0 +1,164 @@
+// What this machine gives qkv: versions, CPU, BLAS, speed, terminal, write access.
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <filesystem>
+
+#include "qkv/base/file.h"
+#include "qkv/base/json.h"
+#include "qkv/base/threads.h"
+#include "qkv/cli/verb.h"
+#include "qkv/log/console.h"
+#include "qkv/log/terminal_text.h"
+#include "qkv/tensor/gemm.h"
+#include "qkv/tensor/tensor.h"
+#include "qkv/train/config.h"
+#include "qkv/train/run_dir.h"
+#include "qkv/version.h"
+
+namespace qkv {
+namespace {
+
+// Shortest of `times` runs after one to warm up, in seconds.
+template <class F>
+double shortest_of(int times, F f) {
+  f();
+  double best = 1e9;
+  for (int i = 0; i < times; i++) {
+    const auto start = std::chrono::steady_clock::now();
+    f();
+    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  return best;
+}
+
+double gemm_gflops(Index n) {
+  const Tensor a = Tensor::full({n, n}, 0.5), b = Tensor::full({n, n}, 0.25);
+  Tensor c = Tensor::empty({n, n});
+  const double seconds = shortest_of(5, [&] {
+    gemm<float>(Trans::no, Trans::no, n, n, n, 1, a.data<float>(), n, b.data<float>(), n, 0, c.data<float>(),
+                n);
+  });
+  return 2.0 * static_cast<double>(n * n * n) / seconds / 1e9;
+}
+
+// Bytes read plus bytes written of a copy between blocks far larger than the caches.
+double copy_gb_per_s(int threads) {
+  const Index n = Index{16} << 20;  // 64 MiB
+  const Tensor from = Tensor::zeros({n});
+  Tensor to = Tensor::zeros({n});
+  const std::size_t part = from.byte_size() / static_cast<std::size_t>(threads);
+  const double seconds = shortest_of(5, [&] {
+    pool().run(threads, [&](int t, int) {
+      const std::size_t at = static_cast<std::size_t>(t) * part;
+      std::memcpy(to.bytes() + at, from.bytes() + at, part);
+    });
+  });
+  return 2.0 * static_cast<double>(from.byte_size()) / seconds / 1e9;
+}
+
+std::vector<std::string> cpu_features() {
+  std::vector<std::string> features;
+#if defined(__x86_64__) || defined(__i386__)
+  if (__builtin_cpu_supports("avx2")) features.push_back("AVX2");
+  if (__builtin_cpu_supports("fma")) features.push_back("FMA");
+  if (__builtin_cpu_supports("avx512f")) features.push_back("AVX-512");
+#endif
+  return features;
+}
+
+// "" when a file can be made in the folder, or in the nearest one above that exists; else why not.
+std::string write_problem(std::filesystem::path folder) {
+  while (!folder.empty() && !is_directory(folder.string())) folder = folder.parent_path();
+  std::string name = ((folder.empty() ? "." : folder) / ".qkv-doctor-XXXXXX").string();
+  const int descriptor = ::mkstemp(name.data());
+  if (descriptor < 0) return std::strerror(errno);
+  ::close(descriptor);
+  ::unlink(name.c_str());
+  return "";
+}
+
+struct Doctor : Verb {
+  void setup(CLI::App& app) override {
+    app.add_option("--out-dir", out_dir, "where run directories would go")->capture_default_str();
+    app.add_flag("--json", json, "print one JSON object");
+  }
+  int run() override {
+    const std::string unwritable = write_problem(out_dir);
+    const int threads = available_threads();
+    set_threads(threads);
+    const Json about = environment(command, threads, 0);
+    const Json report = {
+        {"version", kVersion},
+        {"revision", kRevision},
+        {"compiler", kCompiler},
+        {"cpu", about.at("cpu")},
+        {"cpus", threads},
+        {"cpu_features", cpu_features()},
+        {"blas", about.at("blas")},
+        {"blas_core", about.at("blas_core")},
+        {"blas_threads", blas_threads()},
+        {"sgemm_gflops", json_number(static_cast<float>(gemm_gflops(1024)))},
+        {"copy_gb_per_s", json_number(static_cast<float>(copy_gb_per_s(1)))},
+        {"copy_gb_per_s_all_cpus", json_number(static_cast<float>(copy_gb_per_s(threads)))},
+        {"terminal",
+         {{"live", console().live()},
+          {"columns", console().width()},
+          {"color", console().color()},
+          {"unicode", console().unicode()}}},
+        {"out_dir", out_dir},
+        {"out_dir_writable", unwritable.empty()},
+    };
+    console().print("{}", json ? dump_json(report) + "\n" : text(report, unwritable));
+    return unwritable.empty() ? 0 : 1;
+  }
+  std::string example() const override { return "qkv doctor"; }
+
+  static std::string text(const Json& r, const std::string& unwritable) {
+    std::string result;
+    auto line = [&](const char* name, const std::string& value) {
+      result += fmt::format("{:<17} {}\n", name, value);
+    };
+    auto of = [&](const char* key) {
+      return r.at(key).get<std::string>();
+    };
+    auto number = [&](const char* key) {
+      return r.at(key).get<double>();
+    };
+    auto yes = [](const Json& flag) {
+      return flag.get<bool>() ? "yes" : "no";
+    };
+    line("qkv", fmt::format("{} ({})", of("version"), of("revision")));
+    line("compiler", of("compiler"));
+    line("cpu", fmt::format("{}, {} usable", of("cpu"), r.at("cpus").get<int>()));
+    std::string features;
+    for (const Json& feature : r.at("cpu_features")) features += " " + feature.get<std::string>();
+    line("cpu features",
+         features.empty() ? "none of AVX2, FMA, AVX-512: expect slow runs" : features.substr(1));
+    line("blas", fmt::format("{}, core {}, {} thread per product", of("blas"), of("blas_core"),
+                             r.at("blas_threads").get<int>()));
+    line("sgemm 1024", fmt::format("{:.1f} GFLOP/s on one thread", number("sgemm_gflops")));
+    line("memory", fmt::format("{:.1f} GB/s copied by one thread, {:.1f} by all", number("copy_gb_per_s"),
+                               number("copy_gb_per_s_all_cpus")));
+    const Json& t = r.at("terminal");
+    line("terminal",
+         fmt::format("{} columns, colour {}, unicode {}, progress bar {}", t.at("columns").get<int>(),
+                     yes(t.at("color")), yes(t.at("unicode")), yes(t.at("live"))));
+    line("output directory",
+         unwritable.empty() ? of("out_dir") + ": writable"
+                            : of("out_dir") + ": " + styled(Style::red, "not writable") + "; " + unwritable);
+    return result;
+  }
+
+  std::string out_dir = RunConfig().out_dir;
+  bool json = false;
+};
+
+QKV_REGISTER(Verb, "doctor", Doctor, "versions, CPU, BLAS, speed, terminal and write access of this machine");
+
+}  // namespace
+}  // namespace qkv
