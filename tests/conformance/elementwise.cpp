@@ -40,6 +40,12 @@ const Counterpart kTable[] = {
     {"Max", variadic(maximum)},
     {"Min", variadic(minimum)},
     {"Sum", variadic(add)},
+    {"Mean",
+     [](Call& c) {
+       Var y = c.data(0);
+       for (int i = 1; i < c.inputs(); i++) y = y + c.data(i);
+       return List{y / static_cast<double>(c.inputs())};
+     }},
     {"Neg", unary(neg)},
     {"Abs", unary(abs)},
     {"Exp", unary(exp)},

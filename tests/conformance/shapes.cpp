@@ -41,14 +41,19 @@ Operator extreme_position(bool largest) {
   };
 }
 
+// A shape that a case states; cases are small, so a huge one is damage.
 Shape shape_of(const std::vector<Index>& extents) {
-  return Shape(extents.data(), static_cast<int>(extents.size()));
+  const Shape shape(extents.data(), static_cast<int>(extents.size()));
+  QKV_CHECK(shape.size() < Index{1} << 28, "shape must have below 2^28 elements; got {}", shape);
+  return shape;
 }
 
 Var one_hot_of(Call& c) {
   const double depth = c.number(1);
   QKV_CHECK(depth >= 0 && depth < 1e6, "depth must be in [0, 1000000); got {}", depth);
   const Index n = static_cast<Index>(depth);
+  QKV_CHECK(c.value(0).shape.size() * n < Index{1} << 28, "y must have below 2^28 elements; got {} x {}",
+            c.value(0).shape, n);
   // ids outside [-n, n) give a row of off-values: an n-th class that is cut off again
   Tensor ids = c.ids(0).clone();
   for (Index i = 0; i < ids.size(); i++) {
@@ -117,6 +122,52 @@ Var joined(Call& c) {
   return concat(parts.data(), c.inputs(), parts.empty() ? 0 : axis_of(axis, parts[0].rank()));
 }
 
+// Everything before `axis` as rows, the rest as columns.
+Var flattened(Call& c) {
+  const Var x = c.data(0);
+  const Index given = c.integer("axis", 1);
+  const int axis = given == x.rank() ? x.rank() : axis_of(given, x.rank());
+  return reshape(x, Shape{x.shape().size_of(0, axis), x.shape().size_of(axis, x.rank())});
+}
+
+// Steps of 1; beginnings and ends beyond the axis are clamped to it.
+Var sliced(Call& c) {
+  Var x = c.data(0);
+  const std::vector<Index> begins = c.integers(1), ends = c.integers(2);
+  std::vector<Index> axes(begins.size());
+  std::iota(axes.begin(), axes.end(), Index{0});
+  if (c.has(3)) axes = c.integers(3);
+  QKV_CHECK(begins.size() == ends.size() && begins.size() == axes.size(),
+            "starts, ends and axes must go together; got {}", begins.size());
+  if (c.has(4))
+    for (Index step : c.integers(4)) QKV_CHECK(step == 1, "steps must be 1; got {}", step);
+  for (std::size_t i = 0; i < axes.size(); i++) {
+    const int axis = axis_of(axes[i], x.rank());
+    const Index n = x.dim(axis);
+    auto place = [n](Index at) {
+      return std::clamp(at < 0 ? at + n : at, Index{0}, n);
+    };
+    x = slice(x, axis, place(begins[i]), std::max(place(begins[i]), place(ends[i])));
+  }
+  return x;
+}
+
+// Given extents, or as many parts as there are outputs, the last one smaller where they do not divide.
+List parts_of(Call& c) {
+  const Var x = c.data(0);
+  const int axis = axis_of(c.integer("axis", 0), x.rank());
+  const Index n = x.dim(axis), count = c.integer("num_outputs", c.outputs());
+  QKV_CHECK(count > 0, "num_outputs must be positive; got {}", count);
+  List parts;
+  for (Index i = 0, begin = 0; i < count; i++) {
+    const Index extent = c.has(1) ? c.integers(1).at(static_cast<std::size_t>(i)) : (n + count - 1) / count;
+    const Index end = c.has(1) ? begin + extent : std::min(n, begin + extent);
+    parts.push_back(slice(x, axis, begin, end));
+    begin = end;
+  }
+  return parts;
+}
+
 Var triangle(Call& c) {
   const Index k = c.has(1) ? static_cast<Index>(c.number(1)) : 0;
   return c.flag("upper", true) ? triu(c.data(0), k) : tril(c.data(0), k);
@@ -171,6 +222,15 @@ const Counterpart kTable[] = {
      [](Call& c) {
        return List{one_hot_of(c)};
      }},
+    {"Flatten",
+     [](Call& c) {
+       return List{flattened(c)};
+     }},
+    {"Slice",
+     [](Call& c) {
+       return List{sliced(c)};
+     }},
+    {"Split", parts_of},
     {"Reshape",
      [](Call& c) {
        return List{reshaped(c)};
