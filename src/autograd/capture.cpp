@@ -1,10 +1,12 @@
 #include "qkv/autograd/capture.h"
 
+#include <algorithm>
+
 namespace qkv {
 
 static thread_local Capture* current_capture = nullptr;
 
-Capture::Capture() : outer_(current_capture) {
+Capture::Capture(std::vector<std::string> names) : outer_(current_capture), names_(std::move(names)) {
   current_capture = this;
 }
 Capture::~Capture() {
@@ -12,6 +14,12 @@ Capture::~Capture() {
 }
 Capture* Capture::current() {
   return current_capture;
+}
+
+Capture* Capture::wanting(const char* name) {
+  Capture* c = current_capture;
+  if (!c) return nullptr;
+  return c->names_.empty() || std::count(c->names_.begin(), c->names_.end(), name) ? c : nullptr;
 }
 
 void Capture::put(const std::string& path, const std::string& name, const Tensor& tensor) {

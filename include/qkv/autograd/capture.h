@@ -9,15 +9,23 @@
 
 namespace qkv {
 
-/// RAII and thread-local. Layers ask `Capture::current()` and offer what they have; the values never change
-/// by it.
+/// RAII and thread-local. Layers ask `Capture::wanting("weights")` before they offer a tensor, so that what
+/// nobody wants is not kept; the values of a model never change by it.
+///
+///     Capture capture({"weights"});
+///     model.forward(batch);
+///     const Tensor* weights = capture.find("layers.0.attn.weights");  // [B, H, T, T]
 class Capture {
  public:
-  Capture();
+  /// Collects the tensors of these names (without layer path); an empty list means all.
+  explicit Capture(std::vector<std::string> names = {});
   ~Capture();
   Capture(const Capture&) = delete;
   Capture& operator=(const Capture&) = delete;
+  /// The innermost live capture of this thread, or null.
   static Capture* current();
+  /// The same if it collects tensors called `name`, else null.
+  static Capture* wanting(const char* name);
 
   /// Stores `tensor` as "<layer path>.<name>", e.g. "layers.0.attn.weights".
   void put(const std::string& path, const std::string& name, const Tensor& tensor);
@@ -27,6 +35,7 @@ class Capture {
 
  private:
   Capture* outer_;
+  std::vector<std::string> names_;
   std::vector<std::pair<std::string, Tensor>> tensors_;
 };
 
