@@ -31,9 +31,9 @@ MultiHeadAttention::MultiHeadAttention(const Scope& s, const AttentionConfig& c,
   options.scale = scale_factor(c.scale, D);
   options.dropout = c.dropout;
   if (!learned) return;
-  W_QKV = s.packed({"W_Q", "W_K", "W_V"}, {H * D, H_kv * D, H_kv * D}, {width}, init::xavier(width, H * D));
+  W_QKV = s.packed({"W_Q", "W_K", "W_V"}, {H * D, H_kv * D, H_kv * D}, {width}, init::xavier());
   if (c.bias) b_QKV = s.packed({"b_Q", "b_K", "b_V"}, {H * D, H_kv * D, H_kv * D}, {}, init::zeros());
-  W_O = s.param("W_O", {width, H * D}, init::xavier(H * D, width));
+  W_O = s.param("W_O", {width, H * D}, init::xavier());
   if (c.bias) b_O = s.param("b_O", {width});
 }
 
@@ -41,19 +41,19 @@ Var MultiHeadAttention::operator()(const Var& x, const Context& context) const {
   LayerPath here(path);
   AttentionOptions o = options;
   o.mask = context.mask;
-  Capture* capture = Capture::current();
   Tensor weights;
+  Capture* capture = x.is_symbolic() ? nullptr : Capture::wanting("weights");
   Tensor* wanted = capture ? &weights : nullptr;
   Var y;  // [B, T, H * D]
   if (learned) {
-    Var qkv = linear(x, W_QKV, b_QKV.defined() ? b_QKV.var() : Var());  // [B, T, (H + 2 H_kv) * D]
-    if (capture) capture->put(path, "qkv", qkv.value());
+    Var qkv = linear(x, W_QKV, b_QKV);  // [B, T, (H + 2 H_kv) * D]
+    if (Capture* c = Capture::wanting("qkv")) c->put(path, "qkv", qkv.value());
     y = attention_packed(qkv, o, wanted);
   } else {
     y = attention(x, x, x, o, wanted);
   }
   if (capture) capture->put(path, "weights", weights);
-  return learned ? linear(y, W_O, b_O.defined() ? b_O.var() : Var()) : y;  // [B, T, d]
+  return learned ? linear(y, W_O, b_O) : y;  // [B, T, d]
 }
 
 }  // namespace qkv

@@ -8,6 +8,11 @@ namespace qkv {
 QKV_DEFINE_REGISTRY(Layer);
 QKV_REGISTER(Layer, "block", Block, "self-attention and feed-forward with residuals and norms");
 
+void BlockConfig::complete(const Section& where, Index width) {
+  attention.check(where.section("attention"), width);
+  attention.dropout = ffn.dropout = dropout;
+}
+
 Block::Block(const Scope& s, const BlockConfig& c, Index width)
     : width_(width),
       dropout(c.dropout),
@@ -22,8 +27,7 @@ Block::Block(const Scope& s, const BlockConfig& c, Index width)
 static BlockConfig read_block(const Section& section, Index width) {
   BlockConfig c;
   section.read(c);
-  c.attention.check(section.section("attention"), width);
-  c.attention.dropout = c.ffn.dropout = c.dropout;
+  c.complete(section, width);
   return c;
 }
 Block::Block(const Scope& s, const Section& section, Index width)

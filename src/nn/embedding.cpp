@@ -8,16 +8,16 @@ namespace qkv {
 
 TokenEmbedding::TokenEmbedding(const Scope& s, const std::string& kind, Index vocabulary, Index ngram_buckets,
                                Index width)
-    : one_hot(kind == "one-hot"), vocabulary(vocabulary), path(s.path()) {
+    : one_hot(kind == "one-hot"), vocabulary(vocabulary), dtype(s.store().dtype()), path(s.path()) {
   if (one_hot) return;
-  weight = s.param("weight", {vocabulary, width}, init::normal(0.1));
-  if (kind == "word+ngrams") ngrams = s.param("ngrams", {ngram_buckets, width}, init::normal(0.1));
+  weight = s.param("weight", {vocabulary, width}, init::vectors());
+  if (kind == "word+ngrams") ngrams = s.param("ngrams", {ngram_buckets, width}, init::vectors());
 }
 
 Var TokenEmbedding::operator()(const Tensor& ids, const Tensor& ngram_ids,
                                const Tensor& ngram_offsets) const {
   LayerPath here(path);
-  if (one_hot) return qkv::one_hot(ids, vocabulary);
+  if (one_hot) return qkv::one_hot(ids, vocabulary, dtype);
   Var x = embedding(ids, weight);  // [B, T, d]
   if (!ngrams.defined()) return x;
   Var bags = embedding_bag(ngram_ids, ngram_offsets, ngrams);  // [B * T, d]

@@ -1,7 +1,6 @@
 #include "qkv/nn/feed_forward.h"
 
 #include "qkv/ops/activations.h"
-#include "qkv/ops/arithmetic.h"
 #include "qkv/ops/dropout.h"
 
 namespace qkv {
@@ -19,7 +18,7 @@ Var FeedForward::operator()(const Var& x) const {
   if (activation == "gelu") h = gelu(h, GeluForm::tanh);
   if (activation == "relu") h = relu(h);
   if (activation == "silu") h = silu(h);
-  if (gate) h = silu((*gate)(x)) * h;
+  if (activation == "swiglu") h = swiglu((*gate)(x), h);
   return down(qkv::dropout(h, dropout));
 }
 

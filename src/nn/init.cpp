@@ -34,13 +34,23 @@ Init uniform(double low, double high) {
 }
 
 Init kaiming(Index fan_in) {
+  QKV_CHECK(fan_in > 0, "init: fan_in must be positive; got {}", fan_in);
   const double bound = 1.0 / std::sqrt(static_cast<double>(fan_in));
   return uniform(-bound, bound);
 }
 
-Init xavier(Index fan_in, Index fan_out) {
-  const double bound = std::sqrt(6.0 / static_cast<double>(fan_in + fan_out));
-  return uniform(-bound, bound);
+Init xavier() {
+  return [](Tensor& t, const Stream& stream) {
+    QKV_CHECK(t.rank() == 2, "init: xavier is for matrices [fan_out, fan_in]; got {}", t.shape());
+    const double bound = std::sqrt(6.0 / static_cast<double>(t.dim(0) + t.dim(1)));
+    uniform(-bound, bound)(t, stream);
+  };
+}
+
+Init vectors() {
+  return [](Tensor& t, const Stream& stream) {
+    normal(1.0 / std::sqrt(static_cast<double>(t.dim(-1))))(t, stream);
+  };
 }
 
 }  // namespace qkv::init

@@ -8,17 +8,21 @@
 namespace qkv {
 
 Parameter::operator Var() const {
-  QKV_CHECK(store_, "parameter: must be created through a Scope; got an undefined handle");
+  if (!store_) return Var();
   const ParameterStore::Slot& slot = store_->slot(slot_);
   Tape* tape = Tape::current();
   return tape && !slot.frozen() ? tape->leaf(store_, slot_, slot.value) : Var(slot.value);
 }
 
+const ParameterStore& Parameter::store() const {
+  QKV_CHECK(store_, "parameter: must be made by a Scope; got an empty handle");
+  return *store_;
+}
 const Tensor& Parameter::value() const {
-  return store_->slot(slot_).value;
+  return store().slot(slot_).value;
 }
 const std::string& Parameter::name() const {
-  return store_->slot(slot_).parts[0].name;
+  return store().slot(slot_).parts[0].name;
 }
 
 bool ParameterStore::Slot::frozen() const {
@@ -36,12 +40,18 @@ Parameter ParameterStore::add(const std::string& name, const Shape& shape, const
 
 Parameter ParameterStore::add_packed(const std::vector<std::string>& names, const std::vector<Index>& rows,
                                      const Shape& row, const Init& init) {
+  QKV_CHECK(!names.empty() && names.size() == rows.size(),
+            "parameter '{}': a packed one must have a number of rows for each name; got {} for {}",
+            names.empty() ? "" : names[0], rows.size(), names.size());
   Slot slot;
   Index total = 0;
   for (std::size_t i = 0; i < names.size(); i++) {
-    for (const Slot& other : slots_)
+    auto check_other = [&](const Slot& other) {
       for (const Part& part : other.parts)
         QKV_CHECK(part.name != names[i], "parameter '{}': name must be unique; got it twice", names[i]);
+    };
+    for (const Slot& other : slots_) check_other(other);
+    check_other(slot);
     slot.parts.push_back({names[i], total, rows[i]});
     total += rows[i];
   }
@@ -79,6 +89,13 @@ std::vector<NamedTensor> ParameterStore::named() const {
   return result;
 }
 
+static std::string wrong_shape(const NamedTensor& own, const Shape& given) {
+  const Shape& wanted = own.tensor.shape();
+  const bool rows = given.rank() == 2 && wanted.rank() == 2 && given[1] == wanted[1];
+  return fmt::format("'{}' has shape {}; model expects {}{}", own.name, given, wanted,
+                     rows && starts_with(own.name, "embed.") ? " (vocabulary changed?)" : "");
+}
+
 int ParameterStore::load(const std::vector<NamedTensor>& values, const std::string& where, bool partial) {
   std::map<std::string, const Tensor*> given;
   for (const NamedTensor& value : values) given[value.name] = &value.tensor;
@@ -91,11 +108,7 @@ int ParameterStore::load(const std::vector<NamedTensor>& values, const std::stri
       continue;
     }
     if (found->second->shape() != own.tensor.shape())
-      problems.push_back(fmt::format(
-          "'{}' has shape {}; model expects {}{}", own.name, found->second->shape(), own.tensor.shape(),
-          own.tensor.rank() == 2 && found->second->rank() == 2 && found->second->dim(1) == own.tensor.dim(1)
-              ? " (vocabulary changed?)"
-              : ""));
+      problems.push_back(wrong_shape(own, found->second->shape()));
     else
       copies.emplace_back(own.tensor, found->second);
     given.erase(found);
@@ -107,15 +120,29 @@ int ParameterStore::load(const std::vector<NamedTensor>& values, const std::stri
     for (const std::string& problem : problems) text += "; " + problem;
     throw Error(text, Fault::data);
   }
-  for (auto& [own, source] : copies) own.copy_from(source->to(dtype_));
+  if (!symbolic_)
+    for (auto& [own, source] : copies) own.copy_from(source->to(dtype_));
   return static_cast<int>(copies.size());
 }
 
-// `*` stands for any text, everything else for itself.
-static bool matches(const char* pattern, const char* text) {
-  if (*pattern == '*') return matches(pattern + 1, text) || (*text && matches(pattern, text + 1));
-  if (!*pattern) return !*text;
-  return *pattern == *text && matches(pattern + 1, text + 1);
+// `*` stands for any text, everything else for itself. Only the last star can ever have to take more, so the
+// time is at most the product of the lengths.
+static bool matches(std::string_view pattern, std::string_view text) {
+  std::size_t p = 0, t = 0, star = std::string_view::npos, taken = 0;
+  while (t < text.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      taken = t;
+    } else if (p < pattern.size() && pattern[p] == text[t]) {
+      p++, t++;
+    } else if (star != std::string_view::npos) {
+      p = star + 1;
+      t = ++taken;
+    } else {
+      return false;
+    }
+  }
+  return pattern.find_first_not_of('*', p) == std::string_view::npos;
 }
 
 void ParameterStore::freeze(const std::vector<std::string>& patterns) {
@@ -123,7 +150,7 @@ void ParameterStore::freeze(const std::vector<std::string>& patterns) {
     bool found = false;
     for (Slot& slot : slots_)
       for (Part& part : slot.parts)
-        if (matches(pattern.c_str(), part.name.c_str())) part.frozen = found = true;
+        if (matches(pattern, part.name)) part.frozen = found = true;
     if (found) continue;
     std::vector<std::string> names;
     for (const NamedTensor& own : named()) names.push_back(own.name);

@@ -13,7 +13,6 @@ Tensor sinusoidal_table(Index rows, Index origin, Index width, Dtype dtype) {
   double* values = table.data<double>();
   for (Index r = 0; r < rows; r++)
     for (Index i = 0; i < width; i++) {
-      // PE(p, 2j) = sin(p / 10000^(2j / d)), PE(p, 2j + 1) = cos(p / 10000^(2j / d))
       const double angle = static_cast<double>(r - origin) *
                            std::pow(10000.0, -static_cast<double>(i / 2 * 2) / static_cast<double>(width));
       values[r * width + i] = i % 2 ? std::cos(angle) : std::sin(angle);
@@ -22,11 +21,14 @@ Tensor sinusoidal_table(Index rows, Index origin, Index width, Dtype dtype) {
 }
 
 Position::Position(const Scope& s, const PositionConfig& c, Index max_length, Index width)
-    : none(c.type == "none"), relative(c.origin == "target"), max_length(max_length), path(s.path()) {
+    : none(c.type == "none"),
+      relative(!none && c.origin == "target"),
+      max_length(max_length),
+      path(s.path()) {
   if (none) return;
   const Index rows = relative ? 2 * max_length - 1 : max_length;
   if (c.type == "learned") {
-    weight = s.param("weight", {rows, width}, init::normal(0.1));
+    weight = s.param("weight", {rows, width}, init::vectors());
   } else {
     fixed = s.store().symbolic()
                 ? Tensor::symbolic({rows, width}, s.store().dtype())
@@ -40,6 +42,9 @@ Var Position::operator()(const Var& x, const Tensor& target) const {
   const Index B = x.dim(0), T = x.dim(1);
   QKV_CHECK(relative || T <= max_length, "position: length must be at most max_seq_len = {}; got {}",
             max_length, T);
+  QKV_CHECK(!relative || (target.defined() && target.shape() == Shape{B} && target.dtype() == Dtype::i32),
+            "position: target must be i32 {} with origin = \"target\"; got {}", Shape{B},
+            target.defined() ? target.str() : "none");
   // Row of the table for each position: t, or t - target + (max_length - 1), clipped at both ends.
   Tensor rows = Tensor::result(relative ? Shape{B, T} : Shape{T}, x.value(), Dtype::i32);
   if (!rows.is_symbolic()) {
@@ -50,7 +55,8 @@ Var Position::operator()(const Var& x, const Tensor& target) const {
           std::clamp<Index>(position, 0, relative ? 2 * max_length - 2 : max_length - 1));
     }
   }
-  return x + embedding(rows, weight.defined() ? weight.var() : Var(fixed));  // [B, T, d]
+  if (weight.defined()) return x + embedding(rows, weight);  // [B, T, d]
+  return x * std::sqrt(static_cast<double>(x.dim(2))) + embedding(rows, fixed);
 }
 
 }  // namespace qkv

@@ -22,14 +22,14 @@ struct AttentionConfig {
       one_of({"sqrt_d_k", "none"}));
     f("bias", bias, "learn b_Q, b_K, b_V, b_O");
   }
-  /// Throws `model.attention: n_head must divide d_model; ..` and the like, with the place in `where`.
+  /// Throws `n_head: must divide d_model = ..; got ..` and the like, at the place of the key in `where`.
   void check(const Section& where, Index width) const;
 };
 
 /// x [B, T, d] -> W_O concat_h(softmax(scale Q_h K_h^T) V_h), Q = x W_Q^T + b_Q and so on (Vaswani et al.
 /// 2017). W_Q, W_K, W_V are named row ranges of one [(H + 2 H_kv) D, d] tensor, so that one product computes
-/// all three. With qkv = "identity" there are no parameters: Q = K = V = x. Offers "weights" [B, H, T, T] to
-/// a Capture.
+/// all three. With qkv = "identity" there are no parameters: Q = K = V = x, cut into heads. Offers "weights"
+/// [B, H, T, T] and, when learned, "qkv" [B, T, (H + 2 H_kv) D] to a Capture.
 struct MultiHeadAttention {
   MultiHeadAttention(const Scope& s, const AttentionConfig& config, Index width);
   Var operator()(const Var& x, const Context& context) const;

@@ -20,11 +20,13 @@ struct BlockConfig {
     f("ffn", ffn, "feed-forward layer");
     f("norm", norm, "normalisation");
   }
+  /// Checks the parts against the width, with the place in `where`, and hands the dropout on to them.
+  void complete(const Section& where, Index width);
 };
 
 /// pre:  x + attn(norm(x)), then x + ffn(norm(x))   (Xiong et al. 2020)
 /// post: norm(x + attn(x)), then norm(x + ffn(x))   (Vaswani et al. 2017)
-/// [B, T, d] -> [B, T, d]
+/// [B, T, d] -> [B, T, d]; with d_ff = 0 only the first half. Needs a completed config.
 struct Block : Layer {
   Block(const Scope& s, const BlockConfig& config, Index width);
   Block(const Scope& s, const Section& section, Index width);

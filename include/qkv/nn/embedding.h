@@ -9,8 +9,7 @@ namespace qkv {
 /// - "learned": a row of a table per word;
 /// - "one-hot": the unit vector of the word, d = vocabulary size, no parameters;
 /// - "word+ngrams": the word's row plus the mean of its character n-gram rows (Bojanowski et al. 2017), so
-/// that an
-///   unknown word still says something.
+///   that an unknown word still says something.
 struct TokenEmbedding {
   TokenEmbedding(const Scope& s, const std::string& kind, Index vocabulary, Index ngram_buckets, Index width);
   /// `ngram_ids` [N] and `ngram_offsets` [B * T + 1] list the n-grams of each position; only for
@@ -19,6 +18,7 @@ struct TokenEmbedding {
 
   bool one_hot;
   Index vocabulary;
+  Dtype dtype;
   Parameter weight, ngrams;
   std::string path;
 };

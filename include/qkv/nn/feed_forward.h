@@ -18,7 +18,8 @@ struct FeedForwardConfig {
   }
 };
 
-/// x [.., d] -> down(dropout(f(up(x)))) [.., d]; swiglu: down(silu(gate(x)) * up(x)) (Shazeer 2020).
+/// x [.., d] -> down(dropout(f(up(x)))) [.., d], f being gelu (tanh form), relu or silu; swiglu:
+/// down(dropout(silu(gate(x)) * up(x))) (Shazeer 2020).
 struct FeedForward {
   FeedForward(const Scope& s, const FeedForwardConfig& config, Index width);
   Var operator()(const Var& x) const;

@@ -5,7 +5,7 @@
 
 namespace qkv {
 
-/// [.., in] -> [.., out], y = x W^T + b.
+/// [.., in] -> [.., out], y = x W^T + b; weight [out, in] as in PyTorch, the bias starts at 0.
 struct Linear {
   Linear(const Scope& s, Index in, Index out, bool with_bias = true)
       : weight(s.param("weight", {out, in}, init::kaiming(in))),
@@ -13,7 +13,7 @@ struct Linear {
         path(s.path()) {}
   Var operator()(const Var& x) const {
     LayerPath here(path);
-    return linear(x, weight, bias.defined() ? bias.var() : Var());
+    return linear(x, weight, bias);
   }
 
   Parameter weight, bias;

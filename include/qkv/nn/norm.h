@@ -17,7 +17,7 @@ struct NormConfig {
   }
 };
 
-/// [.., width] -> [.., width] (Ba et al. 2016; Zhang and Sennrich 2019).
+/// [.., width] -> [.., width] (Ba et al. 2016; Zhang and Sennrich 2019). RMS norm has no bias.
 struct Norm {
   Norm(const Scope& s, const NormConfig& config, Index width);
   Var operator()(const Var& x) const;

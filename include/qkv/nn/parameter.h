@@ -11,7 +11,9 @@ namespace qkv {
 
 class ParameterStore;
 
-/// A handle; converts to the leaf `Var` of the current tape. Copying it ties weights.
+/// A handle to a tensor of a store; converts to the leaf `Var` of the current tape, or to a constant when
+/// there is none or the parameter is frozen. Copying it ties weights. The empty handle stands for "no bias"
+/// and converts to an undefined Var.
 class Parameter {
  public:
   Parameter() = default;
@@ -20,10 +22,12 @@ class Parameter {
   Var var() const { return *this; }
   bool defined() const { return store_ != nullptr; }
   const Tensor& value() const;
+  /// Full name; of a packed parameter that of its first part.
   const std::string& name() const;
   int slot() const { return slot_; }
 
  private:
+  const ParameterStore& store() const;
   ParameterStore* store_ = nullptr;
   int slot_ = -1;
 };
@@ -41,18 +45,20 @@ class ParameterStore {
   struct Slot {
     Tensor value;
     std::vector<Part> parts;
-    bool vector;  ///< 1-D: no weight decay
+    bool vector = false;  ///< 1-D: no weight decay
+    /// Whether all parts are.
     bool frozen() const;
   };
 
   /// Each initial value is drawn from a stream keyed by (seed, full name), so that adding a layer never
   /// changes the others. A symbolic store creates shape-only tensors.
-  ParameterStore(std::uint64_t seed, Dtype dtype = Dtype::f32, bool symbolic = false);
+  explicit ParameterStore(std::uint64_t seed, Dtype dtype = Dtype::f32, bool symbolic = false);
   ParameterStore(const ParameterStore&) = delete;
   ParameterStore& operator=(const ParameterStore&) = delete;
 
+  /// Throws `parameter 'x': name must be unique; got it twice`.
   Parameter add(const std::string& name, const Shape& shape, const Init& init);
-  /// One tensor [sum of rows, columns...]; `names` and `rows` give its parts.
+  /// One tensor [sum of rows, row...]; `names` and `rows` give its parts, each initialised on its own.
   Parameter add_packed(const std::vector<std::string>& names, const std::vector<Index>& rows,
                        const Shape& row, const Init& init);
 
@@ -82,7 +88,8 @@ class ParameterStore {
   std::vector<Slot> slots_;
 };
 
-/// A dotted path into a store: `scope / "attn"` descends, `scope.param("weight", ...)` creates.
+/// A dotted path into a store: `scope / "attn"` descends, `scope.param("weight", {out, in}, init)` creates
+/// "attn.weight". Names must not be empty or hold a dot.
 class Scope {
  public:
   explicit Scope(ParameterStore& store, std::string path = "") : store_(&store), path_(std::move(path)) {}

@@ -1,0 +1,70 @@
+#include "qkv/nn/position.h"
+
+#include "nn/layer_check.h"
+
+using namespace qkv;
+using namespace qkv::test;
+
+TEST_CASE("the sinusoidal table has sines and cosines of geometric wavelengths") {
+  const Tensor table = sinusoidal_table(5, 0, 6, Dtype::f64);
+  for (Index p = 0; p < 5; p++)
+    for (Index j = 0; j < 3; j++) {
+      const double angle = static_cast<double>(p) / std::pow(10000.0, 2.0 * static_cast<double>(j) / 6.0);
+      CHECK(table.at(p * 6 + 2 * j) == doctest::Approx(std::sin(angle)).epsilon(1e-12));
+      CHECK(table.at(p * 6 + 2 * j + 1) == doctest::Approx(std::cos(angle)).epsilon(1e-12));
+    }
+  CHECK(sinusoidal_table(3, 0, 5, Dtype::f32).shape() == Shape{3, 5});  // odd widths end with a sine
+  const Tensor around = sinusoidal_table(5, 2, 6, Dtype::f64);
+  CHECK(around.at(4 * 6) == doctest::Approx(table.at(2 * 6)));
+  CHECK(around.at(0) == doctest::Approx(-table.at(2 * 6)));  // sin(-2)
+}
+
+TEST_CASE("sinusoidal positions are added to sqrt(d) x, without parameters") {
+  ParameterStore store(1, Dtype::f64);
+  const Position f(Scope(store) / "position", {"sinusoidal", "start"}, 8, 4);
+  CHECK(store.size() == 0);
+  const Tensor x = normal({2, 3, 4}, Dtype::f64), table = sinusoidal_table(3, 0, 4, Dtype::f64);
+  const Tensor y = f(x).value();
+  for (Index i = 0; i < x.size(); i++)
+    CHECK(y.at(i) == doctest::Approx(2 * x.at(i) + table.at(i % 12)).epsilon(1e-13));
+}
+
+TEST_CASE("learned positions add a row per position from the start, with gradients") {
+  ParameterStore store(1, Dtype::f64);
+  const Position f(Scope(store) / "position", {"learned", "start"}, 4, 2);
+  const Tensor x = normal({2, 3, 2}, Dtype::f64);
+  const Tensor y = f(x).value();
+  CHECK(f.weight.value().shape() == Shape{4, 2});
+  for (Index i = 0; i < x.size(); i++)
+    CHECK(y.at(i) == doctest::Approx(x.at(i) + f.weight.value().at(i % 6)).epsilon(1e-14));
+  CHECK(gradient_error(store, [&] { return f(x); }) < 1e-8);
+}
+
+TEST_CASE("positions counted from the target are signed, and clipped beyond max_seq_len") {
+  ParameterStore store(1, Dtype::f64);
+  const Position f(Scope(store) / "position", {"learned", "target"}, 3, 1);  // rows -2 .. 2
+  CHECK(f.weight.value().shape() == Shape{5, 1});
+  const Tensor y = f(Tensor::zeros({2, 5, 1}, Dtype::f64), ids({2}, {0, 4})).value();
+  const std::vector<double> w = f.weight.value().to_vector();
+  CHECK(y.to_vector() == std::vector<double>{w[2], w[3], w[4], w[4], w[4], w[0], w[0], w[0], w[1], w[2]});
+}
+
+TEST_CASE("no positions: x itself") {
+  ParameterStore store(1);
+  const Position f(Scope(store) / "position", {"none", "target"}, 3, 2);
+  const Tensor x = normal({1, 9, 2}, Dtype::f32);
+  CHECK(f(x).value().shares_buffer(x));
+  CHECK_FALSE(f.relative);
+}
+
+TEST_CASE("too long a text and a missing target are errors that name the layer") {
+  ParameterStore store(1);
+  const Position start(Scope(store) / "a", {"learned", "start"}, 3, 2);
+  const Position target(Scope(store) / "b", {"sinusoidal", "target"}, 3, 2);
+  CHECK(message([&] {
+          (void)start(Tensor::zeros({1, 4, 2}));
+        }) == "position: length must be at most max_seq_len = 3; got 4 (in a)");
+  CHECK(message([&] {
+          (void)target(Tensor::zeros({1, 4, 2}));
+        }) == "position: target must be i32 [1] with origin = \"target\"; got none (in b)");
+}
