@@ -7,34 +7,36 @@
 namespace qkv {
 
 QKV_REGISTER(Model, "encoder-classifier", EncoderClassifier,
-             "transformer encoder with a classifier on the target word");
+             "transformer encoder with a classifier on the target word or on the mean of all");
 
-EncoderClassifier::EncoderClassifier(const Scope& s, const Section& section, const DataShape& shape) {
-  section.read(config);
-  Index& d = config.stack.d_model;
-  if (config.embedding == "one-hot" && d == 0) d = shape.vocab_size;
+static EncoderClassifierConfig read(const Section& section, const DataShape& shape) {
+  EncoderClassifierConfig c;
+  section.read(c);
+  Index& d = c.stack.d_model;
+  if (c.embedding == "one-hot" && d == 0) d = shape.vocab_size;
   if (d == 0) section.fail("d_model", "must be positive unless embedding = \"one-hot\"; got 0");
-  BlockConfig& block = config.stack.block;
-  block.attention.check(section.section("attention"), d);
-  block.attention.dropout = block.ffn.dropout = block.dropout;
-  if (config.embedding == "one-hot" && d != shape.vocab_size)
-    section.fail("d_model", fmt::format("must be the vocabulary size {} with embedding = \"one-hot\"; got {}",
-                                        shape.vocab_size, d));
-  embed.emplace(s / "embed", config.embedding, shape.vocab_size, shape.ngram_buckets, d);
-  position.emplace(s / "position", config.position, config.max_seq_len, d);
-  stack.emplace(s, section, config.stack);
-  const Index width = stack->out_width();
-  head.emplace(s / "head", config.readout == "target+mean" ? 2 * width : width, shape.n_class);
+  if (c.embedding == "one-hot" && d != shape.vocab_size)
+    section.fail("d_model",
+                 fmt::format("must be the vocabulary size {} (or 0) with embedding = \"one-hot\"; got {}",
+                             shape.vocab_size, d));
+  check_embedding(section, c.embedding, shape);
+  return c;
 }
 
+EncoderClassifier::EncoderClassifier(const Scope& s, const Section& section, const DataShape& shape)
+    : config(read(section, shape)),
+      embed(s / "embed", config.embedding, shape.vocab_size, shape.ngram_buckets, config.stack.d_model),
+      position(s / "position", config.position, config.max_seq_len, config.stack.d_model),
+      stack(s, section, config.stack),
+      head(s / "head", config.readout == "target+mean" ? 2 * stack.out_width() : stack.out_width(),
+           shape.n_class) {}
+
 Var EncoderClassifier::encode(const Batch& batch) const {
-  const bool ngrams = embed->ngrams.defined();
-  Var x = (*embed)(batch.at("ids"), ngrams ? batch.at("ngram_ids") : Tensor(),
-                   ngrams ? batch.at("ngram_offsets") : Tensor());  // [B, T, d]
-  x = dropout((*position)(x, batch.at("target")), config.stack.block.dropout);
+  const Tensor target = position.relative ? batch.at("target") : Tensor();
+  const Var x = position(word_vectors(embed, batch), target);  // [B, T, d]
   Context context;
   context.mask.key_keep = batch.at("keep");
-  return (*stack)(x, context);
+  return stack(dropout(x, config.stack.block.dropout), context);
 }
 
 Var EncoderClassifier::forward(const Batch& batch) const {
@@ -42,10 +44,10 @@ Var EncoderClassifier::forward(const Batch& batch) const {
   Var read;
   if (config.readout != "mean") read = select_positions(h, batch.at("target"));  // [B, d]
   if (config.readout != "target") {
-    Var mean = masked_mean(h, batch.at("keep"));
-    read = read.defined() ? concat({read, mean}, -1) : mean;  // [B, 2 d]
+    const Var mean = masked_mean(h, batch.at("keep"));  // [B, d]
+    read = read.defined() ? concat({read, mean}, -1) : mean;
   }
-  return (*head)(dropout(read, config.stack.block.dropout));  // [B, n_class]
+  return head(dropout(read, config.stack.block.dropout));  // [B, n_class]
 }
 
 }  // namespace qkv

@@ -4,22 +4,20 @@
 
 namespace qkv {
 
-Stack::Stack(const Scope& s, const Section& model, const StackConfig& config) : width(config.d_model) {
-  auto add = [&](std::unique_ptr<Layer> layer, const Scope& scope) {
-    width = layer->out_width();
-    layers.push_back(std::move(layer));
+Stack::Stack(const Scope& s, const Section& model, StackConfig config) : width(config.d_model) {
+  auto add = [&](auto&& make_layer) {
+    const Scope scope = s / "layers" / static_cast<int>(layers.size());
+    layers.push_back(make_layer(scope));
     paths.push_back(scope.path());
+    width = layers.back()->out_width();
   };
   const std::vector<Section> listed = model.sections("layers");
-  for (std::size_t i = 0; i < listed.size(); i++) {
-    const Scope scope = s / "layers" / static_cast<int>(i);
-    add(make<Layer>(listed[i], "block", scope, listed[i], width), scope);
-  }
-  if (listed.empty())
-    for (Index i = 0; i < config.n_layer; i++) {
-      const Scope scope = s / "layers" / static_cast<int>(i);
-      add(std::make_unique<Block>(scope, config.block, width), scope);
-    }
+  for (const Section& layer : listed)
+    add([&](const Scope& scope) { return make<Layer>(layer, "block", scope, layer, width); });
+  if (!listed.empty()) return;
+  config.block.complete(model, width);
+  for (Index i = 0; i < config.n_layer; i++)
+    add([&](const Scope& scope) { return std::make_unique<Block>(scope, config.block, width); });
   if (config.block.norm.place == "pre" && !layers.empty()) norm.emplace(s / "norm", config.block.norm, width);
 }
 

@@ -1,7 +1,6 @@
 // Baselines without attention: what a static vector and a bag of words can and cannot tell.
 #pragma once
-#include "qkv/model/model.h"
-#include "qkv/nn/embedding.h"
+#include "qkv/model/word_vectors.h"
 #include "qkv/nn/linear.h"
 
 namespace qkv {
@@ -18,24 +17,27 @@ struct BaselineConfig {
   }
 };
 
-/// Sees only the target word's own vector: the same answer for every sentence with the same form of it.
-struct StaticModel : Model {
-  StaticModel(const Scope& s, const Section& section, const DataShape& shape);
-  Var forward(const Batch& batch) const override;  // [B, n_class]
+/// Word vectors and a classifier; what lies between is left to the two models.
+struct Baseline : Model {
+  Baseline(const Scope& s, const Section& section, const DataShape& shape);
 
   BaselineConfig config;
-  std::optional<TokenEmbedding> embed;
-  std::optional<Linear> head;
+  TokenEmbedding embed;
+  Linear head;
+};
+
+/// Sees only the target word's own vector: the same answer for every sentence with the same form of it.
+/// Batch: as word_vectors, and target [B]. Logits [B, n_class].
+struct StaticModel : Baseline {
+  using Baseline::Baseline;
+  Var forward(const Batch& batch) const override;
 };
 
 /// Sees the mean of all word vectors of the text: no order, no target (Joulin et al. 2017).
-struct BagOfWords : Model {
-  BagOfWords(const Scope& s, const Section& section, const DataShape& shape);
-  Var forward(const Batch& batch) const override;  // [B, n_class]
-
-  BaselineConfig config;
-  std::optional<TokenEmbedding> embed;
-  std::optional<Linear> head;
+/// Batch: as word_vectors, and keep [B, T] (1 = a word, 0 = padding). Logits [B, n_class].
+struct BagOfWords : Baseline {
+  using Baseline::Baseline;
+  Var forward(const Batch& batch) const override;
 };
 
 }  // namespace qkv

@@ -1,8 +1,7 @@
 // EncoderClassifier: a transformer encoder that classifies a text, or one word of it.
 #pragma once
-#include "qkv/model/model.h"
 #include "qkv/model/stack.h"
-#include "qkv/nn/embedding.h"
+#include "qkv/model/word_vectors.h"
 #include "qkv/nn/position.h"
 
 namespace qkv {
@@ -25,8 +24,9 @@ struct EncoderClassifierConfig {
   }
 };
 
-/// Batch: ids [B, T], keep [B, T] (1 = a word, 0 = padding), target [B]; ngram_ids and ngram_offsets where
-/// the embedding has n-grams. Logits [B, n_class].
+/// Word vectors, positions, a stack of layers, and a classifier on what `readout` picks.
+/// Batch: as word_vectors, keep [B, T] (1 = a word, 0 = padding), and target [B] where the readout or the
+/// origin of the positions is the target word. Logits [B, n_class].
 struct EncoderClassifier : Model {
   EncoderClassifier(const Scope& s, const Section& config, const DataShape& shape);
   Var forward(const Batch& batch) const override;
@@ -34,10 +34,10 @@ struct EncoderClassifier : Model {
   Var encode(const Batch& batch) const;
 
   EncoderClassifierConfig config;
-  std::optional<TokenEmbedding> embed;
-  std::optional<Position> position;
-  std::optional<Stack> stack;
-  std::optional<Linear> head;
+  TokenEmbedding embed;
+  Position position;
+  Stack stack;
+  Linear head;
 };
 
 }  // namespace qkv

@@ -15,14 +15,15 @@ struct StackConfig {
   }
 };
 
-/// n_layer blocks of one kind, or the explicit list [[model.layers]]. Pre-norm stacks end with a norm.
+/// The layers that the table `model` describes: the explicit list [[model.layers]], each entry with its own
+/// keys and nothing added; else n_layer equal blocks, with a norm at the end when they are pre-norm.
 struct Stack {
-  Stack(const Scope& s, const Section& model, const StackConfig& config);
+  Stack(const Scope& s, const Section& model, StackConfig config);
   Var operator()(const Var& x, const Context& context) const;  // [B, T, d] -> [B, T, out_width]
   Index out_width() const { return width; }
 
   std::vector<std::unique_ptr<Layer>> layers;
-  std::vector<std::string> paths;
+  std::vector<std::string> paths;  ///< of the layers, for error messages
   std::optional<Norm> norm;
   Index width;
 };

@@ -1,0 +1,15 @@
+// The words of a batch as vectors: what all models that read text begin with.
+#pragma once
+#include "qkv/model/model.h"
+#include "qkv/nn/embedding.h"
+
+namespace qkv {
+
+/// Word vectors [B, T, d] of a batch: `ids` [B, T], and `ngram_ids` and `ngram_offsets` where the embedding
+/// has n-grams.
+Var word_vectors(const TokenEmbedding& embed, const Batch& batch);
+
+/// Reports a kind of embedding that the data cannot serve, at model.embedding.
+void check_embedding(const Section& model, const std::string& kind, const DataShape& shape);
+
+}  // namespace qkv
