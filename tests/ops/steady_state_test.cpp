@@ -43,7 +43,7 @@ TEST_CASE("after warm-up no op allocates, forward or backward") {
     gradients.clear();
     Tape tape;
     tape.backward(mean(all_ops(tape.leaf(&store, 0, x), ids, mask, table)), gradients);
-    CHECK(argmax(x, 1).size() == 8);
+    argmax(x, 1);
   };
   for (int i = 0; i < 3; i++) step();
   const auto system = memory::statistics().system_allocations;
