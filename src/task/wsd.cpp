@@ -72,6 +72,9 @@ WsdCorpus WordSenses::read(const std::string& path, const std::string& part) con
 void WordSenses::load_training_data() {
   WsdCorpus corpus = read(data_.path.empty() ? data_.train : data_.path, "train");
   if (labels_.empty()) labels_ = corpus.labels;
+  if (labels_.size() < 2)
+    fail(Fault::data, "{}: must have sentences of at least two labels; got only '{}'",
+         data_.path.empty() ? data_.train : data_.path, labels_[0]);
   std::vector<WsdExample> rest = std::move(corpus.examples);
   auto labels_of = [](const std::vector<WsdExample>& examples) {
     std::vector<int> labels;
@@ -155,10 +158,10 @@ Index WordSenses::length(Split split, int example) const {
 }
 
 void WordSenses::collate(Split split, const int* indices, Index n, const Stream* noise, Batch& batch) const {
-  const Encoded* chosen[256];
-  QKV_CHECK(n <= 256, "wsd: a shard must have at most 256 sentences; got {}", n);
-  for (Index i = 0; i < n; i++) chosen[i] = &part(split).examples[static_cast<std::size_t>(indices[i])];
-  fill(chosen, n, noise, batch);
+  static thread_local std::vector<const Encoded*> chosen;  // kept, so that a step does not allocate
+  chosen.clear();
+  for (Index i = 0; i < n; i++) chosen.push_back(&part(split).examples[static_cast<std::size_t>(indices[i])]);
+  fill(chosen.data(), n, noise, batch);
   std::copy(indices, indices + n, batch.fill("example", {n}, Dtype::i32).data<std::int32_t>());
 }
 
