@@ -1,6 +1,6 @@
 #include "qkv/cli/training.h"
 
-#include <csignal>
+#include <algorithm>
 #include <filesystem>
 #include <map>
 
@@ -63,10 +63,31 @@ Json final_metrics(Experiment& e, const Trainer& trainer, const std::string& run
   return result;
 }
 
-int run_trainer(Experiment& e, Trainer& trainer, RunDir& run, bool resume, bool check_expect) {
+[[noreturn]] void fail_diverged(const TrainResult& result, const Trainer& trainer, const std::string& run) {
+  const auto kept = list_checkpoints(run);
+  const bool skips = trainer.config().on_nonfinite == "skip";
+  fail(Fault::diverged,
+       "train: loss, gradients and parameters must stay finite; got a NaN or infinity at step {} (a lower "
+       "optimizer.lr{} may help; {})",
+       result.failed_step, skips ? "" : ", or train.on_nonfinite = \"skip\",",
+       kept.empty() ? "there is no checkpoint yet"
+                    : fmt::format("the checkpoint of step {} is kept", kept.back().first));
+}
+
+// How a run begins.
+struct Start {
+  bool resume = false, check_expect = false;
+  std::vector<std::string> changes;  ///< of the config, told in the log
+  std::string config;                ///< new config.resolved.toml of a resumed run, if it changes
+};
+
+int run_trainer(Experiment& e, Trainer& trainer, RunDir& run, const Start& start) {
   console().attach_file(run.file("train.log"));
-  const bool resumed = resume && trainer.resume();
-  if (resume) truncate_after(run.file("metrics.jsonl"), trainer.state().step);
+  const bool resumed = start.resume && trainer.resume();
+  if (start.resume && !resumed) trainer.warm_start();
+  if (start.resume) truncate_after(run.file("metrics.jsonl"), trainer.state().step);
+  for (const std::string& change : start.changes) console().info("{}", change);
+  if (!start.config.empty()) write_file_atomic(run.file("config.resolved.toml"), start.config);
   MetricSinks sinks;
   auto terminal = std::make_unique<ConsoleSink>();
   ConsoleSink* bar = terminal.get();
@@ -92,77 +113,131 @@ int run_trainer(Experiment& e, Trainer& trainer, RunDir& run, bool resume, bool 
   if (whole) write_file_atomic(run.file("result.json"), dump_json(metrics, 2) + "\n");
   console().detach_file();
   if (result.signal) return 128 + result.signal;
-  if (result.reason == "diverged")
-    fail(Fault::diverged,
-         "train: loss and gradients must stay finite; got a NaN or infinity at step {} (a lower "
-         "optimizer.lr, or "
-         "train.on_nonfinite = \"skip\", may help; the last good checkpoint is kept)",
-         result.step + 1);
-  if (whole && check_expect) return check_expectations(e.config, metrics);
+  if (result.reason == "diverged") fail_diverged(result, trainer, run.path());
+  if (whole && start.check_expect) return check_expectations(e.config, metrics);
   return 0;
 }
 
+// config.resolved.toml comes last: a directory that has it can be resumed.
 void write_run_files(const RunDir& run, const Experiment& e, const std::string& config_file,
                      const std::string& resolved, const std::vector<std::string>& command) {
   keep_data(run.path(), *e.task);
   write_file_atomic(run.file("config.toml"), read_file(config_file, 1 << 24, Fault::usage));
-  write_file_atomic(run.file("config.resolved.toml"), resolved);
   write_file_atomic(run.file("env.json"),
                     dump_json(environment(command, pool().size(), e.run.seed), 2) + "\n");
+  write_file_atomic(run.file("config.resolved.toml"), resolved);
+}
+
+void check_name(const Experiment& e) {
+  const std::string& name = e.run.name;
+  if (name.find('/') != std::string::npos || name == "." || name == "..")
+    e.config.section("run").report("name", fmt::format("must be the name of a directory; got '{}'", name));
+}
+
+bool lies_in(const std::string& file, const std::string& folder) {
+  const fs::path path = fs::weakly_canonical(file), parent = fs::weakly_canonical(folder);
+  return std::mismatch(parent.begin(), parent.end(), path.begin(), path.end()).first == parent.end();
+}
+
+// Emptying a run directory must not take away what the new run is made from.
+void check_overwrite(const std::string& run, const Experiment& e, const Trainer& trainer) {
+  std::vector<std::string> files = e.config.files();
+  for (auto& [key, path] : e.task->files()) files.push_back(path);
+  if (!trainer.config().init_from.empty()) files.push_back(trainer.config().init_from);
+  for (const std::string& file : files)
+    if (lies_in(file, run))
+      fail(Fault::usage, "--overwrite: the run must not be made from files in {}, which it empties; got {}",
+           run, file);
+}
+
+// The keys that a resumed run must not change, since its checkpoints would not fit.
+void check_fixed(const ResolvedKey& key, const std::string& before) {
+  for (const char* fixed : {"model.", "tokenizer.", "task.", "run.dtype", "optimizer.type"})
+    if (starts_with(key.key, fixed))
+      fail(Fault::usage, "resume: the architecture must stay as it was; got {} = {} (was {})", key.key,
+           key.value, before);
+}
+
+// Lists the keys that differ from the run's own config.
+void compare_configs(const std::string& file, const Experiment& e, Start& start) {
+  const Section original = Section::load(file);
+  skip_expectations(original);
+  Experiment old = build_experiment(original, true);
+  Trainer reads_the_rest(old);
+  std::map<std::string, std::string> before;
+  for (const ResolvedKey& key : original.resolved()) before[key.key] = key.value;
+  for (const ResolvedKey& key : e.config.resolved()) {
+    const std::string& was = before[key.key];
+    if (was == key.value) continue;
+    check_fixed(key, was);
+    start.changes.push_back(fmt::format("{} = {} (was {})", key.key, key.value, was));
+  }
+}
+
+// The config as the run directory keeps it, or (with "../../") a checkpoint. A data file that a resumed run
+// has changed stays where it is.
+std::string kept_config(const Experiment& e, const Start& start, const std::string& run = "") {
+  auto places = data_places(*e.task, run);
+  auto changed = [&](const auto& place) {
+    return std::any_of(start.changes.begin(), start.changes.end(),
+                       [&](const std::string& change) { return starts_with(change, place.first + " = "); });
+  };
+  places.erase(std::remove_if(places.begin(), places.end(), changed), places.end());
+  return resolved_config(e.config, places);
 }
 
 }  // namespace
+
+void check_config(const TrainingRequest& request) {
+  const Section config = Section::load(request.config, request.sets);
+  skip_expectations(config);
+  Experiment e = build_experiment(config);
+  check_name(e);
+  Trainer reads_the_rest(e);
+}
 
 int train_run(const TrainingRequest& request) {
   const Section config = Section::load(request.config, request.sets);
   skip_expectations(config);
   Experiment e = build_experiment(config);
+  check_name(e);
   set_threads(static_cast<int>(e.run.threads));
   Trainer trainer(e);
   const std::string out_dir = request.parent.empty() ? e.run.out_dir : request.parent;
   const std::string name = !request.name.empty() ? request.name
                            : !e.run.name.empty() ? e.run.name
                                                  : stem(request.config);
-  const std::string resolved = resolved_config(config, data_places(*e.task));
-  std::string old = request.resume ? newest_run(out_dir, name, resolved) : "";
+  Start start;
+  const std::string resolved = kept_config(e, start);
+  if (request.overwrite) check_overwrite(out_dir + "/" + name, e, trainer);
+  const std::string old = request.resume ? newest_run(out_dir, name, resolved, *e.task) : "";
   if (request.resume && old.empty())
     console().info("no interrupted run of '{}' with this configuration in {}: starting one", name, out_dir);
+  if (old.empty()) trainer.warm_start();
   RunDir run = old.empty() ? RunDir::create(out_dir, name, request.overwrite) : RunDir::open(old);
   if (old.empty()) write_run_files(run, e, request.config, resolved, request.command);
-  trainer.attach(run.path(), resolved);
-  return run_trainer(e, trainer, run, !old.empty(), request.check_expect);
+  trainer.attach(run.path(), kept_config(e, start, "../../"));
+  start.resume = !old.empty();
+  start.check_expect = request.check_expect;
+  return run_trainer(e, trainer, run, start);
 }
 
-int resume_run(const std::string& path, const std::vector<std::string>& sets,
-               const std::vector<std::string>& command) {
-  (void)command;
+int resume_run(const std::string& path, const std::vector<std::string>& sets) {
   const std::string file = path + "/config.resolved.toml";
   if (!is_directory(path)) fail(Fault::data, "{}: must be a run directory; it does not exist", path);
   if (!exists(file)) fail(Fault::data, "{}: must exist in a run directory; the file is missing", file);
+  RunDir run = RunDir::open(path);
   const Section config = Section::load(file, sets);
   skip_expectations(config);
   Experiment e = build_experiment(config);
   set_threads(static_cast<int>(e.run.threads));
   Trainer trainer(e);
-  std::map<std::string, std::string> before;
-  if (!sets.empty()) {
-    const Section original = Section::load(file);
-    skip_expectations(original);
-    Experiment old = build_experiment(original, true);
-    Trainer reads_the_rest(old);
-    for (const ResolvedKey& key : original.resolved()) before[key.key] = key.value;
-    for (const ResolvedKey& key : config.resolved()) {
-      if (before[key.key] == key.value) continue;
-      console().info("{} = {} (was {})", key.key, key.value, before[key.key]);
-      for (const char* fixed : {"model.", "tokenizer.", "task.", "run.dtype"})
-        if (starts_with(key.key, fixed))
-          fail(Fault::usage, "resume: the architecture must stay as it was; got {} = {} (was {})", key.key,
-               key.value, before[key.key]);
-    }
-  }
-  RunDir run = RunDir::open(path);
-  trainer.attach(path, read_file(file, 1 << 24));
-  return run_trainer(e, trainer, run, true, false);
+  Start start;
+  start.resume = true;
+  if (!sets.empty()) compare_configs(file, e, start);
+  if (!start.changes.empty()) start.config = kept_config(e, start);
+  trainer.attach(path, kept_config(e, start, "../../"));
+  return run_trainer(e, trainer, run, start);
 }
 
 }  // namespace qkv

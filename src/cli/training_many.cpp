@@ -58,6 +58,19 @@ Json statistics(const std::vector<double>& values) {
   return {{"mean", mean}, {"sd", deviation}, {"values", values}};
 }
 
+// Removes the directory of an older request of the same name, and nothing else.
+void remove_old(const std::string& parent) {
+  std::error_code error;
+  for (auto& entry : fs::directory_iterator(parent, error)) {
+    const std::string name = entry.path().filename().string();
+    if (name != "summary.json" && name.compare(0, 5, "seed-") != 0)
+      fail(Fault::usage, "{}: only a directory of runs can be overwritten; got '{}' in it", parent, name);
+  }
+  error.clear();
+  fs::remove_all(parent, error);
+  if (error) fail(Fault::runtime, "{}: cannot be removed; got {}", parent, error.message());
+}
+
 }  // namespace
 
 int train_many(const TrainingRequest& request, int seeds, int folds) {
@@ -67,7 +80,21 @@ int train_many(const TrainingRequest& request, int seeds, int folds) {
   const std::string parent =
       fmt::format("{}/{}{}{}", run.out_dir, name, seeds > 1 ? fmt::format("-{}seeds", seeds) : "",
                   folds > 0 ? fmt::format("-{}folds", folds) : "");
-  if (request.overwrite) fs::remove_all(parent);
+  auto part = [&](int s, int fold) {
+    TrainingRequest one = request;
+    one.parent = parent;
+    one.overwrite = false;
+    one.resume = true;
+    one.name = fmt::format("seed-{}", run.seed + s) + (folds > 0 ? fmt::format("-fold-{}", fold) : "");
+    one.sets.push_back(fmt::format("run.seed={}", run.seed + s));
+    if (folds > 0) {
+      one.sets.push_back(fmt::format("data.folds={}", folds));
+      one.sets.push_back(fmt::format("data.fold={}", fold));
+    }
+    return one;
+  };
+  check_config(part(0, 0));
+  if (request.overwrite) remove_old(parent);
   make_directories(parent);
   std::vector<std::string> names;  // of the metrics, in order
   std::vector<std::vector<double>> values;
@@ -75,16 +102,7 @@ int train_many(const TrainingRequest& request, int seeds, int folds) {
   for (int s = 0; s < seeds; s++) {
     std::vector<Json> parts;
     for (int k = 0; k < std::max(1, folds); k++) {
-      TrainingRequest one = request;
-      one.parent = parent;
-      one.overwrite = false;
-      one.resume = true;
-      one.name = fmt::format("seed-{}", run.seed + s) + (folds > 0 ? fmt::format("-fold-{}", k) : "");
-      one.sets.push_back(fmt::format("run.seed={}", run.seed + s));
-      if (folds > 0) {
-        one.sets.push_back(fmt::format("data.folds={}", folds));
-        one.sets.push_back(fmt::format("data.fold={}", k));
-      }
+      const TrainingRequest one = part(s, k);
       const std::string result = parent + "/" + one.name + "/result.json";
       if (!exists(result)) {
         const int code = train_run(one);

@@ -26,13 +26,19 @@ std::string step_name(std::int64_t step) {
   return fmt::format("step-{:06}", step);
 }
 
+std::string link_target(const std::string& link) {
+  std::error_code ignored;
+  return fs::read_symlink(link, ignored).string();
+}
+
 // Points the link `name` at `target`, replacing it by rename.
 void point(const std::string& folder, const std::string& name, const std::string& target) {
   const std::string fresh = folder + "/." + name + ".tmp";
   ::unlink(fresh.c_str());
   if (::symlink(target.c_str(), fresh.c_str()) != 0 ||
       ::rename(fresh.c_str(), (folder + "/" + name).c_str()) != 0)
-    fail(Fault::runtime, "{}/{}: cannot point it at {}; {}", folder, name, target, std::strerror(errno));
+    fail(Fault::runtime, "{}/{}: cannot be pointed at {}; got {}", folder, name, target,
+         std::strerror(errno));
 }
 
 }  // namespace
@@ -47,7 +53,8 @@ void write_checkpoint(const std::string& run, const CheckpointData& data, bool b
     write_safetensors(temporary + "/model.safetensors", data.weights);
     write_safetensors(temporary + "/optimizer.safetensors", data.optimizer);
     write_file_atomic(temporary + "/state.json", dump_json(*data.state, 2) + "\n");
-    if (data.tokenizer) write_file_atomic(temporary + "/tokenizer.json", dump_json(data.tokenizer->to_json()) + "\n");
+    if (data.tokenizer)
+      write_file_atomic(temporary + "/tokenizer.json", dump_json(data.tokenizer->to_json()) + "\n");
     write_file_atomic(temporary + "/config.resolved.toml", data.config);
     std::string sums;
     for (const char* file : kFiles)
@@ -59,13 +66,23 @@ void write_checkpoint(const std::string& run, const CheckpointData& data, bool b
     fsync_dir(parent);
   } catch (const fs::filesystem_error& e) {
     fs::remove_all(temporary, ignored);
-    fail(Fault::runtime, "{}: cannot write the checkpoint; {}", folder, e.code().message());
+    fail(Fault::runtime, "{}: checkpoint cannot be written; got {}", folder, e.code().message());
   } catch (...) {
     fs::remove_all(temporary, ignored);
     throw;
   }
   point(parent, "last", name);
   if (best) point(parent, "best", name);
+  fsync_dir(parent);
+}
+
+void point_links(const std::string& run, std::int64_t last, std::int64_t best) {
+  const std::string parent = checkpoints(run);
+  point(parent, "last", step_name(last));
+  if (best >= 0 && is_directory(parent + "/" + step_name(best)))
+    point(parent, "best", step_name(best));
+  else
+    ::unlink((parent + "/best").c_str());
   fsync_dir(parent);
 }
 
@@ -86,35 +103,54 @@ std::vector<std::pair<std::int64_t, std::string>> list_checkpoints(const std::st
 void prune_checkpoints(const std::string& run, std::int64_t keep_last, bool keep_best) {
   std::error_code ignored;
   const std::string parent = checkpoints(run);
-  const std::string best = keep_best ? fs::read_symlink(parent + "/best", ignored).string() : "";
-  auto all = list_checkpoints(run);
-  for (std::size_t i = 0; i + static_cast<std::size_t>(keep_last) < all.size(); i++)
-    if (fs::path(all[i].second).filename() != best) {
-      // Renamed first: a reader sees a whole checkpoint or none.
-      const std::string gone = parent + "/." + fs::path(all[i].second).filename().string() + ".tmp";
-      fs::rename(all[i].second, gone, ignored);
-      fs::remove_all(gone, ignored);
-    }
+  const std::string last = link_target(parent + "/last"),
+                    best = keep_best ? link_target(parent + "/best") : "";
+  std::vector<std::string> names, gone;
+  for (auto& [step, folder] : list_checkpoints(run)) names.push_back(fs::path(folder).filename().string());
+  // Behind `last` there can only be damaged ones that a resumed run went back from.
+  const auto end = std::find(names.begin(), names.end(), last);
+  if (end != names.end()) {
+    gone.assign(end + 1, names.end());
+    names.erase(end + 1, names.end());
+  }
+  for (std::size_t i = 0; i + static_cast<std::size_t>(keep_last) < names.size(); i++)
+    if (names[i] != best) gone.push_back(names[i]);
+  for (const std::string& name : gone) {
+    // Renamed first: a reader sees a whole checkpoint or none.
+    const std::string fresh = parent + "/." + name + ".tmp";
+    fs::remove_all(fresh, ignored);
+    fs::rename(parent + "/" + name, fresh, ignored);
+  }
+  if (!is_directory(parent + "/best")) ::unlink((parent + "/best").c_str());
+  std::vector<fs::path> left_over;
   for (auto& entry : fs::directory_iterator(parent, ignored)) {
     const std::string name = entry.path().filename().string();
-    if (name[0] == '.' && name.size() > 4 && name.compare(name.size() - 4, 4, ".tmp") == 0)
-      fs::remove_all(entry.path(), ignored);
+    if (name[0] == '.' && ends_with(name, ".tmp")) left_over.push_back(entry.path());
   }
+  for (const fs::path& path : left_over) fs::remove_all(path, ignored);
 }
 
 std::string verify_checkpoint(const std::string& folder) {
-  if (!exists(folder + "/checksums.txt")) return folder + "/checksums.txt: must exist; the file is missing";
-  for (const std::string& line : split(read_file(folder + "/checksums.txt", 1 << 16), '\n')) {
+  const std::string sums = folder + "/checksums.txt";
+  if (!exists(sums)) return sums + ": must exist; the file is missing";
+  std::vector<std::string> listed;
+  for (const std::string& line : split(read_file(sums, 1 << 16), '\n')) {
     if (line.empty()) continue;
-    const std::string name = line.size() > 34 ? line.substr(34) : "";
+    const std::string name = line.size() > 34 ? line.substr(34) : "", path = folder + "/" + name;
     if (std::find(std::begin(kFiles), std::end(kFiles), name) == std::end(kFiles))
-      return folder + "/checksums.txt: lines must be `checksum  file`; got '" + line + "'";
-    if (!exists(folder + "/" + name)) return folder + "/" + name + ": must exist; the file is missing";
-    const std::string sum = checksum_file(folder + "/" + name);
+      return fmt::format("{}: lines must be `checksum  file`; got {}", sums, in_quotes(line));
+    if (!exists(path)) return path + ": must exist; the file is missing";
+    const std::string sum = checksum_file(path);
     if (sum != line.substr(0, 32))
-      return fmt::format("{}/{}: checksum must be {}; got {} (the file is damaged)", folder, name,
-                         line.substr(0, 32), sum);
+      return fmt::format("{}: checksum must be {}; got {} (the file is damaged)", path,
+                         in_quotes(line.substr(0, 32)), sum);
+    listed.push_back(name);
   }
+  for (const std::string name : kFiles)
+    if (std::find(listed.begin(), listed.end(), name) == listed.end() &&
+        (name != "tokenizer.json" || exists(folder + "/" + name)))
+      return fmt::format("{}: must list {}; got {} other files (the file is damaged)", sums, name,
+                         listed.size());
   return "";
 }
 
@@ -136,11 +172,11 @@ Checkpoint read_checkpoint(const std::string& folder, bool with_optimizer) {
 }
 
 std::string find_checkpoint(const std::string& run, const std::string& which) {
-  if (exists(run + "/state.json")) return run;
+  if (exists(run + "/checksums.txt") || exists(run + "/state.json")) return run;
   if (!is_directory(run))
     fail(Fault::data, "{}: must be a run directory or a checkpoint; it does not exist", run);
   for (const std::string& name : {which, std::string(which == "best" ? "last" : which)})
-    if (exists(checkpoints(run) + "/" + name + "/state.json")) return checkpoints(run) + "/" + name;
+    if (is_directory(checkpoints(run) + "/" + name)) return checkpoints(run) + "/" + name;
   auto all = list_checkpoints(run);
   if ((which == "best" || which == "last") && !all.empty()) return all.back().second;
   fail(Fault::data, "{}: must hold a checkpoint '{}'; got {} checkpoints", run, which, all.size());

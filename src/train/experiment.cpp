@@ -27,12 +27,7 @@ Experiment build_experiment(const Section& config, bool symbolic) {
 Experiment load_experiment(const std::string& run, const std::string& which,
                            const std::vector<std::string>& sets) {
   const Checkpoint checkpoint = read_checkpoint(find_checkpoint(run, which));
-  // Data paths are relative to the run directory; a checkpoint that was copied out of one still predicts.
-  std::string file = checkpoint.config_file;
-  for (const std::string& folder : {run, checkpoint.folder + "/../.."})
-    if (exists(folder + "/config.resolved.toml") && exists(folder + "/checkpoints"))
-      file = folder + "/config.resolved.toml";
-  const Section config = Section::load(file, sets);
+  const Section config = Section::load(checkpoint.config_file, sets);
   Experiment e = assemble(config, checkpoint.tokenizer, &checkpoint.state.at("task"), false);
   e.parameters->load(checkpoint.weights, checkpoint.folder + "/model.safetensors");
   return e;

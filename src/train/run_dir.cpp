@@ -27,7 +27,7 @@ constexpr std::uintmax_t kKeepBytes = 64u << 20;
 // An exclusive lock that ends with the process, or -1 when somebody else has it.
 int take_lock(const std::string& run) {
   const int descriptor = ::open((run + "/.lock").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644);
-  if (descriptor < 0) fail(Fault::runtime, "{}: must be writable; {}", run, std::strerror(errno));
+  if (descriptor < 0) fail(Fault::runtime, "{}: must be writable; got {}", run, std::strerror(errno));
   if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0) return descriptor;
   ::close(descriptor);
   return -1;
@@ -40,6 +40,36 @@ std::uintmax_t size_of_tree(const fs::path& path) {
   for (auto& entry : fs::directory_iterator(path, ignored))
     if (entry.is_regular_file(ignored)) total += entry.file_size(ignored);
   return total;
+}
+
+bool is_empty(const std::string& folder) {
+  std::error_code ignored;
+  return fs::is_empty(folder, ignored);
+}
+
+bool same_bytes(const fs::path& a, const fs::path& b) {
+  std::error_code ignored;
+  return fs::file_size(a, ignored) == fs::file_size(b, ignored) && fs::is_regular_file(b, ignored) &&
+         checksum_file(a.string()) == checksum_file(b.string());
+}
+
+// Is the data that the run directory keeps that of the task?
+bool keeps_data(const std::string& run, const Task& task) {
+  const auto files = task.files();
+  const auto places = data_places(task);
+  for (std::size_t i = 0; i < files.size(); i++) {
+    const fs::path source = files[i].second, copy = fs::path(run) / places[i].second;
+    if (fs::path(places[i].second).is_absolute()) continue;
+    if (!is_directory(source)) {
+      if (!same_bytes(source, copy)) return false;
+      continue;
+    }
+    std::error_code ignored;
+    for (auto& entry : fs::directory_iterator(source, ignored))
+      if (entry.is_regular_file(ignored) && !same_bytes(entry.path(), copy / entry.path().filename()))
+        return false;
+  }
+  return true;
 }
 
 std::string cpu_name() {
@@ -55,18 +85,21 @@ RunDir RunDir::create(const std::string& out_dir, const std::string& name, bool 
   make_directories(out_dir);
   const std::string first = out_dir + "/" + name;
   if (overwrite && exists(first)) {
+    if (!is_directory(first) ||
+        (!is_empty(first) && !exists(first + "/.lock") && !exists(first + "/config.resolved.toml")))
+      fail(Fault::usage, "{}: only a run directory can be overwritten; got something else", first);
     RunDir old = open(first);
     std::error_code error;
     for (auto& entry : fs::directory_iterator(first, error))
       if (entry.path().filename() != ".lock") fs::remove_all(entry.path(), error);
-    if (error) fail(Fault::runtime, "{}: cannot be emptied; {}", first, error.message());
+    if (error) fail(Fault::runtime, "{}: cannot be emptied; got {}", first, error.message());
     return old;
   }
   for (int k = 1;; k++) {
     const std::string path = k == 1 ? first : fmt::format("{}-{}", first, k);
     std::error_code error;
     if (!fs::create_directory(path, error)) {
-      if (error) fail(Fault::runtime, "{}: cannot be created; {}", path, error.message());
+      if (error) fail(Fault::runtime, "{}: cannot be created; got {}", path, error.message());
       continue;  // taken
     }
     return open(path);
@@ -88,15 +121,16 @@ RunDir::~RunDir() {
   if (lock_ >= 0) ::close(lock_);
 }
 
-std::vector<std::pair<std::string, std::string>> data_places(const Task& task) {
+std::vector<std::pair<std::string, std::string>> data_places(const Task& task, const std::string& run) {
   std::vector<std::pair<std::string, std::string>> places;
   const auto files = task.files();
   std::uintmax_t total = 0;
   for (auto& [key, path] : files) total += size_of_tree(path);
   for (auto& [key, path] : files) {
     const fs::path source = fs::absolute(path).lexically_normal();
-    places.emplace_back("data." + key,
-                        total > kKeepBytes ? source.string() : "data/" + key + source.extension().string());
+    places.emplace_back("data." + key, total > kKeepBytes
+                                           ? source.string()
+                                           : run + "data/" + key + source.extension().string());
   }
   return places;
 }
@@ -111,7 +145,7 @@ void keep_data(const std::string& run, const Task& task) {
     std::error_code error;
     fs::copy(files[i].second, target, fs::copy_options::overwrite_existing, error);
     if (error)
-      fail(Fault::runtime, "{}: cannot be copied from {}; {}", target, files[i].second, error.message());
+      fail(Fault::runtime, "{}: cannot be copied from {}; got {}", target, files[i].second, error.message());
   }
 }
 
@@ -132,7 +166,8 @@ std::string resolved_config(const Section& config,
   return result;
 }
 
-std::string newest_run(const std::string& out_dir, const std::string& name, const std::string& text) {
+std::string newest_run(const std::string& out_dir, const std::string& name, const std::string& text,
+                       const Task& task) {
   std::string best;
   fs::file_time_type best_time{};
   std::error_code error;
@@ -143,6 +178,7 @@ std::string newest_run(const std::string& out_dir, const std::string& name, cons
                         own.find_first_not_of("0123456789", name.size() + 1) == std::string::npos);
     const std::string resolved = entry.path().string() + "/config.resolved.toml";
     if (!named || !exists(resolved) || read_file(resolved, 1 << 20) != text) continue;
+    if (!keeps_data(entry.path().string(), task)) continue;
     const auto time = fs::last_write_time(resolved, error);
     if (best.empty() || time > best_time) best = entry.path().string(), best_time = time;
   }

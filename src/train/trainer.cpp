@@ -4,12 +4,15 @@
 #include <chrono>
 #include <cmath>
 
-#include "qkv/base/json.h"
+#include "qkv/base/text.h"
 #include "qkv/base/threads.h"
+#include "qkv/ops/optimizer_kernels.h"
 #include "qkv/train/checkpoint.h"
 #include "qkv/train/evaluate.h"
 
 namespace qkv {
+
+constexpr std::int64_t kMaxSkippedInARow = 100;
 
 // The lasting parts of a shard: reused every step, so that a step does not allocate.
 struct Trainer::Shard {
@@ -36,6 +39,8 @@ Trainer::Trainer(Experiment& experiment) : experiment_(experiment) {
       data.get("eval_batch_size", std::int64_t{128}, "examples per evaluation batch", positive);
   const bool buckets = data.get("buckets", true, "batches of examples of similar length");
 
+  // All data is read here, so that a fault in it is told before a run directory is made.
+  for (Split split : {Split::val, Split::test}) task.examples(split);
   const Index n = task.examples(Split::train);
   if (n == 0) fail(Fault::data, "data.train: must hold examples; got none");
   SamplerOptions options;
@@ -47,8 +52,10 @@ Trainer::Trainer(Experiment& experiment) : experiment_(experiment) {
   }
   sampler_ =
       std::make_unique<Sampler>(n, batch_size_, static_cast<std::uint64_t>(experiment.run.seed), options);
-  const int shards =
-      choose_shards(experiment.run.shards, std::min(batch_size_, n), total_length / static_cast<double>(n));
+  const std::int64_t wanted = experiment.run.shards;
+  if ((wanted & (wanted - 1)) != 0)
+    config.section("run").fail("shards", fmt::format("must be a power of two; got {}", wanted));
+  const int shards = choose_shards(wanted, std::min(batch_size_, n), total_length / static_cast<double>(n));
 
   const Section train = config.section("train");
   if ((train_.max_steps > 0) == (train_.max_epochs > 0))
@@ -62,20 +69,12 @@ Trainer::Trainer(Experiment& experiment) : experiment_(experiment) {
   if (eval_.every == 0) eval_.every = std::max<std::int64_t>(1, per_epoch / train_.grad_accum_steps);
   optimizer_ = make_optimizer(config.section("optimizer"), parameters);
   schedule_ = make_schedule(config.section("schedule"), optimizer_->lr(), max_steps_);
+  check_metric();
   config.finish();
 
   parameters.freeze(train_.freeze);
   if (parameters.trainable_count() == 0)
     fail(Fault::usage, "train.freeze: must leave something to train; got everything");
-  if (!train_.init_from.empty()) {
-    const std::string& from = train_.init_from;
-    const bool file = from.size() > 12 && from.compare(from.size() - 12, 12, ".safetensors") == 0;
-    const int loaded = parameters.load(
-        file ? read_safetensors(from) : read_checkpoint(find_checkpoint(from, "best")).weights,
-        "train.init_from '" + from + "'", true);
-    if (loaded == 0)
-      fail(Fault::data, "train.init_from '{}': must hold tensors of this model; got none", from);
-  }
   chunks_ = chunks_of(parameters);
   gradients_.resize(static_cast<std::size_t>(shards));
   for (int s = 0; s < shards; s++) shards_.push_back(std::make_unique<Shard>());
@@ -85,6 +84,22 @@ Trainer::~Trainer() = default;
 
 std::int64_t Trainer::steps_per_epoch() const {
   return (sampler_->steps_per_epoch() + train_.grad_accum_steps - 1) / train_.grad_accum_steps;
+}
+
+// Scores one example, so that a misspelt metric is told before the first evaluation.
+void Trainer::check_metric() const {
+  if (experiment_.parameters->symbolic() || experiment_.task->examples(Split::val) == 0) return;
+  const int first = 0;
+  Batch batch;
+  Metrics metrics;
+  experiment_.task->collate(Split::val, &first, 1, nullptr, batch);
+  experiment_.task->score(*experiment_.model, batch, metrics);
+  std::vector<std::string> names;
+  for (auto& [name, value] : metrics.values()) names.push_back(name);
+  if (std::find(names.begin(), names.end(), eval_.metric) == names.end())
+    experiment_.config.section("eval").report(
+        "metric", fmt::format("must be one of {}; got '{}'{}", join(names, ", "), eval_.metric,
+                              suggest(eval_.metric, names)));
 }
 
 void Trainer::attach(std::string run, std::string resolved) {
@@ -138,6 +153,7 @@ StepReport Trainer::step() {
   if (!report.finite && train_.on_nonfinite == "stop") return report;
   report.skipped = !report.finite;
   state_.step++;
+  state_.skipped_in_a_row = report.skipped ? state_.skipped_in_a_row + 1 : 0;
   if (report.skipped) {
     state_.skipped++;
     return report;
@@ -160,33 +176,56 @@ bool Trainer::due(std::int64_t every) const {
   return every > 0 && state_.step % every == 0;
 }
 
+// Evaluations without improvement have used up the patience.
+bool Trainer::stale() const {
+  return eval_.patience > 0 && state_.stale_evals >= eval_.patience;
+}
+
+bool Trainer::finite_parameters() const {
+  const ParameterStore& store = *experiment_.parameters;
+  bool finite = true;
+  for (int s = 0; s < store.size(); s++)
+    dispatch("finite", store.dtype(), [&](auto t) {
+      const Tensor& value = store.slot(s).value;
+      finite = finite && std::isfinite(sum_of_squares(value.data<decltype(t)>(), value.size()));
+    });
+  return finite;
+}
+
+void Trainer::record_divergence(MetricSinks& sinks, const StepReport& report, TrainResult& result) {
+  result.reason = "diverged";
+  result.failed_step = report.finite || report.skipped ? state_.step : state_.step + 1;
+  record_.reset("nonfinite").add("step", result.failed_step);
+  sinks.write(record_.add("loss", report.loss).add("grad_norm", report.grad_norm));
+}
+
 TrainResult Trainer::train(MetricSinks& sinks, const std::function<void(std::int64_t)>& on_step) {
   const double start = seconds_now() - state_.seconds;
   TrainResult result;
-  result.reason = "max_steps";
+  result.reason = stale() ? "early_stop" : "max_steps";
   const bool has_val = experiment_.task->examples(Split::val) > 0;
-  while (state_.step < max_steps_) {
+  while (state_.step < max_steps_ && !stale()) {
     const StepReport report = step();
     state_.seconds = seconds_now() - start;
-    if (!report.finite && !report.skipped) {
-      sinks.write(record_.reset("nonfinite")
-                      .add("step", state_.step + 1)
-                      .add("loss", report.loss)
-                      .add("grad_norm", report.grad_norm));
-      result.reason = "diverged";
+    if ((!report.finite && !report.skipped) || state_.skipped_in_a_row >= kMaxSkippedInARow) {
+      record_divergence(sinks, report, result);
       break;
     }
     if (due(log_.every) || state_.step == 1 || state_.step == max_steps_) record_step(sinks, report);
-    bool best = false;
-    const bool evaluate = has_val && (due(eval_.every) || state_.step == max_steps_);
-    if (evaluate) best = evaluate_and_record(sinks);
+    const bool best =
+        has_val && (due(eval_.every) || state_.step == max_steps_) && evaluate_and_record(sinks);
     if (on_step) on_step(state_.step);
-    const bool stale = eval_.patience > 0 && state_.stale_evals >= eval_.patience;
-    const bool save_now = checkpoint_.every > 0 ? due(checkpoint_.every) : due(eval_.every);
     if (signal_received()) result.reason = "interrupted", result.signal = signal_received();
-    if (evaluate && stale) result.reason = "early_stop";
+    if (stale()) result.reason = "early_stop", result.signal = 0;
     const bool last = result.reason != "max_steps" || state_.step == max_steps_;
-    if (save_now || best || last) save(best);
+    if (best || last || due(checkpoint_.every > 0 ? checkpoint_.every : eval_.every)) {
+      if (!finite_parameters()) {  // the checkpoints so far are worth more than this one
+        record_divergence(sinks, report, result);
+        break;
+      }
+      sinks.flush();
+      save(best);
+    }
     if (last) break;
   }
   state_.seconds = seconds_now() - start;
@@ -217,8 +256,8 @@ void Trainer::record_step(MetricSinks& sinks, const StepReport& report) {
 bool Trainer::evaluate_and_record(MetricSinks& sinks) {
   const Metrics metrics = evaluate(*experiment_.task, *experiment_.model, Split::val, eval_batch_size_);
   const double value = metrics.value(eval_.metric);
-  const bool best = state_.best_step < 0 ||
-                    (eval_.higher_is_better() ? value > state_.best_value : value < state_.best_value);
+  const bool better = eval_.higher_is_better() ? value > state_.best_value : value < state_.best_value;
+  const bool best = std::isfinite(value) && (state_.best_step < 0 || better);
   if (best) {
     state_.best_step = state_.step;
     state_.best_value = value;
@@ -231,58 +270,6 @@ bool Trainer::evaluate_and_record(MetricSinks& sinks) {
   if (best) record_.add("best", true);
   sinks.write(record_);
   return best;
-}
-
-// ---- checkpoints
-// ---------------------------------------------------------------------------------------------------
-
-void Trainer::save(bool best) {
-  if (run_.empty() || last_saved_ == state_.step) return;
-  const TrainState& s = state_;
-  Json state = {{"version", 1},
-                {"step", s.step},
-                {"best_step", s.best_step},
-                {"best_value", s.best_value},
-                {"stale_evals", s.stale_evals},
-                {"tokens", s.tokens},
-                {"skipped", s.skipped},
-                {"window_loss", s.window_loss},
-                {"window_count", s.window_count},
-                {"window_tokens", s.window_tokens},
-                {"seconds", s.seconds},
-                {"metric", eval_.metric},
-                {"task", experiment_.task->state()}};
-  CheckpointData data;
-  data.step = s.step;
-  data.weights = experiment_.parameters->named();
-  data.optimizer = optimizer_->state(*experiment_.parameters);
-  data.state = &state;
-  data.tokenizer = experiment_.task->tokenizer();
-  data.config = resolved_;
-  write_checkpoint(run_, data, best);
-  prune_checkpoints(run_, checkpoint_.keep_last, checkpoint_.keep_best);
-  last_saved_ = s.step;
-}
-
-bool Trainer::resume() {
-  auto all = list_checkpoints(run_);
-  while (!all.empty() && !verify_checkpoint(all.back().second).empty()) all.pop_back();
-  if (all.empty()) return false;
-  const Checkpoint c = read_checkpoint(all.back().second, true);
-  experiment_.parameters->load(c.weights, c.folder + "/model.safetensors");
-  optimizer_->load(*experiment_.parameters, c.optimizer, c.folder + "/optimizer.safetensors");
-  state_.step = c.state.at("step");
-  state_.best_step = c.state.at("best_step");
-  state_.best_value = c.state.at("best_value");
-  state_.stale_evals = c.state.at("stale_evals");
-  state_.tokens = c.state.at("tokens");
-  state_.skipped = c.state.at("skipped");
-  state_.window_loss = c.state.at("window_loss");
-  state_.window_count = c.state.at("window_count");
-  state_.window_tokens = c.state.at("window_tokens");
-  state_.seconds = c.state.at("seconds");
-  last_saved_ = state_.step;
-  return true;
 }
 
 std::size_t Trainer::memory_estimate() const {

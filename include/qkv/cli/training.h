@@ -20,9 +20,10 @@ struct TrainingRequest {
 
 /// Trains, and returns the exit code. Writes result.json with the metrics of the best checkpoint.
 int train_run(const TrainingRequest& request);
-/// Continues a run directory.
-int resume_run(const std::string& run, const std::vector<std::string>& sets,
-               const std::vector<std::string>& command);
+/// Throws what is wrong with a request's config and data; writes nothing.
+void check_config(const TrainingRequest& request);
+/// Continues a run directory. Values in `sets` become part of its config.
+int resume_run(const std::string& run, const std::vector<std::string>& sets);
 /// Runs for several seeds and cross-validation folds side by side in one directory, skips finished ones, and
 /// writes summary.json: mean, standard deviation and each value; folds are pooled per seed.
 int train_many(const TrainingRequest& request, int seeds, int folds);

@@ -25,8 +25,12 @@ struct CheckpointData {
 /// that leaves the older checkpoints as they were.
 void write_checkpoint(const std::string& run, const CheckpointData& data, bool best);
 
-/// Removes checkpoints but the newest `keep_last` and the one `best` points to, and left-over temporary
-/// folders.
+/// Points the links `last` and `best` at these steps, as a checkpoint's state tells them after a crash;
+/// `best` goes where there is no such checkpoint.
+void point_links(const std::string& run, std::int64_t last, std::int64_t best);
+
+/// Removes checkpoints but the newest `keep_last` up to the one `last` points to and the one `best` points
+/// to, and left-over temporary folders.
 void prune_checkpoints(const std::string& run, std::int64_t keep_last, bool keep_best);
 
 struct Checkpoint {

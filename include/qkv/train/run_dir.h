@@ -30,8 +30,9 @@ class RunDir {
 };
 
 /// Where a run directory has its data: {"data.train", "data/train.tsv"}. Data of more than 64 MiB stays where
-/// it is and is referred to by absolute path.
-std::vector<std::pair<std::string, std::string>> data_places(const Task& task);
+/// it is and is referred to by absolute path. `run` is the way to the run directory: "../../" in the config
+/// of a checkpoint.
+std::vector<std::pair<std::string, std::string>> data_places(const Task& task, const std::string& run = "");
 /// Copies the task's data files to those places.
 void keep_data(const std::string& run, const Task& task);
 
@@ -39,9 +40,10 @@ void keep_data(const std::string& run, const Task& task);
 std::string resolved_config(const Section& config,
                             const std::vector<std::pair<std::string, std::string>>& replaced);
 
-/// Newest run directory of `out_dir` whose name is `name` or `name-N`, and whose resolved config has `text`;
-/// "" if none.
-std::string newest_run(const std::string& out_dir, const std::string& name, const std::string& text);
+/// Newest run directory of `out_dir` whose name is `name` or `name-N`, whose resolved config is `text` and
+/// whose data is that of the task; "" if none.
+std::string newest_run(const std::string& out_dir, const std::string& name, const std::string& text,
+                       const Task& task);
 
 /// Version, source revision, CPU, BLAS, threads, seed and command of a run.
 Json environment(const std::vector<std::string>& command, int threads, std::int64_t seed);

@@ -17,6 +17,7 @@ namespace qkv {
 struct TrainResult {
   std::string reason;  ///< max_steps, early_stop, interrupted or diverged
   std::int64_t step = 0, best_step = -1;
+  std::int64_t failed_step = -1;  ///< the step that was not finite, when diverged
   double best_value = 0;
   int signal = 0;  ///< SIGINT or SIGTERM when interrupted
 };
@@ -31,7 +32,8 @@ struct StepReport {
 /// Everything that changes from step to step, so that a checkpoint of it resumes bit for bit.
 struct TrainState {
   std::int64_t step = 0;  ///< optimizer steps done
-  std::int64_t best_step = -1, stale_evals = 0, tokens = 0, skipped = 0;
+  std::int64_t best_step = -1, stale_evals = 0, tokens = 0;
+  std::int64_t skipped = 0, skipped_in_a_row = 0;  ///< steps left out because they were not finite
   double best_value = 0, seconds = 0;
   double window_loss = 0, window_count = 0;  ///< since the last training line
   std::int64_t window_tokens = 0;
@@ -43,10 +45,16 @@ class Trainer {
   /// finishes the config. Without `attach` it trains without leaving a trace (bench, tests).
   explicit Trainer(Experiment& experiment);
   ~Trainer();
-  /// Checkpoints go to this run directory, with this text as their config.resolved.toml.
+  /// Checkpoints go to this run directory, with this text as their config.resolved.toml; its data
+  /// paths are relative to them.
   void attach(std::string run, std::string resolved);
 
-  /// Continues from the newest whole checkpoint of the run directory; false when there is none.
+  /// Takes the initial values that train.init_from names, if it does. For runs that start, not for resumed
+  /// ones.
+  void warm_start();
+  /// Continues from the newest whole checkpoint of the run directory and says which damaged ones it passed
+  /// over; false when there is no checkpoint yet. Throws a data error when all are damaged, a usage error
+  /// when the data is not that of the checkpoint.
   bool resume();
   /// Trains to the end, early stop or signal. Records go to `sinks`; `on_step` is called after each step.
   TrainResult train(MetricSinks& sinks, const std::function<void(std::int64_t)>& on_step = {});
@@ -70,7 +78,12 @@ class Trainer {
   void run_shard(int shard, std::int64_t micro_step);
   bool evaluate_and_record(MetricSinks& sinks);
   void record_step(MetricSinks& sinks, const StepReport& report);
+  void record_divergence(MetricSinks& sinks, const StepReport& report, TrainResult& result);
   void save(bool best);
+  void check_same_data(const std::string& folder, const Json& state) const;
+  void check_metric() const;
+  bool finite_parameters() const;
+  bool stale() const;
   bool due(std::int64_t every) const;
 
   Experiment& experiment_;

@@ -34,7 +34,7 @@ struct Resume : Verb {
     app.add_option("run", path, "run directory")->required();
     app.add_option("--set", sets, "override a key")->take_all()->expected(1);
   }
-  int run() override { return resume_run(path, sets, command); }
+  int run() override { return resume_run(path, sets); }
   std::string example() const override { return "qkv resume runs/bank --set train.max_epochs=30"; }
 
   std::string path;
