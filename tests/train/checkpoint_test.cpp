@@ -1,0 +1,141 @@
+#include "qkv/train/checkpoint.h"
+
+#include <doctest/doctest.h>
+#include <sys/resource.h>
+
+#include <csignal>
+#include <cstring>
+
+#include "qkv/base/json.h"
+#include "train/small_run.h"
+
+namespace fs = std::filesystem;
+
+namespace qkv::test {
+namespace {
+
+const char* const kFiles[] = {"model.safetensors",    "optimizer.safetensors", "state.json",
+                              "config.resolved.toml", "checksums.txt",         "tokenizer.json"};
+
+// Writes checkpoints of one small tensor.
+struct Writer {
+  void write(std::int64_t step, bool best = false, Index size = 4) {
+    const Json state = {{"step", step}, {"task", Json::object()}};
+    CheckpointData data;
+    data.step = step;
+    data.weights = {{"w", Tensor::full({size}, static_cast<double>(step))}};
+    data.optimizer = {{"exp_avg.w", Tensor::zeros({size})}};
+    data.state = &state;
+    data.config = "schema = 1\n";
+    write_checkpoint(run.path, data, best);
+  }
+  std::vector<std::int64_t> steps() const {
+    std::vector<std::int64_t> result;
+    for (auto& [step, folder] : list_checkpoints(run.path)) result.push_back(step);
+    return result;
+  }
+  std::string link(const std::string& name) const {
+    return fs::read_symlink(run / ("checkpoints/" + name)).string();
+  }
+  TemporaryFolder run;
+};
+
+using Steps = std::vector<std::int64_t>;
+
+}  // namespace
+
+TEST_CASE("pruning keeps the newest checkpoints and the best") {
+  Writer w;
+  w.write(10, true);
+  for (std::int64_t step : {20, 30, 40}) w.write(step);
+  prune_checkpoints(w.run.path, 2, true);
+  CHECK(w.steps() == Steps{10, 30, 40});
+  prune_checkpoints(w.run.path, 1, true);
+  CHECK(w.steps() == Steps{10, 40});
+  prune_checkpoints(w.run.path, 1, false);
+  CHECK(w.steps() == Steps{40});
+  CHECK(!fs::exists(fs::symlink_status(w.run / "checkpoints/best")));  // no link to nowhere
+}
+
+TEST_CASE("pruning removes what an interrupted save or prune left") {
+  Writer w;
+  w.write(10, true);
+  make_directories(w.run / "checkpoints/.step-000020.tmp");
+  write_file_atomic(w.run / "checkpoints/.step-000020.tmp/state.json", "{}");
+  CHECK(w.steps() == Steps{10});
+  prune_checkpoints(w.run.path, 2, true);
+  CHECK(!exists(w.run / "checkpoints/.step-000020.tmp"));
+  CHECK(verify_checkpoint(find_checkpoint(w.run.path, "best")) == "");
+}
+
+TEST_CASE("links are relative, so that a run can be moved") {
+  Writer w;
+  w.write(10, true);
+  w.write(20);
+  CHECK(w.link("last") == "step-000020");
+  CHECK(w.link("best") == "step-000010");
+  TemporaryFolder other;
+  fs::rename(w.run / "checkpoints", other / "checkpoints");
+  CHECK(read_checkpoint(find_checkpoint(other.path, "best")).weights[0].tensor.at(0) == 10);
+  CHECK(read_checkpoint(find_checkpoint(other.path, "last")).weights[0].tensor.at(0) == 20);
+  CHECK(read_checkpoint(find_checkpoint(other.path, "step-000010")).weights[0].tensor.at(0) == 10);
+  CHECK(has(error_of(Fault::data, [&] { find_checkpoint(other.path, "step-000030"); }),
+            "must hold a checkpoint 'step-000030'"));
+}
+
+TEST_CASE("a write that fails leaves the older checkpoints and nothing else") {
+  Writer w;
+  w.write(10, true);
+  rlimit old{};
+  REQUIRE(getrlimit(RLIMIT_FSIZE, &old) == 0);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit small = old;
+  small.rlim_cur = 16 * 1024;  // what a full disk does, also to root
+  REQUIRE(setrlimit(RLIMIT_FSIZE, &small) == 0);
+  std::string text;
+  try {
+    w.write(20, true, 8 * 1024);
+  } catch (const Error& error) {
+    text = error.what();
+  }
+  setrlimit(RLIMIT_FSIZE, &old);
+  std::signal(SIGXFSZ, handler);
+  CHECK(has(text, "model.safetensors"));
+  CHECK(has(text, "File too large"));
+  CHECK(w.steps() == Steps{10});
+  CHECK(w.link("last") == "step-000010");
+  CHECK(w.link("best") == "step-000010");
+  CHECK(verify_checkpoint(w.run / "checkpoints/step-000010") == "");
+  CHECK(std::distance(fs::directory_iterator(w.run / "checkpoints"), fs::directory_iterator()) == 3);
+}
+
+TEST_CASE("every kind of damage to every file of a checkpoint is found and named") {
+  SmallData data;
+  Session(data.encoder(), {"train.max_steps=3"}).train(data.folder / "run");
+  const std::string folder = find_checkpoint(data.folder / "run", "last");
+  CHECK(verify_checkpoint(folder) == "");
+  for (const char* file : kFiles) {
+    CAPTURE(file);
+    const std::string path = folder + "/" + file, whole = read_file(path);
+    const bool sums = std::string(file) == "checksums.txt";
+    std::vector<std::string> damaged = {"", whole.substr(0, whole.size() / 2), whole + "x"};
+    for (const std::size_t at : {std::size_t{0}, whole.size() / 2, whole.size() - 2}) {
+      damaged.push_back(whole);
+      damaged.back()[at] = static_cast<char>(damaged.back()[at] ^ 1);
+    }
+    if (sums)
+      damaged.push_back(whole.substr(0, whole.rfind('\n', whole.size() - 2) + 1));  // a whole line less
+    for (const std::string& bytes : damaged) {
+      write_file_atomic(path, bytes);
+      const std::string text = error_of(Fault::data, [&] { read_checkpoint(folder); });
+      CHECK(has(text, sums ? folder : path));
+    }
+    fs::remove(path);
+    CHECK(has(error_of(Fault::data, [&] { read_checkpoint(folder); }),
+              path + ": must exist; the file is missing"));
+    write_file_atomic(path, whole);
+  }
+  CHECK(verify_checkpoint(folder) == "");
+}
+
+}  // namespace qkv::test

@@ -1,0 +1,148 @@
+#include <doctest/doctest.h>
+
+#include <cstring>
+
+#include "qkv/train/checkpoint.h"
+#include "train/small_run.h"
+
+namespace qkv::test {
+namespace {
+
+struct Case {
+  const char* name;
+  std::vector<std::string> sets;
+  std::int64_t killed_at, resumed_at;
+};
+
+// Six batches of 8 (the last of 4) make an epoch.
+const Case kCases[] = {
+    {"in the middle of an epoch", {}, 7, 4},
+    {"before the first checkpoint", {}, 2, 0},
+    {"at every step saved", {"checkpoint.every=1"}, 11, 10},
+    {"between training lines", {"checkpoint.every=3", "log.every=5", "eval.every=100"}, 5, 3},
+    {"with accumulation, in the middle of an epoch", {"train.grad_accum_steps=3", "eval.every=3"}, 5, 3},
+    {"with momentum", {"optimizer.type=\"sgd\"", "optimizer.momentum=0.9"}, 6, 4},
+    {"in f64, without buckets", {"run.dtype=\"f64\"", "data.buckets=false"}, 9, 8},
+};
+
+void flip_bit(const std::string& file) {
+  std::string bytes = read_file(file);
+  bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
+  write_file_atomic(file, bytes);
+}
+
+}  // namespace
+
+TEST_CASE("a killed and resumed run is the uninterrupted one, bit for bit") {
+  for (const Case& c : kCases) {
+    SUBCASE(c.name) {
+      SmallData data;
+      const std::string config = data.encoder(), whole = data.folder / "whole", run = data.folder / "run";
+      Session(config, c.sets).train(whole);
+      train_and_kill(config, c.sets, run, c.killed_at);
+      Session again(config, c.sets);
+      std::int64_t first = -1;
+      again.train(run, true, [&](std::int64_t step) {
+        if (first < 0) first = step;
+      });
+      CHECK(first == c.resumed_at + 1);
+      check_equal_runs(whole, run);
+    }
+  }
+}
+
+TEST_CASE("early stopping goes on counting after a resume") {
+  SmallData data;
+  // Accuracy cannot change at this learning rate: the first evaluation is the best.
+  const std::vector<std::string> sets = {"optimizer.lr=1e-12", "eval.metric=\"accuracy\"", "eval.every=1",
+                                         "eval.patience=4"};
+  const std::string config = data.encoder(), whole = data.folder / "whole", run = data.folder / "run";
+  const TrainResult result = Session(config, sets).train(whole);
+  CHECK(result.reason == "early_stop");
+  CHECK(result.step == 5);
+  CHECK(result.best_step == 1);
+  train_and_kill(config, sets, run, 4);
+  CHECK(Session(config, sets).train(run, true).reason == "early_stop");
+  check_equal_runs(whole, run);
+  // Killed after the last checkpoint: nothing is left to train.
+  Session stopped(config, sets);
+  const TrainResult again = stopped.train(run, true, [](std::int64_t) { FAIL("trained on"); });
+  CHECK(again.reason == "early_stop");
+  CHECK(again.best_step == 1);
+  check_equal_runs(whole, run);
+}
+
+TEST_CASE("links that a crash left behind follow the state of the checkpoint") {
+  SmallData data;
+  const std::string config = data.encoder(), run = data.folder / "run", links = run + "/checkpoints/";
+  train_and_kill(config, {}, run, 9);
+  const std::string best = std::filesystem::read_symlink(links + "best").string();
+  for (const char* link : {"last", "best"}) {
+    std::filesystem::remove(links + link);
+    std::filesystem::create_symlink(best == "step-000004" ? "step-000008" : "step-000004", links + link);
+  }
+  Session again(config);
+  again.trainer.attach(run, "");
+  CHECK(again.trainer.resume());
+  CHECK(std::filesystem::read_symlink(links + "last") == "step-000008");
+  CHECK(std::filesystem::read_symlink(links + "best") == best);
+}
+
+TEST_CASE("a damaged checkpoint is passed over for the one before, and replaced on the way") {
+  SmallData data;
+  const std::vector<std::string> sets = {"checkpoint.every=2", "checkpoint.keep_last=2"};
+  const std::string config = data.encoder(), whole = data.folder / "whole", run = data.folder / "run";
+  Session(config, sets).train(whole);
+  train_and_kill(config, sets, run, 9);
+  flip_bit(run + "/checkpoints/step-000008/optimizer.safetensors");
+  Session again(config, sets);
+  std::int64_t first = -1;
+  again.train(run, true, [&](std::int64_t step) {
+    if (first < 0) first = step;
+  });
+  CHECK(first == 7);
+  check_equal_runs(whole, run);
+}
+
+TEST_CASE("saving never leaves only a damaged checkpoint") {
+  SmallData data;
+  const std::vector<std::string> sets = {"checkpoint.every=1", "checkpoint.keep_last=1",
+                                         "checkpoint.keep_best=false"};
+  const std::string config = data.encoder(), run = data.folder / "run";
+  train_and_kill(config, {"checkpoint.every=1"}, run, 9);
+  flip_bit(run + "/checkpoints/step-000008/model.safetensors");
+  flip_bit(run + "/checkpoints/step-000007/model.safetensors");
+  Session again(config, sets);
+  CHECK_THROWS_AS(again.train(run, true,
+                              [](std::int64_t step) {
+                                if (step == 8) throw Killed();
+                              }),
+                  Killed);
+  const auto kept = list_checkpoints(run);
+  REQUIRE(kept.size() == 1);
+  CHECK(kept[0].first == 7);
+  CHECK(verify_checkpoint(kept[0].second) == "");
+}
+
+TEST_CASE("a run whose checkpoints are all damaged is not started again") {
+  SmallData data;
+  const std::string config = data.encoder(), run = data.folder / "run";
+  train_and_kill(config, {}, run, 5);
+  flip_bit(run + "/checkpoints/step-000004/state.json");
+  Session again(config);
+  const std::string text = error_of(Fault::data, [&] { again.train(run, true); });
+  CHECK(has(text, "must hold a whole checkpoint to resume from; got only damaged ones; "));
+  CHECK(has(text, "step-000004/state.json: checksum must be"));
+}
+
+TEST_CASE("a run is not resumed on other data") {
+  SmallData data;
+  const std::string config = data.encoder(), run = data.folder / "run";
+  train_and_kill(config, {}, run, 5);
+  write_file_atomic(data.folder / "train.tsv", sentences(42, 0) + "money\ta quite different [bank]\n");
+  Session again(config);
+  CHECK(has(error_of(Fault::usage, [&] { again.train(run, true); }),
+            "resume: the training data must be that of"));
+}
+
+}  // namespace qkv::test

@@ -1,0 +1,71 @@
+#include "qkv/train/run_dir.h"
+
+#include <doctest/doctest.h>
+
+#include <cstring>
+
+#include "train/small_run.h"
+
+namespace qkv::test {
+
+TEST_CASE("an existing run directory is never overwritten unless asked for") {
+  TemporaryFolder folder;
+  const RunDir first = RunDir::create(folder.path, "a", false);
+  CHECK(first.path() == folder / "a");
+  write_file_atomic(first.file("config.resolved.toml"), "one");
+  CHECK(RunDir::create(folder.path, "a", false).path() == folder / "a-2");
+  CHECK(RunDir::create(folder.path, "a", false).path() == folder / "a-3");
+  CHECK(read_file(first.file("config.resolved.toml")) == "one");
+}
+
+TEST_CASE("two processes cannot train in one run directory") {
+  TemporaryFolder folder;
+  const std::string path = RunDir::create(folder.path, "a", false).path();
+  const RunDir held = RunDir::open(path);
+  const std::string text = "only one process may train in a run directory; another one does";
+  CHECK(has(error_of(Fault::runtime, [&] { RunDir::open(path); }), text));
+  CHECK(has(error_of(Fault::runtime, [&] { RunDir::create(folder.path, "a", true); }), text));
+}
+
+TEST_CASE("only a run directory can be emptied") {
+  TemporaryFolder folder;
+  make_directories(folder / "letters");
+  write_file_atomic(folder / "letters/to_mother.txt", "dear");
+  CHECK(has(error_of(Fault::usage, [&] { RunDir::create(folder.path, "letters", true); }),
+            "letters: only a run directory can be overwritten"));
+  CHECK(read_file(folder / "letters/to_mother.txt") == "dear");
+  const std::string path = RunDir::create(folder.path, "a", false).path();
+  write_file_atomic(path + "/metrics.jsonl", "x");
+  CHECK(RunDir::create(folder.path, "a", true).path() == path);
+  CHECK(!exists(path + "/metrics.jsonl"));
+}
+
+TEST_CASE("the run to resume has the same name, configuration and data, and is the newest") {
+  SmallData data;
+  Session session(data.encoder());
+  const Task& task = *session.experiment.task;
+  const std::string runs = data.folder / "runs", text = resolved_config(session.config, data_places(task));
+  auto make = [&](const std::string& name) {
+    const RunDir run = RunDir::create(runs, name, false);
+    keep_data(run.path(), task);
+    write_file_atomic(run.file("config.resolved.toml"), text);
+    return run.path();
+  };
+  auto newest = [&](const std::string& config) {
+    return newest_run(runs, "small", config, task);
+  };
+  CHECK(newest(text) == "");
+  const std::string first = make("small");
+  make("small-other");
+  CHECK(newest(text) == first);
+  const std::string second = make("small");
+  const auto time = std::filesystem::last_write_time(first + "/config.resolved.toml");
+  std::filesystem::last_write_time(second + "/config.resolved.toml", time + std::chrono::seconds(1));
+  CHECK(second == first + "-2");
+  CHECK(newest(text) == second);
+  CHECK(newest(text + "# changed\n") == "");
+  write_file_atomic(second + "/data/train.tsv", sentences(44, 5));  // not this data any more
+  CHECK(newest(text) == first);
+}
+
+}  // namespace qkv::test

@@ -1,0 +1,48 @@
+#include "qkv/train/schedule.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "qkv/base/error.h"
+
+namespace qkv {
+
+static double rate(const std::string& text, std::int64_t step, std::int64_t steps = 100) {
+  const Section config = Section::parse("[schedule]\n" + text);
+  const auto schedule = make_schedule(config.section("schedule"), 0.5, steps);
+  config.finish();
+  return schedule->rate(step);
+}
+
+TEST_CASE("schedules follow their closed forms") {
+  const double pi = std::acos(-1.0);
+  for (std::int64_t s : {1, 2, 10, 11, 37, 55, 99, 100, 150}) {
+    CAPTURE(s);
+    const double t = static_cast<double>(s), warm = std::min(1.0, t / 10);
+    const double progress = std::clamp((t - 10) / 90, 0.0, 1.0);
+    auto near = [](double value) {
+      return doctest::Approx(value).epsilon(1e-12);
+    };
+    CHECK(rate("type = \"constant\"", s) == near(0.5));
+    CHECK(rate("type = \"constant\"\nwarmup_steps = 10", s) == near(0.5 * warm));
+    CHECK(rate("type = \"linear\"\nwarmup_steps = 10", s) == near(0.5 * warm * (1 - progress)));
+    CHECK(rate("type = \"linear\"\nwarmup_steps = 10\nmin_lr = 0.1", s) ==
+          near(s <= 10 ? 0.5 * warm : 0.1 + 0.4 * (1 - progress)));
+    CHECK(rate("type = \"cosine\"\nwarmup_steps = 10\nmin_lr = 0.1", s) ==
+          near(s <= 10 ? 0.5 * warm : 0.1 + 0.4 * 0.5 * (1 + std::cos(pi * progress))));
+    // lr = d^-0.5 min(s^-0.5, s w^-1.5) of the paper, with its peak w^-0.5 scaled to lr
+    CHECK(rate("type = \"noam\"\nwarmup_steps = 10", s) ==
+          near(0.5 * std::sqrt(10.0) * std::min(1 / std::sqrt(t), t / (10 * std::sqrt(10.0)))));
+  }
+  CHECK(rate("type = \"linear\"", 100) == 0);
+  CHECK(rate("type = \"cosine\"", 1, 1) == doctest::Approx(0));
+}
+
+TEST_CASE("a warm-up must end before the run does") {
+  CHECK_THROWS_WITH_AS(
+      rate("warmup_steps = 100", 1),
+      "config.toml:2:16: schedule.warmup_steps must be below the 100 steps of the run; got 100", Error);
+}
+
+}  // namespace qkv

@@ -1,0 +1,262 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "qkv/base/threads.h"
+#include "qkv/model/baselines.h"
+#include "qkv/ops/arithmetic.h"
+#include "qkv/train/checkpoint.h"
+#include "train/small_run.h"
+
+namespace qkv {
+namespace {
+
+// A bag of words with a parameter that nothing reads.
+struct UnusedModel : BagOfWords {
+  UnusedModel(const Scope& s, const Section& section, const DataShape& shape)
+      : BagOfWords(s, section, shape), spare(s.param("spare", {3})) {}
+  Parameter spare;
+};
+
+// A bag of words whose training loss is NaN for sentences that begin with the target.
+struct PoisonModel : BagOfWords {
+  using BagOfWords::BagOfWords;
+  Var forward(const Batch& batch) const override {
+    Var logits = BagOfWords::forward(batch);
+    const Tensor& target = batch.at("target");
+    const std::int32_t* at = target.data<std::int32_t>();
+    if (Tape::current() && std::count(at, at + target.size(), 0) > 0) logits = logits * std::nan("");
+    return logits;
+  }
+};
+
+QKV_REGISTER(Model, "test-unused", UnusedModel);
+QKV_REGISTER(Model, "test-poison", PoisonModel);
+
+}  // namespace
+
+using namespace test;
+
+TEST_CASE("the loss falls on a small set, and the model learns it") {
+  SmallData data;
+  Session session(data.encoder(), {"train.max_steps=60", "eval.every=60"});
+  const double first = session.trainer.step().loss;
+  const TrainResult result = session.train(data.folder / "run");
+  CHECK(result.reason == "max_steps");
+  CHECK(result.step == 60);
+  CHECK(first > 0.5);
+  CHECK(result.best_value < 0.2 * first);
+  const Record end = read_metrics(data.folder / "run/metrics.jsonl").back();
+  CHECK(end.number("accuracy") == doctest::Approx(1.0));
+}
+
+TEST_CASE("1, 2 and 4 threads give the same bytes") {
+  SmallData data;
+  for (int threads : {1, 2, 4}) {
+    set_threads(threads);
+    Session(data.encoder(), {"data.eval_batch_size=5"}).train(data.folder / std::to_string(threads));
+  }
+  set_threads(0);
+  check_equal_runs(data.folder / "1", data.folder / "2");
+  check_equal_runs(data.folder / "1", data.folder / "4");
+}
+
+TEST_CASE("accumulated batches weigh as many sentences as they hold") {
+  SmallData data;
+  write_file_atomic(data.folder / "train.tsv", sentences(24, 0));
+  const std::vector<std::string> base = {"run.dtype=\"f64\"", "data.buckets=false", "data.word_dropout=0.0",
+                                         "model.dropout=0.0"};
+  auto with = [&](std::vector<std::string> sets) {
+    sets.insert(sets.end(), base.begin(), base.end());
+    return sets;
+  };
+  Session whole(data.encoder(), with({"data.batch_size=24"}));
+  Session parts(data.encoder(), with({"data.batch_size=16", "train.grad_accum_steps=2"}));  // 16 and 8
+  const StepReport a = whole.trainer.step(), b = parts.trainer.step();
+  CHECK(a.count == 24);
+  CHECK(b.count == 24);
+  CHECK(a.tokens == b.tokens);
+  CHECK(a.loss == doctest::Approx(b.loss).epsilon(1e-12));
+  CHECK(a.grad_norm == doctest::Approx(b.grad_norm).epsilon(1e-12));
+  for (const NamedTensor& own : whole.experiment.parameters->named()) {
+    const std::vector<double> x = own.tensor.to_vector(), y = parts.value(own.name).to_vector();
+    for (std::size_t i = 0; i < x.size(); i++) REQUIRE(std::fabs(x[i] - y[i]) < 1e-8);
+  }
+}
+
+static double distance(const Session& session, const std::vector<NamedTensor>& before) {
+  double squares = 0;
+  for (const NamedTensor& old : before) {
+    const std::vector<double> x = old.tensor.to_vector(), y = session.value(old.name).to_vector();
+    for (std::size_t i = 0; i < x.size(); i++) squares += (x[i] - y[i]) * (x[i] - y[i]);
+  }
+  return std::sqrt(squares);
+}
+
+static std::vector<NamedTensor> copy_of(const ParameterStore& store) {
+  std::vector<NamedTensor> copies;
+  for (const NamedTensor& own : store.named()) copies.push_back({own.name, own.tensor.clone()});
+  return copies;
+}
+
+TEST_CASE("gradients are clipped by their global norm") {
+  SmallData data;
+  for (const double limit : {0.0, 0.01}) {
+    CAPTURE(limit);
+    Session session(data.encoder(), {"run.dtype=\"f64\"", "optimizer.type=\"sgd\"", "optimizer.lr=0.5",
+                                     "schedule.type=\"constant\"", "schedule.warmup_steps=0",
+                                     fmt::format("train.grad_clip_norm={}", limit)});
+    const auto before = copy_of(*session.experiment.parameters);
+    const StepReport report = session.trainer.step();
+    CHECK(report.grad_norm > 0.02);
+    const double norm = limit > 0 ? limit : report.grad_norm;
+    CHECK(distance(session, before) == doctest::Approx(0.5 * norm).epsilon(1e-9));
+  }
+}
+
+TEST_CASE("weight decay leaves 1-D parameters alone unless decay_1d is set") {
+  SmallData data;
+  const std::vector<std::string> base = {"run.dtype=\"f64\"",       "optimizer.type=\"sgd\"",
+                                         "optimizer.lr=0.5",        "schedule.type=\"constant\"",
+                                         "schedule.warmup_steps=0", "train.grad_clip_norm=0.0"};
+  auto one_step = [&](std::vector<std::string> sets) {
+    sets.insert(sets.begin(), base.begin(), base.end());
+    auto session = std::make_unique<Session>(data.encoder(), sets);
+    session->trainer.step();
+    return session;
+  };
+  const Session start(data.encoder(), base);
+  const auto none = one_step({}), decay = one_step({"optimizer.weight_decay=0.1"}),
+             all = one_step({"optimizer.weight_decay=0.1", "optimizer.decay_1d=true"});
+  for (const NamedTensor& own : start.experiment.parameters->named()) {
+    CAPTURE(own.name);
+    const Tensor plain = none->value(own.name);
+    const bool vector = own.tensor.rank() == 1;
+    CHECK(same_bits(plain, decay->value(own.name)) == vector);
+    const std::vector<double> w = own.tensor.to_vector(), x = plain.to_vector(),
+                              y = (vector ? all : decay)->value(own.name).to_vector();
+    for (std::size_t i = 0; i < w.size(); i++) REQUIRE(std::fabs(x[i] - 0.5 * 0.1 * w[i] - y[i]) < 1e-12);
+  }
+}
+
+TEST_CASE("frozen parameters do not move, also one part of packed W_Q, W_K, W_V") {
+  SmallData data;
+  Session session(data.encoder(), {"train.freeze=[\"*.W_K\", \"embed.*\"]", "optimizer.weight_decay=0.5"});
+  const auto before = copy_of(*session.experiment.parameters);
+  for (int i = 0; i < 3; i++) session.trainer.step();
+  int frozen = 0;
+  for (const NamedTensor& old : before) {
+    CAPTURE(old.name);
+    const bool keeps = has(old.name, "W_K") || has(old.name, "embed.");
+    frozen += keeps;
+    CHECK(same_bits(old.tensor, session.value(old.name)) == keeps);
+  }
+  CHECK(frozen == 2);
+}
+
+TEST_CASE("a freeze pattern must match, and something must be left to train") {
+  SmallData data;
+  auto error = [&](const std::string& patterns) {
+    return error_of(Fault::usage, [&] { Session session(data.encoder(), {"train.freeze=" + patterns}); });
+  };
+  CHECK(has(error("[\"head.wieght\"]"),
+            "train.freeze: pattern must match a parameter; got 'head.wieght' "
+            "(did you mean 'head.weight'?)"));
+  CHECK(has(error("[\"*\"]"), "train.freeze: must leave something to train"));
+}
+
+TEST_CASE("a run starts from the weights of another") {
+  SmallData data;
+  Session first(data.encoder());
+  first.train(data.folder / "first");
+  const std::string best = find_checkpoint(data.folder / "first", "best");
+  for (const std::string& from : {data.folder / "first", best + "/model.safetensors"}) {
+    Session second(data.encoder(), {"train.init_from='" + from + "'"});
+    CHECK(!same_bits(second.value("head.weight"), read_safetensors(best + "/model.safetensors")[0].tensor));
+    second.trainer.warm_start();
+    for (const NamedTensor& trained : read_safetensors(best + "/model.safetensors"))
+      CHECK(same_bits(second.value(trained.name), trained.tensor));
+  }
+  Session missing(data.encoder(), {"train.init_from=\"nowhere\""});
+  CHECK(
+      has(error_of(Fault::data, [&] { missing.trainer.warm_start(); }), "nowhere: must be a run directory"));
+  Session other(data.encoder(), {"train.init_from='" + (data.folder / "first") + "'", "model.d_model=8"});
+  CHECK(has(error_of(Fault::data, [&] { other.trainer.warm_start(); }), "model expects"));
+}
+
+TEST_CASE("a parameter without gradient at the first step is an error that names it") {
+  SmallData data;
+  const std::string config = data.config("[model]\ntype = \"test-unused\"\nd_model = 8\n", "unused");
+  Session session(config);
+  const std::string text = error_of(Fault::usage, [&] { session.trainer.step(); });
+  CHECK(has(text, "got none for 'spare' "));
+  CHECK(has(text, "train.freeze"));
+  Session frozen(config, {"train.freeze=[\"spare\"]"});
+  CHECK(frozen.trainer.step().finite);
+}
+
+TEST_CASE("a metric that the task does not have is an error before the first step") {
+  SmallData data;
+  const std::string text =
+      error_of(Fault::usage, [&] { Session session(data.encoder(), {"eval.metric=\"acuracy\""}); });
+  CHECK(has(text, "--set #1: eval.metric must be one of loss, accuracy, macro_f1; got 'acuracy'"));
+}
+
+// ---- what is not finite
+
+static std::string poisoned(const SmallData& data, int sentences_poisoned) {
+  std::string text = sentences(44 - sentences_poisoned, 0);
+  for (int i = 0; i < sentences_poisoned; i++)
+    text += i % 2 ? "money\t[bank] first\n" : "river\t[bank] first\n";
+  write_file_atomic(data.folder / "train.tsv", text);
+  return data.config("[model]\ntype = \"test-poison\"\nd_model = 8\n", "poison");
+}
+
+TEST_CASE("a loss that is not finite stops the run and keeps the checkpoint before") {
+  SmallData data;
+  const std::string run = data.folder / "run";
+  Session session(poisoned(data, 1), {"eval.every=1"});
+  const TrainResult result = session.train(run);
+  CHECK(result.reason == "diverged");
+  CHECK(result.failed_step == result.step + 1);
+  CHECK(result.step < 6);  // one epoch
+  const Record last = read_metrics(run + "/metrics.jsonl").back();
+  CHECK(last.type() == "nonfinite");
+  CHECK(last.step() == result.failed_step);
+  if (result.step == 0) return;
+  CHECK(list_checkpoints(run).back().first == result.step);
+  CHECK(verify_checkpoint(list_checkpoints(run).back().second) == "");
+}
+
+TEST_CASE("on_nonfinite = skip leaves the step out and counts it") {
+  SmallData data;
+  Session session(poisoned(data, 1), {"train.on_nonfinite=\"skip\""});
+  const TrainResult result = session.train(data.folder / "run");  // two epochs
+  CHECK(result.reason == "max_steps");
+  CHECK(session.trainer.state().skipped == 2);
+  for (const NamedTensor& own : session.experiment.parameters->named())
+    for (double v : own.tensor.to_vector()) REQUIRE(std::isfinite(v));
+}
+
+TEST_CASE("skipping ends when no step is finite any more") {
+  SmallData data;
+  Session session(poisoned(data, 44), {"train.on_nonfinite=\"skip\"", "train.max_steps=1000",
+                                       "eval.every=1000", "log.every=1000"});
+  const TrainResult result = session.train(data.folder / "run");
+  CHECK(result.reason == "diverged");
+  CHECK(result.failed_step == 100);
+}
+
+TEST_CASE("parameters that are not finite are never saved") {
+  SmallData data;
+  const std::string run = data.folder / "run";
+  Session session(data.encoder(), {"optimizer.type=\"sgd\"", "schedule.type=\"constant\"",
+                                   "schedule.warmup_steps=0", "optimizer.lr=1e300", "eval.every=1"});
+  const TrainResult result = session.train(run);
+  CHECK(result.reason == "diverged");
+  CHECK(result.failed_step == 1);
+  CHECK(list_checkpoints(run).empty());
+}
+
+}  // namespace qkv
