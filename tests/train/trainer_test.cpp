@@ -40,15 +40,17 @@ using namespace test;
 
 TEST_CASE("the loss falls on a small set, and the model learns it") {
   SmallData data;
-  Session session(data.encoder(), {"train.max_steps=60", "eval.every=60"});
-  const double first = session.trainer.step().loss;
+  Session session(data.encoder(), {"train.max_steps=100", "eval.every=50", "data.word_dropout=0.0"});
   const TrainResult result = session.train(data.folder / "run");
   CHECK(result.reason == "max_steps");
-  CHECK(result.step == 60);
-  CHECK(first > 0.5);
-  CHECK(result.best_value < 0.2 * first);
-  const Record end = read_metrics(data.folder / "run/metrics.jsonl").back();
-  CHECK(end.number("accuracy") == doctest::Approx(1.0));
+  CHECK(result.step == 100);
+  std::vector<double> losses;
+  for (const Record& record : read_metrics(data.folder / "run/metrics.jsonl"))
+    if (record.type() == "train") losses.push_back(record.number("loss"));
+  REQUIRE(losses.size() == 100);
+  CHECK(losses.front() > 0.5);
+  CHECK(losses.back() < 0.1 * losses.front());
+  CHECK(read_metrics(data.folder / "run/metrics.jsonl").back().number("accuracy") > 0.8);
 }
 
 TEST_CASE("1, 2 and 4 threads give the same bytes") {
