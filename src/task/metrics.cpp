@@ -12,6 +12,8 @@ Confusion::Confusion(std::vector<std::string> labels)
     : labels_(std::move(labels)), counts_(labels_.size() * labels_.size(), 0) {}
 
 void Confusion::add(int gold, int predicted) {
+  QKV_CHECK(gold >= 0 && gold < classes() && predicted >= 0 && predicted < classes(),
+            "confusion: class must be in [0, {}); got gold {}, predicted {}", classes(), gold, predicted);
   counts_[static_cast<std::size_t>(gold * classes() + predicted)]++;
 }
 
@@ -85,12 +87,15 @@ void Metrics::merge(const Metrics& other) {
 }
 
 double Metrics::group_accuracy(int size) const {
+  QKV_CHECK(size > 0, "eval: the group size must be positive; got {}", size);
   if (outcomes.empty() || outcomes.size() % static_cast<std::size_t>(size) != 0)
-    fail(Fault::data, "eval: the number of examples must be a multiple of the group size {}; got {}", size, outcomes.size());
+    fail(Fault::data, "eval: the number of examples must be a multiple of the group size {}; got {}", size,
+         outcomes.size());
   std::vector<char> right(outcomes.size() / static_cast<std::size_t>(size), 1);
   for (const Outcome& outcome : outcomes)
-    if (!outcome.right) right[static_cast<std::size_t>(outcome.example / size)] = 0;
-  return ratio(static_cast<double>(std::count(right.begin(), right.end(), 1)), static_cast<double>(right.size()));
+    if (!outcome.right) right.at(static_cast<std::size_t>(outcome.example / size)) = 0;
+  return ratio(static_cast<double>(std::count(right.begin(), right.end(), 1)),
+               static_cast<double>(right.size()));
 }
 
 std::vector<std::pair<std::string, double>> Metrics::values() const {

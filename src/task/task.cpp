@@ -1,6 +1,11 @@
 #include "qkv/task/task.h"
 
+#include <algorithm>
+
+#include "qkv/base/json.h"
 #include "qkv/base/make.h"
+#include "qkv/ops/cross_entropy.h"
+#include "qkv/ops/reduce.h"
 
 namespace qkv {
 
@@ -18,6 +23,67 @@ Split split_from(const std::string& name) {
 
 std::unique_ptr<Task> make_task(const TaskInput& input) {
   return make<Task>(input.config.section("task"), "wsd", input);
+}
+
+// ---- defaults
+
+Index Task::length(Split, int) const {
+  return 1;
+}
+
+Index Task::tokens(const Batch& batch) const {
+  if (const Tensor* keep = batch.find("keep"))
+    return std::count(keep->data<std::int32_t>(), keep->data<std::int32_t>() + keep->size(), 1);
+  return batch.empty() || batch.begin()->tensor.rank() == 0 ? 1 : batch.begin()->tensor.dim(0);
+}
+
+Batch Task::symbolic_batch(Index batch_size) {
+  const Index n = std::min(batch_size, examples(Split::train));
+  if (n == 0) fail(Fault::data, "task: the train split must hold examples; got none");
+  std::vector<int> first;
+  for (Index i = 0; i < n; i++) first.push_back(static_cast<int>(i));
+  Batch real, result;
+  collate(Split::train, first.data(), n, nullptr, real);
+  for (auto& [name, tensor] : real) result.set(name.view(), Tensor::symbolic(tensor.shape(), tensor.dtype()));
+  return result;
+}
+
+std::vector<std::pair<std::string, double>> Task::facts() {
+  return {};
+}
+
+Json Task::predict(const Model&, const std::string& text) const {
+  fail(Fault::usage, "predict: the task must have an answer for a text; got '{}' for one that has none",
+       text);
+}
+
+std::string Task::readable(const Json& prediction) const {
+  return dump_json(prediction, 2) + "\n";
+}
+
+Json Task::state() const {
+  return Json::object();
+}
+
+std::vector<std::pair<std::string, std::string>> Task::files() const {
+  return {};
+}
+
+// ---- classification
+
+void score_classes(const Var& logits, const Batch& batch, const std::vector<std::string>& labels,
+                   Metrics& metrics) {
+  const Tensor& gold = batch.at("label");
+  const CrossEntropy loss = cross_entropy(logits, gold);
+  metrics.add("loss", loss.sum.value().item(), loss.weight);
+  if (metrics.confusion.classes() == 0) metrics.confusion = Confusion(labels);
+  const Tensor predicted = argmax(logits, 1);  // [B]
+  const Tensor* example = batch.find("example");
+  for (Index b = 0; b < gold.size(); b++) {
+    const int g = gold.data<std::int32_t>()[b], p = predicted.data<std::int32_t>()[b];
+    metrics.confusion.add(g, p);
+    if (example) metrics.outcomes.push_back({example->data<std::int32_t>()[b], g == p});
+  }
 }
 
 }  // namespace qkv

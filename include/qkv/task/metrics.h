@@ -13,7 +13,9 @@ class Confusion {
  public:
   Confusion() = default;
   explicit Confusion(std::vector<std::string> labels);
+  /// Counts one example. Throws `confusion: class must be in [0, n); got ..`.
   void add(int gold, int predicted);
+  /// Adds the counts of the same labels; an empty matrix takes over the other one.
   void merge(const Confusion& other);
 
   int classes() const { return static_cast<int>(labels_.size()); }
@@ -57,7 +59,8 @@ class Metrics {
     bool right;
   };
   std::vector<Outcome> outcomes;
-  /// Share of the groups of `size` examples in a row (minimal pairs, ...) that are right throughout.
+  /// Share of the groups of `size` examples in a row (minimal pairs, ...) that are right throughout. Throws a
+  /// data error unless the examples 0, 1, ... fill whole groups.
   double group_accuracy(int size) const;
 
  private:

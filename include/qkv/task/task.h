@@ -26,42 +26,65 @@ struct TaskInput {
   Section config;                        ///< the whole config
   std::shared_ptr<Tokenizer> tokenizer;  ///< null for a new run: trained on the training data
   const Json* state = nullptr;           ///< what `state()` gave, or null for a new run
-  bool shape_only = false;  ///< `check`: sizes are wanted, training data is read, nothing is computed
+  bool shape_only = false;               ///< `check`: sizes are wanted, nothing will be computed
 };
 
+/// What a problem must say to be trained, evaluated and used. `examples`, `collate`, `loss`, `score` and
+/// `shape` are enough to train; the rest has a default.
+///
+///     struct Mine : Task { explicit Mine(const TaskInput& input); ... };
+///     QKV_REGISTER(Task, "mine", Mine, "one line of help");   // then: [task] type = "mine"
 struct Task {
   using Factory = std::unique_ptr<Task>(const TaskInput& input);
   virtual ~Task() = default;
 
   virtual DataShape shape() const = 0;
+
+  // ---- data
   /// Number of examples of a split; 0 when there is no such data. Loads the data when first asked.
   virtual Index examples(Split split) = 0;
-  /// Length of an example in tokens, for bucketing.
-  virtual Index length(Split split, int example) const = 0;
-  /// Fills `batch` with the `n` examples at `indices`. `noise` is given while training, for word dropout and
-  /// the like. Called by several threads at once.
+  /// Length of an example in tokens, for bucketing and for choosing the number of shards. Default: 1.
+  virtual Index length(Split split, int example) const;
+  /// Fills `batch` with the `n` examples at `indices`; `Batch::fill` reuses the tensors of last time. `noise`
+  /// is given while training, for word dropout and the like. Called by several threads at once.
   virtual void collate(Split split, const int* indices, Index n, const Stream* noise, Batch& batch) const = 0;
-  /// Real tokens (no padding) in a batch.
-  virtual Index tokens(const Batch& batch) const = 0;
+  /// Real tokens (no padding) in a batch. Default: the ones in "keep" where the batch has it, else the
+  /// leading extent of its first tensor.
+  virtual Index tokens(const Batch& batch) const;
+  /// A batch of shape-only tensors, to walk the model without computing. Default: the shapes of the first
+  /// training examples.
+  virtual Batch symbolic_batch(Index batch_size);
+  /// Facts about the data for the log, e.g. the rate of unknown words. Default: none.
+  virtual std::vector<std::pair<std::string, double>> facts();
+
+  // ---- learning
   virtual Loss loss(const Model& model, const Batch& batch) const = 0;
+  /// Adds what an evaluation reports: at least the mean "loss". See `score_classes`.
   virtual void score(const Model& model, const Batch& batch, Metrics& metrics) const = 0;
-  /// The task's answer for one text, as an object with stable keys. `readable` is how a person reads it.
-  virtual Json predict(const Model& model, const std::string& text) const = 0;
-  virtual std::string readable(const Json& prediction) const = 0;
-  /// What a checkpoint keeps beside the tokenizer.
-  virtual Json state() const = 0;
-  virtual const Tokenizer* tokenizer() const = 0;
-  /// Data files, so that a run directory can keep copies: key of [data] -> path.
-  virtual std::vector<std::pair<std::string, std::string>> files() const = 0;
-  /// A batch of shape-only tensors, to walk the model without data.
-  virtual Batch symbolic_batch(Index batch_size) const = 0;
-  /// Facts about the data for the log, e.g. the rate of unknown words.
-  virtual std::vector<std::pair<std::string, double>> facts() { return {}; }
+
+  // ---- use of a trained model
+  /// The task's answer for one text, as an object with stable keys. Default: an error that there is none.
+  virtual Json predict(const Model& model, const std::string& text) const;
+  /// A prediction as a person reads it, ending with a new line. Default: the JSON, indented.
+  virtual std::string readable(const Json& prediction) const;
+
+  // ---- what a run keeps
+  /// What a checkpoint keeps beside the tokenizer; comes back as TaskInput::state. Default: an empty object.
+  virtual Json state() const;
+  /// Default: none.
+  virtual const Tokenizer* tokenizer() const { return nullptr; }
+  /// Data files, so that a run directory can keep copies: key of [data] -> path. Default: none.
+  virtual std::vector<std::pair<std::string, std::string>> files() const;
 };
 
 QKV_DECLARE_REGISTRY(Task);
 
-/// The task that [task] type names.
+/// The task that [task] type names. Throws a usage error for an unknown one.
 std::unique_ptr<Task> make_task(const TaskInput& input);
+
+/// Scores logits [B, n_class] against the classes in `batch` "label" [B] (i32): the mean "loss", the
+/// confusion matrix, and where `batch` has "example" [B] (i32) whether each of them is right.
+void score_classes(const Var& logits, const Batch& batch, const std::vector<std::string>& labels,
+                   Metrics& metrics);
 
 }  // namespace qkv

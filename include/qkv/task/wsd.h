@@ -2,6 +2,8 @@
 #pragma once
 #include <array>
 #include <map>
+#include <string>
+#include <vector>
 
 #include "qkv/data/ngrams.h"
 #include "qkv/data/wsd_corpus.h"
@@ -21,14 +23,14 @@ struct WsdDataConfig {
   std::int64_t ngram_min = 3, ngram_max = 5, ngram_buckets = 0;
   template <class F>
   void fields(F& f) {
-    f("path", path, "folder in the layout of CoarseWSD-20; instead of train, val and test", qkv::path);
+    f("path", path, "folder in the layout of CoarseWSD-20; instead of train", qkv::path);
     f("train", train, "training sentences: TSV lines `label<TAB>sentence with the [target] in brackets`",
       qkv::path);
     f("val", val, "validation sentences; empty: val_fraction of the training ones", qkv::path);
     f("test", test, "test sentences; empty: none", qkv::path);
     f("val_fraction", val_fraction,
       "share of the training sentences, per label, that becomes the validation split", between(0.0, 0.9));
-    f("fold", fold, "cross-validation: the fold that is the test split; -1 = none");
+    f("fold", fold, "cross-validation: the fold of the training sentences that is the test split");
     f("folds", folds, "cross-validation: number of stratified folds of the training sentences; 0 = none",
       non_negative);
     f("batch_size", batch_size, "sentences per optimizer step and accumulation part", positive);
@@ -57,6 +59,8 @@ struct LossConfig {
   }
 };
 
+/// Batches: ids [B, T], keep [B, T] (1 = a word), target [B], label [B], example [B], and with n-grams
+/// ngram_ids and ngram_offsets as `embedding_bag` wants them.
 class WordSenses : public Task {
  public:
   explicit WordSenses(const TaskInput& input);
@@ -65,22 +69,30 @@ class WordSenses : public Task {
   Index examples(Split split) override;
   Index length(Split split, int example) const override;
   void collate(Split split, const int* indices, Index n, const Stream* noise, Batch& batch) const override;
-  Index tokens(const Batch& batch) const override;
   Loss loss(const Model& model, const Batch& batch) const override;
   void score(const Model& model, const Batch& batch, Metrics& metrics) const override;
+  /// The sense of the [bracketed] word, or else of the only word that was a target in training:
+  /// {"text", "target", "sense", "probability", "probabilities": {sense: p}, "attention": [{"word", "weight",
+  /// "known"}]}. The attention is the target's row of the last layer, the mean over heads; empty without
+  /// attention.
   Json predict(const Model& model, const std::string& text) const override;
   std::string readable(const Json& prediction) const override;
   Json state() const override;
   const Tokenizer* tokenizer() const override { return tokenizer_.get(); }
   std::vector<std::pair<std::string, std::string>> files() const override;
-  Batch symbolic_batch(Index batch_size) const override;
+  Batch symbolic_batch(Index batch_size) override;
   std::vector<std::pair<std::string, double>> facts() override;
 
   const std::vector<std::string>& labels() const { return labels_; }
   const WsdDataConfig& data() const { return data_; }
 
  private:
-  // A sentence as the model reads it: token ids and, per token, which list of n-grams it has.
+  // The distinct words of a text, and the n-grams of each.
+  struct WordForms {
+    std::map<std::string, int> ids;  // normalised word -> position in ngrams
+    std::vector<std::vector<int>> ngrams;
+  };
+  // A sentence as the model reads it: token ids and, with n-grams, which form each token has.
   struct Encoded {
     std::vector<int> ids, forms;
     int target, label;
@@ -91,13 +103,20 @@ class WordSenses : public Task {
     bool loaded = false;
   };
 
+  void check(const Section& data) const;
+  void restore(const Json& state);
+  void train_tokenizer(const TokenizerConfig& config);
+  void make_class_weights();
   WsdCorpus read(const std::string& path, const std::string& part) const;
-  void load_training_data();
+  void cut_training_data();
+  bool is_cut(Split split) const;
   void load(Split split);
   const Part& part(Split split) const { return parts_[static_cast<std::size_t>(split)]; }
-  Encoded encode(const WsdExample& example, UnknownCount* unknown);
-  int form_of(const std::string& word);
-  void fill(const Encoded* const* examples, Index n, const Stream* noise, Batch& batch) const;
+  WsdExample marked(const std::string& text) const;
+  Encoded encode(const WsdExample& example, WordForms& forms, UnknownCount* unknown) const;
+  int form_of(const std::string& word, WordForms& forms) const;
+  void fill(const Encoded* examples, const int* indices, Index n, const WordForms& forms, const Stream* noise,
+            Batch& batch) const;
 
   WsdDataConfig data_;
   LossConfig loss_;
@@ -105,10 +124,10 @@ class WordSenses : public Task {
   std::shared_ptr<Tokenizer> tokenizer_;
   std::vector<std::string> labels_, target_forms_;
   std::array<Part, 3> parts_;
-  std::array<std::vector<WsdExample>, 3> raw_;  // training data cut into splits, until encoded
+  std::array<std::vector<WsdExample>, 3> raw_;  // sentences read but not encoded yet
+  bool training_data_is_cut_ = false;
   std::vector<int> class_counts_;
-  std::map<std::string, int> form_ids_;  // normalised word -> list of n-grams
-  std::vector<std::vector<int>> forms_;  // n-gram ids of each form
+  WordForms forms_;
   Tensor class_weights_;
 };
 

@@ -46,7 +46,7 @@ struct Eval : Verb {
   }
   int run() override {
     std::vector<std::string> sets;
-    if (!data.empty()) sets.push_back("data.test=" + Json(data).dump());
+    if (!data.empty()) sets = {"data.test=" + Json(data).dump(), "data.folds=0"};
     Experiment e = load_experiment(path, which, sets);
     set_threads(static_cast<int>(e.run.threads));
     if (!data.empty()) split = "test";
