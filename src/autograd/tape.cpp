@@ -5,10 +5,11 @@
 #include <map>
 #include <string>
 
+#include "accumulate.h"
+
 namespace qkv {
 
-// ---- registration
-// -----------------------------------------------------------------------------------------------
+// ---- registration -------------------------------------------------------------------------------
 
 static std::map<std::string, const Op*>& op_table() {
   static std::map<std::string, const Op*> table;
@@ -26,8 +27,7 @@ std::vector<const Op*> registered_ops() {
   return ops;
 }
 
-// ---- storage of a tape: nodes, inputs and closures in memory that the next tape of the thread reuses
-// --------------
+// ---- storage of a tape: nodes, inputs and closures in memory that the next tape of the thread reuses 
 
 namespace {
 
@@ -174,8 +174,7 @@ Var Tape::leaf(const void* store, int slot, const Tensor& value) {
   return var;
 }
 
-// ---- recording
-// ----------------------------------------------------------------------------------------------------
+// ---- recording ----------------------------------------------------------------------------------
 
 bool Recorder::wanted(const Input* inputs, int count) {
   return current_tape &&
@@ -198,8 +197,7 @@ Var Recorder::push(const Op& op, const Input* inputs, int count, Tensor value, v
   return var;
 }
 
-// ---- backward
-// -----------------------------------------------------------------------------------------------------
+// ---- backward -----------------------------------------------------------------------------------
 
 void Tape::backward(const Var& loss, Gradients& into, double scale) {
   QKV_CHECK(loss.value().size() == 1, "backward: loss must have one element; got {}", loss.shape());
@@ -259,16 +257,6 @@ const Shape& Sink::shape(int i) const {
   return tape_.storage_->nodes[static_cast<std::size_t>(input)].shape;
 }
 
-// Adds b to a, elementwise, in place.
-static void add_to(Tensor& a, const Tensor& b) {
-  dispatch("accumulate", a.dtype(), [&](auto t) {
-    using T = decltype(t);
-    T* __restrict pa = a.data<T>();
-    const T* pb = b.data<T>();
-    for (Index i = 0, n = a.size(); i < n; i++) pa[i] += pb[i];
-  });
-}
-
 void Sink::add(int i, Tensor gradient) {
   TapeStorage& s = *tape_.storage_;
   int input = input_node(s, node_, i);
@@ -310,49 +298,6 @@ Tensor Sink::zeroed(int i) {
   Buffer target = buffer(i);
   if (target.beta == 0.0) target.gradient.fill(0.0);
   return target.gradient;
-}
-
-// ---- gradients
-// ----------------------------------------------------------------------------------------------------
-
-bool Gradients::has_slot(int slot) const {
-  return slot >= 0 && slot < slots() && slots_[static_cast<std::size_t>(slot)].filled;
-}
-
-Tensor Gradients::of_slot(int slot) const {
-  return has_slot(slot) ? slots_[static_cast<std::size_t>(slot)].gradient : Tensor();
-}
-
-Tensor Gradients::of(const Var& variable) const {
-  for (const Variable& entry : variables_)
-    if (entry.tape == variable.tape_ && entry.node == variable.node_) return entry.gradient;
-  fail(Fault::runtime, "gradients: must be asked for a Tape::variable of this tape; got a var of shape {}",
-       variable.shape());
-}
-
-void Gradients::clear() {
-  for (Entry& entry : slots_) entry.filled = false;
-  variables_.clear();
-}
-
-Tensor& Gradients::buffer(int slot, const Shape& shape, Dtype dtype) {
-  std::size_t index = static_cast<std::size_t>(slot);
-  if (slots_.size() <= index) slots_.resize(index + 1);
-  Tensor& gradient = slots_[index].gradient;
-  if (!gradient.defined() || gradient.shape() != shape || gradient.dtype() != dtype) {
-    gradient = Tensor::empty(shape, dtype);
-    slots_[index].filled = false;
-  }
-  return gradient;
-}
-
-void Gradients::accumulate(int slot, const Tensor& gradient) {
-  Tensor& held = buffer(slot, gradient.shape(), gradient.dtype());
-  if (has_slot(slot))
-    add_to(held, gradient);
-  else
-    held.copy_from(gradient);
-  mark(slot);
 }
 
 }  // namespace qkv

@@ -107,8 +107,7 @@ void Trainer::attach(std::string run, std::string resolved) {
   resolved_ = std::move(resolved);
 }
 
-// ---- one step
-// ------------------------------------------------------------------------------------------------------
+// ---- one step -----------------------------------------------------------------------------------
 
 void Trainer::run_shard(int s, std::int64_t micro_step) {
   Shard& shard = *shards_[static_cast<std::size_t>(s)];
@@ -169,8 +168,7 @@ StepReport Trainer::step() {
   return report;
 }
 
-// ---- the loop
-// ------------------------------------------------------------------------------------------------------
+// ---- the loop -----------------------------------------------------------------------------------
 
 bool Trainer::due(std::int64_t every) const {
   return every > 0 && state_.step % every == 0;
