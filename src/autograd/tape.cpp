@@ -27,7 +27,7 @@ std::vector<const Op*> registered_ops() {
   return ops;
 }
 
-// ---- storage of a tape, which the next tape of the thread reuses -------------------------------
+// ---- storage of a tape, which the next tape of the thread reuses --------------------------------
 
 namespace {
 
