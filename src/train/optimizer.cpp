@@ -34,6 +34,10 @@ void Optimizer::update(ParameterStore& store, const Gradients& gradients, const 
   pool().run(static_cast<int>(chunks.size()), one);
 }
 
+void Optimizer::step(ParameterStore& store, const Gradients& gradients, double scale) {
+  update(store, gradients, chunks_of(store), {++steps_, lr_, scale});
+}
+
 std::vector<NamedTensor> Optimizer::state(const ParameterStore& store) const {
   std::vector<NamedTensor> result;
   for (const Moment& moment : moments_)
@@ -70,6 +74,13 @@ std::size_t Optimizer::bytes() const {
 
 std::unique_ptr<Optimizer> make_optimizer(const Section& config, const ParameterStore& store) {
   return make<Optimizer>(config, "adamw", config, store);
+}
+
+std::unique_ptr<Optimizer> make_optimizer(const std::string& table, const ParameterStore& store) {
+  const Section config = Section::parse(table, "optimizer");
+  std::unique_ptr<Optimizer> optimizer = make_optimizer(config, store);
+  config.finish();
+  return optimizer;
 }
 
 }  // namespace qkv

@@ -46,6 +46,13 @@ class Section {
   void read(Config& config) const {
     read_fields(fields_of(config));
   }
+  /// The same for a new one: const GatedMlpConfig config = section.read<GatedMlpConfig>();
+  template <class Config>
+  Config read() const {
+    Config config;
+    read(config);
+    return config;
+  }
   /// One value outside of a struct: section.get("every", 100, "steps between evaluations", positive).
   template <class T, class... Rules>
   T get(const std::string& name, T value, const std::string& help = "", const Rules&... rules) const {

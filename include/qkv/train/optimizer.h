@@ -24,6 +24,9 @@ class Optimizer {
   void update(ParameterStore& store, const Gradients& gradients, const std::vector<Chunk>& chunks,
               const Step& step);
 
+  /// One update of a training loop of one's own: step 1, 2, ... at rate `lr()`, of gradients times `scale`.
+  void step(ParameterStore& store, const Gradients& gradients, double scale = 1.0);
+
   /// Moments by name, "exp_avg.layers.0.attn.W_Q"; they share the optimizer's buffers.
   std::vector<NamedTensor> state(const ParameterStore& store) const;
   /// Copies moments in; the names and shapes must be those of `state`.
@@ -47,10 +50,14 @@ class Optimizer {
 
  private:
   bool decay_1d_ = false;
+  std::int64_t steps_ = 0;  // of `step`
 };
 
 QKV_DECLARE_REGISTRY(Optimizer);
 
+/// The optimizer that `config.type` names, or AdamW.
 std::unique_ptr<Optimizer> make_optimizer(const Section& config, const ParameterStore& store);
+/// The same from the text of the table: make_optimizer("type = \"sgd\"\nlr = 0.1", parameters).
+std::unique_ptr<Optimizer> make_optimizer(const std::string& table, const ParameterStore& store);
 
 }  // namespace qkv
