@@ -12,11 +12,12 @@
 namespace qkv {
 namespace {
 
-// The attention row of the target in the last layer, mean over heads: one weight per word. Empty without
-// attention.
+// The attention row of the target in the first layer, mean over heads: one weight per word. Only there do the
+// positions hold the words themselves; further up they hold mixtures, and the weights say little about words.
+// Empty without attention.
 std::vector<double> attention_row(const Capture& capture, Index target) {
   if (capture.all().empty()) return {};
-  const Tensor& weights = capture.all().back().second;  // [1, H, T, T]
+  const Tensor& weights = capture.all().front().second;  // [1, H, T, T]
   const Index H = weights.dim(1), T = weights.dim(3);
   std::vector<double> row(static_cast<std::size_t>(T), 0.0);
   for (Index h = 0; h < H; h++)
@@ -94,9 +95,9 @@ std::string WordSenses::readable(const Json& prediction) const {
   for (const Json& a : attention) {
     const std::string word = a["word"].get<std::string>();
     const double weight = a["weight"].get<double>();
-    text += fmt::format("    {}{}  {:.3f}  {}\n", word,
-                        std::string(static_cast<std::size_t>(width - display_width(word)), ' '), weight,
-                        std::string(static_cast<std::size_t>(std::lround(weight * 40)), '#'));
+    const std::string gap(static_cast<std::size_t>(width - display_width(word)), ' ');
+    const std::string bar(static_cast<std::size_t>(std::lround(weight * 40)), '#');
+    text += fmt::format("    {}{}  {:.3f}{}{}\n", word, gap, weight, bar.empty() ? "" : "  ", bar);
   }
   return text;
 }

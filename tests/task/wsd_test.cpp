@@ -4,6 +4,7 @@
 
 #include "base/temporary_folder.h"
 #include "model/sentences.h"
+#include "qkv/autograd/capture.h"
 #include "qkv/base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/data/word_tokenizer.h"
@@ -305,6 +306,27 @@ TEST_CASE("wsd: a prediction has the sense, its probability, and what the target
   CHECK(p["attention"][4]["known"] == false);
   CHECK(predict("The river Bank lends unheard words") == p);  // predicting leaves nothing behind
   CHECK(predict("The river [Bank] lends unheard words")["attention"] == p["attention"]);
+}
+
+TEST_CASE("wsd: the attention of a prediction is the target's row of the first layer, mean over heads") {
+  const Predictor predict("model.n_layer = 3");
+  const Json attention = predict("the bank lends")["attention"];
+  const WordSenses& task = predict.task;
+  struct Spy : Model {  // sees the batch of the prediction
+    explicit Spy(const Model& model) : model(model) {}
+    Var forward(const Batch& batch) const override {
+      Capture capture({"weights"});
+      const Var y = model.forward(batch);
+      weights = *capture.find("layers.0.attn.weights");
+      return y;
+    }
+    const Model& model;
+    mutable Tensor weights;  // [1, H, 3, 3]
+  } spy(*predict.model);
+  (void)task.predict(spy, "the bank lends");
+  for (Index s = 0; s < 3; s++)
+    CHECK(attention[static_cast<std::size_t>(s)]["weight"].get<double>() ==
+          doctest::Approx((spy.weights.at(3 + s) + spy.weights.at(9 + 3 + s)) / 2).epsilon(1e-6));
 }
 
 TEST_CASE("wsd: a prediction for a long text shows the words that the model saw") {

@@ -73,8 +73,8 @@ class WordSenses : public Task {
   void score(const Model& model, const Batch& batch, Metrics& metrics) const override;
   /// The sense of the [bracketed] word, or else of the only word that was a target in training:
   /// {"text", "target", "sense", "probability", "probabilities": {sense: p}, "attention": [{"word", "weight",
-  /// "known"}]}. The attention is the target's row of the last layer, the mean over heads; empty without
-  /// attention.
+  /// "known"}]}. The attention is the target's row of the first layer, where each position holds its own
+  /// word, as mean over heads; empty without attention.
   Json predict(const Model& model, const std::string& text) const override;
   std::string readable(const Json& prediction) const override;
   Json state() const override;
