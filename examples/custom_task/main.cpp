@@ -58,7 +58,8 @@ class Largest : public Task {
     batch.set("keep", Tensor::full({1, config_.digits}, 1, Dtype::i32));
     const Tensor p = softmax(model.forward(batch)).value();
     const std::int32_t best = argmax(p, 1).data<std::int32_t>()[0];
-    return {{"text", text}, {"position", best + 1}, {"probability", json_number(static_cast<float>(p.at(best)))}};
+    return {
+        {"text", text}, {"position", best + 1}, {"probability", json_number(static_cast<float>(p.at(best)))}};
   }
 
   std::string readable(const Json& p) const override {
