@@ -97,7 +97,7 @@ int run(int argc, char** argv) {
     console().error("{}", e.what());
     return e.exit_code();
   } catch (const std::bad_alloc&) {
-    console().error("memory: the system has no more; got bad_alloc (a smaller model or batch needs less)");
+    console().error("memory: the system has no more of it (a smaller model or batch needs less)");
     return 1;
   } catch (const std::exception& e) {
     console().error("internal error: {}", e.what());

@@ -158,20 +158,34 @@ void check_fixed(const ResolvedKey& key, const std::string& before) {
            key.value, before);
 }
 
-// Lists the keys that differ from the run's own config.
-void compare_configs(const std::string& file, const Experiment& e, Start& start) {
-  const Section original = Section::load(file);
-  skip_expectations(original);
-  Experiment old = build_experiment(original, true);
-  Trainer reads_the_rest(old);
-  std::map<std::string, std::string> before;
-  for (const ResolvedKey& key : original.resolved()) before[key.key] = key.value;
-  for (const ResolvedKey& key : e.config.resolved()) {
-    const std::string& was = before[key.key];
-    if (was == key.value) continue;
-    check_fixed(key, was);
-    start.changes.push_back(fmt::format("{} = {} (was {})", key.key, key.value, was));
+using Values = std::map<std::string, std::string>;
+
+// The run's own config. Another type of model or optimizer is refused before its keys are looked at.
+Values own_config(const std::string& file, const std::vector<std::string>& sets) {
+  const Section config = Section::load(file);
+  skip_expectations(config);
+  Experiment e = build_experiment(config, true);
+  Trainer reads_the_rest(e);
+  Values values;
+  for (const ResolvedKey& key : config.resolved()) values[key.key] = key.value;
+  const Section given = Section::parse("", "--set", sets);
+  for (const char* table : {"task", "tokenizer", "model", "optimizer"}) {
+    if (!given.section(table).has("type")) continue;
+    const ResolvedKey key{fmt::format("{}.type", table), '"' + given.section(table).type("") + '"', "", ""};
+    if (key.value != values[key.key]) check_fixed(key, values[key.key]);
   }
+  return values;
+}
+
+// The keys that differ from the run's own config.
+std::vector<std::string> changes(const Section& config, Values& own) {
+  std::vector<std::string> result;
+  for (const ResolvedKey& key : config.resolved()) {
+    if (own[key.key] == key.value) continue;
+    check_fixed(key, own[key.key]);
+    result.push_back(fmt::format("{} = {} (was {})", key.key, key.value, own[key.key]));
+  }
+  return result;
 }
 
 // The config as the run directory keeps it, or (with "../../") a checkpoint. A data file that a resumed run
@@ -227,6 +241,8 @@ int resume_run(const std::string& path, const std::vector<std::string>& sets) {
   if (!is_directory(path)) fail(Fault::data, "{}: must be a run directory; it does not exist", path);
   if (!exists(file)) fail(Fault::data, "{}: must exist in a run directory; the file is missing", file);
   RunDir run = RunDir::open(path);
+  Values own;
+  if (!sets.empty()) own = own_config(file, sets);
   const Section config = Section::load(file, sets);
   skip_expectations(config);
   Experiment e = build_experiment(config);
@@ -234,7 +250,7 @@ int resume_run(const std::string& path, const std::vector<std::string>& sets) {
   Trainer trainer(e);
   Start start;
   start.resume = true;
-  if (!sets.empty()) compare_configs(file, e, start);
+  if (!sets.empty()) start.changes = changes(config, own);
   if (!start.changes.empty()) start.config = kept_config(e, start);
   trainer.attach(path, kept_config(e, start, "../../"));
   return run_trainer(e, trainer, run, start);

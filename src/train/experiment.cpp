@@ -2,6 +2,7 @@
 
 #include "qkv/base/file.h"
 #include "qkv/base/json.h"
+#include "qkv/base/text.h"
 #include "qkv/train/checkpoint.h"
 
 namespace qkv {
@@ -16,7 +17,13 @@ static Experiment assemble(const Section& config, std::shared_ptr<Tokenizer> tok
   e.task = make_task(input);
   e.parameters = std::make_unique<ParameterStore>(static_cast<std::uint64_t>(e.run.seed),
                                                   dtype_from(e.run.dtype), symbolic);
-  e.model = make_model(Scope(*e.parameters), config.section("model"), e.task->shape());
+  const Section model = config.section("model");
+  try {
+    e.model = make_model(Scope(*e.parameters), model, e.task->shape());
+  } catch (const Error& error) {  // a shape that no tensor can have, and the like
+    if (error.fault() != Fault::runtime || starts_with(error.what(), "memory:")) throw;
+    model.fail("", fmt::format("cannot be built; {}", error.what()));
+  }
   return e;
 }
 

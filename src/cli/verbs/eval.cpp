@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 
 #include "qkv/base/json.h"
+#include "qkv/base/text.h"
 #include "qkv/base/threads.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/bars.h"
@@ -40,12 +41,15 @@ struct Eval : Verb {
     app.add_option("--split", split, "train, val or test; test where there is one");
     app.add_option("--data", data, "other data in the task's format, instead of the split's");
     app.add_option("--checkpoint", which, "best, last or step-000100");
-    app.add_option("--groups", groups, "also count groups of this many examples in a row that are right throughout")
+    app.add_option("--groups", groups,
+                   "also count groups of this many examples in a row that are right throughout")
         ->check(CLI::Range(2, 1000));
     app.add_flag("--json", json, "print one JSON object");
   }
   int run() override {
     std::vector<std::string> sets;
+    if (first_invalid_utf8(data) != std::string::npos)
+      fail(Fault::usage, "eval: --data must be a name in UTF-8; got {}", in_quotes(data));
     if (!data.empty()) sets = {"data.test=" + Json(data).dump(), "data.folds=0"};
     Experiment e = load_experiment(path, which, sets);
     set_threads(static_cast<int>(e.run.threads));
