@@ -1,0 +1,164 @@
+// Runs that are killed, stopped and resumed end with the bytes of an uninterrupted one.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <random>
+#include <thread>
+
+#include "cli/process.h"
+#include "qkv/train/checkpoint.h"
+#include "train/small_run.h"
+
+namespace fs = std::filesystem;
+
+namespace qkv::test {
+namespace {
+
+// 300 steps, saved every 7 and evaluated every 20, so that most moments are near the writing of a file.
+struct Long {
+  Long() {
+    const std::string text = read_file(data.encoder());
+    write_file_atomic(
+        data.folder / "small.toml",
+        std::regex_replace(
+            std::regex_replace(text, std::regex("max_steps = 12"), "max_steps = 300\ngrad_accum_steps = 2"),
+            std::regex("every = 4\n\\[checkpoint\\]"), "every = 20\n[checkpoint]\nevery = 7"));
+    reference = place("reference");
+    REQUIRE(run_qkv(train(), {reference}).code == 0);
+    size = fs::file_size(reference + "/runs/small/metrics.jsonl");
+  }
+  /// A folder to run in, so that runs of the same relative name stand apart.
+  std::string place(const std::string& name) const {
+    make_directories(data.folder / name);
+    return data.folder / name;
+  }
+  static std::vector<std::string> train() {
+    return {"train", "../small.toml", "--set", "checkpoint.keep_last=2"};
+  }
+  static std::vector<std::string> resume() { return {"resume", "runs/small"}; }
+
+  /// Waits until the metrics have this share of their final size; false if the process ends before.
+  bool reach(Process& process, const std::string& place, double share) const {
+    const std::string metrics = place + "/runs/small/metrics.jsonl";
+    const double wanted = std::max(1.0, share * static_cast<double>(size));
+    std::error_code none;
+    while (process.running()) {
+      if (exists(metrics) && static_cast<double>(fs::file_size(metrics, none)) >= wanted) return true;
+      std::this_thread::sleep_for(std::chrono::microseconds(200));
+    }
+    return false;
+  }
+  void check_same(const std::string& place) const {
+    const std::string a = reference + "/runs/small", b = place + "/runs/small";
+    check_equal_runs(a, b);
+    CHECK(checksum_file(a + "/checkpoints/best/model.safetensors") ==
+          checksum_file(b + "/checkpoints/best/model.safetensors"));
+    CHECK(read_file(a + "/result.json") == read_file(b + "/result.json"));
+    for (auto& entry : fs::directory_iterator(b + "/checkpoints"))
+      CHECK(entry.path().filename().string()[0] != '.');  // nothing left over
+  }
+
+  SmallData data;
+  std::string reference;
+  std::uintmax_t size = 0;
+};
+
+const Long& long_run() {
+  static const Long run;
+  return run;
+}
+
+}  // namespace
+
+TEST_CASE("SIGKILL at ten random moments, then resume: the same bytes") {
+  const Long& run = long_run();
+  const unsigned seed = std::random_device()();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  std::uniform_real_distribution<double> part(0, 0.95);
+  std::uniform_int_distribution<int> delay(0, 15'000);
+  for (int k = 0; k < 10; k++) {
+    CAPTURE(k);
+    const std::string place = run.place(fmt::format("kill-{}", k));
+    Process process(Long::train(), {place});
+    REQUIRE(run.reach(process, place, part(random)));
+    std::this_thread::sleep_for(std::chrono::microseconds(delay(random)));
+    process.send(SIGKILL);
+    CHECK(process.wait().code == -SIGKILL);
+    const Finished result = run_qkv(Long::resume(), {place});
+    CAPTURE(result.err);
+    REQUIRE(result.code == 0);
+    run.check_same(place);
+  }
+}
+
+TEST_CASE("a run that is killed again and again ends with the same bytes") {
+  const Long& run = long_run();
+  const std::string place = run.place("often");
+  int killed = 0;
+  for (const double share : {0.0, 0.2, 0.35, 0.5, 0.8}) {
+    Process process(killed ? Long::resume() : Long::train(), {place});
+    if (!run.reach(process, place, share)) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(3 * killed));
+    process.send(SIGKILL);
+    killed++;
+  }
+  CHECK(killed == 5);
+  CHECK(run_qkv(Long::resume(), {place}).code == 0);
+  run.check_same(place);
+  // Resuming what is finished changes nothing.
+  CHECK(run_qkv(Long::resume(), {place}).code == 0);
+  run.check_same(place);
+}
+
+TEST_CASE("SIGINT and SIGTERM save and exit with 130 and 143; train --resume goes on") {
+  const Long& run = long_run();
+  for (const int signal : {SIGINT, SIGTERM}) {
+    CAPTURE(signal);
+    const std::string place = run.place(fmt::format("signal-{}", signal)), folder = place + "/runs/small";
+    Process process(Long::train(), {place});
+    REQUIRE(run.reach(process, place, 0.3));
+    process.send(signal);
+    const Finished result = process.wait();
+    CHECK(result.code == 128 + signal);
+    CHECK(count(result.err, "interrupted at step ") == 1);
+    CHECK(count(result.err, "continue with: qkv resume runs/small") == 1);
+    const Record end = read_metrics(folder + "/metrics.jsonl").back();
+    CHECK(end.text("reason") == "interrupted");
+    CHECK(list_checkpoints(folder).back().first == end.step());
+    // Another configuration is another run; the same one goes on.
+    auto other = Long::train();
+    other.insert(other.end(), {"--resume", "--set", "train.max_steps=3", "--set", "schedule.warmup_steps=0"});
+    const Finished fresh = run_qkv(other, {place});
+    CHECK(fresh.code == 0);
+    CHECK(count(fresh.err, "no interrupted run of 'small' with this configuration in runs: starting one") ==
+          1);
+    CHECK(exists(folder + "-2"));
+    auto same = Long::train();
+    same.push_back("--resume");
+    CHECK(run_qkv(same, {place}).code == 0);
+    CHECK(!exists(folder + "-3"));
+    run.check_same(place);
+  }
+}
+
+TEST_CASE("a second trainer in one run directory is refused, and the first goes on") {
+  const Long& run = long_run();
+  const std::string place = run.place("two");
+  Process first(Long::train(), {place});
+  REQUIRE(run.reach(first, place, 0.1));
+  const std::string part = "runs/small: only one process may train in a run directory; another one does";
+  check_refused(run_qkv(Long::resume(), {place}), 1, part);
+  auto same = Long::train();
+  same.push_back("--resume");
+  check_refused(run_qkv(same, {place}), 1, part);
+  auto over = Long::train();
+  over.push_back("--overwrite");
+  check_refused(run_qkv(over, {place}), 1, part);
+  REQUIRE(first.running());
+  CHECK(first.wait().code == 0);
+  run.check_same(place);
+}
+
+}  // namespace qkv::test
