@@ -141,6 +141,7 @@ std::optional<Section> Section::optional(const std::string& name) const {
 
 std::vector<Section> Section::sections(const std::string& name) const {
   ConfigEntry& entry = document_->ask(*table_, name);
+  entry.tables = true;
   std::vector<Section> result;
   if (entry.value.kind == Kind::none) return result;
   const bool tables = std::all_of(entry.value.items.begin(), entry.value.items.end(),
@@ -167,6 +168,14 @@ std::vector<std::string> Section::keys() const {
 
 void Section::skip(const std::string& name) const {
   document_->ask(*table_, name).skipped = true;
+}
+
+void Section::skip_all() const {
+  for (const std::string& key : keys()) skip(key);
+}
+
+void Section::keep_schemas() const {
+  document_->keep_schemas = true;
 }
 
 const std::string& Section::name() const {

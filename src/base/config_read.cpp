@@ -5,6 +5,8 @@
 
 #include "config_tree.h"
 #include "qkv/base/config.h"
+#include "qkv/base/config_schema.h"
+#include "qkv/base/json.h"
 #include "qkv/base/text.h"
 
 namespace qkv {
@@ -20,7 +22,9 @@ class Reader {
     field_ = &field;
     name_ = table.path_of(field.name);
     ConfigEntry& entry = document_.ask(table, field.name);
-    entry.help = field.help;
+    if (!field.help.empty()) entry.help = field.help;
+    if (document_.keep_schemas && (entry.schema.empty() || !field.help.empty()))
+      entry.schema = dump_json(json_schema({field}).at("properties").at(field.name));
     if (entry.value.kind == Kind::none) {
       if (constraint(Constraint::Kind::required))
         document_.add_problem(table.origin.source ? table.origin : document_.root.origin,

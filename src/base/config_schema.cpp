@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "config_tree.h"
 #include "qkv/base/json.h"
 
 namespace qkv {
@@ -75,6 +76,31 @@ Json default_of(const Field& field) {
 }
 
 }  // namespace
+
+namespace {
+
+Json schema_of_table(const ConfigTable& table) {
+  Json properties = Json::object();
+  for (const ConfigEntry* entry : in_order_asked(table)) {
+    if (entry->tables) {
+      const auto& items = entry->value.items;
+      Json one =
+          items.empty() || !items[0].table ? Json{{"type", "object"}} : schema_of_table(*items[0].table);
+      properties[entry->key] = {{"type", "array"}, {"items", one}};
+    } else if (entry->value.table || entry->absent) {
+      properties[entry->key] = schema_of_table(entry->value.table ? *entry->value.table : *entry->absent);
+    } else if (!entry->schema.empty()) {
+      properties[entry->key] = parse_json(entry->schema, entry->key);
+    }
+  }
+  return {{"type", "object"}, {"properties", properties}, {"additionalProperties", false}};
+}
+
+}  // namespace
+
+Json schema_of(const Section& section) {
+  return schema_of_table(*section.table_);
+}
 
 Json json_schema(const std::vector<Field>& fields) {
   Json properties = Json::object(), needed = Json::array();

@@ -45,6 +45,8 @@ struct ConfigEntry {
   std::unique_ptr<ConfigTable> absent = {};  // stands for a sub-table that was asked for and not given
   int asked = 0;                             // 1, 2, ... in the order of asking; 0 never
   bool skipped = false;
+  bool tables = false;      // was asked for as an array of tables
+  std::string schema = {};  // JSON, with ConfigDocument::keep_schemas
   std::string resolved = {}, resolved_origin = {}, help = {};
 };
 
@@ -72,6 +74,7 @@ struct ConfigDocument {
   std::vector<std::string> files = {};
   std::vector<ConfigProblem> problems = {};
   int asked = 0;
+  bool keep_schemas = false;
 
   ConfigEntry& ask(ConfigTable& table, const std::string& key);
   void add_problem(const Origin& origin, std::string text);

@@ -9,6 +9,7 @@
 
 #include "qkv/base/config_field.h"
 #include "qkv/base/error.h"
+#include "qkv/base/json_fwd.h"
 
 namespace qkv {
 
@@ -79,6 +80,8 @@ class Section {
   std::vector<std::string> keys() const;
   /// Accepts a key or a whole sub-table unread; it is dumped as given.
   void skip(const std::string& name) const;
+  /// Accepts every key of this table that is given.
+  void skip_all() const;
   /// Dotted name of this table, "" for the root.
   const std::string& name() const;
   /// Where the value of a key comes from: "char.toml:12:8", "--set #1" or "default".
@@ -99,7 +102,11 @@ class Section {
   /// The files read, the extended ones first.
   std::vector<std::string> files() const;
 
+  /// From now on remembers what each key that is read may be, for `schema_of` (config_schema.h).
+  void keep_schemas() const;
+
  private:
+  friend Json schema_of(const Section& section);
   Section(std::shared_ptr<ConfigDocument> document, ConfigTable* table)
       : document_(std::move(document)), table_(table) {}
   std::shared_ptr<ConfigDocument> document_;
