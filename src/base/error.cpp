@@ -9,8 +9,8 @@ const std::string*& LayerPath::current() {
 
 void raise(Fault fault, std::string message) {
   const std::string* path = LayerPath::current();
-  if (path && !path->empty()) message += " (in " + *path + ")";
-  throw Error(std::move(message), fault);
+  if (!path || path->empty()) throw Error(std::move(message), fault);
+  throw Error(message + " (in " + *path + ")", fault, *path);
 }
 
 }  // namespace qkv

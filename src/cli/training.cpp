@@ -10,6 +10,7 @@
 #include "qkv/base/threads.h"
 #include "qkv/log/jsonl.h"
 #include "qkv/log/train_log.h"
+#include "qkv/train/check.h"
 #include "qkv/train/checkpoint.h"
 #include "qkv/train/evaluate.h"
 #include "qkv/train/expect.h"
@@ -210,7 +211,13 @@ void check_config(const TrainingRequest& request) {
   Trainer reads_the_rest(e);
 }
 
-int train_run(const TrainingRequest& request) {
+// Building stops at the first table with problems; the user is told of all of them.
+static void throw_all_problems(const TrainingRequest& request) {
+  const CheckReport report = check_config(Section::load(request.config, request.sets));
+  if (!report.problems.empty()) throw Error(join(report.problems, "\n"), Fault::usage);
+}
+
+static int train_config(const TrainingRequest& request) {
   const Section config = Section::load(request.config, request.sets);
   skip_expectations(config);
   Experiment e = build_experiment(config);
@@ -234,6 +241,15 @@ int train_run(const TrainingRequest& request) {
   start.resume = !old.empty();
   start.check_expect = request.check_expect;
   return run_trainer(e, trainer, run, start);
+}
+
+int train_run(const TrainingRequest& request) {
+  try {
+    return train_config(request);
+  } catch (const Error& e) {
+    if (e.fault() == Fault::usage) throw_all_problems(request);
+    throw;
+  }
 }
 
 int resume_run(const std::string& path, const std::vector<std::string>& sets) {

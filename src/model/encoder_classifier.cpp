@@ -14,11 +14,14 @@ static EncoderClassifierConfig read(const Section& section, const DataShape& sha
   section.read(c);
   Index& d = c.stack.d_model;
   if (c.embedding == "one-hot" && d == 0) d = shape.vocab_size;
-  if (d == 0) section.fail("d_model", "must be positive unless embedding = \"one-hot\"; got 0");
+  if (d == 0) {
+    section.skip("layers");
+    section.fail("d_model", "must be positive unless embedding = \"one-hot\"; got 0");
+  }
   if (c.embedding == "one-hot" && d != shape.vocab_size)
-    section.fail("d_model",
-                 fmt::format("must be the vocabulary size {} (or 0) with embedding = \"one-hot\"; got {}",
-                             shape.vocab_size, d));
+    section.report("d_model",
+                   fmt::format("must be the vocabulary size {} (or 0) with embedding = \"one-hot\"; got {}",
+                               shape.vocab_size, d));
   check_embedding(section, c.embedding, shape);
   return c;
 }

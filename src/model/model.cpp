@@ -7,7 +7,9 @@ namespace qkv {
 QKV_DEFINE_REGISTRY(Model);
 
 std::unique_ptr<Model> make_model(const Scope& scope, const Section& config, const DataShape& shape) {
-  return make<Model>(config, "encoder-classifier", scope, config, shape);
+  std::unique_ptr<Model> model = make<Model>(config, "encoder-classifier", scope, config, shape);
+  config.check();
+  return model;
 }
 
 }  // namespace qkv

@@ -12,6 +12,16 @@ Stack::Stack(const Scope& s, const Section& model, StackConfig config) : width(c
     width = layers.back()->out_width();
   };
   const std::vector<Section> listed = model.sections("layers");
+  const Index n = static_cast<Index>(listed.size());
+  if (n > 0 && model.has("n_layer") && config.n_layer != n)
+    model.report("n_layer", fmt::format("must be left out or be the number of [[model.layers]], {}; got {}",
+                                        n, config.n_layer));
+  bool known = true;
+  for (const Section& layer : listed) known = check_type<Layer>(layer, "block") && known;
+  if (!known) {  // nor is the width of what follows
+    for (const Section& layer : listed) layer.skip_all();
+    return;
+  }
   for (const Section& layer : listed)
     add([&](const Scope& scope) { return make<Layer>(layer, "block", scope, layer, width); });
   if (!listed.empty()) return;
@@ -26,6 +36,8 @@ Var Stack::operator()(const Var& x, const Context& context) const {
   for (std::size_t i = 0; i < layers.size(); i++) {
     LayerPath here(paths[i]);
     h = layers[i]->forward(h, context);
+    QKV_CHECK(h.dim(-1) == layers[i]->out_width(), "layer: output must have the width {} it says; got {}",
+              layers[i]->out_width(), h.shape());
   }
   return norm ? (*norm)(h) : h;
 }

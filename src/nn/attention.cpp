@@ -10,13 +10,14 @@ namespace qkv {
 void AttentionConfig::check(const Section& where, Index width) const {
   const Index kv = n_kv_head ? n_kv_head : n_head;
   if (!d_head && width % n_head != 0)
-    where.fail("n_head", fmt::format("must divide d_model = {}; got {}", width, n_head));
-  if (n_head % kv != 0) where.fail("n_kv_head", fmt::format("must divide n_head = {}; got {}", n_head, kv));
+    where.report("n_head", fmt::format("must divide d_model = {}; got {}", width, n_head));
+  if (n_head % kv != 0) where.report("n_kv_head", fmt::format("must divide n_head = {}; got {}", n_head, kv));
   if (qkv == "identity" && d_head && d_head * n_head != width)
-    where.fail("d_head", fmt::format("times n_head must be d_model = {} with qkv = \"identity\"; got {} x {}",
-                                     width, d_head, n_head));
+    where.report("d_head",
+                 fmt::format("times n_head must be d_model = {} with qkv = \"identity\"; got {} x {}", width,
+                             d_head, n_head));
   if (qkv == "identity" && kv != n_head)
-    where.fail("n_kv_head", fmt::format("must be n_head = {} with qkv = \"identity\"; got {}", n_head, kv));
+    where.report("n_kv_head", fmt::format("must be n_head = {} with qkv = \"identity\"; got {}", n_head, kv));
 }
 
 static double scale_factor(const NameOrNumber& scale, Index d_head) {

@@ -22,14 +22,23 @@ WordSenses::WordSenses(const TaskInput& input) {
   seed_ = input.config.section("run").get<std::int64_t>("seed", 1337);
   max_seq_len_ =
       input.config.section("model").get<std::int64_t>("max_seq_len", 64, "longest text in tokens", positive);
+  TokenizerConfig tokenizer_config;
+  input.config.section("tokenizer").read(tokenizer_config);
+  input.config.section("tokenizer").type("word", Registry<Tokenizer>::instance().names());
   check(section);
   tokenizer_ = input.tokenizer;
   if (input.state) {
     restore(*input.state);
   } else {
-    TokenizerConfig config;
-    input.config.section("tokenizer").read(config);
-    train_tokenizer(config);
+    tokenizer_ = Tokenizer::make(tokenizer_config);
+    try {
+      cut_training_data();
+    } catch (const Error& e) {
+      if (!input.data_problem || e.fault() != Fault::data) throw;
+      *input.data_problem = e.what();
+      return;
+    }
+    train_tokenizer();
   }
   if (loss_.class_weights != "none") make_class_weights();
 }
@@ -61,12 +70,10 @@ void WordSenses::restore(const Json& state) {
   if (!tokenizer_) fail(Fault::data, "wsd: a trained model must come with its tokenizer; got none");
 }
 
-void WordSenses::train_tokenizer(const TokenizerConfig& config) {
-  cut_training_data();
+void WordSenses::train_tokenizer() {
   const std::vector<WsdExample>& examples = raw_[0];
   std::vector<std::vector<std::string>> sentences;
   for (const WsdExample& example : examples) sentences.push_back(example.words);
-  tokenizer_ = Tokenizer::make(config);
   tokenizer_->train_words(sentences);
   class_counts_.assign(labels_.size(), 0);
   for (const WsdExample& example : examples) {

@@ -94,7 +94,8 @@ template Tensor Tensor::from(const Shape&, const std::int32_t*, Index);
 void Tensor::data_error(Dtype dtype) const {
   if (!defined_)
     fail(Fault::runtime, "tensor: must be defined to read its elements; got an undefined tensor");
-  if (!block_) fail(Fault::runtime, "tensor: a symbolic tensor has no elements; got shape {}", shape_);
+  if (!block_)
+    throw SymbolicError(fmt::format("tensor: a symbolic tensor has no elements; got shape {}", shape_));
   fail(Fault::runtime, "tensor: dtype must be {}; got {} {}", dtype, dtype_, shape_);
 }
 

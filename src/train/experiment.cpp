@@ -7,35 +7,76 @@
 
 namespace qkv {
 
-static Experiment assemble(const Section& config, std::shared_ptr<Tokenizer> tokenizer, const Json* state,
-                           bool symbolic) {
+namespace {
+
+enum class Storage { none, values };
+
+Experiment assemble(const Section& config, std::shared_ptr<Tokenizer> tokenizer, const Json* state) {
   Experiment e{config, {}, nullptr, nullptr, nullptr};
-  config.get("schema", std::int64_t{1}, "version of the config format", between(1, 1));
-  config.section("run").read(e.run);
+  read_common(config, e.run);
   config.check();
-  TaskInput input{config, std::move(tokenizer), state, symbolic};
-  e.task = make_task(input);
-  e.parameters = std::make_unique<ParameterStore>(static_cast<std::uint64_t>(e.run.seed),
-                                                  dtype_from(e.run.dtype), symbolic);
-  const Section model = config.section("model");
+  e.task = make_task({config, std::move(tokenizer), state, nullptr});
+  return e;
+}
+
+}  // namespace
+
+void build_model(Experiment& e, const DataShape& shape) {
+  const Section model = e.config.section("model");
   try {
-    e.model = make_model(Scope(*e.parameters), model, e.task->shape());
+    e.model = make_model(Scope(*e.parameters), model, shape);
   } catch (const Error& error) {  // a shape that no tensor can have, and the like
     if (error.fault() != Fault::runtime || starts_with(error.what(), "memory:")) throw;
     model.fail("", fmt::format("cannot be built; {}", error.what()));
   }
-  return e;
+}
+
+namespace {
+
+void make_parameters(Experiment& e, Storage storage) {
+  e.model.reset();
+  e.parameters = std::make_unique<ParameterStore>(static_cast<std::uint64_t>(e.run.seed),
+                                                  dtype_from(e.run.dtype), storage == Storage::none);
+  build_model(e, e.task->shape());
+}
+
+// The table that describes a layer: "layers.1.attn" is [[model.layers]] number 1, else [model.attention].
+Section table_of(const Section& model, const std::string& layer) {
+  Section table = model;
+  for (const std::string& part : split(layer, '.')) {
+    const bool number = !part.empty() && part.find_first_not_of("0123456789") == std::string::npos;
+    const std::vector<Section> listed = number ? model.sections("layers") : std::vector<Section>{};
+    const std::size_t index = number ? std::stoul(part) : 0;
+    const std::string name = part == "attn" ? "attention" : starts_with(part, "norm") ? "norm" : part;
+    if (index < listed.size())
+      table = listed[index];
+    else if (!number && name != "layers" && table.has(name))
+      table = table.section(name);
+  }
+  return table;
+}
+
+}  // namespace
+
+void read_common(const Section& config, RunConfig& run) {
+  config.get("schema", std::int64_t{1}, "version of the config format", between(1, 1));
+  config.section("run").read(run);
 }
 
 Experiment build_experiment(const Section& config, bool symbolic) {
-  return assemble(config, nullptr, nullptr, symbolic);
+  Experiment e = assemble(config, nullptr, nullptr);
+  make_parameters(e, Storage::none);
+  check_shapes(e);
+  if (!symbolic) make_parameters(e, Storage::values);
+  return e;
 }
 
 Experiment load_experiment(const std::string& run, const std::string& which,
                            const std::vector<std::string>& sets) {
   const Checkpoint checkpoint = read_checkpoint(find_checkpoint(run, which));
   const Section config = Section::load(checkpoint.config_file, sets);
-  Experiment e = assemble(config, checkpoint.tokenizer, &checkpoint.state.at("task"), false);
+  Experiment e = assemble(config, checkpoint.tokenizer, &checkpoint.state.at("task"));
+  make_parameters(e, Storage::values);
   e.parameters->load(checkpoint.weights, checkpoint.folder + "/model.safetensors");
   return e;
 }
@@ -55,9 +96,15 @@ int choose_shards(std::int64_t configured, std::int64_t batch_size, double mean_
   return shards;
 }
 
-void check_shapes(const Experiment& e, std::int64_t batch_size) {
-  const Batch batch = e.task->symbolic_batch(batch_size);
-  e.task->loss(*e.model, batch);
+void check_shapes(const Experiment& e) {
+  const Index batch_size = e.config.section("data").get("batch_size", Index{32}, "", positive);
+  try {
+    e.task->loss(*e.model, e.task->symbolic_batch(batch_size));
+  } catch (const SymbolicError&) {  // a user's code that computes with elements: the walk ends here
+  } catch (const Error& error) {
+    table_of(e.config.section("model"), error.layer())
+        .fail("", fmt::format("does not fit; {}", error.what()));
+  }
 }
 
 }  // namespace qkv

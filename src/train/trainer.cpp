@@ -27,18 +27,12 @@ static double seconds_now() {
 
 Trainer::Trainer(Experiment& experiment) : experiment_(experiment) {
   const Section& config = experiment.config;
-  config.section("train").read(train_);
-  config.section("eval").read(eval_);
-  config.section("checkpoint").read(checkpoint_);
-  config.section("log").read(log_);
   Task& task = *experiment.task;
+  TrainingTables tables;
+  tables.read(config, task.metrics());
+  train_ = tables.train, eval_ = tables.eval, checkpoint_ = tables.checkpoint, log_ = tables.log;
+  batch_size_ = tables.batch_size, eval_batch_size_ = tables.eval_batch_size;
   ParameterStore& parameters = *experiment.parameters;
-  const Section data = config.section("data");
-  batch_size_ = data.get("batch_size", std::int64_t{32}, "examples per batch", positive);
-  eval_batch_size_ =
-      data.get("eval_batch_size", std::int64_t{128}, "examples per evaluation batch", positive);
-  const bool buckets = data.get("buckets", true, "batches of examples of similar length");
-
   // All data is read here, so that a fault in it is told before a run directory is made.
   for (Split split : {Split::val, Split::test}) task.examples(split);
   const Index n = task.examples(Split::train);
@@ -48,20 +42,11 @@ Trainer::Trainer(Experiment& experiment) : experiment_(experiment) {
   for (Index i = 0; i < n; i++) {
     const Index length = task.length(Split::train, static_cast<int>(i));
     total_length += static_cast<double>(length);
-    if (buckets) options.lengths.push_back(static_cast<int>(length));
+    if (tables.buckets) options.lengths.push_back(static_cast<int>(length));
   }
   sampler_ =
       std::make_unique<Sampler>(n, batch_size_, static_cast<std::uint64_t>(experiment.run.seed), options);
-  const std::int64_t wanted = experiment.run.shards;
-  if ((wanted & (wanted - 1)) != 0)
-    config.section("run").fail("shards", fmt::format("must be a power of two; got {}", wanted));
-  const int shards = choose_shards(wanted, std::min(batch_size_, n), total_length / static_cast<double>(n));
 
-  const Section train = config.section("train");
-  if ((train_.max_steps > 0) == (train_.max_epochs > 0))
-    train.report("max_steps",
-                 fmt::format("exactly one of max_steps and max_epochs must be set; got {} and {}",
-                             train_.max_steps, train_.max_epochs));
   const std::int64_t per_epoch = sampler_->steps_per_epoch();
   max_steps_ = train_.max_steps > 0
                    ? train_.max_steps
@@ -72,6 +57,8 @@ Trainer::Trainer(Experiment& experiment) : experiment_(experiment) {
   check_metric();
   config.finish();
 
+  const int shards =
+      choose_shards(experiment.run.shards, std::min(batch_size_, n), total_length / static_cast<double>(n));
   parameters.freeze(train_.freeze);
   if (parameters.trainable_count() == 0)
     fail(Fault::usage, "train.freeze: must leave something to train; got everything");
@@ -86,8 +73,10 @@ std::int64_t Trainer::steps_per_epoch() const {
   return (sampler_->steps_per_epoch() + train_.grad_accum_steps - 1) / train_.grad_accum_steps;
 }
 
-// Scores one example, so that a misspelt metric is told before the first evaluation.
+// Scores one example, so that a misspelt metric of a task that does not name its own is told before the first
+// evaluation.
 void Trainer::check_metric() const {
+  if (!experiment_.task->metrics().empty()) return;
   if (experiment_.parameters->symbolic() || experiment_.task->examples(Split::val) == 0) return;
   const int first = 0;
   Batch batch;

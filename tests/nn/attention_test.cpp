@@ -221,7 +221,8 @@ TEST_CASE("attention keys are checked against the width, at their place in the c
     const Section root = Section::parse("[model.attention]\n" + keys, "c.toml");
     AttentionConfig c;
     root.section("model").section("attention").read(c);
-    return message([&] { c.check(root.section("model").section("attention"), width); });
+    c.check(root.section("model").section("attention"), width);
+    return message([&] { root.check(); });
   };
   CHECK(problem("n_head = 4", 8) == "accepted");
   CHECK(problem("n_head = 3", 8) == "c.toml:2:10: model.attention.n_head must divide d_model = 8; got 3");

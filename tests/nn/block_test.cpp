@@ -71,6 +71,8 @@ TEST_CASE("a block's dropout is silent without randomness, and repeats with the 
 
 TEST_CASE("a block's keys are checked at their place") {
   ParameterStore store(1);
-  CHECK(message([&] { Block(Scope(store) / "b", section("attention.n_head = 3"), 8); }) ==
+  const Section three = section("attention.n_head = 3");
+  const Block block(Scope(store) / "b", three, 8);
+  CHECK(message([&] { three.check(); }) ==
         "c.toml:2:20: layer.attention.n_head must divide d_model = 8; got 3");
 }

@@ -29,7 +29,7 @@ struct Files : TemporaryFolder {
     return fmt::format("data.{0} = \"{1}/{0}.tsv\"\n", name, path);
   }
   WordSenses task(const std::string& data, const std::string& rest = "") const {
-    return WordSenses({config(data, rest), nullptr, nullptr, false});
+    return WordSenses({config(data, rest), nullptr, nullptr});
   }
 };
 

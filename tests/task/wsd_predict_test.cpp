@@ -13,7 +13,7 @@ struct Predictor {
   explicit Predictor(const std::string& model, const std::string& data = "")
       : fresh(files.task(data, model)),
         state(fresh.state()),
-        task({files.config(data, model), Tokenizer::from_json(fresh.tokenizer()->to_json()), &state, false}),
+        task({files.config(data, model), Tokenizer::from_json(fresh.tokenizer()->to_json()), &state}),
         config(files.config(data, model)),
         model(make_model(Scope(store), config.section("model"), task.shape())) {}
   Json operator()(const std::string& text) const { return task.predict(*model, text); }

@@ -53,7 +53,7 @@ TEST_CASE("wsd: folds are disjoint, stratified and cover all sentences, also whe
   std::set<std::string> seen;
   for (int fold = 0; fold < 5; fold++) {
     const std::string data = files.key("val") + files.key("test") + "data.folds = 5\n";
-    WordSenses task({files.config(data + fmt::format("data.fold = {}", fold)), tokenizer, &state, false});
+    WordSenses task({files.config(data + fmt::format("data.fold = {}", fold)), tokenizer, &state});
     CHECK(task.examples(Split::test) == 6);
     CHECK(task.examples(Split::train) == 24);
     const std::vector<int> labels = numbers(whole(task, Split::test).at("label"));
@@ -74,7 +74,7 @@ TEST_CASE("wsd: the folds are read again in the same way for a trained model") {
   const Json state = fresh.state();
   std::shared_ptr<Tokenizer> tokenizer = Tokenizer::from_json(fresh.tokenizer()->to_json());
   for (Split first : {Split::test, Split::val, Split::train}) {
-    WordSenses again({files.config(data), tokenizer, &state, false});
+    WordSenses again({files.config(data), tokenizer, &state});
     again.examples(first);
     for (Split split : {Split::train, Split::val, Split::test}) {
       CHECK(again.examples(split) == fresh.examples(split));
@@ -221,10 +221,10 @@ TEST_CASE("wsd: the state of a trained task is complete, and damage to it is a d
     return Tokenizer::from_json(task.tokenizer()->to_json());
   };
   CHECK(message([&] {
-          WordSenses({files.config(""), tokenizer(), &damaged, false});
+          WordSenses({files.config(""), tokenizer(), &damaged});
         }) == "wsd: the task's state must hold labels, target_forms and class_counts; got {\"labels\":3}");
   CHECK(message([&] {
-          WordSenses({files.config(""), nullptr, &whole, false});
+          WordSenses({files.config(""), nullptr, &whole});
         }) == "wsd: a trained model must come with its tokenizer; got none");
 }
 
@@ -241,7 +241,7 @@ TEST_CASE("wsd: keys that do not fit each other are reported together, at their 
   CHECK(message([&] { files.task("data.folds = 1"); }).find("folds must be 0 or at least 2; got 1") !=
         std::string::npos);
   CHECK(message([&] {
-          WordSenses({Section::parse("", "c.toml"), nullptr, nullptr, false});
+          WordSenses({Section::parse("", "c.toml"), nullptr, nullptr});
         }).find("data.train must name the training sentences") != std::string::npos);
   files.write("train.tsv", "a\t[x]\na\t[y]\n");
   CHECK(message([&] { files.task(""); }).find("at least two labels; got only 'a'") != std::string::npos);

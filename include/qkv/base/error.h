@@ -19,13 +19,16 @@ enum class Fault : int {
 /// The one exception of qkv. `what()` is one clear message without trailing full stop.
 class Error : public std::runtime_error {
  public:
-  explicit Error(std::string message, Fault fault = Fault::runtime)
-      : std::runtime_error(std::move(message)), fault_(fault) {}
+  explicit Error(std::string message, Fault fault = Fault::runtime, std::string layer = "")
+      : std::runtime_error(std::move(message)), fault_(fault), layer_(std::move(layer)) {}
   Fault fault() const { return fault_; }
+  /// Path of the layer that ran (see LayerPath), or "".
+  const std::string& layer() const { return layer_; }
   int exit_code() const { return static_cast<int>(fault_); }
 
  private:
   Fault fault_;
+  std::string layer_;
 };
 
 /// Names the layer that runs on this thread while it lives; errors raised meanwhile end with "(in

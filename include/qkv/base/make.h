@@ -5,14 +5,24 @@
 
 namespace qkv {
 
+/// True if `section.type` names an entry of the registry of `T`. If not, that becomes a problem of the
+/// config, and the other keys of the table count as read: nobody knows which it may have.
+template <class T>
+bool check_type(const Section& section, const std::string& fallback) {
+  const Registry<T>& registry = Registry<T>::instance();
+  if (registry.contains(section.get("type", fallback))) return true;
+  section.type(fallback, registry.names());
+  section.skip_all();
+  return false;
+}
+
 /// Constructs the `T` that `section` names under `type`. An unknown name is a config error that lists the
 /// known ones.
 template <class T, class... Args>
 auto make(const Section& section, const std::string& fallback, Args&&... args) {
-  const Registry<T>& registry = Registry<T>::instance();
-  const std::string type = section.type(fallback, registry.names());
-  if (!registry.contains(type)) section.check();
-  return registry.at(type, section.name() + ".type").make(std::forward<Args>(args)...);
+  if (!check_type<T>(section, fallback)) section.check();
+  const std::string type = section.get("type", fallback);
+  return Registry<T>::instance().at(type, section.name() + ".type").make(std::forward<Args>(args)...);
 }
 
 }  // namespace qkv

@@ -23,7 +23,8 @@ struct Model {
 
 QKV_DECLARE_REGISTRY(Model);
 
-/// The model that `config.type` names. Throws a usage error for an unknown one.
+/// The model that `config.type` names. Models report what is wrong with their config and go on, so that all
+/// problems come out together: here, as a usage error.
 std::unique_ptr<Model> make_model(const Scope& scope, const Section& config, const DataShape& shape);
 
 }  // namespace qkv

@@ -22,7 +22,7 @@ struct AttentionConfig {
       one_of({"sqrt_d_k", "none"}));
     f("bias", bias, "learn b_Q, b_K, b_V, b_O");
   }
-  /// Throws `n_head: must divide d_model = ..; got ..` and the like, at the place of the key in `where`.
+  /// Reports `n_head must divide d_model = ..; got ..` and the like, at the place of the key in `where`.
   void check(const Section& where, Index width) const;
 };
 

@@ -21,12 +21,15 @@ struct Loss {
   double count;
 };
 
-/// Where a task comes from: a config, and for a trained model what its checkpoint kept.
+/// Where a task comes from: a config, and for a trained model what its checkpoint kept. A task reads all its
+/// keys first and reports what is wrong with them, then calls `config.check()`, then reads data: so all
+/// problems of a config come out together.
 struct TaskInput {
   Section config;                        ///< the whole config
   std::shared_ptr<Tokenizer> tokenizer;  ///< null for a new run: trained on the training data
   const Json* state = nullptr;           ///< what `state()` gave, or null for a new run
-  bool shape_only = false;               ///< `check`: sizes are wanted, nothing will be computed
+  /// For `check`: receives what is wrong with the data; the sizes are then 0. Null: it is thrown.
+  std::string* data_problem = nullptr;
 };
 
 /// What a problem must say to be trained, evaluated and used. `examples`, `collate`, `loss`, `score` and
@@ -61,6 +64,8 @@ struct Task {
   virtual Loss loss(const Model& model, const Batch& batch) const = 0;
   /// Adds what an evaluation reports: at least the mean "loss". See `score_classes`.
   virtual void score(const Model& model, const Batch& batch, Metrics& metrics) const = 0;
+  /// The metrics that `score` gives, so that a config that names others is refused at once. Default: unknown.
+  virtual std::vector<std::string> metrics() const { return {}; }
 
   // ---- use of a trained model
   /// The task's answer for one text, as an object with stable keys. Default: an error that there is none.

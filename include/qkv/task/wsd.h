@@ -71,6 +71,7 @@ class WordSenses : public Task {
   void collate(Split split, const int* indices, Index n, const Stream* noise, Batch& batch) const override;
   Loss loss(const Model& model, const Batch& batch) const override;
   void score(const Model& model, const Batch& batch, Metrics& metrics) const override;
+  std::vector<std::string> metrics() const override { return {"loss", "accuracy", "macro_f1"}; }
   /// The sense of the [bracketed] word, or else of the only word that was a target in training:
   /// {"text", "target", "sense", "probability", "probabilities": {sense: p}, "attention": [{"word", "weight",
   /// "known"}]}. The attention is the target's row of the first layer, where each position holds its own
@@ -105,7 +106,7 @@ class WordSenses : public Task {
 
   void check(const Section& data) const;
   void restore(const Json& state);
-  void train_tokenizer(const TokenizerConfig& config);
+  void train_tokenizer();
   void make_class_weights();
   WsdCorpus read(const std::string& path, const std::string& part) const;
   void cut_training_data();

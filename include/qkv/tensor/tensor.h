@@ -9,6 +9,11 @@
 
 namespace qkv {
 
+/// Somebody asked for the elements of a symbolic tensor.
+struct SymbolicError : Error {
+  using Error::Error;
+};
+
 /// A handle: copies, `reshape` and leading-axis slices share the buffer; `clone` does not.
 /// A *symbolic* tensor has shape and dtype but no storage: ops check it and compute nothing.
 class Tensor {

@@ -77,4 +77,16 @@ struct LogConfig {
   }
 };
 
+/// The tables that every training run reads, whatever its task.
+struct TrainingTables {
+  TrainConfig train;
+  EvalConfig eval;
+  CheckpointConfig checkpoint;
+  LogConfig log;
+  std::int64_t batch_size = 32, eval_batch_size = 128;
+  bool buckets = true;
+  /// Reads them, and reports what contradicts itself. `metrics` are those of the task, if known.
+  void read(const Section& config, const std::vector<std::string>& metrics = {});
+};
+
 }  // namespace qkv

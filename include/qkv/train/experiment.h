@@ -17,8 +17,14 @@ struct Experiment {
   std::unique_ptr<Model> model;
 };
 
-/// Builds everything that a config names. `symbolic` makes shape-only parameters. `config` is not finished:
-/// the caller reads the tables it needs, then calls `config.finish()`.
+/// Reads what every config may have, whatever it is used for.
+void read_common(const Section& config, RunConfig& run);
+
+/// Builds the model of `e.config` in `e.parameters`.
+void build_model(Experiment& e, const DataShape& shape);
+
+/// Builds everything that a config names, after a walk through the shapes. `symbolic` makes shape-only
+/// parameters. `config` is not finished: the caller reads the tables it needs, then calls `config.finish()`.
 Experiment build_experiment(const Section& config, bool symbolic = false);
 
 /// The trained model of a run directory, or of one of its checkpoints: config, tokenizer, weights. `which` is
@@ -31,7 +37,8 @@ Experiment load_experiment(const std::string& run_or_checkpoint, const std::stri
 /// each).
 int choose_shards(std::int64_t configured, std::int64_t batch_size, double mean_tokens);
 
-/// Walks the model with shape-only tensors: shape, mask and head-count errors come out as Errors.
-void check_shapes(const Experiment& experiment, std::int64_t batch_size);
+/// Walks model and loss with shape-only tensors, up to code that needs their elements. What does not fit
+/// becomes a config error at the table of the layer. The parameters must be symbolic.
+void check_shapes(const Experiment& experiment);
 
 }  // namespace qkv

@@ -1,0 +1,25 @@
+// Checks a config without training: keys, values, data files, shapes and masks.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "qkv/base/config.h"
+
+namespace qkv {
+
+/// What a check found. Sizes are 0 where problems kept them from being known.
+struct CheckReport {
+  Section config;                     ///< with every table read
+  std::vector<std::string> problems;  ///< of the config, "file:line:col: rule; got .." where it has a place
+  std::vector<std::string> data_problems;  ///< of the data files
+  std::int64_t parameters = 0, steps = 0, batch_size = 0;
+  std::size_t memory_bytes = 0;  ///< estimate for training
+
+  bool ok() const { return problems.empty() && data_problems.empty(); }
+};
+
+/// Reads every table, builds the task and a model without storage, and walks through it. Goes on after a
+/// problem, so that all are found at once. Throws only if the file cannot be read or is no TOML.
+CheckReport check_config(const Section& config);
+
+}  // namespace qkv

@@ -1,0 +1,64 @@
+#include "qkv/train/check.h"
+
+#include <CLI/CLI.hpp>
+
+#include "qkv/base/json.h"
+#include "qkv/cli/verb.h"
+#include "qkv/log/console.h"
+#include "qkv/log/number_text.h"
+
+namespace qkv {
+namespace {
+
+struct Check : Verb {
+  void setup(CLI::App& app) override {
+    app.add_option("config", configs, "config files")->required();
+    app.add_option("--set", sets, "override a key in each of them")->take_all()->expected(1);
+    app.add_flag("--json", json, "print one JSON object per config");
+  }
+  int run() override {
+    int worst = 0;
+    for (const std::string& file : configs) {
+      CheckReport report{Section::parse(""), {}, {}};
+      try {
+        report = check_config(Section::load(file, sets));
+      } catch (const Error& e) {  // no TOML file
+        report.problems.push_back(e.what());
+      }
+      print(file, report);
+      // Of both kinds of problems, the config's decide: 2 before 3.
+      const int code = !report.problems.empty() ? 2 : !report.data_problems.empty() ? 3 : 0;
+      worst = worst == 2 || code == 0 ? worst : code;
+    }
+    return worst;
+  }
+  std::string example() const override { return "qkv check configs/bank.toml --set model.n_layer=4"; }
+
+  void print(const std::string& file, const CheckReport& report) const {
+    if (json) {
+      console().print("{}\n", dump_json({{"config", file},
+                                         {"ok", report.ok()},
+                                         {"problems", report.problems},
+                                         {"data_problems", report.data_problems},
+                                         {"parameters", report.parameters},
+                                         {"steps", report.steps},
+                                         {"batch_size", report.batch_size},
+                                         {"memory_bytes", report.memory_bytes}}));
+      return;
+    }
+    for (const std::string& problem : report.problems) console().error("{}", problem);
+    for (const std::string& problem : report.data_problems) console().error("{}", problem);
+    if (report.ok())
+      console().print("{}: ok ({} parameters, {} steps of {}, about {})\n", file, grouped(report.parameters),
+                      grouped(report.steps), report.batch_size,
+                      byte_text(static_cast<double>(report.memory_bytes)));
+  }
+
+  std::vector<std::string> configs, sets;
+  bool json = false;
+};
+
+QKV_REGISTER(Verb, "check", Check, "find what is wrong with a config, without training");
+
+}  // namespace
+}  // namespace qkv

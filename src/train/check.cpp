@@ -1,0 +1,100 @@
+#include "qkv/train/check.h"
+
+#include <algorithm>
+
+#include "qkv/base/make.h"
+#include "qkv/base/text.h"
+#include "qkv/model/stack.h"
+#include "qkv/train/expect.h"
+#include "qkv/train/trainer.h"
+
+namespace qkv {
+namespace {
+
+// Runs the steps of a check; what they throw is kept.
+class Collector {
+ public:
+  explicit Collector(CheckReport& report) : report_(report) {}
+
+  template <class F>
+  void attempt(F f) {
+    try {
+      f();
+    } catch (const Error& e) {
+      add(e.fault() == Fault::data ? report_.data_problems : thrown_, e.what());
+    }
+  }
+
+  // The problems that the config has collected, then those that were only thrown.
+  void finish() {
+    try {
+      report_.config.finish();
+    } catch (const Error& e) {
+      add(report_.problems, e.what());
+    }
+    for (const std::string& text : thrown_) add(report_.problems, text);
+  }
+
+ private:
+  static void add(std::vector<std::string>& lines, const std::string& text) {
+    for (const std::string& line : split(text, '\n'))
+      if (!std::count(lines.begin(), lines.end(), line)) lines.push_back(line);
+  }
+
+  CheckReport& report_;
+  std::vector<std::string> thrown_;
+};
+
+// Sizes for a walk without data: one-hot words fit them, and any usual number of heads divides the
+// vocabulary.
+DataShape stand_in(const Section& config, Index ngram_buckets) {
+  const Index d_model = config.section("model").get("d_model", StackConfig().d_model);
+  return {d_model > 0 ? d_model : 5040, 2, ngram_buckets};
+}
+
+}  // namespace
+
+CheckReport check_config(const Section& config) {
+  CheckReport report{config, {}, {}};
+  Collector collect(report);
+  Experiment e{config, {}, nullptr, nullptr, nullptr};
+  std::string data_problem;
+  read_common(config, e.run);
+  collect.attempt([&] { e.task = make_task({config, nullptr, nullptr, &data_problem}); });
+  if (!data_problem.empty()) report.data_problems.push_back(data_problem);
+  if (!e.task && !check_type<Task>(config.section("task"), "wsd"))  // whose keys these are is unknown
+    for (const char* table : {"data", "tokenizer"}) config.section(table).skip_all();
+
+  e.parameters = std::make_unique<ParameterStore>(0, e.run.dtype == "f64" ? Dtype::f64 : Dtype::f32, true);
+  collect.attempt([&] {
+    DataShape shape = e.task ? e.task->shape() : DataShape{};
+    if (!e.task || !data_problem.empty()) shape = stand_in(config, shape.ngram_buckets);
+    build_model(e, shape);
+  });
+  const bool built = e.task && e.model;
+  if (built) collect.attempt([&] { check_shapes(e); });
+
+  TrainingTables tables;
+  tables.read(config, e.task ? e.task->metrics() : std::vector<std::string>{});
+  report.batch_size = tables.batch_size;
+  skip_expectations(config);
+  std::unique_ptr<Optimizer> optimizer;
+  collect.attempt([&] { optimizer = make_optimizer(config.section("optimizer"), *e.parameters); });
+  collect.attempt([&] { make_schedule(config.section("schedule"), optimizer ? optimizer->lr() : 1.0, 0); });
+  if (built) collect.attempt([&] { e.parameters->freeze(tables.train.freeze); });
+  if (e.task)
+    for (Split split : {Split::train, Split::val, Split::test})
+      collect.attempt([&] { e.task->examples(split); });
+  if (built && report.data_problems.empty())
+    collect.attempt([&] {
+      Trainer trainer(e);
+      trainer.warm_start();
+      report.parameters = e.parameters->count();
+      report.steps = trainer.max_steps();
+      report.memory_bytes = trainer.memory_estimate();
+    });
+  collect.finish();
+  return report;
+}
+
+}  // namespace qkv

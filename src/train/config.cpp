@@ -1,0 +1,32 @@
+#include "qkv/train/config.h"
+
+#include <algorithm>
+
+#include "qkv/base/text.h"
+
+namespace qkv {
+
+void TrainingTables::read(const Section& config, const std::vector<std::string>& metrics) {
+  config.section("train").read(train);
+  config.section("eval").read(eval);
+  config.section("checkpoint").read(checkpoint);
+  config.section("log").read(log);
+  const Section data = config.section("data");
+  batch_size = data.get("batch_size", batch_size, "examples per batch", positive);
+  eval_batch_size = data.get("eval_batch_size", eval_batch_size, "examples per evaluation batch", positive);
+  buckets = data.get("buckets", buckets, "batches of examples of similar length");
+  if ((train.max_steps > 0) == (train.max_epochs > 0))
+    config.section("train").report(
+        "max_steps", fmt::format("and max_epochs: exactly one must be set; got {} and {}", train.max_steps,
+                                 train.max_epochs));
+  const Section run = config.section("run");
+  RunConfig r;
+  run.read(r);
+  if ((r.shards & (r.shards - 1)) != 0)
+    run.report("shards", fmt::format("must be a power of two; got {}", r.shards));
+  if (!metrics.empty() && !std::count(metrics.begin(), metrics.end(), eval.metric))
+    config.section("eval").report("metric", fmt::format("must be one of {}; got '{}'{}", join(metrics, ", "),
+                                                        eval.metric, suggest(eval.metric, metrics)));
+}
+
+}  // namespace qkv

@@ -1,0 +1,260 @@
+#include "qkv/train/check.h"
+
+#include <doctest/doctest.h>
+
+#include <filesystem>
+
+#include "qkv/base/file.h"
+#include "qkv/base/text.h"
+#include "qkv/nn/layer.h"
+#include "qkv/ops/shape_ops.h"
+#include "qkv/tensor/pool.h"
+#include "wsd_config.h"
+
+using namespace qkv;
+namespace fs = std::filesystem;
+
+namespace {
+
+// Says that it gives half the width, and does not.
+struct Liar : Layer {
+  Liar(const Scope&, const Section&, Index width) : width(width) {}
+  Var forward(const Var& x, const Context&) const override { return x; }
+  Index out_width() const override { return width / 2; }
+  Index width;
+};
+QKV_REGISTER(Layer, "test-liar", Liar, "gives another width than it says");
+
+// Drops every other token, and leaves the padding mask as it was.
+struct Shortener : Layer {
+  Shortener(const Scope&, const Section&, Index width) : width(width) {}
+  Var forward(const Var& x, const Context&) const override { return slice(x, 1, 0, x.dim(1) / 2); }
+  Index out_width() const override { return width; }
+  Index width;
+};
+QKV_REGISTER(Layer, "test-shortener", Shortener, "halves the length");
+
+struct Case {
+  const char* name;
+  const char* config;   // from line 10, behind [data] and the head of [model]
+  const char* problem;  // the only one; * stands for the names of a registry
+};
+
+const char* const kModel = R"(
+[model]
+max_seq_len = 16
+d_model = 32
+)";
+
+// Problems of a config, without the folder in front of the file names.
+std::vector<std::string> problems_of(const test::WsdConfig& folder, const std::string& text,
+                                     const std::string& data = "") {
+  const CheckReport report =
+      check_config(Section::load(folder.write(text + "\n[train]\nmax_steps = 10\n", data)));
+  std::vector<std::string> problems = report.problems;
+  for (const std::string& problem : report.data_problems) problems.push_back(problem);
+  for (std::string& problem : problems)
+    for (std::size_t at; (at = problem.find(folder.path + "/")) != std::string::npos;)
+      problem.erase(at, folder.path.size() + 1);
+  return problems;
+}
+
+}  // namespace
+
+TEST_CASE("each broken model config gives one message, which says where and what to do") {
+  const Case cases[] = {
+      {"heads do not divide the width", "attention.n_head = 5",
+       "config.toml:10:20: model.attention.n_head must divide d_model = 32; got 5"},
+      {"more heads than columns", "attention.n_head = 64",
+       "config.toml:10:20: model.attention.n_head must divide d_model = 32; got 64"},
+      {"no heads", "attention.n_head = 0",
+       "config.toml:10:20: model.attention.n_head must be positive; got 0"},
+      {"key/value heads do not divide the heads", "attention.n_head = 4\nattention.n_kv_head = 3",
+       "config.toml:11:23: model.attention.n_kv_head must divide n_head = 4; got 3"},
+      {"heads times width of parameter-free attention",
+       "attention.qkv = \"identity\"\nattention.n_head = 4\nattention.d_head = 7",
+       "config.toml:12:20: model.attention.d_head times n_head must be d_model = 32 with qkv = \"identity\"; "
+       "got 7 x 4"},
+      {"grouped heads of parameter-free attention",
+       "attention.qkv = \"identity\"\nattention.n_head = 4\nattention.n_kv_head = 2",
+       "config.toml:12:23: model.attention.n_kv_head must be n_head = 4 with qkv = \"identity\"; got 2"},
+      {"name of the scale", "attention.scale = \"sqrt_dk\"",
+       "config.toml:10:19: model.attention.scale must be one of \"sqrt_d_k\", \"none\"; got \"sqrt_dk\" (did "
+       "you mean 'sqrt_d_k'?)"},
+      {"name of another toolkit", "attention.num_heads = 4",
+       "config.toml:10:11: unknown key 'model.attention.num_heads' (`num_heads` is called `n_head`)"},
+      {"one-hot words of another width", "embedding = \"one-hot\"",
+       "config.toml:9:11: model.d_model must be the vocabulary size 10 (or 0) with embedding = \"one-hot\"; "
+       "got 32"},
+      {"n-grams that the data has not", "embedding = \"word+ngrams\"",
+       "config.toml:10:13: model.embedding must not be \"word+ngrams\" without n-grams in the data; got "
+       "data.ngram_buckets = 0"},
+      {"unknown embedding", "embedding = \"onehot\"",
+       "config.toml:10:13: model.embedding must be one of \"learned\", \"one-hot\", \"word+ngrams\"; got "
+       "\"onehot\" (did you mean 'one-hot'?)"},
+      {"unknown readout", "readout = \"maen\"",
+       "config.toml:10:11: model.readout must be one of \"target\", \"mean\", \"target+mean\"; got \"maen\" "
+       "(did you mean 'mean'?)"},
+      {"unknown position", "position.type = \"rotary\"",
+       "config.toml:10:17: model.position.type must be one of \"learned\", \"sinusoidal\", \"none\"; got "
+       "\"rotary\""},
+      {"unknown activation", "ffn.activation = \"gleu\"",
+       "config.toml:10:18: model.ffn.activation must be one of \"gelu\", \"relu\", \"silu\", \"swiglu\"; got "
+       "\"gleu\" (did you mean 'gelu'?)"},
+      {"negative width", "ffn.d_ff = -1", "config.toml:10:12: model.ffn.d_ff must not be negative; got -1"},
+      {"unknown norm", "norm.type = \"batchnorm\"",
+       "config.toml:10:13: model.norm.type must be one of \"layernorm\", \"rmsnorm\"; got \"batchnorm\""},
+      {"norm neither before nor after", "norm.place = \"inside\"",
+       "config.toml:10:14: model.norm.place must be one of \"pre\", \"post\"; got \"inside\""},
+      {"eps of zero", "norm.eps = 0", "config.toml:10:12: model.norm.eps must be positive; got 0"},
+      {"dropout above one", "dropout = 1.5",
+       "config.toml:10:11: model.dropout must be between 0 and 1; got 1.5"},
+      {"dropout of everything", "dropout = 1.0",
+       "config.toml:7:1: model does not fit; dropout: p must be in [0, 1); got 1"},
+      {"number of layers as text", "n_layer = \"two\"",
+       "config.toml:10:11: model.n_layer must be an integer; got \"two\""},
+      {"unknown model", "type = \"encoder-clasifier\"",
+       "config.toml:10:8: model.type must be one of *; got \"encoder-clasifier\" (did you mean "
+       "'encoder-classifier'?)"},
+      {"a key of another model", "type = \"static\"\nn_head = 2",
+       "config.toml:11:1: unknown key 'model.n_head' (known: max_seq_len, d_model, type, dropout, "
+       "embedding)"},
+      {"layers that are no tables", "layers = 3",
+       "config.toml:10:10: model.layers must be an array of tables; got 3"},
+      {"unknown layer", "[[model.layers]]\ntype = \"blok\"\nany = 1\n[[model.layers]]\ntype = \"linear\"",
+       "config.toml:11:8: model.layers[0].type must be one of *; got \"blok\" (did you mean 'block'?)"},
+      {"unknown key of a layer", "[[model.layers]]\ntype = \"linear\"\nwidth = 8",
+       "config.toml:12:1: unknown key 'model.layers[0].width' (known: type, d_in, d_out, bias)"},
+      {"two counts of layers",
+       "n_layer = 3\n[[model.layers]]\ntype = \"block\"\n[[model.layers]]\ntype = \"block\"",
+       "config.toml:10:11: model.n_layer must be left out or be the number of [[model.layers]], 2; got 3"},
+      {"heads do not divide the width that a layer gives",
+       "[[model.layers]]\ntype = \"linear\"\nd_out = 30\n[[model.layers]]\ntype = "
+       "\"block\"\nattention.n_head = 4",
+       "config.toml:15:20: model.layers[1].attention.n_head must divide d_model = 30; got 4"},
+      {"input width of a layer",
+       "[[model.layers]]\ntype = \"linear\"\nd_out = 24\n[[model.layers]]\ntype = \"linear\"\nd_in = 32",
+       "config.toml:15:8: model.layers[1].d_in must be the width 24 of the layer before; got 32"},
+      {"feed-forward layer without width", "[[model.layers]]\ntype = \"feed-forward\"\nd_ff = 0",
+       "config.toml:12:8: model.layers[0].d_ff must be positive; got 0"},
+      {"dropout layer of everything", "[[model.layers]]\ntype = \"dropout\"\np = 1.0",
+       "config.toml:10:1: model.layers[0] does not fit; dropout: p must be in [0, 1); got 1 (in layers.0)"},
+      {"a layer that gives another width than it says",
+       "[[model.layers]]\ntype = \"test-liar\"\n[[model.layers]]\ntype = \"block\"",
+       "config.toml:10:1: model.layers[0] does not fit; layer: output must have the width 16 it says; got "
+       "[32, 16, 32] (in layers.0)"},
+      {"a mask of another length than the keys",
+       "[[model.layers]]\ntype = \"test-shortener\"\n[[model.layers]]\ntype = \"block\"",
+       "config.toml:12:1: model.layers[1] does not fit; attention: key_keep must be [32, 8]; got [32, 16] "
+       "(in layers.1.attn)"},
+  };
+  const test::WsdConfig folder;
+  for (const Case& c : cases) {
+    CAPTURE(std::string(c.name));
+    const auto problems = problems_of(folder, kModel + std::string(c.config));
+    REQUIRE(problems.size() == 1);
+    const std::string wanted = c.problem, got = problems[0];
+    const std::size_t star = wanted.find('*');
+    if (star == std::string::npos)
+      CHECK(got == wanted);
+    else
+      CHECK((starts_with(got, wanted.substr(0, star)) && ends_with(got, wanted.substr(star + 1))));
+  }
+}
+
+TEST_CASE("all problems of a config come at once, from every table, whatever else is wrong") {
+  const test::WsdConfig folder;
+  const CheckReport report = check_config(Section::load(folder.write(R"([run]
+shards = 3
+[tokenizer]
+type = "wrod"
+[model]
+n_heads = 2
+d_model = 30
+attention.n_head = 4
+[optimizer]
+type = "adamm"
+momentum = 0.9
+[schedule]
+warmup = 10
+[train]
+epochs = 10
+freeze = ["head.wieght"]
+[eval]
+metric = "acuracy"
+[checkpoint]
+every = -1
+[log]
+evry = 1
+[expect]
+accuracy = 0.9
+[oops]
+)",
+                                                                     "batch_size = 0")));
+  std::vector<std::string> lines;
+  for (const std::string& problem : report.problems)
+    lines.push_back(problem.substr(problem.find("config.toml") + 11));
+  CHECK(join(lines, "\n") == R"(:5:14: data.batch_size must be positive; got 0
+:7:10: run.shards must be a power of two; got 3
+:9:8: tokenizer.type must be one of "char", "word"; got "wrod" (did you mean 'word'?)
+:11:1: unknown key 'model.n_heads' (`n_heads` is called `model.attention.n_head`)
+:13:20: model.attention.n_head must divide d_model = 30; got 4
+:15:8: optimizer.type must be one of "adam", "adamw", "sgd"; got "adamm" (did you mean 'adam'?)
+:18:1: unknown key 'schedule.warmup' (`warmup` is called `warmup_steps`)
+:19:1: train.max_steps and max_epochs: exactly one must be set; got 0 and 0
+:20:1: unknown key 'train.epochs' (`epochs` is called `max_epochs`)
+:25:9: checkpoint.every must not be negative; got -1
+:27:1: unknown key 'log.evry' (did you mean 'every'?)
+:29:12: expect.accuracy must be a metric followed by _min or _max; got 'accuracy'
+:30:2: unknown table 'oops')");
+}
+
+TEST_CASE(
+    "missing data is told together with the problems of the config, and alone is a problem of the data") {
+  const test::WsdConfig folder;
+  fs::remove(folder / "train.tsv");
+  auto of = [&](const std::string& text) {
+    return check_config(Section::load(folder.write("[train]\nmax_steps = 5\n" + text)));
+  };
+  const std::string missing = folder / "train.tsv" + ": cannot be read; got No such file or directory";
+  CheckReport report = of("[model]\nd_model = 12\nattention.n_head = 5");
+  CHECK(report.data_problems == std::vector<std::string>{missing});
+  REQUIRE(report.problems.size() == 1);
+  CHECK(ends_with(report.problems[0], "model.attention.n_head must divide d_model = 12; got 5"));
+  report = of("[model]\n[[model.layers]]\ntype = \"dropout\"\np = 1.0");  // found by the walk
+  REQUIRE(report.problems.size() == 1);
+  CHECK(report.problems[0].find("model.layers[0] does not fit; dropout") != std::string::npos);
+  for (const std::string& right : {std::string(), std::string("[model]\nembedding = \"one-hot\""),
+                                   std::string("[model]\nd_model = 0\nembedding = \"one-hot\"")}) {
+    CAPTURE(right);
+    report = of(right);
+    CHECK(report.problems.empty());
+    CHECK(report.data_problems == std::vector<std::string>{missing});
+  }
+}
+
+TEST_CASE("no shipped config raises a false alarm") {
+  int configs = 0;
+  for (auto& entry : fs::directory_iterator(QKV_SOURCE_DIR "/configs")) {
+    if (entry.path().extension() != ".toml") continue;
+    CAPTURE(entry.path().string());
+    const CheckReport report = check_config(Section::load(entry.path().string()));
+    CHECK(report.problems == std::vector<std::string>{});
+    // What is not shipped is named by a path that the user gives.
+    if (report.config.path("data.path").empty()) CHECK(report.data_problems == std::vector<std::string>{});
+    configs++;
+  }
+  CHECK(configs >= 5);
+}
+
+TEST_CASE("checking allocates no model") {
+  const test::WsdConfig folder;
+  const std::string file =
+      folder.write("[model]\nd_model = 16384\nn_layer = 64\nattention.n_head = 64\n[train]\nmax_steps = 1\n");
+  const std::int64_t before = memory::statistics().bytes;
+  const CheckReport report = check_config(Section::load(file));
+  CHECK(report.problems == std::vector<std::string>{});
+  CHECK(report.parameters > 68'000'000'000);
+  CHECK(report.memory_bytes > std::size_t{1} << 40);
+  CHECK(memory::statistics().bytes - before < 1 << 20);
+}
