@@ -1,0 +1,99 @@
+#include <CLI/CLI.hpp>
+#include <map>
+
+#include "qkv/base/file.h"
+#include "qkv/base/json.h"
+#include "qkv/base/text.h"
+#include "qkv/cli/config_schema.h"
+#include "qkv/cli/verb.h"
+#include "qkv/log/console.h"
+#include "qkv/log/table.h"
+#include "qkv/train/check.h"
+
+namespace qkv {
+namespace {
+
+// A config file, or a run directory for the config it was trained with.
+Section resolved(const std::string& path, const std::vector<std::string>& sets = {}) {
+  const CheckReport report =
+      check_config(Section::load(is_directory(path) ? path + "/config.resolved.toml" : path, sets));
+  if (!report.problems.empty()) throw Error(join(report.problems, "\n"), Fault::usage);
+  for (const std::string& problem : report.data_problems) console().warn("{}", problem);
+  return report.config;
+}
+
+// TOML scalars and arrays of them are JSON, but for dates.
+Json value_of(const ResolvedKey& key) {
+  try {
+    return parse_json(key.value, key.key);
+  } catch (const Error&) {
+    return key.value;
+  }
+}
+
+struct Config : Verb {
+  void setup(CLI::App& app) override {
+    app.require_subcommand(1);
+    show_ = app.add_subcommand("show", "every key with its value and where that comes from");
+    show_->add_option("config", file, "config file or run directory")->required();
+    show_->add_option("--set", sets, "override a key: --set train.max_steps=100")->take_all()->expected(1);
+    show_->footer("Example:\n  qkv config show configs/bank.toml --set model.n_layer=4");
+    diff_ = app.add_subcommand("diff", "the keys whose values differ; exit code 1 if any does");
+    diff_->add_option("a", file, "config file or run directory")->required();
+    diff_->add_option("b", other, "config file or run directory")->required();
+    diff_->footer("Example:\n  qkv config diff configs/bank.toml configs/bank-identity.toml");
+    schema_ = app.add_subcommand("schema", "JSON schema of all keys, for editors");
+    schema_->footer("Example:\n  qkv config schema > qkv.schema.json");
+    for (CLI::App* sub : {show_, diff_}) sub->add_flag("--json", json, "print one JSON object");
+  }
+  int run() override {
+    if (schema_->parsed()) console().print("{}\n", dump_json(config_schema(), 2));
+    if (show_->parsed()) show();
+    return diff_->parsed() ? diff() : 0;
+  }
+  std::string example() const override { return "qkv config show configs/bank.toml"; }
+
+  void show() const {
+    const Section config = resolved(file, sets);
+    if (!json) return console().print("{}", config.dump(true));
+    Json keys = Json::object();
+    for (const ResolvedKey& key : config.resolved())
+      keys[key.key] = {{"value", value_of(key)}, {"origin", key.origin}, {"help", key.help}};
+    console().print("{}\n", dump_json(keys));
+  }
+
+  int diff() const {
+    const std::vector<ResolvedKey> a = resolved(file).resolved(), b = resolved(other).resolved();
+    std::map<std::string, const ResolvedKey*> in_b;
+    for (const ResolvedKey& key : b) in_b[key.key] = &key;
+    Table table({"key", file, other});
+    Json keys = Json::object();
+    auto differs = [&](const std::string& key, const ResolvedKey* left, const ResolvedKey* right) {
+      table.row({key, left ? left->value : "", right ? right->value : ""});
+      keys[key] = {{"a", left ? value_of(*left) : Json()}, {"b", right ? value_of(*right) : Json()}};
+    };
+    for (const ResolvedKey& key : a) {
+      auto found = in_b.find(key.key);
+      const ResolvedKey* right = found == in_b.end() ? nullptr : found->second;
+      if (!right || right->value != key.value) differs(key.key, &key, right);
+      if (right) in_b.erase(found);
+    }
+    for (const ResolvedKey& key : b)
+      if (in_b.count(key.key)) differs(key.key, nullptr, &key);
+    if (json)
+      console().print("{}\n", dump_json(keys));
+    else if (!keys.empty())
+      console().print("{}", table.str(console().unicode()));
+    return keys.empty() ? 0 : 1;
+  }
+
+  CLI::App *show_ = nullptr, *diff_ = nullptr, *schema_ = nullptr;
+  std::string file, other;
+  std::vector<std::string> sets;
+  bool json = false;
+};
+
+QKV_REGISTER(Verb, "config", Config, "show a resolved config, compare two, or print the schema");
+
+}  // namespace
+}  // namespace qkv
