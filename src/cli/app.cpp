@@ -36,17 +36,29 @@ void configure_console(const Global& global) {
   console().configure(options);
 }
 
-// CLI11 says "A subcommand is required" for a misspelt verb; say which one was meant.
-void check_verb(int argc, char** argv) {
+// CLI11 says "A subcommand is required" for a misspelt verb; say which one was meant. Also for the words that
+// some verbs go on with.
+void check_verbs(const CLI::App& app, int argc, char** argv) {
+  const CLI::App* at = &app;
+  std::string said = "qkv";
   for (int i = 1; i < argc; i++) {
     const std::string word = argv[i];
+    if (word == "-h" || word == "--help" || word == "--version") return;
     if (word == "--color") i++;
     if (word.empty() || word[0] == '-') continue;
-    const auto names = Registry<Verb>::instance().names();
-    if (!Registry<Verb>::instance().contains(word))
-      fail(Fault::usage, "qkv: unknown verb '{}'{}", word, suggest(word, names));
-    return;
+    std::vector<std::string> names;
+    const CLI::App* next = nullptr;
+    for (const CLI::App* verb : at->get_subcommands([](const CLI::App*) { return true; })) {
+      names.push_back(verb->get_name());
+      if (names.back() == word) next = verb;
+    }
+    if (names.empty()) return;
+    if (!next) fail(Fault::usage, "{}: unknown verb '{}'{}", said, word, suggest(word, names));
+    at = next;
+    said += " " + word;
   }
+  if (!at->get_subcommands([](const CLI::App*) { return true; }).empty())
+    fail(Fault::usage, "{0}: a verb must be given; see {0} --help", said);
 }
 
 int parse_and_run(int argc, char** argv) {
@@ -72,6 +84,7 @@ int parse_and_run(int argc, char** argv) {
   app.footer(
       "Example:\n  qkv train configs/bank.toml\nExit codes: 0 success, 1 run-time failure, 2 usage or config "
       "error, 3 bad data or checkpoint,\n4 training diverged, 130/143 stopped by a signal after saving.");
+  check_verbs(app, argc, argv);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& e) {  // --help, --version
@@ -90,8 +103,6 @@ int parse_and_run(int argc, char** argv) {
 int run(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);  // a file size limit is an error that a write reports, not a sudden end
   try {
-    if (argc == 1) fail(Fault::usage, "qkv: a verb must be given{}", "; see qkv --help");
-    check_verb(argc, argv);
     return parse_and_run(argc, argv);
   } catch (const Error& e) {
     console().error("{}", e.what());
