@@ -11,6 +11,9 @@ QKV_REGISTER(Model, "encoder-classifier", EncoderClassifier,
 
 static EncoderClassifierConfig read(const Section& section, const DataShape& shape) {
   EncoderClassifierConfig c;
+  // The default that a resolved config shows is the length of an explicit stack.
+  if (const auto listed = section.sections("layers"); !listed.empty())
+    c.stack.n_layer = static_cast<Index>(listed.size());
   section.read(c);
   Index& d = c.stack.d_model;
   if (c.embedding == "one-hot" && d == 0) d = shape.vocab_size;
