@@ -1,8 +1,8 @@
 // WordSenses: which sense has the marked word of a sentence (word-sense disambiguation).
 #pragma once
 #include <array>
+#include <map>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "qkv/data/ngrams.h"
@@ -90,7 +90,7 @@ class WordSenses : public Task {
  private:
   // The distinct words of a text, and the n-grams of each.
   struct WordForms {
-    std::unordered_map<std::string, int> ids;  // normalised word -> position in ngrams
+    std::map<std::string, int> ids;  // normalised word -> position in ngrams
     std::vector<std::vector<int>> ngrams;
   };
   // A sentence as the model reads it: token ids and, with n-grams, which form each token has.
