@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "paths.h"
 #include "qkv/base/file.h"
 #include "qkv/base/text.h"
 #include "qkv/nn/layer.h"
@@ -235,7 +236,7 @@ TEST_CASE(
 
 TEST_CASE("no shipped config raises a false alarm") {
   int configs = 0;
-  for (auto& entry : fs::directory_iterator(QKV_SOURCE_DIR "/configs")) {
+  for (auto& entry : fs::directory_iterator(source_dir() + "/configs")) {
     if (entry.path().extension() != ".toml") continue;
     CAPTURE(entry.path().string());
     const CheckReport report = check_config(Section::load(entry.path().string()));

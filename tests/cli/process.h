@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/temporary_folder.h"
+#include "paths.h"
 #include "qkv/base/file.h"
 
 namespace qkv::test {
@@ -35,7 +36,7 @@ class Process {
   explicit Process(std::vector<std::string> arguments, const ProcessOptions& options = {})
       : output_(options.output.empty() ? files_ / "out" : options.output) {
     write_file_atomic(files_ / "in", options.input);
-    arguments.insert(arguments.begin(), QKV_BINARY);
+    arguments.insert(arguments.begin(), binary_path());
     std::vector<char*> argv;
     for (std::string& argument : arguments) argv.push_back(argument.data());
     argv.push_back(nullptr);
@@ -48,7 +49,7 @@ class Process {
     if (!options.folder.empty() && ::chdir(options.folder.c_str()) != 0) ::_exit(99);
     limit(RLIMIT_FSIZE, options.max_file_bytes);
     limit(RLIMIT_AS, options.max_memory_bytes);
-    ::execv(QKV_BINARY, argv.data());
+    ::execv(argv[0], argv.data());
     ::_exit(99);
   }
   ~Process() {

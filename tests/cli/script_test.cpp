@@ -16,6 +16,7 @@
 #include <filesystem>
 
 #include "base/temporary_folder.h"
+#include "paths.h"
 #include "qkv/base/file.h"
 #include "qkv/base/text.h"
 
@@ -80,7 +81,7 @@ Lines run(const std::string& command, const TemporaryFolder& folder) {
   write_file_atomic(folder / ".command", command);
   const std::string shell = fmt::format(
       "cd '{0}' && exec env PATH='{1}':\"$PATH\" LC_ALL=C.UTF-8 NO_COLOR=1 bash .command 2>&1 </dev/null",
-      folder.path, fs::path(QKV_BINARY).parent_path().string());
+      folder.path, fs::path(binary_path()).parent_path().string());
   FILE* pipe = ::popen(shell.c_str(), "r");
   REQUIRE(pipe != nullptr);
   std::string text;
@@ -99,7 +100,7 @@ Lines run(const std::string& command, const TemporaryFolder& folder) {
 
 void run_script(const std::string& file) {
   const TemporaryFolder folder;
-  fs::create_directory_symlink(QKV_SOURCE_DIR "/configs", folder / "configs");
+  fs::create_directory_symlink(source_dir() + "/configs", folder / "configs");
   Lines updated;
   for (const Step& step : parse(read_file(file))) {
     const Lines actual = run(step.command, folder);
@@ -119,7 +120,7 @@ void run_script(const std::string& file) {
 
 TEST_CASE("command scripts give the output and the exit code that stands below each command") {
   int scripts = 0;
-  for (auto& entry : fs::directory_iterator(QKV_SOURCE_DIR "/tests/cli"))
+  for (auto& entry : fs::directory_iterator(source_dir() + "/tests/cli"))
     if (entry.path().extension() == ".test") run_script(entry.path().string()), scripts++;
   CHECK(scripts > 0);
 }

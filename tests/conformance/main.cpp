@@ -12,6 +12,7 @@
 #include <filesystem>
 
 #include "operators.h"
+#include "paths.h"
 #include "qkv/base/text.h"
 #include "qkv/ops/arithmetic.h"
 #include "qkv/ops/reduce.h"
@@ -109,7 +110,7 @@ std::vector<std::string> files() {
     return paths;
   }
   std::vector<std::string> paths;
-  const std::filesystem::path folder = std::filesystem::path(QKV_SOURCE_DIR) / "../shared/data/conformance";
+  const std::filesystem::path folder = std::filesystem::path(source_dir()) / "../shared/data/conformance";
   std::error_code missing;
   for (const auto& entry : std::filesystem::directory_iterator(folder, missing))
     if (entry.path().extension() == ".txt") paths.push_back(entry.path().lexically_normal().string());

@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "paths.h"
 #include "qkv/base/text.h"
 #include "qkv/data/wsd_corpus.h"
 
@@ -25,7 +26,7 @@ const std::set<std::string> kStopWords = {
     "if",   "all",  "no",    "do",   "did",   "than",  "after", "before", "over", "while"};
 
 std::string path(const std::string& name) {
-  return std::string(QKV_SOURCE_DIR) + "/configs/data/bank/" + name + ".tsv";
+  return source_dir() + "/configs/data/bank/" + name + ".tsv";
 }
 
 Words lower(const Words& words) {

@@ -1,0 +1,12 @@
+#include "paths.h"
+
+namespace qkv {
+
+std::string source_dir() {
+  return QKV_SOURCE_DIR;
+}
+std::string binary_path() {
+  return QKV_BINARY;
+}
+
+}  // namespace qkv

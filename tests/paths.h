@@ -1,0 +1,14 @@
+// Where the tests find the sources and the program. One source file knows both: definitions on every file
+// would change all their compile commands from one checkout to the next, and no compiler cache could share
+// them.
+#pragma once
+#include <string>
+
+namespace qkv {
+
+/// The root of the checkout.
+std::string source_dir();
+/// The program `qkv`.
+std::string binary_path();
+
+}  // namespace qkv
