@@ -20,6 +20,7 @@ install(EXPORT qkvTargets NAMESPACE qkv:: DESTINATION ${package_dir})
 configure_package_config_file(cmake/qkvConfig.cmake.in qkvConfig.cmake INSTALL_DESTINATION ${package_dir})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/qkvConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/qkvConfig.cmake ${PROJECT_BINARY_DIR}/qkvConfigVersion.cmake
+        ${PROJECT_SOURCE_DIR}/cmake/qkvPlugin.cmake ${PROJECT_SOURCE_DIR}/cmake/plugin_stamp.cpp
         DESTINATION ${package_dir})
 
 # ---- pkg-config: the same flags

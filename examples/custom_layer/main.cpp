@@ -1,38 +1,5 @@
-// A layer of one's own that configs may name: a gated MLP with residual, x + down(gelu(gate(h)) * up(h)), h =
-// norm(x).
+// The whole qkv program, and one thing more: the layer of gated_mlp.cpp, which is linked with it.
 #include <qkv/qkv.h>
-
-using namespace qkv;
-
-struct GatedMlpConfig {
-  Index hidden = 64;
-  double dropout = 0.0;
-  template <class F>
-  void fields(F& f) {
-    f("hidden", hidden, "width of the inner layer", positive);
-    f("dropout", dropout, "probability of zeroing an inner activation while training", probability);
-  }
-};
-
-struct GatedMlp : Layer {
-  GatedMlp(const Scope& s, const Section& section, Index width)
-      : config(section.read<GatedMlpConfig>()),
-        norm(s / "norm", NormConfig(), width),
-        gate(s / "gate", width, config.hidden),
-        up(s / "up", width, config.hidden),
-        down(s / "down", config.hidden, width) {}
-  Var forward(const Var& x, const Context&) const override {  // [B, T, width] -> [B, T, width]
-    const Var h = norm(x);
-    return x + down(dropout(gelu(gate(h)) * up(h), config.dropout));
-  }
-  Index out_width() const override { return down.weight.value().dim(0); }
-
-  GatedMlpConfig config;
-  Norm norm;
-  Linear gate, up, down;
-};
-
-QKV_REGISTER(Layer, "gated-mlp", GatedMlp, "x + down(gelu(gate(norm(x))) * up(norm(x)))");
 
 int main(int argc, char** argv) {
   return qkv::run(argc, argv);

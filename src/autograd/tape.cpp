@@ -6,6 +6,7 @@
 #include <string>
 
 #include "accumulate.h"
+#include "qkv/base/registry.h"
 
 namespace qkv {
 
@@ -18,7 +19,10 @@ static std::map<std::string, const Op*>& op_table() {
 
 Op::Op(const char* name, GradRow row) : name(name), row(row) {
   QKV_CHECK(row != nullptr, "op '{}': must come with a gradient check row; got none", name);
-  QKV_CHECK(op_table().emplace(name, this).second, "op '{}': name must be unique; got it twice", name);
+  Registrar registered([this] {  // of a plug-in: once that is accepted
+    QKV_CHECK(op_table().emplace(this->name, this).second, "op '{}': name must be unique; got it twice",
+              this->name);
+  });
 }
 
 std::vector<const Op*> registered_ops() {

@@ -4,6 +4,7 @@
 #include <iostream>
 #include <new>
 
+#include "qkv/base/plugin.h"
 #include "qkv/base/text.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
@@ -25,6 +26,7 @@ struct Global {
   bool quiet = false;
   int verbose = 0;
   std::string color = "auto";
+  std::vector<std::string> plugins;  // loaded already
 };
 
 void configure_console(const Global& global) {
@@ -44,7 +46,7 @@ void check_verbs(const CLI::App& app, int argc, char** argv) {
   for (int i = 1; i < argc; i++) {
     const std::string word = argv[i];
     if (word == "-h" || word == "--help" || word == "--version") return;
-    if (word == "--color") i++;
+    if (word == "--color" || word == "--plugin") i++;
     if (word.empty() || word[0] == '-') continue;
     std::vector<std::string> names;
     const CLI::App* next = nullptr;
@@ -61,7 +63,18 @@ void check_verbs(const CLI::App& app, int argc, char** argv) {
     fail(Fault::usage, "{0}: a verb must be given; see {0} --help", said);
 }
 
+// The plug-ins of the command line, before there are verbs: they may bring some.
+void load_plugins_of(int argc, char** argv) {
+  const std::string option = "--plugin";
+  for (int i = 1; i < argc; i++) {
+    const std::string word = argv[i];
+    if (word == option && i + 1 < argc) load_plugin(argv[++i]);
+    if (starts_with(word, option + "=")) load_plugin(word.substr(option.size() + 1));
+  }
+}
+
 int parse_and_run(int argc, char** argv) {
+  load_plugins_of(argc, argv);
   CLI::App app("Train transformers from scratch on a CPU, and see what they learn.", "qkv");
   app.set_version_flag("--version", version_text());
   app.fallthrough();
@@ -71,6 +84,9 @@ int parse_and_run(int argc, char** argv) {
   app.add_flag("-v,--verbose", global.verbose, "every training line, debug messages");
   app.add_option("--color", global.color, "auto, always or never")
       ->check(CLI::IsMember({"auto", "always", "never"}));
+  app.add_option("--plugin", global.plugins, "a plug-in to load first, as `plugins` in a config does")
+      ->take_all()
+      ->expected(1);
   std::vector<std::pair<CLI::App*, std::unique_ptr<Verb>>> verbs;
   for (auto& [name, entry] : Registry<Verb>::instance().entries()) {
     std::unique_ptr<Verb> verb = entry.make();

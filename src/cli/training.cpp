@@ -123,6 +123,7 @@ int run_trainer(Experiment& e, Trainer& trainer, RunDir& run, const Start& start
 void write_run_files(const RunDir& run, const Experiment& e, const std::string& config_file,
                      const std::string& resolved, const std::vector<std::string>& command) {
   keep_data(run.path(), *e.task);
+  keep_plugins(run.path());
   write_file_atomic(run.file("config.toml"), read_file(config_file, 1 << 24, Fault::usage));
   write_file_atomic(run.file("env.json"),
                     dump_json(environment(command, pool().size(), e.run.seed), 2) + "\n");
@@ -198,6 +199,8 @@ std::string kept_config(const Experiment& e, const Start& start, const std::stri
                        [&](const std::string& change) { return starts_with(change, place.first + " = "); });
   };
   places.erase(std::remove_if(places.begin(), places.end(), changed), places.end());
+  for (auto& [key, value] : places) value = '"' + value + '"';
+  places.emplace_back("plugins", plugin_places(run));
   return resolved_config(e.config, places);
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "qkv/base/make.h"
+#include "qkv/base/plugin.h"
 #include "qkv/base/text.h"
 #include "qkv/model/stack.h"
 #include "qkv/train/expect.h"
@@ -59,6 +60,12 @@ CheckReport check_config(const Section& config) {
   Collector collect(report);
   Experiment e{config, {}, nullptr, nullptr, nullptr};
   std::string data_problem;
+  try {
+    load_plugins(config);
+  } catch (const Error& error) {  // what is unknown for want of a plug-in is no fault of the config
+    report.problems.push_back(error.what());
+    return report;
+  }
   read_common(config, e.run);
   collect.attempt([&] { e.task = make_task({config, nullptr, nullptr, &data_problem}); });
   if (!data_problem.empty()) report.data_problems.push_back(data_problem);

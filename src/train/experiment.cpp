@@ -2,6 +2,7 @@
 
 #include "qkv/base/file.h"
 #include "qkv/base/json.h"
+#include "qkv/base/plugin.h"
 #include "qkv/base/text.h"
 #include "qkv/train/checkpoint.h"
 
@@ -60,6 +61,7 @@ Section table_of(const Section& model, const std::string& layer) {
 
 void read_common(const Section& config, RunConfig& run) {
   config.get("schema", std::int64_t{1}, "version of the config format", between(1, 1));
+  load_plugins(config);
   config.section("run").read(run);
 }
 

@@ -12,6 +12,7 @@
 
 #include "qkv/base/file.h"
 #include "qkv/base/json.h"
+#include "qkv/base/plugin.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
 #include "qkv/tensor/gemm.h"
@@ -149,6 +150,21 @@ void keep_data(const std::string& run, const Task& task) {
   }
 }
 
+void keep_plugins(const std::string& run) {
+  for (const std::string& file : loaded_plugins()) {
+    make_directories(run + "/plugins");
+    write_file_atomic(run + "/plugins/" + fs::path(file).filename().string(),
+                      read_file(file, kMaxFileSize, Fault::usage));
+  }
+}
+
+std::string plugin_places(const std::string& run) {
+  std::string list;
+  for (const std::string& file : loaded_plugins())
+    list += (list.empty() ? "\"" : ", \"") + run + "plugins/" + fs::path(file).filename().string() + "\"";
+  return "[" + list + "]";
+}
+
 std::string resolved_config(const Section& config,
                             const std::vector<std::pair<std::string, std::string>>& replaced) {
   std::string result, table;
@@ -157,8 +173,9 @@ std::string resolved_config(const Section& config,
     std::string out = line;
     for (auto& [key, value] : replaced) {
       const std::size_t dot = key.rfind('.');
-      if (table == key.substr(0, dot) && starts_with(line, key.substr(dot + 1) + " ="))
-        out = key.substr(dot + 1) + " = \"" + value + "\"";
+      const std::string name = dot == std::string::npos ? key : key.substr(dot + 1);
+      if (table == (dot == std::string::npos ? "" : key.substr(0, dot)) && starts_with(line, name + " ="))
+        out = name + " = " + value;
     }
     result += out + "\n";
   }

@@ -1,5 +1,8 @@
 // make: an object of a registry, chosen by the `type` key of a config table.
 #pragma once
+#include <exception>
+#include <new>
+
 #include "qkv/base/config.h"
 #include "qkv/base/registry.h"
 
@@ -17,12 +20,22 @@ bool check_type(const Section& section, const std::string& fallback) {
 }
 
 /// Constructs the `T` that `section` names under `type`. An unknown name is a config error that lists the
-/// known ones.
+/// known ones; so is an exception that the constructor throws and that is no Error.
 template <class T, class... Args>
 auto make(const Section& section, const std::string& fallback, Args&&... args) {
   if (!check_type<T>(section, fallback)) section.check();
   const std::string type = section.get("type", fallback);
-  return Registry<T>::instance().at(type, section.name() + ".type").make(std::forward<Args>(args)...);
+  const auto& entry = Registry<T>::instance().at(type, section.name() + ".type");
+  try {
+    return entry.make(std::forward<Args>(args)...);
+  } catch (const Error&) {
+    throw;
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (const std::exception& e) {  // a user's constructor
+    section.fail("type", fmt::format("must name what can be made; '{}' of {} threw '{}'", type, entry.origin,
+                                     e.what()));
+  }
 }
 
 }  // namespace qkv

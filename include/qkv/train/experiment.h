@@ -17,7 +17,7 @@ struct Experiment {
   std::unique_ptr<Model> model;
 };
 
-/// Reads what every config may have, whatever it is used for.
+/// Reads what every config may have, whatever it is used for, and loads the plug-ins it names.
 void read_common(const Section& config, RunConfig& run);
 
 /// Builds the model of `e.config` in `e.parameters`.

@@ -36,7 +36,13 @@ std::vector<std::pair<std::string, std::string>> data_places(const Task& task, c
 /// Copies the task's data files to those places.
 void keep_data(const std::string& run, const Task& task);
 
-/// The resolved config with some values replaced, as it is kept in the run directory.
+/// Copies the plug-ins of the process to RUN/plugins, so that the run needs nothing else.
+void keep_plugins(const std::string& run);
+/// The value of `plugins` as a run directory has it, with the way `run` to it, as TOML.
+std::string plugin_places(const std::string& run = "");
+
+/// The resolved config with the values of some keys replaced by other TOML text, as it is kept in the run
+/// directory.
 std::string resolved_config(const Section& config,
                             const std::vector<std::pair<std::string, std::string>>& replaced);
 

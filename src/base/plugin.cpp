@@ -1,0 +1,94 @@
+#include "qkv/base/plugin.h"
+
+#include <cxxabi.h>
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+
+#include "qkv/base/file.h"
+#include "qkv/base/registry.h"
+#include "qkv/base/text.h"
+
+namespace qkv {
+namespace {
+
+constexpr std::size_t kMaxPluginSize = std::size_t{1} << 30;
+
+struct Loaded {
+  std::vector<std::string> paths, checksums;
+};
+Loaded& loaded() {
+  static Loaded all;
+  return all;
+}
+
+// The ABI text in the bytes of a plug-in, or "".
+std::string stamp_of(const std::string& bytes) {
+  // Written in two parts, so that this library does not carry the mark itself.
+  const std::string mark = std::string("qkv-plug-in-") + "abi: ";
+  const std::size_t begin = bytes.find(mark);
+  if (begin == std::string::npos) return "";
+  const std::size_t end = bytes.find(';', begin);
+  return end == std::string::npos || end - begin > 200
+             ? ""
+             : bytes.substr(begin + mark.size(), end - begin - mark.size());
+}
+
+// What the loader says, with the C++ name of a missing symbol in readable form.
+std::string readable(std::string message, const std::string& path) {
+  if (starts_with(message, path + ": ")) message.erase(0, path.size() + 2);
+  const std::string undefined = "undefined symbol: ";
+  const std::size_t at = message.find(undefined);
+  if (at == std::string::npos) return message;
+  const std::string symbol = split(message.substr(at + undefined.size()), ' ').front();
+  int status = 0;
+  const std::unique_ptr<char, void (*)(void*)> name(
+      abi::__cxa_demangle(symbol.c_str(), nullptr, nullptr, &status), std::free);
+  return "the missing symbol " + (status == 0 ? std::string(name.get()) : symbol);
+}
+
+}  // namespace
+
+void load_plugin(const std::string& path) {
+  if (is_directory(path)) fail(Fault::usage, "{}: a plug-in must be a shared library; got a directory", path);
+  const std::string bytes = read_file(path, kMaxPluginSize, Fault::usage), sum = checksum(bytes);
+  Loaded& all = loaded();
+  if (std::count(all.checksums.begin(), all.checksums.end(), sum)) return;
+  const std::string stamp = stamp_of(bytes);
+  if (stamp.empty())
+    fail(Fault::usage,
+         "{}: must be a plug-in of qkv; got a file without its stamp (build it with qkv_add_plugin)", path);
+  if (stamp != QKV_ABI)
+    fail(Fault::usage, "{}: must be built for '{}'; got '{}' (build it again)", path, QKV_ABI, stamp);
+  PendingRegistrations pending(std::filesystem::path(path).filename().string());
+  // An absolute path: the loader looks for bare names elsewhere.
+  const std::string absolute = std::filesystem::absolute(path).string();
+  if (!::dlopen(absolute.c_str(), RTLD_NOW | RTLD_LOCAL))
+    fail(Fault::usage, "{}: must load; got {}", path, readable(::dlerror(), absolute));
+  if (pending.size() == 0) fail(Fault::usage, "{}: must register something; got no QKV_REGISTER line", path);
+  all.paths.push_back(path);
+  all.checksums.push_back(sum);
+  pending.commit();
+}
+
+void load_plugins(const Section& root) {
+  std::vector<std::string> paths;
+  paths = root.get("plugins", paths, "shared libraries with further layers, models, tasks, ...", path);
+  root.check();  // without them, more would seem wrong than is
+  for (const std::string& file : paths) {
+    try {
+      load_plugin(file);
+    } catch (const Error& e) {
+      root.fail("plugins", fmt::format("must name plug-ins that can be used; {}", e.what()));
+    }
+  }
+}
+
+const std::vector<std::string>& loaded_plugins() {
+  return loaded().paths;
+}
+
+}  // namespace qkv

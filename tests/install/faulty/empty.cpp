@@ -1,0 +1,2 @@
+// Registers nothing.
+#include <qkv/qkv.h>
