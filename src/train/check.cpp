@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "qkv/base/make.h"
-#include "qkv/base/plugin.h"
 #include "qkv/base/text.h"
 #include "qkv/model/stack.h"
 #include "qkv/train/expect.h"
@@ -61,12 +60,11 @@ CheckReport check_config(const Section& config) {
   Experiment e{config, {}, nullptr, nullptr, nullptr};
   std::string data_problem;
   try {
-    load_plugins(config);
+    read_common(config, e.run);
   } catch (const Error& error) {  // what is unknown for want of a plug-in is no fault of the config
     report.problems.push_back(error.what());
     return report;
   }
-  read_common(config, e.run);
   collect.attempt([&] { e.task = make_task({config, nullptr, nullptr, &data_problem}); });
   if (!data_problem.empty()) report.data_problems.push_back(data_problem);
   if (!e.task && !check_type<Task>(config.section("task"), "wsd"))  // whose keys these are is unknown
