@@ -89,6 +89,7 @@ int run_trainer(Experiment& e, Trainer& trainer, RunDir& run, const Start& start
   if (start.resume) truncate_after(run.file("metrics.jsonl"), trainer.state().step);
   for (const std::string& change : start.changes) console().info("{}", change);
   if (!start.config.empty()) write_file_atomic(run.file("config.resolved.toml"), start.config);
+  if (start.resume) write_run_checksums(run.path());
   MetricSinks sinks;
   auto terminal = std::make_unique<ConsoleSink>();
   ConsoleSink* bar = terminal.get();
@@ -128,6 +129,7 @@ void write_run_files(const RunDir& run, const Experiment& e, const std::string& 
   write_file_atomic(run.file("env.json"),
                     dump_json(environment(command, pool().size(), e.run.seed), 2) + "\n");
   write_file_atomic(run.file("config.resolved.toml"), resolved);
+  write_run_checksums(run.path());
 }
 
 void check_name(const Experiment& e) {
@@ -260,6 +262,7 @@ int resume_run(const std::string& path, const std::vector<std::string>& sets) {
   if (!is_directory(path)) fail(Fault::data, "{}: must be a run directory; it does not exist", path);
   if (!exists(file)) fail(Fault::data, "{}: must exist in a run directory; the file is missing", file);
   RunDir run = RunDir::open(path);
+  check_run_checksums(path);
   Values own;
   if (!sets.empty()) own = own_config(file, sets);
   const Section config = Section::load(file, sets);

@@ -10,6 +10,7 @@
 #include "qkv/base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
+#include "qkv/train/checksums.h"
 
 namespace fs = std::filesystem;
 
@@ -56,10 +57,7 @@ void write_checkpoint(const std::string& run, const CheckpointData& data, bool b
     if (data.tokenizer)
       write_file_atomic(temporary + "/tokenizer.json", dump_json(data.tokenizer->to_json()) + "\n");
     write_file_atomic(temporary + "/config.resolved.toml", data.config);
-    std::string sums;
-    for (const char* file : kFiles)
-      if (exists(temporary + "/" + file)) sums += checksum_file(temporary + "/" + file) + "  " + file + "\n";
-    write_file_atomic(temporary + "/checksums.txt", sums);
+    write_checksums(temporary, {std::begin(kFiles), std::end(kFiles)});
     fsync_dir(temporary);
     if (exists(folder)) fs::remove_all(folder);  // a damaged one that a resumed run replaces
     fs::rename(temporary, folder);
@@ -130,32 +128,16 @@ void prune_checkpoints(const std::string& run, std::int64_t keep_last, bool keep
   for (const fs::path& path : left_over) fs::remove_all(path, ignored);
 }
 
-std::string verify_checkpoint(const std::string& folder) {
-  const std::string sums = folder + "/checksums.txt";
-  if (!exists(sums)) return sums + ": must exist; the file is missing";
-  std::vector<std::string> listed;
-  for (const std::string& line : split(read_file(sums, 1 << 16), '\n')) {
-    if (line.empty()) continue;
-    const std::string name = line.size() > 34 ? line.substr(34) : "", path = folder + "/" + name;
-    if (std::find(std::begin(kFiles), std::end(kFiles), name) == std::end(kFiles))
-      return fmt::format("{}: lines must be `checksum  file`; got {}", sums, in_quotes(line));
-    if (!exists(path)) return path + ": must exist; the file is missing";
-    const std::string sum = checksum_file(path);
-    if (sum != line.substr(0, 32))
-      return fmt::format("{}: checksum must be {}; got {} (the file is damaged)", path,
-                         in_quotes(line.substr(0, 32)), sum);
-    listed.push_back(name);
-  }
+std::vector<std::string> checkpoint_problems(const std::string& folder) {
+  std::vector<std::string> required;
   for (const std::string name : kFiles)
-    if (std::find(listed.begin(), listed.end(), name) == listed.end() &&
-        (name != "tokenizer.json" || exists(folder + "/" + name)))
-      return fmt::format("{}: must list {}; got {} other files (the file is damaged)", sums, name,
-                         listed.size());
-  return "";
+    if (name != "tokenizer.json" || exists(folder + "/" + name)) required.push_back(name);
+  return checksum_problems(folder, required);
 }
 
 Checkpoint read_checkpoint(const std::string& folder, bool with_optimizer) {
-  if (std::string problem = verify_checkpoint(folder); !problem.empty()) throw Error(problem, Fault::data);
+  if (const auto problems = checkpoint_problems(folder); !problems.empty())
+    throw Error(problems.front(), Fault::data);
   auto state = std::make_shared<Json>(read_json(folder + "/state.json"));
   Checkpoint c{folder,
                folder + "/config.resolved.toml",
@@ -172,7 +154,8 @@ Checkpoint read_checkpoint(const std::string& folder, bool with_optimizer) {
 }
 
 std::string find_checkpoint(const std::string& run, const std::string& which) {
-  if (exists(run + "/checksums.txt") || exists(run + "/state.json")) return run;
+  if (!is_directory(checkpoints(run)) && (exists(run + "/checksums.txt") || exists(run + "/state.json")))
+    return run;
   if (!is_directory(run))
     fail(Fault::data, "{}: must be a run directory or a checkpoint; it does not exist", run);
   for (const std::string& name : {which, std::string(which == "best" ? "last" : which)})

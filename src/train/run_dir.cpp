@@ -16,6 +16,7 @@
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
 #include "qkv/tensor/gemm.h"
+#include "qkv/train/checksums.h"
 #include "qkv/version.h"
 
 namespace fs = std::filesystem;
@@ -181,6 +182,23 @@ std::string resolved_config(const Section& config,
   }
   while (ends_with(result, "\n\n")) result.pop_back();
   return result;
+}
+
+void write_run_checksums(const std::string& run) {
+  std::vector<std::string> files{"config.toml", "env.json", "config.resolved.toml"};
+  for (const char* folder : {"data", "plugins"}) {
+    std::error_code ignored;
+    for (auto& entry : fs::recursive_directory_iterator(run + "/" + folder, ignored))
+      if (entry.is_regular_file(ignored)) files.push_back(entry.path().lexically_relative(run).string());
+  }
+  std::sort(files.begin(), files.end());
+  write_checksums(run, files);
+}
+
+void check_run_checksums(const std::string& run) {
+  if (!exists(run + "/checksums.txt")) return;
+  if (const auto problems = checksum_problems(run); !problems.empty())
+    fail(Fault::data, "{} (or edited: values of a run are changed with resume --set)", problems.front());
 }
 
 std::string newest_run(const std::string& out_dir, const std::string& name, const std::string& text,

@@ -81,14 +81,14 @@ void Trainer::check_same_data(const std::string& folder, const Json& state) cons
 bool Trainer::resume() {
   auto all = list_checkpoints(run_);
   if (all.empty()) return false;
-  std::string problem;
-  while (!all.empty() && !(problem = verify_checkpoint(all.back().second)).empty()) {
+  std::vector<std::string> problems;
+  while (!all.empty() && !(problems = checkpoint_problems(all.back().second)).empty()) {
     all.pop_back();
-    if (!all.empty()) console().warn("{}; going back to {}", problem, all.back().second);
+    if (!all.empty()) console().warn("{}; going back to {}", problems.front(), all.back().second);
   }
   if (all.empty())
     fail(Fault::data, "{}: must hold a whole checkpoint to resume from; got only damaged ones; {}", run_,
-         problem);
+         problems.front());
   const Checkpoint c = read_checkpoint(all.back().second, true);
   check_same_data(c.folder, c.state.at("task"));
   experiment_.parameters->load(c.weights, c.folder + "/model.safetensors");

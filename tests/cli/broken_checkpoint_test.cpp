@@ -5,6 +5,7 @@
 
 #include "cli/process.h"
 #include "qkv/train/checkpoint.h"
+#include "qkv/train/checksums.h"
 #include "train/small_run.h"
 
 namespace fs = std::filesystem;
@@ -84,7 +85,7 @@ TEST_CASE("resume goes back to the newest whole checkpoint, says so, and ends as
     CHECK(count(result.err, "going back to runs/small/checkpoints/step-000008") == 1);
     CHECK(count(result.err, "resumed at step 8") == 1);
     CHECK(checksum_file(run.checkpoint("step-000012/model.safetensors")) == model);
-    CHECK(verify_checkpoint(run.checkpoint("step-000012")) == "");
+    CHECK(checkpoint_problems(run.checkpoint("step-000012")).empty());
   }
 }
 
@@ -138,11 +139,9 @@ TEST_CASE("a checkpoint of another shape is refused") {
   const TrainedRun run;
   REQUIRE(run.qkv({"train", "small.toml", "--set", "model.d_model=8", "--set", "run.name=other"}).code == 0);
   const std::string other = run.folder / "runs/other/checkpoints/best/", best = run.checkpoint("best/");
-  std::string sums = read_file(best + "checksums.txt");
   const std::string name = "model.safetensors";
-  sums.replace(sums.find(checksum_file(best + name)), 32, checksum_file(other + name));
   fs::copy_file(other + name, best + name, fs::copy_options::overwrite_existing);
-  write_file_atomic(best + "checksums.txt", sums);
+  write_checksums(best, {kFiles, std::end(kFiles) - 1});
   check_refused(run.qkv({"predict", "runs/small", "the bank"}), 3,
                 "best/model.safetensors: tensors must match the model");
   const std::string from = "train.init_from=" + (run.folder / "runs/other");
@@ -193,7 +192,7 @@ TEST_CASE("a full disk stops a run with its newest checkpoint whole, and it can 
     if (result.code == 0) continue;
     stopped++;
     check_refused(result, 1, "File too large");
-    for (auto& [step, folder] : list_checkpoints(run)) CHECK(verify_checkpoint(folder) == "");
+    for (auto& [step, folder] : list_checkpoints(run)) CHECK(checkpoint_problems(folder).empty());
     if (!exists(run + "/config.resolved.toml")) continue;
     CHECK(run_qkv({"resume", "runs/" + name}, {data.folder.path}).code == 0);
     CHECK(checksum_file(run + "/checkpoints/last/model.safetensors") ==
@@ -223,7 +222,7 @@ TEST_CASE("training that diverges exits with 4 and keeps the checkpoint before")
   check_refused(result, 4, "must stay finite; got a NaN or infinity at step");
   CHECK(read_metrics(data.folder / "runs/small/metrics.jsonl").back().text("reason") == "diverged");
   for (auto& [step, folder] : list_checkpoints(data.folder / "runs/small"))
-    CHECK(verify_checkpoint(folder) == "");
+    CHECK(checkpoint_problems(folder).empty());
 }
 
 }  // namespace qkv::test

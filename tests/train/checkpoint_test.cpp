@@ -65,7 +65,7 @@ TEST_CASE("pruning removes what an interrupted save or prune left") {
   CHECK(w.steps() == Steps{10});
   prune_checkpoints(w.run.path, 2, true);
   CHECK(!exists(w.run / "checkpoints/.step-000020.tmp"));
-  CHECK(verify_checkpoint(find_checkpoint(w.run.path, "best")) == "");
+  CHECK(checkpoint_problems(find_checkpoint(w.run.path, "best")).empty());
 }
 
 TEST_CASE("links are relative, so that a run can be moved") {
@@ -105,7 +105,7 @@ TEST_CASE("a write that fails leaves the older checkpoints and nothing else") {
   CHECK(w.steps() == Steps{10});
   CHECK(w.link("last") == "step-000010");
   CHECK(w.link("best") == "step-000010");
-  CHECK(verify_checkpoint(w.run / "checkpoints/step-000010") == "");
+  CHECK(checkpoint_problems(w.run / "checkpoints/step-000010").empty());
   CHECK(std::distance(fs::directory_iterator(w.run / "checkpoints"), fs::directory_iterator()) == 3);
 }
 
@@ -113,7 +113,7 @@ TEST_CASE("every kind of damage to every file of a checkpoint is found and named
   SmallData data;
   Session(data.encoder(), {"train.max_steps=3"}).train(data.folder / "run");
   const std::string folder = find_checkpoint(data.folder / "run", "last");
-  CHECK(verify_checkpoint(folder) == "");
+  CHECK(checkpoint_problems(folder).empty());
   for (const char* file : kFiles) {
     CAPTURE(file);
     const std::string path = folder + "/" + file, whole = read_file(path);
@@ -135,7 +135,7 @@ TEST_CASE("every kind of damage to every file of a checkpoint is found and named
               path + ": must exist; the file is missing"));
     write_file_atomic(path, whole);
   }
-  CHECK(verify_checkpoint(folder) == "");
+  CHECK(checkpoint_problems(folder).empty());
 }
 
 }  // namespace qkv::test

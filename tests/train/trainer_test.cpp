@@ -228,7 +228,7 @@ TEST_CASE("a loss that is not finite stops the run and keeps the checkpoint befo
   CHECK(last.step() == result.failed_step);
   if (result.step == 0) return;
   CHECK(list_checkpoints(run).back().first == result.step);
-  CHECK(verify_checkpoint(list_checkpoints(run).back().second) == "");
+  CHECK(checkpoint_problems(list_checkpoints(run).back().second).empty());
 }
 
 TEST_CASE("on_nonfinite = skip leaves the step out and counts it") {

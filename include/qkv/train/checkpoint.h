@@ -51,7 +51,7 @@ std::string find_checkpoint(const std::string& run, const std::string& which);
 /// All whole checkpoints of a run, oldest first: (step, folder).
 std::vector<std::pair<std::int64_t, std::string>> list_checkpoints(const std::string& run);
 
-/// Compares the checksums of a checkpoint folder; the first problem as text, or "".
-std::string verify_checkpoint(const std::string& folder);
+/// What is wrong with the files of a checkpoint folder by their checksums, one line each.
+std::vector<std::string> checkpoint_problems(const std::string& folder);
 
 }  // namespace qkv

@@ -46,6 +46,13 @@ std::string plugin_places(const std::string& run = "");
 std::string resolved_config(const Section& config,
                             const std::vector<std::pair<std::string, std::string>>& replaced);
 
+/// Checksums of what a run directory has beside its checkpoints and logs: configs, environment, data,
+/// plug-ins.
+void write_run_checksums(const std::string& run);
+/// Throws a data error where one of these files is not what it was. (A run that was killed before it wrote
+/// them has none.)
+void check_run_checksums(const std::string& run);
+
 /// Newest run directory of `out_dir` whose name is `name` or `name-N`, whose resolved config is `text` and
 /// whose data is that of the task; "" if none.
 std::string newest_run(const std::string& out_dir, const std::string& name, const std::string& text,

@@ -1,0 +1,96 @@
+#include "qkv/train/verify.h"
+
+#include <cmath>
+#include <filesystem>
+
+#include "qkv/base/config.h"
+#include "qkv/base/file.h"
+#include "qkv/base/json.h"
+#include "qkv/base/text.h"
+#include "qkv/data/tokenizer.h"
+#include "qkv/log/jsonl.h"
+#include "qkv/tensor/safetensors.h"
+#include "qkv/train/checkpoint.h"
+#include "qkv/train/checksums.h"
+
+namespace fs = std::filesystem;
+
+namespace qkv {
+namespace {
+
+class Verifier {
+ public:
+  VerifyReport report;
+
+  void run(const std::string& path) {
+    if (exists(path + "/checksums.txt")) add(checksum_problems(path));
+    for (const char* name :
+         {"config.toml", "config.resolved.toml", "env.json", "result.json", "metrics.jsonl"})
+      if (exists(path + "/" + name)) file(path + "/" + name);
+    if (!exists(path + "/config.resolved.toml"))
+      add({path + "/config.resolved.toml: must exist in a run directory; the file is missing"});
+    const auto all = list_checkpoints(path);
+    for (auto& [step, folder] : all) checkpoint(folder);
+    for (const char* link : {"last", "best"}) {
+      const std::string name = path + "/checkpoints/" + link;
+      std::error_code ignored;
+      if (fs::is_symlink(name, ignored) && !is_directory(name))
+        add({name + ": must point at a checkpoint; got a link to nothing"});
+    }
+  }
+
+  void checkpoint(const std::string& folder) {
+    add(checkpoint_problems(folder));
+    std::error_code ignored;
+    for (auto& entry : fs::directory_iterator(folder, ignored)) file(entry.path().string());
+  }
+
+  // What kind of file it is follows from its name.
+  void file(const std::string& path) {
+    report.checked.push_back(path);
+    try {
+      if (ends_with(path, ".safetensors")) weights(path);
+      if (ends_with(path, "/tokenizer.json"))
+        Tokenizer::load(path);
+      else if (ends_with(path, ".json"))
+        read_json(path);
+      if (ends_with(path, "/metrics.jsonl")) read_metrics(path);
+      if (ends_with(path, "/config.resolved.toml")) Section::load(path);
+    } catch (const Error& e) {
+      add({e.what()});
+    }
+  }
+
+ private:
+  void add(const std::vector<std::string>& problems) {
+    report.problems.insert(report.problems.end(), problems.begin(), problems.end());
+  }
+
+  void weights(const std::string& path) {
+    for (const NamedTensor& named : read_safetensors(path)) {
+      if (named.tensor.dtype() == Dtype::i32) continue;
+      for (Index i = 0; i < named.tensor.size(); i++)
+        if (!std::isfinite(named.tensor.at(i)))
+          return add({fmt::format("{}: '{}' must be finite; got {} at element {}", path, named.name,
+                                  named.tensor.at(i), i)});
+    }
+  }
+};
+
+}  // namespace
+
+VerifyReport verify(const std::string& path) {
+  Verifier v;
+  if (is_directory(path + "/checkpoints") || exists(path + "/config.resolved.toml"))
+    exists(path + "/state.json") || exists(path + "/model.safetensors") ? v.checkpoint(path) : v.run(path);
+  else if (is_directory(path) && (exists(path + "/checksums.txt") || exists(path + "/model.safetensors")))
+    v.checkpoint(path);
+  else if (exists(path) && ends_with(path, ".safetensors"))
+    v.file(path);
+  else
+    fail(Fault::data, "{}: must be a run directory, a checkpoint or a .safetensors file; {}", path,
+         exists(path) ? "got something else" : "it does not exist");
+  return std::move(v.report);
+}
+
+}  // namespace qkv
