@@ -1,0 +1,66 @@
+#include "qkv/task/synthetic_classification.h"
+
+#include "qkv/base/text.h"
+#include "qkv/ops/cross_entropy.h"
+
+namespace qkv {
+
+QKV_REGISTER(Task, "synthetic-classification", SyntheticClassification,
+             "made-up token sequences to classify, for benchmarks");
+
+SyntheticClassification::SyntheticClassification(const TaskInput& input)
+    : seed_(static_cast<std::uint64_t>(input.config.section("run").get("seed", std::int64_t{1337}))) {
+  const Section data = input.config.section("data");
+  data.read(data_);
+  if (data_.vocab_size < data_.n_class)
+    data.report("vocab_size",
+                fmt::format("must be at least n_class = {}; got {}", data_.n_class, data_.vocab_size));
+  const Index longest = input.config.section("model").get("max_seq_len", Index{64});
+  if (data_.length > longest)
+    data.report("length",
+                fmt::format("must be at most model.max_seq_len = {}; got {}", longest, data_.length));
+  data.check();
+  for (Index i = 0; i < data_.n_class; i++) labels_.push_back(fmt::format("class {}", i));
+}
+
+Index SyntheticClassification::examples(Split split) {
+  return split == Split::train ? data_.examples : data_.eval_examples;
+}
+
+void SyntheticClassification::collate(Split split, const int* indices, Index n, const Stream*,
+                                      Batch& batch) const {
+  const Index T = data_.length, V = data_.vocab_size, C = data_.n_class;
+  std::int32_t* ids = batch.fill("ids", {n, T}, Dtype::i32).data<std::int32_t>();
+  std::int32_t* label = batch.fill("label", {n}, Dtype::i32).data<std::int32_t>();
+  std::int32_t* example = batch.fill("example", {n}, Dtype::i32).data<std::int32_t>();
+  batch.fill("keep", {n, T}, Dtype::i32).fill(1);
+  batch.fill("target", {n}, Dtype::i32).fill(0);
+  for (Index b = 0; b < n; b++) {
+    const Index c = indices[b] % C;
+    example[b] = indices[b];
+    label[b] = static_cast<std::int32_t>(c);
+    std::int32_t* row = ids + b * T;
+    static_assert(sizeof(std::int32_t) == sizeof(std::uint32_t));
+    fill_bits(Stream(seed_, name_of(split), indices[b]), reinterpret_cast<std::uint32_t*>(row),
+              static_cast<std::size_t>(T));
+    for (Index t = 0; t < T; t++) {
+      // 31 of the bits choose a token: multiply and shift, without division. The last one: of which kind?
+      const std::uint64_t bits = static_cast<std::uint32_t>(row[t]);
+      const bool any = bits & 1;
+      const Index below = any ? V : (V - c + C - 1) / C;  // tokens c, c + C, c + 2 C, ...
+      const Index chosen = static_cast<Index>(((bits >> 1) * static_cast<std::uint64_t>(below)) >> 31);
+      row[t] = static_cast<std::int32_t>(any ? chosen : c + C * chosen);
+    }
+  }
+}
+
+Loss SyntheticClassification::loss(const Model& model, const Batch& batch) const {
+  const CrossEntropy loss = cross_entropy(model.forward(batch), batch.at("label"));
+  return {loss.sum, loss.weight};
+}
+
+void SyntheticClassification::score(const Model& model, const Batch& batch, Metrics& metrics) const {
+  score_classes(model.forward(batch), batch, labels_, metrics);
+}
+
+}  // namespace qkv
