@@ -1,151 +1,72 @@
 // Whole training steps through the real trainer: how long, how fast, how much memory.
-#include <sys/wait.h>
-#include <unistd.h>
+#include "qkv/cli/bench.h"
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <chrono>
-#include <cmath>
-#include <filesystem>
-#include <fstream>
 
-#include "qkv/base/allocations.h"
+#include "qkv/base/error.h"
 #include "qkv/base/json.h"
-#include "qkv/base/text.h"
-#include "qkv/base/threads.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
-#include "qkv/tensor/gemm.h"
-#include "qkv/train/expect.h"
-#include "qkv/train/trainer.h"
+#include "qkv/log/table.h"
 
 namespace qkv {
 namespace {
 
-constexpr double kSeconds = 3;  // measured when --steps is not given, with at least kLeastSteps
-constexpr std::size_t kLeastSteps = 5, kMostSteps = 100'000;
-
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-// Highest resident memory since `reset_peak` (proc(5): writing 5 to clear_refs resets the mark).
-void reset_peak() {
-  std::ofstream("/proc/self/clear_refs") << 5;
-}
-double peak_mib() {
-  std::ifstream in("/proc/self/status");
-  for (std::string line; std::getline(in, line);)
-    if (starts_with(line, "VmHWM:")) return std::stod(line.substr(6)) / 1024;
-  return 0;
-}
-
-// The smallest value that at least the share `q` of the values does not exceed.
-double quantile(std::vector<double> values, double q) {
-  std::sort(values.begin(), values.end());
-  const double rank = std::ceil(q * static_cast<double>(values.size()));
-  return values[static_cast<std::size_t>(std::max(1.0, rank)) - 1];
-}
-
-// Five digits: more are noise.
-Json number(double value) {
-  return json_number(std::stod(fmt::format("{:.5g}", value)));
-}
-
 struct Bench : Verb {
   void setup(CLI::App& app) override {
     app.add_option("config", configs, "config files")->required();
-    app.add_option("--set", sets, "override a key in each of them")->take_all()->expected(1);
-    app.add_option("--steps", steps, "optimizer steps to measure; 0 = as many as fit in 3 s");
-    app.add_option("--warmup", warmup, "steps before; 0 = an epoch, at most 1 s");
-    app.add_flag("--json", json, "print one JSON object per config");
+    app.add_option("--set", request.sets, "override a key in each of them")->take_all()->expected(1);
+    app.add_option("--steps", request.steps, "optimizer steps to measure; 0 = as many as fit in --seconds");
+    app.add_option("--seconds", request.seconds, "how long to measure")
+        ->check(CLI::NonNegativeNumber)
+        ->capture_default_str();
+    app.add_option("--warmup", request.warmup, "steps before; 0 = an epoch, at most 1 s");
+    app.add_flag("--scaling", scaling, "how cost grows with batch, length, width, depth and steps");
+    app.add_flag("--json", json, "print one JSON object per config, or per line of the table");
   }
 
   int run() override {
-    if (configs.size() == 1) return measure_and_print(configs[0]);
-    int worst = 0;  // a process for each, so that none inherits memory from the one before
+    int worst = 0;
     for (const std::string& config : configs) {
-      const pid_t child = ::fork();
-      if (child < 0) fail(Fault::runtime, "bench: a process must be started; the system refused it");
-      if (child == 0) ::_exit(guarded(config));
-      int status = 0;
-      ::waitpid(child, &status, 0);
-      worst = std::max(worst, WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+      request.config = config;
+      worst = std::max(worst, scaling ? print_scaling() : measure_and_print());
     }
     return worst;
   }
   std::string example() const override { return "qkv bench configs/bank.toml --steps 200"; }
 
-  int guarded(const std::string& config) const {
-    try {
-      return measure_and_print(config);
-    } catch (const Error& e) {
-      console().error("{}", e.what());
-      return e.exit_code();
-    } catch (const std::exception& e) {
-      console().error("internal error: {}", e.what());
-      return 1;
+  int measure_and_print() const {
+    if (configs.size() == 1) {
+      print(bench_training(request));
+      return 0;
     }
+    // A process for each, so that none inherits memory from the one before.
+    const FromProcess got = in_own_process([&] { return bench_training(request); });
+    if (got.exit_code == 0) print(Json::parse(got.text));
+    return got.exit_code;
   }
-
-  int measure_and_print(const std::string& file) const {
-    const Json result = measure(file);
+  void print(const Json& result) const {
     console().print("{}", json ? dump_json(result) + "\n" : text(result));
-    return 0;
   }
 
-  Json measure(const std::string& file) const {
-    const Section config = Section::load(file, sets);
-    skip_expectations(config);
-    Experiment e = build_experiment(config);
-    set_threads(static_cast<int>(e.run.threads));
-    Trainer trainer(e);
-    auto step = [&] {
-      const StepReport report = trainer.step();
-      if (!report.finite && !report.skipped)
-        fail(Fault::diverged, "bench: loss and gradients must stay finite; got a NaN or infinity at step {}",
-             trainer.state().step + 1);
-    };
-    const double begin = now();
-    const std::size_t epoch = static_cast<std::size_t>(trainer.steps_per_epoch());
-    for (std::size_t i = 0; warmup > 0 ? i < warmup : i < std::max<std::size_t>(2, epoch); i++) {
-      step();
-      if (warmup == 0 && i >= 2 && now() - begin > 1) break;
-    }
-
-    std::vector<double> times;
-    times.reserve(steps > 0 ? std::min(steps, kMostSteps) : kMostSteps);
-    reset_peak();
-    const std::int64_t tokens = trainer.state().tokens, flops = gemm_flops();
-    const std::optional<std::int64_t> before = allocations();
-    const double start = now();
-    for (double last = start;
-         steps > 0 ? times.size() < steps
-                   : times.size() < kLeastSteps || (last - start < kSeconds && times.size() < kMostSteps);) {
-      step();
-      const double end = now();
-      times.push_back(1e3 * (end - last));
-      last = end;
-    }
-    const std::optional<std::int64_t> after = allocations();
-    const double seconds = now() - start, n = static_cast<double>(times.size());
-    const double gflop = static_cast<double>(gemm_flops() - flops) / 1e9;
-    const double all_tokens = static_cast<double>(trainer.state().tokens - tokens);
-    return {
-        {"name", e.run.name.empty() ? std::filesystem::path(file).stem().string() : e.run.name},
-        {"params", e.parameters->count()},
-        {"gflop_per_step", number(gflop / n)},
-        {"threads", pool().size()},
-        {"shards", trainer.shards()},
-        {"steps", times.size()},
-        {"step_ms",
-         {{"median", number(quantile(times, 0.5))},
-          {"min", number(quantile(times, 0))},
-          {"p90", number(quantile(times, 0.9))}}},
-        {"tokens_per_s", number(std::round(all_tokens / seconds))},
-        {"gflops", number(gflop / seconds)},
-        {"peak_rss_mib", number(peak_mib())},
-        {"allocations_per_step", before ? number(static_cast<double>(*after - *before) / n) : Json(nullptr)}};
+  int print_scaling() const {
+    Table table({"axis", "change", "tokens/s", "ms", "GFLOP", "GFLOP/s", "MiB"});
+    std::string axis;
+    const int code = bench_scaling(request, [&](const Json& r) {
+      if (json) return console().print("{}\n", dump_json(r));
+      const std::string name = r.at("axis").get<std::string>();
+      if (!axis.empty() && axis != name) table.rule();
+      axis = name;
+      auto of = [&](const char* key, const char* format) {
+        return fmt::format(fmt::runtime(format), r.at(key).get<double>());
+      };
+      table.row({name, r.at("change").get<std::string>(), of("tokens_per_s", "{:.0f}"),
+                 fmt::format("{:.3f}", r.at("step_ms").at("median").get<double>()),
+                 of("gflop_per_step", "{:.4g}"), of("gflops", "{:.1f}"), of("peak_rss_mib", "{:.0f}")});
+    });
+    if (!json && table.rows() > 0) console().print("{}", table.max_cell(80).str(console().unicode()));
+    return code;
   }
 
   static std::string text(const Json& r) {
@@ -171,9 +92,9 @@ struct Bench : Verb {
         r.at("shards").get<int>(), of("peak_rss_mib"), allocated);
   }
 
-  std::vector<std::string> configs, sets;
-  std::size_t steps = 0, warmup = 0;
-  bool json = false;
+  BenchRequest request;
+  std::vector<std::string> configs;
+  bool scaling = false, json = false;
 };
 
 QKV_REGISTER(Verb, "bench", Bench, "time whole training steps through the real trainer");

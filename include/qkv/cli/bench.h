@@ -1,0 +1,36 @@
+// Measurements of whole training steps, as the verb bench prints them.
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "qkv/base/json_fwd.h"
+
+namespace qkv {
+
+struct BenchRequest {
+  std::string config;
+  std::vector<std::string> sets;
+  std::size_t steps = 0;   ///< to measure; 0 = as many as fit in `seconds`, at least 3
+  std::size_t warmup = 0;  ///< steps before; 0 = an epoch, at most 1 s
+  double seconds = 3;
+};
+
+/// Runs optimizer steps through the real trainer: {"name", "params", "gflop_per_step", "threads", "shards",
+/// "steps", "step_ms": {"median", "min", "p90"}, "tokens_per_s", "gflops", "peak_rss_mib",
+/// "allocations_per_step"}. Peak memory is that of the process so far: measure in a process of its own.
+Json bench_training(const BenchRequest& request);
+
+/// What a process of its own computed, or its exit code after it has told why.
+struct FromProcess {
+  int exit_code = 0;
+  std::string text;  ///< JSON
+};
+FromProcess in_own_process(const std::function<Json()>& compute);
+
+/// How cost grows: `bench_training` of variants of one config, each in a process of its own, along batch,
+/// length, width and depth, and with ten times the steps. Calls `show` with {"axis", "value", "keys", ...} as
+/// they come. The exit code of the first variant that fails, else 0.
+int bench_scaling(const BenchRequest& request, const std::function<void(const Json&)>& show);
+
+}  // namespace qkv
