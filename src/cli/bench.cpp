@@ -69,9 +69,13 @@ Json measure(const BenchRequest& request, const Experiment& e, int shards, Step 
   const std::optional<std::int64_t> after = allocations();
   const double seconds = now() - start, n = static_cast<double>(times.size());
   const double gflop = static_cast<double>(gemm_flops() - flops) / 1e9;
+  const std::string file = std::filesystem::path(request.config).stem().string();
   return {
+      {"name", e.run.name.empty() ? file : e.run.name},
+      {"params", e.parameters->count()},
       {"gflop_per_step", number(gflop / n)},
       {"threads", pool().size()},
+      {"shards", shards},
       {"steps", times.size()},
       {"step_ms",
        {{"median", number(quantile(times, 0.5))},
