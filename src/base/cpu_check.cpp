@@ -1,0 +1,40 @@
+// Ends a program on a CPU that cannot run it, with a sentence instead of an illegal instruction. Compiled for
+// any x86-64 (see CMakeLists.txt) and run before all other constructors of the library, so it must call
+// nothing that is compiled for more: no C++ library, no inline functions of headers.
+#include "cpu_needs.h"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <string.h>
+#include <unistd.h>
+
+static void say(const char* text) {
+  if (write(2, text, strlen(text)) < 0) _exit(1);
+}
+
+__attribute__((constructor(101))) static void check_cpu() {
+  __builtin_cpu_init();
+  char missing[256] = "";
+#define QKV_NEED(name) \
+  if (strstr(qkv_cpu_needs, name " ") && !__builtin_cpu_supports(name)) strcat(strcat(missing, " "), name)
+  QKV_NEED("sse4.2");
+  QKV_NEED("popcnt");
+  QKV_NEED("avx");
+  QKV_NEED("avx2");
+  QKV_NEED("fma");
+  QKV_NEED("f16c");
+  QKV_NEED("bmi");
+  QKV_NEED("bmi2");
+  QKV_NEED("lzcnt");
+  QKV_NEED("movbe");
+  QKV_NEED("avx512f");
+  QKV_NEED("avx512bw");
+  QKV_NEED("avx512dq");
+  QKV_NEED("avx512vl");
+#undef QKV_NEED
+  if (!*missing) return;
+  say("error: qkv was built for a CPU with instructions that this one lacks:");
+  say(missing);
+  say(" (build it on this machine, or for any with cmake -DQKV_ARCH=x86-64-v2)\n");
+  _exit(1);
+}
+#endif
