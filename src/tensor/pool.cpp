@@ -1,6 +1,7 @@
-// Size classes are quarter powers of two (at most 25 % waste). Small blocks are cached per thread without a
-// lock; large ones, and what overflows a thread's cache, go through a central list, so that blocks freed by
-// another thread than the one that allocates come back.
+// Size classes are quarter powers of two (at most 25 % waste). Blocks are cached per thread without a lock,
+// so that a worker gets back what is in its own L2, and how many blocks there are does not depend on the
+// workers' timing. Very large ones, and what overflows a thread's cache, go through a central list, so that
+// blocks freed by another thread than the one that allocates come back.
 #include "qkv/tensor/pool.h"
 
 #include <sys/mman.h>
@@ -16,8 +17,9 @@ namespace qkv::memory {
 namespace {
 
 constexpr std::size_t kClasses = 192;
-constexpr std::size_t kSmall = 64 * 1024;  // larger blocks always go through the central list
-constexpr int kCached = 64;                // blocks per class that a thread keeps
+constexpr std::size_t kLarge = 4 * 1024 * 1024;    // such blocks always go through the central list
+constexpr std::size_t kCached = 16 * 1024 * 1024;  // bytes per class that a thread keeps, but
+constexpr int kCachedBlocks = 64;                  // at most so many blocks
 constexpr std::size_t kHugePage = 2 * 1024 * 1024;
 
 struct List {
@@ -79,6 +81,10 @@ std::size_t class_of(std::size_t bytes) {
   return (power - 6) * 4 + (quarter - 4) + 1;
 }
 
+bool fits_in_cache(const List& list, std::size_t k) {
+  return list.count < kCachedBlocks && static_cast<std::size_t>(list.count) * bytes_of_class(k) < kCached;
+}
+
 StorageBlock* from_system(std::size_t k) {
   std::size_t bytes = sizeof(StorageBlock) + bytes_of_class(k);
   std::size_t alignment = bytes >= kHugePage ? kHugePage : 64;
@@ -103,7 +109,7 @@ StorageBlock* allocate(std::size_t bytes) {
     fail(Fault::runtime, "memory: a tensor must be below 64 TiB; got {} bytes", bytes);
   std::size_t k = class_of(bytes);
   StorageBlock* block = nullptr;
-  if (bytes_of_class(k) < kSmall)
+  if (bytes_of_class(k) < kLarge)
     if (Cache* local = cache()) block = local->lists[k].pop();
   if (!block) {
     std::lock_guard lock(central().mutex);
@@ -116,9 +122,9 @@ StorageBlock* allocate(std::size_t bytes) {
 
 void release(StorageBlock* block) {
   std::size_t k = block->size_class;
-  if (bytes_of_class(k) < kSmall) {
+  if (bytes_of_class(k) < kLarge) {
     Cache* local = cache();
-    if (local && local->lists[k].count < kCached) return local->lists[k].push(block);
+    if (local && fits_in_cache(local->lists[k], k)) return local->lists[k].push(block);
   }
   std::lock_guard lock(central().mutex);
   central().lists[k].push(block);
