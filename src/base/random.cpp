@@ -18,6 +18,7 @@ constexpr double kTwoPi = 6.283185307179586476925286766559;
 // multiply.
 constexpr int kLanes = 64;
 constexpr std::size_t kGroup = 4 * kLanes;
+constexpr std::size_t kFew = 64;  // up to so many words, single blocks are faster than a group
 
 float to_float(std::uint32_t word) {
   return static_cast<float>(word >> 8) * 0x1p-24f;
@@ -62,6 +63,11 @@ void philox_lanes(std::uint64_t first, std::uint64_t id, std::uint64_t seed, std
 template <class Take>
 void for_each_words(const Stream& stream, std::size_t n, Take&& take) {
   alignas(64) std::uint32_t lanes[kGroup], words[kGroup];
+  if (n <= kFew) {
+    Stream one = stream;
+    for (std::size_t i = 0; i < n; ++i) words[i] = one.bits();
+    return take(words, n);
+  }
   std::uint64_t block = stream.position() / 4;
   std::size_t skip = stream.position() % 4;
   for (; n > 0; block += kLanes, skip = 0) {
