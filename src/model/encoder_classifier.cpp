@@ -26,13 +26,15 @@ static EncoderClassifierConfig read(const Section& section, const DataShape& sha
                    fmt::format("must be the vocabulary size {} (or 0) with embedding = \"one-hot\"; got {}",
                                shape.vocab_size, d));
   check_embedding(section, c.embedding, shape);
+  check_position(section, c.position, c.stack.block.attention, d);
   return c;
 }
 
 EncoderClassifier::EncoderClassifier(const Scope& s, const Section& section, const DataShape& shape)
     : config(read(section, shape)),
       embed(s / "embed", config.embedding, shape.vocab_size, shape.ngram_buckets, config.stack.d_model),
-      position(s / "position", config.position, config.max_seq_len, config.stack.d_model),
+      position(s / "position", config.position, config.max_seq_len, config.stack.d_model,
+               config.stack.block.attention),
       stack(s, section, config.stack),
       head(s / "head", config.readout == "target+mean" ? 2 * stack.out_width() : stack.out_width(),
            shape.n_class) {}
@@ -42,6 +44,7 @@ Var EncoderClassifier::encode(const Batch& batch) const {
   const Var x = position(word_vectors(embed, batch), target);  // [B, T, d]
   Context context;
   context.mask.key_keep = batch.at("keep");
+  position.tell(context, 0, x.dim(1));
   return stack(dropout(x, config.stack.block.dropout), context);
 }
 

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "qkv/autograd/capture.h"
+#include "qkv/ops/cached_attention.h"
 #include "qkv/ops/linear.h"
 
 namespace qkv {
@@ -20,17 +21,20 @@ void AttentionConfig::check(const Section& where, Index width) const {
     where.report("n_kv_head", fmt::format("must be n_head = {} with qkv = \"identity\"; got {}", n_head, kv));
 }
 
-static double scale_factor(const NameOrNumber& scale, Index d_head) {
-  if (const double* number = std::get_if<double>(&scale)) return *number;
-  return std::get<std::string>(scale) == "none" ? 1.0 : 1.0 / std::sqrt(static_cast<double>(d_head));
+AttentionOptions AttentionConfig::options(Index width) const {
+  const Index D = head_width(width);
+  AttentionOptions o(n_head, D);
+  o.n_kv_head = n_kv_head ? n_kv_head : n_head;
+  const double* number = std::get_if<double>(&scale);
+  const bool none = !number && std::get<std::string>(scale) == "none";
+  o.scale = number ? *number : none ? 1.0 : 1.0 / std::sqrt(static_cast<double>(D));
+  o.dropout = dropout;
+  return o;
 }
 
 MultiHeadAttention::MultiHeadAttention(const Scope& s, const AttentionConfig& c, Index width)
-    : learned(c.qkv == "learned"), options(c.n_head, c.d_head ? c.d_head : width / c.n_head), path(s.path()) {
-  const Index D = c.d_head ? c.d_head : width / c.n_head, H = c.n_head, H_kv = c.n_kv_head ? c.n_kv_head : H;
-  options.n_kv_head = H_kv;
-  options.scale = scale_factor(c.scale, D);
-  options.dropout = c.dropout;
+    : learned(c.qkv == "learned"), d_head(c.head_width(width)), options(c.options(width)), path(s.path()) {
+  const Index D = d_head, H = options.n_head, H_kv = options.n_kv_head;
   if (!learned) return;
   W_QKV = s.packed({"W_Q", "W_K", "W_V"}, {H * D, H_kv * D, H_kv * D}, {width}, init::xavier());
   if (c.bias) b_QKV = s.packed({"b_Q", "b_K", "b_V"}, {H * D, H_kv * D, H_kv * D}, {}, init::zeros());
@@ -38,18 +42,36 @@ MultiHeadAttention::MultiHeadAttention(const Scope& s, const AttentionConfig& c,
   if (c.bias) b_O = s.param("b_O", {width});
 }
 
+// The new tokens of qkv [B, n, (H + 2 H_kv) * D] over all that the cache holds: [B, n, H * D].
+static Tensor continued(const Tensor& qkv, KeyValueCache& cache, const AttentionOptions& o, Index D,
+                        Tensor* weights) {
+  return dispatch("attention", qkv.dtype(), [&](auto t) {
+    using T = decltype(t);
+    const Index ld = qkv.dim(2), n = qkv.dim(1), kv = o.n_kv_head * D;
+    const T* q = qkv.data<T>();
+    KeyValueCache::Entry& entry = cache.next();
+    cache.append<T>(entry, q + o.n_head * D, q + o.n_head * D + kv, ld, n, o.n_kv_head, D);
+    return cached_attention<T>(q, ld, qkv.dim(0), n, entry.keys, entry.values, cache.length(), o, weights);
+  });
+}
+
 Var MultiHeadAttention::operator()(const Var& x, const Context& context) const {
   LayerPath here(path);
   AttentionOptions o = options;
   o.mask = context.mask;
+  QKV_CHECK(learned || (!context.rotary.cos.defined() && !context.cache),
+            "attention: rotary positions and decoding need qkv = \"learned\"; got \"identity\"");
   Tensor weights;
   Capture* capture = x.is_symbolic() ? nullptr : Capture::wanting("weights");
   Tensor* wanted = capture ? &weights : nullptr;
   Var y;  // [B, T, H * D]
   if (learned) {
     Var qkv = linear(x, W_QKV, b_QKV);  // [B, T, (H + 2 H_kv) * D]
+    if (context.rotary.cos.defined())   // queries and keys, not values
+      qkv = rotary(qkv, context.rotary, RotaryOptions(o.n_head + o.n_kv_head, d_head));
     if (Capture* c = Capture::wanting("qkv")) c->put(path, "qkv", qkv.value());
-    y = attention_packed(qkv, o, wanted);
+    y = context.cache ? Var(continued(qkv.value(), *context.cache, o, d_head, wanted))
+                      : attention_packed(qkv, o, wanted);
   } else {
     y = attention(x, x, x, o, wanted);
   }

@@ -19,6 +19,10 @@ Block::Block(const Scope& s, const BlockConfig& c, Index width)
       pre(c.norm.place == "pre"),
       norm1(s / "norm1", c.norm, width),
       attn(s / "attn", c.attention, width) {
+  if (c.memory_width > 0) {
+    norm_cross.emplace(s / "norm_cross", c.norm, width);
+    cross_attn.emplace(s / "cross_attn", c.attention, width, c.memory_width);
+  }
   if (c.ffn.d_ff == 0) return;
   norm2.emplace(s / "norm2", c.norm, width);
   ffn.emplace(s / "ffn", c.ffn, width);
@@ -38,6 +42,7 @@ Var Block::forward(const Var& x, const Context& context) const {
     return pre ? x + qkv::dropout(f(norm(x)), dropout) : norm(x + qkv::dropout(f(x), dropout));
   };
   Var h = residual(x, norm1, [&](const Var& v) { return attn(v, context); });  // [B, T, d]
+  if (cross_attn) h = residual(h, *norm_cross, [&](const Var& v) { return (*cross_attn)(v, context); });
   return ffn ? residual(h, *norm2, [&](const Var& v) { return (*ffn)(v); }) : h;
 }
 

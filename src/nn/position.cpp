@@ -20,11 +20,48 @@ Tensor sinusoidal_table(Index rows, Index origin, Index width, Dtype dtype) {
   return table.to(dtype);
 }
 
-Position::Position(const Scope& s, const PositionConfig& c, Index max_length, Index width)
-    : none(c.type == "none"),
+Tensor alibi_slopes(Index n_head, Dtype dtype) {
+  Index power = 1;
+  while (2 * power <= n_head) power *= 2;
+  std::vector<double> slopes;
+  for (Index i = 1; i <= power; i++)
+    slopes.push_back(std::exp2(-8.0 * static_cast<double>(i) / static_cast<double>(power)));
+  for (Index i = 1; static_cast<Index>(slopes.size()) < n_head; i += 2)
+    slopes.push_back(std::exp2(-4.0 * static_cast<double>(i) / static_cast<double>(power)));
+  return Tensor::from({n_head}, slopes).to(dtype);
+}
+
+void check_position(const Section& model, const PositionConfig& c, const AttentionConfig& heads,
+                    Index width) {
+  const bool in_attention = c.type == "rope" || c.type == "alibi";
+  const Section position = model.section("position");
+  if (in_attention && c.origin != "start")
+    position.report("origin",
+                    fmt::format("must be \"start\" with type = \"{}\"; got \"{}\"", c.type, c.origin));
+  if (c.type == "rope" && heads.head_width(width) % 2 != 0)
+    position.report("type",
+                    fmt::format("\"rope\" needs heads of even width; got {}", heads.head_width(width)));
+  if (c.type == "rope" && heads.qkv != "learned")
+    position.report("type", "\"rope\" needs model.attention.qkv = \"learned\"; got \"" + heads.qkv + "\"");
+}
+
+Position::Position(const Scope& s, const PositionConfig& c, Index max_length, Index width,
+                   const AttentionConfig& heads)
+    : none(c.type == "none" || c.type == "rope" || c.type == "alibi"),
       relative(!none && c.origin == "target"),
       max_length(max_length),
       path(s.path()) {
+  const Dtype dtype = s.store().dtype();
+  if (c.type == "rope") {
+    const Index D = heads.head_width(width);
+    QKV_CHECK(D % 2 == 0, "position: \"rope\" needs heads of even width; got {}", D);
+    rotary = s.store().symbolic() ? RotaryTable{Tensor::symbolic({max_length, D / 2}, dtype),
+                                                Tensor::symbolic({max_length, D / 2}, dtype)}
+                                  : rotary_table(0, max_length, D, 10000.0, dtype);
+  }
+  if (c.type == "alibi")
+    slopes =
+        s.store().symbolic() ? Tensor::symbolic({heads.n_head}, dtype) : alibi_slopes(heads.n_head, dtype);
   if (none) return;
   const Index rows = relative ? 2 * max_length - 1 : max_length;
   if (c.type == "learned") {
@@ -36,12 +73,22 @@ Position::Position(const Scope& s, const PositionConfig& c, Index max_length, In
   }
 }
 
-Var Position::operator()(const Var& x, const Tensor& target) const {
+void Position::tell(Context& context, Index start, Index length) const {
+  LayerPath here(path);
+  if (rotary.cos.defined()) {
+    QKV_CHECK(start + length <= max_length, "position: length must be at most max_seq_len = {}; got {}",
+              max_length, start + length);
+    context.rotary = {rotary.cos.rows(start, length), rotary.sin.rows(start, length)};
+  }
+  context.mask.slopes = slopes;
+}
+
+Var Position::operator()(const Var& x, const Tensor& target, Index start) const {
   if (none) return x;
   LayerPath here(path);
   const Index B = x.dim(0), T = x.dim(1);
-  QKV_CHECK(relative || T <= max_length, "position: length must be at most max_seq_len = {}; got {}",
-            max_length, T);
+  QKV_CHECK(relative || start + T <= max_length, "position: length must be at most max_seq_len = {}; got {}",
+            max_length, start + T);
   QKV_CHECK(!relative || (target.defined() && target.shape() == Shape{B} && target.dtype() == Dtype::i32),
             "position: target must be i32 {} with origin = \"target\"; got {}", Shape{B},
             target.defined() ? target.str() : "none");
@@ -50,7 +97,7 @@ Var Position::operator()(const Var& x, const Tensor& target) const {
   if (!rows.is_symbolic()) {
     std::int32_t* row = rows.data<std::int32_t>();
     for (Index i = 0; i < rows.size(); i++) {
-      Index position = relative ? i % T - target.data<std::int32_t>()[i / T] + max_length - 1 : i;
+      Index position = relative ? i % T - target.data<std::int32_t>()[i / T] + max_length - 1 : start + i;
       row[i] = static_cast<std::int32_t>(
           std::clamp<Index>(position, 0, relative ? 2 * max_length - 2 : max_length - 1));
     }

@@ -33,6 +33,9 @@ struct Plan {
               "attention: key_keep must be {}; got {}", Shape({B, S}), mask.key_keep.shape());
     check_scores("keep", mask.keep);
     check_scores("bias", mask.bias);
+    QKV_CHECK(!mask.slopes.defined() || (mask.slopes.shape() == Shape{H} && mask.slopes.dtype() == dtype),
+              "attention: slopes must be {} {}; got {} {}", dtype, Shape{H}, mask.slopes.dtype(),
+              mask.slopes.shape());
     QKV_CHECK(!mask.bias.defined() || mask.bias.dtype() == dtype, "attention: bias must be {}; got {}", dtype,
               mask.bias.dtype());
   }
@@ -79,6 +82,11 @@ void softmax_row(const Plan& p, Index b, Index h, Index t, T* row) {
   if (p.softcap > 0) cap(p, keys, row);
   if (const T* bias = p.score_row<T>(p.mask.bias, b, h, t))
     for (Index s = 0; s < keys; s++) row[s] += bias[s];
+  if (p.mask.slopes.defined()) {
+    const T slope = p.mask.slopes.data<T>()[h];
+    const Index own = t + p.S - p.T;  // the key at the query's position
+    for (Index s = 0; s < keys; s++) row[s] -= slope * static_cast<T>(s < own ? own - s : s - own);
+  }
   for (const std::int32_t* keep : {p.key_row(b), p.score_row<std::int32_t>(p.mask.keep, b, h, t)})
     if (keep)
       for (Index s = 0; s < keys; s++) row[s] = keep[s] ? row[s] : minus_infinity;

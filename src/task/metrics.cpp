@@ -80,8 +80,15 @@ void Metrics::add(const std::string& name, double sum, double weight) {
   means_.push_back({name, sum, weight});
 }
 
+void Metrics::derive(const std::string& name, const std::string& of, double (*f)(double)) {
+  for (const Derived& d : derived_)
+    if (d.name == name) return;
+  derived_.push_back({name, of, f});
+}
+
 void Metrics::merge(const Metrics& other) {
   for (const Mean& mean : other.means_) add(mean.name, mean.sum, mean.weight);
+  for (const Derived& d : other.derived_) derive(d.name, d.of, d.f);
   confusion.merge(other.confusion);
   outcomes.insert(outcomes.end(), other.outcomes.begin(), other.outcomes.end());
 }
@@ -100,7 +107,11 @@ double Metrics::group_accuracy(int size) const {
 
 std::vector<std::pair<std::string, double>> Metrics::values() const {
   std::vector<std::pair<std::string, double>> result;
-  for (const Mean& mean : means_) result.emplace_back(mean.name, ratio(mean.sum, mean.weight));
+  for (const Mean& mean : means_) {
+    result.emplace_back(mean.name, ratio(mean.sum, mean.weight));
+    for (const Derived& d : derived_)
+      if (d.of == mean.name) result.emplace_back(d.name, d.f(ratio(mean.sum, mean.weight)));
+  }
   if (confusion.classes() > 0) {
     result.emplace_back("accuracy", confusion.accuracy());
     result.emplace_back("macro_f1", confusion.macro_f1());

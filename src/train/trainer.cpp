@@ -39,10 +39,11 @@ Trainer::Trainer(Experiment& experiment) : experiment_(experiment) {
   if (n == 0) fail(Fault::data, "data.train: must hold examples; got none");
   SamplerOptions options;
   double total_length = 0;
-  for (Index i = 0; i < n; i++) {
+  const Index measured = task.uniform_length() ? 1 : n;
+  for (Index i = 0; i < measured; i++) {
     const Index length = task.length(Split::train, static_cast<int>(i));
     total_length += static_cast<double>(length);
-    if (tables.buckets) options.lengths.push_back(static_cast<int>(length));
+    if (tables.buckets && measured == n) options.lengths.push_back(static_cast<int>(length));
   }
   sampler_ =
       std::make_unique<Sampler>(n, batch_size_, static_cast<std::uint64_t>(experiment.run.seed), options);
@@ -57,8 +58,8 @@ Trainer::Trainer(Experiment& experiment) : experiment_(experiment) {
   check_metric();
   config.finish();
 
-  const int shards =
-      choose_shards(experiment.run.shards, std::min(batch_size_, n), total_length / static_cast<double>(n));
+  const int shards = choose_shards(experiment.run.shards, std::min(batch_size_, n),
+                                   total_length / static_cast<double>(measured));
   parameters.freeze(train_.freeze);
   if (parameters.trainable_count() == 0)
     fail(Fault::usage, "train.freeze: must leave something to train; got everything");

@@ -133,3 +133,29 @@ TEST_CASE("sampler: wrong sizes are errors") {
   std::vector<int> indices;
   CHECK_THROWS_WITH(sampler.batch(-1, indices), "sampler: step must not be negative; got -1");
 }
+
+TEST_CASE("sampler: the order of many examples is computed: each example once per epoch, without memory") {
+  const Index n = Sampler::kComputed + 4321;
+  Sampler sampler(n, 1000, 5);
+  for (Index e : {0, 3}) {
+    std::vector<int> seen = flat(epoch(sampler, e));
+    CHECK(static_cast<Index>(seen.size()) == n);
+    Index fixed = 0, rising = 0;
+    for (Index i = 0; i < n; i++) {
+      fixed += seen[static_cast<std::size_t>(i)] == i;
+      rising += i > 0 && seen[static_cast<std::size_t>(i)] > seen[static_cast<std::size_t>(i - 1)];
+    }
+    CHECK(fixed < 20);
+    CHECK(std::abs(static_cast<double>(rising) / static_cast<double>(n) - 0.5) < 0.02);
+    std::sort(seen.begin(), seen.end());
+    for (Index i = 0; i < n; i++) REQUIRE(seen[static_cast<std::size_t>(i)] == i);
+  }
+  std::vector<int> a, b;
+  sampler.batch(0, a);
+  sampler.batch(sampler.steps_per_epoch(), b);
+  CHECK(a != b);
+  if (const auto before = allocations()) {
+    for (Index step = 0; step < 20; step++) sampler.batch(step * 31, a);
+    CHECK(*allocations() == *before);
+  }
+}

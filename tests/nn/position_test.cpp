@@ -68,3 +68,33 @@ TEST_CASE("too long a text and a missing target are errors that name the layer")
           (void)target(Tensor::zeros({1, 4, 2}));
         }) == "position: target must be i32 [1] with origin = \"target\"; got none (in b)");
 }
+
+TEST_CASE("slopes of ALiBi are those of the paper, for powers of two and other numbers of heads") {
+  CHECK(alibi_slopes(8, Dtype::f64).to_vector() ==
+        std::vector<double>{1.0 / 2, 1.0 / 4, 1.0 / 8, 1.0 / 16, 1.0 / 32, 1.0 / 64, 1.0 / 128, 1.0 / 256});
+  const std::vector<double> six = alibi_slopes(6, Dtype::f64).to_vector();  // four, and two of those of eight
+  CHECK(six == std::vector<double>{1.0 / 4, 1.0 / 16, 1.0 / 64, 1.0 / 256, 1.0 / 2, 1.0 / 8});
+}
+
+TEST_CASE("positions that attention tells leave the vectors alone") {
+  ParameterStore store(1, Dtype::f64);
+  AttentionConfig heads;
+  heads.n_head = 2;
+  PositionConfig c;
+  const Tensor x = normal({1, 3, 8}, Dtype::f64);
+  for (const char* type : {"rope", "alibi"}) {
+    c.type = type;
+    const Position position(Scope(store), c, 5, 8, heads);
+    CHECK(distance(position(x).value(), x) == 0);
+    Context context;
+    position.tell(context, 2, 3);
+    CHECK(context.rotary.cos.defined() == (c.type == "rope"));
+    CHECK(context.mask.slopes.defined() == (c.type == "alibi"));
+    if (c.type == "rope") {
+      CHECK(distance(context.rotary.cos, rotary_table(2, 3, 4, 10000.0, Dtype::f64).cos) == 0);
+      CHECK_THROWS_WITH_AS(position.tell(context, 3, 3), doctest::Contains("at most max_seq_len = 5; got 6"),
+                           Error);
+    }
+  }
+  CHECK(store.size() == 0);
+}

@@ -119,3 +119,16 @@ TEST_CASE("score_classes: loss, confusion and the outcome of each example") {
   CHECK_FALSE(m.outcomes[1].right);
   CHECK(m.outcomes[2].right);
 }
+
+TEST_CASE("a derived value follows from its mean, also after merging") {
+  Metrics a, b;
+  a.add("loss", 2, 4);
+  b.add("loss", 4, 4);
+  b.derive("double", "loss", [](double loss) { return 2 * loss; });
+  b.derive("double", "loss", [](double loss) { return 3 * loss; });  // once is enough
+  a.merge(b);
+  a.merge(b);
+  CHECK(a.values() ==
+        std::vector<std::pair<std::string, double>>{{"loss", 10.0 / 12}, {"double", 20.0 / 12}});
+  CHECK(a.value("double") == 20.0 / 12);
+}

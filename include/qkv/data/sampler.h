@@ -23,9 +23,13 @@ struct SamplerOptions {
 /// The order of an epoch is the permutation drawn from Stream(seed, "sampler", epoch). With `lengths`, each
 /// window of `bucket_batches` batches of that order is sorted by length and cut into batches, and the batches
 /// of the epoch are shuffled. The order of the current epoch is kept between calls in reused buffers: one
-/// sampler per thread.
+/// sampler per thread. Without lengths, an order of more than kComputed examples is not kept but computed
+/// position by position (a Feistel network over the numbers below n, Black and Rogaway 2002): it takes no
+/// memory.
 class Sampler {
  public:
+  static constexpr Index kComputed = 65536;
+
   Sampler(Index n_examples, Index batch_size, std::uint64_t seed, SamplerOptions options = {});
 
   /// Writes the example indices of batch `step`; allocates nothing once `indices` has held a whole batch.
@@ -37,6 +41,7 @@ class Sampler {
   Index batch_size() const { return batch_size_; }
 
  private:
+  int computed(Index epoch, Index position) const;
   void prepare(Index epoch);
   void bucket();
 

@@ -22,6 +22,9 @@ struct AttentionConfig {
       one_of({"sqrt_d_k", "none"}));
     f("bias", bias, "learn b_Q, b_K, b_V, b_O");
   }
+  /// What the op needs of this.
+  AttentionOptions options(Index width) const;
+  Index head_width(Index width) const { return d_head ? d_head : width / n_head; }
   /// Reports `n_head must divide d_model = ..; got ..` and the like, at the place of the key in `where`.
   void check(const Section& where, Index width) const;
 };
@@ -35,6 +38,7 @@ struct MultiHeadAttention {
   Var operator()(const Var& x, const Context& context) const;
 
   bool learned;
+  Index d_head;
   AttentionOptions options;
   Parameter W_QKV, b_QKV, W_O, b_O;
   std::string path;

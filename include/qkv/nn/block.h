@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "qkv/nn/attention.h"
+#include "qkv/nn/cross_attention.h"
 #include "qkv/nn/feed_forward.h"
 #include "qkv/nn/norm.h"
 
@@ -10,6 +11,7 @@ namespace qkv {
 
 struct BlockConfig {
   double dropout = 0.0;
+  Index memory_width = 0;  // > 0: cross-attention to a memory of this width; set by the model
   AttentionConfig attention;
   FeedForwardConfig ffn;
   NormConfig norm;
@@ -26,7 +28,8 @@ struct BlockConfig {
 
 /// pre:  x + attn(norm(x)), then x + ffn(norm(x))   (Xiong et al. 2020)
 /// post: norm(x + attn(x)), then norm(x + ffn(x))   (Vaswani et al. 2017)
-/// [B, T, d] -> [B, T, d]; with d_ff = 0 only the first half. Needs a completed config.
+/// [B, T, d] -> [B, T, d]; with d_ff = 0 without the last part. A decoder's block looks at the memory in
+/// between, with a residual and norm of its own. Needs a completed config.
 struct Block : Layer {
   Block(const Scope& s, const BlockConfig& config, Index width);
   Block(const Scope& s, const Section& section, Index width);
@@ -38,6 +41,8 @@ struct Block : Layer {
   bool pre;
   Norm norm1;
   MultiHeadAttention attn;
+  std::optional<Norm> norm_cross;
+  std::optional<CrossAttention> cross_attn;
   std::optional<Norm> norm2;
   std::optional<FeedForward> ffn;
 };

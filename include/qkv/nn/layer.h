@@ -4,14 +4,20 @@
 
 #include "qkv/base/config.h"
 #include "qkv/base/registry.h"
+#include "qkv/nn/kv_cache.h"
 #include "qkv/nn/parameter.h"
 #include "qkv/ops/attention.h"
+#include "qkv/ops/rotary.h"
 
 namespace qkv {
 
 /// What a layer may know beside its input.
 struct Context {
-  AttentionMask mask;  ///< which tokens may be looked at
+  AttentionMask mask;              ///< which tokens may be looked at, and ALiBi
+  RotaryTable rotary;              ///< RoPE: angles of the positions of x; undefined = none
+  Var memory;                      ///< [B, S, d]: the encoder's output, for cross-attention
+  Tensor memory_keep;              ///< [B, S] (i32): 1 = a word of the memory, 0 = padding; undefined = all
+  KeyValueCache* cache = nullptr;  ///< decoding: x continues what the cache holds
 };
 
 /// Maps [B, T, width] to [B, T, out_width()].

@@ -1,7 +1,7 @@
 // Position: tells a transformer where a token stands.
 #pragma once
 #include "qkv/base/config.h"
-#include "qkv/nn/parameter.h"
+#include "qkv/nn/attention.h"
 
 namespace qkv {
 
@@ -10,26 +10,42 @@ struct PositionConfig {
   std::string origin = "start";
   template <class F>
   void fields(F& f) {
-    f("type", type, "how positions are told", one_of({"learned", "sinusoidal", "none"}));
+    f("type", type, "how positions are told", one_of({"learned", "sinusoidal", "rope", "alibi", "none"}));
     f("origin", origin, "count from the start of the text, or from the target word (signed, clipped)",
       one_of({"start", "target"}));
   }
 };
 
+/// Reports positions that these heads cannot be told, at model.position.
+void check_position(const Section& model, const PositionConfig& config, const AttentionConfig& heads,
+                    Index width);
+
 /// Adds a vector per position to x [B, T, d]: a learned table, or fixed sines and cosines of geometric
 /// wavelengths (Vaswani et al. 2017, section 3.5). The latter are sqrt(d / 2) long, so x is first multiplied
-/// by sqrt(d) (section 3.4).
+/// by sqrt(d) (section 3.4). "rope" (Su et al. 2021) and "alibi" (Press et al. 2022) leave x alone and tell
+/// the attention layers instead, through the context.
 struct Position {
-  Position(const Scope& s, const PositionConfig& config, Index max_length, Index width);
-  /// `target` [B] is the position of the target word; needed only when `relative`.
-  Var operator()(const Var& x, const Tensor& target = {}) const;
+  /// `heads`: of the attention layers, for "rope" and "alibi".
+  Position(const Scope& s, const PositionConfig& config, Index max_length, Index width,
+           const AttentionConfig& heads = {});
+  /// x holds the positions from `start` on. `target` [B] is the position of the target word; needed only when
+  /// `relative`.
+  Var operator()(const Var& x, const Tensor& target = {}, Index start = 0) const;
+  /// What attention layers must know about `length` positions from `start` on.
+  void tell(Context& context, Index start, Index length) const;
 
   bool none, relative;  ///< relative: counted from the target
   Index max_length;
   Parameter weight;  ///< [max_length, d], or [2 * max_length - 1, d] counted from the target
   Tensor fixed;
+  RotaryTable rotary;  ///< RoPE: [max_length, D / 2] each
+  Tensor slopes;       ///< ALiBi: [H]
   std::string path;
 };
+
+/// Slopes of ALiBi: 2^(-8 i / H) for head i = 1 .. H, and for other numbers of heads than powers of two those
+/// of the next lower power with every second one of the next higher between them.
+Tensor alibi_slopes(Index n_head, Dtype dtype);
 
 /// [rows, width]: row r is the sinusoidal vector of position p = r - origin,
 /// PE(p, 2j) = sin(p / 10000^(2j / d)), PE(p, 2j + 1) = cos(p / 10000^(2j / d)).

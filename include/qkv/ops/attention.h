@@ -11,6 +11,8 @@ struct AttentionMask {
   Tensor key_keep;      ///< [B, S]: padding; undefined = all
   Tensor keep;          ///< [T, S], [B, T, S] or [B, H, T, S]: explicit; undefined = all
   Tensor bias;  ///< of the shapes of `keep`, dtype of q: added to the scores; no gradient; undefined = 0
+  Tensor
+      slopes;  ///< [H], dtype of q: ALiBi, adds -slope_h |t + (S - T) - s| to the scores (Press et al. 2022)
 };
 
 struct AttentionOptions {

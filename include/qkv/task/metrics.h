@@ -44,8 +44,11 @@ class Metrics {
  public:
   /// Adds `sum` over `weight` units to the mean called `name`.
   void add(const std::string& name, double sum, double weight);
+  /// A further value that follows from the mean called `of`, e.g. perplexity = exp(loss).
+  void derive(const std::string& name, const std::string& of, double (*f)(double));
   void merge(const Metrics& other);
-  /// Means in the order of first use, then accuracy and macro_f1 where there is a confusion matrix.
+  /// Means in the order of first use, each followed by what is derived from it, then accuracy and macro_f1
+  /// where there is a confusion matrix.
   std::vector<std::pair<std::string, double>> values() const;
   /// One of `values()`. Throws a usage error that lists the names.
   double value(const std::string& name) const;
@@ -68,7 +71,12 @@ class Metrics {
     std::string name;
     double sum, weight;
   };
+  struct Derived {
+    std::string name, of;
+    double (*f)(double);
+  };
   std::vector<Mean> means_;
+  std::vector<Derived> derived_;
 };
 
 }  // namespace qkv

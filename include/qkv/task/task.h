@@ -48,6 +48,9 @@ struct Task {
   virtual Index examples(Split split) = 0;
   /// Length of an example in tokens, for bucketing and for choosing the number of shards. Default: 1.
   virtual Index length(Split split, int example) const;
+  /// True if all examples are of one length: then batches need no buckets, and the order of the examples no
+  /// memory.
+  virtual bool uniform_length() const { return false; }
   /// Fills `batch` with the `n` examples at `indices`; `Batch::fill` reuses the tensors of last time. `noise`
   /// is given while training, for word dropout and the like. Called by several threads at once.
   virtual void collate(Split split, const int* indices, Index n, const Stream* noise, Batch& batch) const = 0;

@@ -1,0 +1,71 @@
+// TokenCorpus: a long text as token ids, in memory or mapped from a cache on disk.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "qkv/data/tokenizer.h"
+
+namespace qkv {
+
+/// The bytes of a text file, or of all *.txt files of a folder in the order of their names, mapped read-only.
+class TextFiles {
+ public:
+  /// Throws a data error for what is missing, empty or not UTF-8.
+  explicit TextFiles(const std::string& path);
+  ~TextFiles();
+  TextFiles(const TextFiles&) = delete;
+  TextFiles& operator=(const TextFiles&) = delete;
+  /// One view per file.
+  const std::vector<std::string_view>& parts() const { return parts_; }
+  std::size_t bytes() const;
+
+ private:
+  std::vector<std::string_view> parts_;
+};
+
+/// Parts of `texts` that begin at fraction `begin` and end before fraction `end` of the characters, cut
+/// between characters: [0, 0.9) is what nanoGPT trains on, [0.9, 1) what it validates on.
+std::vector<std::string_view> slice(const std::vector<std::string_view>& texts, double begin, double end);
+
+/// Token ids of a text. Up to 16 MiB of text they are in memory. Beyond, they are written once to a cache
+/// file (2 or 4 bytes per token) whose name is the checksum of text and tokenizer, and mapped from there:
+/// memory does not grow with the text. A damaged cache file is written anew. Where `cache` is "" they stay in
+/// memory.
+class TokenCorpus {
+ public:
+  /// `cache` is the cache folder: see `cache_folder`.
+  TokenCorpus(const std::vector<std::string_view>& texts, const Tokenizer& tokenizer,
+              const std::string& cache);
+  ~TokenCorpus();
+  TokenCorpus(const TokenCorpus&) = delete;
+  TokenCorpus& operator=(const TokenCorpus&) = delete;
+
+  std::int64_t size() const { return size_; }  ///< tokens
+  std::int64_t characters() const { return characters_; }
+  std::int64_t unknown() const { return unknown_; }  ///< tokens that are <unk>
+  bool mapped() const { return map_ != nullptr; }
+  /// Ids [begin, begin + n).
+  void read(std::int64_t begin, std::int64_t n, std::int32_t* out) const;
+
+ private:
+  void encode(const std::vector<std::string_view>& texts, const Tokenizer& tokenizer,
+              const std::function<void(std::string_view)>& sink);
+  bool map_cache(const std::string& file);
+  void unmap();
+  std::int64_t size_ = 0, characters_ = 0, unknown_ = 0;
+  int width_ = 2;                   // bytes per id
+  const std::byte* ids_ = nullptr;  // in memory_ or in the map
+  std::vector<std::byte> memory_;
+  void* map_ = nullptr;
+  std::size_t map_bytes_ = 0;
+};
+
+/// $QKV_CACHE, else $XDG_CACHE_HOME/qkv, else ~/.cache/qkv, else "".
+std::string cache_folder();
+
+}  // namespace qkv

@@ -1,0 +1,43 @@
+// DecoderLm: a decoder-only transformer language model (Radford et al. 2019, "GPT-2").
+#pragma once
+#include "qkv/model/generate.h"
+#include "qkv/model/stack.h"
+#include "qkv/model/word_vectors.h"
+#include "qkv/nn/position.h"
+
+namespace qkv {
+
+struct DecoderLmConfig {
+  StackConfig stack;
+  Index max_seq_len = 64;
+  bool tie_embeddings = false;
+  PositionConfig position;
+  template <class F>
+  void fields(F& f) {
+    stack.fields(f);
+    f("max_seq_len", max_seq_len, "longest text in tokens", positive);
+    f("tie_embeddings", tie_embeddings, "the head's weight is the token table (Press and Wolf 2017)");
+    f("position", position, "positions");
+  }
+};
+
+/// Token vectors, positions, a causal stack of layers, and a head without bias. Batch: ids [B, T] (i32), and
+/// keep [B, T] where there is padding. Logits [B, T, V]: row t says what follows token t.
+struct DecoderLm : Model, Generator {
+  DecoderLm(const Scope& s, const Section& config, const DataShape& shape);
+  Var forward(const Batch& batch) const override;
+  std::unique_ptr<Decoding> start(const Batch& source, Index rows) const override;
+
+  /// The vectors [B, T, d] below the head of tokens that stand at `start` and after; `context` may hold a
+  /// cache.
+  Var encode(const Tensor& ids, Context context, Index start) const;
+  Var logits(const Var& h) const;  // [.., d] -> [.., V]
+
+  DecoderLmConfig config;
+  TokenEmbedding embed;
+  Position position;
+  Stack stack;
+  Parameter head;  ///< [V, d]
+};
+
+}  // namespace qkv

@@ -1,0 +1,46 @@
+// KeyValueCache: keys and values of the tokens a decoder has seen, so that each new token costs one row.
+#pragma once
+#include <vector>
+
+#include "qkv/tensor/tensor.h"
+
+namespace qkv {
+
+/// One entry per attention layer, in the order in which a forward pass meets them; every pass begins with
+/// `begin`. Keys and values lie as [rows, H_kv, capacity, D], so that a head's past is one contiguous block.
+/// Shared by no two threads.
+class KeyValueCache {
+ public:
+  struct Entry {
+    Tensor keys,
+        values;  ///< [rows, H_kv, capacity, D]; of cross-attention [rows, S, H_kv * D], computed once
+  };
+
+  KeyValueCache(Index rows, Index capacity) : rows_(rows), capacity_(capacity) {}
+
+  /// Before a forward pass.
+  void begin() { next_ = 0; }
+  /// After a forward pass over `n` new tokens.
+  void advance(Index n) { length_ += n; }
+  /// The entry of the next attention layer of this pass.
+  Entry& next();
+
+  /// Appends k, v, which are `n` rows of `ld` elements per row of the batch, H_kv * D of them, from `k` and
+  /// `v` on.
+  template <class T>
+  void append(Entry& entry, const T* k, const T* v, Index ld, Index n, Index H_kv, Index D) const;
+
+  /// Row r goes on as row from[r] was.
+  void select(const std::vector<int>& from);
+
+  Index rows() const { return rows_; }
+  Index length() const { return length_; }  ///< tokens seen
+  Index capacity() const { return capacity_; }
+
+ private:
+  Index rows_, capacity_, length_ = 0;
+  std::size_t next_ = 0;
+  std::vector<Entry> entries_;
+};
+
+}  // namespace qkv

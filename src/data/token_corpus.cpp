@@ -1,0 +1,249 @@
+#include "qkv/data/token_corpus.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+
+#include "qkv/base/file.h"
+#include "qkv/base/json.h"
+#include "qkv/base/text.h"
+
+namespace fs = std::filesystem;
+
+namespace qkv {
+namespace {
+
+constexpr std::size_t kInMemory = std::size_t{16} << 20;  // bytes of text
+constexpr std::size_t kPiece = std::size_t{1} << 20;  // text is encoded in pieces of about this many bytes
+constexpr std::size_t kBlock = std::size_t{1} << 20;  // of a cache file, for its checksum
+
+// What a cache file ends with.
+struct Trailer {
+  char magic[8];
+  std::int64_t size, characters, unknown, width;
+  char checksum[32];  // of the checksums of all blocks before
+};
+constexpr char kMagic[9] = "qkvtok01";
+
+std::string block_sums(std::string_view bytes) {
+  std::string sums;
+  for (std::size_t at = 0; at < bytes.size(); at += kBlock) sums += checksum(bytes.substr(at, kBlock));
+  return checksum(sums);
+}
+
+// A whole file, mapped; empty files are refused before.
+std::string_view map_file(const std::string& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) fail(Fault::data, "{}: cannot be read; got {}", path, std::strerror(errno));
+  struct stat status;
+  const bool regular = ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
+  const auto size = static_cast<std::size_t>(regular ? status.st_size : 0);
+  void* map = size > 0 ? ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, 0) : nullptr;
+  ::close(descriptor);
+  if (!regular || size == 0)
+    fail(Fault::data, "{}: must be a text; got {}", path, regular ? "an empty file" : "no regular file");
+  if (map == MAP_FAILED) fail(Fault::data, "{}: cannot be mapped; got {}", path, std::strerror(errno));
+  return {static_cast<const char*>(map), size};
+}
+
+bool is_continuation(char c) {
+  return (static_cast<unsigned char>(c) & 0xC0) == 0x80;
+}
+
+// Cuts off a piece that ends behind a line, else behind a space, else between characters.
+std::string_view take_piece(std::string_view& rest) {
+  std::size_t n = rest.size();
+  if (n > kPiece) {
+    n = kPiece;
+    const std::size_t line = rest.rfind('\n', n - 1), space = rest.rfind(' ', n - 1);
+    if (line != std::string_view::npos)
+      n = line + 1;
+    else if (space != std::string_view::npos)
+      n = space + 1;
+    while (n > 0 && n < rest.size() && is_continuation(rest[n])) n--;
+  }
+  const std::string_view piece = rest.substr(0, n);
+  rest.remove_prefix(n);
+  return piece;
+}
+
+std::size_t characters_of(std::string_view text) {
+  return static_cast<std::size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return !is_continuation(c); }));
+}
+
+}  // namespace
+
+TextFiles::TextFiles(const std::string& path) {
+  std::vector<std::string> files{path};
+  if (is_directory(path)) {
+    files.clear();
+    std::error_code ignored;
+    for (auto& entry : fs::directory_iterator(path, ignored))
+      if (entry.path().extension() == ".txt") files.push_back(entry.path().string());
+    std::sort(files.begin(), files.end());
+    if (files.empty()) fail(Fault::data, "{}: must hold *.txt files; got none", path);
+  }
+  for (const std::string& file : files) {
+    parts_.push_back(map_file(file));
+    if (const std::size_t bad = first_invalid_utf8(parts_.back()); bad != std::string::npos)
+      fail(Fault::data, "{}: must be UTF-8; got byte 0x{:02x} at byte {}", file,
+           static_cast<unsigned char>(parts_.back()[bad]), bad);
+  }
+}
+
+TextFiles::~TextFiles() {
+  for (std::string_view part : parts_) ::munmap(const_cast<char*>(part.data()), part.size());
+}
+
+std::size_t TextFiles::bytes() const {
+  std::size_t total = 0;
+  for (std::string_view part : parts_) total += part.size();
+  return total;
+}
+
+std::vector<std::string_view> slice(const std::vector<std::string_view>& texts, double begin, double end) {
+  std::size_t total = 0;
+  for (std::string_view text : texts) total += characters_of(text);
+  auto first = static_cast<std::size_t>(begin * static_cast<double>(total));
+  auto left = static_cast<std::size_t>(end * static_cast<double>(total)) - first;
+  std::vector<std::string_view> parts;
+  auto bytes_of = [](std::string_view text, std::size_t characters) {
+    std::size_t at = 0;
+    while (at < text.size() && characters > 0)
+      for (characters--, at++; at < text.size() && is_continuation(text[at]);) at++;
+    return at;
+  };
+  for (std::string_view text : texts) {
+    const std::size_t own = characters_of(text), skipped = std::min(own, first),
+                      taken = std::min(own - skipped, left);
+    const std::size_t from = bytes_of(text, skipped);
+    if (taken > 0) parts.push_back(text.substr(from, bytes_of(text.substr(from), taken)));
+    first -= skipped, left -= taken;
+  }
+  return parts;
+}
+
+std::string cache_folder() {
+  auto variable = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::string(value ? value : "");
+  };
+  if (const std::string own = variable("QKV_CACHE"); !own.empty()) return own;
+  if (const std::string xdg = variable("XDG_CACHE_HOME"); !xdg.empty()) return xdg + "/qkv";
+  if (const std::string home = variable("HOME"); !home.empty()) return home + "/.cache/qkv";
+  return "";
+}
+
+TokenCorpus::TokenCorpus(const std::vector<std::string_view>& texts, const Tokenizer& tokenizer,
+                         const std::string& cache) {
+  std::size_t bytes = 0;
+  for (std::string_view text : texts) bytes += text.size();
+  width_ = tokenizer.vocab_size() <= 65536 ? 2 : 4;
+  if (bytes <= kInMemory || cache.empty()) {
+    encode(texts, tokenizer, [&](std::string_view raw) {
+      const auto* first = reinterpret_cast<const std::byte*>(raw.data());
+      memory_.insert(memory_.end(), first, first + raw.size());
+    });
+    ids_ = memory_.data();
+    return;
+  }
+  std::string key = checksum(dump_json(tokenizer.to_json()));
+  for (std::string_view text : texts) key += checksum(text);
+  const std::string file = cache + "/tokens-" + checksum(key) + ".bin";
+  if (map_cache(file)) return;
+  make_directories(cache);
+  AtomicFile out(file);
+  std::string block, sums;
+  auto flush = [&] {
+    sums += checksum(block);
+    out.write(block);
+    block.clear();
+  };
+  encode(texts, tokenizer, [&](std::string_view raw) {
+    while (!raw.empty()) {
+      const std::size_t n = std::min(raw.size(), kBlock - block.size());
+      block.append(raw.substr(0, n));
+      raw.remove_prefix(n);
+      if (block.size() == kBlock) flush();
+    }
+  });
+  if (!block.empty()) flush();
+  Trailer trailer{{}, size_, characters_, unknown_, width_, {}};
+  std::memcpy(trailer.magic, kMagic, sizeof trailer.magic);
+  std::memcpy(trailer.checksum, checksum(sums).data(), sizeof trailer.checksum);
+  out.write({reinterpret_cast<const char*>(&trailer), sizeof trailer});
+  out.commit();
+  if (!map_cache(file)) fail(Fault::runtime, "{}: must be what was just written; got something else", file);
+}
+
+// Encodes piece by piece; `sink` takes the ids as bytes.
+void TokenCorpus::encode(const std::vector<std::string_view>& texts, const Tokenizer& tokenizer,
+                         const std::function<void(std::string_view)>& sink) {
+  std::string raw;
+  UnknownCount counts;
+  const auto width = static_cast<std::size_t>(width_);
+  for (std::string_view text : texts)
+    for (std::string_view rest = text; !rest.empty();) {
+      const std::string_view piece = take_piece(rest);
+      const std::vector<int> ids = tokenizer.encode(piece, &counts);
+      raw.resize(ids.size() * width);
+      for (std::size_t i = 0; i < ids.size(); i++)
+        std::memcpy(&raw[i * width], &ids[i], width);  // little-endian
+      characters_ += static_cast<std::int64_t>(characters_of(piece));
+      size_ += static_cast<std::int64_t>(ids.size());
+      sink(raw);
+    }
+  unknown_ = counts.unknown;
+}
+
+// True if the file is there and whole.
+bool TokenCorpus::map_cache(const std::string& file) {
+  if (!exists(file)) return false;
+  std::string_view all;
+  try {
+    all = map_file(file);
+  } catch (const Error&) {
+    return false;
+  }
+  map_ = const_cast<char*>(all.data()), map_bytes_ = all.size();
+  Trailer t{};
+  if (all.size() >= sizeof t) std::memcpy(&t, all.data() + all.size() - sizeof t, sizeof t);
+  const std::string_view ids = all.substr(0, all.size() - std::min(all.size(), sizeof t));
+  if (std::string_view(t.magic, 8) == kMagic && t.width == width_ &&
+      static_cast<std::uint64_t>(t.size) * static_cast<std::uint64_t>(width_) == ids.size() &&
+      block_sums(ids) == std::string_view(t.checksum, sizeof t.checksum)) {
+    size_ = t.size, characters_ = t.characters, unknown_ = t.unknown;
+    ids_ = reinterpret_cast<const std::byte*>(ids.data());
+    return true;
+  }
+  unmap();
+  return false;
+}
+
+void TokenCorpus::unmap() {
+  if (map_) ::munmap(map_, map_bytes_);
+  map_ = nullptr;
+}
+
+TokenCorpus::~TokenCorpus() {
+  unmap();
+}
+
+void TokenCorpus::read(std::int64_t begin, std::int64_t n, std::int32_t* out) const {
+  QKV_CHECK(begin >= 0 && n >= 0 && begin + n <= size_, "corpus: tokens must be in [0, {}); got [{}, {})",
+            size_, begin, begin + n);
+  const std::byte* from = ids_ + begin * width_;
+  for (std::int64_t i = 0; i < n; i++) {
+    out[i] = 0;
+    std::memcpy(out + i, from + i * width_, static_cast<std::size_t>(width_));  // little-endian
+  }
+}
+
+}  // namespace qkv

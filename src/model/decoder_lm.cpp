@@ -1,0 +1,104 @@
+#include "qkv/model/decoder_lm.h"
+
+#include "qkv/ops/dropout.h"
+#include "qkv/ops/linear.h"
+#include "qkv/ops/pool.h"
+
+namespace qkv {
+
+QKV_REGISTER(Model, "decoder-lm", DecoderLm,
+             "decoder-only transformer (GPT): the next token of every position");
+
+static DecoderLmConfig read(const Section& section) {
+  DecoderLmConfig c;
+  // The default that a resolved config shows is the length of an explicit stack.
+  if (const auto listed = section.sections("layers"); !listed.empty())
+    c.stack.n_layer = static_cast<Index>(listed.size());
+  section.read(c);
+  if (c.stack.d_model == 0) {
+    section.skip("layers");
+    section.fail("d_model", "must be positive; got 0");
+  }
+  check_position(section, c.position, c.stack.block.attention, c.stack.d_model);
+  if (c.position.origin != "start")
+    section.section("position").report("origin", "must be \"start\": there is no target word");
+  if (c.stack.block.attention.qkv != "learned")
+    section.section("attention").report("qkv", "must be \"learned\" in a decoder-lm; got \"identity\"");
+  return c;
+}
+
+DecoderLm::DecoderLm(const Scope& s, const Section& section, const DataShape& shape)
+    : config(read(section)),
+      embed(s / "embed", "learned", shape.vocab_size, 0, config.stack.d_model),
+      position(s / "position", config.position, config.max_seq_len, config.stack.d_model,
+               config.stack.block.attention),
+      stack(s, section, config.stack) {
+  if (config.tie_embeddings && stack.out_width() != config.stack.d_model)
+    section.report("tie_embeddings", fmt::format("needs layers that end at d_model = {}; got {}",
+                                                 config.stack.d_model, stack.out_width()));
+  head = config.tie_embeddings
+             ? embed.weight
+             : (s / "head")
+                   .param("weight", {shape.vocab_size, stack.out_width()}, init::kaiming(stack.out_width()));
+}
+
+Var DecoderLm::encode(const Tensor& ids, Context context, Index start) const {
+  const Var x = position(embed(ids), {}, start);  // [B, T, d]
+  context.mask.causal = true;
+  position.tell(context, start, x.dim(1));
+  return stack(dropout(x, config.stack.block.dropout), context);
+}
+
+Var DecoderLm::logits(const Var& h) const {
+  static const std::string path = "head";
+  LayerPath here(path);
+  return linear(h, head, Var());
+}
+
+Var DecoderLm::forward(const Batch& batch) const {
+  Context context;
+  if (const Tensor* keep = batch.find("keep")) context.mask.key_keep = *keep;
+  return logits(encode(batch.at("ids"), context, 0));
+}
+
+namespace {
+
+class CachedText : public Decoding {
+ public:
+  CachedText(const DecoderLm& model, Index rows) : model_(model), cache_(rows, model.config.max_seq_len) {}
+
+  Tensor feed(const Tensor& ids) override {
+    QKV_CHECK(ids.rank() == 2 && ids.dim(0) == cache_.rows() && ids.dim(1) >= 1 && ids.dim(1) <= room(),
+              "decoder-lm: ids must be [{}, 1 .. {}]; got {}", cache_.rows(), room(), ids.shape());
+    Context context;
+    context.cache = &cache_;
+    cache_.begin();
+    const Var h = model_.encode(ids, context, cache_.length());  // [rows, n, d]
+    cache_.advance(ids.dim(1));
+    return model_.logits(last_of(h.value())).value();
+  }
+  void select(const std::vector<int>& from) override { cache_.select(from); }
+  Index room() const override { return cache_.capacity() - cache_.length(); }
+
+ private:
+  // The last position of every row: [rows, n, d] -> [rows, d].
+  static Tensor last_of(const Tensor& h) {
+    const Index rows = h.dim(0), n = h.dim(1), d = h.dim(2);
+    if (n == 1) return h.reshape({rows, d});
+    Tensor last = Tensor::empty({rows}, Dtype::i32);
+    last.fill(static_cast<double>(n - 1));
+    return select_positions(h, last).value();
+  }
+
+  const DecoderLm& model_;
+  KeyValueCache cache_;
+};
+
+}  // namespace
+
+std::unique_ptr<Decoding> DecoderLm::start(const Batch&, Index rows) const {
+  QKV_CHECK(rows > 0, "decoder-lm: rows must be positive; got {}", rows);
+  return std::make_unique<CachedText>(*this, rows);
+}
+
+}  // namespace qkv

@@ -1,0 +1,84 @@
+#include "qkv/model/generate.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace qkv {
+
+Sampling::Sampling(const SamplingOptions& options, std::uint64_t seed) : options_(options), seed_(seed) {
+  auto require = [](bool right, const char* name, const char* rule, double got) {
+    if (!right) fail(Fault::usage, "generate: {} must be {}; got {:g}", name, rule, got);
+  };
+  require(options.temperature >= 0 && std::isfinite(options.temperature), "temperature", "at least 0",
+          options.temperature);
+  require(options.top_k >= 0, "top_k", "at least 0", static_cast<double>(options.top_k));
+  require(options.top_p > 0 && options.top_p <= 1, "top_p", "in (0, 1]", options.top_p);
+  require(options.min_p >= 0 && options.min_p <= 1, "min_p", "in [0, 1]", options.min_p);
+}
+
+int Sampling::next(const float* logits, Index V, Index row, Index position) {
+  const float* best = std::max_element(logits, logits + V);
+  if (options_.temperature == 0.0) return static_cast<int>(best - logits);
+  const double top = *best, inverse = 1.0 / options_.temperature;
+  candidates_.clear();
+  for (Index i = 0; i < V; i++)  // p relative to the likeliest token's
+    if (const float p = static_cast<float>(std::exp((logits[i] - top) * inverse)); p > 0)
+      candidates_.emplace_back(p, static_cast<int>(i));
+  const auto likelier = [](const auto& a, const auto& b) {
+    return a.first != b.first ? a.first > b.first : a.second < b.second;
+  };
+  if (options_.top_k > 0 || options_.top_p < 1 || options_.min_p > 0)
+    std::sort(candidates_.begin(), candidates_.end(), likelier);
+  std::size_t n = candidates_.size();
+  auto sum = [&] {
+    double total = 0;
+    for (std::size_t i = 0; i < n; i++) total += candidates_[i].first;
+    return total;
+  };
+  if (options_.top_k > 0) n = std::min(n, static_cast<std::size_t>(options_.top_k));
+  if (options_.top_p < 1) {  // the token that reaches p is kept
+    const double wanted = options_.top_p * sum();
+    double reached = 0;
+    std::size_t kept = 0;
+    while (kept < n && reached < wanted) reached += candidates_[kept++].first;
+    n = kept;
+  }
+  while (n > 1 && candidates_[n - 1].first < options_.min_p) n--;
+  double left = sum() * Stream(seed_, "generate", row, position).uniform64();
+  for (std::size_t i = 0; i + 1 < n; i++)
+    if ((left -= candidates_[i].first) < 0) return candidates_[i].second;
+  return candidates_[n - 1].second;
+}
+
+void generate(const Generator& model, const std::vector<int>& prompt, const GenerateOptions& o,
+              const std::function<bool(int id)>& on_token) {
+  if (prompt.empty()) fail(Fault::usage, "generate: the prompt must hold a token; got none");
+  Sampling sampling(o.sampling, o.seed);
+  std::vector<int> text = prompt;
+  std::unique_ptr<Decoding> decoding;
+  auto feed = [&](std::size_t n) {  // the last n tokens
+    Tensor ids = Tensor::empty({1, static_cast<Index>(n)}, Dtype::i32);
+    std::copy(text.end() - static_cast<std::ptrdiff_t>(n), text.end(), ids.data<std::int32_t>());
+    return decoding->feed(ids).to(Dtype::f32);
+  };
+  Index room = 0;
+  auto start = [&](std::size_t most) {
+    decoding = model.start({}, 1);
+    room = decoding->room();
+    return feed(room < 0 ? text.size() : std::min({text.size(), most, static_cast<std::size_t>(room)}));
+  };
+  Tensor logits = start(text.size());
+  for (Index i = 0; i < o.max_tokens; i++) {
+    for (int id : o.never)
+      if (id >= 0 && id < logits.size()) logits.data<float>()[id] = -std::numeric_limits<float>::infinity();
+    const int id = sampling.next(logits.data<float>(), logits.size(), 0, i);
+    if (id == o.stop) return;
+    text.push_back(id);
+    if (!on_token(id) || i + 1 == o.max_tokens) return;
+    logits =
+        decoding->room() == 0 ? start(std::max<std::size_t>(1, static_cast<std::size_t>(room) / 2)) : feed(1);
+  }
+}
+
+}  // namespace qkv

@@ -1,0 +1,54 @@
+#include "qkv/nn/kv_cache.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace qkv {
+
+KeyValueCache::Entry& KeyValueCache::next() {
+  if (next_ == entries_.size()) entries_.emplace_back();
+  return entries_[next_++];
+}
+
+template <class T>
+void KeyValueCache::append(Entry& entry, const T* k, const T* v, Index ld, Index n, Index H_kv,
+                           Index D) const {
+  QKV_CHECK(length_ + n <= capacity_, "cache: tokens must be at most {}; got {} after {}", capacity_, n,
+            length_);
+  const Shape shape{rows_, H_kv, capacity_, D};
+  if (!entry.keys.defined()) {
+    entry.keys = Tensor::empty(shape, DtypeOf<T>::value);
+    entry.values = Tensor::empty(shape, DtypeOf<T>::value);
+  }
+  QKV_CHECK(entry.keys.shape() == shape, "cache: keys must be {}; got {}", shape, entry.keys.shape());
+  for (Index b = 0; b < rows_; b++)
+    for (Index h = 0; h < H_kv; h++) {
+      const Index to = ((b * H_kv + h) * capacity_ + length_) * D;
+      for (Index t = 0; t < n; t++) {
+        const Index from = (b * n + t) * ld + h * D;
+        std::copy_n(k + from, D, entry.keys.data<T>() + to + t * D);
+        std::copy_n(v + from, D, entry.values.data<T>() + to + t * D);
+      }
+    }
+}
+template void KeyValueCache::append(Entry&, const float*, const float*, Index, Index, Index, Index) const;
+template void KeyValueCache::append(Entry&, const double*, const double*, Index, Index, Index, Index) const;
+
+void KeyValueCache::select(const std::vector<int>& from) {
+  for (Entry& entry : entries_)
+    for (Tensor* t : {&entry.keys, &entry.values}) {
+      if (!t->defined()) continue;
+      Shape shape = t->shape();
+      shape.set(0, static_cast<Index>(from.size()));
+      Tensor selected = Tensor::empty(shape, t->dtype());
+      const std::size_t row = t->byte_size() / static_cast<std::size_t>(rows_);
+      for (std::size_t r = 0; r < from.size(); r++) {
+        QKV_CHECK(from[r] >= 0 && from[r] < rows_, "cache: row must be in [0, {}); got {}", rows_, from[r]);
+        std::memcpy(selected.bytes() + r * row, t->bytes() + static_cast<std::size_t>(from[r]) * row, row);
+      }
+      *t = std::move(selected);
+    }
+  rows_ = static_cast<Index>(from.size());
+}
+
+}  // namespace qkv

@@ -1,0 +1,222 @@
+#include "qkv/task/language_model.h"
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "qkv/base/json.h"
+#include "qkv/base/text.h"
+#include "qkv/model/generate.h"
+#include "qkv/ops/cross_entropy.h"
+
+namespace qkv {
+
+QKV_REGISTER(Task, "language-model", LanguageModel, "predict the next token of a text");
+
+namespace {
+
+constexpr int kNoTarget = -100;
+constexpr std::size_t kTokenizerBytes = std::size_t{64} << 20;  // of text that a tokenizer is trained on
+
+std::vector<std::string> pieces_of(const std::vector<std::string_view>& texts) {
+  std::vector<std::string> pieces;
+  std::size_t left = kTokenizerBytes;
+  for (std::string_view text : texts) {
+    std::size_t n = std::min(text.size(), left);
+    while (n > 0 && n < text.size() && (static_cast<unsigned char>(text[n]) & 0xC0) == 0x80)
+      n--;  // whole characters
+    pieces.emplace_back(text.substr(0, n));
+    left -= n;
+  }
+  return pieces;
+}
+
+}  // namespace
+
+LanguageModel::LanguageModel(const TaskInput& input) {
+  const Section section = input.config.section("data");
+  section.read(data_);
+  label_smoothing_ = input.config.section("train").get(
+      "label_smoothing", 0.0, "share of the target's probability spread over all tokens", probability);
+  seed_ = static_cast<std::uint64_t>(input.config.section("run").get<std::int64_t>("seed", 1337));
+  const Index longest =
+      input.config.section("model").get<Index>("max_seq_len", 64, "longest text in tokens", positive);
+  if (data_.length == 0) data_.length = longest;
+  if (data_.length > longest)
+    section.report("length",
+                   fmt::format("must be at most model.max_seq_len = {}; got {}", longest, data_.length));
+  TokenizerConfig tokenizer_config;
+  tokenizer_config.type = "char";
+  const Section tokenizer_section = input.config.section("tokenizer");
+  if (!synthetic()) {
+    tokenizer_section.read(tokenizer_config);
+    tokenizer_section.type("char", Registry<Tokenizer>::instance().names());
+    if (data_.train.empty() && !input.state)
+      section.report("train", "must name a text; got none (or source = \"synthetic\")");
+  }
+  input.config.check();
+  tokenizer_ = input.tokenizer;
+  if (synthetic() || input.state) return;
+  tokenizer_ = Tokenizer::make(tokenizer_config);
+  try {
+    const TextFiles text(data_.train);
+    tokenizer_->train(pieces_of(slice(text.parts(), 0, data_.val.empty() ? 1 - data_.val_fraction : 1)));
+  } catch (const Error& e) {
+    if (!input.data_problem || e.fault() != Fault::data) throw;
+    *input.data_problem = e.what();
+  }
+}
+
+DataShape LanguageModel::shape() const {
+  DataShape shape;
+  shape.vocab_size = tokenizer_ ? tokenizer_->vocab_size() : data_.vocab_size;
+  return shape;
+}
+
+void LanguageModel::load(Split split) {
+  std::unique_ptr<TokenCorpus>& corpus = parts_[static_cast<std::size_t>(split)];
+  const bool cut = split == Split::val && data_.val.empty();
+  const std::string path = split == Split::train || cut ? data_.train
+                           : split == Split::val        ? data_.val
+                                                        : data_.test;
+  if (corpus || path.empty() || (cut && data_.val_fraction == 0)) return;
+  const TextFiles text(path);
+  const double border = data_.val.empty() && split != Split::test ? 1 - data_.val_fraction : 1;
+  corpus = std::make_unique<TokenCorpus>(
+      cut ? slice(text.parts(), border, 1) : slice(text.parts(), 0, border), *tokenizer_, cache_folder());
+  const Index least = split == Split::train ? data_.length + 1 : 2;
+  if (corpus->size() < least)
+    fail(Fault::data, "{}: the {} part must hold at least {} tokens; got {}", path, name_of(split), least,
+         corpus->size());
+  characters_per_token_[static_cast<std::size_t>(split)] =
+      static_cast<double>(corpus->characters()) / static_cast<double>(corpus->size());
+}
+
+Index LanguageModel::examples(Split split) {
+  if (synthetic()) return split == Split::test ? 0 : split == Split::train ? data_.examples : 64;
+  load(split);
+  const TokenCorpus* corpus = part(split);
+  if (!corpus) return 0;
+  const Index targets = corpus->size() - 1;
+  return split == Split::train ? std::max<Index>(1, targets / data_.length)
+                               : (targets + data_.length - 1) / data_.length;
+}
+
+void LanguageModel::collate(Split split, const int* indices, Index n, const Stream* noise,
+                            Batch& batch) const {
+  const Index T = data_.length;
+  std::int32_t* ids = batch.fill("ids", {n, T}, Dtype::i32).data<std::int32_t>();
+  std::int32_t* targets = batch.fill("targets", {n, T}, Dtype::i32).data<std::int32_t>();
+  std::optional<Stream> shift;
+  if (noise) shift = noise->part("shift");
+  for (Index b = 0; b < n; b++, ids += T, targets += T) {
+    if (synthetic()) {
+      Stream stream(seed_, name_of(split), indices[b]);
+      for (Index t = 0; t <= T; t++) {
+        const auto id = static_cast<std::int32_t>(stream.below(static_cast<std::uint64_t>(data_.vocab_size)));
+        if (t < T) ids[t] = id;
+        if (t > 0) targets[t - 1] = id;
+      }
+      continue;
+    }
+    const TokenCorpus& corpus = *part(split);
+    Index begin = static_cast<Index>(indices[b]) * T;
+    if (shift) {  // anywhere near, within the text
+      const Index moved = begin - T / 2 + static_cast<Index>(shift->below(static_cast<std::uint64_t>(T)));
+      begin = std::clamp<Index>(moved, 0, corpus.size() - T - 1);
+    }
+    const Index whole =
+        std::min(T, corpus.size() - 1 - begin);  // the last window of an evaluation may be shorter
+    corpus.read(begin, whole, ids);
+    corpus.read(begin + 1, whole, targets);
+    std::fill(ids + whole, ids + T, 0);
+    std::fill(targets + whole, targets + T, kNoTarget);
+  }
+}
+
+Index LanguageModel::tokens(const Batch& batch) const {
+  const Tensor& targets = batch.at("targets");
+  const std::int32_t* first = targets.data<std::int32_t>();
+  return targets.size() - std::count(first, first + targets.size(), kNoTarget);
+}
+
+Batch LanguageModel::symbolic_batch(Index batch_size) {
+  Batch batch;
+  for (const char* name : {"ids", "targets"})
+    batch.set(name, Tensor::symbolic({batch_size, data_.length}, Dtype::i32));
+  return batch;
+}
+
+std::vector<std::pair<std::string, double>> LanguageModel::facts() {
+  std::vector<std::pair<std::string, double>> result;
+  for (Split split : {Split::train, Split::val, Split::test})
+    if (const TokenCorpus* corpus = part(split)) {
+      result.emplace_back(std::string(name_of(split)) + "_tokens", static_cast<double>(corpus->size()));
+      if (split != Split::train)
+        result.emplace_back(std::string("unknown_tokens_") + name_of(split),
+                            static_cast<double>(corpus->unknown()) / static_cast<double>(corpus->size()));
+    }
+  return result;
+}
+
+// ---- learning
+
+Loss LanguageModel::loss(const Model& model, const Batch& batch) const {
+  CrossEntropyOptions options;
+  options.ignore_index = kNoTarget;
+  options.label_smoothing = label_smoothing_;
+  const CrossEntropy result = cross_entropy(model.forward(batch), batch.at("targets"), options);
+  return {result.sum, result.weight};
+}
+
+void LanguageModel::score(const Model& model, const Batch& batch, Metrics& metrics) const {
+  const CrossEntropy result = cross_entropy(model.forward(batch), batch.at("targets"));
+  const double nats = result.sum.value().item();
+  metrics.add("loss", nats, result.weight);
+  metrics.derive("perplexity", "loss", [](double loss) { return std::exp(loss); });
+  if (synthetic()) return;
+  metrics.add("bits_per_char", nats / std::log(2.0), result.weight * characters_per_token_[1]);
+}
+
+std::vector<std::string> LanguageModel::metrics() const {
+  if (synthetic()) return {"loss", "perplexity"};
+  return {"loss", "perplexity", "bits_per_char"};
+}
+
+// ---- use
+
+Json LanguageModel::predict(const Model& model, const std::string& text) const {
+  const auto* generator = dynamic_cast<const Generator*>(&model);
+  if (!generator || !tokenizer_)
+    fail(Fault::usage, "predict: the model must generate; got one that does not");
+  std::vector<int> prompt = tokenizer_->encode(text), ids;
+  if (prompt.empty()) fail(Fault::usage, "predict: the text must hold a token; got {}", in_quotes(text));
+  GenerateOptions options;
+  options.sampling.temperature = 0;
+  options.never = {tokenizer_->pad_id(), tokenizer_->unk_id()};
+  generate(*generator, prompt, options, [&](int id) {
+    ids.push_back(id);
+    return true;
+  });
+  return {{"text", text}, {"continuation", tokenizer_->decode(ids)}};
+}
+
+std::string LanguageModel::readable(const Json& prediction) const {
+  return prediction.at("text").get<std::string>() + prediction.at("continuation").get<std::string>() + "\n";
+}
+
+// ---- what is kept
+
+Json LanguageModel::state() const {
+  const TokenCorpus* corpus = part(Split::train);
+  return {{"train_tokens", corpus ? corpus->size() : 0}};
+}
+
+std::vector<std::pair<std::string, std::string>> LanguageModel::files() const {
+  std::vector<std::pair<std::string, std::string>> result;
+  for (auto& [key, path] : {std::pair{"train", data_.train}, {"val", data_.val}, {"test", data_.test}})
+    if (!path.empty()) result.emplace_back(key, path);
+  return result;
+}
+
+}  // namespace qkv

@@ -1,0 +1,91 @@
+#include <doctest/doctest.h>
+
+#include "cli/process.h"
+#include "qkv/base/json.h"
+#include "train/small_run.h"
+
+namespace qkv::test {
+namespace {
+
+// A folder with a run of a language model that knows one rhyme.
+struct Trained {
+  Trained() {
+    std::string rhyme;
+    for (int i = 0; i < 40; i++) rhyme += "one two three four. ";
+    write_file_atomic(folder / "rhyme.txt", rhyme);
+    write_file_atomic(
+        folder / "rhyme.toml",
+        "[data]\ntrain = \"rhyme.txt\"\nbatch_size = 8\n[task]\ntype = \"language-model\"\n[model]\n"
+        "type = \"decoder-lm\"\nd_model = 32\nmax_seq_len = 16\nattention.n_head = 2\nffn.d_ff = 64\n"
+        "position.type = \"rope\"\n[optimizer]\nlr = 1e-2\n[train]\nmax_steps = 120\n[eval]\nevery = 60\n");
+    const Finished run = qkv({"train", "rhyme.toml"});
+    INFO(run.err);
+    REQUIRE(run.code == 0);
+  }
+  Finished qkv(const std::vector<std::string>& arguments, const std::string& input = "") const {
+    ProcessOptions options{folder.path};
+    options.input = input;
+    return run_qkv(arguments, options);
+  }
+  TemporaryFolder folder;
+};
+
+}  // namespace
+
+TEST_CASE("generate continues a prompt from the command line, from standard input and line by line") {
+  const Trained trained;
+  const std::vector<std::string> greedy{"generate", "runs/rhyme", "--temperature", "0", "--max-tokens", "40"};
+  auto with = [&](std::vector<std::string> more) {
+    std::vector<std::string> all = greedy;
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  const std::string expected = "one two three four. one two three four. one two three ";
+  const Finished argument = trained.qkv(with({"--prompt", "one two three "}));
+  CHECK(argument.code == 0);
+  CHECK(argument.out == expected + "\n");  // longer than the model's 16 tokens
+  CHECK(trained.qkv(greedy, "one two three ").out == expected + "\n");
+  const Finished lines = trained.qkv(with({"--interactive"}), "one two three \ntwo three four. \n");
+  CHECK(std::count(lines.out.begin(), lines.out.end(), '\n') >= 4);
+  const Json json = parse_json(trained.qkv(with({"--json", "--prompt", "one two three "})).out, "generate");
+  CHECK(json.at("prompt").get<std::string>() + json.at("text").get<std::string>() == expected);
+  CHECK(json.at("tokens") == 40);
+}
+
+TEST_CASE("generate: equal seeds give equal texts, and what is wrong is told in one line") {
+  const Trained trained;
+  auto text = [&](const std::string& seed) {
+    return trained.qkv({"generate", "runs/rhyme", "--temperature", "2.5", "--seed", seed, "--prompt", "one"})
+        .out;
+  };
+  CHECK(text("1") == text("1"));
+  CHECK(text("1") != text("2"));
+  struct Case {
+    std::vector<std::string> arguments;
+    int code;
+    const char* words;
+  };
+  const Case cases[] = {
+      {{"generate", "runs/none"}, 3, "it does not exist"},
+      {{"generate", "runs/rhyme", "--top-p", "0"}, 2, "top_p must be in (0, 1]; got 0"},
+      {{"generate", "runs/rhyme", "--temperature", "-1"}, 2, "temperature must be at least 0; got -1"},
+      {{"generate", "runs/rhyme", "--prompt", "\xff"}, 2, "the prompt must be UTF-8"},
+      {{"generate", "runs/rhyme", "--max-tokens", "0"}, 2, "--max-tokens"},
+  };
+  for (const Case& c : cases) {
+    const Finished run = trained.qkv(c.arguments);
+    CAPTURE(run.err);
+    CHECK(run.code == c.code);
+    CHECK(run.err.find(c.words) != std::string::npos);
+    CHECK(std::count(run.err.begin(), run.err.end(), '\n') == 1);
+  }
+  SmallData data;
+  data.encoder();
+  REQUIRE(run_qkv({"train", "small.toml"}, {data.folder.path}).code == 0);
+  const Finished other = run_qkv({"generate", "runs/small"}, {data.folder.path});
+  CHECK(other.code == 2);
+  CHECK(other.err.find("must have a model that continues text; got a 'encoder-classifier'") !=
+        std::string::npos);
+}
+
+}  // namespace qkv::test

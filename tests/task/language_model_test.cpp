@@ -1,0 +1,138 @@
+#include "qkv/task/language_model.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "base/temporary_folder.h"
+#include "qkv/base/file.h"
+#include "qkv/base/json.h"
+#include "qkv/train/evaluate.h"
+#include "qkv/train/trainer.h"
+
+using namespace qkv;
+
+namespace {
+
+const std::string kModel =
+    "[task]\ntype = \"language-model\"\n[model]\ntype = \"decoder-lm\"\nd_model = 32\nmax_seq_len = 8\n"
+    "attention.n_head = 2\nffn.d_ff = 64\n[train]\nmax_steps = 200\n[optimizer]\nlr = 1e-2\n";
+
+struct Text {
+  explicit Text(const std::string& text, const std::string& data = "val_fraction = 0.2\n")
+      : experiment(build_experiment(Section::parse(write(text) + data + kModel))) {}
+  std::string write(const std::string& text) const {
+    write_file_atomic(folder / "text.txt", text);
+    return "[data]\ntrain = \"" + (folder / "text.txt") + "\"\nbatch_size = 4\n";
+  }
+  Task& task() { return *experiment.task; }
+  TemporaryFolder folder;
+  Experiment experiment;
+};
+
+std::vector<int> row(const Batch& batch, const char* name, Index b) {
+  const Tensor& t = batch.at(name);
+  const std::int32_t* first = t.data<std::int32_t>() + b * t.dim(1);
+  return {first, first + t.dim(1)};
+}
+
+std::string error_of(const std::string& config, Fault fault) {
+  try {
+    Experiment e = build_experiment(Section::parse(config));
+    Trainer trainer(e);
+  } catch (const Error& e) {
+    CHECK(e.fault() == fault);
+    return e.what();
+  }
+  return "accepted";
+}
+
+}  // namespace
+
+TEST_CASE("evaluation predicts every token but the first exactly once") {
+  Text text("abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ!?", "val_fraction = 0.5\n");
+  Task& task = text.task();
+  const Tokenizer& tokenizer = *task.tokenizer();
+  CHECK(task.examples(Split::val) == 4);  // 31 targets in windows of 8
+  Batch batch;
+  const int all[] = {0, 1, 2, 3};
+  task.collate(Split::val, all, 4, nullptr, batch);
+  CHECK(task.tokens(batch) == 31);
+  std::vector<int> targets;
+  for (Index b = 0; b < 4; b++)
+    for (int id : row(batch, "targets", b))
+      if (id != -100) targets.push_back(id);
+  // The tokenizer knows the training half only.
+  CHECK(targets.size() == 31);
+  CHECK(std::count(targets.begin(), targets.end(), tokenizer.unk_id()) == 31);
+  CHECK(row(batch, "targets", 3).back() == -100);
+}
+
+TEST_CASE("a training example is a piece of the text, and every offset occurs") {
+  std::string cycle;
+  for (int i = 0; i < 10; i++) cycle += "abcdefghijklmnopqrstuvwxyz";
+  Text text(cycle, "val_fraction = 0\n");
+  Task& task = text.task();
+  CHECK(task.examples(Split::val) == 0);
+  const int n = static_cast<int>(task.examples(Split::train));
+  CHECK(n == 259 / 8);
+  std::map<int, int> firsts;
+  Batch batch;
+  for (int draw = 0; draw < 200; draw++) {
+    const Stream noise(1, "noise", draw);
+    const int index = draw % n;
+    task.collate(Split::train, &index, 1, &noise, batch);
+    const std::vector<int> ids = row(batch, "ids", 0), targets = row(batch, "targets", 0);
+    for (std::size_t t = 0; t < 7; t++) CHECK(targets[t] == ids[t + 1]);
+    firsts[ids[0]]++;
+  }
+  CHECK(firsts.size() == 26);
+}
+
+TEST_CASE("a small model learns a text by heart, and continues it") {
+  std::string rhyme;
+  for (int i = 0; i < 30; i++) rhyme += "one two three four. ";
+  Text text(rhyme);
+  Trainer trainer(text.experiment);
+  for (int i = 0; i < 200; i++) trainer.step();
+  const Metrics metrics = evaluate(text.task(), *text.experiment.model, Split::val, 8);
+  CHECK(metrics.value("loss") < 0.25);
+  CHECK(metrics.value("perplexity") == doctest::Approx(std::exp(metrics.value("loss"))));
+  CHECK(metrics.value("bits_per_char") == doctest::Approx(metrics.value("loss") / std::log(2.0)));
+  const Json answer = text.task().predict(*text.experiment.model, "one two thr");
+  CHECK(answer.at("continuation").get<std::string>().substr(0, 16) == "ee four. one two");
+  CHECK(text.task().readable(answer).substr(0, 17) == "one two three fou");
+}
+
+TEST_CASE("made-up tokens need no file, and are the same for the same seed") {
+  const std::string config =
+      "[data]\nsource = \"synthetic\"\nvocab_size = 50\nexamples = 20\nbatch_size = 4\n" + kModel;
+  Experiment a = build_experiment(Section::parse(config)), b = build_experiment(Section::parse(config));
+  CHECK(a.task->shape().vocab_size == 50);
+  CHECK(a.task->examples(Split::train) == 20);
+  Batch first, second;
+  const int indices[] = {3, 7};
+  a.task->collate(Split::train, indices, 2, nullptr, first);
+  b.task->collate(Split::train, indices + 1, 1, nullptr, second);
+  CHECK(row(first, "ids", 1) == row(second, "ids", 0));
+  CHECK(row(first, "ids", 0) != row(first, "ids", 1));
+  CHECK(row(first, "targets", 0)[0] == row(first, "ids", 0)[1]);
+}
+
+TEST_CASE("texts and configs that cannot serve are refused with their place") {
+  TemporaryFolder folder;
+  write_file_atomic(folder / "short.txt", "abc");
+  auto with = [&](const std::string& file, const std::string& more = "") {
+    return "[data]\ntrain = \"" + (folder / file) + "\"\n" + more + kModel;
+  };
+  CHECK(error_of(with("short.txt", "val_fraction = 0\n"), Fault::data)
+            .find("the train part must hold at least 9 tokens; got 3") != std::string::npos);
+  CHECK(error_of(with("none.txt"), Fault::data).find("none.txt: cannot be read") != std::string::npos);
+  CHECK(error_of(kModel, Fault::usage).find("train must name a text; got none") != std::string::npos);
+  CHECK(error_of(with("short.txt", "length = 9\n"), Fault::usage)
+            .find("must be at most model.max_seq_len = 8; got 9") != std::string::npos);
+  CHECK(error_of(with("short.txt", "source = \"made up\"\n"), Fault::usage)
+            .find("data.source must be one of") != std::string::npos);
+}
