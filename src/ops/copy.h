@@ -38,7 +38,7 @@ T* bits(Tensor& x) {
 inline void copy_runs(Index rows, Index bytes, std::byte* to, Index to_step, const std::byte* from,
                       Index from_step) {
   if (bytes == 0) return;
-  if (bytes == to_step && bytes == from_step) rows = rows > 0, bytes *= rows;
+  if (bytes == to_step && bytes == from_step) bytes *= rows, rows = 1;  // one run
   for (Index i = 0; i < rows; i++)
     std::memcpy(to + i * to_step, from + i * from_step, static_cast<std::size_t>(bytes));
 }

@@ -192,3 +192,13 @@ TEST_CASE("shape ops name what does not fit") {
   CHECK_THROWS_WITH_AS(one_hot(ids({2}, {0, 3}), 3), "one_hot: ids must be in [0, 3); got 3 at position 1",
                        Error);
 }
+
+TEST_CASE("a join of one part and a slice of all rows are whole copies, not only of the first row") {
+  const Tensor x = test::normal({3, 2, 4}, Dtype::f32);
+  for (int axis = 0; axis < 3; axis++) {
+    const Var whole = concat({Var(x)}, axis);
+    CHECK(test::distance(whole.value(), x) == 0);
+    CHECK(test::distance(slice(x, axis, 0, x.dim(axis)).value(), x) == 0);
+    CHECK(test::distance(stack({Var(x)}, axis).value().reshape(x.shape()), x) == 0);
+  }
+}
