@@ -1,6 +1,6 @@
 #include "qkv/ops/shape_ops.h"
 
-#include <doctest/doctest.h>
+#include "ops/near.h"
 
 #include <algorithm>
 #include <numeric>
