@@ -24,6 +24,24 @@ Sampler::Sampler(Index n_examples, Index batch_size, std::uint64_t seed, Sampler
   for (int length : options_.lengths)
     QKV_CHECK(length >= 0, "sampler: lengths must not be negative; got {}", length);
   steps_per_epoch_ = (n_examples + (options_.drop_last ? 0 : batch_size - 1)) / batch_size;
+  if (options_.batch_tokens > 0) cut_by_tokens();
+}
+
+// The lengths in order are the same in every epoch, and with them the cuts. A longer example has a batch of
+// its own.
+void Sampler::cut_by_tokens() {
+  QKV_CHECK(!options_.lengths.empty() && !options_.drop_last,
+            "sampler: batches by tokens need lengths and keep all examples; got {} lengths",
+            options_.lengths.size());
+  std::vector<int> lengths = options_.lengths;
+  std::sort(lengths.begin(), lengths.end());
+  cuts_ = {0};
+  for (Index i = 0; i < n_examples_; i++)
+    if (i > cuts_.back() &&
+        (i + 1 - cuts_.back()) * lengths[static_cast<std::size_t>(i)] > options_.batch_tokens)
+      cuts_.push_back(i);
+  steps_per_epoch_ = static_cast<Index>(cuts_.size());
+  cuts_.push_back(n_examples_);
 }
 
 void Sampler::batch(Index step, std::vector<int>& indices) {
@@ -38,8 +56,10 @@ void Sampler::batch(Index step, std::vector<int>& indices) {
   prepare(epoch_of(step));
   Index position = step % steps_per_epoch_;
   if (!batch_order_.empty()) position = batch_order_[static_cast<std::size_t>(position)];
-  const Index begin = position * batch_size_;
-  const Index end = std::min(begin + batch_size_, n_examples_);
+  const bool cut = !cuts_.empty();
+  const Index begin = cut ? cuts_[static_cast<std::size_t>(position)] : position * batch_size_;
+  const Index end =
+      cut ? cuts_[static_cast<std::size_t>(position) + 1] : std::min(begin + batch_size_, n_examples_);
   indices.assign(order_.begin() + begin, order_.begin() + end);
 }
 
@@ -81,8 +101,9 @@ void Sampler::prepare(Index epoch) {
 // Sorts each window of the order by length. Where the last batch is dropped, its examples stay behind
 // unsorted, so that they are random ones and not the longest.
 void Sampler::bucket() {
-  const Index used = std::min(n_examples_, steps_per_epoch_ * batch_size_);
-  const Index window = options_.bucket_batches * std::min(batch_size_, n_examples_);
+  const bool cut = !cuts_.empty();
+  const Index used = cut ? n_examples_ : std::min(n_examples_, steps_per_epoch_ * batch_size_);
+  const Index window = cut ? n_examples_ : options_.bucket_batches * std::min(batch_size_, n_examples_);
   for (Index begin = 0; begin < used; begin += window) {
     const auto first = order_.begin() + begin, last = order_.begin() + std::min(begin + window, used);
     // (length, place) as one number: a stable sort without the buffer std::stable_sort allocates

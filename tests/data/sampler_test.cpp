@@ -159,3 +159,37 @@ TEST_CASE("sampler: the order of many examples is computed: each example once pe
     CHECK(*allocations() == *before);
   }
 }
+
+TEST_CASE(
+    "sampler: batches by tokens hold what fits when padded, each example once, equally many per epoch") {
+  std::vector<int> lengths;
+  for (int i = 0; i < 500; i++) lengths.push_back(1 + i * 7 % 41);
+  lengths.push_back(300);  // longer than a batch: has one of its own
+  SamplerOptions by_tokens = options(true, false, lengths);
+  by_tokens.batch_tokens = 128;
+  Sampler sampler(501, 32, 3, by_tokens);
+  Index full = 0;
+  for (Index e : {0, 1, 4}) {
+    const auto batches = epoch(sampler, e);
+    std::vector<int> all = flat(batches);
+    std::sort(all.begin(), all.end());
+    for (int i = 0; i < 501; i++) REQUIRE(all[static_cast<std::size_t>(i)] == i);
+    for (const auto& batch : batches) {
+      int longest = 0;
+      for (int i : batch) longest = std::max(longest, lengths[static_cast<std::size_t>(i)]);
+      const Index padded = longest * static_cast<Index>(batch.size());
+      CHECK((padded <= 128 || batch.size() == 1));
+      full += padded > 64;
+    }
+  }
+  CHECK(full > 3 * (sampler.steps_per_epoch() - 5));
+  CHECK(epoch(sampler, 0) != epoch(sampler, 1));
+  Sampler other(501, 32, 3, by_tokens);
+  std::vector<int> a, b;
+  for (Index step : {70, 3, 200}) {
+    other.batch(step, a);
+    Sampler fresh(501, 32, 3, by_tokens);
+    fresh.batch(step, b);
+    CHECK(a == b);
+  }
+}

@@ -17,15 +17,18 @@ struct SamplerOptions {
   /// Bucketing sorts this many batches of the shuffled order at a time, so that batches differ from epoch to
   /// epoch.
   int bucket_batches = 50;
+  /// > 0, with lengths: a batch is as many examples as have this many tokens when padded to the longest one.
+  Index batch_tokens = 0;
 };
 
 /// The position of a run in its data is one integer, `step`; epoch = step / steps_per_epoch().
 /// The order of an epoch is the permutation drawn from Stream(seed, "sampler", epoch). With `lengths`, each
 /// window of `bucket_batches` batches of that order is sorted by length and cut into batches, and the batches
-/// of the epoch are shuffled. The order of the current epoch is kept between calls in reused buffers: one
-/// sampler per thread. Without lengths, an order of more than kComputed examples is not kept but computed
-/// position by position (a Feistel network over the numbers below n, Black and Rogaway 2002): it takes no
-/// memory.
+/// of the epoch are shuffled. With `batch_tokens` the window is the whole epoch, so that each epoch has
+/// equally many batches; which examples of equal length share a batch changes. The order of the current epoch
+/// is kept between calls in reused buffers: one sampler per thread. Without lengths, an order of more than
+/// kComputed examples is not kept but computed position by position (a Feistel network over the numbers below
+/// n, Black and Rogaway 2002): it takes no memory.
 class Sampler {
  public:
   static constexpr Index kComputed = 65536;
@@ -42,6 +45,7 @@ class Sampler {
 
  private:
   int computed(Index epoch, Index position) const;
+  void cut_by_tokens();
   void prepare(Index epoch);
   void bucket();
 
@@ -50,6 +54,7 @@ class Sampler {
   SamplerOptions options_;
   Index epoch_ = -1;
   std::vector<int> order_, batch_order_;
+  std::vector<Index> cuts_;  // by tokens: where batches begin in the order, and its end
   std::vector<std::pair<std::uint64_t, int>> keys_;
 };
 

@@ -11,7 +11,8 @@ namespace qkv {
 struct DataShape {
   Index vocab_size = 0;
   Index n_class = 0;
-  Index ngram_buckets = 0;  ///< 0: the batches have no character n-grams
+  Index ngram_buckets = 0;      ///< 0: the batches have no character n-grams
+  Index source_vocab_size = 0;  ///< of the source of a pair; 0: that of the target
 };
 
 struct Model {

@@ -1,0 +1,38 @@
+// Beam search: the best of many continuations, several sequences at a time.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "qkv/model/generate.h"
+
+namespace qkv {
+
+struct BeamOptions {
+  int beam = 4;    ///< hypotheses kept per sequence; 1 = greedy
+  int n_best = 1;  ///< results per sequence, at most `beam`
+  /// How scores of different lengths compare: "gnmt" divides log P by ((5 + n) / 6)^alpha (Wu et al. 2016,
+  /// eq. 14), "average" by n, "none" not at all; n counts the end token.
+  std::string normalize = "gnmt";
+  double alpha = 0.6;
+  /// True: a sequence is done when `beam` hypotheses have ended. False: when none that is left can beat the
+  /// n_best that have ended.
+  bool early_stop = true;
+  Index max_tokens = 100;  ///< of a hypothesis, with its end token; it may stop there without one
+  int stop = -1;           ///< id that ends a hypothesis
+  std::vector<int> never;  ///< ids that are not generated
+};
+
+struct Hypothesis {
+  std::vector<int> ids;  ///< without the end token
+  double log_prob = 0;   ///< with that of the end token
+  double score = 0;      ///< log_prob, normalised
+  bool ended = false;    ///< false: cut off by max_tokens or the model's room
+};
+
+/// `decoding` holds one row per sequence, each of which goes on after `prompt` [rows, n] (i32, n >= 1). The
+/// n_best hypotheses of each row, best first. Ties go to the hypothesis that was better a step before, then
+/// to the lower id, so the result never depends on the batch.
+std::vector<std::vector<Hypothesis>> beam_search(Decoding& decoding, const Tensor& prompt,
+                                                 const BeamOptions& options);
+
+}  // namespace qkv

@@ -1,0 +1,111 @@
+#include "qkv/data/pair_corpus.h"
+
+#include <algorithm>
+
+#include "qkv/base/error.h"
+#include "qkv/base/random.h"
+#include "qkv/base/text.h"
+#include "qkv/data/lines.h"
+#include "qkv/data/ngrams.h"
+
+namespace qkv {
+namespace {
+
+void check_sides(const TextPair& pair, const std::string& path, std::size_t line) {
+  for (const std::string* text : {&pair.source, &pair.target})
+    if (trim(*text).empty())
+      fail(Fault::data, "{}:{}: {} must not be empty; got {} / {}", path, line,
+           text == &pair.source ? "source" : "target", in_quotes(pair.source), in_quotes(pair.target));
+}
+
+std::vector<TextPair> at_least_one(std::vector<TextPair> pairs, const std::string& path) {
+  if (pairs.empty()) fail(Fault::data, "{}: must hold a pair; got none", path);
+  return pairs;
+}
+
+}  // namespace
+
+std::vector<TextPair> read_pair_tsv(const std::string& path) {
+  std::vector<TextPair> pairs;
+  std::size_t number = 0;
+  for (const std::string& line : read_lines(path)) {
+    number++;
+    const std::vector<std::string> fields = split(line, '\t');
+    if (trim(line).empty() || (fields.size() == 1 && line[0] == '#')) continue;
+    if (fields.size() != 2)
+      fail(Fault::data, "{}:{}: a line must be source<TAB>target; got {} tabs in {}", path, number,
+           fields.size() - 1, in_quotes(line));
+    pairs.push_back({fields[0], fields[1]});
+    check_sides(pairs.back(), path, number);
+  }
+  return at_least_one(std::move(pairs), path);
+}
+
+std::vector<TextPair> read_aligned(const std::string& source, const std::string& target) {
+  std::vector<std::string> sources = read_lines(source), targets = read_lines(target);
+  if (sources.size() != targets.size())
+    fail(Fault::data, "{}: must have as many lines as {}, {}; got {}", target, source, sources.size(),
+         targets.size());
+  std::vector<TextPair> pairs;
+  for (std::size_t i = 0; i < sources.size(); i++) {
+    pairs.push_back({std::move(sources[i]), std::move(targets[i])});
+    check_sides(pairs.back(), trim(pairs.back().source).empty() ? source : target, i + 1);
+  }
+  return pairs;
+}
+
+std::vector<TextPair> read_scan(const std::string& path) {
+  constexpr std::string_view kIn = "IN: ", kOut = " OUT: ";
+  std::vector<TextPair> pairs;
+  std::size_t number = 0;
+  for (const std::string& line : read_lines(path)) {
+    number++;
+    if (trim(line).empty()) continue;
+    const std::size_t out = line.find(kOut);
+    if (!starts_with(line, kIn) || out == std::string::npos || out < kIn.size() ||
+        line.find(kOut, out + 1) != std::string::npos)
+      fail(Fault::data, "{}:{}: a line must be 'IN: .. OUT: ..'; got {}", path, number, in_quotes(line));
+    pairs.push_back({line.substr(kIn.size(), out - kIn.size()), line.substr(out + kOut.size())});
+    check_sides(pairs.back(), path, number);
+  }
+  return at_least_one(std::move(pairs), path);
+}
+
+std::vector<std::string> made_up_symbols(int count) {
+  std::vector<std::string> symbols;
+  for (int i = 0; i < count; i++)
+    symbols.push_back(count <= 26 ? std::string(1, static_cast<char>('a' + i)) : fmt::format("w{}", i));
+  return symbols;
+}
+
+TextPair made_up_pair(const MadeUpPairs& o, std::uint64_t seed, int part, std::int64_t index) {
+  constexpr std::uint32_t kParts = 20;
+  Stream stream(seed, "pairs", part, index);
+  auto draw = [&](std::size_t length) {
+    std::vector<std::string> words;
+    for (std::size_t t = 0; t < length; t++) {
+      const std::uint64_t symbol = stream.below(static_cast<std::uint64_t>(o.symbols));
+      words.push_back(o.symbols <= 26 ? std::string(1, static_cast<char>('a' + symbol))
+                                      : fmt::format("w{}", symbol));
+    }
+    return words;
+  };
+  for (int tries = 0; tries < 100000; tries++) {
+    const std::size_t length = static_cast<std::size_t>(o.min_length) +
+                               stream.below(static_cast<std::uint64_t>(o.max_length - o.min_length + 1));
+    std::vector<std::string> words = draw(length);
+    const std::string source = join(words, " ");
+    const std::uint32_t hash = fnv1a(source) % kParts;
+    if ((hash == 0 ? 1 : hash == 1 ? 2 : 0) != part) continue;
+    if (o.reverse)
+      std::reverse(words.begin(), words.end());
+    else
+      words = draw(length);
+    return {source, join(words, " ")};
+  }
+  fail(Fault::usage,
+       "data: symbols and lengths must allow pairs for all splits; got {} symbols, length {} to {}",
+       o.symbols, o.min_length, o.max_length);
+}
+
+}  // namespace qkv

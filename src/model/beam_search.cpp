@@ -1,0 +1,180 @@
+#include "qkv/model/beam_search.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "qkv/base/error.h"
+
+namespace qkv {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+// What log P is divided by.
+double length_norm(const BeamOptions& o, double n) {
+  if (o.normalize == "average") return n;
+  return o.normalize == "gnmt" ? std::pow((5 + n) / 6, o.alpha) : 1.0;
+}
+
+// A live hypothesis with one token more.
+struct Candidate {
+  double log_prob;
+  int from, id;  // `from`: place in the beam, best first
+};
+bool better(const Candidate& a, const Candidate& b) {
+  if (a.log_prob != b.log_prob) return a.log_prob > b.log_prob;
+  return a.from != b.from ? a.from < b.from : a.id < b.id;
+}
+
+struct Live {
+  std::vector<int> ids;
+  double log_prob = 0;
+  int row = 0;  // of the decoding
+};
+
+// One sequence and its hypotheses.
+struct Search {
+  std::vector<Live> live;  // best first
+  std::vector<Hypothesis> ended;
+  bool done = false;
+
+  void end(const BeamOptions& o, const Live& from, double log_prob, bool stopped) {
+    const double n = static_cast<double>(from.ids.size() + (stopped ? 1 : 0));
+    ended.push_back({from.ids, log_prob, log_prob / length_norm(o, std::max(1.0, n)), stopped});
+  }
+
+  // The score that as many as n_best hypotheses have at least.
+  double worst_kept(const BeamOptions& o) const {
+    if (ended.size() < static_cast<std::size_t>(o.n_best)) return -kInfinity;
+    std::vector<double> scores;
+    for (const Hypothesis& h : ended) scores.push_back(h.score);
+    std::nth_element(scores.begin(), scores.begin() + (o.n_best - 1), scores.end(), std::greater<>());
+    return scores[static_cast<std::size_t>(o.n_best - 1)];
+  }
+
+  // Log P only falls and the divisor is largest at the end.
+  bool finished(const BeamOptions& o, Index limit) const {
+    if (live.empty()) return true;
+    if (o.early_stop) return ended.size() >= static_cast<std::size_t>(o.beam);
+    const double n = static_cast<double>(limit);
+    return live.front().log_prob / length_norm(o, n) <= worst_kept(o);
+  }
+};
+
+// The best candidates of a sequence: `count` of them, best first.
+class Ranking {
+ public:
+  explicit Ranking(const BeamOptions& options) : options_(options) {}
+
+  const std::vector<Candidate>& of(const std::vector<Live>& live, const float* logits, Index V,
+                                   std::size_t count) {
+    best_.clear();
+    for (std::size_t k = 0; k < live.size(); k++)
+      add(live[k], static_cast<int>(k), logits + live[k].row * V, V, count);
+    std::sort(best_.begin(), best_.end(), better);
+    return best_;
+  }
+
+ private:
+  // Log P of the row's tokens, log_softmax in f64; a heap keeps the best, its worst on top.
+  void add(const Live& live, int from, const float* logits, Index V, std::size_t count) {
+    double top = -kInfinity, sum = 0;
+    for (Index i = 0; i < V; i++) top = std::max(top, static_cast<double>(logits[i]));
+    for (Index i = 0; i < V; i++) sum += std::exp(static_cast<double>(logits[i]) - top);
+    const double base = live.log_prob - top - std::log(sum);
+    for (Index i = 0; i < V; i++) {
+      const Candidate c{base + static_cast<double>(logits[i]), from, static_cast<int>(i)};
+      if (best_.size() == count && !better(c, best_.front())) continue;
+      if (!(c.log_prob > -kInfinity) || std::count(options_.never.begin(), options_.never.end(), c.id))
+        continue;
+      if (best_.size() == count) {
+        std::pop_heap(best_.begin(), best_.end(), better);
+        best_.pop_back();
+      }
+      best_.push_back(c);
+      std::push_heap(best_.begin(), best_.end(), better);
+    }
+  }
+
+  const BeamOptions& options_;
+  std::vector<Candidate> best_;
+};
+
+bool is_identity(const std::vector<int>& from, Index rows) {
+  for (std::size_t r = 0; r < from.size(); r++)
+    if (from[r] != static_cast<int>(r)) return false;
+  return static_cast<Index>(from.size()) == rows;
+}
+
+void check(const BeamOptions& o) {
+  if (o.beam < 1 || o.n_best < 1 || o.n_best > o.beam)
+    fail(Fault::usage, "beam: must be at least 1, and n_best between 1 and it; got {} and {}", o.beam,
+         o.n_best);
+  if (o.normalize != "gnmt" && o.normalize != "average" && o.normalize != "none")
+    fail(Fault::usage, "beam: normalize must be gnmt, average or none; got '{}'", o.normalize);
+  if (!(o.alpha >= 0 && std::isfinite(o.alpha)))
+    fail(Fault::usage, "beam: alpha must be at least 0; got {}", o.alpha);
+  if (o.max_tokens < 1) fail(Fault::usage, "beam: max_tokens must be at least 1; got {}", o.max_tokens);
+}
+
+}  // namespace
+
+std::vector<std::vector<Hypothesis>> beam_search(Decoding& decoding, const Tensor& prompt,
+                                                 const BeamOptions& o) {
+  check(o);
+  const Index rows = prompt.dim(0);
+  std::vector<Search> searches(static_cast<std::size_t>(rows));
+  for (Index r = 0; r < rows; r++)
+    searches[static_cast<std::size_t>(r)].live = {{{}, 0, static_cast<int>(r)}};
+  Ranking ranking(o);
+  Tensor logits = decoding.feed(prompt).to(Dtype::f32);  // [rows, V]
+  // The last token need not be fed.
+  const Index limit = decoding.room() < 0 ? o.max_tokens : std::min(o.max_tokens, decoding.room() + 1);
+  std::vector<int> from, ids;
+  for (Index step = 1;; step++) {
+    from.clear(), ids.clear();
+    for (Search& s : searches) {
+      if (s.done) continue;
+      const std::size_t beam = static_cast<std::size_t>(o.beam);
+      const auto& candidates = ranking.of(s.live, logits.data<float>(), logits.dim(1), 2 * beam);
+      std::vector<Live> next;
+      for (std::size_t rank = 0; rank < candidates.size() && next.size() < beam; rank++) {
+        const Candidate& c = candidates[rank];
+        const Live& parent = s.live[static_cast<std::size_t>(c.from)];
+        if (c.id == o.stop) {
+          if (rank < beam) s.end(o, parent, c.log_prob, true);
+          continue;
+        }
+        next.push_back({parent.ids, c.log_prob, parent.row});
+        next.back().ids.push_back(c.id);
+      }
+      s.live = std::move(next);
+      s.done = s.finished(o, limit);
+      if (!s.done && step < limit) {
+        for (Live& live : s.live) {
+          from.push_back(live.row);
+          ids.push_back(live.ids.back());
+          live.row = static_cast<int>(from.size()) - 1;
+        }
+      } else if (!s.done) {
+        for (const Live& live : s.live) s.end(o, live, live.log_prob, false);
+        s.done = true;
+      }
+    }
+    if (from.empty()) break;
+    if (!is_identity(from, logits.dim(0))) decoding.select(from);
+    logits = decoding.feed(Tensor::from({static_cast<Index>(ids.size()), 1}, ids)).to(Dtype::f32);
+  }
+  std::vector<std::vector<Hypothesis>> result;
+  for (Search& s : searches) {
+    std::stable_sort(s.ended.begin(), s.ended.end(),
+                     [](const Hypothesis& a, const Hypothesis& b) { return a.score > b.score; });
+    if (s.ended.size() > static_cast<std::size_t>(o.n_best))
+      s.ended.resize(static_cast<std::size_t>(o.n_best));
+    result.push_back(std::move(s.ended));
+  }
+  return result;
+}
+
+}  // namespace qkv
