@@ -90,6 +90,7 @@ void Metrics::merge(const Metrics& other) {
   for (const Mean& mean : other.means_) add(mean.name, mean.sum, mean.weight);
   for (const Derived& d : other.derived_) derive(d.name, d.of, d.f);
   confusion.merge(other.confusion);
+  texts.merge(other.texts);
   outcomes.insert(outcomes.end(), other.outcomes.begin(), other.outcomes.end());
 }
 
@@ -116,6 +117,7 @@ std::vector<std::pair<std::string, double>> Metrics::values() const {
     result.emplace_back("accuracy", confusion.accuracy());
     result.emplace_back("macro_f1", confusion.macro_f1());
   }
+  for (auto& score : texts.values()) result.push_back(std::move(score));
   return result;
 }
 
@@ -131,6 +133,7 @@ double Metrics::value(const std::string& name) const {
 Json Metrics::json() const {
   Json result = Json::object();
   for (auto& [name, value] : values()) result[name] = json_number(value);
+  for (auto& [name, signature] : texts.signatures()) result[name + "_signature"] = signature;
   if (confusion.classes() == 0) return result;
   Json classes = Json::object(), matrix = Json::array();
   for (int g = 0; g < confusion.classes(); g++) {

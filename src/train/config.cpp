@@ -14,6 +14,10 @@ void TrainingTables::read(const Section& config, const std::vector<std::string>&
   const Section data = config.section("data");
   batch_size = data.get("batch_size", batch_size, "examples per batch", positive);
   eval_batch_size = data.get("eval_batch_size", eval_batch_size, "examples per evaluation batch", positive);
+  by_tokens =
+      data.get("batch_by", std::string("examples"),
+               "what batch_size counts: examples, or tokens of examples of similar length, padding included",
+               one_of({"examples", "tokens"})) == "tokens";
   buckets = data.get("buckets", buckets, "batches of examples of similar length");
   if ((train.max_steps > 0) == (train.max_epochs > 0))
     config.section("train").report(

@@ -39,12 +39,19 @@ Trainer::Trainer(Experiment& experiment) : experiment_(experiment) {
   if (n == 0) fail(Fault::data, "data.train: must hold examples; got none");
   SamplerOptions options;
   double total_length = 0;
-  const Index measured = task.uniform_length() ? 1 : n;
+  const Index measured = task.uniform_length() && !tables.by_tokens ? 1 : n;
   for (Index i = 0; i < measured; i++) {
     const Index length = task.length(Split::train, static_cast<int>(i));
     total_length += static_cast<double>(length);
-    if (tables.buckets && measured == n) options.lengths.push_back(static_cast<int>(length));
+    if ((tables.buckets || tables.by_tokens) && measured == n)
+      options.lengths.push_back(static_cast<int>(length));
   }
+  if (tables.by_tokens) options.batch_tokens = batch_size_;
+  const double mean_length = std::max(1.0, total_length / static_cast<double>(measured));
+  const Index in_batch =
+      tables.by_tokens
+          ? std::max<Index>(1, static_cast<Index>(static_cast<double>(batch_size_) / mean_length))
+          : batch_size_;
   sampler_ =
       std::make_unique<Sampler>(n, batch_size_, static_cast<std::uint64_t>(experiment.run.seed), options);
 
@@ -58,8 +65,7 @@ Trainer::Trainer(Experiment& experiment) : experiment_(experiment) {
   check_metric();
   config.finish();
 
-  const int shards = choose_shards(experiment.run.shards, std::min(batch_size_, n),
-                                   total_length / static_cast<double>(measured));
+  const int shards = choose_shards(experiment.run.shards, std::min(in_batch, n), mean_length);
   parameters.freeze(train_.freeze);
   if (parameters.trainable_count() == 0)
     fail(Fault::usage, "train.freeze: must leave something to train; got everything");
@@ -242,7 +248,8 @@ void Trainer::record_step(MetricSinks& sinks, const StepReport& report) {
 }
 
 bool Trainer::evaluate_and_record(MetricSinks& sinks) {
-  const Metrics metrics = evaluate(*experiment_.task, *experiment_.model, Split::val, eval_batch_size_);
+  const Metrics metrics =
+      evaluate(*experiment_.task, *experiment_.model, Split::val, eval_batch_size_, eval_.samples);
   const double value = metrics.value(eval_.metric);
   const bool better = eval_.higher_is_better() ? value > state_.best_value : value < state_.best_value;
   const bool best = std::isfinite(value) && (state_.best_step < 0 || better);

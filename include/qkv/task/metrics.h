@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "qkv/base/json_fwd.h"
+#include "qkv/task/text_metrics.h"
 
 namespace qkv {
 
@@ -48,13 +49,14 @@ class Metrics {
   void derive(const std::string& name, const std::string& of, double (*f)(double));
   void merge(const Metrics& other);
   /// Means in the order of first use, each followed by what is derived from it, then accuracy and macro_f1
-  /// where there is a confusion matrix.
+  /// where there is a confusion matrix, then the scores of generated texts.
   std::vector<std::pair<std::string, double>> values() const;
   /// One of `values()`. Throws a usage error that lists the names.
   double value(const std::string& name) const;
   Json json() const;
 
   Confusion confusion;
+  TextScores texts;
 
   /// Whether one example was answered rightly, for scores over groups of examples.
   struct Outcome {

@@ -65,7 +65,8 @@ struct Task {
 
   // ---- learning
   virtual Loss loss(const Model& model, const Batch& batch) const = 0;
-  /// Adds what an evaluation reports: at least the mean "loss". See `score_classes`.
+  /// Adds what an evaluation reports: at least the mean "loss". See `score_classes`. A batch may hold
+  /// "sampled" [B] (i32): only those with 1 need what is costly, such as generated texts.
   virtual void score(const Model& model, const Batch& batch, Metrics& metrics) const = 0;
   /// The metrics that `score` gives, so that a config that names others is refused at once. Default: unknown.
   virtual std::vector<std::string> metrics() const { return {}; }

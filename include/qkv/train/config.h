@@ -41,7 +41,7 @@ struct TrainConfig {
 };
 
 struct EvalConfig {
-  std::int64_t every = 0, patience = 0;
+  std::int64_t every = 0, patience = 0, samples = 0;
   std::string metric = "loss", mode = "auto";
   bool test = true;
   template <class F>
@@ -51,6 +51,9 @@ struct EvalConfig {
     f("mode", mode, "better is max or min; auto: min for loss and perplexity",
       one_of({"auto", "max", "min"}));
     f("patience", patience, "stop after this many evaluations without improvement; 0 = never", non_negative);
+    f("samples", samples,
+      "tasks that generate texts: how many validation examples they are scored on while training; 0 = all",
+      non_negative);
     f("test", test, "evaluate the best checkpoint on the test split at the end");
   }
   bool higher_is_better() const {
@@ -84,7 +87,7 @@ struct TrainingTables {
   CheckpointConfig checkpoint;
   LogConfig log;
   std::int64_t batch_size = 32, eval_batch_size = 128;
-  bool buckets = true;
+  bool buckets = true, by_tokens = false;
   /// Reads them, and reports what contradicts itself. `metrics` are those of the task, if known.
   void read(const Section& config, const std::vector<std::string>& metrics = {});
 };

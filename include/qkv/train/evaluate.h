@@ -5,7 +5,9 @@
 namespace qkv {
 
 /// Scores all examples of a split, batch by batch over the process's workers. Batches are merged in order, so
-/// that the result does not depend on the number of threads. A data error when the split is empty.
-Metrics evaluate(Task& task, const Model& model, Split split, std::int64_t batch_size);
+/// that the result does not depend on the number of threads. `samples` > 0: what is costly is scored on that
+/// many examples only, spread evenly ("sampled" in the batches). A data error when the split is empty.
+Metrics evaluate(Task& task, const Model& model, Split split, std::int64_t batch_size,
+                 std::int64_t samples = 0);
 
 }  // namespace qkv

@@ -18,6 +18,8 @@ std::string tables(const Metrics& metrics, const std::string& split, bool unicod
   Table summary({"metric", split});
   for (auto& [name, value] : metrics.values()) summary.row({name, fmt::format("{:.4f}", value)});
   text += summary.str(unicode);
+  for (auto& [name, signature] : metrics.texts.signatures())
+    text += fmt::format("{} signature: {}\n", name, signature);
   const Confusion& c = metrics.confusion;
   if (c.classes() == 0) return text;
   Table classes({"class", "precision", "recall", "f1", "support"});
@@ -41,16 +43,19 @@ struct Eval : Verb {
     app.add_option("--split", split, "train, val or test; test where there is one");
     app.add_option("--data", data, "other data in the task's format, instead of the split's");
     app.add_option("--checkpoint", which, "best, last or step-000100");
+    app.add_option("--set", sets, "override a key of the config, e.g. task.beam=5")->take_all()->expected(1);
     app.add_option("--groups", groups,
                    "also count groups of this many examples in a row that are right throughout")
         ->check(CLI::Range(2, 1000));
     app.add_flag("--json", json, "print one JSON object");
   }
   int run() override {
-    std::vector<std::string> sets;
     if (first_invalid_utf8(data) != std::string::npos)
       fail(Fault::usage, "eval: --data must be a name in UTF-8; got {}", in_quotes(data));
-    if (!data.empty()) sets = {"data.test=" + Json(data).dump(), "data.folds=0"};
+    if (!data.empty()) {
+      sets.push_back("data.test=" + Json(data).dump());
+      sets.push_back("data.folds=0");
+    }
     Experiment e = load_experiment(path, which, sets);
     set_threads(static_cast<int>(e.run.threads));
     if (!data.empty()) split = "test";
@@ -64,6 +69,7 @@ struct Eval : Verb {
   std::string example() const override { return "qkv eval runs/bank --split val"; }
 
   std::string path, split, data, which = "best";
+  std::vector<std::string> sets;
   int groups = 1;
   bool json = false;
 };
@@ -73,10 +79,11 @@ struct Predict : Verb {
     app.add_option("run", path, "run directory or checkpoint")->required();
     app.add_option("text", texts, "texts; without any, lines of standard input");
     app.add_option("--checkpoint", which, "best, last or step-000100");
+    app.add_option("--set", sets, "override a key of the config, e.g. task.beam=5")->take_all()->expected(1);
     app.add_flag("--json", json, "print one JSON object per text");
   }
   int run() override {
-    const Experiment e = load_experiment(path, which);
+    const Experiment e = load_experiment(path, which, sets);
     auto answer = [&](const std::string& text) {
       const Json prediction = e.task->predict(*e.model, text);
       console().print("{}", json ? dump_json(prediction) + "\n" : e.task->readable(prediction));
@@ -90,7 +97,7 @@ struct Predict : Verb {
   std::string example() const override { return "qkv predict runs/bank \"We sat by the river bank.\""; }
 
   std::string path, which = "best";
-  std::vector<std::string> texts;
+  std::vector<std::string> texts, sets;
   bool json = false;
 };
 

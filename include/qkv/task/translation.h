@@ -1,0 +1,159 @@
+// Translation: one text becomes another; also summaries, command sequences, reversed words.
+#pragma once
+#include <array>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "qkv/data/pair_corpus.h"
+#include "qkv/model/beam_search.h"
+#include "qkv/task/task.h"
+
+namespace qkv {
+
+/// The keys of [data] for this task.
+struct TranslationData {
+  std::string source = "files", format = "tsv";
+  std::string train, val, test;
+  std::string train_source, train_target, val_source, val_target, test_source, test_target;
+  double val_fraction = 0.05;
+  std::int64_t batch_size = 32, eval_batch_size = 128;
+  bool buckets = true;
+  Index vocab_size = 30, min_length = 1, max_length = 25, examples = 100000, eval_examples = 1000;
+  template <class F>
+  void fields(F& f) {
+    f("source", source,
+      "files; reverse: made-up words, the target is the source backwards; synthetic: both random, for "
+      "benchmarks",
+      one_of({"files", "reverse", "synthetic"}));
+    f("format", format, "of train, val, test: tsv: source<TAB>target; scan: IN: .. OUT: ..",
+      one_of({"tsv", "scan"}));
+    f("train", train, "training pairs", path);
+    f("val", val, "validation pairs; empty: val_fraction of the training ones", path);
+    f("test", test, "test pairs; empty: none", path);
+    f("train_source", train_source, "training sources, one per line; with train_target instead of train",
+      path);
+    f("train_target", train_target, "their targets, line by line", path);
+    f("val_source", val_source, "validation sources; with val_target instead of val", path);
+    f("val_target", val_target, "their targets", path);
+    f("test_source", test_source, "test sources; with test_target instead of test", path);
+    f("test_target", test_target, "their targets", path);
+    f("val_fraction", val_fraction, "share of the training pairs that becomes the validation split",
+      between(0.0, 0.9));
+    f("batch_size", batch_size,
+      "pairs per optimizer step and accumulation part, or with batch_by = \"tokens\" tokens of the longer "
+      "side, padding included",
+      positive);
+    f("eval_batch_size", eval_batch_size, "pairs per evaluation batch", positive);
+    f("buckets", buckets, "batches of pairs of similar length");
+    f("vocab_size", vocab_size, "made-up: number of tokens, 4 special ones among them", between(5, 1 << 20));
+    f("min_length", min_length, "made-up: fewest words of a source", between(1, 1 << 16));
+    f("max_length", max_length, "made-up: most words of a source", between(1, 1 << 16));
+    f("examples", examples, "made-up: training pairs", between(1, 1 << 28));
+    f("eval_examples", eval_examples, "made-up: pairs of the validation and of the test split",
+      between(0, 1 << 28));
+  }
+};
+
+/// How texts are generated and scored: the keys of [task] beside its type.
+struct TranslationOutput {
+  Index beam = 1, max_tokens = 0;
+  std::string normalize = "gnmt", bleu_tokenize = "13a";
+  double length_penalty = 0.6;
+  template <class F>
+  void fields(F& f) {
+    f("beam", beam, "hypotheses of the beam search; 1 = greedy", between(1, 1000));
+    f("max_tokens", max_tokens, "longest output; 0 = model.max_seq_len", non_negative);
+    f("normalize", normalize,
+      "how outputs of different lengths compare: log P / ((5 + n) / 6)^length_penalty, "
+      "log P / n, or log P",
+      one_of({"gnmt", "average", "none"}));
+    f("length_penalty", length_penalty, "alpha of normalize = \"gnmt\"", between(0, 10));
+    f("bleu_tokenize", bleu_tokenize, "how BLEU cuts texts, as sacreBLEU's option of that name",
+      one_of({"13a", "none"}));
+  }
+};
+
+/// Batches: source_ids, source_keep [B, S], ids, targets [B, T] (i32; -100 = no loss), example [B], split
+/// [1]. A source ends with <eos>; ids are <bos> and the target, targets the target and <eos>. What is longer
+/// than model.max_seq_len is cut. Metrics: the loss and token_accuracy of the next token given the reference,
+/// and scores of texts generated without it.
+class Translation : public Task {
+ public:
+  explicit Translation(const TaskInput& input)
+      : Translation(input, "translation", {"bleu", "chrf", "exact_match"}) {}
+
+  DataShape shape() const override;
+  Index examples(Split split) override;
+  /// Of the longer side.
+  Index length(Split split, int example) const override;
+  void collate(Split split, const int* indices, Index n, const Stream* noise, Batch& batch) const override;
+  Index tokens(const Batch& batch) const override;
+  Batch symbolic_batch(Index batch_size) override;
+  std::vector<std::pair<std::string, double>> facts() override;
+  Loss loss(const Model& model, const Batch& batch) const override;
+  /// Where the batch has "sampled" [B], texts are generated for those rows only.
+  void score(const Model& model, const Batch& batch, Metrics& metrics) const override;
+  std::vector<std::string> metrics() const override;
+  /// {"text", "translation" (or "summary"), "log_prob", "score", "unknown_words", "candidates": [{"text",
+  /// "score"}]}, best first.
+  Json predict(const Model& model, const std::string& text) const override;
+  std::string readable(const Json& prediction) const override;
+  Json state() const override;
+  const Tokenizer* tokenizer() const override { return target_.get(); }
+  std::vector<std::pair<std::string, std::string>> files() const override;
+
+ protected:
+  /// `output` names the answer of predict; `scores` are those of TextScores.
+  Translation(const TaskInput& input, std::string output, std::vector<std::string> scores);
+
+ private:
+  static constexpr int kNoTarget = -100;
+  struct Part {
+    std::vector<int> ids;                 ///< source, target, source, target, ...
+    std::vector<std::size_t> ends{0};     ///< where each of them ends
+    std::vector<std::string> references;  ///< targets as generated texts are compared with them
+    UnknownCount source_unknown, target_unknown;
+    Index cut = 0;  ///< pairs with a side that was too long
+    bool loaded = false;
+  };
+  struct Ids {
+    const int* begin;
+    Index size;
+  };
+
+  bool made_up() const { return data_.source != "files"; }
+  void check(const Section& data) const;
+  void restore(const Json& state, const std::shared_ptr<Tokenizer>& target);
+  void train_tokenizers(const TokenizerConfig& config, bool shared);
+  std::vector<TextPair> read(const std::string& file, const std::string& source,
+                             const std::string& target) const;
+  std::vector<TextPair> pairs(Split split);
+  void load(Split split);
+  void append(const std::string& text, const Tokenizer& tokenizer, Index room, Part& part,
+              UnknownCount& unknown) const;
+  const Part& part(Split split) const { return parts_[static_cast<std::size_t>(split)]; }
+  static Ids side(const Part& part, int example, int which);
+  const Tokenizer& source() const { return source_ ? *source_ : *target_; }
+  std::string reference_of(const std::string& text) const;
+  std::vector<std::vector<Hypothesis>> generate(const Model& model, const Batch& batch, Index n_best) const;
+
+  std::string output_;
+  std::vector<std::string> scores_;
+  TranslationData data_;
+  TranslationOutput options_;
+  double label_smoothing_;
+  std::uint64_t seed_;
+  Index max_seq_len_;
+  std::shared_ptr<Tokenizer> target_, source_;  ///< source_ is null when both sides share one
+  int bos_ = -1, eos_ = -1;
+  std::array<Part, 3> parts_;
+  std::array<std::vector<TextPair>, 2> cut_;  ///< training pairs when some became the validation split
+};
+
+struct Summarization : Translation {
+  explicit Summarization(const TaskInput& input)
+      : Translation(input, "summary", {"rouge1", "rouge2", "rougeL", "exact_match"}) {}
+};
+
+}  // namespace qkv
