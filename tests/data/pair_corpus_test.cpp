@@ -37,7 +37,7 @@ struct Files {
     }
     return "no error";
   }
-  test::TemporaryFolder folder;
+  TemporaryFolder folder;
 };
 
 }  // namespace

@@ -1,0 +1,180 @@
+#include "qkv/model/encoder_decoder.h"
+
+#include <doctest/doctest.h>
+
+#include "nn/layer_check.h"
+#include "qkv/ops/cross_entropy.h"
+
+using namespace qkv;
+using namespace qkv::test;
+
+namespace {
+
+struct Small {
+  explicit Small(const std::string& keys = "", DataShape shape = {11, 0, 0, 9}, bool symbolic = false)
+      : store(1, Dtype::f64, symbolic),
+        config(Section::parse(
+            "[model]\ntype = \"encoder-decoder\"\nn_layer = 2\nd_model = 8\nmax_seq_len = 9\n" + keys,
+            "c.toml")),
+        model(make_model(Scope(store), config.section("model"), shape)),
+        own(dynamic_cast<EncoderDecoder&>(*model)) {
+    config.finish();
+    if (!symbolic) randomize(store);
+  }
+  ParameterStore store;
+  Section config;
+  std::unique_ptr<Model> model;
+  EncoderDecoder& own;
+};
+
+Tensor i32(const Shape& shape, const std::vector<int>& values) {
+  return Tensor::from(shape, values);
+}
+
+// Sources of 4 and 2 tokens padded to S with `padding`, targets of 5.
+Batch pairs(Index S = 4, int padding = 0) {
+  Batch batch;
+  std::vector<int> ids, keep;
+  const std::vector<int> sources[] = {{3, 5, 8, 2}, {7, 4}};
+  for (const auto& source : sources)
+    for (Index s = 0; s < S; s++) {
+      const bool word = s < static_cast<Index>(source.size());
+      ids.push_back(word ? source[static_cast<std::size_t>(s)] : padding);
+      keep.push_back(word);
+    }
+  batch.set("source_ids", i32({2, S}, ids));
+  batch.set("source_keep", i32({2, S}, keep));
+  batch.set("ids", i32({2, 5}, {1, 4, 10, 6, 6, 1, 9, 2, 3, 5}));
+  batch.set("targets", i32({2, 5}, {4, 10, 6, 6, 2, 9, 2, -100, -100, -100}));
+  return batch;
+}
+
+const char* const kKinds[] = {
+    "",
+    "[model.norm]\nplace = \"post\"\n",
+    "[model.position]\ntype = \"rope\"\n[model.norm]\ntype = \"rmsnorm\"\n",
+    "[model.position]\ntype = \"alibi\"\n[model.ffn]\nactivation = \"swiglu\"\n",
+    "tie_embeddings = true\n[model.position]\ntype = \"sinusoidal\"\n",
+    "n_encoder_layer = 1\nn_decoder_layer = 3\n[model.attention]\nn_head = 4\nn_kv_head = 2\n",
+};
+
+}  // namespace
+
+TEST_CASE("decoding token by token with caches equals the whole forward pass") {
+  for (const char* kind : kKinds) {
+    CAPTURE(kind);
+    const Small s(kind);
+    const Batch batch = pairs();
+    const Tensor whole = s.model->forward(batch).value();  // [2, 5, 11]
+    auto decoding = s.own.start(batch, 2);
+    CHECK(decoding->room() == 9);
+    const std::int32_t* ids = batch.at("ids").data<std::int32_t>();
+    for (Index t = 0; t < 5; t++) {
+      Tensor logits;
+      if (t == 0) continue;
+      if (t == 1)  // two tokens at once, then one by one
+        logits = decoding->feed(i32({2, 2}, {ids[0], ids[1], ids[5], ids[6]}));
+      else
+        logits = decoding->feed(i32({2, 1}, {ids[t], ids[5 + t]}));
+      for (Index b = 0; b < 2; b++)
+        for (Index v = 0; v < 11; v++)
+          CHECK(logits.at(b * 11 + v) == doctest::Approx(whole.at((b * 5 + t) * 11 + v)).epsilon(1e-9));
+    }
+    CHECK(decoding->room() == 4);
+  }
+}
+
+TEST_CASE("rows selected before and while decoding go on as the rows they were") {
+  const Small s;
+  const Batch batch = pairs();
+  const Tensor whole = s.model->forward(batch).value();
+  auto decoding = s.own.start(batch, 2);
+  decoding->select({1, 0, 1});
+  decoding->feed(i32({3, 1}, {1, 1, 1}));
+  decoding->select({1, 2, 2, 1});  // of the sources 0, 1, 1, 0
+  const Tensor logits = decoding->feed(i32({4, 1}, {4, 9, 9, 4}));
+  for (Index r = 0; r < 4; r++) {
+    const Index b = r == 1 || r == 2;
+    for (Index v = 0; v < 11; v++)
+      CHECK(logits.at(r * 11 + v) == doctest::Approx(whole.at((b * 5 + 1) * 11 + v)).epsilon(1e-9));
+  }
+}
+
+TEST_CASE("padding of the source never changes the result, nor do later target tokens") {
+  for (const char* kind : kKinds) {
+    CAPTURE(kind);
+    const Small s(kind);
+    const Tensor expected = s.model->forward(pairs(4)).value();
+    CHECK(distance(s.model->forward(pairs(4, 6)).value(), expected) < 1e-12);
+    CHECK(distance(s.model->forward(pairs(7, 3)).value(), expected) < 1e-12);
+    Batch changed = pairs();
+    changed.set("ids", i32({2, 5}, {1, 4, 10, 2, 7, 1, 9, 2, 8, 8}));
+    const Tensor other = s.model->forward(changed).value();
+    for (Index b = 0; b < 2; b++)
+      for (Index i = 0; i < 3 * 11; i++)
+        CHECK(other.at(b * 55 + i) == doctest::Approx(expected.at(b * 55 + i)).epsilon(1e-12));
+    CHECK(distance(other, expected) > 1e-3);
+  }
+}
+
+TEST_CASE("every parameter gets a gradient, and the source matters") {
+  for (const char* kind : kKinds) {
+    CAPTURE(kind);
+    const Small s(kind);
+    const Batch batch = pairs();
+    Tape tape;
+    const CrossEntropy loss = cross_entropy(s.model->forward(batch), batch.at("targets"));
+    CHECK(loss.weight == 7);
+    const Gradients gradients = tape.backward(loss.sum);
+    for (int slot = 0; slot < s.store.size(); slot++) {
+      CAPTURE(s.store.slot(slot).parts[0].name);
+      REQUIRE(gradients.has_slot(slot));
+      double largest = 0;
+      for (double g : gradients.of_slot(slot).to_vector()) largest = std::max(largest, std::abs(g));
+      CHECK(largest > 0);
+    }
+  }
+}
+
+TEST_CASE("shared and tied tables are one parameter") {
+  const Small separate("", {9, 0, 0, 0}),
+      shared("share_embeddings = true\ntie_embeddings = true\n", {9, 0, 0, 0});
+  CHECK(separate.store.count() - shared.store.count() == 2 * 9 * 8);
+  CHECK(shared.own.head.slot() == shared.own.source_embed.weight.slot());
+  CHECK(shared.own.head.slot() == shared.own.target_embed.weight.slot());
+}
+
+TEST_CASE("the shapes are walked without elements") {
+  const Small s("", {11, 0, 0, 9}, true);
+  Batch batch;
+  for (const char* name : {"source_ids", "source_keep", "ids"})
+    batch.set(name, Tensor::symbolic({3, 6}, Dtype::i32));
+  const Var logits = s.model->forward(batch);
+  CHECK(logits.is_symbolic());
+  CHECK(logits.shape() == Shape{3, 6, 11});
+}
+
+TEST_CASE("an impossible encoder-decoder is told") {
+  auto error = [](const std::string& keys, DataShape shape = {11, 0, 0, 9}) {
+    try {
+      Small s(keys, shape);
+    } catch (const Error& e) {
+      CHECK(e.fault() == Fault::usage);
+      return std::string(e.what());
+    }
+    return std::string("no error");
+  };
+  auto has = [](const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+  };
+  CHECK(
+      has(error("share_embeddings = true\n"), "needs tokenizer.shared = true; got vocabularies of 9 and 11"));
+  CHECK(has(error("[[model.layers]]\ntype = \"block\"\n"), "must be left out of an encoder-decoder"));
+  CHECK(has(error("[model.attention]\nqkv = \"identity\"\n"), "must be \"learned\" in an encoder-decoder"));
+  CHECK(has(error("[model.position]\norigin = \"target\"\n"), "must be \"start\""));
+  CHECK(has(error("[model.attention]\nn_head = 3\n"), "must divide d_model = 8; got 3"));
+  const Small s;
+  CHECK_THROWS_WITH_AS(s.own.start(pairs(), 3),
+                       "encoder-decoder: there must be a source for each row; got 3 rows, source_ids [2, 4]",
+                       Error);
+}

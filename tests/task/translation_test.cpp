@@ -1,0 +1,149 @@
+#include "qkv/task/translation.h"
+
+#include <doctest/doctest.h>
+
+#include "qkv/base/json.h"
+#include "qkv/base/threads.h"
+#include "qkv/train/evaluate.h"
+#include "train/small_run.h"
+
+using namespace qkv;
+using namespace qkv::test;
+
+namespace {
+
+// Pairs whose target is the source in other words, and configs, in a folder of their own.
+struct Files {
+  Files() {
+    write_file_atomic(folder / "train.tsv",
+                      "eins zwei\tone two\nzwei\ttwo\ndrei eins zwei\tthree one two\neins\tone\n");
+    write_file_atomic(folder / "val.tsv", "zwei eins\ttwo one\nvier\tfour\n");
+    write_file_atomic(folder / "bad.tsv", "eins\tone\nzwei two\n");
+  }
+  std::string config(const std::string& data, const std::string& rest = "") const {
+    const std::string path = folder / "c.toml";
+    write_file_atomic(path,
+                      "schema = 1\n[run]\nshards = 2\n[data]\n" + data +
+                          "batch_size = 4\n[model]\ntype = \"encoder-decoder\"\nn_layer = 1\nd_model = 16\n"
+                          "max_seq_len = 12\ndropout = 0.1\n[model.ffn]\nd_ff = 16\n[train]\nmax_steps = 6\n"
+                          "[eval]\nevery = 3\n[log]\nevery = 1\n" +
+                          (rest.empty() ? "[task]\ntype = \"translation\"\n" : rest));
+    return path;
+  }
+  TemporaryFolder folder;
+};
+
+const char* const kPairs = "train = \"train.tsv\"\nval = \"val.tsv\"\n";
+const char* const kReverse =
+    "source = \"reverse\"\nvocab_size = 8\nmax_length = 5\nexamples = 40\neval_examples = 6\n";
+
+std::vector<int> ints(const Tensor& t) {
+  return {t.data<std::int32_t>(), t.data<std::int32_t>() + t.size()};
+}
+
+}  // namespace
+
+TEST_CASE("batches: sources end with <eos>, targets are shifted by <bos>, padding has no loss") {
+  const Files files;
+  Session s(files.config(kPairs));
+  Task& task = *s.experiment.task;
+  CHECK(task.examples(Split::train) == 4);
+  CHECK(task.examples(Split::val) == 2);
+  CHECK(task.examples(Split::test) == 0);
+  CHECK(task.length(Split::train, 2) == 4);
+  Batch batch;
+  const int indices[] = {1, 0};
+  task.collate(Split::train, indices, 2, nullptr, batch);
+  const Tokenizer& target = *task.tokenizer();
+  const int one = target.id_of("one"), two = target.id_of("two"), bos = target.id("<bos>"),
+            eos = target.id("<eos>");
+  CHECK(batch.at("source_ids").shape() == Shape{2, 3});
+  CHECK(ints(batch.at("source_keep")) == std::vector<int>{1, 1, 0, 1, 1, 1});
+  CHECK(ints(batch.at("ids")) == std::vector<int>{bos, two, 0, bos, one, two});
+  CHECK(ints(batch.at("targets")) == std::vector<int>{two, eos, -100, one, two, eos});
+  CHECK(task.tokens(batch) == 10);
+}
+
+TEST_CASE("vocabularies are separate unless they are shared, and unknown words are told") {
+  const Files files;
+  Session separate(files.config(kPairs));
+  const DataShape shape = separate.experiment.task->shape();
+  CHECK(shape.vocab_size == 7);         // four special ones, one two three
+  CHECK(shape.source_vocab_size == 7);  // and eins zwei drei
+  Session shared(files.config(kPairs), {"tokenizer.shared=true", "model.share_embeddings=true"});
+  CHECK(shared.experiment.task->shape().vocab_size == 10);
+  CHECK(shared.experiment.task->shape().source_vocab_size == 0);
+  double unknown = 0;
+  for (auto& [name, value] : separate.experiment.task->facts())
+    if (name == "unknown_source_words_val") unknown = value;
+  CHECK(unknown == doctest::Approx(1.0 / 3));
+}
+
+TEST_CASE("an evaluation scores generated texts; samples limit how many, never the loss") {
+  const Files files;
+  for (const char* type : {"translation", "summarization"}) {
+    Session s(files.config(kReverse, std::string("[task]\nbeam = 2\ntype = \"") + type + "\"\n"));
+    Task& task = *s.experiment.task;
+    const Metrics all = evaluate(task, *s.experiment.model, Split::val, 4);
+    const Metrics some = evaluate(task, *s.experiment.model, Split::val, 4, 2);
+    CHECK(all.texts.texts() == 6);
+    CHECK(some.texts.texts() == 2);
+    CHECK(all.value("loss") == some.value("loss"));
+    for (const std::string& name : task.metrics()) CHECK(all.value(name) >= 0);
+    CHECK(all.json().contains("bleu_signature") == (std::string(type) == "translation"));
+  }
+}
+
+TEST_CASE("resumed training, batches by tokens and other numbers of threads give the same bits") {
+  const Files files;
+  const std::string config = files.config(kReverse);
+  for (const std::vector<std::string>& sets :
+       {std::vector<std::string>{},
+        std::vector<std::string>{"data.batch_by=\"tokens\"", "data.batch_size=24"}}) {
+    const std::string a = files.folder / fmt::format("a{}", sets.size()),
+                      b = files.folder / fmt::format("b{}", sets.size());
+    Session whole(config, sets);
+    set_threads(1);
+    whole.train(a);
+    train_and_kill(config, sets, b, 5);
+    set_threads(3);
+    Session again(config, sets);
+    again.train(b, true);
+    set_threads(0);
+    check_equal_runs(a, b);
+  }
+}
+
+TEST_CASE("a trained model answers from its run directory alone, with the vocabularies of both sides") {
+  const Files files;
+  const std::string run = files.folder / "run";
+  Session s(files.config(kPairs));
+  s.train(run);
+  const Json expected = s.experiment.task->predict(*s.experiment.model, "zwei eins nie");
+  CHECK(expected.at("unknown_words") == 1);
+  CHECK(expected.contains("translation"));
+  const Experiment loaded = load_experiment(run, "last", {"task.beam=3"});
+  const Json answer = loaded.task->predict(*loaded.model, "zwei eins nie");
+  CHECK(answer.at("candidates").size() <= 3);
+  CHECK(answer.at("candidates").size() >= 1);
+  const Experiment greedy = load_experiment(run, "last");
+  CHECK(greedy.task->predict(*greedy.model, "zwei eins nie") == expected);
+  CHECK(loaded.task->readable(answer) == answer.at("translation").get<std::string>() + "\n");
+}
+
+TEST_CASE("broken pairs and configs give one message each") {
+  const Files files;
+  auto error = [&](Fault fault, const std::string& data) {
+    return error_of(fault, [&] { Session s(files.config(data)); });
+  };
+  CHECK(has(error(Fault::data, "train = \"bad.tsv\"\n"),
+            "bad.tsv:2: a line must be source<TAB>target; got 0 tabs"));
+  CHECK(has(error(Fault::usage, "train_source = \"train.tsv\"\n"), "data.train_target"));
+  CHECK(has(error(Fault::usage, "val = \"val.tsv\"\n"), "must name the training pairs"));
+  CHECK(has(error(Fault::usage, "train = \"train.tsv\"\ntrain_source = \"a\"\ntrain_target = \"b\"\n"),
+            "must not be given beside train_source"));
+  CHECK(has(error(Fault::usage, "source = \"reverse\"\nmax_length = 12\n"),
+            "must be less than model.max_seq_len = 12"));
+  CHECK(has(error(Fault::usage, "source = \"reverse\"\nmin_length = 8\nmax_length = 5\n"),
+            "must be at most max_length = 5"));
+}
