@@ -50,6 +50,7 @@
 #include "qkv/ops/softmax.h"
 #include "qkv/task/task.h"
 #include "qkv/tensor/tensor.h"
+#include "qkv/train/evaluate.h"
 #include "qkv/train/experiment.h"
 #include "qkv/train/optimizer.h"
 #include "qkv/train/schedule.h"
