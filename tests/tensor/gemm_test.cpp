@@ -1,5 +1,6 @@
 #include "qkv/tensor/gemm.h"
 
+#include <cblas.h>
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -87,6 +88,61 @@ TEST_CASE("gemm equals the triple loop for random sizes, transposes, strides, al
   }
 }
 
+namespace {
+
+void blas(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, const Case& c, const float* a, const float* b, float* y) {
+  cblas_sgemm(CblasRowMajor, ta, tb, static_cast<int>(c.m), static_cast<int>(c.n), static_cast<int>(c.k),
+              static_cast<float>(c.alpha), a, static_cast<int>(c.lda), b, static_cast<int>(c.ldb),
+              static_cast<float>(c.beta), y, static_cast<int>(c.ldc));
+}
+void blas(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, const Case& c, const double* a, const double* b,
+          double* y) {
+  cblas_dgemm(CblasRowMajor, ta, tb, static_cast<int>(c.m), static_cast<int>(c.n), static_cast<int>(c.k),
+              c.alpha, a, static_cast<int>(c.lda), b, static_cast<int>(c.ldb), c.beta, y,
+              static_cast<int>(c.ldc));
+}
+
+// Largest difference to BLAS, relative to the square root of the number of products of variance 1.
+template <class T>
+double difference_to_blas(const Case& c, std::uint64_t seed) {
+  auto transposed = [](Trans t) {
+    return t == Trans::yes ? CblasTrans : CblasNoTrans;
+  };
+  const auto a = random<T>((c.ta == Trans::yes ? c.k : c.m) * c.lda, seed);
+  const auto b = random<T>((c.tb == Trans::yes ? c.n : c.k) * c.ldb, seed + 1);
+  auto own = random<T>(c.m * c.ldc, seed + 2), other = own;
+  gemm<T>(c.ta, c.tb, c.m, c.n, c.k, static_cast<T>(c.alpha), a.data(), c.lda, b.data(), c.ldb,
+          static_cast<T>(c.beta), own.data(), c.ldc);
+  blas(transposed(c.ta), transposed(c.tb), c, a.data(), b.data(), other.data());
+  double worst = 0;
+  for (std::size_t i = 0; i < own.size(); i++)
+    worst = std::max(worst, std::abs(static_cast<double>(own[i]) - static_cast<double>(other[i])));
+  return worst / std::sqrt(static_cast<double>(c.k));
+}
+
+}  // namespace
+
+TEST_CASE("gemm equals BLAS over sizes on both sides of every block and of the choice between kernels") {
+  Stream stream(12, "gemm against blas");
+  const Index wide[] = {1, 2, 3, 6, 7, 16, 40, 96, 97, 130, 260, 700},
+              deep[] = {1, 4, 31, 100, 384, 385, 770, 1100};
+  for (std::uint64_t i = 0; i < 150; i++) {
+    Case c{};
+    c.ta = Trans(stream.bernoulli(0.5)), c.tb = Trans(stream.bernoulli(0.5));
+    c.m = wide[stream.below(std::size(wide))], c.n = wide[stream.below(std::size(wide))];
+    c.k = deep[stream.below(std::size(deep))];
+    c.lda = (c.ta == Trans::yes ? c.m : c.k) + static_cast<Index>(stream.below(9));
+    c.ldb = (c.tb == Trans::yes ? c.k : c.n) + static_cast<Index>(stream.below(9));
+    c.ldc = c.n + static_cast<Index>(stream.below(9));
+    c.alpha = stream.bernoulli(0.5) ? 1.0 : -0.5, c.beta = stream.bernoulli(0.5) ? 1.0 : 0.0;
+    const std::string sizes_of_case =
+        fmt::format("m {} n {} k {} transposed {} {}", c.m, c.n, c.k, c.ta == Trans::yes, c.tb == Trans::yes);
+    CAPTURE(sizes_of_case);
+    CHECK(difference_to_blas<float>(c, 3 * i) <= 2e-5);
+    CHECK(difference_to_blas<double>(c, 3 * i) <= 4e-14);
+  }
+}
+
 TEST_CASE("with beta = 0 gemm does not read C, and an empty sum is zero") {
   for (Index k : {0, 1, 20}) {
     const std::vector<float> a(60, 1.0f), b(60, 1.0f);
@@ -117,7 +173,8 @@ TEST_CASE("equal sizes give equal bits, wherever the operands lie") {
 
 TEST_CASE("gemm refuses sizes that BLAS cannot count and names its BLAS") {
   float x = 0;
-  CHECK_THROWS_WITH_AS(gemm<float>(Trans::no, Trans::no, 1, 1, 1, 1, &x, Index{1} << 31, &x, 1, 0, &x, 1),
+  const Index many = Index{1} << 31;
+  CHECK_THROWS_WITH_AS(gemm<float>(Trans::no, Trans::no, 1, many, 1, 1, &x, 1, &x, many, 0, &x, many),
                        "gemm: sizes must be below 2^31; got 2147483648", Error);
   CHECK(std::string(blas_config()).find("OpenBLAS") != std::string::npos);
   CHECK(std::string(blas_core()).size() > 0);

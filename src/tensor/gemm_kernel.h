@@ -1,0 +1,207 @@
+// The product of small matrices on xsimd batches: a tile of C stays in registers while a panel of B, at most
+// 24 KiB and so in the first-level cache, is read against rows of A where they lie (Goto and van de Geijn
+// 2008, "Anatomy of high-performance matrix multiplication", without the blocks that large matrices need).
+//
+// Every element of C is one chain of fused multiply-adds in the order of k, whatever the sizes around it.
+#pragma once
+#include <algorithm>
+
+#include "qkv/tensor/simd.h"
+
+namespace qkv::gemm_kernel {
+
+using simd::Batch;
+template <class T>
+constexpr Index kWidth = static_cast<Index>(Batch<T>::size);
+/// A tile is six rows of two batches: with a row of B and an element of A it fills sixteen registers.
+constexpr Index kRows = 6;
+template <class T>
+constexpr Index kColumns = 2 * kWidth<T>;
+/// Rows of a panel of B.
+template <class T>
+constexpr Index kDepth = 24 * 1024 / static_cast<Index>(sizeof(T)) / kColumns<T>;
+
+/// A matrix read as element (i, j) = data[i * row + j * column].
+template <class T>
+struct Strided {
+  const T* data;
+  Index row, column;
+  Strided at(Index i, Index j) const { return {data + i * row + j * column, row, column}; }
+};
+
+/// Where a product goes: c = alpha * product + beta * c.
+template <class T>
+struct Target {
+  T* data;
+  Index row;
+  T alpha, beta;
+};
+
+/// c[R, columns] from a[R, k] and b[k, C batches]. `kDown`: the rows of A are neighbours in memory
+/// (a.row = 1), else its columns are (a.column = 1).
+template <class T, int R, int C, bool kDown>
+void tile(Index k, const Strided<T>& a, const T* b, Index ldb, const Target<T>& c, Index columns) {
+  constexpr Index width = kWidth<T>;
+  Batch<T> sum[R][C];
+  const T* from[R];
+#pragma GCC unroll 6
+  for (int i = 0; i < R; i++) {
+    from[i] = a.data + i * a.row;
+    __builtin_prefetch(c.data + i * c.row, 1);
+#pragma GCC unroll 2
+    for (int j = 0; j < C; j++) sum[i][j] = Batch<T>(T(0));
+  }
+#pragma GCC unroll 4
+  for (Index p = 0; p < k; p++) {
+    Batch<T> row[C];
+#pragma GCC unroll 2
+    for (int j = 0; j < C; j++) row[j] = xsimd::load_unaligned(b + j * width);
+#pragma GCC unroll 6
+    for (int i = 0; i < R; i++) {
+      const Batch<T> x(kDown ? from[0][i] : from[i][p]);
+#pragma GCC unroll 2
+      for (int j = 0; j < C; j++) sum[i][j] = xsimd::fma(x, row[j], sum[i][j]);
+    }
+    b += ldb;
+    if (kDown) from[0] += a.column;
+  }
+  const Batch<T> alpha(c.alpha), beta(c.beta);
+#pragma GCC unroll 6
+  for (int i = 0; i < R; i++)
+#pragma GCC unroll 2
+    for (int j = 0; j < C; j++) {
+      T* to = c.data + i * c.row + j * width;
+      const Index lanes = std::min(width, columns - j * width);
+      Batch<T> result = alpha * sum[i][j];
+      if (lanes == width) {
+        if (c.beta != T(0)) result = xsimd::fma(beta, Batch<T>(xsimd::load_unaligned(to)), result);
+        result.store_unaligned(to);
+      } else if (lanes > 0) {
+        alignas(64) T part[kWidth<T>];
+        if (c.beta != T(0)) result = xsimd::fma(beta, simd::load_tail(lanes, to), result);
+        result.store_aligned(part);
+        std::copy_n(part, lanes, to);
+      }
+    }
+}
+
+template <class T, int C, bool kDown>
+void tile_of(Index rows, Index k, const Strided<T>& a, const T* b, Index ldb, const Target<T>& c,
+             Index columns) {
+  switch (rows) {
+    case 6:
+      return tile<T, 6, C, kDown>(k, a, b, ldb, c, columns);
+    case 5:
+      return tile<T, 5, C, kDown>(k, a, b, ldb, c, columns);
+    case 4:
+      return tile<T, 4, C, kDown>(k, a, b, ldb, c, columns);
+    case 3:
+      return tile<T, 3, C, kDown>(k, a, b, ldb, c, columns);
+    case 2:
+      return tile<T, 2, C, kDown>(k, a, b, ldb, c, columns);
+    default:
+      return tile<T, 1, C, kDown>(k, a, b, ldb, c, columns);
+  }
+}
+
+/// to[j, i] = from[i, j] for a square of four.
+template <class T>
+inline void transpose_four(const T* from, Index from_row, T* to, Index to_row) {
+  typedef T Four __attribute__((vector_size(4 * sizeof(T)), aligned(sizeof(T)), may_alias));
+  const auto row = [&](Index i) {
+    return *reinterpret_cast<const Four*>(from + i * from_row);
+  };
+  const Four a = row(0), b = row(1), c = row(2), d = row(3);
+  const Four ab0 = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab1 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  const Four cd0 = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd1 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  const auto column = [&](Index j) -> Four& {
+    return *reinterpret_cast<Four*>(to + j * to_row);
+  };
+  column(0) = __builtin_shufflevector(ab0, cd0, 0, 1, 4, 5);
+  column(1) = __builtin_shufflevector(ab0, cd0, 2, 3, 6, 7);
+  column(2) = __builtin_shufflevector(ab1, cd1, 0, 1, 4, 5);
+  column(3) = __builtin_shufflevector(ab1, cd1, 2, 3, 6, 7);
+}
+
+/// b[k, columns] as k rows of kColumns elements, zeros behind the columns.
+template <class T>
+void pack(Index k, Index columns, const Strided<T>& b, T* to) {
+  constexpr Index wide = kColumns<T>;
+  if (b.column == 1) {
+    for (Index p = 0; p < k; p++) {
+      std::copy_n(b.data + p * b.row, columns, to + p * wide);
+      std::fill_n(to + p * wide + columns, wide - columns, T(0));
+    }
+    return;
+  }
+  const Index fours = columns / 4 * 4, deep = k / 4 * 4;
+  for (Index j = 0; j < fours; j += 4)
+    for (Index p = 0; p < deep; p += 4)
+      transpose_four(b.data + j * b.column + p, b.column, to + p * wide + j, wide);
+  for (Index p = 0; p < k; p++)
+    for (Index j = p < deep ? fours : 0; j < wide; j++)
+      to[p * wide + j] = j < columns ? b.data[p * b.row + j * b.column] : T(0);
+}
+
+/// C = alpha A B + beta C. Of A and of B either rows or columns are contiguous.
+template <class T>
+void product(Index m, Index n, Index k, const Strided<T>& a, const Strided<T>& b, const Target<T>& c) {
+  constexpr Index wide = kColumns<T>;
+  constexpr Index kReuse = 96;  // rows of A from which copying a panel pays that could be read in place
+  alignas(64) T panel[kDepth<T> * wide];
+  const Index blocks = (k + kDepth<T> - 1) / kDepth<T>, depth = (k + blocks - 1) / blocks;
+  for (Index p = 0; p < k; p += depth) {
+    const Index deep = std::min(depth, k - p);
+    for (Index j = 0; j < n; j += wide) {
+      const Index columns = std::min(wide, n - j);
+      const Strided<T> from = b.at(p, j);
+      const bool in_place = from.column == 1 && columns % kWidth<T> == 0 && m < kReuse;
+      if (!in_place) pack(deep, columns, from, panel);
+      const T* rows = in_place ? from.data : panel;
+      const Index ldb = in_place ? from.row : wide;
+      for (Index i = 0; i < m; i += kRows) {
+        const Target<T> to{c.data + i * c.row + j, c.row, c.alpha, p == 0 ? c.beta : T(1)};
+        const Strided<T> left = a.at(i, p);
+        auto run = [&](auto tile) {
+          tile(std::min(kRows, m - i), deep, left, rows, ldb, to, columns);
+        };
+        if (columns > kWidth<T>)
+          run(left.row == 1 ? tile_of<T, 2, true> : tile_of<T, 2, false>);
+        else
+          run(left.row == 1 ? tile_of<T, 1, true> : tile_of<T, 1, false>);
+      }
+    }
+  }
+}
+
+/// C = alpha A B^T + beta C for few rows of A: each row of B is read once, as in decoding one token.
+template <class T, int M>
+void dots(Index n, Index k, const T* a, Index lda, const T* b, Index ldb, const Target<T>& c) {
+  constexpr Index width = kWidth<T>;
+  constexpr int N = 4;  // rows of B at a time
+  for (Index j = 0; j < n; j += N) {
+    const T* rows[N];
+    for (int r = 0; r < N; r++) rows[r] = b + std::min(j + r, n - 1) * ldb;
+    Batch<T> sum[M][N];
+    for (auto& line : sum)
+      for (Batch<T>& s : line) s = Batch<T>(T(0));
+    Index p = 0;
+    for (; p + width <= k; p += width)
+#pragma GCC unroll 4
+      for (int r = 0; r < N; r++) {
+        const Batch<T> y = xsimd::load_unaligned(rows[r] + p);
+#pragma GCC unroll 2
+        for (int i = 0; i < M; i++)
+          sum[i][r] = xsimd::fma(Batch<T>(xsimd::load_unaligned(a + i * lda + p)), y, sum[i][r]);
+      }
+    for (int i = 0; i < M; i++)
+      for (int r = 0; r < N && j + r < n; r++) {
+        T total = simd::sum_lanes(sum[i][r]);
+        for (Index q = p; q < k; q++) total += a[i * lda + q] * rows[r][q];
+        T& to = c.data[i * c.row + j + r];
+        to = c.alpha * total + (c.beta == T(0) ? T(0) : c.beta * to);
+      }
+  }
+}
+
+}  // namespace qkv::gemm_kernel
