@@ -6,11 +6,6 @@ namespace qkv {
 using namespace elementwise;
 namespace {
 
-template <class B>
-B logistic(B v) {
-  return lanes(v, 1) / (lanes(v, 1) + xsimd::exp(-v));
-}
-
 // 2u = kGeluA (x + kGeluB x^3) is the argument of GELU's tanh, doubled.
 constexpr double kGeluA = 2 * M_2_SQRTPI * M_SQRT1_2, kGeluB = 0.044715;
 
@@ -47,7 +42,7 @@ const Op kSwiglu("swiglu", [](GradSuite& g) {
 
 Var exp(const Var& x) {
   return of_output(
-      kExp, x, [](auto v) { return xsimd::exp(v); }, [](auto g, auto y) { return g * y; });
+      kExp, x, [](auto v) { return simd::exp(v); }, [](auto g, auto y) { return g * y; });
 }
 
 Var log(const Var& x) {
@@ -62,18 +57,18 @@ Var sqrt(const Var& x) {
 
 Var tanh(const Var& x) {
   return of_output(
-      kTanh, x, [](auto v) { return xsimd::tanh(v); }, [](auto g, auto y) { return g - g * y * y; });
+      kTanh, x, [](auto v) { return simd::tanh(v); }, [](auto g, auto y) { return g - g * y * y; });
 }
 
 Var erf(const Var& x) {
   return of_input(
-      kErf, x, [](auto v) { return xsimd::erf(v); },
-      [](auto g, auto v) { return g * lanes(v, M_2_SQRTPI) * xsimd::exp(-v * v); });
+      kErf, x, [](auto v) { return simd::erf(v); },
+      [](auto g, auto v) { return g * lanes(v, M_2_SQRTPI) * simd::exp(-v * v); });
 }
 
 Var sigmoid(const Var& x) {
   return of_output(
-      kSigmoid, x, [](auto v) { return logistic(v); },
+      kSigmoid, x, [](auto v) { return simd::logistic(v); },
       [](auto g, auto y) { return g * y * (lanes(y, 1) - y); });
 }
 
@@ -92,29 +87,29 @@ Var leaky_relu(const Var& x, double slope) {
 Var elu(const Var& x, double alpha) {
   return of_input(
       kElu, x, [=](auto v) { return xsimd::select(v > lanes(v, 0), v, lanes(v, alpha) * xsimd::expm1(v)); },
-      [=](auto g, auto v) { return xsimd::select(v > lanes(v, 0), g, g * lanes(v, alpha) * xsimd::exp(v)); });
+      [=](auto g, auto v) { return xsimd::select(v > lanes(v, 0), g, g * lanes(v, alpha) * simd::exp(v)); });
 }
 
 Var softplus(const Var& x) {
   // max(x, 0) + log(1 + exp(-|x|))
   return of_input(
       kSoftplus, x,
-      [](auto v) { return xsimd::max(v, lanes(v, 0)) + xsimd::log1p(xsimd::exp(-xsimd::abs(v))); },
-      [](auto g, auto v) { return g * logistic(v); });
+      [](auto v) { return xsimd::max(v, lanes(v, 0)) + xsimd::log1p(simd::exp(-xsimd::abs(v))); },
+      [](auto g, auto v) { return g * simd::logistic(v); });
 }
 
 Var gelu(const Var& x, GeluForm form) {
   if (form == GeluForm::erf)  // x Phi, Phi + x phi
     return with_derivative(kGelu, x, [](auto v) {
-      const auto half = lanes(v, 0.5), Phi = xsimd::fma(half, xsimd::erf(v * lanes(v, M_SQRT1_2)), half);
-      const auto phi = lanes(v, 0.5 * M_2_SQRTPI * M_SQRT1_2) * xsimd::exp(v * v * lanes(v, -0.5));
+      const auto half = lanes(v, 0.5), Phi = xsimd::fma(half, simd::erf(v * lanes(v, M_SQRT1_2)), half);
+      const auto phi = lanes(v, 0.5 * M_2_SQRTPI * M_SQRT1_2) * simd::exp(v * v * lanes(v, -0.5));
       return std::make_pair(v * Phi, xsimd::fma(v, phi, Phi));
     });
   // (1 + tanh(u)) / 2 = 1 / (1 + exp(-2u)) = s: one exp instead of a tanh, and no cancellation for small
   // results. 2u = x (a + a b x^2), so the derivative is s + x s (1 - s) (a + 3 a b x^2)
   return with_derivative(kGelu, x, [](auto v) {
     const auto a = lanes(v, kGeluA), square = v * v;
-    const auto s = logistic(v * xsimd::fma(lanes(v, kGeluA * kGeluB), square, a));
+    const auto s = simd::logistic(v * xsimd::fma(lanes(v, kGeluA * kGeluB), square, a));
     const auto y = v * s, slope = xsimd::fma(lanes(v, 3 * kGeluA * kGeluB), square, a);
     return std::make_pair(y, xsimd::fma(y * (lanes(v, 1) - s), slope, s));
   });
@@ -123,7 +118,7 @@ Var gelu(const Var& x, GeluForm form) {
 Var silu(const Var& x, double alpha) {
   // x s, s (1 + alpha x (1 - s))
   return with_derivative(kSilu, x, [=](auto v) {
-    const auto one = lanes(v, 1), u = lanes(v, alpha) * v, s = logistic(u);
+    const auto one = lanes(v, 1), u = lanes(v, alpha) * v, s = simd::logistic(u);
     return std::make_pair(v * s, s * xsimd::fma(u, one - s, one));
   });
 }
@@ -133,18 +128,18 @@ Var swiglu(const Var& gate, const Var& up, double alpha) {
   QKV_CHECK(gate.shape() == up.shape() && gate.dtype() == up.dtype(),
             "swiglu: shapes must agree; got gate {} {}, up {} {}", gate.dtype(), gate.shape(), up.dtype(),
             up.shape());
-  Tensor y =
-      zip([=](auto v, auto u) { return u * v * logistic(lanes(v, alpha) * v); }, gate.value(), up.value());
+  Tensor y = zip([=](auto v, auto u) { return u * v * simd::logistic(lanes(v, alpha) * v); }, gate.value(),
+                 up.value());
   return record(kSwiglu, {gate, up}, y, [=, vg = gate.value(), vu = up.value()](const Tensor& dy, Sink& dx) {
     if (dx.needs(0))
       dx.add(0, zip(
                     [=](auto g, auto v, auto u) {
-                      const auto s = logistic(lanes(v, alpha) * v);
+                      const auto s = simd::logistic(lanes(v, alpha) * v);
                       return g * u * s * (lanes(v, 1) + lanes(v, alpha) * v * (lanes(v, 1) - s));
                     },
                     dy, vg, vu));
     if (dx.needs(1))
-      dx.add(1, zip([=](auto g, auto v) { return g * v * logistic(lanes(v, alpha) * v); }, dy, vg));
+      dx.add(1, zip([=](auto g, auto v) { return g * v * simd::logistic(lanes(v, alpha) * v); }, dy, vg));
   });
 }
 

@@ -71,7 +71,7 @@ template <class T>
 void cap(const Plan& p, Index n, T* scores) {
   const simd::Batch<T> c(static_cast<T>(p.softcap)), inverse(static_cast<T>(1 / p.softcap));
   simd::apply<T>(
-      n, scores, [&](auto s) { return c * xsimd::tanh(s * inverse); }, scores);
+      n, scores, [&](auto s) { return c * simd::tanh(s * inverse); }, scores);
 }
 
 // Scores of one query -> weights, in place; entries past `keys` become zero.
@@ -95,7 +95,7 @@ void softmax_row(const Plan& p, Index b, Index h, Index t, T* row) {
   if (top == minus_infinity) return std::fill_n(row, keys, T(0)), void();
   const simd::Batch<T> shift(top);
   simd::apply<T>(
-      keys, row, [&](auto v) { return xsimd::exp(v - shift); }, row);
+      keys, row, [&](auto v) { return simd::exp(v - shift); }, row);
   const simd::Batch<T> inverse(T(1) / simd::sum<T>(
                                           keys, [](auto v) { return v; }, row));
   simd::apply<T>(
@@ -173,7 +173,7 @@ void backward(const Plan& p, const Rows<const T>& in, const T* weights, const T*
             simd::apply<T>(
                 keys, ds + r * p.S,
                 [&](auto d, auto s0) {
-                  const auto tanh = xsimd::tanh(s0 * inverse);
+                  const auto tanh = simd::tanh(s0 * inverse);
                   return d * (one - tanh * tanh);
                 },
                 ds + r * p.S, s + r * p.S);

@@ -107,7 +107,7 @@ template <class T>
 double forward_row(const Plan& p, const T* x, Index target, RowStats<T>& stats) {
   const simd::Batch<T> top(stats.top = simd::max(p.V, x));
   stats.sum = simd::sum<T>(
-      p.V, [&](auto v) { return xsimd::exp(v - top); }, x);
+      p.V, [&](auto v) { return simd::exp(v - top); }, x);
   const double log_sum = std::log(static_cast<double>(stats.sum));
   double loss = (1 - p.smoothing) * static_cast<double>(p.weight_of<T>(target)) *
                 (static_cast<double>(stats.top) - static_cast<double>(x[target]) + log_sum);
@@ -132,13 +132,13 @@ void backward_row(const Plan& p, const T* x, Index target, const RowStats<T>& st
       factor(static_cast<T>((hard + soft * p.class_weight) / static_cast<double>(stats.sum)));
   if (soft == 0)
     simd::apply_beta<T>(
-        beta, p.V, dx, [&](auto v) { return xsimd::exp(v - top) * factor; }, x);
+        beta, p.V, dx, [&](auto v) { return simd::exp(v - top) * factor; }, x);
   else if (!p.weights.defined())
     simd::apply_beta<T>(
-        beta, p.V, dx, [&](auto v) { return xsimd::exp(v - top) * factor - each; }, x);
+        beta, p.V, dx, [&](auto v) { return simd::exp(v - top) * factor - each; }, x);
   else
     simd::apply_beta<T>(
-        beta, p.V, dx, [&](auto v, auto w) { return xsimd::exp(v - top) * factor - each * w; }, x,
+        beta, p.V, dx, [&](auto v, auto w) { return simd::exp(v - top) * factor - each * w; }, x,
         p.weights.data<T>());
   dx[target] -= static_cast<T>(hard);
 }

@@ -77,7 +77,7 @@ Var bce_with_logits(const Var& logits, const Tensor& targets) {
   Tensor loss = zip(
       [](auto v, auto y) {
         decltype(v) zero(0);
-        return xsimd::max(v, zero) - v * y + xsimd::log1p(xsimd::exp(zero - xsimd::abs(v)));
+        return xsimd::max(v, zero) - v * y + xsimd::log1p(simd::exp(zero - xsimd::abs(v)));
       },
       x, targets);
   return record(kBceWithLogits, {logits}, loss, [x, targets](const Tensor& dy, Sink& dx) {
@@ -88,7 +88,7 @@ Var bce_with_logits(const Var& logits, const Tensor& targets) {
           d.beta, dy.size(), d.gradient.data<T>(),
           [](auto g, auto v, auto y) {
             decltype(v) one(1);
-            return g * (one / (one + xsimd::exp(-v)) - y);
+            return g * (one / (one + simd::exp(-v)) - y);
           },
           dy.data<T>(), x.data<T>(), targets.data<T>());
     });

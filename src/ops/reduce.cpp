@@ -99,7 +99,7 @@ Var logsumexp(const Var& x, const Axes& axes, bool keep_dims) {
     dispatch("logsumexp", x.dtype(), [&](auto t) {
       using T = decltype(t);
       accumulate<T>(plan.pairs(x.shape()), x.value().data<T>(), top.data<T>(), total.data<double>(),
-                    [](auto v, auto m) { return xsimd::exp(v - m); });
+                    [](auto v, auto m) { return simd::exp(v - m); });
       y = finish(plan, total, x.dtype(),
                  [&](double v, Index o) { return static_cast<double>(top.data<T>()[o]) + std::log(v); });
     });
@@ -115,7 +115,7 @@ Var logsumexp(const Var& x, const Axes& axes, bool keep_dims) {
       pairs.rows([&](Index row, const Index* at) {
         const Index step = pairs.step(1);
         simd::apply_row<false>(
-            pairs.width(), to + row, [](auto gv, auto v, auto s) { return gv * xsimd::exp(v - s); },
+            pairs.width(), to + row, [](auto gv, auto v, auto s) { return gv * simd::exp(v - s); },
             simd::Row<T>(g + at[1], step), simd::Row<T>(in + row, 1), simd::Row<T>(out + at[1], step));
       });
     });

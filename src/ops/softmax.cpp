@@ -54,12 +54,12 @@ void forward_row(Index n, bool log, const T* x, T* y) {
   const simd::Batch<T> shift(top);
   if (log) {
     const simd::Batch<T> log_sum(std::log(simd::sum<T>(
-        n, [&](auto v) { return xsimd::exp(v - shift); }, x)));
+        n, [&](auto v) { return simd::exp(v - shift); }, x)));
     simd::apply<T>(
         n, y, [&](auto v) { return v - shift - log_sum; }, x);
   } else {
     simd::apply<T>(
-        n, y, [&](auto v) { return xsimd::exp(v - shift); }, x);
+        n, y, [&](auto v) { return simd::exp(v - shift); }, x);
     const simd::Batch<T> inverse(T(1) / simd::sum<T>(
                                             n, [](auto v) { return v; }, y));
     simd::apply<T>(
@@ -76,7 +76,7 @@ void backward_row(Index n, bool log, const T* y, const T* dy, double beta, T* dx
     const simd::Batch<T> total(simd::sum<T>(
         n, [](auto g) { return g; }, dy));
     simd::apply_beta<T>(
-        beta, n, dx, [&](auto v, auto g) { return g - xsimd::exp(v) * total; }, y, dy);
+        beta, n, dx, [&](auto v, auto g) { return g - simd::exp(v) * total; }, y, dy);
   } else {
     const simd::Batch<T> mean(simd::sum<T>(
         n, [](auto v, auto g) { return v * g; }, y, dy));

@@ -4,6 +4,7 @@
 #include <xsimd/xsimd.hpp>
 
 #include "qkv/tensor/tensor.h"
+#include "qkv/tensor/vector_math.h"
 
 namespace qkv {
 namespace simd {
