@@ -15,6 +15,7 @@
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
 #include "qkv/log/console.h"
+#include "qkv/model/generate.h"
 #include "qkv/tensor/gemm.h"
 #include "qkv/train/expect.h"
 #include "qkv/train/trainer.h"
@@ -48,26 +49,36 @@ Json number(double value) {
   return json_number(std::stod(fmt::format("{:.5g}", value)));
 }
 
-// Times `step` until there is enough, and counts what happens meanwhile.
-template <class Step, class Tokens>
-Json measure(const BenchRequest& request, const Experiment& e, int shards, Step step, Tokens tokens_so_far) {
+// What to measure. `prepare` comes before each step and is not part of it.
+struct Work {
+  int shards = 1;
+  std::function<void()> prepare = [] {
+  };
+  std::function<void()> step;
+  std::function<std::int64_t()> tokens;  ///< so far
+};
+
+// Times steps until there are enough, and counts what happens in them.
+Json measure(const BenchRequest& request, const Experiment& e, const Work& work) {
   std::vector<double> times;
   times.reserve(request.steps > 0 ? std::min(request.steps, kMostSteps) : kMostSteps);
-  const std::int64_t tokens = tokens_so_far(), flops = gemm_flops();
-  const std::optional<std::int64_t> before = allocations();
-  const double start = now();
-  auto enough = [&](double time) {
+  const std::int64_t tokens = work.tokens(), flops = gemm_flops();
+  std::int64_t allocated = 0;
+  double seconds = 0;
+  auto enough = [&] {
     if (request.steps > 0) return times.size() >= request.steps;
-    return times.size() >= kLeastSteps && (time - start >= request.seconds || times.size() >= kMostSteps);
+    return times.size() >= kLeastSteps && (seconds >= request.seconds || times.size() >= kMostSteps);
   };
-  for (double last = start; !enough(last);) {
-    step();
-    const double end = now();
-    times.push_back(1e3 * (end - last));
-    last = end;
+  while (!enough()) {
+    work.prepare();
+    const std::int64_t before = allocations().value_or(0);
+    const double start = now();
+    work.step();
+    times.push_back(1e3 * (now() - start));
+    seconds += times.back() / 1e3;
+    allocated += allocations().value_or(0) - before;
   }
-  const std::optional<std::int64_t> after = allocations();
-  const double seconds = now() - start, n = static_cast<double>(times.size());
+  const double n = static_cast<double>(times.size());
   const double gflop = static_cast<double>(gemm_flops() - flops) / 1e9;
   const std::string file = std::filesystem::path(request.config).stem().string();
   return {
@@ -75,40 +86,82 @@ Json measure(const BenchRequest& request, const Experiment& e, int shards, Step 
       {"params", e.parameters->count()},
       {"gflop_per_step", number(gflop / n)},
       {"threads", pool().size()},
-      {"shards", shards},
+      {"shards", work.shards},
       {"steps", times.size()},
       {"step_ms",
        {{"median", number(quantile(times, 0.5))},
         {"min", number(quantile(times, 0))},
         {"p90", number(quantile(times, 0.9))}}},
-      {"tokens_per_s", number(std::round(static_cast<double>(tokens_so_far() - tokens) / seconds))},
+      {"tokens_per_s", number(static_cast<double>(work.tokens() - tokens) / seconds)},
       {"gflops", number(gflop / seconds)},
       {"peak_rss_mib", number(peak_mib())},
-      {"allocations_per_step", before ? number(static_cast<double>(*after - *before) / n) : Json(nullptr)}};
+      {"allocations_per_step", allocations() ? number(static_cast<double>(allocated) / n) : Json(nullptr)}};
 }
 
-}  // namespace
-
-Json bench_training(const BenchRequest& request) {
-  const Section config = Section::load(request.config, request.sets);
-  skip_expectations(config);
-  Experiment e = build_experiment(config);
-  set_threads(static_cast<int>(e.run.threads));
+Json bench_training(const BenchRequest& request, Experiment& e) {
   Trainer trainer(e);
-  auto step = [&] {
+  Work work;
+  work.shards = trainer.shards();
+  work.step = [&] {
     const StepReport report = trainer.step();
     if (!report.finite && !report.skipped)
       fail(Fault::diverged, "bench: loss and gradients must stay finite; got a NaN or infinity at step {}",
            trainer.state().step + 1);
   };
+  work.tokens = [&] {
+    return trainer.state().tokens;
+  };
   const double begin = now();
   const std::size_t epoch = static_cast<std::size_t>(trainer.steps_per_epoch());
-  for (std::size_t i = 0; request.warmup > 0 ? i < request.warmup : i < std::max<std::size_t>(2, epoch);
-       i++) {
-    step();
+  const std::size_t most = request.warmup > 0 ? request.warmup : std::max<std::size_t>(2, epoch);
+  for (std::size_t i = 0; i < most; i++) {
+    work.step();
     if (request.warmup == 0 && i >= 1 && now() - begin > 1) break;
   }
-  return measure(request, e, trainer.shards(), step, [&] { return trainer.state().tokens; });
+  return measure(request, e, work);
+}
+
+// One text after another, each greedily from token 0 on. A step is a token.
+Json bench_generating(const BenchRequest& request, Experiment& e, const BenchConfig& bench) {
+  const auto* generator = dynamic_cast<const Generator*>(e.model.get());
+  if (!generator) e.config.section("bench").fail("mode", "must be train, as the model does not generate");
+  TrainingTables().read(e.config);
+  for (const char* unused : {"optimizer", "schedule"}) e.config.section(unused).skip_all();
+  e.config.finish();
+  std::unique_ptr<Decoding> text;
+  Tensor token = Tensor::zeros({1, 1}, Dtype::i32);
+  std::int64_t in_text = 0, tokens = 0;
+  Work work;
+  work.prepare = [&] {
+    if (text && in_text < bench.new_tokens && text->room() != 0) return;
+    text = generator->start(Batch(), 1);
+    token.fill(0);
+    in_text = 0;
+  };
+  work.step = [&] {
+    const Tensor logits = text->feed(token);  // [1, V]
+    const float* begin = logits.data<float>();
+    *token.data<std::int32_t>() =
+        static_cast<std::int32_t>(std::max_element(begin, begin + logits.size()) - begin);
+    in_text++, tokens++;
+  };
+  work.tokens = [&] {
+    return tokens;
+  };
+  const std::int64_t warmup = request.warmup > 0 ? static_cast<std::int64_t>(request.warmup) : bench.new_tokens;
+  for (std::int64_t i = 0; i < warmup; i++) work.prepare(), work.step();
+  return measure(request, e, work);
+}
+
+}  // namespace
+
+Json run_bench(const BenchRequest& request) {
+  const Section config = Section::load(request.config, request.sets);
+  skip_expectations(config);
+  Experiment e = build_experiment(config);
+  set_threads(static_cast<int>(e.run.threads));
+  const BenchConfig mode = config.section("bench").read<BenchConfig>();
+  return mode.mode == "generate" ? bench_generating(request, e, mode) : bench_training(request, e);
 }
 
 // ---- processes ----------------------------------------------------------------------------------

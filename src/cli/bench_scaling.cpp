@@ -60,7 +60,7 @@ int bench_scaling(const BenchRequest& request, const std::function<void(const Js
     BenchRequest variant = request;
     variant.sets.insert(variant.sets.end(), sets.begin(), sets.end());
     variant.steps = steps;
-    const FromProcess got = in_own_process([&] { return bench_training(variant); });
+    const FromProcess got = in_own_process([&] { return run_bench(variant); });
     if (got.exit_code != 0) return got.exit_code;
     Json row = {{"axis", axis}, {"change", sets.empty() ? fmt::format("{} steps", steps) : join(sets, " ")}};
     row.update(Json::parse(got.text));

@@ -11,6 +11,7 @@ void TrainingTables::read(const Section& config, const std::vector<std::string>&
   config.section("eval").read(eval);
   config.section("checkpoint").read(checkpoint);
   config.section("log").read(log);
+  config.section("bench").read(bench);
   const Section data = config.section("data");
   batch_size = data.get("batch_size", batch_size, "examples per batch", positive);
   eval_batch_size = data.get("eval_batch_size", eval_batch_size, "examples per evaluation batch", positive);

@@ -63,7 +63,6 @@ void read_common(const Section& config, RunConfig& run) {
   config.get("schema", std::int64_t{1}, "version of the config format", between(1, 1));
   load_plugins(config);
   config.section("run").read(run);
-  config.skip("bench");  // what the verb bench does with a config
 }
 
 Experiment build_experiment(const Section& config, bool symbolic) {

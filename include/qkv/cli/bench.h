@@ -1,4 +1,4 @@
-// Measurements of whole training steps, as the verb bench prints them.
+// Measurements of whole training steps or of generated tokens, as the verb bench prints them.
 #pragma once
 #include <functional>
 #include <string>
@@ -16,10 +16,11 @@ struct BenchRequest {
   double seconds = 3;
 };
 
-/// Runs optimizer steps through the real trainer: {"name", "params", "gflop_per_step", "threads", "shards",
-/// "steps", "step_ms": {"median", "min", "p90"}, "tokens_per_s", "gflops", "peak_rss_mib",
-/// "allocations_per_step"}. Peak memory is that of the process so far: measure in a process of its own.
-Json bench_training(const BenchRequest& request);
+/// Runs optimizer steps through the real trainer or, with bench.mode = "generate", generates tokens one at a
+/// time, a token being a step: {"name", "params", "gflop_per_step", "threads", "shards", "steps", "step_ms":
+/// {"median", "min", "p90"}, "tokens_per_s", "gflops", "peak_rss_mib", "allocations_per_step"}. Peak memory
+/// is that of the process so far: measure in a process of its own.
+Json run_bench(const BenchRequest& request);
 
 /// What a process of its own computed, or its exit code after it has told why.
 struct FromProcess {
@@ -28,7 +29,7 @@ struct FromProcess {
 };
 FromProcess in_own_process(const std::function<Json()>& compute);
 
-/// How cost grows: `bench_training` of variants of one config, each in a process of its own, along batch,
+/// How cost grows: `run_bench` of variants of one config, each in a process of its own, along batch,
 /// length, width and depth, and with ten times the steps. Calls `show` with {"axis", "value", "keys", ...} as
 /// they come. The exit code of the first variant that fails, else 0.
 int bench_scaling(const BenchRequest& request, const std::function<void(const Json&)>& show);

@@ -80,12 +80,25 @@ struct LogConfig {
   }
 };
 
+/// What `qkv bench` does with the config.
+struct BenchConfig {
+  std::string mode = "train";
+  std::int64_t new_tokens = 64;
+  template <class F>
+  void fields(F& f) {
+    f("mode", mode, "what bench measures: training steps, or tokens as they are generated",
+      one_of({"train", "generate"}));
+    f("new_tokens", new_tokens, "tokens per text in mode generate", positive);
+  }
+};
+
 /// The tables that every training run reads, whatever its task.
 struct TrainingTables {
   TrainConfig train;
   EvalConfig eval;
   CheckpointConfig checkpoint;
   LogConfig log;
+  BenchConfig bench;
   std::int64_t batch_size = 32, eval_batch_size = 128;
   bool buckets = true, by_tokens = false;
   /// Reads them, and reports what contradicts itself. `metrics` are those of the task, if known.

@@ -1,4 +1,4 @@
-// Whole training steps through the real trainer: how long, how fast, how much memory.
+// Whole training steps through the real trainer, or tokens: how long, how fast, how much memory.
 #include "qkv/cli/bench.h"
 
 #include <CLI/CLI.hpp>
@@ -17,7 +17,8 @@ struct Bench : Verb {
   void setup(CLI::App& app) override {
     app.add_option("config", configs, "config files")->required();
     app.add_option("--set", request.sets, "override a key in each of them")->take_all()->expected(1);
-    app.add_option("--steps", request.steps, "optimizer steps to measure; 0 = as many as fit in --seconds");
+    app.add_option("--steps", request.steps,
+                   "optimizer steps (or tokens) to measure; 0 = as many as fit in --seconds");
     app.add_option("--seconds", request.seconds, "how long to measure")
         ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
@@ -38,11 +39,11 @@ struct Bench : Verb {
 
   int measure_and_print() const {
     if (configs.size() == 1) {
-      print(bench_training(request));
+      print(run_bench(request));
       return 0;
     }
     // A process for each, so that none inherits memory from the one before.
-    const FromProcess got = in_own_process([&] { return bench_training(request); });
+    const FromProcess got = in_own_process([&] { return run_bench(request); });
     if (got.exit_code == 0) print(Json::parse(got.text));
     return got.exit_code;
   }
@@ -97,7 +98,7 @@ struct Bench : Verb {
   bool scaling = false, json = false;
 };
 
-QKV_REGISTER(Verb, "bench", Bench, "time whole training steps through the real trainer");
+QKV_REGISTER(Verb, "bench", Bench, "time whole training steps, or generated tokens, of a config");
 
 }  // namespace
 }  // namespace qkv
