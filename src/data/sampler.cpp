@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "qkv/base/random.h"
+#include "qkv/data/permuted.h"
 
 namespace qkv {
 
@@ -50,7 +51,7 @@ void Sampler::batch(Index step, std::vector<int>& indices) {
     const Index first = step % steps_per_epoch_ * batch_size_;
     indices.clear();
     for (Index i = first; i < std::min(first + batch_size_, n_examples_); i++)
-      indices.push_back(computed(epoch_of(step), i));
+      indices.push_back(static_cast<int>(permuted(i, n_examples_, Stream(seed_, "sampler", epoch_of(step)))));
     return;
   }
   prepare(epoch_of(step));
@@ -61,26 +62,6 @@ void Sampler::batch(Index step, std::vector<int>& indices) {
   const Index end =
       cut ? cuts_[static_cast<std::size_t>(position) + 1] : std::min(begin + batch_size_, n_examples_);
   indices.assign(order_.begin() + begin, order_.begin() + end);
-}
-
-// A permutation of 2^(2 half) numbers in four Feistel rounds; results that are not below n are put in again
-// ("cycle walking"), which makes it a permutation of the numbers below n.
-int Sampler::computed(Index epoch, Index position) const {
-  int half = 1;
-  while ((Index{1} << (2 * half)) < n_examples_) half++;
-  const std::uint64_t mask = (std::uint64_t{1} << half) - 1;
-  const Stream keys(seed_, "sampler", epoch);
-  auto x = static_cast<std::uint64_t>(position);
-  do {
-    std::uint64_t left = x >> half, right = x & mask;
-    for (std::uint64_t round = 0; round < 4; round++) {
-      const std::uint64_t mixed = keys.part(round).part(right).bits64() & mask;
-      const std::uint64_t next = left ^ mixed;
-      left = right, right = next;
-    }
-    x = left << half | right;
-  } while (x >= static_cast<std::uint64_t>(n_examples_));
-  return static_cast<int>(x);
 }
 
 void Sampler::prepare(Index epoch) {

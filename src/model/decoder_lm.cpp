@@ -42,8 +42,8 @@ DecoderLm::DecoderLm(const Scope& s, const Section& section, const DataShape& sh
                    .param("weight", {shape.vocab_size, stack.out_width()}, init::kaiming(stack.out_width()));
 }
 
-Var DecoderLm::encode(const Tensor& ids, Context context, Index start) const {
-  const Var x = position(embed(ids), {}, start);  // [B, T, d]
+Var DecoderLm::encode(const Var& vectors, Context context, Index start) const {
+  const Var x = position(vectors, {}, start);  // [B, T, d]
   context.mask.causal = true;
   position.tell(context, start, x.dim(1));
   return stack(dropout(x, config.stack.block.dropout), context);
@@ -58,7 +58,7 @@ Var DecoderLm::logits(const Var& h) const {
 Var DecoderLm::forward(const Batch& batch) const {
   Context context;
   if (const Tensor* keep = batch.find("keep")) context.mask.key_keep = *keep;
-  return logits(encode(batch.at("ids"), context, 0));
+  return logits(encode(word_vectors(embed, batch), context, 0));
 }
 
 namespace {
@@ -73,7 +73,7 @@ class CachedText : public Decoding {
     Context context;
     context.cache = &cache_;
     cache_.begin();
-    const Var h = model_.encode(ids, context, cache_.length());  // [rows, n, d]
+    const Var h = model_.encode(model_.embed(ids), context, cache_.length());  // [rows, n, d]
     cache_.advance(ids.dim(1));
     return model_.logits(last_of(h.value())).value();
   }

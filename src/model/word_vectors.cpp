@@ -1,11 +1,21 @@
 #include "qkv/model/word_vectors.h"
 
+#include "qkv/ops/arithmetic.h"
+
 namespace qkv {
 
 Var word_vectors(const TokenEmbedding& embed, const Batch& batch) {
   const bool ngrams = embed.ngrams.defined();
-  return embed(batch.at("ids"), ngrams ? batch.at("ngram_ids") : Tensor(),
-               ngrams ? batch.at("ngram_offsets") : Tensor());
+  const Tensor& ids = batch.at("ids");
+  const Var x = embed(ids, ngrams ? batch.at("ngram_ids") : Tensor(),
+                      ngrams ? batch.at("ngram_offsets") : Tensor());  // [B, T, d]
+  const Tensor* values = batch.find("values");
+  if (!values) return x;
+  QKV_CHECK(!ngrams && values->shape() == ids.shape(),
+            "word_vectors: values must be one per id, without n-grams; got values {}, ids {}",
+            values->shape(), ids.shape());
+  const Var unit = embed(Tensor::full({1, 1}, static_cast<double>(embed.vocabulary - 1), Dtype::i32));
+  return x + unit * values->to(embed.dtype).reshape({ids.dim(0), ids.dim(1), 1});
 }
 
 void check_embedding(const Section& model, const std::string& kind, const DataShape& shape) {

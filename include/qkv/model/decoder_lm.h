@@ -28,9 +28,9 @@ struct DecoderLm : Model, Generator {
   Var forward(const Batch& batch) const override;
   std::unique_ptr<Decoding> start(const Batch& source, Index rows) const override;
 
-  /// The vectors [B, T, d] below the head of tokens that stand at `start` and after; `context` may hold a
-  /// cache.
-  Var encode(const Tensor& ids, Context context, Index start) const;
+  /// What the head reads [B, T, d], from the vectors of tokens that stand at `start` and after; `context` may
+  /// hold a cache.
+  Var encode(const Var& vectors, Context context, Index start) const;
   Var logits(const Var& h) const;  // [.., d] -> [.., V]
 
   DecoderLmConfig config;

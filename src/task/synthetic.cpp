@@ -1,0 +1,219 @@
+#include "qkv/task/synthetic.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+#include "qkv/base/json.h"
+#include "qkv/base/text.h"
+#include "qkv/data/permuted.h"
+#include "qkv/ops/cross_entropy.h"
+#include "qkv/ops/reduce.h"
+
+namespace qkv {
+
+// ---- batches
+
+SyntheticTask::SyntheticTask(const TaskInput& input)
+    : seed_(static_cast<std::uint64_t>(input.config.section("run").get("seed", std::int64_t{1337}))) {}
+
+void SyntheticTask::check_length(const TaskInput& input, const std::string& key, Index longest) const {
+  const Index limit = input.config.section("model").get("max_seq_len", Index{64});
+  if (longest > limit)
+    input.config.section("data").report(
+        key, fmt::format("makes sequences of {} tokens; model.max_seq_len must hold them; got {}", longest,
+                         limit));
+  input.config.check();
+}
+
+Index SyntheticTask::length(Split split, int example) const {
+  thread_local SyntheticRow row;
+  write(split, uniform_ ? 0 : example, row);
+  return static_cast<Index>(row.ids.size());
+}
+
+void SyntheticTask::collate(Split split, const int* indices, Index n, const Stream*, Batch& batch) const {
+  thread_local std::vector<SyntheticRow> rows;
+  if (static_cast<Index>(rows.size()) < n) rows.resize(static_cast<std::size_t>(n));
+  Index T = 0;
+  for (Index b = 0; b < n; b++) {
+    SyntheticRow& row = rows[static_cast<std::size_t>(b)];
+    write(split, indices[b], row);
+    T = std::max(T, static_cast<Index>(row.ids.size()));
+  }
+  std::int32_t* ids = batch.fill("ids", {n, T}, Dtype::i32).data<std::int32_t>();
+  std::int32_t* targets = batch.fill("targets", {n, T}, Dtype::i32).data<std::int32_t>();
+  std::int32_t* keep = uniform_ ? nullptr : batch.fill("keep", {n, T}, Dtype::i32).data<std::int32_t>();
+  const bool numbers = !rows[0].values.empty();
+  float* values = numbers ? batch.fill("values", {n, T}).data<float>() : nullptr;
+  float* answers = numbers ? batch.fill("answers", {n}).data<float>() : nullptr;
+  for (Index b = 0; b < n; b++) {
+    const SyntheticRow& row = rows[static_cast<std::size_t>(b)];
+    const auto size = static_cast<Index>(row.ids.size());
+    std::fill_n(std::copy(row.ids.begin(), row.ids.end(), ids + b * T), T - size, 0);
+    std::fill_n(std::copy(row.targets.begin(), row.targets.end(), targets + b * T), T - size,
+                SyntheticRow::kNoTarget);
+    if (keep) std::fill_n(std::fill_n(keep + b * T, size, 1), T - size, 0);
+    if (numbers) std::copy(row.values.begin(), row.values.end(), values + b * T), answers[b] = row.answer;
+  }
+}
+
+Index SyntheticTask::tokens(const Batch& batch) const {
+  return uniform_ ? batch.at("ids").size() : Task::tokens(batch);
+}
+
+// ---- loss and scores
+
+Loss SyntheticTask::loss(const Model& model, const Batch& batch) const {
+  const CrossEntropy loss = cross_entropy(model.forward(batch), batch.at("targets"));
+  return {loss.sum, loss.weight};
+}
+
+void SyntheticTask::score(const Model& model, const Batch& batch, Metrics& metrics) const {
+  score_logits(model.forward(batch), batch, metrics);
+}
+
+void SyntheticTask::score_logits(const Var& logits, const Batch& batch, Metrics& metrics) const {
+  const Tensor& targets = batch.at("targets");
+  const CrossEntropy loss = cross_entropy(logits, targets);
+  metrics.add("loss", loss.sum.value().item(), loss.weight);
+  const Tensor predicted = argmax(logits, -1);  // [B, T]
+  const std::int32_t *t = targets.data<std::int32_t>(), *p = predicted.data<std::int32_t>();
+  double answers = 0, right = 0, exact = 0;
+  const Index B = targets.dim(0), T = targets.dim(1);
+  for (Index b = 0; b < B; b++) {
+    Index wrong = 0;
+    for (Index i = b * T; i < (b + 1) * T; i++) {
+      if (!is_answer(t[i])) continue;
+      answers++;
+      if (p[i] == t[i])
+        right++;
+      else
+        wrong++;
+    }
+    exact += wrong == 0;
+  }
+  metrics.add("accuracy", right, answers);
+  metrics.add("exact_match", exact, static_cast<double>(B));
+}
+
+// ---- questions
+
+SyntheticTask::Question SyntheticTask::question(const std::string& text) const {
+  fail(Fault::usage, "predict: the task must take questions; got '{}' for one that takes none", text);
+}
+
+Json SyntheticTask::predict(const Model& model, const std::string& text) const {
+  Question q = question(text);
+  std::vector<std::string> answer;
+  for (int i = 0; i < q.answers; i++) {
+    const auto T = static_cast<Index>(q.ids.size());
+    Batch batch;
+    batch.set("ids", Tensor::from({1, T}, q.ids));
+    if (!uniform_) batch.set("keep", Tensor::full({1, T}, 1, Dtype::i32));
+    const Tensor predicted = argmax(model.forward(batch), -1);  // [1, T]
+    q.ids.push_back(predicted.data<std::int32_t>()[T - 1]);
+    answer.push_back(symbols_[static_cast<std::size_t>(q.ids.back())]);
+  }
+  if (q.backwards) std::reverse(answer.begin(), answer.end());
+  return {{"text", text}, {"answer", join(answer, "")}};
+}
+
+std::string SyntheticTask::readable(const Json& prediction) const {
+  return prediction.at("text").get<std::string>() + " -> " + prediction.at("answer").get<std::string>() +
+         "\n";
+}
+
+// ---- sequences that are drawn
+
+namespace {
+
+std::size_t at(Index i) {
+  return static_cast<std::size_t>(i);
+}
+
+constexpr int kAttempts = 1000;  // 0.9^1000: so long only without any sequence of that split
+
+// FNV-1a over the words of a row; the last step mixes the high bits down.
+std::uint64_t hash_of(const SyntheticRow& row) {
+  std::uint64_t h = 0xcbf29ce484222325u;
+  const auto word = [&](std::uint32_t w) {
+    h = (h ^ w) * 0x100000001b3u;
+  };
+  for (std::int32_t id : row.ids) word(static_cast<std::uint32_t>(id));
+  for (float value : row.values) {
+    std::uint32_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    word(bits);
+  }
+  return (h ^ (h >> 32)) * 0x9e3779b97f4a7c15u >> 32;
+}
+
+Split split_of(const SyntheticRow& row) {
+  const std::uint64_t part = hash_of(row) % 10;
+  return part == 0 ? Split::val : part == 1 ? Split::test : Split::train;
+}
+
+}  // namespace
+
+void DrawnTask::write(Split split, Index index, SyntheticRow& row) const {
+  for (int attempt = 0; attempt < kAttempts; attempt++) {
+    row.clear();
+    Stream stream(seed_, name_of(split), index, attempt);
+    draw(stream, row);
+    if (split_of(row) == split) return;
+  }
+  fail(Fault::usage,
+       "data: must allow enough different sequences for three splits; got none for {} in {} draws",
+       name_of(split), kAttempts);
+}
+
+void DrawnTask::check_splits(const TaskInput& input) const {
+  SyntheticRow row;
+  try {
+    for (Split split : {Split::train, Split::val, Split::test}) write(split, 0, row);
+  } catch (const Error& e) {
+    input.config.section("data").fail("", std::string(e.what()).substr(6));
+  }
+}
+
+// The first steps of Fisher-Yates.
+void DrawnTask::draw_distinct(Stream& stream, Index n, Index count, std::vector<Index>& out) {
+  out.resize(static_cast<std::size_t>(n));
+  std::iota(out.begin(), out.end(), Index{0});
+  for (Index i = 0; i < count; i++) std::swap(out[at(i)], out[at(i + draw_below(stream, n - i))]);
+  out.resize(at(count));
+}
+
+// ---- cases that are counted
+
+void CountedTask::set_cases(const TaskInput& input, Index cases) {
+  const Section data = input.config.section("data");
+  if (data_.train_fraction + data_.val_fraction > 1 + 1e-9)
+    data.report("val_fraction", fmt::format("must be at most 1 - train_fraction = {:.6g}; got {:.6g}",
+                                            1 - data_.train_fraction, data_.val_fraction));
+  const auto part = [&](double fraction) {
+    return static_cast<Index>(std::llround(static_cast<double>(cases) * fraction));
+  };
+  cases_ = cases, train_ = part(data_.train_fraction);
+  val_ = std::min(part(data_.val_fraction), cases - train_);
+  if (train_ < 1)
+    data.report("train_fraction",
+                fmt::format("must leave a case to train on; got {:.6g} of {}", data_.train_fraction, cases));
+}
+
+Index CountedTask::examples(Split split) {
+  constexpr Index kMost = 1 << 30;
+  if (split == Split::train) return std::min(train_, kMost);
+  const Index n = split == Split::val ? val_ : cases_ - train_ - val_;
+  return std::min(n, data_.eval_examples > 0 ? data_.eval_examples : kMost);
+}
+
+void CountedTask::write(Split split, Index index, SyntheticRow& row) const {
+  const Index begin = split == Split::train ? 0 : split == Split::val ? train_ : train_ + val_;
+  row.clear();
+  write_case(permuted(begin + index, cases_, Stream(seed_, "cases")), row);
+}
+
+}  // namespace qkv
