@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "qkv/autograd/gradcheck.h"
+#include "qkv/base/threads.h"
 #include "qkv/tensor/gemm.h"
 
 namespace qkv {
@@ -17,6 +18,20 @@ const Op kLinear("linear", [](GradSuite& g) {
   g.check("one row", {g.normal({4}), g.normal({2, 4}), g.normal({2})}, f);
   g.check("size 1", {g.normal({1, 1}), g.normal({1, 1}), g.normal({1})}, f);
 });
+
+// y = x W^T + beta y. With few rows of x, as in decoding, the time is that of reading W: fixed blocks of its
+// rows go over the pool, and as each result is of one block, the bits do not depend on the number of threads.
+template <class T>
+void product(Index rows, Index out, Index in, const T* x, const T* weight, T beta, T* y) {
+  constexpr Index kFewRows = 8, kBlock = 8 * 1024, kLeast = 16 * kBlock;  // elements of W
+  if (rows > kFewRows || out * in < kLeast)
+    return gemm<T>(Trans::no, Trans::yes, rows, out, in, 1, x, in, weight, in, beta, y, out);
+  const Index block = (kBlock / in / 4 + 1) * 4;  // rows of W
+  pool().run(static_cast<int>((out + block - 1) / block), [&](int task, int) {
+    const Index begin = task * block, n = std::min(block, out - begin);
+    gemm<T>(Trans::no, Trans::yes, rows, n, in, 1, x, in, weight + begin * in, in, beta, y + begin, out);
+  });
+}
 
 }  // namespace
 
@@ -39,8 +54,8 @@ Var linear(const Var& x, const Var& weight, const Var& bias) {
       using T = decltype(t);
       if (bias.defined())
         for (Index r = 0; r < rows; r++) std::copy_n(bias.value().data<T>(), out, y.data<T>() + r * out);
-      gemm<T>(Trans::no, Trans::yes, rows, out, in, 1, x.value().data<T>(), in, weight.value().data<T>(), in,
-              bias.defined() ? 1 : 0, y.data<T>(), out);
+      product<T>(rows, out, in, x.value().data<T>(), weight.value().data<T>(), bias.defined() ? 1 : 0,
+                 y.data<T>());
     });
   const Input inputs[] = {x, weight, bias};
   return record(

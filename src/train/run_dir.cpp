@@ -123,6 +123,14 @@ RunDir::~RunDir() {
   if (lock_ >= 0) ::close(lock_);
 }
 
+bool is_training(const std::string& run) {
+  const int descriptor = ::open((run + "/.lock").c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return false;
+  const bool taken = ::flock(descriptor, LOCK_SH | LOCK_NB) != 0;
+  ::close(descriptor);
+  return taken;
+}
+
 std::vector<std::pair<std::string, std::string>> data_places(const Task& task, const std::string& run) {
   std::vector<std::pair<std::string, std::string>> places;
   const auto files = task.files();

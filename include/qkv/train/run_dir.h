@@ -29,6 +29,9 @@ class RunDir {
   int lock_;
 };
 
+/// Whether a process trains in the run directory at this moment.
+bool is_training(const std::string& run);
+
 /// Where a run directory has its data: {"data.train", "data/train.tsv"}. Data of more than 64 MiB stays where
 /// it is and is referred to by absolute path. `run` is the way to the run directory: "../../" in the config
 /// of a checkpoint.

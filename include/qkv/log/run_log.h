@@ -1,0 +1,50 @@
+// RunLog: what metrics.jsonl tells of a run, whole, damaged or still growing.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "qkv/log/jsonl.h"
+#include "qkv/log/plot.h"
+
+namespace qkv {
+
+struct RunLog {
+  std::string path, name;
+  Record start, end;  ///< of empty type where the run has none (yet)
+  std::vector<Record> train, eval, other;
+  std::vector<std::string> problems;  ///< what is missing or damaged, one line each
+
+  bool ended() const { return end.type() == "end"; }
+  /// Names of the numbers in the records, in the order they first occur, without step and clocks.
+  std::vector<std::string> metrics() const;
+  /// The values of a metric over the steps: "train" (training lines), or a split of the evaluations.
+  Curve curve(const std::string& metric, const std::string& split) const;
+  /// The evaluation that the run calls best, or null.
+  const Record* best() const;
+};
+
+/// Reads what there is of a run directory, and more of it later. A data error only where there is no such
+/// directory.
+class RunLogReader {
+ public:
+  explicit RunLogReader(const std::string& run);
+  /// Reads the records that came since; true if there were any. After a resumption that cut lines, all are
+  /// read again.
+  bool poll();
+  const RunLog& log() const { return log_; }
+  /// Adds to the problems what only matters in a run that no longer grows: no end, a torn line.
+  RunLog finished() const;
+
+ private:
+  void open();
+
+  RunLog log_;
+  std::string file_;
+  std::unique_ptr<MetricsReader> reader_;
+  std::size_t size_ = 0;
+};
+
+RunLog read_run_log(const std::string& run);
+
+}  // namespace qkv

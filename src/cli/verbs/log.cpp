@@ -1,0 +1,275 @@
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <thread>
+
+#include "qkv/base/json.h"
+#include "qkv/base/text.h"
+#include "qkv/cli/verb.h"
+#include "qkv/log/console.h"
+#include "qkv/log/number_text.h"
+#include "qkv/log/run_log.h"
+#include "qkv/log/table.h"
+#include "qkv/train/run_dir.h"
+
+namespace qkv {
+namespace {
+
+Json json_of(const Record& record) {
+  std::string line;
+  append_json_line(line, record);
+  return parse_json(line, "log");
+}
+
+Json json_of(const RunLog& log) {
+  Json result = {{"run", log.name}, {"path", log.path}};
+  if (!log.start.type().empty()) result["start"] = json_of(log.start);
+  for (auto [name, records] : {std::pair{"train", &log.train}, {"eval", &log.eval}, {"other", &log.other}}) {
+    Json list = Json::array();
+    for (const Record& record : *records) list.push_back(json_of(record));
+    result[name] = std::move(list);
+  }
+  if (log.ended()) result["end"] = json_of(log.end);
+  result["problems"] = log.problems;
+  return result;
+}
+
+std::string csv_cell(const std::string& text) {
+  if (text.find_first_of(",\"\n") == std::string::npos) return text;
+  std::string quoted = "\"";
+  for (char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return quoted + '"';
+}
+
+// One row per training line and evaluation; a column for each name that occurs.
+std::string csv_of(const std::vector<RunLog>& logs) {
+  std::vector<std::string> names{"split", "step"};
+  for (const RunLog& log : logs)
+    for (const std::vector<Record>* records : {&log.train, &log.eval})
+      for (const Record& record : *records)
+        for (const Metric& metric : record)
+          if (std::find(names.begin(), names.end(), metric.name) == names.end()) names.push_back(metric.name);
+  std::string text = "run,type";
+  for (const std::string& name : names) text += "," + csv_cell(name);
+  text += "\n";
+  for (const RunLog& log : logs)
+    for (const std::vector<Record>* records : {&log.train, &log.eval})
+      for (const Record& record : *records) {
+        const Json json = json_of(record);
+        text += csv_cell(log.name) + "," + record.type();
+        for (const std::string& name : names) {
+          text += ",";
+          if (!json.contains(name)) continue;
+          text += json[name].is_string() ? csv_cell(json[name].get<std::string>()) : dump_json(json[name]);
+        }
+        text += "\n";
+      }
+  return text;
+}
+
+bool knows(const RunLog& log, const std::string& metric, const std::string& split) {
+  return !log.curve(metric, split).x.empty();
+}
+
+struct Log : Verb {
+  void setup(CLI::App& app) override {
+    app.add_option("run", runs, "run directories")->required();
+    app.add_option("--metric", metrics,
+                   "draw these instead: loss, accuracy, lr, grad_norm, ... (repeatable)");
+    app.add_option("--rows", rows, "evaluations in the table; 0 = all")->check(CLI::NonNegativeNumber);
+    app.add_option("--height", height, "lines of a plot")->check(CLI::Range(6, 200));
+    app.add_flag("--log-y", log_y, "logarithmic y axis");
+    app.add_flag("-f,--follow", follow, "go on until the run ends");
+    auto* as_json = app.add_flag("--json", json, "print one JSON object per run");
+    app.add_flag("--csv", csv, "print a table for other programs")->excludes(as_json);
+  }
+
+  int run() override {
+    if (follow && (json || csv))
+      fail(Fault::usage, "log: --follow draws; it does not go with --json or --csv");
+    if (follow && runs.size() > 1) fail(Fault::usage, "log: --follow needs one run; got {}", runs.size());
+    if (follow) return follow_run();
+    std::vector<RunLog> logs;
+    for (const std::string& path : runs) logs.push_back(read_run_log(path));
+    check_metrics(logs);
+    if (json)
+      for (const RunLog& log : logs) console().print("{}\n", dump_json(json_of(log)));
+    else if (csv)
+      console().print("{}", csv_of(logs));
+    else
+      console().print("{}", picture(logs));
+    if (!json)
+      for (const RunLog& log : logs)
+        for (const std::string& problem : log.problems)
+          if (log.ended() || !is_training(log.path)) console().warn("{}", problem);
+    return 0;
+  }
+  std::string example() const override { return "qkv log runs/bank --metric accuracy --metric loss"; }
+
+  void check_metrics(const std::vector<RunLog>& logs) const {
+    for (const std::string& metric : metrics) {
+      std::vector<std::string> known;
+      for (const RunLog& log : logs)
+        for (const std::string& name : log.metrics())
+          if (std::find(known.begin(), known.end(), name) == known.end()) known.push_back(name);
+      if (!known.empty() && std::find(known.begin(), known.end(), metric) == known.end())
+        fail(Fault::usage, "log: --metric must be one of {}; got '{}'{}", join(known, ", "), metric,
+             suggest(metric, known));
+    }
+  }
+
+  // The loss, and the metric that the run goes by, or the first one of its evaluations.
+  std::vector<std::string> chosen(const std::vector<RunLog>& logs) const {
+    if (!metrics.empty()) return metrics;
+    std::vector<std::string> result{"loss"};
+    for (const RunLog& log : logs) {
+      std::string other(log.start.text("metric"));
+      if (other.empty() || other == "loss") {
+        other.clear();
+        for (const std::string& name : log.metrics())
+          if (other.empty() && name != "loss" && knows(log, name, "val")) other = name;
+      }
+      if (!other.empty()) {
+        result.push_back(other);
+        break;
+      }
+    }
+    return result;
+  }
+
+  // One run: its training and validation curve. Several: the validation curve of each, where it has one.
+  std::vector<Curve> curves(const std::vector<RunLog>& logs, const std::string& metric) const {
+    std::vector<Curve> result;
+    for (const RunLog& log : logs) {
+      const bool val = knows(log, metric, "val");
+      if (knows(log, metric, "train") && (logs.size() == 1 || !val))
+        result.push_back(log.curve(metric, "train"));
+      if (val) result.push_back(log.curve(metric, "val"));
+      if (logs.size() > 1 && !result.empty()) result.back().name = log.name + " " + result.back().name;
+    }
+    return result;
+  }
+
+  std::string table(const RunLog& log) const {
+    if (log.eval.empty()) return "";
+    std::vector<std::string> names;
+    for (const Record& record : log.eval)
+      for (const Metric& metric : record)
+        if (metric.name != "step" && is_number(metric.value) &&
+            std::find(names.begin(), names.end(), metric.name) == names.end())
+          names.push_back(metric.name);
+    std::vector<std::string> header{"step", "split"};
+    header.insert(header.end(), names.begin(), names.end());
+    header.emplace_back("");
+    Table table(header);
+    const std::size_t n = log.eval.size(), limit = rows > 0 ? static_cast<std::size_t>(rows) : n;
+    const Record* best = log.best();
+    std::size_t hidden = 0;
+    for (std::size_t i = 0; i < n; i++) {
+      const Record& record = log.eval[i];
+      if (i + limit < n && &record != best) {
+        hidden++;
+        continue;
+      }
+      std::vector<std::string> cells{grouped(record.step()), std::string(record.text("split"))};
+      for (const std::string& name : names)
+        cells.push_back(record.has(name) ? metric_text(record.number(name)) : "");
+      cells.push_back(&record == best ? "* best" : "");
+      table.row(cells);
+    }
+    std::string text = table.str(console().unicode());
+    if (hidden > 0) text += fmt::format("({} more: --rows 0)\n", hidden);
+    return text;
+  }
+
+  std::string summary(const RunLog& log) const {
+    const Record& s = log.start;
+    std::string text = log.name;
+    if (!s.text("task").empty()) text += fmt::format("  {}, {}", s.text("task"), s.text("model"));
+    if (s.has("parameters")) text += fmt::format(", {} parameters", grouped(s.integer("parameters")));
+    text += "\n";
+    if (!log.train.empty()) {
+      const Record& last = log.train.back();
+      text += fmt::format("step {}", grouped(last.step()));
+      if (s.integer("max_steps") > 0) text += fmt::format(" of {}", grouped(s.integer("max_steps")));
+      text += fmt::format(" in {}, {:.3g} ms per step, {} tokens/s", clock_text(last.number("time_s")),
+                          last.number("step_ms"), short_count(last.number("tokens_per_s")));
+    }
+    if (log.ended())
+      text += fmt::format("{}ended: {}", log.train.empty() ? "" : "; ", log.end.text("reason"));
+    else if (is_training(log.path))
+      text += fmt::format("{}is training", log.train.empty() ? "" : "; ");
+    return text + "\n";
+  }
+
+  std::string picture(const std::vector<RunLog>& logs) const {
+    PlotOptions o;
+    o.width = console().out_color() ? console().width() : 80;
+    o.height = height;
+    o.unicode = console().unicode();
+    o.color = console().out_color();
+    o.log_y = log_y;
+    std::string text;
+    for (const std::string& metric : chosen(logs)) {
+      o.title = metric;
+      text += plot(curves(logs, metric), o) + "\n";
+    }
+    for (const RunLog& log : logs) {
+      text += summary(log);
+      const std::string evaluations = table(log);
+      text += evaluations.empty() ? "" : "\n" + evaluations;
+      if (&log != &logs.back()) text += "\n";
+    }
+    return text;
+  }
+
+  // On a terminal the picture is drawn again; elsewhere each new record is a line.
+  int follow_run() const {
+    RunLogReader reader(runs[0]);
+    const bool redraw = console().out_color();
+    std::size_t train = 0, eval = 0;
+    for (bool last = false;; last = !is_training(runs[0])) {
+      const bool news = reader.poll();
+      const RunLog& log = reader.log();
+      if (news && redraw) {
+        console().print("\033[H\033[J{}", picture({log}));
+      } else if (news) {
+        if (log.train.size() < train || log.eval.size() < eval) train = eval = 0;
+        for (; train < log.train.size(); train++) print_line(log.train[train]);
+        for (; eval < log.eval.size(); eval++) print_line(log.eval[eval]);
+      }
+      if (log.ended()) {
+        console().print("{}", redraw ? "" : summary(log));
+        return 0;
+      }
+      if (last) break;
+      if (console().out_closed()) return 0;
+      std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    }
+    for (const std::string& problem : reader.finished().problems) console().warn("{}", problem);
+    return 0;
+  }
+
+  static void print_line(const Record& record) {
+    std::string line = fmt::format("{:5} step {}", record.type() == "eval" ? record.text("split") : "train",
+                                   grouped(record.step()));
+    for (const Metric& metric : record) {
+      double value;
+      if (metric.name != "step" && is_number(metric.value, &value))
+        line += fmt::format("  {} {}", metric.name,
+                            std::holds_alternative<std::int64_t>(metric.value)
+                                ? grouped(std::get<std::int64_t>(metric.value))
+                                : metric_text(value));
+    }
+    console().print("{}\n", line);
+  }
+
+  std::vector<std::string> runs, metrics;
+  std::int64_t rows = 10;
+  int height = 16;
+  bool follow = false, json = false, csv = false, log_y = false;
+};
+
+QKV_REGISTER(Verb, "log", Log, "the curves, evaluations and speed of runs, in the terminal");
+
+}  // namespace
+}  // namespace qkv

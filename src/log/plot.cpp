@@ -1,0 +1,228 @@
+#include "qkv/log/plot.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "qkv/base/text.h"
+#include "qkv/log/terminal_text.h"
+
+namespace qkv {
+namespace {
+
+constexpr int kColors[] = {36, 33, 35, 32, 34, 31, 96, 93};  // cyan, yellow, magenta, green, ...
+constexpr const char* kMarks[] = {"*", "o", "+", "x", "#", "@", "%", "&"};
+
+std::string in_color(std::size_t curve, const std::string& text, bool color) {
+  return color ? fmt::format("\033[{}m{}\033[0m", kColors[curve % std::size(kColors)], text) : text;
+}
+
+struct Range {
+  double low = std::numeric_limits<double>::infinity(), high = -low;
+  void add(double v) { low = std::min(low, v), high = std::max(high, v); }
+  bool empty() const { return low > high; }
+  // A single value gets room around it.
+  void widen() {
+    if (high > low) return;
+    const double room = low == 0 ? 1 : 0.1 * std::fabs(low);
+    low -= room, high += room;
+  }
+  double part(double v) const { return (v - low) / (high - low); }
+};
+
+// Cells of the plane, each made of `fine_x` by `fine_y` dots; a cell has the colour of what was drawn last.
+class Canvas {
+ public:
+  Canvas(int columns, int rows, bool braille)
+      : columns_(columns),
+        rows_(rows),
+        fine_x_(braille ? 2 : 1),
+        fine_y_(braille ? 4 : 1),
+        dots_(static_cast<std::size_t>(columns * rows), 0),
+        curve_(dots_.size(), 0) {}
+
+  int width() const { return columns_ * fine_x_; }
+  int height() const { return rows_ * fine_y_; }
+
+  // A line from dot to dot (Bresenham); y counts from the bottom.
+  void line(int x0, int y0, int x1, int y1, std::size_t curve) {
+    const int dx = std::abs(x1 - x0), dy = -std::abs(y1 - y0);
+    const int sx = x0 < x1 ? 1 : -1, sy = y0 < y1 ? 1 : -1;
+    for (int error = dx + dy;;) {
+      dot(x0, y0, curve);
+      if (x0 == x1 && y0 == y1) return;
+      const int twice = 2 * error;
+      if (twice >= dy) error += dy, x0 += sx;
+      if (twice <= dx) error += dx, y0 += sy;
+    }
+  }
+
+  std::string row(int r, bool color) const {
+    std::string text;
+    for (int c = 0; c < columns_; c++) {
+      const auto i = static_cast<std::size_t>(r * columns_ + c);
+      if (dots_[i] == 0) {
+        text += ' ';
+      } else if (fine_x_ == 1) {
+        text += in_color(curve_[i], kMarks[curve_[i] % std::size(kMarks)], color);
+      } else {
+        std::string cell;
+        append_utf8(cell, char32_t{0x2800} + dots_[i]);
+        text += in_color(curve_[i], cell, color);
+      }
+    }
+    return text;
+  }
+
+ private:
+  void dot(int x, int y, std::size_t curve) {
+    // Bits of a braille character by column and row from the top.
+    static constexpr unsigned char kBits[2][4] = {{0x01, 0x02, 0x04, 0x40}, {0x08, 0x10, 0x20, 0x80}};
+    x = std::clamp(x, 0, width() - 1), y = height() - 1 - std::clamp(y, 0, height() - 1);
+    const auto i = static_cast<std::size_t>(y / fine_y_ * columns_ + x / fine_x_);
+    dots_[i] = static_cast<unsigned char>(dots_[i] | (fine_x_ == 1 ? 1 : kBits[x % 2][y % 4]));
+    curve_[i] = curve;
+  }
+
+  int columns_, rows_, fine_x_, fine_y_;
+  std::vector<unsigned char> dots_;
+  std::vector<std::size_t> curve_;
+};
+
+// As many digits as tell neighbouring ticks apart.
+std::string tick_text(double v, double step) {
+  if (v == 0) return "0";
+  const double size = std::max(std::fabs(v), step);
+  if (size >= 1e5 || size < 1e-3) return fmt::format("{:.1e}", v);
+  const int digits = std::clamp(static_cast<int>(std::ceil(-std::log10(step) - 1e-9)), 0, 6);
+  return fmt::format("{:.{}f}", v, digits);
+}
+
+std::string count_text(double v) {
+  const double size = std::fabs(v);
+  if (size >= 1e6) return fmt::format("{:.4g}M", v / 1e6);
+  if (size >= 1e4) return fmt::format("{:.4g}k", v / 1e3);
+  return fmt::format("{:.6g}", v);
+}
+
+struct Tick {
+  double at;  // on the scale of the axis
+  std::string text;
+};
+
+std::vector<Tick> y_ticks(const Range& y, bool log, int rows) {
+  std::vector<Tick> ticks;
+  const std::vector<double> at = round_ticks(y.low, y.high, std::max(2, rows / 3));
+  const double step = at.size() > 1 ? at[1] - at[0] : 1;
+  for (double v : at) ticks.push_back({v, log ? fmt::format("{:.2g}", std::pow(10, v)) : tick_text(v, step)});
+  return ticks;
+}
+
+// The axis below: a line with ticks, then their numbers.
+std::string x_axis(const Range& x, int columns, int margin, const PlotOptions& o) {
+  const std::vector<double> at = round_ticks(x.low, x.high, std::max(2, columns / 12));
+  std::string numbers(static_cast<std::size_t>(columns), ' ');
+  std::vector<bool> ticks(static_cast<std::size_t>(columns), false);
+  const std::string label = o.x_label;
+  const int free = columns - static_cast<int>(label.size()) - 1;
+  int next = 0;
+  for (double v : at) {
+    const int column = std::clamp(static_cast<int>(std::lround(x.part(v) * (columns - 1))), 0, columns - 1);
+    const std::string text = count_text(v);
+    const int begin =
+        std::clamp(column - static_cast<int>(text.size()) / 2, 0, columns - static_cast<int>(text.size()));
+    if (begin < next || begin + static_cast<int>(text.size()) > free) continue;
+    ticks[static_cast<std::size_t>(column)] = true;
+    numbers.replace(static_cast<std::size_t>(begin), text.size(), text);
+    next = begin + static_cast<int>(text.size()) + 1;
+  }
+  if (free > 0) numbers.replace(static_cast<std::size_t>(free + 1), label.size(), label);
+  std::string line = pad_left(o.unicode ? "└" : "+", margin + 1);
+  for (bool tick : ticks) line += o.unicode ? (tick ? "┬" : "─") : (tick ? "+" : "-");
+  return line + "\n" + std::string(static_cast<std::size_t>(margin + 1), ' ') + numbers + "\n";
+}
+
+}  // namespace
+
+std::vector<double> round_ticks(double low, double high, int count) {
+  std::vector<double> ticks;
+  if (!(high > low) || !std::isfinite(high - low) || count < 1) return ticks;
+  const double raw = (high - low) / count, power = std::pow(10, std::floor(std::log10(raw)));
+  double step = 10 * power;
+  for (double factor : {1.0, 2.0, 5.0})
+    if (factor * power >= raw * (1 - 1e-9)) {
+      step = factor * power;
+      break;
+    }
+  const double first = std::ceil(low / step - 1e-9), last = std::floor(high / step + 1e-9);
+  for (double i = first; i <= last && ticks.size() < 1000; i++) ticks.push_back(i * step + 0.0);  // no -0
+  return ticks;
+}
+
+std::string plot(const std::vector<Curve>& curves, const PlotOptions& o) {
+  auto scaled = [&](double v) {
+    return o.log_y ? (v > 0 ? std::log10(v) : std::nan("")) : v;
+  };
+  Range x, y;
+  std::size_t lost = 0;
+  for (const Curve& curve : curves)
+    for (std::size_t i = 0; i < curve.x.size(); i++) {
+      const double v = scaled(curve.y[i]);
+      if (!std::isfinite(v) || !std::isfinite(curve.x[i])) {
+        lost++;
+        continue;
+      }
+      x.add(curve.x[i]), y.add(v);
+    }
+  std::string text = o.title.empty() ? "" : o.title + "\n";
+  if (x.empty()) return text + "  (nothing to draw yet)\n";
+  x.widen(), y.widen();
+
+  const int rows = std::max(6, o.height) - 3 - (o.title.empty() ? 0 : 1);
+  const std::vector<Tick> ticks = y_ticks(y, o.log_y, rows);
+  int margin = 1;
+  for (const Tick& tick : ticks) margin = std::max(margin, visible_width(tick.text));
+  const int columns = std::max(30, o.width) - margin - 3;
+  const bool braille = o.unicode && (o.color || curves.size() == 1);
+  Canvas canvas(columns, rows, braille);
+  for (std::size_t c = 0; c < curves.size(); c++) {
+    const Curve& curve = curves[c];
+    int last_x = -1, last_y = -1;
+    for (std::size_t i = 0; i < curve.x.size(); i++) {
+      const double v = scaled(curve.y[i]);
+      if (!std::isfinite(v) || !std::isfinite(curve.x[i])) {
+        last_x = -1;
+        continue;
+      }
+      const int px = static_cast<int>(std::lround(x.part(curve.x[i]) * (canvas.width() - 1)));
+      const int py = static_cast<int>(std::lround(y.part(v) * (canvas.height() - 1)));
+      if (last_x < 0) last_x = px, last_y = py;
+      canvas.line(last_x, last_y, px, py, c);
+      last_x = px, last_y = py;
+    }
+  }
+  for (int r = 0; r < rows; r++) {
+    std::string label;
+    for (const Tick& tick : ticks)
+      if (rows - 1 - static_cast<int>(std::lround(y.part(tick.at) * (rows - 1))) == r) label = tick.text;
+    text += pad_left(label, margin);
+    text += o.unicode ? (label.empty() ? "│" : "┤") : (label.empty() ? "|" : "+");
+    std::string row = canvas.row(r, o.color);
+    row.erase(row.find_last_not_of(' ') + 1);
+    text += row + "\n";
+  }
+  text += x_axis(x, columns, margin, o);
+  std::string legend(static_cast<std::size_t>(margin + 1), ' ');
+  for (std::size_t c = 0; c < curves.size(); c++) {
+    if (c > 0) legend += "   ";
+    legend += in_color(c, braille ? "──" : kMarks[c % std::size(kMarks)], o.color) + " " + curves[c].name;
+  }
+  if (lost > 0)
+    legend += fmt::format("   ({} value{} not drawn: {})", lost, lost == 1 ? "" : "s",
+                          o.log_y ? "not positive or not finite" : "not finite");
+  return text + legend + "\n";
+}
+
+}  // namespace qkv

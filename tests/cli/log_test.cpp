@@ -1,0 +1,61 @@
+#include <doctest/doctest.h>
+
+#include "cli/process.h"
+#include "qkv/base/json.h"
+#include "train/small_run.h"
+
+namespace qkv::test {
+
+TEST_CASE("log draws a run, overlays runs, and prints the same numbers as JSON and CSV") {
+  SmallData data;
+  data.encoder();
+  const ProcessOptions here{data.folder.path};
+  REQUIRE(run_qkv({"train", "small.toml"}, here).code == 0);
+  REQUIRE(run_qkv({"train", "small.toml", "--set", "run.name=other", "--set", "run.seed=8"}, here).code == 0);
+  const Finished one = run_qkv({"log", "runs/small"}, here);
+  CHECK(one.code == 0);
+  CHECK(one.err == "");
+  CHECK(one.out.find("loss") == 0);
+  CHECK(one.out.find("* best") != std::string::npos);
+  CHECK(one.out.find("ended: max_steps") != std::string::npos);
+  const Finished both = run_qkv({"log", "runs/small", "runs/other", "--metric", "accuracy"}, here);
+  CHECK(both.out.find("small val") != std::string::npos);
+  CHECK(both.out.find("other val") != std::string::npos);
+
+  const Json json = parse_json(run_qkv({"log", "runs/small", "--json"}, here).out, "log");
+  CHECK(json.at("train").size() == 12);
+  CHECK(json.at("end").at("reason") == "max_steps");
+  const std::string csv = run_qkv({"log", "runs/small", "--csv"}, here).out;
+  CHECK(csv.find("run,type,split,step,") == 0);
+  CHECK(csv.find("small,train,,1,") != std::string::npos);
+  CHECK(csv.find(dump_json(json.at("train")[0].at("loss"))) != std::string::npos);
+  CHECK(run_qkv({"log", "-f", "runs/small"}, here).out.find("val") !=
+        std::string::npos);  // has ended: returns
+}
+
+TEST_CASE("log says in one line what is wrong") {
+  SmallData data;
+  data.encoder();
+  const ProcessOptions here{data.folder.path};
+  REQUIRE(run_qkv({"train", "small.toml"}, here).code == 0);
+  struct Case {
+    std::vector<std::string> arguments;
+    int code;
+    const char* words;
+  };
+  const Case cases[] = {
+      {{"log", "runs/none"}, 3, "it does not exist"},
+      {{"log", "runs/small", "--metric", "acuracy"}, 2, "did you mean 'accuracy'?"},
+      {{"log", "-f", "--json", "runs/small"}, 2, "--follow draws"},
+      {{"log", "-f", "runs/small", "runs/small"}, 2, "--follow needs one run; got 2"},
+  };
+  for (const Case& c : cases) {
+    const Finished run = run_qkv(c.arguments, here);
+    CAPTURE(run.err);
+    CHECK(run.code == c.code);
+    CHECK(run.err.find(c.words) != std::string::npos);
+    CHECK(std::count(run.err.begin(), run.err.end(), '\n') == 1);
+  }
+}
+
+}  // namespace qkv::test
