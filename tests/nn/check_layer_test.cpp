@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 
 #include "qkv/autograd/gradcheck.h"
@@ -93,7 +94,7 @@ struct UnusedParameter : Plain {
 struct OwnRandomness : Plain {
   using Plain::Plain;
   Var forward(const Var& x, const Context&) const override { return down(x) * (1.0 + 0.1 * calls++); }
-  mutable int calls = 0;
+  mutable std::atomic<int> calls{0};  // called from several threads
 };
 
 struct WrongForLengthOne : Plain {
@@ -145,10 +146,9 @@ struct SwallowsKeys : Plain {
 struct Allocates : Plain {
   using Plain::Plain;
   Var forward(const Var& x, const Context&) const override {
-    scratch = std::vector<double>(static_cast<std::size_t>(x.dim(1)), 1.0);
-    return x + down(x);
+    const std::vector<double> scratch(static_cast<std::size_t>(x.dim(1)), 0.5);
+    return x + down(x) * scratch[0];
   }
-  mutable std::vector<double> scratch;
 };
 
 struct OnlyF32 : Plain {
@@ -164,7 +164,7 @@ struct AlwaysDrops : Plain {
     const Tape noisy(Stream(1, "mine", calls++));
     return down(Var(qkv::dropout(Var(x.value()), 0.5).value()));
   }
-  mutable int calls = 0;
+  mutable std::atomic<int> calls{0};  // called from several threads
 };
 
 struct NeedsEvenLength : Plain {
