@@ -106,6 +106,16 @@ int run_trainer(Experiment& e, Trainer& trainer, RunDir& run, const Start& start
       .add("step", result.step)
       .add("time_s", static_cast<float>(trainer.state().seconds));
   end.add("tokens", trainer.state().tokens);
+  const TrainSeconds& s = trainer.seconds();
+  for (auto [part, seconds] : {std::pair{"data_s", s.data},
+                               {"forward_s", s.forward},
+                               {"backward_s", s.backward},
+                               {"reduce_s", s.reduce},
+                               {"update_s", s.update},
+                               {"eval_s", s.evaluate},
+                               {"capture_s", s.capture},
+                               {"checkpoint_s", s.checkpoint}})
+    end.add(part, static_cast<float>(seconds));
   if (result.best_step >= 0)
     end.add("best_step", result.best_step)
         .add("best_value", static_cast<float>(result.best_value))
@@ -120,6 +130,14 @@ int run_trainer(Experiment& e, Trainer& trainer, RunDir& run, const Start& start
   return 0;
 }
 
+// Where each value of the config was given, and what it means; in the order of config.resolved.toml.
+Json origins(const Section& config) {
+  Json list = Json::array();
+  for (const ResolvedKey& key : config.resolved())
+    list.push_back({{"key", key.key}, {"value", key.value}, {"origin", key.origin}, {"help", key.help}});
+  return list;
+}
+
 // config.resolved.toml comes last: a directory that has it can be resumed.
 void write_run_files(const RunDir& run, const Experiment& e, const std::string& config_file,
                      const std::string& resolved, const std::vector<std::string>& command) {
@@ -128,6 +146,7 @@ void write_run_files(const RunDir& run, const Experiment& e, const std::string& 
   write_file_atomic(run.file("config.toml"), read_file(config_file, 1 << 24, Fault::usage));
   write_file_atomic(run.file("env.json"),
                     dump_json(environment(command, pool().size(), e.run.seed), 2) + "\n");
+  write_file_atomic(run.file("origins.json"), dump_json(origins(e.config), 2) + "\n");
   write_file_atomic(run.file("config.resolved.toml"), resolved);
   write_run_checksums(run.path());
 }

@@ -1,5 +1,6 @@
 #include "qkv/model/encoder_classifier.h"
 
+#include "qkv/autograd/capture.h"
 #include "qkv/ops/dropout.h"
 #include "qkv/ops/pool.h"
 #include "qkv/ops/shape_ops.h"
@@ -41,11 +42,15 @@ EncoderClassifier::EncoderClassifier(const Scope& s, const Section& section, con
 
 Var EncoderClassifier::encode(const Batch& batch) const {
   const Tensor target = position.relative ? batch.at("target") : Tensor();
-  const Var x = position(word_vectors(embed, batch), target);  // [B, T, d]
+  const Var words = word_vectors(embed, batch);  // [B, T, d]
+  if (Capture* c = Capture::wanting("static")) c->put("", "static", words.value());
+  const Var x = position(words, target);
   Context context;
   context.mask.key_keep = batch.at("keep");
   position.tell(context, 0, x.dim(1));
-  return stack(dropout(x, config.stack.block.dropout), context);
+  const Var h = stack(dropout(x, config.stack.block.dropout), context);
+  if (Capture* c = Capture::wanting("vectors")) c->put("", "vectors", h.value());
+  return h;
 }
 
 Var EncoderClassifier::forward(const Batch& batch) const {

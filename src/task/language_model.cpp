@@ -205,6 +205,54 @@ std::string LanguageModel::readable(const Json& prediction) const {
   return prediction.at("text").get<std::string>() + prediction.at("continuation").get<std::string>() + "\n";
 }
 
+// ---- a look inside
+
+ProbeText LanguageModel::probe_text(const std::vector<int>& ids) const {
+  ProbeText result{tokenizer_->decode(ids), {}};
+  for (int id : ids) result.words.push_back(tokenizer_->token(id));
+  return result;
+}
+
+std::vector<ProbeText> LanguageModel::probe_texts(const std::vector<std::string>& texts) const {
+  std::vector<ProbeText> result;
+  for (const std::string& text : texts) {
+    if (!tokenizer_) fail(Fault::usage, "the model must have a tokenizer; got none");
+    std::vector<int> ids = tokenizer_->encode(text);
+    if (ids.empty()) fail(Fault::usage, "a text must hold a token; got {}", in_quotes(text));
+    ids.resize(std::min(ids.size(), static_cast<std::size_t>(data_.length)));
+    result.push_back(probe_text(ids));
+  }
+  return result;
+}
+
+// Beginnings of windows of the split, evenly over it.
+std::vector<ProbeText> LanguageModel::probe_examples(Split split, Index count) {
+  constexpr Index kShown = 40;  // tokens that are still read as a picture
+  const Index n = synthetic() ? 0 : std::min(count, examples(split));
+  std::vector<ProbeText> result;
+  for (Index i = 0; i < n; i++) {
+    const TokenCorpus& corpus = *part(split);
+    const Index begin = i * examples(split) / n * data_.length;
+    std::vector<int> ids(static_cast<std::size_t>(std::min({kShown, data_.length, corpus.size() - begin})));
+    corpus.read(begin, static_cast<Index>(ids.size()), ids.data());
+    result.push_back(probe_text(ids));
+  }
+  return result;
+}
+
+Batch LanguageModel::probe_batch(const ProbeText* texts, Index n) const {
+  Index T = 1;
+  for (Index i = 0; i < n; i++) T = std::max(T, static_cast<Index>(texts[i].words.size()));
+  Batch batch;
+  std::int32_t* ids = batch.fill("ids", {n, T}, Dtype::i32).data<std::int32_t>();
+  for (Index i = 0; i < n; i++)
+    for (Index t = 0; t < T; t++) {
+      const bool real = t < static_cast<Index>(texts[i].words.size());
+      ids[i * T + t] = real ? std::max(0, tokenizer_->id(texts[i].words[static_cast<std::size_t>(t)])) : 0;
+    }
+  return batch;
+}
+
 // ---- what is kept
 
 Json LanguageModel::state() const {

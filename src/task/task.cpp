@@ -61,6 +61,18 @@ std::string Task::readable(const Json& prediction) const {
   return dump_json(prediction, 2) + "\n";
 }
 
+std::vector<ProbeText> Task::probe_texts(const std::vector<std::string>&) const {
+  return {};
+}
+
+std::vector<ProbeText> Task::probe_examples(Split, Index) {
+  return {};
+}
+
+Batch Task::probe_batch(const ProbeText*, Index) const {
+  fail(Fault::usage, "task: must say how its texts become a batch; got one that does not");
+}
+
 Json Task::state() const {
   return Json::object();
 }

@@ -158,6 +158,7 @@ void WordSenses::load(Split split) {
     raw = read(data_.path, "test").examples;
   }
   for (const WsdExample& example : raw) part.examples.push_back(encode(example, forms_, &part.unknown));
+  if (split != Split::train) part.sentences = std::move(raw);
   raw = {};
   part.loaded = true;
 }
@@ -173,9 +174,8 @@ int WordSenses::form_of(const std::string& word, WordForms& forms) const {
   return entry->second;
 }
 
-// Keeps the words around the target that the window and max_seq_len allow.
-WordSenses::Encoded WordSenses::encode(const WsdExample& example, WordForms& forms,
-                                       UnknownCount* unknown) const {
+// The words around the target that the window and max_seq_len allow: [first, last).
+std::pair<int, int> WordSenses::seen(const WsdExample& example) const {
   const int n = static_cast<int>(example.words.size()), room = static_cast<int>(max_seq_len_);
   int first = 0, last = n;
   if (data_.window > 0) {
@@ -187,6 +187,12 @@ WordSenses::Encoded WordSenses::encode(const WsdExample& example, WordForms& for
     first = std::clamp(example.target - room / 2, first, last - room);
     last = first + room;
   }
+  return {first, last};
+}
+
+WordSenses::Encoded WordSenses::encode(const WsdExample& example, WordForms& forms,
+                                       UnknownCount* unknown) const {
+  const auto [first, last] = seen(example);
   const std::vector<std::string> words(example.words.begin() + first, example.words.begin() + last);
   Encoded result{tokenizer_->encode_words(words, unknown), {}, example.target - first, example.label};
   if (data_.ngram_buckets > 0)

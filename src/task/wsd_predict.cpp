@@ -61,13 +61,17 @@ Json WordSenses::predict(const Model& model, const std::string& text) const {
   Batch batch;
   fill(&encoded, &only, 1, forms, nullptr, batch);
   Capture capture({"weights"});
-  const Tensor p = softmax(model.forward(batch)).value();  // [1, n_class]
+  const Tensor logits = model.forward(batch).value();  // [1, n_class]
+  const Tensor p = softmax(logits).value();
   std::vector<int> order;
   for (int c = 0; c < static_cast<int>(labels_.size()); c++) order.push_back(c);
   std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return p.at(a) > p.at(b); });
 
-  Json probabilities = Json::object(), attention = Json::array();
-  for (int c : order) probabilities[labels_[static_cast<std::size_t>(c)]] = rounded(p.at(c));
+  Json probabilities = Json::object(), attention = Json::array(), raw = Json::object();
+  for (int c : order) {
+    probabilities[labels_[static_cast<std::size_t>(c)]] = rounded(p.at(c));
+    raw[labels_[static_cast<std::size_t>(c)]] = rounded(logits.at(c));
+  }
   const std::vector<double> row = attention_row(capture, encoded.target);
   const std::size_t first = static_cast<std::size_t>(example.target - encoded.target);  // words cut off
   for (std::size_t t = 0; t < row.size(); t++)
@@ -79,7 +83,59 @@ Json WordSenses::predict(const Model& model, const std::string& text) const {
           {"sense", labels_[static_cast<std::size_t>(order[0])]},
           {"probability", rounded(p.at(order[0]))},
           {"probabilities", probabilities},
+          {"logits", raw},
           {"attention", attention}};
+}
+
+// ---- a look inside
+
+ProbeText WordSenses::probe_text(const WsdExample& example, const std::string& text) const {
+  const auto [first, last] = seen(example);
+  return {text,
+          {example.words.begin() + first, example.words.begin() + last},
+          example.target - first,
+          example.label};
+}
+
+std::vector<ProbeText> WordSenses::probe_texts(const std::vector<std::string>& texts) const {
+  std::vector<ProbeText> result;
+  for (const std::string& text : texts) {
+    WsdExample example = marked(text);
+    example.label = -1;
+    result.push_back(probe_text(example, text));
+  }
+  return result;
+}
+
+std::vector<ProbeText> WordSenses::probe_examples(Split split, Index per_class) {
+  load(split);
+  std::vector<Index> taken(labels_.size(), 0);
+  std::vector<ProbeText> result;
+  for (const WsdExample& example : part(split).sentences) {
+    if (taken[static_cast<std::size_t>(example.label)]++ >= per_class) continue;
+    std::vector<std::string> words = example.words;
+    std::string& target = words[static_cast<std::size_t>(example.target)];
+    target = "[" + target + "]";
+    result.push_back(probe_text(example, join(words, " ")));
+  }
+  return result;
+}
+
+Batch WordSenses::probe_batch(const ProbeText* texts, Index n) const {
+  WordForms forms;
+  std::vector<Encoded> encoded;
+  std::vector<int> order;
+  for (Index i = 0; i < n; i++) {
+    WsdExample example;
+    example.words = texts[i].words;
+    example.target = texts[i].target;
+    example.label = std::max(0, texts[i].label);
+    encoded.push_back(encode(example, forms, nullptr));
+    order.push_back(static_cast<int>(i));
+  }
+  Batch batch;
+  fill(encoded.data(), order.data(), n, forms, nullptr, batch);
+  return batch;
 }
 
 std::string WordSenses::readable(const Json& prediction) const {

@@ -11,6 +11,7 @@ void TrainingTables::read(const Section& config, const std::vector<std::string>&
   config.section("eval").read(eval);
   config.section("checkpoint").read(checkpoint);
   config.section("log").read(log);
+  config.section("inspect").read(inspect);
   config.section("bench").read(bench);
   const Section data = config.section("data");
   batch_size = data.get("batch_size", batch_size, "examples per batch", positive);

@@ -193,7 +193,7 @@ std::string resolved_config(const Section& config,
 }
 
 void write_run_checksums(const std::string& run) {
-  std::vector<std::string> files{"config.toml", "env.json", "config.resolved.toml"};
+  std::vector<std::string> files{"config.toml", "env.json", "origins.json", "config.resolved.toml"};
   for (const char* folder : {"data", "plugins"}) {
     std::error_code ignored;
     for (auto& entry : fs::recursive_directory_iterator(run + "/" + folder, ignored))

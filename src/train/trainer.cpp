@@ -19,18 +19,37 @@ struct Trainer::Shard {
   Batch batch;
   double loss = 0, count = 0;
   std::int64_t tokens = 0;
+  double data_s = 0, forward_s = 0, backward_s = 0;
 };
 
 static double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+namespace {
+
+// Adds the seconds of its life.
+class Stopwatch {
+ public:
+  explicit Stopwatch(double& total) : total_(total), start_(seconds_now()) {}
+  ~Stopwatch() { total_ += seconds_now() - start_; }
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+
+ private:
+  double& total_;
+  double start_;
+};
+
+}  // namespace
+
 Trainer::Trainer(Experiment& experiment) : experiment_(experiment) {
   const Section& config = experiment.config;
   Task& task = *experiment.task;
   TrainingTables tables;
   tables.read(config, task.metrics());
-  train_ = tables.train, eval_ = tables.eval, checkpoint_ = tables.checkpoint, log_ = tables.log;
+  train_ = tables.train, eval_ = tables.eval, checkpoint_ = tables.checkpoint, log_ = tables.log,
+  inspect_ = tables.inspect;
   batch_size_ = tables.batch_size, eval_batch_size_ = tables.eval_batch_size;
   ParameterStore& parameters = *experiment.parameters;
   // All data is read here, so that a fault in it is told before a run directory is made.
@@ -63,6 +82,7 @@ Trainer::Trainer(Experiment& experiment) : experiment_(experiment) {
   optimizer_ = make_optimizer(config.section("optimizer"), parameters);
   schedule_ = make_schedule(config.section("schedule"), optimizer_->lr(), max_steps_);
   check_metric();
+  captures_ = std::make_unique<Captures>(experiment, inspect_, max_steps_);
   config.finish();
 
   const int shards = choose_shards(experiment.run.shards, std::min(in_batch, n), mean_length);
@@ -113,19 +133,33 @@ void Trainer::run_shard(int s, std::int64_t micro_step) {
   const std::uint64_t seed = static_cast<std::uint64_t>(experiment_.run.seed);
   const Task& task = *experiment_.task;
   const Stream noise(seed, "noise", micro_step, s);
+  const double start = seconds_now();
   task.collate(Split::train, indices_.data() + begin, end - begin, &noise, shard.batch);
 
   Tape tape(Stream(seed, "dropout", micro_step, s));
+  const double collated = seconds_now();
   Loss loss = task.loss(*experiment_.model, shard.batch);
   shard.loss += loss.sum.value().item();
   shard.count += loss.count;
   shard.tokens += task.tokens(shard.batch);
+  const double forwarded = seconds_now();
   tape.backward(loss.sum, gradients_[static_cast<std::size_t>(s)]);
+  shard.data_s += collated - start;
+  shard.forward_s += forwarded - collated;
+  shard.backward_s += seconds_now() - forwarded;
 }
 
 void Trainer::forward_backward(std::int64_t micro_step) {
+  const double start = seconds_now();
+  for (auto& shard : shards_) shard->data_s = shard->forward_s = shard->backward_s = 0;
   sampler_->batch(micro_step, indices_);
   pool().run(shards(), [&](int shard, int) { run_shard(shard, micro_step); });
+  // The wall clock in the proportion of what the workers were at.
+  double data = 0, forward = 0, backward = 0;
+  for (auto& shard : shards_)
+    data += shard->data_s, forward += shard->forward_s, backward += shard->backward_s;
+  const double wall = (seconds_now() - start) / std::max(1e-12, data + forward + backward);
+  seconds_.data += data * wall, seconds_.forward += forward * wall, seconds_.backward += backward * wall;
 }
 
 StepReport Trainer::step() {
@@ -139,10 +173,15 @@ StepReport Trainer::step() {
   for (auto& shard : shards_)
     loss += shard->loss, report.count += shard->count, report.tokens += shard->tokens;
   report.loss = report.count > 0 ? loss / report.count : 0.0;
-  const double squares = reduce(gradients_, *experiment_.parameters, chunks_, scratch_);
+  double squares;
+  {
+    const Stopwatch watch(seconds_.reduce);
+    squares = reduce(gradients_, *experiment_.parameters, chunks_, scratch_);
+  }
   if (state_.step == 0) check_all_have_gradients(gradients_[0], *experiment_.parameters);
   const double scale = report.count > 0 ? 1.0 / report.count : 0.0;
   report.grad_norm = std::sqrt(squares) * scale;
+  gradient_scale_ = scale;
   report.lr = schedule_->rate(state_.step + 1);
   report.finite = std::isfinite(report.grad_norm) && std::isfinite(report.loss);
   if (!report.finite && train_.on_nonfinite == "stop") return report;
@@ -156,6 +195,7 @@ StepReport Trainer::step() {
   double clip = 1.0;
   if (train_.grad_clip_norm > 0 && report.grad_norm > train_.grad_clip_norm)
     clip = train_.grad_clip_norm / report.grad_norm;
+  const Stopwatch watch(seconds_.update);
   optimizer_->update(*experiment_.parameters, gradients_[0], chunks_, {state_.step, report.lr, scale * clip});
   state_.tokens += report.tokens;
   state_.window_loss += loss;
@@ -186,18 +226,13 @@ bool Trainer::finite_parameters() const {
   return finite;
 }
 
-void Trainer::record_divergence(MetricSinks& sinks, const StepReport& report, TrainResult& result) {
-  result.reason = "diverged";
-  result.failed_step = report.finite || report.skipped ? state_.step : state_.step + 1;
-  record_.reset("nonfinite").add("step", result.failed_step);
-  sinks.write(record_.add("loss", report.loss).add("grad_norm", report.grad_norm));
-}
-
 TrainResult Trainer::train(MetricSinks& sinks, const std::function<void(std::int64_t)>& on_step) {
   const double start = seconds_now() - state_.seconds;
   TrainResult result;
   result.reason = stale() ? "early_stop" : "max_steps";
   const bool has_val = experiment_.task->examples(Split::val) > 0;
+  if (!run_.empty()) captures_->open(run_, state_.step);
+  if (state_.step == 0) capture(false);
   while (state_.step < max_steps_ && !stale()) {
     const StepReport report = step();
     state_.seconds = seconds_now() - start;
@@ -212,11 +247,13 @@ TrainResult Trainer::train(MetricSinks& sinks, const std::function<void(std::int
     if (signal_received()) result.reason = "interrupted", result.signal = signal_received();
     if (stale()) result.reason = "early_stop", result.signal = 0;
     const bool last = result.reason != "max_steps" || state_.step == max_steps_;
+    capture(last && result.reason != "interrupted");
     if (best || last || due(checkpoint_.every > 0 ? checkpoint_.every : eval_.every)) {
       if (!finite_parameters()) {  // the checkpoints so far are worth more than this one
         record_divergence(sinks, report, result);
         break;
       }
+      const Stopwatch watch(seconds_.checkpoint);
       sinks.flush();
       save(best);
     }
@@ -229,25 +266,13 @@ TrainResult Trainer::train(MetricSinks& sinks, const std::function<void(std::int
   return result;
 }
 
-void Trainer::record_step(MetricSinks& sinks, const StepReport& report) {
-  const double mean = state_.window_count > 0 ? state_.window_loss / state_.window_count : report.loss;
-  const double epoch = static_cast<double>(state_.step * train_.grad_accum_steps) /
-                       static_cast<double>(sampler_->steps_per_epoch());
-  record_.reset("train").add("step", state_.step).add("epoch", static_cast<float>(epoch));
-  record_.add("loss", static_cast<float>(mean)).add("lr", static_cast<float>(report.lr));
-  record_.add("grad_norm", static_cast<float>(report.grad_norm)).add("tokens", state_.tokens);
-  if (report.skipped) record_.add("skipped", state_.skipped);
-  record_.add("tokens_per_s", static_cast<float>(std::round(static_cast<double>(state_.tokens) /
-                                                            std::max(1e-9, state_.seconds))));
-  record_.add("step_ms", static_cast<float>(1e3 * state_.seconds /
-                                            static_cast<double>(std::max<std::int64_t>(1, state_.step))));
-  record_.add("time_s", static_cast<float>(state_.seconds));
-  sinks.write(record_);
-  state_.window_loss = state_.window_count = 0;
-  state_.window_tokens = 0;
+void Trainer::capture(bool last) {
+  const Stopwatch watch(seconds_.capture);
+  if (captures_->due(state_.step, last)) captures_->take(state_.step);
 }
 
 bool Trainer::evaluate_and_record(MetricSinks& sinks) {
+  const Stopwatch watch(seconds_.evaluate);
   const Metrics metrics =
       evaluate(*experiment_.task, *experiment_.model, Split::val, eval_batch_size_, eval_.samples);
   const double value = metrics.value(eval_.metric);
@@ -260,6 +285,7 @@ bool Trainer::evaluate_and_record(MetricSinks& sinks) {
   } else {
     state_.stale_evals++;
   }
+  record_norms(sinks);
   record_.reset("eval").add("split", "val").add("step", state_.step);
   for (auto& [name, v] : metrics.values()) record_.add(name, static_cast<float>(v));
   if (best) record_.add("best", true);

@@ -10,6 +10,7 @@
 #include "qkv/data/tokenizer.h"
 #include "qkv/log/jsonl.h"
 #include "qkv/tensor/safetensors.h"
+#include "qkv/train/captures.h"
 #include "qkv/train/checkpoint.h"
 #include "qkv/train/checksums.h"
 
@@ -29,6 +30,7 @@ class Verifier {
       if (exists(path + "/" + name)) file(path + "/" + name);
     if (!exists(path + "/config.resolved.toml"))
       add({path + "/config.resolved.toml: must exist in a run directory; the file is missing"});
+    add(capture_problems(path));
     const auto all = list_checkpoints(path);
     for (auto& [step, folder] : all) checkpoint(folder);
     for (const char* link : {"last", "best"}) {

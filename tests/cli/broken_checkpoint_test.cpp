@@ -181,7 +181,7 @@ TEST_CASE("a full disk stops a run with its newest checkpoint whole, and it can 
   const std::string whole = data.folder / "runs/whole";
   int stopped = 0, resumed = 0;
   // Files of growing size fit: the data, the weights, the optimizer's moments, more and more of the metrics.
-  for (const std::size_t bytes : {1'000u, 2'500u, 6'000u, 12'000u, 20'000u}) {
+  for (const std::size_t bytes : {1'000u, 2'500u, 6'000u, 12'000u, 16'000u, 18'000u, 20'000u}) {
     CAPTURE(bytes);
     const std::string name = fmt::format("small-{}", bytes), run = data.folder / ("runs/" + name);
     ProcessOptions options{data.folder.path};

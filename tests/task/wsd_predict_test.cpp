@@ -40,7 +40,7 @@ TEST_CASE("wsd: a prediction has the sense, its probability, and what the target
   const Json p = predict("The river Bank lends unheard words");
   Words keys;
   for (auto& [key, value] : p.items()) keys.push_back(key);
-  CHECK(keys == Words{"text", "target", "sense", "probability", "probabilities", "attention"});
+  CHECK(keys == Words{"text", "target", "sense", "probability", "probabilities", "logits", "attention"});
   CHECK(p["target"] == "Bank");
   CHECK(p["text"] == "The river Bank lends unheard words");
   CHECK(p["probabilities"].size() == 2);

@@ -118,7 +118,7 @@ inline void train_and_kill(const std::string& config, const std::vector<std::str
 
 /// metrics.jsonl without what depends on the clock.
 inline std::string metrics_of(const std::string& run) {
-  static const std::regex times(R"re(,"(time_s|step_ms|tokens_per_s)":[-+.e0-9]+)re");
+  static const std::regex times(R"re(,"([a-z_]+_s|step_ms)":[-+.e0-9]+)re");
   return std::regex_replace(read_file(run + "/metrics.jsonl"), times, "");
 }
 

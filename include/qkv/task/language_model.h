@@ -54,6 +54,9 @@ class LanguageModel : public Task {
   /// {"text", "continuation"}: what follows by the likeliest tokens.
   Json predict(const Model& model, const std::string& text) const override;
   std::string readable(const Json& prediction) const override;
+  std::vector<ProbeText> probe_texts(const std::vector<std::string>& texts) const override;
+  std::vector<ProbeText> probe_examples(Split split, Index count) override;
+  Batch probe_batch(const ProbeText* texts, Index n) const override;
   Json state() const override;
   const Tokenizer* tokenizer() const override { return tokenizer_.get(); }
   std::vector<std::pair<std::string, std::string>> files() const override;
@@ -61,6 +64,7 @@ class LanguageModel : public Task {
  private:
   bool synthetic() const { return data_.source == "synthetic"; }
   void load(Split split);
+  ProbeText probe_text(const std::vector<int>& ids) const;
   const TokenCorpus* part(Split split) const { return parts_[static_cast<std::size_t>(split)].get(); }
 
   LanguageModelData data_;

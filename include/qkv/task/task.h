@@ -32,6 +32,14 @@ struct TaskInput {
   std::string* data_problem = nullptr;
 };
 
+/// A text whose way through the model is shown: its words are what the model sees, one per position.
+struct ProbeText {
+  std::string text;
+  std::vector<std::string> words;
+  int target = -1;  ///< position of the word that the answer is about, or -1
+  int label = -1;   ///< the right class, or -1
+};
+
 /// What a problem must say to be trained, evaluated and used. `examples`, `collate`, `loss`, `score` and
 /// `shape` are enough to train; the rest has a default.
 ///
@@ -76,6 +84,17 @@ struct Task {
   virtual Json predict(const Model& model, const std::string& text) const;
   /// A prediction as a person reads it, ending with a new line. Default: the JSON, indented.
   virtual std::string readable(const Json& prediction) const;
+
+  // ---- a look inside
+  /// These texts as the model sees them. Default: none.
+  virtual std::vector<ProbeText> probe_texts(const std::vector<std::string>& texts) const;
+  /// The first `per_class` examples of each class, in the order of the split; of a task without classes, that
+  /// many in all. Default: none.
+  virtual std::vector<ProbeText> probe_examples(Split split, Index per_class);
+  /// The batch of `n` of them.
+  virtual Batch probe_batch(const ProbeText* texts, Index n) const;
+  /// Names of the classes, for tasks with classes.
+  virtual std::vector<std::string> classes() const { return {}; }
 
   // ---- what a run keeps
   /// What a checkpoint keeps beside the tokenizer; comes back as TaskInput::state. Default: an empty object.

@@ -73,11 +73,15 @@ class WordSenses : public Task {
   void score(const Model& model, const Batch& batch, Metrics& metrics) const override;
   std::vector<std::string> metrics() const override { return {"loss", "accuracy", "macro_f1"}; }
   /// The sense of the [bracketed] word, or else of the only word that was a target in training:
-  /// {"text", "target", "sense", "probability", "probabilities": {sense: p}, "attention": [{"word", "weight",
-  /// "known"}]}. The attention is the target's row of the first layer, where each position holds its own
-  /// word, as mean over heads; empty without attention.
+  /// {"text", "target", "sense", "probability", "probabilities": {sense: p}, "logits": {sense: x},
+  /// "attention": [{"word", "weight", "known"}]}. The attention is the target's row of the first layer, where
+  /// each position holds its own word, as mean over heads; empty without attention.
   Json predict(const Model& model, const std::string& text) const override;
   std::string readable(const Json& prediction) const override;
+  std::vector<ProbeText> probe_texts(const std::vector<std::string>& texts) const override;
+  std::vector<ProbeText> probe_examples(Split split, Index per_class) override;
+  Batch probe_batch(const ProbeText* texts, Index n) const override;
+  std::vector<std::string> classes() const override { return labels_; }
   Json state() const override;
   const Tokenizer* tokenizer() const override { return tokenizer_.get(); }
   std::vector<std::pair<std::string, std::string>> files() const override;
@@ -100,6 +104,7 @@ class WordSenses : public Task {
   };
   struct Part {
     std::vector<Encoded> examples;
+    std::vector<WsdExample> sentences;  // of val and test, to be shown
     UnknownCount unknown;
     bool loaded = false;
   };
@@ -113,6 +118,8 @@ class WordSenses : public Task {
   bool is_cut(Split split) const;
   void load(Split split);
   const Part& part(Split split) const { return parts_[static_cast<std::size_t>(split)]; }
+  std::pair<int, int> seen(const WsdExample& example) const;
+  ProbeText probe_text(const WsdExample& example, const std::string& text) const;
   WsdExample marked(const std::string& text) const;
   Encoded encode(const WsdExample& example, WordForms& forms, UnknownCount* unknown) const;
   int form_of(const std::string& word, WordForms& forms) const;

@@ -80,6 +80,25 @@ struct LogConfig {
   }
 };
 
+/// What is kept of the inside of the model while it trains (captures.h).
+struct InspectConfig {
+  std::vector<std::string> capture = {"attention", "qkv", "vectors"}, sentences;
+  std::int64_t every = 0, frames = 24, examples = 2, points = 120;
+  template <class F>
+  void fields(F& f) {
+    f("capture", capture,
+      "what is kept: attention (weights and scores), qkv (W_Q, W_K, W_V), vectors (of the target word); [] = "
+      "nothing");
+    f("sentences", sentences, "texts whose attention is kept");
+    f("every", every, "steps between captures; 0 = `frames` of them, closer together at the start",
+      non_negative);
+    f("frames", frames, "number of captures where `every` is 0", between(4, 1000));
+    f("examples", examples, "evaluation examples of each class whose attention is kept, too",
+      between(0, 100));
+    f("points", points, "evaluation examples whose vectors are kept", between(0, 10000));
+  }
+};
+
 /// What `qkv bench` does with the config.
 struct BenchConfig {
   std::string mode = "train";
@@ -98,6 +117,7 @@ struct TrainingTables {
   EvalConfig eval;
   CheckpointConfig checkpoint;
   LogConfig log;
+  InspectConfig inspect;
   BenchConfig bench;
   std::int64_t batch_size = 32, eval_batch_size = 128;
   bool buckets = true, by_tokens = false;

@@ -7,6 +7,7 @@
 
 #include "qkv/data/sampler.h"
 #include "qkv/log/metrics.h"
+#include "qkv/train/captures.h"
 #include "qkv/train/experiment.h"
 #include "qkv/train/optimizer.h"
 #include "qkv/train/schedule.h"
@@ -39,6 +40,13 @@ struct TrainState {
   std::int64_t window_tokens = 0;
 };
 
+/// Wall-clock seconds of this process by what was done in them. Forward and backward share the time of the
+/// workers in the proportion of their own.
+struct TrainSeconds {
+  double data = 0, forward = 0, backward = 0, reduce = 0, update = 0, evaluate = 0, capture = 0,
+         checkpoint = 0;
+};
+
 class Trainer {
  public:
   /// Reads the tables [data] batch_size, [optimizer], [schedule], [train], [eval], [checkpoint], [log] and
@@ -66,6 +74,7 @@ class Trainer {
   std::int64_t steps_per_epoch() const;
   int shards() const { return static_cast<int>(shards_.size()); }
   const TrainState& state() const { return state_; }
+  const TrainSeconds& seconds() const { return seconds_; }
   std::int64_t batch_size() const { return batch_size_; }
   const TrainConfig& config() const { return train_; }
   const EvalConfig& eval_config() const { return eval_; }
@@ -78,7 +87,9 @@ class Trainer {
   void run_shard(int shard, std::int64_t micro_step);
   bool evaluate_and_record(MetricSinks& sinks);
   void record_step(MetricSinks& sinks, const StepReport& report);
+  void record_norms(MetricSinks& sinks);
   void record_divergence(MetricSinks& sinks, const StepReport& report, TrainResult& result);
+  void capture(bool last);
   void save(bool best);
   void check_same_data(const std::string& folder, const Json& state) const;
   void check_metric() const;
@@ -92,16 +103,20 @@ class Trainer {
   EvalConfig eval_;
   CheckpointConfig checkpoint_;
   LogConfig log_;
+  InspectConfig inspect_;
   std::int64_t batch_size_ = 1, eval_batch_size_ = 1, max_steps_ = 0, last_saved_ = -1;
   std::unique_ptr<Sampler> sampler_;
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<Schedule> schedule_;
+  std::unique_ptr<Captures> captures_;
   std::vector<Chunk> chunks_;
   std::vector<std::unique_ptr<Shard>> shards_;
   std::vector<Gradients> gradients_;
   std::vector<int> indices_;
   std::vector<double> scratch_;
   TrainState state_;
+  TrainSeconds seconds_;
+  double gradient_scale_ = 0;
   Record record_;
 };
 

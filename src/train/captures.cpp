@@ -1,0 +1,295 @@
+#include "qkv/train/captures.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "qkv/autograd/capture.h"
+#include "qkv/base/file.h"
+#include "qkv/base/json.h"
+#include "qkv/base/text.h"
+#include "qkv/base/threads.h"
+#include "qkv/log/console.h"
+
+namespace fs = std::filesystem;
+
+namespace qkv {
+namespace {
+
+constexpr Index kMatrix = 128;         // largest extent of a weight matrix as it is stored
+constexpr std::size_t kMatrices = 48;  // of the first layers
+constexpr Index kPointsPerJob = 20;
+
+Json json_of(const std::vector<ProbeText>& texts) {
+  Json list = Json::array();
+  for (const ProbeText& text : texts) {
+    Json one = {{"text", text.text}, {"words", text.words}};
+    if (text.target >= 0) one["target"] = text.target;
+    if (text.label >= 0) one["label"] = text.label;
+    list.push_back(std::move(one));
+  }
+  return list;
+}
+
+std::string file_of(std::int64_t step) {
+  return fmt::format("step-{:06}.safetensors", step);
+}
+
+std::string checksum_line(const std::string& before) {
+  return dump_json(Json{{"type", "checksum"}, {"of", checksum(before)}});
+}
+
+std::string line_of(const CaptureIndex::Entry& entry) {
+  return dump_json(Json{{"type", "capture"},
+                        {"step", entry.step},
+                        {"file", file_of(entry.step)},
+                        {"checksum", entry.checksum}});
+}
+
+// Row b of x [B, ..] without padding: of [B, H, T, T] the part [H, n, n].
+Tensor part_of(const Tensor& x, Index b, Index n) {
+  const Index H = x.dim(1), T = x.dim(2);
+  Tensor out = Tensor::empty({H, n, n});
+  float* to = out.data<float>();
+  for (Index h = 0; h < H; h++)
+    for (Index t = 0; t < n; t++)
+      for (Index s = 0; s < n; s++) *to++ = static_cast<float>(x.at(((b * H + h) * T + t) * T + s));
+  return out;
+}
+
+// Row `target` of each text of x [B, T, d], copied to the rows of `out` from `row` on.
+void copy_targets(const Tensor& x, const ProbeText* texts, Index row, Tensor& out) {
+  const Index T = x.dim(1), d = x.dim(2);
+  for (Index b = 0; b < x.dim(0); b++)
+    for (Index i = 0; i < d; i++)
+      out.data<float>()[(row + b) * d + i] = static_cast<float>(x.at((b * T + texts[b].target) * d + i));
+}
+
+// The lines of an index; empty and a problem where the last one is not the checksum of the others.
+std::vector<std::string> whole_lines(const std::string& path, std::vector<std::string>& problems) {
+  const std::string text = read_file(path, std::size_t{64} << 20);
+  std::vector<std::string> lines = split(text, '\n');
+  if (lines.size() >= 2 && lines.back().empty()) {
+    lines.pop_back();
+    const std::string before = text.substr(0, text.size() - lines.back().size() - 1);
+    if (lines.back() == checksum_line(before)) {
+      lines.pop_back();
+      return lines;
+    }
+  }
+  problems.push_back(path + ": must end in the checksum of its lines; got another end (the file is damaged)");
+  return {};
+}
+
+}  // namespace
+
+CaptureIndex read_capture_index(const std::string& run) {
+  CaptureIndex index;
+  index.folder = run + "/captures";
+  const std::string path = index.folder + "/index.jsonl";
+  if (!exists(path)) return index;
+  try {
+    for (const std::string& text : whole_lines(path, index.problems)) {
+      const Json line = parse_json(text, path);
+      if (line.at("type") == "capture")
+        index.captures.push_back(
+            {line.at("step").get<std::int64_t>(), line.at("checksum").get<std::string>()});
+      else if (line.at("type") == "texts")
+        index.head = std::make_shared<Json>(line);
+    }
+  } catch (const Json::exception&) {
+    index.problems.push_back(path + ": lines must have type, step and checksum; got others");
+  } catch (const Error& error) {
+    index.problems.push_back(error.what());
+  }
+  return index;
+}
+
+std::string CaptureIndex::file(const Entry& entry) const {
+  return folder + "/" + file_of(entry.step);
+}
+
+std::vector<std::string> capture_problems(const std::string& run) {
+  const CaptureIndex index = read_capture_index(run);
+  std::vector<std::string> problems = index.problems;
+  for (const CaptureIndex::Entry& entry : index.captures) {
+    const std::string path = index.file(entry);
+    if (!exists(path))
+      problems.push_back(path + ": must exist; the file is missing");
+    else if (const std::string own = checksum_file(path); own != entry.checksum)
+      problems.push_back(fmt::format("{}: checksum must be {}; got {} (the file is damaged)", path,
+                                     in_quotes(entry.checksum), own));
+  }
+  return problems;
+}
+
+Tensor shrink(const Tensor& matrix, Index most) {
+  const Index rows = matrix.dim(0), columns = matrix.dim(1);
+  const Index down = (rows + most - 1) / most, across = (columns + most - 1) / most;
+  if (down <= 1 && across <= 1) return matrix.to(Dtype::f32);
+  const Index R = (rows + down - 1) / down, C = (columns + across - 1) / across;
+  Tensor out = Tensor::empty({R, C});
+  for (Index r = 0; r < R; r++)
+    for (Index c = 0; c < C; c++) {
+      double sum = 0, n = 0;
+      for (Index i = r * down; i < std::min(rows, (r + 1) * down); i++)
+        for (Index j = c * across; j < std::min(columns, (c + 1) * across); j++)
+          sum += matrix.at(i * columns + j), n++;
+      out.data<float>()[r * C + c] = static_cast<float>(sum / n);
+    }
+  return out;
+}
+
+Captures::Captures(Experiment& e, const InspectConfig& config, std::int64_t max_steps)
+    : experiment_(e), config_(config) {
+  const Section section = e.config.section("inspect");
+  for (const std::string& what : config.capture)
+    if (what != "attention" && what != "qkv" && what != "vectors")
+      section.report("capture", fmt::format("must list some of 'attention', 'qkv', 'vectors'; got '{}'{}",
+                                            what, suggest(what, {"attention", "qkv", "vectors"})));
+  if (config.capture.empty() || e.parameters->symbolic()) return;
+  choose_steps(max_steps);
+  try {
+    if (wants("attention")) texts_ = e.task->probe_texts(config.sentences);
+  } catch (const Error& error) {
+    section.report("sentences", fmt::format("cannot be looked at; {}", error.what()));
+  }
+  const Split split = e.task->examples(Split::val) > 0 ? Split::val : Split::test;
+  const Index classes = static_cast<Index>(e.task->classes().size());
+  if (wants("attention"))
+    for (ProbeText& text : e.task->probe_examples(split, config.examples)) texts_.push_back(std::move(text));
+  if (wants("vectors") && classes > 0)
+    for (ProbeText& text : e.task->probe_examples(split, config.points / classes))
+      if (text.target >= 0) points_.push_back(std::move(text));
+}
+
+bool Captures::wants(const char* what) const {
+  return std::count(config_.capture.begin(), config_.capture.end(), what) > 0;
+}
+
+// Powers of two as long as they lie closer together than equal distances would, then equal distances: what is
+// learned first is learned fast.
+void Captures::choose_steps(std::int64_t max_steps) {
+  steps_ = {0};
+  std::int64_t distance = config_.every;
+  if (distance == 0) {
+    std::int64_t doublings = 0;
+    do {
+      const std::int64_t rest = std::max<std::int64_t>(1, config_.frames - 1 - doublings);
+      distance = (max_steps + rest - 1) / rest;
+    } while ((std::int64_t{1} << doublings) < distance && ++doublings < config_.frames - 2);
+    for (std::int64_t i = 0; i < doublings && (std::int64_t{1} << i) < distance; i++)
+      steps_.push_back(std::int64_t{1} << i);
+  }
+  for (std::int64_t step = distance; step < max_steps; step += distance) steps_.push_back(step);
+  steps_.push_back(max_steps);
+}
+
+void Captures::open(const std::string& run, std::int64_t step) {
+  folder_ = run + "/captures";
+  if (config_.capture.empty()) return;
+  const CaptureIndex index = read_capture_index(run);
+  for (const std::string& problem : index.problems) console().warn("{}", problem);
+  taken_.clear();
+  for (const CaptureIndex::Entry& entry : index.captures)
+    if (entry.step <= step && exists(index.file(entry))) taken_.push_back(entry);
+  make_directories(folder_);
+  std::error_code ignored;
+  std::vector<fs::path> gone;
+  for (auto& entry : fs::directory_iterator(folder_, ignored)) {
+    const std::string name = entry.path().filename().string();
+    const bool listed =
+        std::any_of(taken_.begin(), taken_.end(), [&](auto& entry) { return file_of(entry.step) == name; });
+    if (name != "index.jsonl" && !listed) gone.push_back(entry.path());
+  }
+  write_index();
+  for (const fs::path& path : gone) fs::remove(path, ignored);
+}
+
+bool Captures::due(std::int64_t step, bool last) const {
+  if (folder_.empty() || config_.capture.empty()) return false;
+  if (!last && !std::binary_search(steps_.begin(), steps_.end(), step)) return false;
+  return std::none_of(taken_.begin(), taken_.end(), [&](auto& entry) { return entry.step == step; });
+}
+
+void Captures::write_index() const {
+  Json head = {{"type", "texts"}, {"classes", experiment_.task->classes()}};
+  head["texts"] = json_of(texts_);
+  head["points"] = json_of(points_);
+  std::string text = dump_json(head) + "\n";
+  for (const CaptureIndex::Entry& entry : taken_) text += line_of(entry) + "\n";
+  write_file_atomic(folder_ + "/index.jsonl", text + checksum_line(text) + "\n");
+}
+
+std::vector<NamedTensor> Captures::weights() const {
+  std::vector<NamedTensor> out;
+  for (const NamedTensor& named : experiment_.parameters->named())
+    for (const char* end : {".W_Q", ".W_K", ".W_V"})
+      if (ends_with(named.name, end) && named.tensor.rank() == 2 && out.size() < kMatrices)
+        out.push_back({named.name, shrink(named.tensor, kMatrix)});
+  return out;
+}
+
+// One text at a time: how long the others are must not matter.
+void Captures::add_texts(std::vector<NamedTensor>& out) const {
+  const Index n = static_cast<Index>(texts_.size());
+  std::vector<std::vector<NamedTensor>> found(texts_.size());
+  std::vector<Tensor> logits(texts_.size());
+  pool().run(static_cast<int>(n), [&](int i, int) {
+    const ProbeText& text = texts_[static_cast<std::size_t>(i)];
+    Capture capture({"weights", "scores"});
+    const Tensor y = experiment_.model->forward(experiment_.task->probe_batch(&text, 1)).value();
+    if (y.rank() == 2) logits[static_cast<std::size_t>(i)] = y.to(Dtype::f32);
+    for (auto& [name, tensor] : capture.all())
+      if (tensor.rank() == 4 && tensor.dim(2) == tensor.dim(3))
+        found[static_cast<std::size_t>(i)].push_back(
+            {fmt::format("text{}.{}", i, name),
+             part_of(tensor, 0, std::min<Index>(tensor.dim(2), static_cast<Index>(text.words.size())))});
+  });
+  for (auto& tensors : found) out.insert(out.end(), tensors.begin(), tensors.end());
+  if (n == 0 || !logits[0].defined()) return;
+  Tensor all = Tensor::empty({n, logits[0].dim(1)});
+  for (Index i = 0; i < n; i++) all.rows(i, 1).copy_from(logits[static_cast<std::size_t>(i)]);
+  out.push_back({"texts.logits", all});
+}
+
+void Captures::add_points(std::vector<NamedTensor>& out) const {
+  const Index n = static_cast<Index>(points_.size());
+  if (n == 0) return;
+  const char* names[] = {"vectors", "static"};
+  Tensor all[2], logits;
+  // The first job tells the widths.
+  auto job = [&](Index begin) {
+    const Index size = std::min(kPointsPerJob, n - begin);
+    const ProbeText* texts = &points_[static_cast<std::size_t>(begin)];
+    Capture capture({"vectors", "static"});
+    const Tensor y = experiment_.model->forward(experiment_.task->probe_batch(texts, size)).value();
+    for (int k = 0; k < 2; k++) {
+      const Tensor* x = capture.find(names[k]);
+      if (!x) continue;
+      if (begin == 0) all[k] = Tensor::empty({n, x->dim(2)});
+      copy_targets(*x, texts, begin, all[k]);
+    }
+    if (y.rank() != 2) return;
+    if (begin == 0) logits = Tensor::empty({n, y.dim(1)});
+    for (Index i = 0; i < y.size(); i++)
+      logits.data<float>()[begin * y.dim(1) + i] = static_cast<float>(y.at(i));
+  };
+  job(0);
+  pool().run(static_cast<int>((n - 1) / kPointsPerJob), [&](int i, int) { job((i + 1) * kPointsPerJob); });
+  for (int k = 0; k < 2; k++)
+    if (all[k].defined()) out.push_back({fmt::format("points.{}", names[k]), all[k]});
+  if (logits.defined()) out.push_back({"points.logits", logits});
+}
+
+void Captures::take(std::int64_t step) {
+  std::vector<NamedTensor> tensors;
+  if (wants("qkv")) tensors = weights();
+  add_texts(tensors);
+  add_points(tensors);
+  const std::string bytes = encode_safetensors(tensors);
+  write_file_atomic(folder_ + "/" + file_of(step), bytes);
+  taken_.push_back({step, checksum(bytes)});
+  write_index();
+}
+
+}  // namespace qkv
