@@ -1,0 +1,42 @@
+// The parts of a report's data, one source each.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "qkv/base/json_fwd.h"
+#include "qkv/log/run_log.h"
+#include "qkv/train/experiment.h"
+
+namespace qkv {
+
+using Problems = std::vector<std::string>;
+
+/// Positions of at most about `most` of the points, in order: the first, the last, and of each of equal
+/// stretches the lowest and the highest value and a first one that is not finite. No extreme is lost.
+std::vector<std::size_t> thin(const std::vector<double>& y, std::size_t most);
+
+/// {metric: {split: {"x": [..], "y": [..], "of": number of points before thinning}}}
+Json curves_json(const RunLog& log);
+/// {"steps", "weight": {parameter: [norm ..]}, "gradient": {..}}, or null where the log has none.
+Json norms_json(const RunLog& log);
+/// [{"part", "seconds"}] from the end line, or null.
+Json seconds_json(const RunLog& log);
+
+/// [{"key", "value", "origin", "help"}] in the order of config.resolved.toml.
+Json config_json(const std::string& run, Problems& problems);
+/// [{"metric", "split", "bound", "least", "value", "met"}]: [expect] against result.json; "value" null
+/// without it.
+Json expectations_json(const std::string& run, const Json& result, Problems& problems);
+
+/// What the trained model says of its test examples (validation where there are none): metrics, the confusion
+/// matrix, examples that it gets wrong. Null for tasks without classes.
+Json evaluation_json(Experiment& e, Problems& problems);
+
+/// The captures of a run, frame by frame (captures.h); null where it has none.
+Json film_json(const std::string& run, Problems& problems);
+
+/// An encoder classifier of word senses with its weights, for the page to compute with, as long as it takes
+/// at most `limit` bytes; else {"missing": why}.
+Json model_json(const Experiment& e, std::size_t limit);
+
+}  // namespace qkv

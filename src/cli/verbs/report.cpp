@@ -1,0 +1,44 @@
+#include "qkv/report/report.h"
+
+#include <CLI/CLI.hpp>
+
+#include "qkv/base/file.h"
+#include "qkv/base/json.h"
+#include "qkv/cli/verb.h"
+#include "qkv/log/console.h"
+
+namespace qkv {
+namespace {
+
+struct Report : Verb {
+  void setup(CLI::App& app) override {
+    app.add_option("run", runs, "run directories; details are of the first, the curves of all")->required();
+    app.add_option("-o,--output", output, "file to write; report.html in the first run directory");
+    app.add_flag("--json", json, "print the data of the page instead");
+  }
+  int run() override {
+    const Json data = report_data(runs);
+    if (json) {
+      console().print("{}\n", dump_json(data));
+      return 0;
+    }
+    const std::string file = output.empty() ? runs[0] + "/report.html" : output;
+    const std::string page = report_page(data);
+    write_file_atomic(file, page);
+    for (const Json& one : data.at("runs"))
+      for (const Json& problem : one.at("problems")) console().warn("{}", problem.get<std::string>());
+    console().print("{}  ({:.1f} MB)\n", file, static_cast<double>(page.size()) / 1e6);
+    return 0;
+  }
+  std::string example() const override { return "qkv report runs/bank"; }
+
+  std::vector<std::string> runs;
+  std::string output;
+  bool json = false;
+};
+
+QKV_REGISTER(Verb, "report", Report,
+             "a page that shows what runs have learned, in one file that works offline");
+
+}  // namespace
+}  // namespace qkv

@@ -1,0 +1,107 @@
+// Elements, colours, numbers: what every picture needs. Texts of the data only ever become text nodes.
+
+const data = JSON.parse(document.getElementById("data").textContent);
+const redraws = [];  // called when the colours change
+
+function fill(node, attributes, children) {
+  for (const [name, value] of Object.entries(attributes || {})) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (name === "style") node.style.cssText = value;
+    else node.setAttribute(name, value === true ? "" : value);
+  }
+  for (const child of children.flat(9))
+    if (child !== null && child !== undefined && child !== false) node.append(child);
+  return node;
+}
+const el = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, children);
+const svg = (tag, attributes, ...children) =>
+  fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
+
+// A section with its heading, a sentence on what it shows, and an entry in the navigation.
+function section(id, title, lead, ...children) {
+  document.getElementById("nav").append(el("a", {href: "#" + id}, title));
+  const node = el("section", {id, "aria-labelledby": id + "-title"}, el("h2", {id: id + "-title"}, title),
+                  lead && el("p", {class: "lead"}, lead), ...children);
+  document.getElementById("main").append(node);
+  return node;
+}
+
+function select(label, id, options, change) {
+  const node = el("select", {id, onchange: () => change(Number(node.value))},
+                  options.map((text, i) => el("option", {value: i}, text)));
+  return el("label", {}, label, node);
+}
+
+const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const classColour = i => `var(--c${((i % 8) + 8) % 8})`;
+
+function rgb(name) {
+  const hex = css(name).replace("#", "");
+  return [0, 2, 4].map(i => parseInt(hex.slice(i, i + 2), 16));
+}
+const mix = (a, b, share) => a.map((v, i) => Math.round(v + (b[i] - v) * share));
+
+// Words that were joined with spaces, as they are written: no space before punctuation.
+const tidy = sentence => sentence.replace(/ ([.,;:!?%)]|'s\b|n't\b)/g, "$1");
+
+// A number as people read it: four digits, small and large ones with an exponent.
+function text(x) {
+  if (typeof x === "string") return x;
+  if (x === null || x === undefined || Number.isNaN(x)) return "–";
+  const size = Math.abs(x);
+  if (Number.isInteger(x)) return x.toLocaleString("en");
+  if (size !== 0 && (size < 1e-3 || size >= 1e6)) return x.toExponential(2);
+  return size >= 1000 ? Math.round(x).toLocaleString("en") : String(Number(x.toPrecision(4)));
+}
+
+// ---- packed numbers: report/pack.h
+
+const kDigits = new Uint8Array(128);
+for (let k = 0, c = 33; k < 91; c++) if (!"\"<\\".includes(String.fromCharCode(c))) kDigits[c] = k++;
+
+function unpack(packed, n, most, bits) {
+  const out = new Float64Array(n), half = 2 ** (bits - 1) - 1;
+  let pending = 0, count = 0, at = 0;
+  for (let i = 0; i < n; i++) {
+    for (; count < bits; count += 13, at += 2)
+      pending = pending * 8192 + kDigits[packed.charCodeAt(at)] * 91 + kDigits[packed.charCodeAt(at + 1)];
+    const unit = 2 ** (count - bits), level = Math.floor(pending / unit);
+    pending -= level * unit;
+    count -= bits;
+    out[i] = (level - half) / half * most;
+  }
+  return out;
+}
+
+// {shape, rows x columns values}
+function unpackMatrix(m) {
+  const [rows, columns] = m.shape, values = unpack(m.data, rows * columns, 1, m.bits);
+  const scales = unpack(m.scales, rows, m.most, 18);
+  for (let i = 0; i < values.length; i++) values[i] *= scales[Math.floor(i / columns)];
+  return values;
+}
+
+// ---- the tip that follows the pointer
+
+const tip = document.getElementById("tip");
+function showTip(event, words) {
+  tip.textContent = words;
+  tip.hidden = false;
+  const box = tip.getBoundingClientRect();
+  tip.style.left = Math.max(4, Math.min(event.clientX + 14, innerWidth - box.width - 8)) + "px";
+  tip.style.top = Math.max(4, event.clientY - box.height - 12) + "px";
+}
+const hideTip = () => { tip.hidden = true; };
+
+// ---- dark and light
+
+function setTheme(theme) {
+  document.documentElement.dataset.theme = theme;
+  for (const redraw of redraws) redraw();
+}
+const preference = matchMedia("(prefers-color-scheme: dark)");
+setTheme(preference.matches ? "dark" : "light");
+preference.addEventListener("change", () => setTheme(preference.matches ? "dark" : "light"));
+document.getElementById("theme").addEventListener(
+  "click", () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));

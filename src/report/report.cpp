@@ -1,0 +1,130 @@
+#include "qkv/report/report.h"
+
+#include "../base/embedded.h"
+#include "qkv/base/file.h"
+#include "qkv/base/json.h"
+#include "qkv/base/text.h"
+#include "qkv/report/parts.h"
+#include "qkv/version.h"
+
+namespace qkv {
+
+extern const EmbeddedFiles kReportPage;  // src/report/page
+
+namespace {
+
+constexpr std::size_t kPageBytes = 4'990'000;  // of a whole page; the model gets what the rest leaves of it
+
+// A JSON file of the run, or null and a problem.
+Json read_part(const std::string& path, const char* without, Problems& problems) {
+  if (!exists(path)) {
+    problems.push_back(fmt::format("{}: is missing; {}", path, without));
+    return nullptr;
+  }
+  try {
+    JsonLimits limits;
+    limits.bytes = std::size_t{1} << 26;
+    return read_json(path, limits);
+  } catch (const Error& e) {
+    problems.push_back(e.what());
+    return nullptr;
+  }
+}
+
+Json json_of(const Record& record) {
+  if (record.type().empty()) return nullptr;
+  std::string line;
+  append_json_line(line, record);
+  return parse_json(line, "record");
+}
+
+Json run_json(const std::string& run, Problems& problems) {
+  const RunLog log = read_run_log(run);
+  problems.insert(problems.end(), log.problems.begin(), log.problems.end());
+  const Json result = read_part(run + "/result.json", "the run has no final metrics", problems);
+  Json one = {{"name", log.name}, {"start", json_of(log.start)}, {"end", json_of(log.end)}};
+  one["last"] = log.train.empty() ? Json() : json_of(log.train.back());
+  one["best"] = log.best() ? json_of(*log.best()) : Json();
+  one["env"] = read_part(run + "/env.json", "the machine is unknown", problems);
+  one["result"] = result;
+  one["expect"] = expectations_json(run, result, problems);
+  one["config"] = config_json(run, problems);
+  one["curves"] = curves_json(log);
+  one["norms"] = norms_json(log);
+  one["seconds"] = seconds_json(log);
+  return one;
+}
+
+std::size_t page_size() {
+  std::size_t size = 0;
+  for (const auto& [name, text] : kReportPage) size += text.size();
+  return size;
+}
+
+// What is only shown of one run: it takes the trained model.
+void add_details(const std::string& run, Json& data, Problems& problems) {
+  data["film"] = film_json(run, problems);
+  data["model"] = {{"missing", "the run has no whole checkpoint"}};
+  try {
+    Experiment e = load_experiment(run);
+    data["evaluation"] = evaluation_json(e, problems);
+    const std::size_t rest = dump_json(data).size() + page_size();
+    data["model"] = model_json(e, rest < kPageBytes ? kPageBytes - rest : 0);
+  } catch (const Error& e) {
+    problems.push_back(e.what());
+  }
+}
+
+std::string& embedded(std::string& text, const std::string& mark, const std::string& by) {
+  const std::size_t at = text.find(mark);
+  QKV_CHECK(at != std::string::npos, "report: the page must have the mark {}; got none", mark);
+  return text.replace(at, mark.size(), by);
+}
+
+// JSON that can stand inside <script>: no `<` that could begin `</script>` or `<!--`, and none of the two
+// line ends that older JavaScript does not allow in strings.
+std::string harmless(const Json& data) {
+  const std::string text = dump_json(data);
+  std::string out;
+  out.reserve(text.size());
+  for (std::size_t i = 0; i < text.size(); i++) {
+    const std::string_view here = std::string_view(text).substr(i, 3);
+    if (text[i] == '<')
+      out += "\\u003c";
+    else if (here == "\u2028" || here == "\u2029")
+      out += here == "\u2028" ? "\\u2028" : "\\u2029", i += 2;
+    else
+      out += text[i];
+  }
+  return out;
+}
+
+}  // namespace
+
+Json report_data(const std::vector<std::string>& runs) {
+  Json data = {{"version", kVersion}, {"runs", Json::array()}};
+  std::vector<Problems> problems(runs.size());
+  for (std::size_t i = 0; i < runs.size(); i++) {
+    if (!is_directory(runs[i])) fail(Fault::data, "{}: must be a run directory; it does not exist", runs[i]);
+    data["runs"].push_back(run_json(runs[i], problems[i]));
+  }
+  data["evaluation"] = nullptr;
+  if (!runs.empty()) add_details(runs[0], data, problems[0]);
+  for (std::size_t i = 0; i < runs.size(); i++) data["runs"][i]["problems"] = problems[i];
+  return data;
+}
+
+std::string report_page(const Json& data) {
+  std::string page, style, script;
+  for (const auto& [name, text] : kReportPage) {
+    if (ends_with(name, ".html")) page = text;
+    if (ends_with(name, ".css")) style += text;
+    if (ends_with(name, ".js")) script += text + "\n";
+  }
+  embedded(page, "/*style*/", style);
+  embedded(page, "/*script*/", script);
+  embedded(page, "/*data*/", harmless(data));
+  return page;
+}
+
+}  // namespace qkv

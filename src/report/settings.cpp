@@ -1,0 +1,99 @@
+// The config of a run: where its values come from, and what it expects.
+#include "qkv/base/config.h"
+#include "qkv/base/file.h"
+#include "qkv/base/json.h"
+#include "qkv/base/text.h"
+#include "qkv/report/parts.h"
+
+namespace qkv {
+namespace {
+
+constexpr std::size_t kMaxBytes = std::size_t{1} << 22;
+
+// Key, value, origin and help by key, as origins.json has them; empty where it is missing or damaged.
+Json read_origins(const std::string& run, Problems& problems) {
+  const std::string path = run + "/origins.json";
+  if (!exists(path)) return Json::object();
+  Json result = Json::object();
+  try {
+    JsonLimits limits;
+    limits.bytes = kMaxBytes;
+    for (const Json& one : read_json(path, limits)) result[one.at("key").get<std::string>()] = one;
+  } catch (const std::exception& e) {
+    problems.push_back(fmt::format("{}: tells no origins; {}", path, e.what()));
+  }
+  return result;
+}
+
+std::string text_of(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+}  // namespace
+
+Json config_json(const std::string& run, Problems& problems) {
+  const std::string path = run + "/config.resolved.toml";
+  if (!exists(path)) {
+    problems.push_back(path + ": is missing; the config is not shown");
+    return Json::array();
+  }
+  const Json origins = read_origins(run, problems);
+  Json result = Json::array();
+  std::string table;
+  try {
+    for (const std::string& line : split(read_file(path, kMaxBytes), '\n')) {
+      const std::size_t equals = line.find(" = ");
+      if (!line.empty() && line[0] == '[') table = line.substr(1, line.find_last_of(']') - 1) + ".";
+      if (line.empty() || line[0] == '[' || line[0] == '#' || equals == std::string::npos) continue;
+      const std::string key = table + line.substr(0, equals), value = line.substr(equals + 3);
+      const auto known = origins.find(key);
+      const bool found = known != origins.end();
+      // Copies of data files lie below the run directory; their keys were given all the same.
+      const bool same =
+          found && (text_of(*known, "value") == value || starts_with(key, "data.") || key == "plugins");
+      result.push_back({{"key", key},
+                        {"value", value},
+                        {"origin", same    ? text_of(*known, "origin")
+                                   : found ? "changed by resume"
+                                           : ""},
+                        {"help", found ? text_of(*known, "help") : ""}});
+    }
+  } catch (const Error& e) {
+    problems.push_back(e.what());
+  }
+  return result;
+}
+
+Json expectations_json(const std::string& run, const Json& result, Problems& problems) {
+  Json list = Json::array();
+  const std::string path = run + "/config.resolved.toml";
+  if (!exists(path)) return list;
+  const std::string split = result.is_object() && result.contains("test") ? "test" : "val";
+  try {
+    const Section expect = Section::load(path).section("expect");
+    for (const std::string& key : expect.keys()) {
+      if (!ends_with(key, "_min") && !ends_with(key, "_max")) continue;
+      const std::string metric = key.substr(0, key.size() - 4);
+      const bool least = ends_with(key, "_min");
+      const double bound = expect.get(key, 0.0);
+      Json one = {{"metric", metric},
+                  {"split", split},
+                  {"bound", json_number(bound)},
+                  {"least", least},
+                  {"value", nullptr}};
+      if (result.is_object() && result.contains(split) && result.at(split).is_object() &&
+          result.at(split).contains(metric)) {
+        const double value = to_double(result.at(split).at(metric), metric);
+        one["value"] = json_number(value);
+        one["met"] = least ? value >= bound : value <= bound;
+      }
+      list.push_back(std::move(one));
+    }
+  } catch (const Error& e) {
+    problems.push_back(e.what());
+  }
+  return list;
+}
+
+}  // namespace qkv

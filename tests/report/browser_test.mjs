@@ -1,0 +1,129 @@
+// What a reader does with a report: see browser_test.sh.   node browser_test.mjs CHROMIUM SCRATCH_DIR
+import assert from "node:assert/strict";
+import {readFileSync, statSync} from "node:fs";
+import {chromium} from "playwright-core";
+
+const [executablePath, scratch] = process.argv.slice(2);
+const browser = await chromium.launch({executablePath, args: ["--no-sandbox"]});
+const size = file => statSync(`${scratch}/runs/${file}`).size;
+
+// Opens a report; whatever it logs or asks the network for is a fault.
+async function open(file, options = {}) {
+  const page = await browser.newPage({viewport: {width: 1280, height: 900}, ...options});
+  const faults = [];
+  page.on("console", message => faults.push(`console: ${message.text()}`));
+  page.on("pageerror", error => faults.push(`error: ${error.stack}`));
+  page.on("request", request => { if (!/^(file|data):/.test(request.url()) || page.loaded) faults.push(`request: ${request.url()}`); });
+  await page.goto(`file://${scratch}/runs/${file}`);
+  page.loaded = true;
+  page.check = () => assert.deepEqual(faults, [], file);
+  return page;
+}
+const pixels = (page, i) => page.evaluate(i => document.querySelectorAll("canvas")[i].toDataURL(), i);
+const content = (page, selector) => page.locator(selector).first().innerHTML();
+
+// ---- the film
+assert(size("bank/report.html") <= 5_000_000);
+const page = await open("bank/report.html");
+assert.match(await page.title(), /^bank/);
+assert.match(await content(page, ".stats"), /inside its band/);
+const last = Number(await page.locator("#film-slider").getAttribute("max"));
+assert(last >= 20);
+const state = async () => [await pixels(page, 0), await pixels(page, 1), await pixels(page, 2), await content(page, "#film .rows"), await content(page, "#film .answers"), await page.locator("circle.dot").evaluateAll(dots => dots.map(d => d.getAttribute("cx")).join())];
+const atEnd = await state();
+await page.locator("#film-slider").fill("0");
+assert.match(await page.locator("#film-step").textContent(), /^step 0 of 980$/);
+const atStart = await state();
+atStart.forEach((part, i) => assert.notEqual(part, atEnd[i], `part ${i} of the film does not move`));
+await page.locator("#film-slider").focus();
+await page.keyboard.press("End");
+assert.deepEqual(await state(), atEnd);
+await page.locator("#film-layer").selectOption("1");
+assert.notEqual(await pixels(page, 0), atEnd[0]);
+await page.locator("#film-head").selectOption("3");
+assert.notEqual(await content(page, "#film .rows"), atEnd[3]);
+assert(await page.locator(".band").first().isVisible());
+
+// The senses part: in the last frame a dot's nearest neighbours are more often of its own sense than in the first.
+const parted = frame => page.evaluate(frame => {
+  const p = data.film.points, n = p.labels.length, xy = unpack(p.vectors.frames[frame], 2 * n, 1, p.bits);
+  const nearest = i => [...Array(n).keys()].filter(j => j !== i).sort((a, b) => Math.hypot(xy[2 * a] - xy[2 * i], xy[2 * a + 1] - xy[2 * i + 1]) - Math.hypot(xy[2 * b] - xy[2 * i], xy[2 * b + 1] - xy[2 * i + 1])).slice(0, 5);
+  return [...Array(n).keys()].reduce((sum, i) => sum + nearest(i).filter(j => p.labels[j] === p.labels[i]).length, 0) / (5 * n);
+}, frame);
+const before = await parted(0), after = await parted(last);
+console.log(`neighbours of the same sense on the map: ${before.toFixed(2)} at first, ${after.toFixed(2)} in the end`);
+assert(after > 0.75 && after > before + 0.2);
+
+// ---- attention
+const lines = await content(page, "#attention-view svg");
+await page.locator("#attention-view-layer").selectOption("1");
+const second = await content(page, "#attention-view svg");
+assert.notEqual(second, lines);
+await page.locator("#attention-view-head").selectOption("5");
+assert.notEqual(await content(page, "#attention-view svg"), second);
+await page.locator("#attention-text").selectOption("1");
+assert.match(await content(page, "#attention-view svg"), /river/);
+
+// ---- curves
+const curve = page.locator("#curves .chart").first();
+const whole = await content(page, "#curves .chart path.line");
+await curve.scrollIntoViewIfNeeded();
+const box = await curve.boundingBox();
+await page.mouse.move(box.x + box.width * 0.4, box.y + 40);
+await page.mouse.down();
+await page.mouse.move(box.x + box.width * 0.6, box.y + 60);
+assert.match(await page.locator("#tip").textContent(), /^step \d+/);
+await page.mouse.up();
+const path = () => page.locator("#curves .chart path.line").first().getAttribute("d");
+const zoomed = await path();
+await curve.press("Escape");
+assert.notEqual(await path(), zoomed);
+assert.equal(await content(page, "#curves .chart path.line"), whole);
+
+// ---- the model in the page
+for (const [sentence, sense] of [["I went to the bank to deposit money.", "money"], ["We sat by the river bank.", "river"]]) {
+  await page.locator("#ask").fill(sentence);
+  assert.equal(await page.locator("#answer span").textContent(), sense);
+}
+await page.locator("#ask").fill("<img src=x onerror=alert(1)> </script>");
+assert(await page.locator("#ask-problem").isVisible());
+await page.locator("#ask").fill("<img src=x onerror=alert(1)> at the river bank </script>");
+assert.equal(await page.locator("#answer span").textContent(), "river");
+const sentences = readFileSync(`${scratch}/sentences.txt`, "utf8").trim().split("\n");
+const predictions = readFileSync(`${scratch}/predictions.jsonl`, "utf8").trim().split("\n").map(line => JSON.parse(line));
+assert.equal(sentences.length, 200);
+const answers = await page.evaluate(list => list.map(sentence => {
+  const {model} = window.qkv, {sense, logits} = model.predict(sentence);
+  return {sense, logits: Object.fromEntries(model.labels.map((label, i) => [label, logits[i]]))};
+}), sentences);
+let furthest = 0;
+answers.forEach((answer, i) => {
+  assert.equal(answer.sense, predictions[i].sense, sentences[i]);
+  for (const [label, value] of Object.entries(predictions[i].logits)) furthest = Math.max(furthest, Math.abs(value - answer.logits[label]));
+});
+console.log(`logits of 200 sentences differ by at most ${furthest.toExponential(2)} from those of the program`);
+assert(furthest <= 1e-4);
+
+// ---- dark and light
+assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), "light");
+const light = await pixels(page, 0);
+await page.locator("#theme").click();
+assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), "dark");
+assert.notEqual(await pixels(page, 0), light);
+page.check();
+
+// ---- a phone, several runs, a language model
+const phone = await open("bank/report.html", {viewport: {width: 390, height: 844}, colorScheme: "dark"});
+assert.equal(await phone.evaluate(() => document.documentElement.dataset.theme), "dark");
+assert((await phone.evaluate(() => document.documentElement.scrollWidth)) <= 390, "the page is wider than a phone");
+phone.check();
+const two = await open("two.html");
+assert.match(await content(two, "#curves .legend"), /bank-static, val[\s\S]*bank, val/);
+two.check();
+const stories = await open("stories/report.html");
+for (const id of ["film", "attention", "curves", "norms", "time", "config"]) assert.equal(await stories.locator(`#${id}`).count(), 1, id);
+for (const id of ["evaluation", "ask"]) assert.equal(await stories.locator(`#${id}`).count(), 0, id);
+assert.equal(await stories.locator("#film-layer option").count(), 3);
+stories.check();
+await browser.close();
+console.log("the reports are whole");
