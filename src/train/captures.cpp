@@ -146,7 +146,10 @@ Captures::Captures(Experiment& e, const InspectConfig& config, std::int64_t max_
     if (what != "attention" && what != "qkv" && what != "vectors")
       section.report("capture", fmt::format("must list some of 'attention', 'qkv', 'vectors'; got '{}'{}",
                                             what, suggest(what, {"attention", "qkv", "vectors"})));
-  if (config.capture.empty() || e.parameters->symbolic()) return;
+  if (config.capture.empty() || e.parameters->symbolic()) {
+    config_.capture.clear();
+    return;
+  }
   choose_steps(max_steps);
   try {
     if (wants("attention")) texts_ = e.task->probe_texts(config.sentences);
@@ -160,6 +163,7 @@ Captures::Captures(Experiment& e, const InspectConfig& config, std::int64_t max_
   if (wants("vectors") && classes > 0)
     for (ProbeText& text : e.task->probe_examples(split, config.points / classes))
       if (text.target >= 0) points_.push_back(std::move(text));
+  if (texts_.empty() && points_.empty() && weights().empty()) config_.capture.clear();
 }
 
 bool Captures::wants(const char* what) const {

@@ -89,20 +89,31 @@ await page.locator("#ask").fill("<img src=x onerror=alert(1)> </script>");
 assert(await page.locator("#ask-problem").isVisible());
 await page.locator("#ask").fill("<img src=x onerror=alert(1)> at the river bank </script>");
 assert.equal(await page.locator("#answer span").textContent(), "river");
+await page.locator("#ask").fill("We sat by the river bank.");
+
+// Every sense and logit that the page computes is that of the program.
 const sentences = readFileSync(`${scratch}/sentences.txt`, "utf8").trim().split("\n");
-const predictions = readFileSync(`${scratch}/predictions.jsonl`, "utf8").trim().split("\n").map(line => JSON.parse(line));
 assert.equal(sentences.length, 200);
-const answers = await page.evaluate(list => list.map(sentence => {
-  const {model} = window.qkv, {sense, logits} = model.predict(sentence);
-  return {sense, logits: Object.fromEntries(model.labels.map((label, i) => [label, logits[i]]))};
-}), sentences);
-let furthest = 0;
-answers.forEach((answer, i) => {
-  assert.equal(answer.sense, predictions[i].sense, sentences[i]);
-  for (const [label, value] of Object.entries(predictions[i].logits)) furthest = Math.max(furthest, Math.abs(value - answer.logits[label]));
-});
-console.log(`logits of 200 sentences differ by at most ${furthest.toExponential(2)} from those of the program`);
-assert(furthest <= 1e-4);
+async function compare(page, run) {
+  const predictions = readFileSync(`${scratch}/runs/${run}.jsonl`, "utf8").trim().split("\n").map(line => JSON.parse(line));
+  const answers = await page.evaluate(list => list.map(sentence => {
+    const {model} = window.qkv, {sense, logits} = model.predict(sentence);
+    return {sense, logits: Object.fromEntries(model.labels.map((label, i) => [label, logits[i]]))};
+  }), sentences);
+  let furthest = 0;
+  answers.forEach((answer, i) => {
+    for (const [label, value] of Object.entries(predictions[i].logits)) furthest = Math.max(furthest, Math.abs(value - answer.logits[label]));
+    assert.equal(answer.sense, predictions[i].sense, sentences[i]);
+  });
+  console.log(`${run}: logits of ${answers.length} sentences differ by at most ${furthest.toExponential(2)} from those of the program`);
+  assert(furthest <= 1e-4);
+}
+await compare(page, "bank");
+for (const run of ["post", "short"]) {
+  const other = await open(`${run}/report.html`);
+  await compare(other, run);
+  other.check();
+}
 
 // ---- dark and light
 assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), "light");

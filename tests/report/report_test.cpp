@@ -80,6 +80,17 @@ TEST_CASE("the numbers of a report are those of the run's files") {
   CHECK(entry(one.at("config"), "key", "train.grad_clip_norm").at("origin") == "default");
 }
 
+TEST_CASE("a report tells what a resumed run has changed") {
+  const Run run;
+  REQUIRE(run_qkv({"resume", run.path(), "--set", "train.max_steps=14"}, {run.data.folder.path}).code == 0);
+  const Json data = report_data({run.path()}), &one = data.at("runs")[0];
+  CHECK(one.at("problems") == Json::array());
+  CHECK(entry(one.at("config"), "key", "train.max_steps").at("value") == "14");
+  CHECK(entry(one.at("config"), "key", "train.max_steps").at("origin") == "changed by resume");
+  CHECK(entry(one.at("config"), "key", "train.grad_clip_norm").at("origin") == "default");
+  CHECK(data.at("film").at("steps").back() == 14);
+}
+
 TEST_CASE("the film of a report shows the captures, on one basis for all frames") {
   const Run run;
   Problems problems;

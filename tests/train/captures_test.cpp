@@ -147,6 +147,13 @@ TEST_CASE("damaged captures are told, and training goes on without them") {
   CHECK(capture_problems(run).empty());
 }
 
+TEST_CASE("a run without anything to look at has no captures") {
+  SmallData data;
+  const std::string run = data.folder / "run";
+  Session(data.config("[model]\ntype = \"static\"\nd_model = 8\n"), {"inspect.capture=[\"qkv\"]"}).train(run);
+  CHECK(!exists(run + "/captures"));
+}
+
 TEST_CASE("what cannot be captured is a config error") {
   SmallData data;
   const std::string config = data.encoder();

@@ -8,8 +8,8 @@
 namespace qkv {
 
 /// Each value as round(value / most * h) + h in `bits` bits, h = 2^(bits - 1) - 1, one behind the other,
-/// highest bit first, in the alphabet of base64. Values beyond `most` are cut, those that are not finite
-/// become 0. 2 <= bits <= 24.
+/// highest bit first; 13 bits at a time become two digits of base 91, written as printable ASCII without `"`,
+/// `<` and `\`. Values beyond `most` are cut, those that are not finite become 0. 2 <= bits <= 24.
 std::string pack(const float* values, Index n, double most, int bits);
 
 /// {"shape": [rows, columns], "bits", "most", "scales", "data"}: row r is packed with the largest magnitude

@@ -168,7 +168,7 @@ function showModel(packed, examples) {
     return;
   }
   const model = new SenseModel(packed);
-  const input = el("input", {type: "text", id: "ask", value: examples[0] || "", spellcheck: "false", autocomplete: "off", "aria-label": "sentence", maxlength: 1000});
+  const input = el("input", {type: "text", id: "ask", value: examples[0] || packed.targets[0] || "", spellcheck: "false", autocomplete: "off", "aria-label": "sentence", maxlength: 1000});
   const tokens = el("p", {class: "tokens"}), answer = el("p", {class: "answer", id: "answer", role: "status"}), bars = el("div", {});
   const problem = el("p", {class: "problems", id: "ask-problem", hidden: true}), result = el("div", {class: "grid"}, el("div", {class: "card"}, answer, tokens), el("div", {class: "card"}, el("h3", {}, "How sure it is"), bars));
   let last = null, view = null;
@@ -177,9 +177,11 @@ function showModel(packed, examples) {
     try {
       last = model.predict(input.value);
       problem.hidden = true;
+      result.style.opacity = 1;
     } catch (error) {
       problem.textContent = error.message;
       problem.hidden = false;
+      result.style.opacity = 0.35;
       return;
     }
     answer.dataset.sense = last.sense;

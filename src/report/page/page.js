@@ -122,7 +122,8 @@ function main() {
   const run = data.runs[0], film = data.film;
   showSummary(data);
   if (data.runs.length > 1) document.getElementById("main").append(el("p", {class: "note"}, `Curves are those of all runs; everything else is of ${run.name}.`));
-  showModel(data.model, film ? film.texts.map(t => t.text) : []);
+  const examples = film && film.texts.length ? film.texts : data.evaluation ? data.evaluation.mistakes : [];
+  showModel(data.model, examples.map(t => t.text));
   showFilm(film);
   showAttention(film);
   showCurves(data.runs);
