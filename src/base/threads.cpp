@@ -21,7 +21,7 @@ namespace {
 
 constexpr int kMaxThreads = 4096;
 constexpr auto kSpinTime = std::chrono::microseconds(50);
-constexpr int kPausesPerLook = 32;
+constexpr int kLooksWithoutPause = 500, kPausesPerLook = 32;
 constexpr int kNoTask = std::numeric_limits<int>::max();
 
 thread_local int current_worker = -1;  // -1 outside of tasks
@@ -34,10 +34,12 @@ void pause_cpu() {
 #endif
 }
 
-// Waits actively until ready() or the spin time is over. With more threads than CPUs the one waited for may
-// need this CPU: give it away instead.
+// Waits actively until ready() or the spin time is over; at first without pauses, each of which takes up to
+// 50 ns. With more threads than CPUs the one waited for may need this CPU: give it away instead.
 template <class Ready>
 bool spin_until(bool oversubscribed, Ready ready) {
+  for (int i = 0; i < kLooksWithoutPause && !oversubscribed; ++i)
+    if (ready()) return true;
   const auto end = std::chrono::steady_clock::now() + kSpinTime;
   do {
     for (int i = 0; i < kPausesPerLook; ++i) {
@@ -62,11 +64,15 @@ struct ThreadPool::State {
     int task = kNoTask;
     std::exception_ptr exception;
   };
+  struct alignas(64) Done {
+    std::atomic<std::uint32_t> generation{0};  // the last run that this worker has finished
+  };
 
   explicit State(int threads)
       : size(threads),
         oversubscribed(threads > available_threads()),
-        failures(static_cast<std::size_t>(threads)) {
+        failures(static_cast<std::size_t>(threads)),
+        done(static_cast<std::size_t>(threads)) {
     workers.reserve(static_cast<std::size_t>(threads - 1));
     try {
       for (int worker = 1; worker < threads; ++worker) workers.emplace_back([this, worker] { loop(worker); });
@@ -82,6 +88,7 @@ struct ThreadPool::State {
   void stop() {
     stopping = true;
     publish();
+    wake_missed();
     for (auto& worker : workers) worker.join();
     workers.clear();
   }
@@ -103,9 +110,25 @@ struct ThreadPool::State {
     wake_up.notify_all();
   }
 
+  // Hands out the job without waiting until the other side has given up its copy of the cache line, which a
+  // sequentially consistent store would. Who sleeps already is woken at once; who was about to fall asleep is
+  // missed here and woken by the `wake` that must follow.
   void publish() {
-    ++generation;
+    generation.store(generation.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+    if (idle.load(std::memory_order_relaxed) > 0) wake(start, idle);
+  }
+
+  void wake_missed() {
+    std::atomic_thread_fence(std::memory_order_seq_cst);
     wake(start, idle);
+  }
+
+  void run_published() {
+    const std::uint32_t current = generation.load(std::memory_order_relaxed);
+    work(0);
+    wake_missed();
+    for (int worker = 1; worker < size; ++worker)
+      wait(finish, waiting, [&] { return done[static_cast<std::size_t>(worker)].generation == current; });
   }
 
   void loop(int worker) {
@@ -114,7 +137,8 @@ struct ThreadPool::State {
       ++seen;
       if (stopping) return;
       work(worker);
-      if (--busy == 0) wake(finish, waiting);
+      done[static_cast<std::size_t>(worker)].generation = seen;
+      wake(finish, waiting);
     }
   }
 
@@ -146,16 +170,17 @@ struct ThreadPool::State {
   const int size;
   const bool oversubscribed;
   std::mutex turn;  // one run at a time
-  const Body* body = nullptr;
-  int n_tasks = 0;
-  std::atomic<bool> stopping{false};
+  // The job: what a worker must read lies in one cache line.
   alignas(64) std::atomic<std::uint32_t> generation{0};
-  alignas(64) std::atomic<int> busy{0};
+  std::atomic<bool> stopping{false};
+  int n_tasks = 0;
+  const Body* body = nullptr;
   alignas(64) std::atomic<int> idle{0};
   std::atomic<int> waiting{0};
   std::mutex mutex;
   std::condition_variable start, finish;
   std::vector<Failure> failures;
+  std::vector<Done> done;
   std::vector<std::thread> workers;
 };
 
@@ -182,10 +207,8 @@ void ThreadPool::run(int n_tasks, Body body) {
   std::lock_guard<std::mutex> lock(s.turn);
   s.body = &body;
   s.n_tasks = n_tasks;
-  s.busy = s.size - 1;
   s.publish();
-  s.work(0);
-  s.wait(s.finish, s.waiting, [&] { return s.busy == 0; });
+  s.run_published();
   s.rethrow();
 }
 

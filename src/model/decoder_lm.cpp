@@ -65,7 +65,8 @@ namespace {
 
 class CachedText : public Decoding {
  public:
-  CachedText(const DecoderLm& model, Index rows) : model_(model), cache_(rows, model.config.max_seq_len) {}
+  CachedText(const DecoderLm& model, Index rows)
+      : model_(model), cache_(rows, model.config.max_seq_len, model.stack.layers.size()) {}
 
   Tensor feed(const Tensor& ids) override {
     QKV_CHECK(ids.rank() == 2 && ids.dim(0) == cache_.rows() && ids.dim(1) >= 1 && ids.dim(1) <= room(),

@@ -95,7 +95,9 @@ namespace {
 class CachedTranslation : public Decoding {
  public:
   CachedTranslation(const EncoderDecoder& model, const Batch& source, Index rows)
-      : model_(model), cache_(rows, model.config.max_seq_len), keep_(source.at("source_keep")) {
+      : model_(model),
+        cache_(rows, model.config.max_seq_len, 2 * model.decoder.layers.size()),
+        keep_(source.at("source_keep")) {
     memory_ = model.encode(source.at("source_ids"), keep_).value();
   }
 

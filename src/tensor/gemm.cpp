@@ -85,7 +85,7 @@ void gemm(Trans trans_a, Trans trans_b, Index m, Index n, Index k, T alpha, cons
   thread_flops.add(2 * m * n * k);
   const gemm_kernel::Target<T> target{c, ldc, alpha, beta};
   if (m <= 2 && trans_a == Trans::no && trans_b == Trans::yes)
-    return (m == 1 ? gemm_kernel::dots<T, 1> : gemm_kernel::dots<T, 2>)(n, k, a, lda, b, ldb, target);
+    return gemm_kernel::dots<T>(m, n, k, a, lda, b, ldb, target);
   if (is_small(m, n, k)) {
     auto strided = [](Trans t, const T* x, Index ld) {
       return t == Trans::yes ? gemm_kernel::Strided<T>{x, 1, ld} : gemm_kernel::Strided<T>{x, ld, 1};

@@ -174,34 +174,34 @@ void product(Index m, Index n, Index k, const Strided<T>& a, const Strided<T>& b
   }
 }
 
-/// C = alpha A B^T + beta C for few rows of A: each row of B is read once, as in decoding one token.
-template <class T, int M>
-void dots(Index n, Index k, const T* a, Index lda, const T* b, Index ldb, const Target<T>& c) {
-  constexpr Index width = kWidth<T>;
-  constexpr int N = 4;  // rows of B at a time
-  for (Index j = 0; j < n; j += N) {
-    const T* rows[N];
-    for (int r = 0; r < N; r++) rows[r] = b + std::min(j + r, n - 1) * ldb;
-    Batch<T> sum[M][N];
-    for (auto& line : sum)
-      for (Batch<T>& s : line) s = Batch<T>(T(0));
-    Index p = 0;
-    for (; p + width <= k; p += width)
-#pragma GCC unroll 4
-      for (int r = 0; r < N; r++) {
-        const Batch<T> y = xsimd::load_unaligned(rows[r] + p);
-#pragma GCC unroll 2
-        for (int i = 0; i < M; i++)
-          sum[i][r] = xsimd::fma(Batch<T>(xsimd::load_unaligned(a + i * lda + p)), y, sum[i][r]);
+/// C = alpha A B^T + beta C for few rows of A: as many rows of B at a time as a batch has lanes, so that
+/// their dot products end as the lanes of one batch. What the next row of A reads again is in the first-level
+/// cache.
+template <class T>
+void dots(Index m, Index n, Index k, const T* a, Index lda, const T* b, Index ldb, const Target<T>& c) {
+  constexpr Index N = kWidth<T>;
+  for (Index j = 0; j < n; j += N)
+    for (Index i = 0; i < m; i++) {
+      const T* x = a + i * lda;
+      const T* rows[N];
+      for (Index r = 0; r < N; r++) rows[r] = b + std::min(j + r, n - 1) * ldb;
+      Batch<T> sum[N];
+      for (Batch<T>& s : sum) s = Batch<T>(T(0));
+      Index p = 0;
+      for (; p + N <= k; p += N) {
+        const Batch<T> v = xsimd::load_unaligned(x + p);
+#pragma GCC unroll 16
+        for (Index r = 0; r < N; r++)
+          sum[r] = xsimd::fma(v, Batch<T>(xsimd::load_unaligned(rows[r] + p)), sum[r]);
       }
-    for (int i = 0; i < M; i++)
-      for (int r = 0; r < N && j + r < n; r++) {
-        T total = simd::sum_lanes(sum[i][r]);
-        for (Index q = p; q < k; q++) total += a[i * lda + q] * rows[r][q];
-        T& to = c.data[i * c.row + j + r];
-        to = c.alpha * total + (c.beta == T(0) ? T(0) : c.beta * to);
+      alignas(64) T total[N];
+      simd::sum_lanes_of<T>(sum).store_aligned(total);
+      T* to = c.data + i * c.row + j;
+      for (Index r = 0; r < std::min(N, n - j); r++) {
+        for (Index q = p; q < k; q++) total[r] += x[q] * rows[r][q];
+        to[r] = c.alpha * total[r] + (c.beta == T(0) ? T(0) : c.beta * to[r]);
       }
-  }
+    }
 }
 
 }  // namespace qkv::gemm_kernel

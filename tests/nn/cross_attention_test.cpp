@@ -49,7 +49,7 @@ TEST_CASE("with a cache, keys and values of the memory are computed once") {
   ParameterStore store(1, Dtype::f64);
   const CrossAttention cross(Scope(store) / "c", heads(2), 4, 6);
   const Tensor y = cross(kX, memory_context()).value();
-  KeyValueCache cache(2, 8);
+  KeyValueCache cache(2, 8, 1);
   Context context = memory_context();
   context.cache = &cache;
   for (Index t = 0; t < 3; t++) {

@@ -16,7 +16,10 @@ class KeyValueCache {
         values;  ///< [rows, H_kv, capacity, D]; of cross-attention [rows, S, H_kv * D], computed once
   };
 
-  KeyValueCache(Index rows, Index capacity) : rows_(rows), capacity_(capacity) {}
+  /// For `layers` attention layers; more of them cost an allocation each.
+  KeyValueCache(Index rows, Index capacity, std::size_t layers) : rows_(rows), capacity_(capacity) {
+    entries_.reserve(layers);
+  }
 
   /// Before a forward pass.
   void begin() { next_ = 0; }
