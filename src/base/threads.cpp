@@ -220,30 +220,31 @@ int available_threads() {
 
 namespace {
 
-std::unique_ptr<ThreadPool>& process_pool() {
-  static std::unique_ptr<ThreadPool> instance;
-  return instance;
-}
-
+// The pool of the process; `current` is what it holds, to be read without the mutex.
 std::mutex pool_mutex;
+std::atomic<ThreadPool*> current{nullptr};
+
+void replace_pool(int threads) {
+  static std::unique_ptr<ThreadPool> instance;
+  auto changed = std::make_unique<ThreadPool>(threads);
+  current = changed.get();
+  instance = std::move(changed);
+}
 
 }  // namespace
 
 ThreadPool& pool() {
+  if (ThreadPool* instance = current) return *instance;
   std::lock_guard<std::mutex> lock(pool_mutex);
-  auto& instance = process_pool();
-  if (!instance) instance = std::make_unique<ThreadPool>(available_threads());
-  return *instance;
+  if (!current) replace_pool(available_threads());
+  return *current;
 }
 
 void set_threads(int threads) {
   if (threads == 0) threads = available_threads();
   QKV_CHECK(current_worker < 0, "set_threads: must not be called inside a task; got {}", threads);
   std::lock_guard<std::mutex> lock(pool_mutex);
-  auto& instance = process_pool();
-  if (instance && instance->size() == threads) return;
-  auto changed = std::make_unique<ThreadPool>(threads);
-  instance = std::move(changed);
+  if (ThreadPool* instance = current; !instance || instance->size() != threads) replace_pool(threads);
 }
 
 }  // namespace qkv

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "qkv/tensor/gemm.h"
 #include "qkv/tensor/simd.h"
 
 namespace qkv {
@@ -17,6 +18,33 @@ void softmax(Index n, T* row) {
                                           n, [](auto v) { return v; }, row));
   simd::apply<T>(
       n, row, [&](auto v) { return v * inverse; }, row);
+}
+
+// out[d] = sum over s of a[s] v[s, d]: the sums of up to four batches of columns stay in registers.
+template <class T>
+void weighted_sum(Index S, Index D, const T* a, const T* v, T* out) {
+  using Batch = simd::Batch<T>;
+  constexpr Index width = static_cast<Index>(Batch::size);
+  Index d = 0;
+  auto columns = [&](auto count) {
+    constexpr Index N = decltype(count)::value;
+    for (; d + N * width <= D; d += N * width) {
+      Batch sum[N];
+      for (Batch& each : sum) each = Batch(T(0));
+      for (Index s = 0; s < S; s++)
+        for (Index i = 0; i < N; i++)
+          sum[i] = xsimd::fma(Batch(a[s]), Batch(xsimd::load_unaligned(v + s * D + d + i * width)), sum[i]);
+      for (Index i = 0; i < N; i++) sum[i].store_unaligned(out + d + i * width);
+    }
+  };
+  columns(std::integral_constant<Index, 4>());
+  columns(std::integral_constant<Index, 2>());
+  columns(std::integral_constant<Index, 1>());
+  for (; d < D; d++) {
+    T sum = 0;
+    for (Index s = 0; s < S; s++) sum += a[s] * v[s * D + d];
+    out[d] = sum;
+  }
 }
 
 }  // namespace
@@ -38,22 +66,15 @@ Tensor cached_attention(const T* q, Index ld, Index B, Index n, const Tensor& ke
       for (Index t = 0; t < n; t++) {
         const Index seen = past + t + 1;
         const T* query = q + (b * n + t) * ld + h * D;
-        for (Index s = 0; s < seen; s++) {  // scale q . k, capped, minus the distance
-          a[s] = static_cast<T>(o.scale) * simd::sum<T>(
-                                               D, [](auto x, auto z) { return x * z; }, query, k + s * D);
-          if (o.softcap > 0)
+        gemm<T>(Trans::no, Trans::yes, 1, seen, D, static_cast<T>(o.scale), query, D, k, D, 0, a, seen);
+        if (o.softcap > 0)
+          for (Index s = 0; s < seen; s++)
             a[s] = static_cast<T>(o.softcap * std::tanh(static_cast<double>(a[s]) / o.softcap));
-          if (o.mask.slopes.defined()) a[s] -= o.mask.slopes.data<T>()[h] * static_cast<T>(seen - 1 - s);
-        }
+        if (o.mask.slopes.defined())
+          for (Index s = 0; s < seen; s++) a[s] -= o.mask.slopes.data<T>()[h] * static_cast<T>(seen - 1 - s);
         softmax(seen, a);
         if (weights) std::copy_n(a, seen, weights->data<T>() + ((b * H + h) * n + t) * S);
-        T* out = y.data<T>() + (b * n + t) * H * D + h * D;
-        std::fill_n(out, D, T(0));
-        for (Index s = 0; s < seen; s++) {
-          const simd::Batch<T> w(a[s]);
-          simd::apply<T>(
-              D, out, [&](auto sum, auto x) { return sum + w * x; }, static_cast<const T*>(out), v + s * D);
-        }
+        weighted_sum(seen, D, a, v, y.data<T>() + (b * n + t) * H * D + h * D);
       }
     }
   return y;
