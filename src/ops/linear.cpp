@@ -28,7 +28,7 @@ void product(Index rows, Index out, Index in, const T* x, const T* weight, T bet
   constexpr Index kFewRows = 8, kBlock = 8 * 1024, kLeast = 2 * kBlock;  // elements of W
   if (rows > kFewRows || out * in < kLeast)
     return gemm<T>(Trans::no, Trans::yes, rows, out, in, 1, x, in, weight, in, beta, y, out);
-  const Index block = (kBlock / in / 4 + 1) * 4;  // rows of W
+  const Index block = std::max<Index>(1, kBlock / in / 16) * 16;  // rows of W: whole batches of any CPU
   pool().run(static_cast<int>((out + block - 1) / block), [&](int task, int) {
     const Index begin = task * block, n = std::min(block, out - begin);
     gemm<T>(Trans::no, Trans::yes, rows, n, in, 1, x, in, weight + begin * in, in, beta, y + begin, out);

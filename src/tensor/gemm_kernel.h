@@ -194,9 +194,16 @@ void dots(Index m, Index n, Index k, const T* a, Index lda, const T* b, Index ld
         for (Index r = 0; r < N; r++)
           sum[r] = xsimd::fma(v, Batch<T>(xsimd::load_unaligned(rows[r] + p)), sum[r]);
       }
-      alignas(64) T total[N];
-      simd::sum_lanes_of<T>(sum).store_aligned(total);
+      Batch<T> dot = simd::sum_lanes_of<T>(sum);
       T* to = c.data + i * c.row + j;
+      if (p == k && j + N <= n) {
+        dot *= Batch<T>(c.alpha);
+        if (c.beta != T(0)) dot = xsimd::fma(Batch<T>(c.beta), Batch<T>(xsimd::load_unaligned(to)), dot);
+        dot.store_unaligned(to);
+        continue;
+      }
+      alignas(64) T total[N];
+      dot.store_aligned(total);
       for (Index r = 0; r < std::min(N, n - j); r++) {
         for (Index q = p; q < k; q++) total[r] += x[q] * rows[r][q];
         to[r] = c.alpha * total[r] + (c.beta == T(0) ? T(0) : c.beta * to[r]);
