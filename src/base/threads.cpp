@@ -21,7 +21,7 @@ namespace {
 
 constexpr int kMaxThreads = 4096;
 constexpr auto kSpinTime = std::chrono::microseconds(50);
-constexpr int kLooksWithoutPause = 500, kPausesPerLook = 32;
+constexpr int kLooksWithoutPause = 3000, kPausesPerLook = 32;
 constexpr int kNoTask = std::numeric_limits<int>::max();
 
 thread_local int current_worker = -1;  // -1 outside of tasks
@@ -169,7 +169,7 @@ struct ThreadPool::State {
 
   const int size;
   const bool oversubscribed;
-  std::mutex turn;  // one run at a time
+  alignas(64) std::mutex turn;  // one run at a time
   // The job: what a worker must read lies in one cache line.
   alignas(64) std::atomic<std::uint32_t> generation{0};
   std::atomic<bool> stopping{false};

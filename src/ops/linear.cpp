@@ -21,8 +21,8 @@ const Op kLinear("linear", [](GradSuite& g) {
 
 // y = x W^T + beta y. With few rows of x, as in decoding, the time is that of reading W: fixed blocks of its
 // rows go over the pool, and as each result is of one block, the bits do not depend on the number of threads.
-// A worker gets the same blocks for every token, so that its part of a small model stays in its cache: that is
-// worth the waking of the pool (about 1 us) from some 10,000 weights on.
+// A worker gets the same blocks for every token, so that its part of a small model stays in its cache: that
+// is worth the waking of the pool (about 1 us) from some 10,000 weights on.
 template <class T>
 void product(Index rows, Index out, Index in, const T* x, const T* weight, T beta, T* y) {
   constexpr Index kFewRows = 8, kBlock = 8 * 1024, kLeast = 2 * kBlock;  // elements of W
@@ -60,8 +60,10 @@ Var linear(const Var& x, const Var& weight, const Var& bias) {
                  y.data<T>());
     });
   const Input inputs[] = {x, weight, bias};
+  const int count = bias.defined() ? 3 : 2;
+  if (!recording(inputs, count)) return y;
   return record(
-      kLinear, inputs, bias.defined() ? 3 : 2, y,
+      kLinear, inputs, count, y,
       [=, vx = x.value(), vw = weight.value(), biased = bias.defined()](const Tensor& dy, Sink& dx) {
         dispatch("linear", dy.dtype(), [&](auto t) {
           using T = decltype(t);

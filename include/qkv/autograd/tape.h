@@ -179,6 +179,12 @@ struct Recorder {
                   Destroy destroy);
 };
 
+/// Whether `record` would keep a backward function. Ops that decoding calls for every token return before
+/// they capture their operands: each captured tensor costs two atomic counts.
+inline bool recording(const Input* inputs, int count) {
+  return Recorder::wanted(inputs, count);
+}
+
 /// Puts an op's result on the current tape with the function that computes its input gradients:
 /// `backward(const Tensor& dy, Sink& dx)`. A constant when there is no tape or no input wants a gradient.
 template <class Backward>
