@@ -199,7 +199,8 @@ int ThreadPool::size() const {
 void ThreadPool::run(int n_tasks, Body body) {
   if (n_tasks <= 0) return;
   State& s = *state_;
-  if (s.size == 1 || n_tasks == 1 || current_worker >= 0) {
+  if (n_tasks == 1) return body(0, std::max(current_worker, 0));
+  if (s.size == 1 || current_worker >= 0) {
     WorkerScope scope(std::max(current_worker, 0));
     for (int task = 0; task < n_tasks; ++task) body(task, current_worker);
     return;
@@ -210,6 +211,10 @@ void ThreadPool::run(int n_tasks, Body body) {
   s.publish();
   s.run_published();
   s.rethrow();
+}
+
+bool in_task() {
+  return current_worker >= 0;
 }
 
 int available_threads() {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "gemm_kernel.h"
+#include "qkv/base/threads.h"
 
 namespace qkv {
 namespace {
@@ -70,18 +71,10 @@ bool is_small(Index m, Index n, Index k) {
 #endif
 }
 
-}  // namespace
-
+// C = alpha A B + beta C on this thread.
 template <class T>
-void gemm(Trans trans_a, Trans trans_b, Index m, Index n, Index k, T alpha, const T* a, Index lda, const T* b,
-          Index ldb, T beta, T* c, Index ldc) {
-  if (m == 0 || n == 0) return;
-  if (k == 0) {  // an empty sum; BLAS implementations differ on it
-    for (Index i = 0; i < m; i++)
-      std::transform(c + i * ldc, c + i * ldc + n, c + i * ldc,
-                     [&](T v) { return beta == T(0) ? T(0) : beta * v; });
-    return;
-  }
+void product(Trans trans_a, Trans trans_b, Index m, Index n, Index k, T alpha, const T* a, Index lda,
+             const T* b, Index ldb, T beta, T* c, Index ldc) {
   thread_flops.add(2 * m * n * k);
   const gemm_kernel::Target<T> target{c, ldc, alpha, beta};
   if (m <= 2 && trans_a == Trans::no && trans_b == Trans::yes)
@@ -101,6 +94,36 @@ void gemm(Trans trans_a, Trans trans_b, Index m, Index n, Index k, T alpha, cons
   };
   product(blas(trans_a), blas(trans_b), narrow(m), narrow(n), narrow(k), alpha, a, narrow(lda), b,
           narrow(ldb), beta, c, narrow(ldc));
+}
+
+}  // namespace
+
+template <class T>
+void gemm(Trans trans_a, Trans trans_b, Index m, Index n, Index k, T alpha, const T* a, Index lda, const T* b,
+          Index ldb, T beta, T* c, Index ldc) {
+  if (m == 0 || n == 0) return;
+  if (k == 0) {  // an empty sum; BLAS implementations differ on it
+    for (Index i = 0; i < m; i++)
+      std::transform(c + i * ldc, c + i * ldc + n, c + i * ldc,
+                     [&](T v) { return beta == T(0) ? T(0) : beta * v; });
+    return;
+  }
+  // Where the workers are free, a large product is cut along the longer side of C, into blocks that do not
+  // depend on how many workers there are.
+  constexpr Index kLarge = 1 << 23, kBlocks = 4, kUnit = 16;
+  if (in_task() || m * n * k < kLarge)
+    return product(trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+  const bool by_rows = m > n;
+  const Index side = std::max(m, n), block = ((side + kBlocks - 1) / kBlocks + kUnit - 1) / kUnit * kUnit;
+  pool().run(static_cast<int>((side + block - 1) / block), [&](int task, int) {
+    const Index begin = task * block, size = std::min(block, side - begin);
+    if (by_rows)
+      product(trans_a, trans_b, size, n, k, alpha, a + begin * (trans_a == Trans::no ? lda : 1), lda, b, ldb,
+              beta, c + begin * ldc, ldc);
+    else
+      product(trans_a, trans_b, m, size, k, alpha, a, lda, b + begin * (trans_b == Trans::no ? 1 : ldb), ldb,
+              beta, c + begin, ldc);
+  });
 }
 template void gemm(Trans, Trans, Index, Index, Index, float, const float*, Index, const float*, Index, float,
                    float*, Index);

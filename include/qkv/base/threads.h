@@ -30,8 +30,8 @@ class FunctionRef<R(Args...)> {
 ///
 /// Task i of n belongs to worker i * size / n, so the work of a thread is the same in every run, and results
 /// that are stored by task do not depend on the number of threads. Workers spin for some microseconds after a
-/// run, then sleep. A run allocates nothing. `run` inside a task executes inline; calls from several threads
-/// take turns.
+/// run, then sleep. A run allocates nothing. `run` inside a task executes inline, unless that task is the
+/// only one of its run: then the workers are free for it. Calls from several threads take turns.
 class ThreadPool {
  public:
   using Body = FunctionRef<void(int task, int worker)>;
@@ -50,6 +50,10 @@ class ThreadPool {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+/// Whether this thread is inside a task that has the workers at its side, so that `run` would execute inline.
+/// The same for any number of threads.
+bool in_task();
 
 /// The CPUs this process may use, at least 1.
 int available_threads();
