@@ -109,12 +109,15 @@ void gemm(Trans trans_a, Trans trans_b, Index m, Index n, Index k, T alpha, cons
     return;
   }
   // Where the workers are free, a large product is cut along the longer side of C, into blocks that do not
-  // depend on how many workers there are.
-  constexpr Index kLarge = 1 << 23, kBlocks = 4, kUnit = 16;
+  // depend on how many workers there are. Few of them: each packs the operand of the shorter side anew.
+  constexpr Index kLarge = 1 << 23, kSide = 2048, kMostBlocks = 8, kUnit = 16;
   if (in_task() || m * n * k < kLarge)
     return product(trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
   const bool by_rows = m > n;
-  const Index side = std::max(m, n), block = ((side + kBlocks - 1) / kBlocks + kUnit - 1) / kUnit * kUnit;
+  const Index side = std::max(m, n);
+  Index blocks = 2;
+  while (blocks < kMostBlocks && side >= blocks * kSide) blocks *= 2;
+  const Index block = ((side + blocks - 1) / blocks + kUnit - 1) / kUnit * kUnit;
   pool().run(static_cast<int>((side + block - 1) / block), [&](int task, int) {
     const Index begin = task * block, size = std::min(block, side - begin);
     if (by_rows)

@@ -1,9 +1,13 @@
 #include "qkv/base/threads.h"
 
 #include <doctest/doctest.h>
+#include <mutex>
+#include <set>
 
 #include <atomic>
 #include <chrono>
+#include <mutex>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -69,6 +73,22 @@ TEST_CASE("a run inside a task executes inline as the same worker") {
   });
   CHECK(done == 80);
   CHECK(moved == 0);
+}
+
+TEST_CASE("the only task of a run has the workers at its side") {
+  ThreadPool pool(2);
+  bool inside = true;
+  std::set<std::thread::id> threads;
+  std::mutex mutex;
+  pool.run(1, [&](int, int) {
+    inside = in_task();
+    pool.run(2, [&](int, int) {
+      std::lock_guard lock(mutex);
+      threads.insert(std::this_thread::get_id());
+    });
+  });
+  CHECK_FALSE(inside);
+  CHECK(threads.size() == 2);
 }
 
 TEST_CASE("runs from several threads take turns") {

@@ -7,9 +7,11 @@
 #include <cstring>
 #include <limits>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "qkv/base/random.h"
+#include "qkv/base/threads.h"
 
 using namespace qkv;
 
@@ -169,6 +171,26 @@ TEST_CASE("equal sizes give equal bits, wherever the operands lie") {
     gemm<float>(Trans::no, Trans::yes, m, m, m, 1, a2.data(), m, b2.data() + 1, m, 0, shifted.data() + 1, m);
     CHECK(std::memcmp(first.data(), shifted.data() + 1, first.size() * sizeof(float)) == 0);
   }
+}
+
+TEST_CASE("a large product that is cut over the workers has the same bits for any number of them") {
+  const std::tuple<Trans, Trans, Index, Index, Index> cases[] = {{Trans::no, Trans::yes, 70, 5001, 40},
+                                                                 {Trans::yes, Trans::no, 4100, 70, 33},
+                                                                 {Trans::no, Trans::no, 257, 256, 300}};
+  for (const auto& [ta, tb, m, n, k] : cases) {
+    const auto a = random<float>(m * k, 1), b = random<float>(k * n, 2), old = random<float>(m * n, 3);
+    auto product = [&, ta = ta, tb = tb, m = m, n = n, k = k](int threads) {
+      set_threads(threads);
+      std::vector<float> c = old;
+      gemm<float>(ta, tb, m, n, k, 1, a.data(), ta == Trans::no ? k : m, b.data(), tb == Trans::no ? n : k, 1,
+                  c.data(), n);
+      return c;
+    };
+    const auto one = product(1);
+    CHECK(one != old);
+    for (int threads : {2, 3, 8}) CHECK(product(threads) == one);
+  }
+  set_threads(0);
 }
 
 TEST_CASE("gemm refuses sizes that BLAS cannot count and names its BLAS") {
