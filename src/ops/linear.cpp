@@ -19,20 +19,24 @@ const Op kLinear("linear", [](GradSuite& g) {
   g.check("size 1", {g.normal({1, 1}), g.normal({1, 1}), g.normal({1})}, f);
 });
 
-// y = x W^T + beta y. With few rows of x, as in decoding, the time is that of reading W: fixed blocks of its
+// y = x W^T + b. With few rows of x, as in decoding, the time is that of reading W: fixed blocks of its
 // rows go over the pool, and as each result is of one block, the bits do not depend on the number of threads.
 // A worker gets the same blocks for every token, so that its part of a small model stays in its cache: that
 // is worth the waking of the pool (about 1 us) from some 10,000 weights on.
 template <class T>
-void product(Index rows, Index out, Index in, const T* x, const T* weight, T beta, T* y) {
+void product(Index rows, Index out, Index in, const T* x, const T* weight, const T* bias, T* y) {
   constexpr Index kFewRows = 8, kBlock = 8 * 1024, kLeast = 2 * kBlock;  // elements of W
-  if (rows > kFewRows || out * in < kLeast)
-    return gemm<T>(Trans::no, Trans::yes, rows, out, in, 1, x, in, weight, in, beta, y, out);
+  auto columns = [&](Index begin, Index n) {
+    const T* w = weight + begin * in;
+    if (bias)
+      gemm_bias<T>(Trans::no, Trans::yes, rows, n, in, x, in, w, in, bias + begin, y + begin, out);
+    else
+      gemm<T>(Trans::no, Trans::yes, rows, n, in, 1, x, in, w, in, 0, y + begin, out);
+  };
+  if (rows > kFewRows || out * in < kLeast) return columns(0, out);
   const Index block = std::max<Index>(1, kBlock / in / 16) * 16;  // rows of W: whole batches of any CPU
-  pool().run(static_cast<int>((out + block - 1) / block), [&](int task, int) {
-    const Index begin = task * block, n = std::min(block, out - begin);
-    gemm<T>(Trans::no, Trans::yes, rows, n, in, 1, x, in, weight + begin * in, in, beta, y + begin, out);
-  });
+  pool().run(static_cast<int>((out + block - 1) / block),
+             [&](int task, int) { columns(task * block, std::min(block, out - task * block)); });
 }
 
 }  // namespace
@@ -54,10 +58,8 @@ Var linear(const Var& x, const Var& weight, const Var& bias) {
   if (!y.is_symbolic())
     dispatch("linear", x.dtype(), [&](auto t) {
       using T = decltype(t);
-      if (bias.defined())
-        for (Index r = 0; r < rows; r++) std::copy_n(bias.value().data<T>(), out, y.data<T>() + r * out);
-      product<T>(rows, out, in, x.value().data<T>(), weight.value().data<T>(), bias.defined() ? 1 : 0,
-                 y.data<T>());
+      product<T>(rows, out, in, x.value().data<T>(), weight.value().data<T>(),
+                 bias.defined() ? bias.value().data<T>() : nullptr, y.data<T>());
     });
   const Input inputs[] = {x, weight, bias};
   const int count = bias.defined() ? 3 : 2;

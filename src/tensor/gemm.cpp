@@ -71,19 +71,21 @@ bool is_small(Index m, Index n, Index k) {
 #endif
 }
 
+template <class T>
+using Target = gemm_kernel::Target<T>;
+
 // C = alpha A B + beta C on this thread.
 template <class T>
-void product(Trans trans_a, Trans trans_b, Index m, Index n, Index k, T alpha, const T* a, Index lda,
-             const T* b, Index ldb, T beta, T* c, Index ldc) {
+void product(Trans trans_a, Trans trans_b, Index m, Index n, Index k, const T* a, Index lda, const T* b,
+             Index ldb, const Target<T>& c) {
   thread_flops.add(2 * m * n * k);
-  const gemm_kernel::Target<T> target{c, ldc, alpha, beta};
   if (m <= 2 && trans_a == Trans::no && trans_b == Trans::yes)
-    return gemm_kernel::dots<T>(m, n, k, a, lda, b, ldb, target);
+    return gemm_kernel::dots<T>(m, n, k, a, lda, b, ldb, c);
   if (is_small(m, n, k)) {
     auto strided = [](Trans t, const T* x, Index ld) {
       return t == Trans::yes ? gemm_kernel::Strided<T>{x, 1, ld} : gemm_kernel::Strided<T>{x, ld, 1};
     };
-    return gemm_kernel::product<T>(m, n, k, strided(trans_a, a, lda), strided(trans_b, b, ldb), target);
+    return gemm_kernel::product<T>(m, n, k, strided(trans_a, a, lda), strided(trans_b, b, ldb), c);
   }
   auto blas = [](Trans t) {
     return t == Trans::yes ? CblasTrans : CblasNoTrans;
@@ -92,8 +94,34 @@ void product(Trans trans_a, Trans trans_b, Index m, Index n, Index k, T alpha, c
     QKV_CHECK(v <= std::numeric_limits<int>::max(), "gemm: sizes must be below 2^31; got {}", v);
     return static_cast<int>(v);
   };
-  product(blas(trans_a), blas(trans_b), narrow(m), narrow(n), narrow(k), alpha, a, narrow(lda), b,
-          narrow(ldb), beta, c, narrow(ldc));
+  const int rows = narrow(m), columns = narrow(n), depth = narrow(k), ld = narrow(c.row);
+  if (c.old != c.data)
+    for (Index i = 0; i < m; i++) std::copy_n(c.old + i * c.old_row, n, c.data + i * c.row);
+  product(blas(trans_a), blas(trans_b), rows, columns, depth, c.alpha, a, narrow(lda), b, narrow(ldb), c.beta,
+          c.data, ld);
+}
+
+// Where the workers are free, a large product is cut along the longer side of C, into blocks that do not
+// depend on how many workers there are. Few of them: each packs the operand of the shorter side anew.
+template <class T>
+void cut(Trans trans_a, Trans trans_b, Index m, Index n, Index k, const T* a, Index lda, const T* b,
+         Index ldb, const Target<T>& c) {
+  constexpr Index kLarge = 1 << 23, kSide = 2048, kMostBlocks = 8, kUnit = 16;
+  if (in_task() || m * n * k < kLarge) return product(trans_a, trans_b, m, n, k, a, lda, b, ldb, c);
+  const bool by_rows = m > n;
+  const Index side = std::max(m, n);
+  Index blocks = 2;
+  while (blocks < kMostBlocks && side >= blocks * kSide) blocks *= 2;
+  const Index block = ((side + blocks - 1) / blocks + kUnit - 1) / kUnit * kUnit;
+  pool().run(static_cast<int>((side + block - 1) / block), [&](int task, int) {
+    const Index begin = task * block, size = std::min(block, side - begin);
+    if (by_rows)
+      product(trans_a, trans_b, size, n, k, a + begin * (trans_a == Trans::no ? lda : 1), lda, b, ldb,
+              c.at(begin, 0));
+    else
+      product(trans_a, trans_b, m, size, k, a, lda, b + begin * (trans_b == Trans::no ? 1 : ldb), ldb,
+              c.at(0, begin));
+  });
 }
 
 }  // namespace
@@ -108,30 +136,25 @@ void gemm(Trans trans_a, Trans trans_b, Index m, Index n, Index k, T alpha, cons
                      [&](T v) { return beta == T(0) ? T(0) : beta * v; });
     return;
   }
-  // Where the workers are free, a large product is cut along the longer side of C, into blocks that do not
-  // depend on how many workers there are. Few of them: each packs the operand of the shorter side anew.
-  constexpr Index kLarge = 1 << 23, kSide = 2048, kMostBlocks = 8, kUnit = 16;
-  if (in_task() || m * n * k < kLarge)
-    return product(trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-  const bool by_rows = m > n;
-  const Index side = std::max(m, n);
-  Index blocks = 2;
-  while (blocks < kMostBlocks && side >= blocks * kSide) blocks *= 2;
-  const Index block = ((side + blocks - 1) / blocks + kUnit - 1) / kUnit * kUnit;
-  pool().run(static_cast<int>((side + block - 1) / block), [&](int task, int) {
-    const Index begin = task * block, size = std::min(block, side - begin);
-    if (by_rows)
-      product(trans_a, trans_b, size, n, k, alpha, a + begin * (trans_a == Trans::no ? lda : 1), lda, b, ldb,
-              beta, c + begin * ldc, ldc);
-    else
-      product(trans_a, trans_b, m, size, k, alpha, a, lda, b + begin * (trans_b == Trans::no ? 1 : ldb), ldb,
-              beta, c + begin, ldc);
-  });
+  cut<T>(trans_a, trans_b, m, n, k, a, lda, b, ldb, {c, ldc, alpha, beta, c, ldc});
+}
+
+template <class T>
+void gemm_bias(Trans trans_a, Trans trans_b, Index m, Index n, Index k, const T* a, Index lda, const T* b,
+               Index ldb, const T* bias, T* c, Index ldc) {
+  if (m > 0 && n > 0 && k > 0)
+    return cut<T>(trans_a, trans_b, m, n, k, a, lda, b, ldb, {c, ldc, T(1), T(1), bias, 0});
+  for (Index i = 0; i < m; i++) std::copy_n(bias, n, c + i * ldc);
 }
 template void gemm(Trans, Trans, Index, Index, Index, float, const float*, Index, const float*, Index, float,
                    float*, Index);
 template void gemm(Trans, Trans, Index, Index, Index, double, const double*, Index, const double*, Index,
                    double, double*, Index);
+
+template void gemm_bias(Trans, Trans, Index, Index, Index, const float*, Index, const float*, Index,
+                        const float*, float*, Index);
+template void gemm_bias(Trans, Trans, Index, Index, Index, const double*, Index, const double*, Index,
+                        const double*, double*, Index);
 
 std::int64_t gemm_flops() {
   Flops& all = all_flops();

@@ -29,12 +29,21 @@ struct Strided {
   Strided at(Index i, Index j) const { return {data + i * row + j * column, row, column}; }
 };
 
-/// Where a product goes: c = alpha * product + beta * c.
+/// Where a product goes: c = alpha * product + beta * old, `old` being c itself or, with no distance between
+/// its rows, a bias.
 template <class T>
 struct Target {
   T* data;
   Index row;
   T alpha, beta;
+  const T* old;
+  Index old_row;
+  /// The part from element (i, j) on.
+  Target at(Index i, Index j) const {
+    return {data + i * row + j, row, alpha, beta, old + i * old_row + j, old_row};
+  }
+  /// The same place, to add to what is there.
+  Target onto() const { return {data, row, alpha, T(1), data, row}; }
 };
 
 /// c[R, columns] from a[R, k] and b[k, C batches]. `kDown`: the rows of A are neighbours in memory
@@ -71,14 +80,15 @@ void tile(Index k, const Strided<T>& a, const T* b, Index ldb, const Target<T>& 
 #pragma GCC unroll 2
     for (int j = 0; j < C; j++) {
       T* to = c.data + i * c.row + j * width;
+      const T* old = c.old + i * c.old_row + j * width;
       const Index lanes = std::min(width, columns - j * width);
       Batch<T> result = alpha * sum[i][j];
       if (lanes == width) {
-        if (c.beta != T(0)) result = xsimd::fma(beta, Batch<T>(xsimd::load_unaligned(to)), result);
+        if (c.beta != T(0)) result = xsimd::fma(beta, Batch<T>(xsimd::load_unaligned(old)), result);
         result.store_unaligned(to);
       } else if (lanes > 0) {
         alignas(64) T part[kWidth<T>];
-        if (c.beta != T(0)) result = xsimd::fma(beta, simd::load_tail(lanes, to), result);
+        if (c.beta != T(0)) result = xsimd::fma(beta, simd::load_tail(lanes, old), result);
         result.store_aligned(part);
         std::copy_n(part, lanes, to);
       }
@@ -160,7 +170,7 @@ void product(Index m, Index n, Index k, const Strided<T>& a, const Strided<T>& b
       const T* rows = in_place ? from.data : panel;
       const Index ldb = in_place ? from.row : wide;
       for (Index i = 0; i < m; i += kRows) {
-        const Target<T> to{c.data + i * c.row + j, c.row, c.alpha, p == 0 ? c.beta : T(1)};
+        const Target<T> place = c.at(i, j), to = p == 0 ? place : place.onto();
         const Strided<T> left = a.at(i, p);
         auto run = [&](auto tile) {
           tile(std::min(kRows, m - i), deep, left, rows, ldb, to, columns);
@@ -195,18 +205,18 @@ void dots(Index m, Index n, Index k, const T* a, Index lda, const T* b, Index ld
           sum[r] = xsimd::fma(v, Batch<T>(xsimd::load_unaligned(rows[r] + p)), sum[r]);
       }
       Batch<T> dot = simd::sum_lanes_of<T>(sum);
-      T* to = c.data + i * c.row + j;
+      const Target<T> to = c.at(i, j);
       if (p == k && j + N <= n) {
         dot *= Batch<T>(c.alpha);
-        if (c.beta != T(0)) dot = xsimd::fma(Batch<T>(c.beta), Batch<T>(xsimd::load_unaligned(to)), dot);
-        dot.store_unaligned(to);
+        if (c.beta != T(0)) dot = xsimd::fma(Batch<T>(c.beta), Batch<T>(xsimd::load_unaligned(to.old)), dot);
+        dot.store_unaligned(to.data);
         continue;
       }
       alignas(64) T total[N];
       dot.store_aligned(total);
       for (Index r = 0; r < std::min(N, n - j); r++) {
         for (Index q = p; q < k; q++) total[r] += x[q] * rows[r][q];
-        to[r] = c.alpha * total[r] + (c.beta == T(0) ? T(0) : c.beta * to[r]);
+        to.data[r] = c.alpha * total[r] + (c.beta == T(0) ? T(0) : c.beta * to.old[r]);
       }
     }
 }

@@ -89,11 +89,12 @@ int choose_shards(std::int64_t configured, std::int64_t batch_size, double mean_
       fail(Fault::usage, "run.shards: must be a power of two; got {}", configured);
     return static_cast<int>(configured);
   }
-  // Enough tokens per shard that the products stay efficient, at most 4 so that adding gradients stays cheap.
-  constexpr double kTokens = 192;
+  // At most 4, and the more of them the more tokens for each: products stay efficient, and adding the
+  // gradients of all shards stays cheap beside them.
+  constexpr double kTokens = 96;
   int shards = 1;
   while (shards < 4 && 2 * shards <= batch_size &&
-         static_cast<double>(batch_size) * mean_tokens >= 2 * shards * kTokens)
+         static_cast<double>(batch_size) * mean_tokens >= 4 * shards * shards * kTokens)
     shards *= 2;
   return shards;
 }

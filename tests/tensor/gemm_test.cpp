@@ -145,6 +145,24 @@ TEST_CASE("gemm equals BLAS over sizes on both sides of every block and of the c
   }
 }
 
+TEST_CASE("gemm_bias equals a product onto copies of the bias") {
+  for (const auto& [m, n, k] : {std::tuple<Index, Index, Index>{1, 40, 7},
+                                {3, 17, 16},
+                                {40, 33, 400},
+                                {8, 600, 600},
+                                {2, 5, 0},
+                                {300, 700, 500}}) {
+    CAPTURE(m);
+    const auto a = random<float>(m * k, 1), b = random<float>(k * n, 2), bias = random<float>(n, 3);
+    std::vector<float> expected,
+        result(static_cast<std::size_t>(m * n), std::numeric_limits<float>::quiet_NaN());
+    for (Index i = 0; i < m; i++) expected.insert(expected.end(), bias.begin(), bias.end());
+    gemm<float>(Trans::no, Trans::yes, m, n, k, 1, a.data(), k, b.data(), k, 1, expected.data(), n);
+    gemm_bias<float>(Trans::no, Trans::yes, m, n, k, a.data(), k, b.data(), k, bias.data(), result.data(), n);
+    CHECK(result == expected);
+  }
+}
+
 TEST_CASE("with beta = 0 gemm does not read C, and an empty sum is zero") {
   for (Index k : {0, 1, 20}) {
     const std::vector<float> a(60, 1.0f), b(60, 1.0f);
