@@ -42,8 +42,6 @@ struct Target {
   Target at(Index i, Index j) const {
     return {data + i * row + j, row, alpha, beta, old + i * old_row + j, old_row};
   }
-  /// The same place, to add to what is there.
-  Target onto() const { return {data, row, alpha, T(1), data, row}; }
 };
 
 /// c[R, columns] from a[R, k] and b[k, C batches]. `kDown`: the rows of A are neighbours in memory
@@ -170,7 +168,8 @@ void product(Index m, Index n, Index k, const Strided<T>& a, const Strided<T>& b
       const T* rows = in_place ? from.data : panel;
       const Index ldb = in_place ? from.row : wide;
       for (Index i = 0; i < m; i += kRows) {
-        const Target<T> place = c.at(i, j), to = p == 0 ? place : place.onto();
+        T* place = c.data + i * c.row + j;  // from the second block on it is added to what is there
+        const Target<T> to = p == 0 ? c.at(i, j) : Target<T>{place, c.row, c.alpha, T(1), place, c.row};
         const Strided<T> left = a.at(i, p);
         auto run = [&](auto tile) {
           tile(std::min(kRows, m - i), deep, left, rows, ldb, to, columns);
