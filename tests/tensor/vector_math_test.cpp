@@ -73,7 +73,7 @@ long double exact_logistic(long double x) {
   return 1 / (1 + std::exp(-x));
 }
 
-#ifdef __FMA__
+#if defined(__FMA__) && defined(__OPTIMIZE__)
 constexpr double kSlack = 0;
 #else
 constexpr double kSlack = 1;  // products are rounded before they are added

@@ -28,7 +28,9 @@ inline const Constraint required{Constraint::Kind::required, "must be given"};
 inline const Constraint path{Constraint::Kind::path};
 inline const Constraint positive{Constraint::Kind::range, "must be positive", 0,
                                  std::numeric_limits<double>::infinity(), true};
-inline const Constraint non_negative{Constraint::Kind::range, "must not be negative", 0};
+/// (The upper bound is written out: at -O0 g++ 12 makes it 0 where only the lower one is given.)
+inline const Constraint non_negative{Constraint::Kind::range, "must not be negative", 0,
+                                     std::numeric_limits<double>::infinity()};
 inline const Constraint probability{Constraint::Kind::range, "must be between 0 and 1", 0, 1};
 Constraint between(double low, double high);
 Constraint at_least(double low);
