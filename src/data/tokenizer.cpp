@@ -8,13 +8,6 @@ QKV_DEFINE_REGISTRY(Tokenizer);
 
 namespace {
 
-void check_utf8(std::string_view text) {
-  const std::size_t bad = first_invalid_utf8(text);
-  if (bad != std::string_view::npos)
-    fail(Fault::data, "tokenizer: text must be UTF-8; got byte 0x{:02x} at byte {}",
-         static_cast<unsigned char>(text[bad]), bad);
-}
-
 void add(UnknownCount* counts, int id) {
   if (!counts) return;
   ++counts->tokens;
@@ -22,6 +15,13 @@ void add(UnknownCount* counts, int id) {
 }
 
 }  // namespace
+
+void Tokenizer::check_utf8(std::string_view text) {
+  const std::size_t bad = first_invalid_utf8(text);
+  if (bad != std::string_view::npos)
+    fail(Fault::data, "tokenizer: text must be UTF-8; got byte 0x{:02x} at byte {}",
+         static_cast<unsigned char>(text[bad]), bad);
+}
 
 Tokenizer::Tokenizer(TokenizerConfig config) : config_(std::move(config)), vocab_(config_.specials) {}
 
@@ -60,12 +60,18 @@ std::vector<int> Tokenizer::encode(std::string_view text, UnknownCount* counts) 
 
 std::vector<int> Tokenizer::encode_words(const std::vector<std::string>& words, UnknownCount* counts) const {
   std::vector<int> ids;
-  for (const std::string& word : words) {
-    check_utf8(word);
-    ids.push_back(id_of(word));
-    add(counts, ids.back());
-  }
+  for (std::size_t i = 0; i < words.size(); ++i) append_word(words[i], i == 0, ids, counts);
   return ids;
+}
+
+void Tokenizer::append_word(std::string_view word, bool, std::vector<int>& ids, UnknownCount* counts) const {
+  check_utf8(word);
+  ids.push_back(id_of(word));
+  add(counts, ids.back());
+}
+
+std::string Tokenizer::canonical(std::string_view text) const {
+  return std::string(text);
 }
 
 }  // namespace qkv

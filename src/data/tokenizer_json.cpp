@@ -2,68 +2,31 @@
 // config. Reading makes the tokenizer from the config and demands that the rest says the same.
 #include <algorithm>
 
+#include "json_members.h"
 #include "qkv/base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/data/tokenizer.h"
+#include "qkv/data/pipeline_tokenizer.h"
+#include "vocab_member.h"
 
 namespace qkv {
 namespace {
 
 constexpr int kMaxNesting = 16;
 
-std::string brief(const Json& value) {
-  return in_quotes(dump_json(value));
-}
-
-bool is_unsigned(const Json& value) {
-  return value.is_number_unsigned() || (value.is_number_integer() && value.get<std::int64_t>() >= 0);
-}
-
-const Json& member(const Json& object, const char* key, bool (*is)(const Json&), const char* type,
-                   const std::string& where) {
-  auto found = object.find(key);
-  if (found == object.end()) fail(Fault::data, "{}: must have '{}'; got none", where, key);
-  if (!is(*found)) fail(Fault::data, "{}: '{}' must be {}; got {}", where, key, type, brief(*found));
-  return *found;
-}
-
-const Json& object_member(const Json& object, const char* key, const std::string& where) {
-  return member(
-      object, key, [](const Json& value) { return value.is_object(); }, "an object", where);
-}
-
-std::string string_member(const Json& object, const char* key, const std::string& where) {
-  return member(
-             object, key, [](const Json& value) { return value.is_string(); }, "a string", where)
-      .get<std::string>();
-}
-
 Json config_json(const TokenizerConfig& config) {
   return {{"type", config.type},         {"lowercase", config.lowercase},   {"split", config.split},
           {"min_freq", config.min_freq}, {"vocab_size", config.vocab_size}, {"specials", config.specials}};
 }
 
-std::int64_t to_integer(const Json& object, const char* key, std::int64_t low, std::int64_t high,
-                        const std::string& where) {
-  const auto value = member(object, key, is_unsigned, "an unsigned integer", where).get<std::uint64_t>();
-  if (value < static_cast<std::uint64_t>(low) || value > static_cast<std::uint64_t>(high))
-    fail(Fault::data, "{}: '{}' must be in [{}, {}]; got {}", where, key, low, high, value);
-  return static_cast<std::int64_t>(value);
-}
-
 TokenizerConfig read_config(const Json& json, const std::string& where) {
   TokenizerConfig config;
   config.type = string_member(json, "type", where);
-  config.lowercase =
-      member(
-          json, "lowercase", [](const Json& v) { return v.is_boolean(); }, "true or false", where)
-          .get<bool>();
+  config.lowercase = bool_member(json, "lowercase", where);
   config.split = string_member(json, "split", where);
-  config.min_freq = to_integer(json, "min_freq", 1, std::int64_t{1} << 53, where);
-  config.vocab_size = static_cast<int>(to_integer(json, "vocab_size", 0, 1 << 30, where));
-  for (const Json& special : member(
-           json, "specials", [](const Json& v) { return v.is_array(); }, "a list", where)) {
+  config.min_freq = integer_member(json, "min_freq", 1, std::int64_t{1} << 53, where);
+  config.vocab_size = static_cast<int>(integer_member(json, "vocab_size", 0, 1 << 30, where));
+  for (const Json& special : list_member(json, "specials", where)) {
     if (!special.is_string())
       fail(Fault::data, "{}: specials must be strings; got {}", where, brief(special));
     config.specials.push_back(special.get<std::string>());
@@ -97,30 +60,14 @@ Json Tokenizer::pipeline() const {
 }
 
 Json Tokenizer::model() const {
-  Json vocab = Json::object();
-  for (int id = 0; id < vocab_.size(); ++id) add_member(vocab, vocab_.token(id), id);
-  return {{"type", "WordLevel"}, {"vocab", std::move(vocab)}, {"unk_token", vocab_.token(unk_id())}};
+  return {{"type", "WordLevel"}, {"vocab", vocab_member(vocab_)}, {"unk_token", vocab_.token(unk_id())}};
 }
 
 void Tokenizer::read_model(const Json& model, int n_specials, const std::string& where) {
   const std::string type = string_member(model, "type", where);
   if (type != "WordLevel")
     fail(Fault::data, "{}: 'type' must be 'WordLevel'; got {}", where, in_quotes(type));
-  const Json& table = object_member(model, "vocab", where);
-  std::vector<std::string> tokens(table.size());
-  std::vector<char> seen(table.size(), 0);
-  for (const auto& item : table.items()) {
-    const Json& id = item.value();
-    if (!is_unsigned(id) || id.get<std::uint64_t>() >= tokens.size())
-      fail(Fault::data, "{}: ids must be 0 to {} without gaps; got {} for {}", where, tokens.size() - 1,
-           brief(id), in_quotes(item.key()));
-    const auto index = id.get<std::size_t>();
-    if (seen[index])
-      fail(Fault::data, "{}: ids must be unique; got {} for {} and {}", where, index,
-           in_quotes(tokens[index]), in_quotes(item.key()));
-    seen[index] = 1;
-    tokens[index] = item.key();
-  }
+  std::vector<std::string> tokens = read_vocab_member(model, where);
   if (tokens.size() < static_cast<std::size_t>(n_specials))
     fail(Fault::data, "{}: vocab must have at least the {} special tokens; got {} tokens", where, n_specials,
          tokens.size());
@@ -155,6 +102,11 @@ std::unique_ptr<Tokenizer> Tokenizer::from_json(const Json& json, const std::str
   if (!json.is_object()) fail(Fault::data, "{}: must be a JSON object; got {}", where, json.type_name());
   const std::string version = string_member(json, "version", where);
   if (version != "1.0") fail(Fault::data, "{}: 'version' must be '1.0'; got {}", where, in_quotes(version));
+  if (!json.contains("qkv")) {
+    TokenizerConfig config;
+    config.type = "file";
+    return std::make_unique<FileTokenizer>(config, json, where);
+  }
   const TokenizerConfig config = read_config(object_member(json, "qkv", where), where + ": qkv");
   std::unique_ptr<Tokenizer> tokenizer;
   try {

@@ -45,7 +45,27 @@ Vocab Vocab::from_tokens(std::vector<std::string> tokens, int n_specials) {
   return vocab;
 }
 
+Vocab Vocab::from_table(std::vector<std::string> tokens, const std::vector<int>& specials, int pad, int unk) {
+  Vocab vocab;
+  vocab.tokens_ = std::move(tokens);
+  vocab.n_specials_ = 0;
+  vocab.pad_ = pad, vocab.unk_ = unk;
+  vocab.special_.clear();
+  vocab.index();
+  for (int id : {pad, unk})
+    if (id < -1 || id >= vocab.size())
+      fail(Fault::data, "vocab: pad and unk must be in [-1, {}); got {}", vocab.size(), id);
+  for (int id : specials) {
+    (void)vocab.token(id);
+    vocab.special_[static_cast<std::size_t>(id)] = true;
+  }
+  while (vocab.n_specials_ < vocab.size() && vocab.special_[static_cast<std::size_t>(vocab.n_specials_)])
+    ++vocab.n_specials_;
+  return vocab;
+}
+
 void Vocab::index() {
+  special_.resize(tokens_.size());
   sorted_.resize(tokens_.size());
   std::iota(sorted_.begin(), sorted_.end(), 0);
   std::sort(sorted_.begin(), sorted_.end(), [&](int a, int b) { return token(a) < token(b); });
@@ -67,7 +87,7 @@ int Vocab::find(std::string_view token) const {
 
 int Vocab::id(std::string_view token) const {
   const int found = find(token);
-  return found < n_specials_ ? kUnk : found;
+  return found < 0 || is_special(found) ? unk_ : found;
 }
 
 const std::string& Vocab::token(int id) const {

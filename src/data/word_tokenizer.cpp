@@ -19,6 +19,10 @@ std::vector<std::string> WordTokenizer::split(std::string_view text) const {
   return words;
 }
 
+std::string WordTokenizer::canonical(std::string_view text) const {
+  return join(split(text), " ");
+}
+
 std::string WordTokenizer::normalize(std::string_view word) const {
   std::string result = config_.lowercase ? lower_ascii(word) : std::string(word);
   if (config_.split != "spaces")

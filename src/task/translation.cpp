@@ -149,11 +149,6 @@ Index Translation::examples(Split split) {
   return static_cast<Index>(part(split).references.size());
 }
 
-// What a generated text is compared with: words as the tokenizer writes them, else the text itself.
-std::string Translation::reference_of(const std::string& text) const {
-  return target_->config().type == "word" ? join(target_->split(text), " ") : text;
-}
-
 void Translation::append(const std::string& text, const Tokenizer& tokenizer, Index room, Part& part,
                          UnknownCount& unknown) const {
   std::vector<int> ids = tokenizer.encode(text, &unknown);
@@ -170,7 +165,7 @@ void Translation::load(Split split) {
     append(pair.source, source(), max_seq_len_ - 1, part, part.source_unknown);
     append(pair.target, *target_, max_seq_len_ - 1, part, part.target_unknown);
     part.cut = std::min(part.cut, cut + 1);
-    part.references.push_back(reference_of(pair.target));
+    part.references.push_back(target_->canonical(pair.target));
   }
   part.loaded = true;
   if (parts_[0].loaded && parts_[1].loaded) cut_ = {};

@@ -6,6 +6,7 @@
 
 #include "qkv/base/file.h"
 #include "qkv/base/json.h"
+#include "qkv/base/text.h"
 #include "qkv/data/folds.h"
 #include "qkv/ops/cross_entropy.h"
 
@@ -193,11 +194,34 @@ std::pair<int, int> WordSenses::seen(const WsdExample& example) const {
 WordSenses::Encoded WordSenses::encode(const WsdExample& example, WordForms& forms,
                                        UnknownCount* unknown) const {
   const auto [first, last] = seen(example);
-  const std::vector<std::string> words(example.words.begin() + first, example.words.begin() + last);
-  Encoded result{tokenizer_->encode_words(words, unknown), {}, example.target - first, example.label};
-  if (data_.ngram_buckets > 0)
-    for (const std::string& word : words) result.forms.push_back(form_of(tokenizer_->normalize(word), forms));
+  Encoded result{{}, {}, {}, 0, example.label};
+  for (int w = first; w < last; w++) {
+    const std::string& word = example.words[static_cast<std::size_t>(w)];
+    if (w == example.target) result.target = static_cast<int>(result.ids.size());
+    tokenizer_->append_word(word, w == first, result.ids, unknown);
+    result.words.resize(result.ids.size(), w);
+    if (data_.ngram_buckets > 0)
+      result.forms.resize(result.ids.size(), form_of(tokenizer_->normalize(word), forms));
+  }
+  if (result.target == static_cast<int>(result.ids.size()) || result.words.empty() ||
+      result.words[static_cast<std::size_t>(result.target)] != example.target)
+    fail(Fault::data, "wsd: the target word must have a token; got none of {}",
+         in_quotes(example.words[static_cast<std::size_t>(example.target)]));
+  keep_room(result);
   return result;
+}
+
+// Parts of words may be more than max_seq_len: those around the target stay.
+void WordSenses::keep_room(Encoded& sentence) const {
+  const int n = static_cast<int>(sentence.ids.size()), room = static_cast<int>(max_seq_len_);
+  if (n <= room) return;
+  const int first = std::clamp(sentence.target - room / 2, 0, n - room);
+  for (std::vector<int>* list : {&sentence.ids, &sentence.words, &sentence.forms}) {
+    if (list->empty()) continue;
+    list->erase(list->begin() + first + room, list->end());
+    list->erase(list->begin(), list->begin() + first);
+  }
+  sentence.target -= first;
 }
 
 Index WordSenses::length(Split split, int example) const {

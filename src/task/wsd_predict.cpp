@@ -73,11 +73,18 @@ Json WordSenses::predict(const Model& model, const std::string& text) const {
     raw[labels_[static_cast<std::size_t>(c)]] = rounded(logits.at(c));
   }
   const std::vector<double> row = attention_row(capture, encoded.target);
-  const std::size_t first = static_cast<std::size_t>(example.target - encoded.target);  // words cut off
-  for (std::size_t t = 0; t < row.size(); t++)
-    attention.push_back({{"word", example.words[first + t]},
-                         {"weight", rounded(row[t])},
-                         {"known", encoded.ids[t] != tokenizer_->unk_id()}});
+  for (std::size_t t = 0; t < row.size();) {  // the weight of a word is that of all its tokens
+    const int word = encoded.words[t];
+    double weight = 0;
+    bool known = true;
+    for (; t < row.size() && encoded.words[t] == word; t++) {
+      weight += row[t];
+      known = known && encoded.ids[t] != tokenizer_->unk_id();
+    }
+    attention.push_back({{"word", example.words[static_cast<std::size_t>(word)]},
+                         {"weight", rounded(weight)},
+                         {"known", known}});
+  }
   return {{"text", text},
           {"target", example.words[static_cast<std::size_t>(example.target)]},
           {"sense", labels_[static_cast<std::size_t>(order[0])]},
@@ -90,11 +97,14 @@ Json WordSenses::predict(const Model& model, const std::string& text) const {
 // ---- a look inside
 
 ProbeText WordSenses::probe_text(const WsdExample& example, const std::string& text) const {
-  const auto [first, last] = seen(example);
-  return {text,
-          {example.words.begin() + first, example.words.begin() + last},
-          example.target - first,
-          example.label};
+  WordForms forms;
+  const Encoded encoded = encode(example, forms, nullptr);
+  ProbeText result{text, {}, encoded.target, example.label};
+  for (std::size_t t = 0; t < encoded.ids.size(); t++)
+    result.words.push_back(tokenizer_->subwords()
+                               ? tokenizer_->token(encoded.ids[t])
+                               : example.words[static_cast<std::size_t>(encoded.words[t])]);
+  return result;
 }
 
 std::vector<ProbeText> WordSenses::probe_texts(const std::vector<std::string>& texts) const {
@@ -126,11 +136,12 @@ Batch WordSenses::probe_batch(const ProbeText* texts, Index n) const {
   std::vector<Encoded> encoded;
   std::vector<int> order;
   for (Index i = 0; i < n; i++) {
-    WsdExample example;
-    example.words = texts[i].words;
-    example.target = texts[i].target;
-    example.label = std::max(0, texts[i].label);
-    encoded.push_back(encode(example, forms, nullptr));
+    encoded.push_back({{}, {}, {}, texts[i].target, std::max(0, texts[i].label)});
+    for (const std::string& word : texts[i].words) {
+      encoded.back().ids.push_back(tokenizer_->subwords() ? tokenizer_->id(word) : tokenizer_->id_of(word));
+      if (data_.ngram_buckets > 0)
+        encoded.back().forms.push_back(form_of(tokenizer_->normalize(word), forms));
+    }
     order.push_back(static_cast<int>(i));
   }
   Batch batch;

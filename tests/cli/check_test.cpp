@@ -198,7 +198,7 @@ accuracy = 0.9
     lines.push_back(problem.substr(problem.find("config.toml") + 11));
   CHECK(join(lines, "\n") == R"(:5:14: data.batch_size must be positive; got 0
 :7:10: run.shards must be a power of two; got 3
-:9:8: tokenizer.type must be one of "char", "word"; got "wrod" (did you mean 'word'?)
+:9:8: tokenizer.type must be one of "bpe", "char", "file", "word", "wordpiece"; got "wrod" (did you mean 'word'?)
 :11:1: unknown key 'model.n_heads' (`n_heads` is called `model.attention.n_head`)
 :13:20: model.attention.n_head must divide d_model = 30; got 4
 :15:8: optimizer.type must be one of "adam", "adamw", "sgd"; got "adamm" (did you mean 'adam'?)

@@ -103,18 +103,25 @@ struct Tally {
   std::vector<std::string> failures;
 };
 
-std::vector<std::string> files() {
-  if (const char* named = std::getenv("QKV_CONFORMANCE"); named && *named) {
-    std::vector<std::string> paths = split(named, ':');
-    paths.erase(std::remove(paths.begin(), paths.end(), ""), paths.end());
-    return paths;
-  }
+std::vector<std::string> files_in(const std::filesystem::path& folder) {
   std::vector<std::string> paths;
-  const std::filesystem::path folder = std::filesystem::path(source_dir()) / "../shared/data/conformance";
   std::error_code missing;
   for (const auto& entry : std::filesystem::directory_iterator(folder, missing))
     if (entry.path().extension() == ".txt") paths.push_back(entry.path().lexically_normal().string());
   std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+// QKV_CONFORMANCE names files and folders, with colons between.
+std::vector<std::string> files() {
+  const char* named = std::getenv("QKV_CONFORMANCE");
+  if (!named || !*named) return files_in(std::filesystem::path(source_dir()) / "../shared/data/conformance");
+  std::vector<std::string> paths;
+  for (const std::string& path : split(named, ':'))
+    if (std::filesystem::is_directory(path))
+      for (std::string& file : files_in(path)) paths.push_back(std::move(file));
+    else if (!path.empty())
+      paths.push_back(path);
   return paths;
 }
 

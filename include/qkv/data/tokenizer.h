@@ -21,15 +21,22 @@ struct TokenizerConfig {
   bool lowercase = true;
   std::string split = "words";
   std::vector<std::string> specials = {};
+  int max_word_chars = 100;
+  std::string file = "";
   template <class F>
   void fields(F& f) {
     f("type", type, "tokenizer, see `qkv list tokenizers`");
-    f("vocab_size", vocab_size, "largest vocabulary with the special tokens, 0 = no limit", non_negative);
-    f("min_freq", min_freq, "tokens seen less often are unknown", positive);
-    f("lowercase", lowercase, "turns A-Z into a-z (type 'word'; 'char' keeps the case)");
+    f("vocab_size", vocab_size,
+      "largest vocabulary with the special tokens, 0 = no limit ('bpe', 'wordpiece': 8192)", non_negative);
+    f("min_freq", min_freq, "tokens seen less often are unknown; pairs seen less often stay two tokens",
+      positive);
+    f("lowercase", lowercase,
+      "'word': turns A-Z into a-z; 'wordpiece': lower case without accents; others keep the case");
     f("split", split, "how text is cut: by the rules for words, or at spaces where it is cut already",
       one_of({"words", "spaces"}));
-    f("specials", specials, "special tokens after <pad> and <unk>, e.g. <bos>, <eos>");
+    f("specials", specials, "special tokens after those for padding and unknown ones, e.g. <bos>, <eos>");
+    f("max_word_chars", max_word_chars, "longer words are unknown (type 'wordpiece')", positive);
+    f("file", file, "tokenizer.json to take as it is (type 'file')", path);
   }
 };
 
@@ -58,15 +65,24 @@ class Tokenizer {
 
   /// Ids of a text; `counts` is added to.
   virtual std::vector<int> encode(std::string_view text, UnknownCount* counts = nullptr) const;
-  /// One id per word of a text that is already cut.
+  /// Ids of a text that is already cut: one per word unless subwords().
   std::vector<int> encode_words(const std::vector<std::string>& words, UnknownCount* counts = nullptr) const;
+  /// Appends the ids of one word of such a text; `first` where it begins the text.
+  virtual void append_word(std::string_view word, bool first, std::vector<int>& ids,
+                           UnknownCount* counts = nullptr) const;
+  /// True if a word may become several tokens.
+  virtual bool subwords() const { return false; }
+  /// What decode() gives for the text when every token is known, e.g. words with one space between them.
+  virtual std::string canonical(std::string_view text) const;
   /// Id of one word after normalize(); unk when unknown.
   int id_of(std::string_view word) const { return vocab_.id(normalize(word)); }
 
   const Vocab& vocab() const { return vocab_; }
   int vocab_size() const { return vocab_.size(); }
-  int pad_id() const { return Vocab::kPad; }
-  int unk_id() const { return Vocab::kUnk; }
+  /// Id that fills up batches; of a foreign vocabulary without one, 0.
+  int pad_id() const { return vocab_.pad_id() >= 0 ? vocab_.pad_id() : 0; }
+  /// Id of unknown tokens; of a vocabulary that knows every text, pad_id().
+  int unk_id() const { return vocab_.unk_id() >= 0 ? vocab_.unk_id() : pad_id(); }
   /// Token of an id.
   const std::string& token(int id) const { return vocab_.token(id); }
   /// Id of a token exactly as spelt, specials too, or -1.
@@ -76,14 +92,16 @@ class Tokenizer {
   /// A new tokenizer without vocabulary: call train().
   static std::unique_ptr<Tokenizer> make(const TokenizerConfig& config);
   /// tokenizer.json in the layout of Hugging Face, plus a member "qkv" with the config.
-  Json to_json() const;
-  /// A saved tokenizer. `where` (a path) starts the error messages; any damage is a data error.
+  virtual Json to_json() const;
+  /// A saved tokenizer; without the member "qkv", one of another toolkit (type "file"). `where` (a path)
+  /// starts the error messages; any damage and any part that is not known here is a data error.
   static std::unique_ptr<Tokenizer> from_json(const Json& json, const std::string& where = "tokenizer");
   static std::unique_ptr<Tokenizer> load(const std::string& path);
   void save(const std::string& path) const;
 
  protected:
   explicit Tokenizer(TokenizerConfig config);
+  static void check_utf8(std::string_view text);
   /// Members of tokenizer.json that tell other toolkits how text is cut, e.g. "normalizer", "pre_tokenizer",
   /// "decoder". They must follow from the config.
   virtual Json pipeline() const;

@@ -9,8 +9,8 @@ namespace qkv {
 
 using TokenCounts = std::unordered_map<std::string, long>;
 
-/// Ids 0 ... size-1. The specials come first: `<pad>` = 0, `<unk>` = 1, then others such as `<bos>`; the
-/// rest by falling frequency, then by bytes.
+/// Ids 0 ... size-1. In a table made here the specials come first: `<pad>` = 0, `<unk>` = 1, then others such
+/// as `<bos>`; the rest by falling frequency, then by bytes. Tables of other toolkits have them anywhere.
 class Vocab {
  public:
   static constexpr int kPad = 0, kUnk = 1;
@@ -24,17 +24,26 @@ class Vocab {
         const std::vector<std::string>& more_specials = {});
   /// A table that was saved: all tokens in id order, the first `n_specials` of them special.
   static Vocab from_tokens(std::vector<std::string> tokens, int n_specials);
+  /// Any table: tokens in id order, which of them are special, and the ids of padding and of unknown tokens,
+  /// -1 where there is none. Empty tokens, equal ones and ids outside the table are data errors.
+  static Vocab from_table(std::vector<std::string> tokens, const std::vector<int>& specials, int pad,
+                          int unk);
 
-  /// Id of a token of the text: unk when unknown. A text never yields a special id by spelling it.
+  /// Id of a token of the text: unk_id() when unknown. A text never yields a special id by spelling it.
   int id(std::string_view token) const;
   /// Id of any token, specials too, or -1.
   int find(std::string_view token) const;
-  bool knows(std::string_view token) const { return id(token) != kUnk; }
+  bool knows(std::string_view token) const { return id(token) != unk_; }
   /// The token of an id in [0, size).
   const std::string& token(int id) const;
   int size() const { return static_cast<int>(tokens_.size()); }
+  /// How many specials there are before the first other token.
   int n_specials() const { return n_specials_; }
-  bool is_special(int id) const { return id >= 0 && id < n_specials_; }
+  bool is_special(int id) const {
+    return id >= 0 && id < size() && (id < n_specials_ || special_[static_cast<std::size_t>(id)]);
+  }
+  int pad_id() const { return pad_; }
+  int unk_id() const { return unk_; }
   const std::vector<std::string>& tokens() const { return tokens_; }
 
  private:
@@ -42,7 +51,8 @@ class Vocab {
 
   std::vector<std::string> tokens_;  // by id
   std::vector<int> sorted_;          // ids by token: looking up a string_view needs no copy
-  int n_specials_ = 0;
+  std::vector<bool> special_;        // by id
+  int n_specials_ = 0, pad_ = kPad, unk_ = kUnk;
 };
 
 }  // namespace qkv

@@ -135,7 +135,6 @@ class Translation : public Task {
   const Part& part(Split split) const { return parts_[static_cast<std::size_t>(split)]; }
   static Ids side(const Part& part, int example, int which);
   const Tokenizer& source() const { return source_ ? *source_ : *target_; }
-  std::string reference_of(const std::string& text) const;
   std::vector<std::vector<Hypothesis>> generate(const Model& model, const Batch& batch, Index n_best) const;
 
   std::string output_;

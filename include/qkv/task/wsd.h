@@ -97,9 +97,10 @@ class WordSenses : public Task {
     std::map<std::string, int> ids;  // normalised word -> position in ngrams
     std::vector<std::vector<int>> ngrams;
   };
-  // A sentence as the model reads it: token ids and, with n-grams, which form each token has.
+  // A sentence as the model reads it: token ids, the word that each is (a part) of and, with n-grams, the
+  // form of that. The target is the first token of the target word.
   struct Encoded {
-    std::vector<int> ids, forms;
+    std::vector<int> ids, words, forms;
     int target, label;
   };
   struct Part {
@@ -119,6 +120,7 @@ class WordSenses : public Task {
   void load(Split split);
   const Part& part(Split split) const { return parts_[static_cast<std::size_t>(split)]; }
   std::pair<int, int> seen(const WsdExample& example) const;
+  void keep_room(Encoded& sentence) const;
   ProbeText probe_text(const WsdExample& example, const std::string& text) const;
   WsdExample marked(const std::string& text) const;
   Encoded encode(const WsdExample& example, WordForms& forms, UnknownCount* unknown) const;

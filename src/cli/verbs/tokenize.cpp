@@ -1,0 +1,83 @@
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "qkv/base/file.h"
+#include "qkv/base/json.h"
+#include "qkv/base/text.h"
+#include "qkv/cli/verb.h"
+#include "qkv/log/console.h"
+#include "qkv/train/checkpoint.h"
+#include "qkv/train/experiment.h"
+
+namespace qkv {
+namespace {
+
+// The tokenizer of a run, of a tokenizer.json, or the one that a config would train.
+std::shared_ptr<const Tokenizer> tokenizer_of(const std::string& path, const std::vector<std::string>& sets) {
+  if (ends_with(path, ".json")) return Tokenizer::load(path);
+  if (is_directory(path)) {
+    if (auto own = read_checkpoint(find_checkpoint(path, "best")).tokenizer) return own;
+  } else {
+    const Section config = Section::load(path, sets);
+    RunConfig run;
+    read_common(config, run);
+    const std::shared_ptr<Task> task = make_task({config, nullptr, nullptr, nullptr});
+    if (task->tokenizer()) return {task, task->tokenizer()};  // it lives as long as its task
+  }
+  fail(Fault::usage, "tokenize: the task must have a tokenizer; got none in {}", path);
+}
+
+struct Tokenize : Verb {
+  void setup(CLI::App& app) override {
+    app.add_option("source", path, "run directory, checkpoint, config or tokenizer.json")->required();
+    app.add_option("text", texts, "texts; without any, lines of standard input");
+    app.add_option("--set", sets, "override a key of the config")->take_all()->expected(1);
+    app.add_option("--save", file, "also write the tokenizer as tokenizer.json");
+    app.add_flag("--json", json, "print one JSON object per text");
+  }
+
+  int run() override {
+    const auto tokenizer = tokenizer_of(path, sets);
+    if (!file.empty()) tokenizer->save(file);
+    UnknownCount all;
+    auto answer = [&](const std::string& text) {
+      if (const std::size_t bad = first_invalid_utf8(text); bad != std::string::npos)
+        fail(Fault::usage, "tokenize: the text must be UTF-8; got {}", in_quotes(text));
+      UnknownCount unknown;
+      const std::vector<int> ids = tokenizer->encode(text, &unknown);
+      std::vector<std::string> tokens;
+      for (int id : ids) tokens.push_back(tokenizer->token(id));
+      all.tokens += unknown.tokens, all.unknown += unknown.unknown;
+      if (json)
+        console().print("{}\n", dump_json({{"text", text},
+                                           {"tokens", tokens},
+                                           {"ids", ids},
+                                           {"unknown", unknown.unknown},
+                                           {"decoded", tokenizer->decode(ids)}}));
+      else
+        for (std::size_t i = 0; i < ids.size(); i++)
+          console().print("{:>6}  {}\n", ids[i], visible(tokens[i]));
+    };
+    for (const std::string& text : texts) answer(text);
+    if (texts.empty() && file.empty())
+      for (std::string line; std::getline(std::cin, line) && !console().out_closed();)
+        if (!line.empty()) answer(line);
+    if (all.unknown > 0) console().warn("{} of {} tokens are unknown", all.unknown, all.tokens);
+    return 0;
+  }
+  std::string example() const override { return "qkv tokenize runs/bank \"We sat by the river bank.\""; }
+
+  // White space and controls as one would write them in a program.
+  static std::string visible(const std::string& token) {
+    return trim(token).size() == token.size() ? token : in_quotes(token);
+  }
+
+  std::string path, file;
+  std::vector<std::string> texts, sets;
+  bool json = false;
+};
+
+QKV_REGISTER(Verb, "tokenize", Tokenize, "tokens and ids of texts");
+
+}  // namespace
+}  // namespace qkv

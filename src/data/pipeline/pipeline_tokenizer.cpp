@@ -1,0 +1,249 @@
+#include "qkv/data/pipeline_tokenizer.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "../json_members.h"
+#include "../vocab_member.h"
+#include "byte_level.h"
+#include "parts.h"
+#include "qkv/base/text.h"
+#include "token_model.h"
+
+namespace qkv {
+
+QKV_REGISTER(Tokenizer, "bpe", BpeTokenizer, "byte-level byte-pair encoding, as GPT-2's; no text is unknown");
+QKV_REGISTER(Tokenizer, "wordpiece", WordPieceTokenizer, "parts of words, as BERT's");
+
+struct PipelineTokenizer::Parts {
+  Normalizer normalizer;
+  PreTokenizer pre_tokenizer;
+  Decoder decoder;
+  std::string type;
+  std::unique_ptr<TokenModel> model;
+};
+
+PipelineTokenizer::PipelineTokenizer(const TokenizerConfig& config, Json parts, const std::string& model_type,
+                                     const std::string& where)
+    : Tokenizer(config), parts_(std::move(parts)), steps_(std::make_unique<Parts>()) {
+  auto part = [&](const char* key) {
+    return parts_.contains(key) ? parts_[key] : Json();
+  };
+  steps_->normalizer = make_normalizer(part("normalizer"), where + ": normalizer");
+  steps_->pre_tokenizer = make_pre_tokenizer(part("pre_tokenizer"), where + ": pre_tokenizer");
+  steps_->decoder = make_decoder(part("decoder"), where + ": decoder");
+  steps_->type = model_type;
+  steps_->model = TokenModel::make(model_type, where + ": model");
+}
+
+PipelineTokenizer::~PipelineTokenizer() = default;
+
+namespace {
+
+// Cuts off about a megabyte that ends behind a line: pieces need several times the memory of their text.
+std::string_view take_lines(std::string_view& rest) {
+  constexpr std::size_t kEnough = std::size_t{1} << 20;
+  const std::size_t line = rest.find('\n', std::min(kEnough, rest.size()));
+  const std::string_view lines = rest.substr(0, line == std::string_view::npos ? line : line + 1);
+  rest.remove_prefix(lines.size());
+  return lines;
+}
+
+// Calls between(text) for what lies between literals and literal(id) for those, leftmost and longest first.
+template <class Literals, class Between, class Found>
+void cut_at(std::string_view text, const Literals& literals, Between between, Found literal) {
+  std::vector<std::size_t> places(literals.size(), 0);  // of the next one of each, once it was looked for
+  for (std::size_t from = 0; from < text.size();) {
+    std::size_t at = std::string_view::npos, best = 0;
+    for (std::size_t i = 0; i < literals.size(); ++i) {
+      if (from == 0 || places[i] < from) places[i] = text.find(literals[i].text, from);
+      if (places[i] < at || (places[i] == at && at != std::string_view::npos &&
+                             literals[i].text.size() > literals[best].text.size()))
+        at = places[i], best = i;
+    }
+    if (at != from) between(text.substr(from, at == std::string_view::npos ? at : at - from));
+    if (at == std::string_view::npos) return;
+    literal(literals[best].id);
+    from = at + literals[best].text.size();
+  }
+}
+
+}  // namespace
+
+// take(piece, -1) for each piece of the text, take("", id) for each token that stands for itself.
+template <class Take>
+void PipelineTokenizer::for_pieces(std::string_view text, Take take) const {
+  check_utf8(text);
+  auto literal = [&](int id) {
+    take(std::string_view(), id);
+  };
+  cut_at(
+      text, raw_literals_,
+      [&](std::string_view part) {
+        const std::string normal = steps_->normalizer(std::string(part));
+        cut_at(
+            normal, literals_,
+            [&](std::string_view rest) {
+              for (const std::string& piece : steps_->pre_tokenizer({std::string(rest)})) take(piece, -1);
+            },
+            literal);
+      },
+      literal);
+}
+
+std::vector<int> PipelineTokenizer::encode(std::string_view text, UnknownCount* counts) const {
+  std::vector<int> ids;
+  struct Range {
+    std::size_t begin, end;
+  };
+  std::unordered_map<std::string, Range> seen;  // pieces come again and again: where their ids stand
+  for_pieces(text, [&](std::string_view piece, int id) {
+    if (id >= 0) return ids.push_back(id);
+    const auto [at, is_new] = seen.try_emplace(std::string(piece), Range{ids.size(), 0});
+    if (is_new) {
+      steps_->model->encode(vocab_, piece, ids);
+      at->second.end = ids.size();
+    } else {
+      for (std::size_t i = at->second.begin; i < at->second.end; ++i) ids.push_back(ids[i]);
+    }
+  });
+  if (counts) {
+    counts->tokens += static_cast<long>(ids.size());
+    if (vocab_.unk_id() >= 0)
+      for (int id : ids) counts->unknown += id == vocab_.unk_id();
+  }
+  return ids;
+}
+
+std::vector<std::string> PipelineTokenizer::split(std::string_view text) const {
+  std::vector<std::string> tokens;
+  for (int id : encode(text)) tokens.push_back(token(id));
+  return tokens;
+}
+
+void PipelineTokenizer::append_word(std::string_view word, bool first, std::vector<int>& ids,
+                                    UnknownCount* counts) const {
+  const std::vector<int> own = encode(first ? std::string(word) : " " + std::string(word), counts);
+  ids.insert(ids.end(), own.begin(), own.end());
+}
+
+std::string PipelineTokenizer::normalize(std::string_view word) const {
+  check_utf8(word);
+  return steps_->normalizer(std::string(word));
+}
+
+std::string PipelineTokenizer::canonical(std::string_view text) const {
+  std::vector<std::string> pieces;
+  for_pieces(text, [&](std::string_view piece, int id) {
+    pieces.push_back(id < 0 ? std::string(piece) : token(id));
+  });
+  return join(steps_->decoder(pieces), "");
+}
+
+std::string PipelineTokenizer::decode(const std::vector<int>& ids) const {
+  std::vector<std::string> tokens;
+  for (int id : ids) {
+    const std::string& text = token(id);
+    if (id == vocab_.unk_id() || !vocab_.is_special(id)) tokens.push_back(text);
+  }
+  return join(steps_->decoder(std::move(tokens)), "");
+}
+
+void PipelineTokenizer::train(const std::vector<std::string>& texts) {
+  TokenCounts counts;
+  for (const std::string& text : texts)
+    for (std::string_view rest = text; !rest.empty();)
+      for_pieces(take_lines(rest), [&](std::string_view piece, int) { ++counts[std::string(piece)]; });
+  const int n_specials = vocab_.n_specials();
+  std::vector<std::string> tokens(vocab_.tokens().begin(), vocab_.tokens().begin() + n_specials);
+  steps_->model->train(counts, config_, tokens);
+  std::vector<int> specials;
+  for (int id = 0; id < n_specials; ++id) specials.push_back(id);
+  vocab_ = Vocab::from_table(std::move(tokens), specials, Vocab::kPad, Vocab::kUnk);
+}
+
+void PipelineTokenizer::train_words(const std::vector<std::vector<std::string>>& sentences) {
+  std::vector<std::string> texts;
+  for (const auto& words : sentences) texts.push_back(join(words, " "));
+  train(texts);
+}
+
+Json PipelineTokenizer::model() const {
+  Json json = steps_->model->json(vocab_);
+  json["vocab"] = vocab_member(vocab_);
+  return json;
+}
+
+void PipelineTokenizer::read_model(const Json& json, int n_specials, const std::string& where) {
+  std::vector<std::string> tokens = read_vocab_member(json, where);
+  if (static_cast<int>(tokens.size()) < n_specials)
+    fail(Fault::data, "{}: vocab must have at least the {} special tokens; got {} tokens", where, n_specials,
+         tokens.size());
+  std::vector<int> specials;
+  for (int id = 0; id < n_specials; ++id) specials.push_back(id);
+  vocab_ = Vocab::from_table(std::move(tokens), specials, Vocab::kPad, Vocab::kUnk);
+  if (const std::string type = string_member(json, "type", where); type != steps_->type)
+    fail(Fault::data, "{}: 'type' must be {}; got {}", where, in_quotes(steps_->type), in_quotes(type));
+  read_parts(json, where);
+}
+
+void PipelineTokenizer::read_parts(const Json& json, const std::string& where) {
+  steps_->model->read(json, vocab_, where);
+}
+
+// ---- the two that are learned here
+
+namespace {
+
+void refuse_split(const TokenizerConfig& config) {
+  if (config.split != "words")
+    fail(Fault::usage, "tokenizer: 'split' concerns type 'word' only; got {} with {}",
+         in_quotes(config.split), in_quotes(config.type));
+}
+
+}  // namespace
+
+BpeTokenizer::BpeTokenizer(const TokenizerConfig& config)
+    : PipelineTokenizer(config,
+                        {{"pre_tokenizer",
+                          {{"type", "ByteLevel"},
+                           {"add_prefix_space", false},
+                           {"trim_offsets", true},
+                           {"use_regex", true}}},
+                         {"decoder",
+                          {{"type", "ByteLevel"},
+                           {"add_prefix_space", true},
+                           {"trim_offsets", true},
+                           {"use_regex", true}}}},
+                        "BPE", "tokenizer") {
+  refuse_split(config);
+  const int least = vocab_.size() + static_cast<int>(byte_letters().size());
+  if (config.vocab_size > 0 && config.vocab_size < least)
+    fail(Fault::usage,
+         "tokenizer: vocab_size must be at least {} with 'bpe', special tokens and bytes; got {}", least,
+         config.vocab_size);
+}
+
+WordPieceTokenizer::WordPieceTokenizer(const TokenizerConfig& config)
+    : PipelineTokenizer(config,
+                        {{"normalizer",
+                          {{"type", "BertNormalizer"},
+                           {"clean_text", true},
+                           {"handle_chinese_chars", true},
+                           {"strip_accents", nullptr},
+                           {"lowercase", config.lowercase}}},
+                         {"pre_tokenizer", {{"type", "BertPreTokenizer"}}},
+                         {"decoder", {{"type", "WordPiece"}, {"prefix", "##"}, {"cleanup", false}}}},
+                        "WordPiece", "tokenizer") {
+  refuse_split(config);
+  std::vector<std::string> tokens{"[PAD]", "[UNK]"};
+  tokens.insert(tokens.end(), config.specials.begin(), config.specials.end());
+  if (config.vocab_size > 0 && config.vocab_size < static_cast<int>(tokens.size()))
+    fail(Fault::usage, "tokenizer: vocab_size must be 0 or at least {}, the special tokens; got {}",
+         tokens.size(), config.vocab_size);
+  std::vector<int> specials;
+  for (int id = 0; id < static_cast<int>(tokens.size()); ++id) specials.push_back(id);
+  vocab_ = Vocab::from_table(std::move(tokens), specials, Vocab::kPad, Vocab::kUnk);
+}
+
+}  // namespace qkv
