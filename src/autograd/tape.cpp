@@ -12,23 +12,36 @@ namespace qkv {
 
 // ---- registration -------------------------------------------------------------------------------
 
-static std::map<std::string, const Op*>& op_table() {
-  static std::map<std::string, const Op*> table;
+namespace {
+
+struct RegisteredOp {
+  const Op* op;
+  std::string origin;
+};
+
+std::map<std::string, RegisteredOp>& op_table() {
+  static std::map<std::string, RegisteredOp> table;
   return table;
 }
+
+}  // namespace
 
 Op::Op(const char* name, GradRow row) : name(name), row(row) {
   QKV_CHECK(row != nullptr, "op '{}': must come with a gradient check row; got none", name);
   Registrar registered([this] {  // of a plug-in: once that is accepted
-    QKV_CHECK(op_table().emplace(this->name, this).second, "op '{}': name must be unique; got it twice",
-              this->name);
+    QKV_CHECK(op_table().emplace(this->name, RegisteredOp{this, registration_origin()}).second,
+              "op '{}': name must be unique; got it twice", this->name);
   });
 }
 
 std::vector<const Op*> registered_ops() {
   std::vector<const Op*> ops;
-  for (auto& [name, op] : op_table()) ops.push_back(op);
+  for (auto& [name, registered] : op_table()) ops.push_back(registered.op);
   return ops;
+}
+
+const std::string& origin_of(const Op& op) {
+  return op_table().at(op.name).origin;
 }
 
 // ---- storage of a tape, which the next tape of the thread reuses --------------------------------

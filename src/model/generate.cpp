@@ -17,6 +17,24 @@ Sampling::Sampling(const SamplingOptions& options, std::uint64_t seed) : options
   require(options.min_p >= 0 && options.min_p <= 1, "min_p", "in [0, 1]", options.min_p);
 }
 
+namespace {
+
+using Candidates = std::vector<std::pair<float, int>>;
+
+// Puts the likeliest of the candidates from `begin` on at [begin, end), likeliest first; the others follow in
+// any order.
+void sort_likeliest(Candidates& candidates, std::size_t begin, std::size_t end) {
+  const auto likelier = [](const auto& a, const auto& b) {
+    return a.first != b.first ? a.first > b.first : a.second < b.second;
+  };
+  const auto first = candidates.begin() + static_cast<std::ptrdiff_t>(begin);
+  const auto last = candidates.begin() + static_cast<std::ptrdiff_t>(end);
+  if (last != candidates.end()) std::nth_element(first, last, candidates.end(), likelier);
+  std::sort(first, last, likelier);
+}
+
+}  // namespace
+
 int Sampling::next(const float* logits, Index V, Index row, Index position) {
   const float* best = std::max_element(logits, logits + V);
   if (options_.temperature == 0.0) return static_cast<int>(best - logits);
@@ -25,30 +43,38 @@ int Sampling::next(const float* logits, Index V, Index row, Index position) {
   for (Index i = 0; i < V; i++)  // p relative to the likeliest token's
     if (const float p = static_cast<float>(std::exp((logits[i] - top) * inverse)); p > 0)
       candidates_.emplace_back(p, static_cast<int>(i));
-  const auto likelier = [](const auto& a, const auto& b) {
-    return a.first != b.first ? a.first > b.first : a.second < b.second;
-  };
-  if (options_.top_k > 0 || options_.top_p < 1 || options_.min_p > 0)
-    std::sort(candidates_.begin(), candidates_.end(), likelier);
-  std::size_t n = candidates_.size();
   auto sum = [&] {
     double total = 0;
-    for (std::size_t i = 0; i < n; i++) total += candidates_[i].first;
+    for (auto& [p, id] : candidates_) total += p;
     return total;
   };
-  if (options_.top_k > 0) n = std::min(n, static_cast<std::size_t>(options_.top_k));
+  std::size_t sorted = 0;
+  if (options_.top_k > 0) {
+    sorted = std::min(candidates_.size(), static_cast<std::size_t>(options_.top_k));
+    sort_likeliest(candidates_, 0, sorted);
+    candidates_.resize(sorted);
+  }
   if (options_.top_p < 1) {  // the token that reaches p is kept
     const double wanted = options_.top_p * sum();
     double reached = 0;
     std::size_t kept = 0;
-    while (kept < n && reached < wanted) reached += candidates_[kept++].first;
-    n = kept;
+    while (kept < candidates_.size() && reached < wanted) {
+      if (kept == sorted) {  // in growing portions: few tokens usually reach p
+        sorted = std::min(candidates_.size(), std::max<std::size_t>(64, 4 * kept));
+        sort_likeliest(candidates_, kept, sorted);
+      }
+      reached += candidates_[kept++].first;
+    }
+    candidates_.resize(kept);
   }
-  while (n > 1 && candidates_[n - 1].first < options_.min_p) n--;
+  if (options_.min_p > 0)  // the likeliest has p = 1 and stays
+    candidates_.erase(std::remove_if(candidates_.begin(), candidates_.end(),
+                                     [&](const auto& c) { return c.first < options_.min_p; }),
+                      candidates_.end());
   double left = sum() * Stream(seed_, "generate", row, position).uniform64();
-  for (std::size_t i = 0; i + 1 < n; i++)
-    if ((left -= candidates_[i].first) < 0) return candidates_[i].second;
-  return candidates_[n - 1].second;
+  for (auto& [p, id] : candidates_)
+    if ((left -= p) < 0) return id;
+  return candidates_.back().second;
 }
 
 void generate(const Generator& model, const std::vector<int>& prompt, const GenerateOptions& o,

@@ -5,6 +5,10 @@
 #include "qkv/base/plugin.h"
 #include "qkv/base/text.h"
 #include "qkv/train/checkpoint.h"
+#include "qkv/train/config.h"
+#include "qkv/train/expect.h"
+#include "qkv/train/optimizer.h"
+#include "qkv/train/schedule.h"
 
 namespace qkv {
 
@@ -39,6 +43,16 @@ void make_parameters(Experiment& e, Storage storage) {
   e.parameters = std::make_unique<ParameterStore>(static_cast<std::uint64_t>(e.run.seed),
                                                   dtype_from(e.run.dtype), storage == Storage::none);
   build_model(e, e.task->shape());
+}
+
+// Reads what only training needs, so that a misspelt key is found where nothing is trained.
+void finish_training_tables(const Experiment& e) {
+  TrainingTables().read(e.config, e.task->metrics());
+  skip_expectations(e.config);
+  const ParameterStore none(0, e.parameters->dtype(), true);
+  const double lr = make_optimizer(e.config.section("optimizer"), none)->lr();
+  make_schedule(e.config.section("schedule"), lr, 0);
+  e.config.finish();
 }
 
 // The table that describes a layer: "layers.1.attn" is [[model.layers]] number 1, else [model.attention].
@@ -80,6 +94,7 @@ Experiment load_experiment(const std::string& run, const std::string& which,
   Experiment e = assemble(config, checkpoint.tokenizer, &checkpoint.state.at("task"));
   make_parameters(e, Storage::values);
   e.parameters->load(checkpoint.weights, checkpoint.folder + "/model.safetensors");
+  finish_training_tables(e);
   return e;
 }
 

@@ -52,6 +52,43 @@ TEST_CASE("generate continues a prompt from the command line, from standard inpu
   CHECK(json.at("tokens") == 40);
 }
 
+TEST_CASE("generate --beam writes the likeliest text, and in JSON all hypotheses with their scores") {
+  const Trained trained;
+  const std::vector<std::string> base{"generate",     "runs/rhyme", "--beam",   "3",
+                                      "--max-tokens", "7",          "--prompt", "one two three "};
+  CHECK(trained.qkv(base).out == "one two three four. o\n");
+  std::vector<std::string> json = base;
+  json.push_back("--json");
+  const Json result = parse_json(trained.qkv(json).out, "generate");
+  const Json& beams = result.at("beams");
+  REQUIRE(beams.size() == 3);
+  CHECK(beams[0].at("text") == "four. o");
+  for (std::size_t i = 0; i < 3; i++) {
+    CHECK(beams[i].at("tokens") == 7);
+    CHECK(beams[i].at("log_prob").get<double>() < 0);
+    if (i > 0) CHECK(beams[i].at("score") <= beams[i - 1].at("score"));
+  }
+  // A prompt longer than the model's 16 tokens is cut at its front, and leaves room for an answer.
+  std::vector<std::string> longer = base;
+  longer.back() = "one two three four. one two three four. one two three ";
+  CHECK(trained.qkv(longer).out == longer.back() + "four. o\n");
+  check_refused(trained.qkv({"generate", "runs/rhyme", "--beam", "2", "--top-k", "3"}), 2, "excludes");
+  check_refused(trained.qkv({"generate", "runs/rhyme", "--beam", "0"}), 2, "--beam");
+}
+
+TEST_CASE("a misspelt key of --set is an error that names the right one where nothing is trained, too") {
+  const Trained trained;
+  const std::vector<std::pair<const char*, const char*>> misspelt{
+      {"trian.max_steps=3", "unknown table 'trian' (did you mean 'train'?)"},
+      {"model.attention.n_heads=2", "is called `n_head`"},
+      {"optimizer.learning_rate=1", "is called `lr`"},
+      {"eval.evry=2", "did you mean 'every'?"}};
+  for (auto [set, hint] : misspelt)
+    for (const char* verb : {"eval", "predict", "generate"})
+      check_refused(trained.qkv({verb, "runs/rhyme", "--set", set}), 2, hint);
+  CHECK(trained.qkv({"eval", "runs/rhyme", "--set", "optimizer.lr=0.5"}).code == 0);
+}
+
 TEST_CASE("generate: equal seeds give equal texts, and what is wrong is told in one line") {
   const Trained trained;
   auto text = [&](const std::string& seed) {

@@ -20,6 +20,7 @@ for kind in layer op task; do
 done
 [[ $(wc -l <my-layer/my_layer.cpp) -le 40 ]]
 qkv --plugin my-op/build/my-op.so gradcheck my_op
+qkv --plugin my-op/build/my-op.so list ops | grep -E "^ *my_op .* my-op.so"
 qkv new config my-senses
 (cd my-senses && qkv check my-senses.toml && qkv train my-senses.toml && qkv predict runs/my-senses "a [bank] of reeds")
 qkv new plugin mine -o elsewhere && [[ -e elsewhere/mine.toml ]]

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -89,6 +90,32 @@ TEST_CASE("top_k, top_p and min_p keep exactly the tokens they say") {
   CHECK(kept({1.0, 0, 1.0, 0.7}) == std::vector<int>{1, 2});  // 0.3 / 0.4 = 0.75, 0.25 / 0.4 = 0.625
   CHECK(kept({1.0, 1, 1.0, 0.0}) == std::vector<int>{1});
   CHECK(kept({1.0, 3, 0.6, 0.0}) == std::vector<int>{1, 2});  // of the three left, 0.4 + 0.3 reach 0.6
+}
+
+TEST_CASE("top_k and top_p select among many tokens what a full sort would") {
+  std::vector<float> logits;
+  for (int i = 0; i < 5000; i++) logits.push_back(static_cast<float>((i * 7919) % 5000) / 400);
+  std::vector<std::pair<double, int>> sorted;
+  double total = 0;
+  for (int i = 0; i < 5000; i++) {
+    const double p = std::exp(static_cast<double>(logits[static_cast<std::size_t>(i)]));
+    sorted.emplace_back(-p, i);
+    total += p;
+  }
+  std::sort(sorted.begin(), sorted.end());
+  double reached = 0;
+  std::map<int, bool> nucleus;
+  for (auto& [p, id] : sorted)
+    if (reached < 0.3 * total) reached -= p, nucleus[id] = true;
+  REQUIRE(nucleus.size() > 64);  // more than the first portion
+  SamplingOptions top_p, top_k;
+  top_p.top_p = 0.3;
+  top_k.top_k = 3;
+  const auto drawn = draws(logits, top_p, 20000);
+  CHECK(drawn.size() == nucleus.size());
+  for (auto& [id, count] : drawn) CHECK(nucleus.count(id) == 1);
+  for (auto& [id, count] : draws(logits, top_k, 300))
+    CHECK((id == sorted[0].second || id == sorted[1].second || id == sorted[2].second));
 }
 
 TEST_CASE("a token of -inf is never drawn, and large logits do not overflow") {

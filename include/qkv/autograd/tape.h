@@ -9,6 +9,7 @@
 #include <initializer_list>
 #include <memory>
 #include <new>
+#include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -59,6 +60,8 @@ struct Op {
 };
 /// All registered ops, by name.
 std::vector<const Op*> registered_ops();
+/// "qkv", or the file name of the plug-in that brought the op.
+const std::string& origin_of(const Op& op);
 
 /// What `backward` gives: for each parameter slot its gradient, in buffers that live as long as this object.
 class Gradients {

@@ -49,7 +49,7 @@ class Sampling {
  private:
   SamplingOptions options_;
   std::uint64_t seed_;
-  std::vector<std::pair<float, int>> candidates_;  // (probability, id), likeliest first
+  std::vector<std::pair<float, int>> candidates_;  // (probability, id)
 };
 
 struct GenerateOptions {

@@ -10,7 +10,9 @@
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
 #include "qkv/cli/verb.h"
+#include "qkv/data/text_stream.h"
 #include "qkv/log/console.h"
+#include "qkv/model/beam_search.h"
 #include "qkv/train/experiment.h"
 
 namespace qkv {
@@ -26,14 +28,20 @@ struct Generate : Verb {
     app.add_option("--top-k", options.sampling.top_k, "only the k likeliest tokens; 0 = all");
     app.add_option("--top-p", options.sampling.top_p, "only the likeliest tokens that together reach p");
     app.add_option("--min-p", options.sampling.min_p, "only tokens this fraction as likely as the likeliest");
+    CLI::Option* width = app.add_option("--beam", beam, "the likeliest text by beam search of this width")
+                             ->check(CLI::Range(1, 1000));
     app.add_option("--seed", options.seed, "seed of the draws");
+    for (CLI::Option* drawn : app.get_options())
+      for (const char* name : {"temperature", "top-k", "top-p", "min-p", "seed"})
+        if (drawn->check_lname(name)) width->excludes(drawn);
     app.add_option("--checkpoint", which, "best, last or step-000100");
+    app.add_option("--set", sets, "override a key of the config")->take_all()->expected(1);
     app.add_flag("--interactive", interactive, "continue one line after the other");
     app.add_flag("--json", json, "print one JSON object per text");
   }
 
   int run() override {
-    const Experiment e = load_experiment(path, which);
+    const Experiment e = load_experiment(path, which, sets);
     set_threads(static_cast<int>(e.run.threads));
     const auto* model = dynamic_cast<const Generator*>(e.model.get());
     const Tokenizer* tokenizer = e.task->tokenizer();
@@ -60,34 +68,76 @@ struct Generate : Verb {
     return true;
   }
 
-  // Text appears as it is made; tokens that end inside a character wait for the next one.
   void answer(const Generator& model, const Tokenizer& tokenizer, const std::string& text) const {
     if (const std::size_t bad = first_invalid_utf8(text); bad != std::string::npos)
       fail(Fault::usage, "generate: the prompt must be UTF-8; got {}", in_quotes(text));
     const std::vector<int> begin = tokenizer.encode(text);
+    if (beam > 0)
+      search(model, tokenizer, text, begin);
+    else
+      draw(model, tokenizer, text, begin);
+  }
+
+  // Text appears as it is made.
+  void draw(const Generator& model, const Tokenizer& tokenizer, const std::string& text,
+            const std::vector<int>& begin) const {
     std::vector<int> ids;
-    std::string shown;
+    TextStream stream(tokenizer, begin, text);
     if (!json) console().print("{}", text);
     generate(model, begin, options, [&](int id) {
-      ids.push_back(id);
-      if (json) return true;
-      const std::string whole = tokenizer.decode(ids);
-      const bool complete = !ends_with(whole, "\xEF\xBF\xBD");
-      if (complete && whole.size() > shown.size()) {
-        console().print("{}", whole.substr(shown.size()));
-        shown = whole;
+      if (json) {
+        ids.push_back(id);
+        return true;
       }
+      console().print("{}", stream.add(id));
       return !console().out_closed();
     });
     if (json)
       console().print("{}\n",
                       dump_json({{"prompt", text}, {"text", tokenizer.decode(ids)}, {"tokens", ids.size()}}));
     else
-      console().print("\n");
+      console().print("{}\n", stream.finish());
+  }
+
+  // The likeliest of the texts that beam search finds; in JSON, all of them.
+  void search(const Generator& model, const Tokenizer& tokenizer, const std::string& text,
+              std::vector<int> begin) const {
+    if (begin.empty()) fail(Fault::usage, "generate: the prompt must hold a token; got none");
+    const std::unique_ptr<Decoding> decoding = model.start({}, 1);
+    BeamOptions o;
+    o.beam = o.n_best = beam;
+    o.max_tokens = options.max_tokens;
+    o.stop = options.stop;
+    o.never = options.never;
+    if (decoding->room() >= 0) {  // at least half of it is for the answer
+      const Index most = std::max<Index>(1, decoding->room() - std::min(o.max_tokens, decoding->room() / 2));
+      const Index cut = std::max<Index>(0, static_cast<Index>(begin.size()) - most);
+      begin.erase(begin.begin(), begin.begin() + cut);
+    }
+    const Tensor prompt_ids = Tensor::from({1, static_cast<Index>(begin.size())}, begin);
+    const std::vector<Hypothesis> found = beam_search(*decoding, prompt_ids, o).at(0);
+    if (!json) {
+      TextStream stream(tokenizer, begin, text);
+      std::string answer;
+      if (!found.empty())
+        for (int id : found[0].ids) answer += stream.add(id);
+      console().print("{}{}\n", text, answer + stream.finish());
+      return;
+    }
+    Json beams = Json::array();
+    for (const Hypothesis& h : found)
+      beams.push_back({{"text", tokenizer.decode(h.ids)},
+                       {"tokens", h.ids.size()},
+                       {"log_prob", json_number(static_cast<float>(h.log_prob))},
+                       {"score", json_number(static_cast<float>(h.score))},
+                       {"ended", h.ended}});
+    console().print("{}\n", dump_json({{"prompt", text}, {"beams", beams}}));
   }
 
   std::string path, prompt, which = "best";
+  std::vector<std::string> sets;
   GenerateOptions options;
+  int beam = 0;
   bool interactive = false, json = false;
 };
 

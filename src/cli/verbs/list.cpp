@@ -26,7 +26,7 @@ std::vector<Item> items_of() {
 
 std::vector<Item> ops() {
   std::vector<Item> items;
-  for (const Op* op : registered_ops()) items.push_back({op->name, "differentiable op", "qkv"});
+  for (const Op* op : registered_ops()) items.push_back({op->name, "differentiable op", origin_of(*op)});
   return items;
 }
 
