@@ -6,6 +6,7 @@
 #include <string>
 
 #include "accumulate.h"
+#include "qkv/autograd/watch.h"
 #include "qkv/base/registry.h"
 
 namespace qkv {
@@ -208,6 +209,15 @@ Var Recorder::push(const Op& op, const Input* inputs, int count, Tensor value, v
   int first = static_cast<int>(s.inputs.size());
   for (int i = 0; i < count; i++) s.inputs.push_back(inputs[i].node);
   s.nodes.push_back({&op, first, count, -1, value.shape(), value.dtype(), closure, run, destroy});
+  if (Watch* watch = Watch::current()) {
+    std::vector<Watch::Operand> operands;
+    for (int i = 0; i < count; i++) {
+      const int node = inputs[i].node;
+      operands.push_back(
+          {inputs[i].value, node, node < 0 ? -1 : s.nodes[static_cast<std::size_t>(node)].slot});
+    }
+    watch->forward(op, current_tape->size() - 1, operands, value);
+  }
   Var var(std::move(value));
   var.node_ = current_tape->size() - 1;
   var.tape_ = current_tape->id_;
@@ -225,6 +235,19 @@ Gradients Tape::backward(const Var& loss) {
   Gradients result;
   backward(loss, result);
   return result;
+}
+
+// Shows the gradients that an op has computed to a watch.
+static void show_gradients(const TapeStorage& s, const Gradients& into, int node, const Tensor& upstream) {
+  Watch* watch = Watch::current();
+  const Node& at = s.nodes[static_cast<std::size_t>(node)];
+  for (int i = 0; watch && i < at.inputs; i++) {
+    const int input = s.inputs[static_cast<std::size_t>(at.first_input + i)];
+    if (input < 0) continue;
+    const int slot = s.nodes[static_cast<std::size_t>(input)].slot;
+    const Tensor gradient = slot < 0 ? s.held[static_cast<std::size_t>(input)].gradient : into.of_slot(slot);
+    if (gradient.defined()) watch->backward(node, i, upstream, gradient);
+  }
 }
 
 void Tape::backward_from(const Var& output, const Tensor& upstream, Gradients& into) {
@@ -254,6 +277,7 @@ void Tape::backward_from(const Var& output, const Tensor& upstream, Gradients& i
     if (gradient.defined()) {
       Sink sink(*this, into, i);
       node.run(node.closure, gradient, sink);
+      if (Watch::current()) show_gradients(s, into, i, gradient);
     }
     node.destroy(node.closure);  // frees the saved tensors as early as possible
     node.closure = nullptr;

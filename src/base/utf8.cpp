@@ -69,6 +69,10 @@ bool within(const Range (&ranges)[N], char32_t c) {
 std::size_t first_invalid_utf8(std::string_view text) {
   char32_t value;
   for (std::size_t i = 0; i < text.size();) {
+    if (static_cast<unsigned char>(text[i]) < 0x80) {
+      i++;
+      continue;
+    }
     std::size_t length = decode(text.substr(i), value);
     if (length == 0) return i;
     i += length;

@@ -67,12 +67,14 @@ Json final_metrics(Experiment& e, const Trainer& trainer, const std::string& run
 [[noreturn]] void fail_diverged(const TrainResult& result, const Trainer& trainer, const std::string& run) {
   const auto kept = list_checkpoints(run);
   const bool skips = trainer.config().on_nonfinite == "skip";
-  fail(Fault::diverged,
-       "train: loss, gradients and parameters must stay finite; got a NaN or infinity at step {} (a lower "
-       "optimizer.lr{} may help; {})",
-       result.failed_step, skips ? "" : ", or train.on_nonfinite = \"skip\",",
-       kept.empty() ? "there is no checkpoint yet"
-                    : fmt::format("the checkpoint of step {} is kept", kept.back().first));
+  fail(
+      Fault::diverged,
+      "train: loss, gradients and parameters must stay finite; got {} at step {} (a lower optimizer.lr{} may "
+      "help; {}; qkv why {} {} tells more)",
+      result.fault, result.failed_step, skips ? "" : ", or train.on_nonfinite = \"skip\",",
+      kept.empty() ? "there is no checkpoint yet"
+                   : fmt::format("the checkpoint of step {} is kept", kept.back().first),
+      run, result.failed_step);
 }
 
 // How a run begins.
@@ -89,7 +91,10 @@ int run_trainer(Experiment& e, Trainer& trainer, RunDir& run, const Start& start
   if (start.resume) truncate_after(run.file("metrics.jsonl"), trainer.state().step);
   for (const std::string& change : start.changes) console().info("{}", change);
   if (!start.config.empty()) write_file_atomic(run.file("config.resolved.toml"), start.config);
-  if (start.resume) write_run_checksums(run.path());
+  if (start.resume) {
+    fs::remove(run.file("result.json"));  // of the run so far, whose checksum will not be that of the new one
+    write_run_checksums(run.path());
+  }
   MetricSinks sinks;
   auto terminal = std::make_unique<ConsoleSink>();
   ConsoleSink* bar = terminal.get();
@@ -122,7 +127,10 @@ int run_trainer(Experiment& e, Trainer& trainer, RunDir& run, const Start& start
         .add("checkpoint", run.file("checkpoints/best"));
   sinks.write(end);
   sinks.flush();
-  if (whole) write_file_atomic(run.file("result.json"), dump_json(metrics, 2) + "\n");
+  if (whole) {
+    write_file_atomic(run.file("result.json"), dump_json(metrics, 2) + "\n");
+    write_run_checksums(run.path());
+  }
   console().detach_file();
   if (result.signal) return 128 + result.signal;
   if (result.reason == "diverged") fail_diverged(result, trainer, run.path());

@@ -1,6 +1,7 @@
 #include "qkv/data/split.h"
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 
 #include "qkv/base/error.h"
@@ -35,8 +36,24 @@ bool in(const Range (&ranges)[N], char32_t c) {
   return at != std::end(ranges) && at->first <= c;
 }
 
+enum class Kind : std::uint8_t { word, space, punctuation };
+
+Kind look_up(char32_t c) {
+  return in(kSpaces, c) ? Kind::space : in(kPunctuation, c) ? Kind::punctuation : Kind::word;
+}
+
+// Nearly every character is ASCII: one load instead of two searches.
+Kind kind_of(char32_t c) {
+  static const auto ascii = [] {
+    std::array<Kind, 128> kinds{};
+    for (char32_t a = 0; a < 128; a++) kinds[a] = look_up(a);
+    return kinds;
+  }();
+  return c < 128 ? ascii[c] : look_up(c);
+}
+
 bool is_space(char32_t c) {
-  return in(kSpaces, c);
+  return kind_of(c) == Kind::space;
 }
 bool is_digit(char32_t c) {
   return c >= '0' && c <= '9';
@@ -48,7 +65,7 @@ bool is_apostrophe(char32_t c) {
   return c == '\'' || c == 0x2019;
 }
 bool is_word(char32_t c) {
-  return c != 0 && !is_space(c) && !in(kPunctuation, c);
+  return c != 0 && kind_of(c) == Kind::word;
 }
 
 // Reads on from a position; U+0000 stands for the end.
@@ -56,12 +73,18 @@ class Scanner {
  public:
   Scanner(std::string_view text, std::size_t position) : text_(text), position_(position) {}
   char32_t peek() const {
+    if (position_ >= text_.size()) return 0;
+    if (const auto byte = static_cast<unsigned char>(text_[position_]); byte < 0x80) return byte;
     std::size_t next = position_;
-    return next < text_.size() ? next_code_point(text_, next) : 0;
+    return next_code_point(text_, next);
   }
   Scanner next() const {
     Scanner result = *this;
-    if (position_ < text_.size()) next_code_point(text_, result.position_);
+    if (position_ >= text_.size()) return result;
+    if (static_cast<unsigned char>(text_[position_]) < 0x80)
+      result.position_++;
+    else
+      next_code_point(text_, result.position_);
     return result;
   }
   std::size_t position() const { return position_; }

@@ -92,7 +92,9 @@ void ConsoleSink::write(const Record& record) {
   if (record.type() == "eval") return eval(record);
   if (record.type() == "end") return end(record);
   if (record.type() == "norms") return;  // too long a line to be read
-  console_.info("{}{}", record.type(), other_columns(record, std::array<std::string_view, 0>{}));
+  const bool warning = record.type() == "spike" || record.type() == "nonfinite";
+  const std::string line = record.type() + other_columns(record, std::array<std::string_view, 0>{});
+  warning ? console_.warn("{}", line) : console_.info("{}", line);
 }
 
 void ConsoleSink::step(std::int64_t step) {

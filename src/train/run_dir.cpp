@@ -193,7 +193,8 @@ std::string resolved_config(const Section& config,
 }
 
 void write_run_checksums(const std::string& run) {
-  std::vector<std::string> files{"config.toml", "env.json", "origins.json", "config.resolved.toml"};
+  std::vector<std::string> files{"config.toml", "env.json", "origins.json", "config.resolved.toml",
+                                 "result.json"};
   for (const char* folder : {"data", "plugins"}) {
     std::error_code ignored;
     for (auto& entry : fs::recursive_directory_iterator(run + "/" + folder, ignored))

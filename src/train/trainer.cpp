@@ -12,8 +12,6 @@
 
 namespace qkv {
 
-constexpr std::int64_t kMaxSkippedInARow = 100;
-
 // The lasting parts of a shard: reused every step, so that a step does not allocate.
 struct Trainer::Shard {
   Batch batch;
@@ -237,9 +235,11 @@ TrainResult Trainer::train(MetricSinks& sinks, const std::function<void(std::int
     const StepReport report = step();
     state_.seconds = seconds_now() - start;
     if ((!report.finite && !report.skipped) || state_.skipped_in_a_row >= kMaxSkippedInARow) {
-      record_divergence(sinks, report, result);
+      diverge(sinks, report, result);
       break;
     }
+    if (report.skipped) record_nonfinite(sinks, report, result);
+    if (report.finite) record_spike(sinks, report);
     if (due(log_.every) || state_.step == 1 || state_.step == max_steps_) record_step(sinks, report);
     const bool best =
         has_val && (due(eval_.every) || state_.step == max_steps_) && evaluate_and_record(sinks);
@@ -250,7 +250,7 @@ TrainResult Trainer::train(MetricSinks& sinks, const std::function<void(std::int
     capture(last && result.reason != "interrupted");
     if (best || last || due(checkpoint_.every > 0 ? checkpoint_.every : eval_.every)) {
       if (!finite_parameters()) {  // the checkpoints so far are worth more than this one
-        record_divergence(sinks, report, result);
+        diverge(sinks, report, result);
         break;
       }
       const Stopwatch watch(seconds_.checkpoint);

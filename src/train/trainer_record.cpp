@@ -2,16 +2,54 @@
 #include <algorithm>
 #include <cmath>
 
+#include "qkv/base/text.h"
 #include "qkv/ops/optimizer_kernels.h"
 #include "qkv/train/trainer.h"
 
 namespace qkv {
 
-void Trainer::record_divergence(MetricSinks& sinks, const StepReport& report, TrainResult& result) {
-  result.reason = "diverged";
+constexpr std::int64_t kSkipsExplained = 10;
+
+// One line with what was not finite, and where. Of the steps that are left out, the first few are explained.
+void Trainer::record_nonfinite(MetricSinks& sinks, const StepReport& report, TrainResult& result) {
+  if (report.skipped && state_.skipped > kSkipsExplained && state_.skipped_in_a_row < kMaxSkippedInARow)
+    return;
   result.failed_step = report.finite || report.skipped ? state_.step : state_.step + 1;
+  Diagnosis d;
+  d.step = result.failed_step;
+  if (report.finite)
+    tell_update(d);
+  else
+    d = replay(result.failed_step, &report);
+  result.fault = d.summary();
   record_.reset("nonfinite").add("step", result.failed_step);
-  sinks.write(record_.add("loss", report.loss).add("grad_norm", report.grad_norm));
+  record_.add("loss", report.loss).add("grad_norm", report.grad_norm).add("pass", d.pass);
+  if (!d.op.empty()) record_.add("op", d.op).add("layer", d.layer);
+  if (!d.parameters.empty()) record_.add("parameters", join(d.parameters, ", "));
+  if (!d.examples.empty()) record_.add("examples", d.example_list());
+  record_.add("where", d.where);
+  for (std::size_t i = 0; i < d.inputs.size(); i++) record_.add(fmt::format("input_{}", i + 1), d.inputs[i]);
+  if (report.skipped) record_.add("skipped", state_.skipped);
+  sinks.write(record_);
+}
+
+// Ends a run, keeping the state before the step that failed where it is finite.
+void Trainer::diverge(MetricSinks& sinks, const StepReport& report, TrainResult& result) {
+  record_nonfinite(sinks, report, result);
+  result.reason = "diverged";
+  if (report.finite || state_.step == 0 || !finite_parameters()) return;
+  sinks.flush();
+  save(false);
+}
+
+void Trainer::record_spike(MetricSinks& sinks, const StepReport& report) {
+  const Spike spike = look_for_spike(state_.spikes, report.loss, report.grad_norm, train_.spike);
+  if (!spike || train_.spike == 0) return;
+  record_.reset("spike").add("step", state_.step);
+  record_.add("loss", static_cast<float>(report.loss))
+      .add("usual_loss", static_cast<float>(spike.usual_loss));
+  record_.add("grad_norm", static_cast<float>(report.grad_norm));
+  sinks.write(record_.add("usual_grad_norm", static_cast<float>(spike.usual_grad_norm)));
 }
 
 void Trainer::record_step(MetricSinks& sinks, const StepReport& report) {

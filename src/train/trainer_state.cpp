@@ -25,6 +25,12 @@ void visit(State& s, F f) {
   f("window_count", s.window_count);
   f("window_tokens", s.window_tokens);
   f("seconds", s.seconds);
+  f("spike_steps", s.spikes.steps);
+  f("spike_first_loss", s.spikes.first_loss);
+  f("spike_loss_mean", s.spikes.loss_mean);
+  f("spike_loss_variance", s.spikes.loss_variance);
+  f("spike_norm_mean", s.spikes.norm_mean);
+  f("spike_norm_variance", s.spikes.norm_variance);
 }
 
 void read_state(const Json& json, TrainState& state, const std::string& file) {
@@ -78,6 +84,14 @@ void Trainer::check_same_data(const std::string& folder, const Json& state) cons
        folder, same_tokens ? "other labels or class counts" : "another vocabulary");
 }
 
+void Trainer::restore(const std::string& checkpoint) {
+  const Checkpoint c = read_checkpoint(checkpoint, true);
+  check_same_data(c.folder, c.state.at("task"));
+  experiment_.parameters->load(c.weights, c.folder + "/model.safetensors");
+  optimizer_->load(*experiment_.parameters, c.optimizer, c.folder + "/optimizer.safetensors");
+  read_state(c.state, state_, c.folder + "/state.json");
+}
+
 bool Trainer::resume() {
   auto all = list_checkpoints(run_);
   if (all.empty()) return false;
@@ -89,11 +103,7 @@ bool Trainer::resume() {
   if (all.empty())
     fail(Fault::data, "{}: must hold a whole checkpoint to resume from; got only damaged ones; {}", run_,
          problems.front());
-  const Checkpoint c = read_checkpoint(all.back().second, true);
-  check_same_data(c.folder, c.state.at("task"));
-  experiment_.parameters->load(c.weights, c.folder + "/model.safetensors");
-  optimizer_->load(*experiment_.parameters, c.optimizer, c.folder + "/optimizer.safetensors");
-  read_state(c.state, state_, c.folder + "/state.json");
+  restore(all.back().second);
   point_links(run_, state_.step, state_.best_step);
   last_saved_ = state_.step;
   return true;

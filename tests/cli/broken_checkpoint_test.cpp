@@ -219,7 +219,8 @@ TEST_CASE("training that diverges exits with 4 and keeps the checkpoint before")
       {"train", "small.toml", "--set", "optimizer.lr=1e38", "--set", "optimizer.type=\"sgd\"", "--set",
        "schedule.type=\"constant\"", "--set", "schedule.warmup_steps=0", "--set", "eval.every=1"},
       {data.folder.path});
-  check_refused(result, 4, "must stay finite; got a NaN or infinity at step");
+  check_refused(result, 4, "must stay finite; got ");
+  CHECK(count(result.err, " at step ") > 0);
   CHECK(read_metrics(data.folder / "runs/small/metrics.jsonl").back().text("reason") == "diverged");
   for (auto& [step, folder] : list_checkpoints(data.folder / "runs/small"))
     CHECK(checkpoint_problems(folder).empty());

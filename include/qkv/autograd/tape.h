@@ -168,8 +168,9 @@ class Sink {
 
 /// An input of an op as `record` takes it.
 struct Input {
-  Input(const Var& var) : node(var.node()) {}  // NOLINT: implicit by design
+  Input(const Var& var) : node(var.node()), value(&var.value()) {}  // NOLINT: implicit by design
   int node;
+  const Tensor* value;
 };
 
 /// Implementation of `record`.

@@ -22,7 +22,7 @@ struct RunConfig {
 
 struct TrainConfig {
   std::int64_t max_steps = 0, max_epochs = 0, grad_accum_steps = 1;
-  double grad_clip_norm = 1.0;
+  double grad_clip_norm = 1.0, spike = 8.0;
   std::vector<std::string> freeze;
   std::string init_from;
   std::string on_nonfinite = "stop";
@@ -37,6 +37,9 @@ struct TrainConfig {
     f("init_from", init_from, "run directory or safetensors file to take initial values of equal names from",
       path);
     f("on_nonfinite", on_nonfinite, "at a NaN or infinity: stop, or skip the step", one_of({"stop", "skip"}));
+    f("spike", spike,
+      "a loss or gradient norm this many standard deviations above its running mean is logged; 0 = never",
+      non_negative);
   }
 };
 

@@ -8,17 +8,23 @@
 #include "qkv/data/sampler.h"
 #include "qkv/log/metrics.h"
 #include "qkv/train/captures.h"
+#include "qkv/train/diagnosis.h"
 #include "qkv/train/experiment.h"
 #include "qkv/train/optimizer.h"
 #include "qkv/train/schedule.h"
+#include "qkv/train/spikes.h"
 
 namespace qkv {
+
+/// Skipped steps after which a run has diverged.
+constexpr std::int64_t kMaxSkippedInARow = 100;
 
 /// How a run ended.
 struct TrainResult {
   std::string reason;  ///< max_steps, early_stop, interrupted or diverged
   std::int64_t step = 0, best_step = -1;
   std::int64_t failed_step = -1;  ///< the step that was not finite, when diverged
+  std::string fault;              ///< what was not finite, and where, when diverged
   double best_value = 0;
   int signal = 0;  ///< SIGINT or SIGTERM when interrupted
 };
@@ -38,6 +44,7 @@ struct TrainState {
   double best_value = 0, seconds = 0;
   double window_loss = 0, window_count = 0;  ///< since the last training line
   std::int64_t window_tokens = 0;
+  SpikeState spikes;
 };
 
 /// Wall-clock seconds of this process by what was done in them. Forward and backward share the time of the
@@ -66,6 +73,10 @@ class Trainer {
   bool resume();
   /// Trains to the end, early stop or signal. Records go to `sinks`; `on_step` is called after each step.
   TrainResult train(MetricSinks& sinks, const std::function<void(std::int64_t)>& on_step = {});
+  /// Computes step `step` of a run once more, from its nearest whole checkpoint before, and looks at every
+  /// value; where a step before it is the first that is not finite, that one. Writes nothing. Throws a usage
+  /// error for a step that the run does not have.
+  Diagnosis why(const std::string& run, std::int64_t step);
   /// One optimizer step: batches, gradients, reduce, clip, update.
   StepReport step();
 
@@ -88,7 +99,14 @@ class Trainer {
   bool evaluate_and_record(MetricSinks& sinks);
   void record_step(MetricSinks& sinks, const StepReport& report);
   void record_norms(MetricSinks& sinks);
-  void record_divergence(MetricSinks& sinks, const StepReport& report, TrainResult& result);
+  void record_nonfinite(MetricSinks& sinks, const StepReport& report, TrainResult& result);
+  void diverge(MetricSinks& sinks, const StepReport& report, TrainResult& result);
+  void record_spike(MetricSinks& sinks, const StepReport& report);
+  Diagnosis replay(std::int64_t step, const StepReport* failed);
+  bool watch_shard(int shard, std::int64_t micro_step, Gradients& gradients, Diagnosis& diagnosis);
+  std::vector<Diagnosis::Example> probe(const std::vector<int>& numbers, bool only_bad) const;
+  void tell_update(Diagnosis& diagnosis) const;
+  void restore(const std::string& checkpoint);
   void capture(bool last);
   void save(bool best);
   void check_same_data(const std::string& folder, const Json& state) const;
@@ -117,6 +135,7 @@ class Trainer {
   TrainState state_;
   TrainSeconds seconds_;
   double gradient_scale_ = 0;
+  std::vector<std::pair<std::string, std::string>> users_;  // op and layer of each slot, in a replay
   Record record_;
 };
 

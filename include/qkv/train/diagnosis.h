@@ -1,0 +1,40 @@
+// Diagnosis: what `qkv why` tells of a training step, and a diverged run of its last.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "qkv/base/json_fwd.h"
+
+namespace qkv {
+
+struct Diagnosis {
+  struct Example {
+    int number = 0;  ///< in the training split
+    std::string text;
+    double loss = 0, grad_norm = 0;  ///< of the example alone
+  };
+
+  std::int64_t step = 0;
+  double loss = 0, grad_norm = 0;
+  /// "forward", "backward", "reduce" (adding up the gradients), "update", or "" where all is finite.
+  std::string pass;
+  std::string op, layer;
+  std::string value;                    ///< "nan", "inf" or "-inf"
+  std::string where;                    ///< range of the tensor that is not finite
+  std::vector<std::string> inputs;      ///< ranges of what went into the op
+  std::vector<std::string> parameters;  ///< those of the op, else those that come before it
+  std::vector<Example> examples;        ///< whose values are not finite; of a finite step, by their gradients
+  std::size_t batch = 0;                ///< examples of the step
+  std::vector<std::string> checked_from;  ///< how the state before the step was reached
+
+  bool finite() const { return pass.empty(); }
+  /// "inf from op 'exp' (forward, layers.1), parameter 'layers.1.gain', training example 17"
+  std::string summary() const;
+  /// "17, 23, 4 and 5 more"
+  std::string example_list() const;
+  /// Several lines for a person.
+  std::string text() const;
+  Json json() const;
+};
+
+}  // namespace qkv

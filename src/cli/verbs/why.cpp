@@ -1,0 +1,61 @@
+#include <CLI/CLI.hpp>
+
+#include "qkv/base/file.h"
+#include "qkv/base/json.h"
+#include "qkv/base/threads.h"
+#include "qkv/cli/verb.h"
+#include "qkv/log/console.h"
+#include "qkv/log/run_log.h"
+#include "qkv/train/expect.h"
+#include "qkv/train/run_dir.h"
+#include "qkv/train/trainer.h"
+
+namespace qkv {
+namespace {
+
+// The step that a run's log says most about: where it diverged, else its last spike.
+std::int64_t step_of_interest(const std::string& run) {
+  std::int64_t step = -1;
+  for (const Record& record : read_run_log(run).other) {
+    if (record.type() == "nonfinite") return record.step();
+    if (record.type() == "spike") step = record.step();
+  }
+  if (step < 0)
+    fail(Fault::usage, "why: a step must be given; {} logged no spike and no value that was not finite", run);
+  return step;
+}
+
+struct Why : Verb {
+  void setup(CLI::App& app) override {
+    app.add_option("run", path, "run directory")->required();
+    app.add_option("step", step,
+                   "optimizer step; without it, the first that was not finite, else the last spike");
+    app.add_flag("--json", json, "print one JSON object");
+  }
+  int run() override {
+    const std::string file = path + "/config.resolved.toml";
+    if (!is_directory(path)) fail(Fault::data, "{}: must be a run directory; it does not exist", path);
+    if (!exists(file)) fail(Fault::data, "{}: must exist in a run directory; the file is missing", file);
+    check_run_checksums(path);
+    if (step == 0) step = step_of_interest(path);
+    const Section config = Section::load(file);
+    skip_expectations(config);
+    Experiment e = build_experiment(config);
+    set_threads(static_cast<int>(e.run.threads));
+    Trainer trainer(e);
+    const Diagnosis d = trainer.why(path, step);
+    console().print("{}", json ? dump_json(d.json()) + "\n" : d.text());
+    return 0;
+  }
+  std::string example() const override { return "qkv why runs/bank 120"; }
+
+  std::string path;
+  std::int64_t step = 0;
+  bool json = false;
+};
+
+QKV_REGISTER(Verb, "why", Why,
+             "replay a training step and name op, parameter and example of what went wrong");
+
+}  // namespace
+}  // namespace qkv

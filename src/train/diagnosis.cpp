@@ -1,0 +1,85 @@
+#include "qkv/train/diagnosis.h"
+
+#include "qkv/base/json.h"
+#include "qkv/base/text.h"
+#include "qkv/log/number_text.h"
+
+namespace qkv {
+
+constexpr std::size_t kShown = 3;
+
+static std::string quoted(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "'" : ", '") + name + "'";
+  return (names.size() > 1 ? "parameters " : "parameter ") + text;
+}
+
+std::string Diagnosis::example_list() const {
+  std::string text;
+  for (std::size_t i = 0; i < examples.size() && i < kShown; i++)
+    text += (i ? ", " : "") + std::to_string(examples[i].number);
+  if (examples.size() > kShown) text += fmt::format(" and {} more", examples.size() - kShown);
+  return text;
+}
+
+std::string Diagnosis::summary() const {
+  if (finite()) return "all values are finite";
+  std::string text = value;
+  if (pass == "reduce")
+    text += " where gradients are added up";
+  else if (pass == "update")
+    text += " after the update of the optimizer";
+  else
+    text += fmt::format(" from op '{}' ({}{}{})", op, pass, layer.empty() ? "" : ", ", layer);
+  if (!parameters.empty()) text += ", " + quoted(parameters);
+  if (!examples.empty() && examples.size() == batch && batch > 1) return text + ", every example";
+  if (!examples.empty()) text += ", training example " + example_list();
+  return text;
+}
+
+std::string Diagnosis::text() const {
+  std::string out = fmt::format("step {}: loss {:.6g}, gradient norm {:.6g}\n", step, loss, grad_norm);
+  for (const std::string& line : checked_from) out += "  " + line + "\n";
+  if (finite()) {
+    out += "  every value is finite, forward and backward\n";
+    if (!parameters.empty())
+      out += fmt::format("  largest gradient: {} in op '{}'{}, {}\n", quoted(parameters), op,
+                         layer.empty() ? "" : " of " + layer, where);
+    out += "  examples with the largest gradients:\n";
+  } else {
+    out += fmt::format("  first value that is not finite: {}\n", summary());
+    out += fmt::format("    {}\n", where);
+    for (const std::string& input : inputs) out += "    " + input + "\n";
+    if (examples.empty()) out += "  no example gives it alone\n";
+  }
+  for (std::size_t i = 0; i < examples.size() && i < (finite() ? 2 : 1) * kShown; i++) {
+    const Example& e = examples[i];
+    out += fmt::format("    example {}: loss {:.4g}, gradient norm {:.4g}{}{}\n", e.number, e.loss,
+                       e.grad_norm, e.text.empty() ? "" : "  ", e.text);
+  }
+  return out;
+}
+
+Json Diagnosis::json() const {
+  Json list = Json::array();
+  for (const Example& e : examples)
+    list.push_back({{"example", e.number},
+                    {"text", e.text},
+                    {"loss", json_number(e.loss)},
+                    {"grad_norm", json_number(e.grad_norm)}});
+  return {{"step", step},
+          {"finite", finite()},
+          {"loss", json_number(loss)},
+          {"grad_norm", json_number(grad_norm)},
+          {"pass", pass},
+          {"op", op},
+          {"layer", layer},
+          {"value", value},
+          {"where", where},
+          {"inputs", inputs},
+          {"parameters", parameters},
+          {"examples", list},
+          {"replayed", checked_from}};
+}
+
+}  // namespace qkv
