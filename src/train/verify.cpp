@@ -56,7 +56,7 @@ class Verifier {
         Tokenizer::load(path);
       else if (ends_with(path, ".json"))
         read_json(path);
-      if (ends_with(path, "/metrics.jsonl")) read_metrics(path);
+      if (ends_with(path, "/metrics.jsonl")) log(path);
       if (ends_with(path, "/config.resolved.toml")) Section::load(path);
     } catch (const Error& e) {
       add({e.what()});
@@ -64,6 +64,19 @@ class Verifier {
   }
 
  private:
+  // A log has no checksum, since it grows; that of a finished run ends with the run's end.
+  void log(const std::string& path) {
+    MetricsReader reader(path);
+    Record record;
+    std::string last;
+    while (reader.next(record)) last = record.type();
+    if (!exists(fs::path(path).parent_path().string() + "/result.json")) return;
+    if (reader.torn() || last != "end")
+      add({fmt::format(
+          "{}: must end with the run's end, since there is a result.json; got {} (lines are missing)", path,
+          reader.torn() ? "a line that is cut off" : in_quotes(last))});
+  }
+
   void add(const std::vector<std::string>& problems) {
     report.problems.insert(report.problems.end(), problems.begin(), problems.end());
   }

@@ -1,4 +1,4 @@
-// Runs tests/cli/*.test: commands with the output they must give.
+// Runs tests/cli/*.test and errors.golden: commands with the output they must give.
 //
 //   # a comment, or an empty line
 //   $ qkv list schedules          a command for bash; a trailing backslash continues it
@@ -121,7 +121,8 @@ void run_script(const std::string& file) {
 TEST_CASE("command scripts give the output and the exit code that stands below each command") {
   int scripts = 0;
   for (auto& entry : fs::directory_iterator(source_dir() + "/tests/cli"))
-    if (entry.path().extension() == ".test") run_script(entry.path().string()), scripts++;
+    if (entry.path().extension() == ".test" || entry.path().extension() == ".golden")
+      run_script(entry.path().string()), scripts++;
   CHECK(scripts > 0);
 }
 

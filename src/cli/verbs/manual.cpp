@@ -184,7 +184,7 @@ struct Completion : Verb {
     console().print("{}", shell == "bash" ? bash(words) : zsh(words));
     return 0;
   }
-  std::string example() const override { return "source <(qkv completion bash)"; }
+  std::string example() const override { return "qkv completion bash > qkv.bash"; }
   const CLI::App* app_ = nullptr;
   std::string shell;
 };

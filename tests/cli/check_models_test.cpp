@@ -1,0 +1,116 @@
+// Broken configs of language models, translation and recurrent nets: each gives one message with its place.
+#include <doctest/doctest.h>
+
+#include "base/temporary_folder.h"
+#include "qkv/base/file.h"
+#include "qkv/base/text.h"
+#include "qkv/train/check.h"
+
+using namespace qkv;
+
+namespace {
+
+const std::string kData = R"([data]
+train = "text.txt"
+batch_size = 4
+[task]
+type = "language-model"
+[tokenizer]
+type = "char"
+[train]
+max_steps = 10
+[model]
+max_seq_len = 8
+)";
+const std::string kDecoder = kData + "type = \"decoder-lm\"\nd_model = 32\n";
+const std::string kTranslation = R"([data]
+train = "pairs.tsv"
+batch_size = 4
+[task]
+type = "translation"
+[train]
+max_steps = 10
+[model]
+max_seq_len = 8
+type = "encoder-decoder"
+d_model = 32
+)";
+
+struct Case {
+  const std::string& base;
+  const char* more;     // lines after the base
+  const char* problem;  // * stands for the names of a registry
+};
+
+}  // namespace
+
+TEST_CASE("each broken config of a model that generates gives one message, which says where and what to do") {
+  const Case cases[] = {
+      {kDecoder, "attention.n_head = 3", "14:20: model.attention.n_head must divide d_model = 32; got 3"},
+      {kDecoder, "attention.n_head = 4\nattention.n_kv_head = 3",
+       "15:23: model.attention.n_kv_head must divide n_head = 4; got 3"},
+      {kDecoder, "attention.n_head = 0", "14:20: model.attention.n_head must be positive; got 0"},
+      {kDecoder, "attention.qk_norm = true",
+       "14:11: unknown key 'model.attention.qk_norm' (known: n_head, "
+       "n_kv_head, d_head, qkv, scale, bias)"},
+      {kDecoder, "attention.dropout = 0.5",
+       "14:11: unknown key 'model.attention.dropout' (did you mean 'model.dropout'?)"},
+      {kDecoder, "tie_embeddings = true\n[[model.layers]]\ntype = \"linear\"\nd_out = 16",
+       "14:18: model.tie_embeddings needs layers that end at d_model = 32; got 16"},
+      {kDecoder,
+       "[[model.layers]]\ntype = \"linear\"\nd_out = 30\n[[model.layers]]\ntype = "
+       "\"block\"\nattention.n_head = 4",
+       "19:20: model.layers[1].attention.n_head must divide d_model = 30; got 4"},
+      {kDecoder, "max_seq_lenn = 4", "14:1: unknown key 'model.max_seq_lenn' (did you mean 'max_seq_len'?)"},
+      {kDecoder, "norm.place = \"middle\"",
+       "14:14: model.norm.place must be one of \"pre\", \"post\"; got \"middle\""},
+      {kDecoder, "ffn.activation = \"swish\"",
+       "14:18: model.ffn.activation must be one of \"gelu\", \"relu\", \"silu\", \"swiglu\"; got \"swish\""},
+      {kDecoder, "dropout = -0.1", "14:11: model.dropout must be between 0 and 1; got -0.1"},
+      {kDecoder, "n_layer = -3", "14:11: model.n_layer must not be negative; got -3"},
+      {kDecoder, "[optimizer]\nbetas = [0.9, 1.5]",
+       "15:15: optimizer.betas[1] must be between 0 and 0.999999999; got 1.5"},
+      {kDecoder, "[schedule]\nwarmup_steps = 100",
+       "15:16: schedule.warmup_steps must be below the 10 steps of the run; got 100"},
+      {kDecoder, "[eval]\nmetric = \"perplexty\"",
+       "15:10: eval.metric must be one of loss, perplexity, bits_per_char; got 'perplexty' (did you mean "
+       "'perplexity'?)"},
+      {kData, "type = \"encoder-classifier\"\nd_model = 32",
+       "10:1: model does not fit; batch: must have 'keep'; got ids, targets"},
+      {kData, "type = \"lstm\"\nd_model = 0", "13:11: model.d_model must be positive; got 0"},
+      {kData, "type = \"gru\"\nn_layer = 0", "13:11: model.n_layer must be positive; got 0"},
+      {kData, "type = \"rnn\"\nattention.n_head = 2",
+       "13:1: unknown table 'model.attention' (known: max_seq_len, type, n_layer, d_model, d_embed, "
+       "bidirectional, dropout, embedding, readout)"},
+      {kData, "type = \"lsmt\"", "12:8: model.type must be one of *; got \"lsmt\" (did you mean 'lstm'?)"},
+      {kTranslation, "attention.n_head = 3", "12:20: model.attention.n_head must divide d_model = 32; got 3"},
+      {kTranslation, "n_encoder_layer = -1", "12:19: model.n_encoder_layer must not be negative; got -1"},
+      {kTranslation, "tie_embeddings = \"yes\"",
+       "12:18: model.tie_embeddings must be true or false; got \"yes\""},
+      {kTranslation, "[[model.layers]]\ntype = \"block\"",
+       "12:1: model.layers must be left out of an encoder-decoder; its layers are n_encoder_layer and "
+       "n_decoder_layer blocks"},
+      {kTranslation, "beam = 3", "12:1: unknown key 'model.beam' (did you mean 'task.beam'?)"},
+      {kTranslation, "position.type = \"rope\"\nattention.d_head = 5",
+       "12:17: model.position.type \"rope\" needs heads of even width; got 5"},
+  };
+  const TemporaryFolder folder;
+  std::string text, pairs;
+  for (int i = 0; i < 8; i++) text += "one two three four\n", pairs += "a b c\tc b a\n";
+  write_file_atomic(folder / "text.txt", text);
+  write_file_atomic(folder / "pairs.tsv", pairs);
+  for (const Case& c : cases) {
+    CAPTURE(std::string(c.more));
+    const std::string file = folder / "config.toml";
+    write_file_atomic(file, c.base + c.more + "\n");
+    const CheckReport report = check_config(Section::load(file));
+    CHECK(report.data_problems == std::vector<std::string>{});
+    REQUIRE(report.problems.size() == 1);
+    const std::string wanted = file + ":" + c.problem, got = report.problems[0];
+    const std::size_t star = wanted.find('*');
+    if (star == std::string::npos)
+      CHECK(got == wanted);
+    else
+      CHECK((starts_with(got, wanted.substr(0, star)) && ends_with(got, wanted.substr(star + 1))));
+  }
+}

@@ -1,0 +1,39 @@
+// The seeds of the fuzzers and every input that they have found to be trouble, without a fuzzer.
+#include <doctest/doctest.h>
+
+#include <filesystem>
+
+#include "fuzz/targets.h"
+#include "paths.h"
+#include "qkv/base/file.h"
+
+namespace fs = std::filesystem;
+
+namespace qkv::test {
+
+TEST_CASE("every seed and every input that was found is read or refused, whole and cut short") {
+  for (const FuzzTarget& target : fuzz_targets()) {
+    CAPTURE(std::string(target.name));
+    int inputs = 0;
+    for (const char* folder : {"seeds", "found"}) {
+      std::error_code missing;
+      for (auto& entry :
+           fs::directory_iterator(source_dir() + "/tests/fuzz/" + folder + "/" + target.name, missing)) {
+        CAPTURE(entry.path().string());
+        const std::string bytes = read_file(entry.path().string());
+        CHECK_NOTHROW(run_fuzz_target(target.name, bytes));
+        for (std::size_t cut = 1; cut < bytes.size(); cut += 1 + bytes.size() / 50)
+          CHECK_NOTHROW(run_fuzz_target(target.name, bytes.substr(0, cut)));
+        for (std::size_t at = 0; at < bytes.size(); at += 1 + bytes.size() / 50) {
+          std::string damaged = bytes;
+          damaged[at] = static_cast<char>(damaged[at] ^ 0x55);
+          CHECK_NOTHROW(run_fuzz_target(target.name, damaged));
+        }
+        inputs++;
+      }
+    }
+    CHECK(inputs > 0);
+  }
+}
+
+}  // namespace qkv::test

@@ -1,0 +1,131 @@
+#include "fuzz/targets.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <stdexcept>
+
+#include "qkv/base/config.h"
+#include "qkv/base/json.h"
+#include "qkv/base/text.h"
+#include "qkv/data/pair_corpus.h"
+#include "qkv/data/split.h"
+#include "qkv/data/tokenizer.h"
+#include "qkv/data/wsd_corpus.h"
+#include "qkv/log/jsonl.h"
+#include "qkv/tensor/safetensors.h"
+
+namespace qkv::test {
+namespace {
+
+// A file in memory, for readers that want a path.
+class MemoryFile {
+ public:
+  explicit MemoryFile(std::string_view bytes) : descriptor_(::memfd_create("qkv-fuzz", MFD_CLOEXEC)) {
+    if (descriptor_ < 0 ||
+        ::write(descriptor_, bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size()))
+      throw std::runtime_error("memfd");
+  }
+  ~MemoryFile() { ::close(descriptor_); }
+  MemoryFile(const MemoryFile&) = delete;
+  MemoryFile& operator=(const MemoryFile&) = delete;
+  std::string path() const { return "/proc/self/fd/" + std::to_string(descriptor_); }
+
+ private:
+  int descriptor_;
+};
+
+void require(bool right, const char* what) {
+  if (!right) throw std::logic_error(what);
+}
+
+void config(std::string_view bytes) {
+  const Section root = Section::parse(bytes, "fuzz.toml");
+  root.skip_all();
+  const std::string dumped = root.dump();
+  const Section again = Section::parse(dumped, "dumped.toml");
+  again.skip_all();
+  require(again.dump() == dumped, "a dumped config must read back to itself");
+}
+
+void override_key(std::string_view bytes) {
+  Section::parse("[model]\nd_model = 8\n[[model.layers]]\ntype = \"block\"\n", "fuzz.toml",
+                 {std::string(bytes)})
+      .dump();
+}
+
+void safetensors(std::string_view bytes) {
+  const std::vector<NamedTensor> tensors = decode_safetensors(bytes);
+  const std::vector<NamedTensor> again = decode_safetensors(encode_safetensors(tensors));
+  require(again.size() == tensors.size(), "as many tensors as were written");
+}
+
+void tokenizer(std::string_view bytes) {
+  const auto tokenizer = Tokenizer::from_json(parse_json(bytes, "fuzz.json"));
+  const std::vector<int> ids = tokenizer->encode("The quick [fox], 3.5 \u00e9\u4f60!");
+  tokenizer->decode(ids);
+  const auto again = Tokenizer::from_json(tokenizer->to_json());
+  require(again->encode("The quick [fox], 3.5 \u00e9\u4f60!") == ids, "a saved tokenizer must encode alike");
+}
+
+void wsd(std::string_view bytes) {
+  const MemoryFile file(bytes);
+  for (const WsdExample& example : read_wsd_tsv(file.path()).examples)
+    require(example.target >= 0 && example.target < static_cast<int>(example.words.size()),
+            "target in range");
+}
+
+void pairs(std::string_view bytes) {
+  const MemoryFile file(bytes);
+  for (auto read : {read_pair_tsv, read_scan}) {
+    try {
+      read(file.path());
+    } catch (const Error& e) {
+      require(e.fault() == Fault::data, "a data error");
+    }
+  }
+  read_aligned(file.path(), file.path());
+}
+
+void metrics(std::string_view bytes) {
+  const MemoryFile file(bytes);
+  MetricsReader reader(file.path());
+  std::string line;
+  for (Record record; reader.next(record);) {
+    line.clear();
+    append_json_line(line, record);
+    const Record again = parse_metrics_line(trim(line), "again");
+    require(again.type() == record.type() && again.size() == record.size(),
+            "a written record must read back");
+  }
+}
+
+void text(std::string_view bytes) {
+  for (std::string_view token : split_text(bytes)) require(!token.empty(), "no empty token");
+}
+
+}  // namespace
+
+const std::vector<FuzzTarget>& fuzz_targets() {
+  static const std::vector<FuzzTarget> targets{
+      {"config", config}, {"override", override_key}, {"safetensors", safetensors}, {"tokenizer", tokenizer},
+      {"wsd", wsd},       {"pairs", pairs},           {"metrics", metrics},         {"text", text},
+  };
+  return targets;
+}
+
+void run_fuzz_target(const std::string& name, std::string_view bytes) {
+  for (const FuzzTarget& target : fuzz_targets()) {
+    if (target.name != name) continue;
+    try {
+      target.run(bytes);
+    } catch (const Error& e) {
+      require(e.fault() == Fault::usage || e.fault() == Fault::data, e.what());
+      require(e.what()[0] != '\0', "a message");
+    }
+    return;
+  }
+  throw std::logic_error("unknown target " + name);
+}
+
+}  // namespace qkv::test
