@@ -1,4 +1,5 @@
-# cmake --install: program, library, headers, configs, and what find_package(qkv) and pkg-config need.
+# cmake --install: program, library, headers, configs, manual page, completion, and what find_package(qkv) and pkg-config
+# need. cpack: the same as a Debian package.
 option(QKV_INSTALL "make install rules" ${QKV_MAIN_PROJECT})
 if(NOT QKV_INSTALL)
   return()
@@ -31,3 +32,34 @@ string(REGEX REPLACE "pc_libs-NOTFOUND" "" pc_libs "${pc_libs}")
 file(RELATIVE_PATH pc_to_prefix ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
 configure_file(cmake/qkv.pc.in qkv.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/qkv.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+# ---- manual page and completion, which the program writes from its own options
+set(documents "")
+foreach(document "qkv.1 manual" "qkv.bash completion bash" "_qkv completion zsh")
+  string(REPLACE " " ";" arguments ${document})
+  list(POP_FRONT arguments file)
+  add_custom_command(OUTPUT ${PROJECT_BINARY_DIR}/share/${file} DEPENDS qkv VERBATIM
+    COMMAND ${CMAKE_COMMAND} -E make_directory ${PROJECT_BINARY_DIR}/share
+    COMMAND qkv ${arguments} > ${PROJECT_BINARY_DIR}/share/${file})
+  list(APPEND documents ${PROJECT_BINARY_DIR}/share/${file})
+endforeach()
+option(QKV_DOCUMENTS "write the manual page and the completion; needs a CPU that runs what is built" ON)
+if(QKV_DOCUMENTS)
+  add_custom_target(documents ALL DEPENDS ${documents})
+  install(FILES ${PROJECT_BINARY_DIR}/share/qkv.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+  install(FILES ${PROJECT_BINARY_DIR}/share/qkv.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME qkv)
+  install(FILES ${PROJECT_BINARY_DIR}/share/_qkv DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
+endif()
+
+# ---- Debian package; building against it needs what the public headers include
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_STRIP_FILES ON)
+set(CPACK_PACKAGE_CONTACT "The qkv authors")
+set(CPACK_RESOURCE_FILE_LICENSE ${PROJECT_SOURCE_DIR}/LICENSE)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS ${CMAKE_LIBRARY_OUTPUT_DIRECTORY})
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS "g++, cmake, libfmt-dev, libxtensor-dev, libxsimd-dev")
+set(CPACK_DEBIAN_PACKAGE_SECTION science)
+include(CPack)

@@ -4,6 +4,7 @@
 #include "qkv/base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
+#include "qkv/cli/config_reference.h"
 #include "qkv/cli/config_schema.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
@@ -44,10 +45,13 @@ struct Config : Verb {
     diff_->footer("Example:\n  qkv config diff configs/bank.toml configs/bank-identity.toml");
     schema_ = app.add_subcommand("schema", "JSON schema of all keys, for editors");
     schema_->footer("Example:\n  qkv config schema > qkv.schema.json");
+    reference_ = app.add_subcommand("reference", "all keys with type, default and meaning, as Markdown");
+    reference_->footer("Example:\n  qkv config reference > reference.md");
     for (CLI::App* sub : {show_, diff_}) sub->add_flag("--json", json, "print one JSON object");
   }
   int run() override {
     if (schema_->parsed()) console().print("{}\n", dump_json(config_schema(), 2));
+    if (reference_->parsed()) console().print("{}", config_reference());
     if (show_->parsed()) show();
     return diff_->parsed() ? diff() : 0;
   }
@@ -87,13 +91,13 @@ struct Config : Verb {
     return keys.empty() ? 0 : 1;
   }
 
-  CLI::App *show_ = nullptr, *diff_ = nullptr, *schema_ = nullptr;
+  CLI::App *show_ = nullptr, *diff_ = nullptr, *schema_ = nullptr, *reference_ = nullptr;
   std::string file, other;
   std::vector<std::string> sets;
   bool json = false;
 };
 
-QKV_REGISTER(Verb, "config", Config, "show a resolved config, compare two, or print the schema");
+QKV_REGISTER(Verb, "config", Config, "show a resolved config, compare two, or print schema and reference");
 
 }  // namespace
 }  // namespace qkv
