@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "qkv/autograd/gradcheck.h"
+#include "qkv/base/allocations.h"
 #include "qkv/base/text.h"
 #include "qkv/nn/attention.h"
 #include "qkv/nn/block.h"
