@@ -1,0 +1,228 @@
+#!/usr/bin/env python3
+"""Writes the reference numbers of parity_test.cpp: tests/parity/make_reference.py [FOLDER]
+
+Three tiny models, written here in PyTorch from their definitions alone, in f64: a GPT, an encoder that classifies a word,
+an encoder-decoder. Each file (safetensors) holds the [model] table of qkv in its metadata, the batch, the weights, the
+logits and every gradient of the first step, and the losses of ten steps of AdamW. Needs Debian's python3-torch; the
+tests read what is stored beside this script and do not need it.
+"""
+import json
+import math
+import struct
+import sys
+from pathlib import Path
+
+import numpy
+import torch
+import torch.nn.functional as F
+
+torch.set_default_dtype(torch.float64)
+STEPS, LR, DECAY = 10, 0.01, 0.1
+
+
+class Weights:
+    """Parameters by name, each made at its first use."""
+
+    def __init__(self, seed):
+        self.random = torch.Generator().manual_seed(seed)
+        self.of = {}
+
+    def __call__(self, name, *shape, mean=0.0):
+        if name not in self.of:
+            value = mean + 0.4 * torch.randn(*shape, generator=self.random)
+            self.of[name] = value.requires_grad_()
+        return self.of[name]
+
+    def linear(self, name, x, out, bias=True):
+        return F.linear(x, self(f"{name}.weight", out, x.shape[-1]), self(f"{name}.bias", out) if bias else None)
+
+    def norm(self, name, x):
+        d = x.shape[-1]
+        return F.layer_norm(x, (d,), self(f"{name}.weight", d, mean=1.0), self(f"{name}.bias", d), 1e-5)
+
+
+def attention(w, name, x, memory, heads, seen, bias):
+    """softmax(q k^T / sqrt(d_head)) v over the positions that `seen` [B or 1, T, S] allows."""
+    d = x.shape[-1]
+
+    def project(letter, source):
+        b = w(f"{name}.b_{letter}", d) if bias else None
+        return F.linear(source, w(f"{name}.W_{letter}", d, d), b)
+
+    def split(v):
+        return v.reshape(v.shape[0], v.shape[1], heads, d // heads).transpose(1, 2)
+
+    q, k, v = split(project("Q", x)), split(project("K", memory)), split(project("V", memory))
+    scores = q @ k.transpose(-1, -2) / math.sqrt(d // heads)
+    scores = scores.masked_fill(~seen[:, None], -math.inf)
+    mixed = torch.softmax(scores, -1) @ v
+    return project("O", mixed.transpose(1, 2).reshape(x.shape))
+
+
+ACTIVATIONS = {"gelu": lambda h: F.gelu(h, approximate="tanh"), "relu": F.relu, "silu": F.silu}
+
+
+def block(w, name, x, o, seen, memory=None, memory_seen=None):
+    """Residuals around attention, cross-attention and the feed-forward layer, with a norm before or after each."""
+
+    def residual(x, norm, f):
+        return x + f(w.norm(norm, x)) if o["place"] == "pre" else w.norm(norm, x + f(x))
+
+    x = residual(x, f"{name}.norm1", lambda v: attention(w, f"{name}.attn", v, v, o["n_head"], seen, o["bias"]))
+    if memory is not None:
+        cross = f"{name}.cross_attn"
+        x = residual(
+            x,
+            f"{name}.norm_cross",
+            lambda v: attention(w, cross, v, memory, o["n_head"], memory_seen, o["bias"]),
+        )
+
+    def feed_forward(v):
+        up = w.linear(f"{name}.ffn.up", v, o["d_ff"])
+        return w.linear(f"{name}.ffn.down", ACTIVATIONS[o["activation"]](up), v.shape[-1])
+
+    return residual(x, f"{name}.norm2", feed_forward)
+
+
+def stack(w, prefix, x, o, *context):
+    for i in range(o["n_layer"]):
+        x = block(w, f"{prefix}layers.{i}", x, o, *context)
+    return w.norm(f"{prefix}norm", x) if o["place"] == "pre" else x
+
+
+def causal(length):
+    return torch.ones(1, length, length, dtype=torch.bool).tril()
+
+
+def gpt(w, o, batch):
+    ids = batch["ids"]
+    x = F.embedding(ids, w("embed.weight", o["vocab"], o["d"]))
+    x = x + w("position.weight", o["length"], o["d"])[: ids.shape[1]]
+    x = stack(w, "", x, o, causal(ids.shape[1]))
+    return F.linear(x, w("head.weight", o["vocab"], o["d"]))
+
+
+def classifier(w, o, batch):
+    ids, keep, target = batch["ids"], batch["keep"].bool(), batch["target"]
+    x = F.embedding(ids, w("embed.weight", o["vocab"], o["d"]))
+    distance = torch.arange(ids.shape[1])[None] - target[:, None] + o["length"] - 1
+    x = x + F.embedding(distance, w("position.weight", 2 * o["length"] - 1, o["d"]))
+    x = stack(w, "", x, o, keep[:, None, :].expand(-1, ids.shape[1], -1))
+    word = x[torch.arange(len(target)), target]
+    mean = (x * keep[..., None]).sum(1) / keep.sum(1, keepdim=True)
+    return w.linear("head", torch.cat([word, mean], -1), o["classes"])
+
+
+def translator(w, o, batch):
+    source, keep, ids = batch["source_ids"], batch["source_keep"].bool(), batch["ids"]
+
+    def words(side, ids, vocab):
+        x = F.embedding(ids, w(f"{side}_embed.weight", vocab, o["d"]))
+        return x + w(f"{side}_position.weight", o["length"], o["d"])[: ids.shape[1]]
+
+    def seen(rows):
+        return keep[:, None, :].expand(-1, rows, -1)
+
+    memory = stack(w, "encoder.", words("source", source, o["source_vocab"]), o, seen(source.shape[1]))
+    x = words("target", ids, o["vocab"])
+    x = stack(w, "decoder.", x, o, causal(ids.shape[1]), memory, seen(ids.shape[1]))
+    return F.linear(x, w("head.weight", o["vocab"], o["d"]))
+
+
+def table(kind, o, *lines):
+    """The [model] table that means the same to qkv."""
+    return "\n".join(
+        [
+            "[model]",
+            f'type = "{kind}"',
+            f"n_layer = {o['n_layer']}",
+            f"d_model = {o['d']}",
+            f"max_seq_len = {o['length']}",
+            *lines,
+            "[model.attention]",
+            f"n_head = {o['n_head']}",
+            f"bias = {str(o['bias']).lower()}",
+            "[model.ffn]",
+            f"d_ff = {o['d_ff']}",
+            f'activation = "{o["activation"]}"',
+            "[model.norm]",
+            f'place = "{o["place"]}"',
+            "[model.position]",
+            'type = "learned"',
+            *(['origin = "target"'] if kind == "encoder-classifier" else []),
+            "",
+        ]
+    )
+
+
+def write(path, tensors, metadata):
+    """safetensors: length of the header, the header, the data."""
+    header, data = {"__metadata__": metadata}, b""
+    for name, tensor in tensors.items():
+        array = tensor.detach().numpy()
+        array = array.astype(numpy.int32 if array.dtype.kind == "i" else numpy.float64)
+        raw = array.tobytes()
+        kind = "I32" if array.dtype == numpy.int32 else "F64"
+        header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def reference(path, seed, model, o, batch, config):
+    w = Weights(seed)
+    logits = model(w, o, batch)
+    start = {name: value.detach().clone() for name, value in w.of.items()}
+    matrices = [v for v in w.of.values() if v.dim() > 1]
+    vectors = [v for v in w.of.values() if v.dim() == 1]
+    groups = [{"params": matrices, "weight_decay": DECAY}, {"params": vectors, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=LR, betas=(0.9, 0.99), eps=1e-8)
+    losses, gradients = [], None
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        targets = batch["targets"]
+        out = model(w, o, batch)
+        loss = F.cross_entropy(out.reshape(-1, out.shape[-1]), targets.reshape(-1), ignore_index=-100)
+        loss.backward()
+        losses.append(loss.detach())
+        gradients = gradients or {name: value.grad.clone() for name, value in w.of.items()}
+        optimizer.step()
+    tensors = {f"batch.{name}": value for name, value in batch.items()}
+    tensors.update({f"weight.{name}": value for name, value in start.items()})
+    tensors.update({f"gradient.{name}": value for name, value in gradients.items()})
+    tensors.update({"logits": logits, "losses": torch.stack(losses)})
+    shape = {key: str(o.get(key, 0)) for key in ("vocab", "classes", "source_vocab")}
+    optimizer_table = f'type = "adamw"\nlr = {LR}\nbetas = [0.9, 0.99]\neps = 1e-8\nweight_decay = {DECAY}\n'
+    write(path, tensors, {"model": config, "optimizer": optimizer_table, **shape})
+    print(f"{path.name}: {sum(v.numel() for v in start.values())} parameters, losses {losses[0]:.4f} .. {losses[-1]:.4f}")
+
+
+def main():
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parent
+    random = torch.Generator().manual_seed(7)
+
+    def draw(below, *shape):
+        return torch.randint(1, below, shape, generator=random)
+
+    o = dict(n_layer=2, d=8, length=9, n_head=2, bias=True, d_ff=16, activation="gelu", place="pre", vocab=13)
+    ids = draw(13, 3, 7)
+    batch = {"ids": ids, "targets": torch.cat([ids[:, 1:], draw(13, 3, 1)], 1)}
+    batch["targets"][1, 4:] = -100
+    reference(folder / "gpt.safetensors", 1, gpt, o, batch, table("decoder-lm", o))
+
+    o = dict(n_layer=2, d=8, length=6, n_head=4, bias=False, d_ff=12, activation="relu", place="post", vocab=11, classes=3)
+    keep = torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 0, 0], [1, 1, 0, 0, 0, 0]])
+    batch = {"ids": draw(11, 4, 6) * keep, "keep": keep, "target": torch.tensor([3, 2, 0, 1])}
+    batch["targets"] = torch.tensor([0, 2, 1, 2])
+    config = table("encoder-classifier", o, 'readout = "target+mean"')
+    reference(folder / "encoder.safetensors", 2, classifier, o, batch, config)
+
+    o = dict(n_layer=1, d=8, length=8, n_head=2, bias=True, d_ff=16, activation="silu", place="pre", vocab=12, source_vocab=10)
+    keep = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [1, 1, 0, 0, 0]])
+    batch = {"source_ids": draw(10, 3, 5) * keep, "source_keep": keep, "ids": draw(12, 3, 6), "targets": draw(12, 3, 6)}
+    batch["targets"][2, 3:] = -100
+    reference(folder / "encoder-decoder.safetensors", 3, translator, o, batch, table("encoder-decoder", o))
+
+
+main()
