@@ -42,6 +42,7 @@ void configure_console(const Global& global) {
 // some verbs go on with.
 void check_verbs(const CLI::App& app, int argc, char** argv) {
   const CLI::App* at = &app;
+  std::size_t places = 0;  // of arguments that stand before the next verb
   std::string said = "qkv";
   for (int i = 1; i < argc; i++) {
     const std::string word = argv[i];
@@ -55,8 +56,13 @@ void check_verbs(const CLI::App& app, int argc, char** argv) {
       if (names.back() == word) next = verb;
     }
     if (names.empty()) return;
+    if (!next && places > 0) {
+      places--;
+      continue;
+    }
     if (!next) fail(Fault::usage, "{}: unknown verb '{}'{}", said, word, suggest(word, names));
     at = next;
+    places = at->get_options([](const CLI::Option* o) { return o->get_positional(); }).size();
     said += " " + word;
   }
   if (!at->get_subcommands([](const CLI::App*) { return true; }).empty())

@@ -82,9 +82,40 @@ struct Sgd : Optimizer {
   SgdConfig c;
 };
 
+struct SparseSgdConfig {
+  bool hogwild = false;
+  template <class F>
+  void fields(F& f) {
+    f("hogwild", hogwild,
+      "all threads write at once, without locks: faster, but no two runs give the same numbers");
+  }
+};
+
+// The steps themselves are the model's (see RowLearner); in a loop of one's own this is plain descent.
+struct SparseSgd : Optimizer {
+  SparseSgd(const Section& config, const ParameterStore& store) : Optimizer(config, store, {}) {
+    config.read(c);
+  }
+  std::optional<RowSharing> row_sharing() const override {
+    return c.hogwild ? RowSharing::hogwild : RowSharing::separate;
+  }
+  void update(const Chunk& chunk, Tensor& value, const Tensor& gradient, const Step& step, bool) override {
+    dispatch("sparse-sgd", value.dtype(), [&](auto t) {
+      using T = decltype(t);
+      T* to = value.data<T>() + chunk.begin;
+      const T* from = gradient.data<T>() + chunk.begin;
+      const auto rate = static_cast<T>(step.lr * step.gradient_scale);
+      for (Index i = 0; i < chunk.size; i++) to[i] -= rate * from[i];
+    });
+  }
+  SparseSgdConfig c;
+};
+
 QKV_REGISTER(Optimizer, "adamw", AdamW, "Adam with decoupled weight decay");
 QKV_REGISTER(Optimizer, "adam", Adam, "Adam; weight decay, if any, through the gradient");
 QKV_REGISTER(Optimizer, "sgd", Sgd, "gradient descent with momentum");
+QKV_REGISTER(Optimizer, "sparse-sgd", SparseSgd,
+             "a step per example on the rows it uses, for models of tables (skip-gram, cbow)");
 
 }  // namespace
 }  // namespace qkv

@@ -79,6 +79,7 @@ Trainer::Trainer(Experiment& experiment) : experiment_(experiment) {
   if (eval_.every == 0) eval_.every = std::max<std::int64_t>(1, per_epoch / train_.grad_accum_steps);
   optimizer_ = make_optimizer(config.section("optimizer"), parameters);
   schedule_ = make_schedule(config.section("schedule"), optimizer_->lr(), max_steps_);
+  choose_learner();
   check_metric();
   captures_ = std::make_unique<Captures>(experiment, inspect_, max_steps_);
   config.finish();
@@ -90,6 +91,23 @@ Trainer::Trainer(Experiment& experiment) : experiment_(experiment) {
   chunks_ = chunks_of(parameters);
   gradients_.resize(static_cast<std::size_t>(shards));
   for (int s = 0; s < shards; s++) shards_.push_back(std::make_unique<Shard>());
+  if (learner_) learner_->share(shards, *optimizer_->row_sharing());
+}
+
+// Where the optimizer has the model's rows learn in place, there is no gradient to add up or to clip.
+void Trainer::choose_learner() {
+  if (!optimizer_->row_sharing()) return;
+  learner_ = dynamic_cast<RowLearner*>(experiment_.model.get());
+  const Section train = experiment_.config.section("train");
+  if (!learner_)
+    experiment_.config.section("optimizer")
+        .report("type", "must not be \"sparse-sgd\" with a model whose rows do not learn in place");
+  if (train_.grad_clip_norm > 0)
+    train.report("grad_clip_norm", "must be 0 with optimizer \"sparse-sgd\", which has a step per example");
+  if (train_.grad_accum_steps > 1)
+    train.report("grad_accum_steps", "must be 1 with optimizer \"sparse-sgd\", which has a step per example");
+  if (!train_.freeze.empty())
+    train.report("freeze", "must be empty with optimizer \"sparse-sgd\", whose model has all rows learn");
 }
 
 Trainer::~Trainer() = default;
@@ -134,8 +152,17 @@ void Trainer::run_shard(int s, std::int64_t micro_step) {
   const double start = seconds_now();
   task.collate(Split::train, indices_.data() + begin, end - begin, &noise, shard.batch);
 
-  Tape tape(Stream(seed, "dropout", micro_step, s));
   const double collated = seconds_now();
+  if (learner_) {
+    const RowLearner::Learned learned = learner_->learn(shard.batch, s, schedule_->rate(state_.step + 1));
+    shard.loss += learned.loss;
+    shard.count += learned.count;
+    shard.tokens += task.tokens(shard.batch);
+    shard.data_s += collated - start;
+    shard.forward_s += seconds_now() - collated;
+    return;
+  }
+  Tape tape(Stream(seed, "dropout", micro_step, s));
   Loss loss = task.loss(*experiment_.model, shard.batch);
   shard.loss += loss.sum.value().item();
   shard.count += loss.count;
@@ -160,6 +187,13 @@ void Trainer::forward_backward(std::int64_t micro_step) {
   seconds_.data += data * wall, seconds_.forward += forward * wall, seconds_.backward += backward * wall;
 }
 
+// What the shards have learned joins the tables. The sum of squares of the change, per unit of the rate.
+double Trainer::join_rows(double loss) {
+  if (!std::isfinite(loss) && train_.on_nonfinite == "stop") return loss;  // the tables stay as they were
+  const double rate = schedule_->rate(state_.step + 1);
+  return learner_->join() / (rate > 0 ? rate * rate : 1);
+}
+
 StepReport Trainer::step() {
   for (auto& shard : shards_) shard->loss = shard->count = 0, shard->tokens = 0;
   for (Gradients& gradients : gradients_) gradients.clear();
@@ -174,9 +208,10 @@ StepReport Trainer::step() {
   double squares;
   {
     const Stopwatch watch(seconds_.reduce);
-    squares = reduce(gradients_, *experiment_.parameters, chunks_, scratch_);
+    squares =
+        learner_ ? join_rows(report.loss) : reduce(gradients_, *experiment_.parameters, chunks_, scratch_);
   }
-  if (state_.step == 0) check_all_have_gradients(gradients_[0], *experiment_.parameters);
+  if (state_.step == 0 && !learner_) check_all_have_gradients(gradients_[0], *experiment_.parameters);
   const double scale = report.count > 0 ? 1.0 / report.count : 0.0;
   report.grad_norm = std::sqrt(squares) * scale;
   gradient_scale_ = scale;
@@ -193,8 +228,11 @@ StepReport Trainer::step() {
   double clip = 1.0;
   if (train_.grad_clip_norm > 0 && report.grad_norm > train_.grad_clip_norm)
     clip = train_.grad_clip_norm / report.grad_norm;
-  const Stopwatch watch(seconds_.update);
-  optimizer_->update(*experiment_.parameters, gradients_[0], chunks_, {state_.step, report.lr, scale * clip});
+  if (!learner_) {
+    const Stopwatch watch(seconds_.update);
+    optimizer_->update(*experiment_.parameters, gradients_[0], chunks_,
+                       {state_.step, report.lr, scale * clip});
+  }
   state_.tokens += report.tokens;
   state_.window_loss += loss;
   state_.window_count += report.count;

@@ -83,6 +83,7 @@ void Trainer::record_norms(MetricSinks& sinks) {
     });
     record_.add((name = "weight/") + named.name, static_cast<float>(std::sqrt(squares)));
   }
+  if (scratch_.empty()) return sinks.write(record_);  // rows that learn in place have no gradients
   // A chunk lies within one part; chunks come in the order of the parts.
   std::size_t c = 0;
   for (int s = 0; s < store.size(); s++) {

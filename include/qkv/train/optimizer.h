@@ -1,9 +1,11 @@
 // Optimizer: turns gradients into new parameter values.
 #pragma once
 #include <memory>
+#include <optional>
 
 #include "qkv/base/config.h"
 #include "qkv/base/registry.h"
+#include "qkv/model/row_learner.h"
 #include "qkv/train/gradients.h"
 
 namespace qkv {
@@ -32,6 +34,8 @@ class Optimizer {
   /// Copies moments in; the names and shapes must be those of `state`.
   void load(const ParameterStore& store, const std::vector<NamedTensor>& values, const std::string& where);
   double lr() const { return lr_; }
+  /// How the rows of a RowLearner learn in place; nothing for optimizers that update from gradients.
+  virtual std::optional<RowSharing> row_sharing() const { return std::nullopt; }
   std::size_t bytes() const;
 
  protected:

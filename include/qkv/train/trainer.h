@@ -94,6 +94,8 @@ class Trainer {
 
  private:
   struct Shard;
+  void choose_learner();
+  double join_rows(double loss);
   void forward_backward(std::int64_t micro_step);
   void run_shard(int shard, std::int64_t micro_step);
   bool evaluate_and_record(MetricSinks& sinks);
@@ -126,6 +128,7 @@ class Trainer {
   std::unique_ptr<Sampler> sampler_;
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<Schedule> schedule_;
+  RowLearner* learner_ = nullptr;  // of the model, where its rows learn in place
   std::unique_ptr<Captures> captures_;
   std::vector<Chunk> chunks_;
   std::vector<std::unique_ptr<Shard>> shards_;
