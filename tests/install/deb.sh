@@ -10,14 +10,15 @@ echo "-- cpack"
 (cd "$build" && cpack -G DEB -B "$scratch" >"$scratch/log") || { cat "$scratch/log"; exit 1; }
 package=$(echo "$scratch"/*.deb)
 dpkg-deb --info "$package"
+dpkg-deb --contents "$package" >"$scratch/contents"
 for file in bin/qkv share/man/man1/qkv.1 share/bash-completion/completions/qkv share/qkv/configs/bank.toml; do
-  dpkg-deb --contents "$package" | grep -q " ./usr/$file" || { echo "$file is missing"; exit 1; }
+  grep -q " ./usr/$file" "$scratch/contents" || { echo "$file is missing"; exit 1; }
 done
 
 [[ $(id -u) == 0 ]] && command -v debootstrap >/dev/null || { echo "skipped: no debootstrap, or not root"; exit 77; }
 root=$scratch/root
 trap 'rm -rf --one-file-system "$root"' EXIT
-mirror=$(sed -nE 's/^(deb|URIs:) +(\[[^]]*\] +)?([^ ]+).*/\3/p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1)
+mirror=$(sed -nE 's/^(deb|URIs:) +(\[[^]]*\] +)?([^ ]+).*/\3/p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1 || true)
 suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
 echo "-- a clean root of $suite"
 debootstrap --variant=minbase "$suite" "$root" ${mirror:+"$mirror"} >"$scratch/log" 2>&1 || { tail -n 3 "$scratch/log"; exit 77; }
