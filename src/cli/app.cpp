@@ -69,6 +69,13 @@ void check_verbs(const CLI::App& app, int argc, char** argv) {
     fail(Fault::usage, "{0}: a verb must be given; see {0} --help", said);
 }
 
+// `--set key=value` takes one word each time it is given, and never the positional that follows.
+void take_one_word(CLI::App& app) {
+  for (CLI::Option* option : app.get_options())
+    if (option->check_lname("set")) option->allow_extra_args(false);
+  for (CLI::App* verb : app.get_subcommands([](CLI::App*) { return true; })) take_one_word(*verb);
+}
+
 // The plug-ins of the command line, before there are verbs: they may bring some.
 void load_plugins_of(int argc, char** argv) {
   const std::string option = "--plugin";
@@ -99,6 +106,7 @@ int parse_and_run(int argc, char** argv) {
     CLI::App* sub = app.add_subcommand(name, entry.help);
     verb->command.assign(argv, argv + argc);
     verb->setup(*sub);
+    take_one_word(*sub);
     sub->footer("Example:\n  " + verb->example());
     verbs.emplace_back(sub, std::move(verb));
   }

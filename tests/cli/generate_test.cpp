@@ -87,6 +87,7 @@ TEST_CASE("a misspelt key of --set is an error that names the right one where no
     for (const char* verb : {"eval", "predict", "generate"})
       check_refused(trained.qkv({verb, "runs/rhyme", "--set", set}), 2, hint);
   CHECK(trained.qkv({"eval", "runs/rhyme", "--set", "optimizer.lr=0.5"}).code == 0);
+  CHECK(trained.qkv({"eval", "--set", "optimizer.lr=0.5", "runs/rhyme"}).code == 0);  // not a second override
 }
 
 TEST_CASE("generate: equal seeds give equal texts, and what is wrong is told in one line") {
