@@ -9,7 +9,7 @@ The three files share no text and no order of sentences of one. The same call wr
 import pathlib
 import random
 
-SIZES = {"train": 2600, "val": 250, "test": 250}
+SIZES = {"train": 2000, "val": 200, "test": 200}
 
 PLACES = ["mill", "bridge", "school", "library", "museum", "station", "church", "tower", "theatre", "bakery", "farm",
           "market"]
@@ -26,7 +26,7 @@ PRIZES = ["cake contest", "chess game", "boat race", "singing contest"]
 LOST = ["dog", "ring", "boat", "goat", "painting"]
 KINDS = ["young", "tall", "local", "angry", "clever"]
 
-RECENT = ["on monday", "on friday", "this morning", "last night", "yesterday", "an hour ago"]
+RECENT = ["on Monday", "on Friday", "this morning", "last night", "yesterday", "an hour ago"]
 FORMER = ["last year", "ten years ago", "in the last century", "two winters ago"]
 SPOTS = ["near the river", "behind the hill", "at the lake", "beside the road"]
 PRINCIPALS = {"buys": "buy", "sells": "sell", "opens": "open", "repairs": "repair", "closes": "close"}
@@ -113,7 +113,8 @@ def texts(seed):
         key = frozenset(sentences)
         if key not in seen:
             seen.add(key)
-            yield " ".join(s.capitalize() + "." for s in sentences) + f"\t{headline.capitalize()}\n"
+            text = " ".join(s[0].upper() + s[1:] + "." for s in sentences)
+            yield f"{text}\t{headline.capitalize()}\n"
 
 
 def main():

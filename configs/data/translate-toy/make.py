@@ -9,7 +9,7 @@ The three files share no sentence. The same call writes the same files.
 import pathlib
 import random
 
-SIZES = {"train": 6000, "val": 300, "test": 300}
+SIZES = {"train": 4500, "val": 250, "test": 250}
 
 # English, its plural, German, its plural, gender; of beings also the English pronoun. Beings act, things do not.
 BEINGS = [("dog", "dogs", "Hund", "Hunde", "m", "it"), ("bird", "birds", "Vogel", "Vögel", "m", "it"),
