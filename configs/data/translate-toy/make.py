@@ -33,10 +33,12 @@ VERBS = [("sees", "see", "sieht", "sehen"), ("finds", "find", "findet", "finden"
          ("draws", "draw", "zeichnet", "zeichnen"), ("forgets", "forget", "vergisst", "vergessen")]
 IDLE = [("sleeps", "sleep", "schläft", "schlafen"), ("laughs", "laugh", "lacht", "lachen"),
         ("waits", "wait", "wartet", "warten"), ("dances", "dance", "tanzt", "tanzen")]
-MODALS = [("can", "can", "kann", "können"), ("must", "must", "muss", "müssen"), ("should", "should", "sollte", "sollten")]
+MODALS = [("can", "can", "kann", "können"),
+          ("must", "must", "muss", "müssen"), ("should", "should", "sollte", "sollten")]
 ADVERBS = [("today", "heute"), ("in the morning", "morgens"), ("often", "oft"), ("sometimes", "manchmal"),
            ("here", "hier")]
-SAYING = [("says", "say", "sagt", "sagen"), ("knows", "know", "weiß", "wissen"), ("believes", "believe", "glaubt", "glauben")]
+SAYING = [("says", "say", "sagt", "sagen"), ("knows", "know", "weiß", "wissen"),
+          ("believes", "believe", "glaubt", "glauben")]
 
 # Articles by gender or "p" for plural; nominative, accusative.
 DEFINITE = {"m": ("der", "den"), "f": ("die", "die"), "n": ("das", "das"), "p": ("die", "die")}
