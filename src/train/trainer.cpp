@@ -326,6 +326,11 @@ bool Trainer::evaluate_and_record(MetricSinks& sinks) {
   record_norms(sinks);
   record_.reset("eval").add("split", "val").add("step", state_.step);
   for (auto& [name, v] : metrics.values()) record_.add(name, static_cast<float>(v));
+  if (eval_.train_examples > 0) {
+    const Metrics seen = evaluate(*experiment_.task, *experiment_.model, Split::train, eval_batch_size_,
+                                  eval_.samples, eval_.train_examples);
+    for (auto& [name, v] : seen.values()) record_.add("train_" + name, static_cast<float>(v));
+  }
   if (best) record_.add("best", true);
   sinks.write(record_);
   return best;

@@ -4,9 +4,11 @@
 #include <cstring>
 
 #include "qkv/base/threads.h"
+#include "qkv/log/run_log.h"
 #include "qkv/model/baselines.h"
 #include "qkv/ops/arithmetic.h"
 #include "qkv/train/checkpoint.h"
+#include "qkv/train/evaluate.h"
 #include "train/small_run.h"
 
 namespace qkv {
@@ -196,6 +198,42 @@ TEST_CASE("a parameter without gradient at the first step is an error that names
   CHECK(has(text, "train.freeze"));
   Session frozen(config, {"train.freeze=[\"spare\"]"});
   CHECK(frozen.trainer.step().finite);
+}
+
+TEST_CASE("evaluations score training examples where the config asks, and learn nothing from them") {
+  const SmallData data;
+  const std::string file = data.encoder();
+  Session plain(file), both(file, {"eval.train_examples=1000"}), some(file, {"eval.train_examples=5"});
+  plain.train(data.folder / "plain");
+  both.train(data.folder / "both");
+  some.train(data.folder / "some");
+  CHECK(both.value("head.weight").to_vector() == plain.value("head.weight").to_vector());
+
+  const auto last_evaluation = [&](const char* run) {
+    const std::vector<Record> evaluations = read_run_log(data.folder / run).eval;
+    REQUIRE(evaluations.size() == 3);
+    return evaluations.back();
+  };
+  CHECK(!last_evaluation("plain").has("train_loss"));
+  Task& task = *both.experiment.task;
+  const Metrics all = evaluate(task, *both.experiment.model, Split::train, 128);
+  const Record record = last_evaluation("both");
+  for (const char* name : {"loss", "accuracy", "macro_f1"}) {
+    CAPTURE(name);
+    CHECK(record.number(std::string("train_") + name) == doctest::Approx(all.value(name)).epsilon(1e-5));
+    CHECK(record.number(name) == last_evaluation("plain").number(name));
+  }
+
+  // Five of 44, spread evenly: the mean of just these.
+  double sum = 0;
+  for (const int i : {0, 8, 17, 26, 35}) {
+    Batch batch;
+    Metrics one;
+    task.collate(Split::train, &i, 1, nullptr, batch);
+    task.score(*both.experiment.model, batch, one);
+    sum += one.value("loss");
+  }
+  CHECK(last_evaluation("some").number("train_loss") == doctest::Approx(sum / 5).epsilon(1e-5));
 }
 
 TEST_CASE("a metric that the task does not have is an error before the first step") {

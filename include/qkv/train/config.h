@@ -44,7 +44,7 @@ struct TrainConfig {
 };
 
 struct EvalConfig {
-  std::int64_t every = 0, patience = 0, samples = 0;
+  std::int64_t every = 0, patience = 0, samples = 0, train_examples = 0;
   std::string metric = "loss", mode = "auto";
   bool test = true;
   template <class F>
@@ -56,6 +56,9 @@ struct EvalConfig {
     f("patience", patience, "stop after this many evaluations without improvement; 0 = never", non_negative);
     f("samples", samples,
       "tasks that generate texts: how many validation examples they are scored on while training; 0 = all",
+      non_negative);
+    f("train_examples", train_examples,
+      "training examples, spread evenly, that each evaluation scores, too, as train_loss and so on; 0 = none",
       non_negative);
     f("test", test, "evaluate the best checkpoint on the test split at the end");
   }
