@@ -1,0 +1,90 @@
+// Claim: a sentence about attention, and the measurement that confirms or refutes it.
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "qkv/base/random.h"
+#include "qkv/base/registry.h"
+#include "qkv/claims/trained.h"
+
+namespace qkv {
+
+/// One measured number beside its bound.
+struct Finding {
+  enum class Relation { equal, at_most, at_least };
+  std::string what;
+  double value;
+  Relation relation;
+  double bound;
+
+  /// False for a value that is not finite.
+  bool passed() const;
+};
+
+/// "=", "<=" or ">=".
+const char* sign_of(Finding::Relation relation);
+
+/// What a claim measures with, and where it writes what it found.
+class Evidence {
+ public:
+  /// `trained` outlives this object: claims that look at the same model share it.
+  Evidence(std::uint64_t seed, TrainedModels& trained) : seed_(seed), trained_(trained) {}
+
+  std::uint64_t seed() const { return seed_; }
+  /// Random numbers for one purpose.
+  Stream stream(std::string_view purpose) const { return Stream(seed_, purpose); }
+  /// Normally distributed numbers, f64 unless said otherwise.
+  Tensor normal(std::string_view purpose, const Shape& shape, Dtype dtype = Dtype::f64) const;
+  TrainedModels& trained() { return trained_; }
+
+  void equal(std::string what, double value, double bound);
+  void at_most(std::string what, double value, double bound);
+  void at_least(std::string what, double value, double bound);
+
+  const std::vector<Finding>& findings() const { return findings_; }
+  /// All findings pass, and there is at least one.
+  bool passed() const;
+
+ private:
+  std::uint64_t seed_;
+  TrainedModels& trained_;
+  std::vector<Finding> findings_;
+};
+
+/// The help of the registration is the sentence that is claimed.
+///
+///     struct Mine : Claim { void measure(Evidence& e) const override { e.at_most("error", error(), 1e-6); }
+///     }; QKV_REGISTER(Claim, "mine", Mine, "what is claimed, in one sentence");
+struct Claim {
+  using Factory = std::unique_ptr<Claim>();
+  virtual ~Claim() = default;
+  virtual void measure(Evidence& evidence) const = 0;
+  /// Whether models are trained for it: seconds instead of milliseconds.
+  virtual bool trains() const { return false; }
+};
+
+QKV_DECLARE_REGISTRY(Claim);
+
+/// A claim that trains models.
+struct TrainedClaim : Claim {
+  bool trains() const override { return true; }
+};
+
+/// What came of one claim.
+struct Verdict {
+  std::string claim, statement;
+  std::vector<Finding> findings;
+  bool passed = false;
+  double seconds = 0;
+};
+
+/// Names of the claims, those without training first, else by name.
+std::vector<std::string> claim_names();
+
+/// Measures the named claims in this order; `on_verdict` is called after each. Throws a usage error for an
+/// unknown name, before anything is measured. A model that diverges refutes nothing: it is an error.
+std::vector<Verdict> check_claims(const std::vector<std::string>& names, std::uint64_t seed,
+                                  const std::function<void(const Verdict&)>& on_verdict = {});
+
+}  // namespace qkv

@@ -1,0 +1,80 @@
+#include <CLI/CLI.hpp>
+#include <algorithm>
+
+#include "qkv/base/json.h"
+#include "qkv/claims/claim.h"
+#include "qkv/cli/verb.h"
+#include "qkv/log/console.h"
+#include "qkv/log/terminal_text.h"
+
+namespace qkv {
+namespace {
+
+std::string verdict_text(bool passed) {
+  return passed ? styled(Style::green, "PASS") : styled(Style::red, "FAIL");
+}
+
+// The claim, then what was measured, each number beside its bound.
+std::string text_of(const Verdict& verdict) {
+  std::string text = fmt::format("{}  {}: {}\n", verdict_text(verdict.passed),
+                                 styled(Style::bold, verdict.claim), verdict.statement);
+  for (const Finding& one : verdict.findings)
+    text += fmt::format("      {} {:>11.5g}  {:>2} {:.5g}{}\n", pad_right(one.what, 66), one.value,
+                        sign_of(one.relation), one.bound, one.passed() ? "" : "  " + verdict_text(false));
+  return text;
+}
+
+Json json_of(const Verdict& verdict) {
+  Json findings = Json::array();
+  for (const Finding& one : verdict.findings)
+    findings.push_back({{"what", one.what},
+                        {"value", json_number(one.value)},
+                        {"relation", sign_of(one.relation)},
+                        {"bound", one.bound},
+                        {"passed", one.passed()}});
+  return {{"claim", verdict.claim},
+          {"statement", verdict.statement},
+          {"passed", verdict.passed},
+          {"seconds", json_number(verdict.seconds)},
+          {"findings", findings}};
+}
+
+struct Claims : Verb {
+  void setup(CLI::App& app) override {
+    app.add_option("claim,--only", names, "claims; without any, all");
+    app.add_option("--seed", seed, "seed of everything random");
+    app.add_flag("--json", json, "print one JSON object");
+  }
+  int run() override {
+    for (const std::string& name : names) (void)Registry<Claim>::instance().at(name, "claim");
+    const auto print = [&](const Verdict& verdict) {
+      if (!json) console().print("{}", text_of(verdict));
+    };
+    const std::vector<Verdict> verdicts = check_claims(names.empty() ? claim_names() : names, seed, print);
+    std::size_t passed = 0;
+    double seconds = 0;
+    Json list = Json::array();
+    for (const Verdict& one : verdicts) {
+      passed += one.passed;
+      seconds += one.seconds;
+      list.push_back(json_of(one));
+    }
+    const bool all = passed == verdicts.size();
+    if (json)
+      console().print("{}\n", dump_json({{"seed", seed}, {"passed", all}, {"claims", list}}));
+    else
+      console().print("{} of {} claims pass with seed {}, in {:.1f} s\n", passed, verdicts.size(), seed,
+                      seconds);
+    return all ? 0 : 1;
+  }
+  std::string example() const override { return "qkv claims bank-grows-money scaled-scores"; }
+
+  std::vector<std::string> names;
+  std::uint64_t seed = 1;
+  bool json = false;
+};
+
+QKV_REGISTER(Verb, "claims", Claims, "measure what is said about attention, each number beside its bound");
+
+}  // namespace
+}  // namespace qkv
