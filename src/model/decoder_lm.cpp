@@ -1,5 +1,6 @@
 #include "qkv/model/decoder_lm.h"
 
+#include "qkv/autograd/capture.h"
 #include "qkv/ops/dropout.h"
 #include "qkv/ops/linear.h"
 #include "qkv/ops/pool.h"
@@ -58,7 +59,11 @@ Var DecoderLm::logits(const Var& h) const {
 Var DecoderLm::forward(const Batch& batch) const {
   Context context;
   if (const Tensor* keep = batch.find("keep")) context.mask.key_keep = *keep;
-  return logits(encode(word_vectors(embed, batch), context, 0));
+  const Var words = word_vectors(embed, batch);  // [B, T, d]
+  Capture::offer("static", words.value());
+  const Var h = encode(words, context, 0);
+  Capture::offer("vectors", h.value());
+  return logits(h);
 }
 
 namespace {

@@ -43,13 +43,13 @@ EncoderClassifier::EncoderClassifier(const Scope& s, const Section& section, con
 Var EncoderClassifier::encode(const Batch& batch) const {
   const Tensor target = position.relative ? batch.at("target") : Tensor();
   const Var words = word_vectors(embed, batch);  // [B, T, d]
-  if (Capture* c = Capture::wanting("static")) c->put("", "static", words.value());
+  Capture::offer("static", words.value());
   const Var x = position(words, target);
   Context context;
   context.mask.key_keep = batch.at("keep");
   position.tell(context, 0, x.dim(1));
   const Var h = stack(dropout(x, config.stack.block.dropout), context);
-  if (Capture* c = Capture::wanting("vectors")) c->put("", "vectors", h.value());
+  Capture::offer("vectors", h.value());
   return h;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "qkv/autograd/capture.h"
 #include "qkv/ops/dropout.h"
 #include "qkv/ops/pool.h"
 
@@ -78,7 +79,10 @@ Var RecurrentNet::encode(const Var& x, const Tensor& lengths, std::vector<Recurr
 Var RecurrentNet::forward(const Batch& batch) const {
   const Tensor* keep = batch.find("keep");
   const Tensor lengths = lengths_of(keep);
-  const Var h = encode(word_vectors(embed, batch), lengths);  // [B, T, width]
+  const Var words = word_vectors(embed, batch);
+  Capture::offer("static", words.value());
+  const Var h = encode(words, lengths);  // [B, T, width]
+  Capture::offer("vectors", h.value());
   QKV_CHECK(h.dim(1) <= config.max_seq_len, "recurrent: length must be at most max_seq_len = {}; got {}",
             config.max_seq_len, h.dim(1));
   if (!classifies) return head(dropout(h, config.dropout));  // [B, T, V]

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "attention_inside.h"
 #include "qkv/autograd/capture.h"
 #include "qkv/ops/cached_attention.h"
 #include "qkv/ops/linear.h"
@@ -55,28 +56,6 @@ static Tensor continued(const Tensor& qkv, KeyValueCache& cache, const Attention
   });
 }
 
-// scale * q k^T of each head, before any mask: q [B, T, ld], k [B, T, ld] from column `k` on -> [B, H, T, T].
-static Tensor scores(const Tensor& q, Index k, const AttentionOptions& o, Index D) {
-  const Index B = q.dim(0), T = q.dim(1), ld = q.dim(2), H = o.n_head, group = H / o.n_kv_head;
-  Tensor out = Tensor::empty({B, H, T, T}, q.dtype());
-  dispatch("scores", q.dtype(), [&](auto zero) {
-    using X = decltype(zero);
-    const X* x = q.data<X>();
-    X* to = out.data<X>();
-    for (Index b = 0; b < B; b++)
-      for (Index h = 0; h < H; h++)
-        for (Index t = 0; t < T; t++)
-          for (Index s = 0; s < T; s++) {
-            const X* query = x + (b * T + t) * ld + h * D;
-            const X* key = x + (b * T + s) * ld + k + h / group * D;
-            double sum = 0;
-            for (Index i = 0; i < D; i++) sum += static_cast<double>(query[i]) * static_cast<double>(key[i]);
-            *to++ = static_cast<X>(o.scale * sum);
-          }
-  });
-  return out;
-}
-
 Var MultiHeadAttention::operator()(const Var& x, const Context& context) const {
   LayerPath here(path);
   AttentionOptions o = options;
@@ -86,18 +65,21 @@ Var MultiHeadAttention::operator()(const Var& x, const Context& context) const {
   Tensor weights;
   Capture* capture = x.is_symbolic() ? nullptr : Capture::wanting("weights");
   Tensor* wanted = capture ? &weights : nullptr;
-  Capture* wants_scores = x.is_symbolic() || context.cache ? nullptr : Capture::wanting("scores");
+  auto show = [&](const Tensor& rows, const QkvColumns& columns) {
+    if (Capture::current() && !x.is_symbolic() && !context.cache)
+      offer_inside(path, rows, columns, o, d_head);
+  };
   Var y;  // [B, T, H * D]
   if (learned) {
     Var qkv = linear(x, W_QKV, b_QKV);  // [B, T, (H + 2 H_kv) * D]
     if (context.rotary.cos.defined())   // queries and keys, not values
       qkv = rotary(qkv, context.rotary, RotaryOptions(o.n_head + o.n_kv_head, d_head));
     if (Capture* c = Capture::wanting("qkv")) c->put(path, "qkv", qkv.value());
-    if (wants_scores) wants_scores->put(path, "scores", scores(qkv.value(), o.n_head * d_head, o, d_head));
+    show(qkv.value(), {0, o.n_head * d_head, (o.n_head + o.n_kv_head) * d_head});
     y = context.cache ? Var(continued(qkv.value(), *context.cache, o, d_head, wanted))
                       : attention_packed(qkv, o, wanted);
   } else {
-    if (wants_scores) wants_scores->put(path, "scores", scores(x.value(), 0, o, d_head));
+    show(x.value(), {0, 0, 0});
     y = attention(x, x, x, o, wanted);
   }
   if (capture) capture->put(path, "weights", weights);

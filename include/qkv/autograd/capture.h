@@ -27,6 +27,11 @@ class Capture {
   /// The same if it collects tensors called `name`, else null.
   static Capture* wanting(const char* name);
 
+  /// Stores `tensor` as "<name>" in the capture that wants it, if any does.
+  static void offer(const char* name, const Tensor& tensor) {
+    if (Capture* c = wanting(name)) c->put("", name, tensor);
+  }
+
   /// Stores `tensor` as "<layer path>.<name>", e.g. "layers.0.attn.weights".
   void put(const std::string& path, const std::string& name, const Tensor& tensor);
   /// The tensor of that name, or null.

@@ -27,6 +27,8 @@ struct Inspection {
   virtual ~Inspection() = default;
   virtual void setup(CLI::App& app) = 0;
   virtual int run(const Subject& subject) = 0;
+  /// False where it can do without anything to look at: its `run` then checks what is given.
+  virtual bool needs_subject() const { return true; }
   /// A runnable example for --help.
   virtual std::string example() const = 0;
 };

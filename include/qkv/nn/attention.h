@@ -31,8 +31,12 @@ struct AttentionConfig {
 
 /// x [B, T, d] -> W_O concat_h(softmax(scale Q_h K_h^T) V_h), Q = x W_Q^T + b_Q and so on (Vaswani et al.
 /// 2017). W_Q, W_K, W_V are named row ranges of one [(H + 2 H_kv) D, d] tensor, so that one product computes
-/// all three. With qkv = "identity" there are no parameters: Q = K = V = x, cut into heads. Offers "weights"
-/// [B, H, T, T] and, when learned, "qkv" [B, T, (H + 2 H_kv) D] to a Capture.
+/// all three. With qkv = "identity" there are no parameters: Q = K = V = x, cut into heads. Offers to a
+/// Capture "weights" [B, H, T, T] and, when learned, "qkv" [B, T, (H + 2 H_kv) D]; and unless it decodes,
+/// what the weights are made of: "queries" [B, T, H, D], "keys" and "values" [B, T, H_kv, D], all after RoPE,
+/// "scale"
+/// [] (f64), "scores" [B, H, T, T] = scale Q K^T, and "bias" [B, H, T, T], which is added to them: ALiBi,
+/// -inf where a key may not be seen.
 struct MultiHeadAttention {
   MultiHeadAttention(const Scope& s, const AttentionConfig& config, Index width);
   Var operator()(const Var& x, const Context& context) const;

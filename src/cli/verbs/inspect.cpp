@@ -12,8 +12,7 @@ namespace {
 
 struct Inspect : Verb {
   void setup(CLI::App& app) override {
-    app.add_option("run", subject.path, "run directory, checkpoint or, for words, a file of word2vec")
-        ->required();
+    app.add_option("run", subject.path, "run directory, checkpoint or, for words, a file of word2vec");
     app.require_subcommand(1);
     for (auto& [name, entry] : Registry<Inspection>::instance().entries()) {
       Kind kind{app.add_subcommand(name, entry.help), entry.make()};
@@ -26,8 +25,12 @@ struct Inspect : Verb {
     }
   }
   int run() override {
-    for (Kind& kind : kinds)
-      if (kind.app->parsed()) return kind.inspection->run(subject);
+    for (Kind& kind : kinds) {
+      if (!kind.app->parsed()) continue;
+      if (subject.path.empty() && kind.inspection->needs_subject())
+        fail(Fault::usage, "inspect: a run must be given before '{}'; got none", kind.app->get_name());
+      return kind.inspection->run(subject);
+    }
     return 0;
   }
   std::string example() const override { return "qkv inspect runs/word2vec neighbors king"; }
@@ -40,7 +43,8 @@ struct Inspect : Verb {
   Subject subject;
 };
 
-QKV_REGISTER(Verb, "inspect", Inspect, "look inside a trained model: words and their neighbours");
+QKV_REGISTER(Verb, "inspect", Inspect,
+             "look inside a trained model: attention, queries, keys, values, vectors of words, neighbours");
 
 }  // namespace
 }  // namespace qkv

@@ -1,0 +1,141 @@
+// inspect attention: which word looks at which, as heat maps in the terminal, JSON or a page.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+
+#include "attention_page.h"
+#include "look.h"
+#include "qkv/base/file.h"
+#include "qkv/base/json.h"
+#include "qkv/base/text.h"
+#include "qkv/log/bars.h"
+#include "qkv/log/console.h"
+#include "qkv/log/terminal_text.h"
+
+namespace qkv {
+namespace {
+
+constexpr int kCell = 2;  // columns
+
+double largest(const AttentionLook& layer, Index head) {
+  double most = 0;
+  for (Index t = 0; t < layer.T; t++)
+    for (double weight : layer.row(layer.weights, head, t)) most = std::max(most, weight);
+  return most;
+}
+
+// A cell of the map: a colour from dark to bright where there are colours, else a shade.
+std::string cell(double fraction) {
+  static constexpr int kColors[] = {234, 17, 18, 54, 90, 126, 162, 203, 215, 229};
+  if (!console().out_color()) {
+    const std::string one = shade(fraction, console().unicode());
+    return one + one;
+  }
+  const int color = kColors[std::clamp(static_cast<int>(fraction * 10), 0, 9)];
+  return fmt::format("\033[48;5;{}m  \033[0m", color);
+}
+
+// The maps of some heads side by side: a row looks at the columns.
+std::string heat_maps(const Look& look, const AttentionLook& layer, const std::vector<Index>& heads) {
+  std::vector<std::string> labels = shown(look.text.words);
+  int label_width = 0;
+  for (std::size_t t = 0; t < labels.size(); t++) {
+    labels[t] = fmt::format("{:>2} {}", t, fit_width(labels[t], 18, console().unicode()));
+    label_width = std::max(label_width, visible_width(labels[t]));
+  }
+  std::vector<std::string> lines(labels.size() + 2);
+  for (std::string& line : lines) line.assign(static_cast<std::size_t>(label_width), ' ');
+  for (std::size_t t = 0; t < labels.size(); t++) {
+    const bool target = static_cast<int>(t) == look.text.target;
+    lines[t + 2] = pad_right(target ? styled(Style::bold, labels[t]) : labels[t], label_width);
+  }
+  for (Index h : heads) {
+    const double most = largest(layer, h);
+    const std::string title = fmt::format("head {} (max {:.2f})", h, most);
+    const int width = std::max<int>(static_cast<int>(layer.T) * kCell, visible_width(title));
+    std::string columns;
+    for (Index s = 0; s < layer.T; s++) columns += fmt::format("{:>{}}", s % 100, kCell);
+    lines[0] += "  " + pad_right(title, width);
+    lines[1] += "  " + pad_right(columns, width);
+    for (Index t = 0; t < layer.T; t++) {
+      std::string row;
+      for (double weight : layer.row(layer.weights, h, t)) row += cell(most > 0 ? weight / most : 0);
+      lines[static_cast<std::size_t>(t) + 2] += "  " + pad_right(row, width);
+    }
+  }
+  for (std::string& line : lines) line.erase(line.find_last_not_of(' ') + 1);
+  return join(lines, "\n") + "\n";
+}
+
+// As many heads in a line as the terminal is wide.
+std::string drawing(const Look& look, const Choice& choice) {
+  std::string text = shown(look.text.text) + "\n";
+  for (Index l : choice.layers(look)) {
+    const AttentionLook& layer = look.layers[static_cast<std::size_t>(l)];
+    const int width = std::max<int>(static_cast<int>(layer.T) * kCell, 17) + 2;
+    const auto fit = static_cast<std::size_t>(std::max(1, (console().width() - 22) / width));
+    const std::vector<Index> heads = choice.heads(layer);
+    text += "\n" + layer.layer + "\n";
+    for (std::size_t i = 0; i < heads.size(); i += fit) {
+      const auto begin = heads.begin() + static_cast<std::ptrdiff_t>(i);
+      const auto end = heads.begin() + static_cast<std::ptrdiff_t>(std::min(heads.size(), i + fit));
+      text += (i ? "\n" : "") + heat_maps(look, layer, {begin, end});
+    }
+  }
+  return text;
+}
+
+Json json_of(const Look& look, const Choice& choice) {
+  Json json = {{"text", look.text.text}, {"words", look.text.words}};
+  if (look.text.target >= 0) json["target"] = look.text.target;
+  Json& layers = json["layers"] = Json::array();
+  for (Index l : choice.layers(look)) {
+    const AttentionLook& layer = look.layers[static_cast<std::size_t>(l)];
+    Json heads = Json::array();
+    for (Index h : choice.heads(layer)) {
+      Json weights = Json::array();
+      for (Index t = 0; t < layer.T; t++) weights.push_back(json_numbers(layer.row(layer.weights, h, t)));
+      heads.push_back({{"head", h}, {"weights", weights}});
+    }
+    layers.push_back({{"layer", layer.layer}, {"heads", heads}});
+  }
+  return json;
+}
+
+struct AttentionMaps : Inspection {
+  void setup(CLI::App& app) override {
+    app.add_option("text", texts, "texts")->required();
+    choice.add(app);
+    app.add_option("--html", html, "write a page with the maps instead");
+  }
+  int run(const Subject& subject) override {
+    const Experiment e = load(subject);
+    std::vector<Json> looks;
+    for (const std::string& text : texts) {
+      const Look look = look_at_attention(e, text);
+      if (subject.json || !html.empty())
+        looks.push_back(json_of(look, choice));
+      else
+        console().print("{}{}", text == texts.front() ? "" : "\n", drawing(look, choice));
+    }
+    if (!html.empty()) {
+      write_file_atomic(html, attention_page(looks));
+      if (!subject.json) console().print("{}\n", html);
+    }
+    if (subject.json)
+      for (const Json& look : looks) console().print("{}\n", dump_json(look));
+    return 0;
+  }
+  std::string example() const override {
+    return "qkv inspect runs/bank attention \"We sat by the river bank.\" --layer 0";
+  }
+
+  Choice choice;
+  std::vector<std::string> texts;
+  std::string html;
+};
+
+QKV_REGISTER(Inspection, "attention", AttentionMaps,
+             "heat maps: which word looks at which, per layer and head");
+
+}  // namespace
+}  // namespace qkv

@@ -1,0 +1,86 @@
+// inspect explain: the whole computation of one word's new vector.
+#include <CLI/CLI.hpp>
+#include <cmath>
+
+#include "explanation.h"
+#include "look.h"
+#include "qkv/base/json.h"
+#include "qkv/base/text.h"
+#include "qkv/log/console.h"
+
+namespace qkv {
+namespace {
+
+struct Explain : Inspection {
+  void setup(CLI::App& app) override {
+    app.add_option("text", text, "the text");
+    app.add_option("--token", token,
+                   "the word whose new vector is computed; default: the target, or the last");
+    choice.add(app);
+    example_ = app.add_flag("--example", "\"bank grows money\", with simple vectors, instead of a run");
+    vectors_ =
+        app.add_option("--vector", stated, "WORD=0.5,-1,...: a text of stated vectors instead of a run")
+            ->take_all()
+            ->expected(1)
+            ->excludes(example_);
+    app.add_option("--scale", scale, "factor of the scores of stated vectors")->needs(vectors_);
+  }
+  int run(const Subject& subject) override {
+    const bool stated_text = *example_ || *vectors_;
+    if (stated_text != subject.path.empty() || stated_text != text.empty())
+      fail(Fault::usage,
+           "inspect explain: either a run and a text must be given, or --vector, or --example; got {}",
+           subject.path.empty() ? "none"
+           : text.empty()       ? "a run without text"
+                                : "both");
+    if (!std::isfinite(scale)) fail(Fault::usage, "inspect explain: --scale must be finite; got {}", scale);
+    const Explanation e = *example_   ? example_explanation()
+                          : *vectors_ ? stated_explanation(stated, token, scale)
+                                      : of_run(subject);
+    console().print("{}", subject.json ? dump_json(e.json()) + "\n" : e.text(console().unicode()));
+    return 0;
+  }
+  bool needs_subject() const override { return false; }
+  std::string example() const override {
+    return "qkv inspect explain --example\n  qkv inspect runs/bank explain \"We sat by the river bank.\" "
+           "--head 3";
+  }
+
+  Explanation of_run(const Subject& subject) const {
+    const Experiment experiment = load(subject);
+    const Look look = look_at_attention(experiment, text);
+    const Index t = position_of(experiment, look.text, token), l = choice.first_layer(look);
+    const AttentionLook& layer = look.layers[static_cast<std::size_t>(l)];
+    const Index h = choice.first_head(layer);
+    Explanation e;
+    e.words = look.text.words;
+    e.token = static_cast<std::size_t>(t);
+    e.title =
+        fmt::format("How \"{}\" gets its new vector in \"{}\"\nlayer {} of {} ({}), head {} of {}, d_k = {}",
+                    shown(e.words[e.token]), shown(look.text.text), l, look.layers.size(), layer.layer, h,
+                    layer.n_head, layer.d_head);
+    for (const NamedTensor& named : experiment.parameters->named())
+      e.learned = e.learned || named.name == layer.layer + ".W_Q";
+    e.scale = layer.scale;
+    e.query = layer.query(h, t);
+    for (Index s = 0; s < layer.T; s++) {
+      e.keys.push_back(layer.key(h, s));
+      e.values.push_back(layer.value(h, s));
+    }
+    e.bias = layer.row(layer.bias, h, t);
+    e.compute();
+    return e;
+  }
+
+  Choice choice;
+  std::string text, token;
+  std::vector<std::string> stated;
+  double scale = 1;
+  CLI::Option *example_ = nullptr, *vectors_ = nullptr;
+};
+
+QKV_REGISTER(Inspection, "explain", Explain,
+             "the new vector of a word, step by step: query, key, score, scale, softmax, weighted sum");
+
+}  // namespace
+}  // namespace qkv
