@@ -31,7 +31,10 @@ double reduce(std::vector<Gradients>& shards, const ParameterStore& store, const
   }
   scratch.assign(chunks.size(), 0.0);
   auto chunk = [&](int c, int) {
-    const auto [slot, begin, size, frozen] = chunks[static_cast<std::size_t>(c)];
+    const Chunk& part = chunks[static_cast<std::size_t>(c)];
+    const int slot = part.slot;  // names of their own: a lambda may not capture structured bindings in C++17
+    const Index begin = part.begin, size = part.size;
+    const bool frozen = part.frozen;
     dispatch("reduce", store.dtype(), [&](auto t) {
       using T = decltype(t);
       constexpr int kMaxShards = 256;
