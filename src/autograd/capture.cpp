@@ -32,4 +32,21 @@ const Tensor* Capture::find(const std::string& name) const {
   return nullptr;
 }
 
+static thread_local Intervention* current_intervention = nullptr;
+
+Intervention::Intervention(Change change) : outer_(current_intervention), change_(std::move(change)) {
+  current_intervention = this;
+}
+Intervention::~Intervention() {
+  current_intervention = outer_;
+}
+bool Intervention::active() {
+  return current_intervention != nullptr;
+}
+
+Var Intervention::apply(const std::string& path, const char* name, const Var& x) {
+  if (!current_intervention || x.is_symbolic()) return x;
+  return current_intervention->change_(path.empty() ? name : path + "." + name, x);
+}
+
 }  // namespace qkv

@@ -59,7 +59,7 @@ Var DecoderLm::logits(const Var& h) const {
 Var DecoderLm::forward(const Batch& batch) const {
   Context context;
   if (const Tensor* keep = batch.find("keep")) context.mask.key_keep = *keep;
-  const Var words = word_vectors(embed, batch);  // [B, T, d]
+  const Var words = Intervention::apply("", "static", word_vectors(embed, batch));  // [B, T, d]
   Capture::offer("static", words.value());
   const Var h = encode(words, context, 0);
   Capture::offer("vectors", h.value());

@@ -42,7 +42,7 @@ EncoderClassifier::EncoderClassifier(const Scope& s, const Section& section, con
 
 Var EncoderClassifier::encode(const Batch& batch) const {
   const Tensor target = position.relative ? batch.at("target") : Tensor();
-  const Var words = word_vectors(embed, batch);  // [B, T, d]
+  const Var words = Intervention::apply("", "static", word_vectors(embed, batch));  // [B, T, d]
   Capture::offer("static", words.value());
   const Var x = position(words, target);
   Context context;

@@ -6,6 +6,7 @@
 #include "qkv/autograd/capture.h"
 #include "qkv/ops/cached_attention.h"
 #include "qkv/ops/linear.h"
+#include "qkv/ops/shape_ops.h"
 
 namespace qkv {
 
@@ -74,13 +75,16 @@ Var MultiHeadAttention::operator()(const Var& x, const Context& context) const {
     Var qkv = linear(x, W_QKV, b_QKV);  // [B, T, (H + 2 H_kv) * D]
     if (context.rotary.cos.defined())   // queries and keys, not values
       qkv = rotary(qkv, context.rotary, RotaryOptions(o.n_head + o.n_kv_head, d_head));
+    qkv = Intervention::apply(path, "qkv", qkv);
     if (Capture* c = Capture::wanting("qkv")) c->put(path, "qkv", qkv.value());
     show(qkv.value(), {0, o.n_head * d_head, (o.n_head + o.n_kv_head) * d_head});
     y = context.cache ? Var(continued(qkv.value(), *context.cache, o, d_head, wanted))
                       : attention_packed(qkv, o, wanted);
   } else {
     show(x.value(), {0, 0, 0});
-    y = attention(x, x, x, o, wanted);
+    y = Intervention::active()
+            ? attention_packed(Intervention::apply(path, "qkv", concat({x, x, x}, -1)), o, wanted)
+            : attention(x, x, x, o, wanted);
   }
   if (capture) capture->put(path, "weights", weights);
   return learned ? linear(y, W_O, b_O) : y;  // [B, T, d]

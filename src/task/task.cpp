@@ -73,6 +73,10 @@ Batch Task::probe_batch(const ProbeText*, Index) const {
   fail(Fault::usage, "task: must say how its texts become a batch; got one that does not");
 }
 
+std::vector<std::string> Task::vocabulary() const {
+  return tokenizer() ? tokenizer()->vocab().tokens() : std::vector<std::string>{};
+}
+
 Json Task::state() const {
   return Json::object();
 }

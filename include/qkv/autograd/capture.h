@@ -1,11 +1,12 @@
-// Capture: collects named tensors (attention weights, queries, keys, values) that layers offer while it
-// lives.
+// Capture collects named tensors (attention weights, queries, keys, values) that layers offer while it lives;
+// Intervention changes them.
 #pragma once
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "qkv/tensor/tensor.h"
+#include "qkv/autograd/tape.h"
 
 namespace qkv {
 
@@ -42,6 +43,28 @@ class Capture {
   Capture* outer_;
   std::vector<std::string> names_;
   std::vector<std::pair<std::string, Tensor>> tensors_;
+};
+
+/// The counterpart of a capture: changes tensors that layers are about to use, while it lives. RAII and
+/// thread-local. Offered are "static" (the input vectors [B, T, d]) and "<layer>.qkv" (queries, keys and
+/// values [B, T, (H + 2 H_kv) D]).
+///
+///     Intervention without_values([](const std::string& name, const Var& x) { return ..; });
+///     model.forward(batch);
+class Intervention {
+ public:
+  using Change = std::function<Var(const std::string& name, const Var& x)>;
+  explicit Intervention(Change change);
+  ~Intervention();
+  Intervention(const Intervention&) = delete;
+  Intervention& operator=(const Intervention&) = delete;
+  static bool active();
+  /// What the innermost live one makes of x; x itself where there is none.
+  static Var apply(const std::string& path, const char* name, const Var& x);
+
+ private:
+  Intervention* outer_;
+  Change change_;
 };
 
 }  // namespace qkv

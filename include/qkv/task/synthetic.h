@@ -42,6 +42,11 @@ class SyntheticTask : public Task {
   /// {"text", "answer"}: the question `text` is continued by the likeliest tokens.
   Json predict(const Model& model, const std::string& text) const override;
   std::string readable(const Json& prediction) const override;
+  std::vector<ProbeText> probe_texts(const std::vector<std::string>& texts) const override;
+  /// Sequences of at most 64 tokens; none of tasks whose tokens carry numbers.
+  std::vector<ProbeText> probe_examples(Split split, Index count) override;
+  Batch probe_batch(const ProbeText* texts, Index n) const override;
+  std::vector<std::string> vocabulary() const override { return symbols_; }
 
   /// Example `index` of `split`.
   virtual void write(Split split, Index index, SyntheticRow& row) const = 0;

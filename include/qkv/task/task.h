@@ -38,6 +38,7 @@ struct ProbeText {
   std::vector<std::string> words;
   int target = -1;  ///< position of the word that the answer is about, or -1
   int label = -1;   ///< the right class, or -1
+  int cue = -1;     ///< position of the word that decides, where the data knows it, or -1
 };
 
 /// What a problem must say to be trained, evaluated and used. `examples`, `collate`, `loss`, `score` and
@@ -95,6 +96,9 @@ struct Task {
   virtual Batch probe_batch(const ProbeText* texts, Index n) const;
   /// Names of the classes, for tasks with classes.
   virtual std::vector<std::string> classes() const { return {}; }
+
+  /// The text of each token id; empty where ids have none. Default: that of the tokenizer.
+  virtual std::vector<std::string> vocabulary() const;
 
   // ---- what a run keeps
   /// What a checkpoint keeps beside the tokenizer; comes back as TaskInput::state. Default: an empty object.

@@ -74,14 +74,12 @@ static AttentionLook attention_of(const Capture& capture, const std::string& lay
 }
 
 Look look_at(const Experiment& e, const std::string& text) {
-  if (const std::size_t bad = first_invalid_utf8(text); bad != std::string::npos)
-    fail(Fault::usage, "inspect: the text must be UTF-8; got {}", in_quotes(text));
-  std::vector<ProbeText> texts = e.task->probe_texts({text});
-  if (texts.empty())
-    fail(Fault::usage, "inspect: the task must show what its model reads; got a '{}', which does not",
-         e.config.section("task").type("word-senses"));
+  return look_at(e, texts_or_examples(e, {text}, 0).front());
+}
+
+Look look_at(const Experiment& e, const ProbeText& text) {
   Look look;
-  look.text = texts[0];
+  look.text = text;
   Capture capture({"weights", "queries", "keys", "values", "scale", "bias", "vectors", "static"});
   e.model->forward(e.task->probe_batch(&look.text, 1));
   const std::string mark = ".queries";
@@ -100,6 +98,26 @@ Look look_at_attention(const Experiment& e, const std::string& text) {
     fail(Fault::usage, "inspect: the model must have self-attention; got a '{}' without",
          e.config.section("model").type("encoder-classifier"));
   return look;
+}
+
+std::vector<ProbeText> texts_or_examples(const Experiment& e, const std::vector<std::string>& texts,
+                                         Index count) {
+  for (const std::string& text : texts)
+    if (const std::size_t bad = first_invalid_utf8(text); bad != std::string::npos)
+      fail(Fault::usage, "inspect: the text must be UTF-8; got {}", in_quotes(text));
+  const Split examples = e.task->examples(Split::test) > 0 ? Split::test : Split::val;
+  std::vector<ProbeText> probes =
+      !texts.empty() ? e.task->probe_texts(texts) : e.task->probe_examples(examples, count);
+  if (probes.empty())
+    fail(Fault::usage, "inspect: the task must show what its model reads; got a '{}', which does not",
+         e.config.section("task").type("word-senses"));
+  return probes;
+}
+
+void TextChoice::add(CLI::App& app) {
+  app.add_option("text", texts, "texts; default: examples of the data");
+  app.add_option("--examples", examples, "examples, of each class where there are classes")
+      ->check(CLI::Range(1, 10000));
 }
 
 // ---- words

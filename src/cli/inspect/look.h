@@ -56,8 +56,24 @@ struct Choice {
 Experiment load(const Subject& subject);
 /// The model reads one text. Usage errors where its task shows no texts.
 Look look_at(const Experiment& e, const std::string& text);
+Look look_at(const Experiment& e, const ProbeText& text);
 /// The same; a usage error where the model has no self-attention.
 Look look_at_attention(const Experiment& e, const std::string& text);
+
+/// The given texts as the model sees them; without any, examples of the test part (of validation, where there
+/// is none), `count` of each class or in all.
+std::vector<ProbeText> texts_or_examples(const Experiment& e, const std::vector<std::string>& texts,
+                                         Index count);
+
+/// The texts that the command line gives, else examples.
+struct TextChoice {
+  /// Argument text and option --examples.
+  void add(CLI::App& app);
+  std::vector<ProbeText> of(const Experiment& e) const { return texts_or_examples(e, texts, examples); }
+
+  std::vector<std::string> texts;
+  Index examples = 50;
+};
 
 /// Position of a word in a text, as the tokenizer spells it: the target where it is that word, else the first
 /// that is. An empty word: the target, else the last word.

@@ -1,0 +1,27 @@
+#include <doctest/doctest.h>
+
+#include "qkv/autograd/capture.h"
+
+using namespace qkv;
+
+TEST_CASE("an intervention changes what layers offer while it lives; the innermost counts") {
+  const Var x = Tensor::full({2}, 1.0);
+  CHECK_FALSE(Intervention::active());
+  CHECK(Intervention::apply("layer", "qkv", x).value().shares_buffer(x.value()));
+  {
+    std::vector<std::string> names;
+    const Intervention outer([&](const std::string& name, const Var&) {
+      names.push_back(name);
+      return Var(Tensor::full({2}, 2.0));
+    });
+    CHECK(Intervention::apply("layer", "qkv", x).value().at(0) == 2.0);
+    {
+      const Intervention inner([](const std::string&, const Var&) { return Var(Tensor::full({2}, 3.0)); });
+      CHECK(Intervention::apply("", "static", x).value().at(0) == 3.0);
+    }
+    CHECK(Intervention::apply("", "static", x).value().at(0) == 2.0);
+    CHECK(Intervention::apply("", "static", Tensor::symbolic({2})).is_symbolic());
+    CHECK(names == std::vector<std::string>{"layer.qkv", "static"});
+  }
+  CHECK_FALSE(Intervention::active());
+}
