@@ -1,36 +1,15 @@
 #include <CLI/CLI.hpp>
-#include <map>
 
-#include "qkv/base/file.h"
 #include "qkv/base/json.h"
-#include "qkv/base/text.h"
+#include "qkv/cli/config_diff.h"
 #include "qkv/cli/config_reference.h"
 #include "qkv/cli/config_schema.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
 #include "qkv/log/table.h"
-#include "qkv/train/check.h"
 
 namespace qkv {
 namespace {
-
-// A config file, or a run directory for the config it was trained with.
-Section resolved(const std::string& path, const std::vector<std::string>& sets = {}) {
-  const CheckReport report =
-      check_config(Section::load(is_directory(path) ? path + "/config.resolved.toml" : path, sets));
-  if (!report.problems.empty()) throw Error(join(report.problems, "\n"), Fault::usage);
-  for (const std::string& problem : report.data_problems) console().warn("{}", problem);
-  return report.config;
-}
-
-// TOML scalars and arrays of them are JSON, but for dates.
-Json value_of(const ResolvedKey& key) {
-  try {
-    return parse_json(key.value, key.key);
-  } catch (const Error&) {
-    return key.value;
-  }
-}
 
 struct Config : Verb {
   void setup(CLI::App& app) override {
@@ -58,34 +37,22 @@ struct Config : Verb {
   std::string example() const override { return "qkv config show configs/bank.toml"; }
 
   void show() const {
-    const Section config = resolved(file, sets);
+    const Section config = checked_config(file, sets);
     if (!json) return console().print("{}", config.dump(true));
     Json keys = Json::object();
     for (const ResolvedKey& key : config.resolved())
-      keys[key.key] = {{"value", value_of(key)}, {"origin", key.origin}, {"help", key.help}};
+      keys[key.key] = {{"value", value_json(&key)}, {"origin", key.origin}, {"help", key.help}};
     console().print("{}\n", dump_json(keys));
   }
 
   int diff() const {
-    const std::vector<ResolvedKey> a = resolved(file).resolved(), b = resolved(other).resolved();
-    std::map<std::string, const ResolvedKey*> in_b;
-    for (const ResolvedKey& key : b) in_b[key.key] = &key;
+    const std::vector<ResolvedKey> a = checked_config(file).resolved(), b = checked_config(other).resolved();
+    const std::vector<KeyDifference> keys = differences(a, b);
     Table table({"key", file, other});
-    Json keys = Json::object();
-    auto differs = [&](const std::string& key, const ResolvedKey* left, const ResolvedKey* right) {
-      table.row({key, left ? left->value : "", right ? right->value : ""});
-      keys[key] = {{"a", left ? value_of(*left) : Json()}, {"b", right ? value_of(*right) : Json()}};
-    };
-    for (const ResolvedKey& key : a) {
-      auto found = in_b.find(key.key);
-      const ResolvedKey* right = found == in_b.end() ? nullptr : found->second;
-      if (!right || right->value != key.value) differs(key.key, &key, right);
-      if (right) in_b.erase(found);
-    }
-    for (const ResolvedKey& key : b)
-      if (in_b.count(key.key)) differs(key.key, nullptr, &key);
+    for (const KeyDifference& one : keys)
+      table.row({one.key, one.a ? one.a->value : "", one.b ? one.b->value : ""});
     if (json)
-      console().print("{}\n", dump_json(keys));
+      console().print("{}\n", dump_json(json_of(keys)));
     else if (!keys.empty())
       console().print("{}", table.str(console().unicode()));
     return keys.empty() ? 0 : 1;

@@ -1,0 +1,26 @@
+// Where two configs differ.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "qkv/base/config.h"
+
+namespace qkv {
+
+/// The config of a file, or the one that a run directory was trained with, checked. Problems are usage
+/// errors; those of the data are warnings.
+Section checked_config(const std::string& file_or_run, const std::vector<std::string>& sets = {});
+
+struct KeyDifference {
+  std::string key;
+  const ResolvedKey *a, *b;  ///< null where a config lacks the key
+};
+/// The keys whose values differ, those of `a` first. Points into both.
+std::vector<KeyDifference> differences(const std::vector<ResolvedKey>& a, const std::vector<ResolvedKey>& b);
+
+/// A value as JSON: TOML scalars and arrays are, but for dates.
+Json value_json(const ResolvedKey* key);
+/// {key: {"a", "b"}}
+Json json_of(const std::vector<KeyDifference>& keys);
+
+}  // namespace qkv

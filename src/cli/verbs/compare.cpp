@@ -1,0 +1,275 @@
+// Two runs side by side: what was set differently, what came of it, and from which step on they part.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <optional>
+
+#include "qkv/base/file.h"
+#include "qkv/base/json.h"
+#include "qkv/base/text.h"
+#include "qkv/cli/config_diff.h"
+#include "qkv/cli/verb.h"
+#include "qkv/log/console.h"
+#include "qkv/log/run_log.h"
+#include "qkv/log/table.h"
+#include "qkv/train/checkpoint.h"
+
+namespace fs = std::filesystem;
+
+namespace qkv {
+namespace {
+
+// A run directory, or one of several runs that differ in their seed (train --seeds).
+struct Side {
+  std::string path;
+  std::vector<std::string> runs;
+  bool many = false;
+};
+
+Side side_of(const std::string& path) {
+  Side side{path, {}, exists(path + "/summary.json")};
+  if (!side.many) {
+    if (!exists(path + "/config.resolved.toml"))
+      fail(Fault::usage, "compare: {} must be a run directory, or one of train --seeds; got neither", path);
+    side.runs = {path};
+    return side;
+  }
+  std::error_code error;
+  for (auto& entry : fs::directory_iterator(path, error))
+    if (exists(entry.path().string() + "/config.resolved.toml")) side.runs.push_back(entry.path().string());
+  std::sort(side.runs.begin(), side.runs.end());
+  if (side.runs.empty()) fail(Fault::data, "compare: {} must hold runs; got none", path);
+  return side;
+}
+
+// What says where and how a run was made, not what it is: its name, its threads, its own copy of the same
+// data.
+bool describes_only(const KeyDifference& one) {
+  if (one.key == "run.name" || one.key == "run.out_dir" || one.key == "run.threads") return true;
+  const Json a = value_json(one.a), b = value_json(one.b);
+  auto is_file = [](const Json& value) {
+    return value.is_string() && exists(value.get<std::string>()) && !is_directory(value.get<std::string>());
+  };
+  return starts_with(one.key, "data.") && is_file(a) && is_file(b) &&
+         checksum_file(a.get<std::string>()) == checksum_file(b.get<std::string>());
+}
+
+// ---- metrics
+
+struct Metric {
+  std::string name;
+  std::vector<double> a, b;  // one value per run
+
+  static double mean(const std::vector<double>& x) {
+    double sum = 0;
+    for (double v : x) sum += v;
+    return sum / static_cast<double>(x.size());
+  }
+  static double variance(const std::vector<double>& x) {
+    double squares = 0;
+    for (double v : x) squares += (v - mean(x)) * (v - mean(x));
+    return x.size() > 1 ? squares / static_cast<double>(x.size() - 1) : 0.0;
+  }
+  double difference() const { return mean(b) - mean(a); }
+  /// Standard error of the difference of the means; none without several seeds on both sides.
+  std::optional<double> noise() const {
+    if (a.size() < 2 || b.size() < 2) return std::nullopt;
+    return std::sqrt(variance(a) / static_cast<double>(a.size()) +
+                     variance(b) / static_cast<double>(b.size()));
+  }
+};
+
+// Final values by name ("test.accuracy"), one per run.
+std::vector<std::pair<std::string, std::vector<double>>> finals(const Side& side) {
+  std::vector<std::pair<std::string, std::vector<double>>> result;
+  for (const std::string& run : side.runs) {
+    if (!exists(run + "/result.json")) continue;
+    const Json json = read_json(run + "/result.json");
+    for (const char* split : {"val", "test"}) {
+      if (!json.is_object() || !json.contains(split) || !json.at(split).is_object()) continue;
+      for (auto& [name, value] : json.at(split).items()) {
+        if (!value.is_number()) continue;
+        const std::string full = std::string(split) + "." + name;
+        auto found = std::find_if(result.begin(), result.end(), [&](auto& one) { return one.first == full; });
+        if (found == result.end()) found = result.insert(result.end(), {full, {}});
+        found->second.push_back(value.get<double>());
+      }
+    }
+  }
+  return result;
+}
+
+std::vector<Metric> metrics_of(const Side& a, const Side& b) {
+  std::vector<Metric> result;
+  const auto in_b = finals(b);
+  for (auto& [name, values] : finals(a))
+    for (auto& [other, others] : in_b)
+      if (name == other) result.push_back({name, values, others});
+  return result;
+}
+
+// ---- step by step
+
+struct Parting {
+  std::int64_t step;
+  std::string type, name;  // "train" or "eval"; the value that differs
+  double a, b;
+};
+
+bool is_clock(const std::string& name) {
+  return ends_with(name, "_s") || name == "step_ms";
+}
+
+// The first number that differs in two records of one step.
+std::optional<Parting> parting_of(const Record& a, const Record& b) {
+  for (const qkv::Metric& one : a) {
+    const std::string name(one.name);
+    double x, y;
+    if (is_clock(name) || !is_number(one.value, &x)) continue;
+    const MetricValue* other = b.find(name);
+    if (other && is_number(*other, &y) && x != y && !(std::isnan(x) && std::isnan(y)))
+      return Parting{a.step(), a.type(), name, x, y};
+  }
+  return std::nullopt;
+}
+
+struct Course {
+  std::int64_t same = 0;  // records of equal steps before the parting
+  std::optional<Parting> parting;
+};
+
+// Training lines and evaluations of both runs, in the order of their steps.
+Course course_of(const std::string& a, const std::string& b) {
+  const RunLog log_a = read_run_log(a), log_b = read_run_log(b);
+  Course course;
+  for (auto records : {&RunLog::train, &RunLog::eval}) {
+    std::size_t j = 0;
+    const std::vector<Record>& in_b = log_b.*records;
+    for (const Record& one : log_a.*records) {
+      while (j < in_b.size() && in_b[j].step() < one.step()) j++;
+      const bool pair =
+          j < in_b.size() && in_b[j].step() == one.step() && in_b[j].text("split") == one.text("split");
+      if (!pair) continue;
+      const std::optional<Parting> here = parting_of(one, in_b[j++]);
+      if (!here) {
+        course.same++;
+        continue;
+      }
+      if (!course.parting || here->step < course.parting->step) course.parting = here;
+      break;
+    }
+  }
+  return course;
+}
+
+// Whether the weights of the newest checkpoints are the same, byte by byte; none where one is missing.
+std::optional<bool> same_weights(const std::string& a, const std::string& b) {
+  const std::string file = "/checkpoints/last/model.safetensors";
+  if (!exists(a + file) || !exists(b + file)) return std::nullopt;
+  return checksum_file(a + file) == checksum_file(b + file);
+}
+
+struct Compare : Verb {
+  void setup(CLI::App& app) override {
+    app.add_option("a", first, "run directory, or a directory of train --seeds")->required();
+    app.add_option("b", second, "another one")->required();
+    app.add_flag("--json", json, "print one JSON object");
+  }
+
+  int run() override {
+    const Side a = side_of(first), b = side_of(second);
+    const std::vector<ResolvedKey> keys_a = checked_config(a.runs[0]).resolved(),
+                                   keys_b = checked_config(b.runs[0]).resolved();
+    std::vector<KeyDifference> keys = differences(keys_a, keys_b);
+    keys.erase(std::remove_if(keys.begin(), keys.end(), describes_only), keys.end());
+    const std::vector<Metric> metrics = metrics_of(a, b);
+    std::optional<Course> course;
+    std::optional<bool> weights;
+    if (!a.many && !b.many) course = course_of(first, second), weights = same_weights(first, second);
+    const bool equal =
+        keys.empty() && (!course || !course->parting) && weights.value_or(true) &&
+        std::all_of(metrics.begin(), metrics.end(), [](const Metric& m) { return m.a == m.b; });
+    if (json)
+      console().print("{}\n", dump_json(json_text(keys, metrics, course, weights, equal)));
+    else
+      console().print("{}", text(keys, metrics, course, weights, equal));
+    return equal ? 0 : 1;
+  }
+  std::string example() const override { return "qkv compare runs/bank runs/bank-identity"; }
+
+  Json json_text(const std::vector<KeyDifference>& keys, const std::vector<Metric>& metrics,
+                 const std::optional<Course>& course, const std::optional<bool>& weights, bool equal) const {
+    Json list = Json::array();
+    for (const Metric& m : metrics) {
+      Json one = {{"metric", m.name},
+                  {"a", json_number(Metric::mean(m.a))},
+                  {"b", json_number(Metric::mean(m.b))},
+                  {"difference", json_number(m.difference())},
+                  {"runs", {m.a.size(), m.b.size()}}};
+      if (const auto noise = m.noise()) one["noise"] = json_number(*noise);
+      list.push_back(std::move(one));
+    }
+    Json result = {{"equal", equal}, {"config", json_of(keys)}, {"metrics", list}};
+    if (course) {
+      result["same_records"] = course->same;
+      result["parting"] = nullptr;
+      if (const auto& p = course->parting)
+        result["parting"] = {{"step", p->step},
+                             {"type", p->type},
+                             {"value", p->name},
+                             {"a", json_number(p->a)},
+                             {"b", json_number(p->b)}};
+    }
+    if (weights) result["same_weights"] = *weights;
+    return result;
+  }
+
+  std::string text(const std::vector<KeyDifference>& keys, const std::vector<Metric>& metrics,
+                   const std::optional<Course>& course, const std::optional<bool>& weights,
+                   bool equal) const {
+    const bool unicode = console().unicode();
+    std::string out = keys.empty() ? "The configs are the same.\n" : "";
+    Table table({"key", first, second});
+    for (const KeyDifference& one : keys)
+      table.row({one.key, one.a ? one.a->value : "", one.b ? one.b->value : ""});
+    if (!keys.empty()) out += table.str(unicode);
+    if (!metrics.empty()) out += "\n" + metric_table(metrics).str(unicode);
+    if (course) {
+      const auto& p = course->parting;
+      out += p ? fmt::format("\nThe logs part at step {} ({}): {} is {} and {}.\n", p->step, p->type, p->name,
+                             shortest(static_cast<float>(p->a)), shortest(static_cast<float>(p->b)))
+               : fmt::format("\nThe logs agree in all {} records of equal steps.\n", course->same);
+    }
+    if (weights)
+      out += *weights ? "The last weights are the same, byte by byte.\n" : "The last weights differ.\n";
+    return out + (equal ? "The runs are equal.\n" : "");
+  }
+
+  // With several seeds on both sides: how many standard errors the means are apart.
+  static Table metric_table(const std::vector<Metric>& metrics) {
+    const bool noisy = metrics[0].noise().has_value();
+    std::vector<std::string> header{"metric", "a", "b", "b - a"};
+    if (noisy) header.insert(header.end(), {"noise", "verdict"});
+    Table table(header);
+    for (const Metric& m : metrics) {
+      std::vector<std::string> row{m.name, fmt::format("{:.4f}", Metric::mean(m.a)),
+                                   fmt::format("{:.4f}", Metric::mean(m.b)),
+                                   fmt::format("{:+.4f}", m.difference())};
+      if (const auto noise = m.noise())
+        row.insert(row.end(), {fmt::format("{:.4f}", *noise),
+                               std::fabs(m.difference()) <= 2 * *noise ? "within noise" : "beyond noise"});
+      table.row(row);
+    }
+    return table;
+  }
+
+  std::string first, second;
+  bool json = false;
+};
+
+QKV_REGISTER(Verb, "compare", Compare,
+             "what two runs differ in: config, metrics with seed noise, first diverging step");
+
+}  // namespace
+}  // namespace qkv
