@@ -112,7 +112,7 @@ struct ThreadPool::State {
 
   // Hands out the job without waiting until the other side has given up its copy of the cache line, which a
   // sequentially consistent store would. Who sleeps already is woken at once; who was about to fall asleep is
-  // missed here and woken by the `wake` that must follow.
+  // missed here: `wake_missed` must follow.
   void publish() {
     generation.store(generation.load(std::memory_order_relaxed) + 1, std::memory_order_release);
     if (idle.load(std::memory_order_relaxed) > 0) wake(start, idle);
@@ -123,12 +123,11 @@ struct ThreadPool::State {
     wake(start, idle);
   }
 
-  void run_published() {
-    const std::uint32_t current = generation.load(std::memory_order_relaxed);
-    work(0);
-    wake_missed();
+  // Waits until every worker has finished the run that was published last.
+  void wait_for_workers() {
+    const std::uint32_t last = generation.load(std::memory_order_relaxed);
     for (int worker = 1; worker < size; ++worker)
-      wait(finish, waiting, [&] { return done[static_cast<std::size_t>(worker)].generation == current; });
+      wait(finish, waiting, [&] { return done[static_cast<std::size_t>(worker)].generation == last; });
   }
 
   void loop(int worker) {
@@ -209,7 +208,9 @@ void ThreadPool::run(int n_tasks, Body body) {
   s.body = &body;
   s.n_tasks = n_tasks;
   s.publish();
-  s.run_published();
+  s.work(0);
+  s.wake_missed();
+  s.wait_for_workers();
   s.rethrow();
 }
 

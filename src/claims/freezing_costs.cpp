@@ -8,9 +8,8 @@
 namespace qkv {
 namespace {
 
-constexpr int kWords = 16, kPairs = 4;
-
 // Sixteen words in two dimensions: a wide head leaves room to make up for what one matrix does not learn.
+constexpr int kWords = 16, kPairs = 4;
 
 // Shuffled sentences of words with their partners (w and w + kWords / 2). Each word is to name its partner.
 struct Sentences {

@@ -42,6 +42,13 @@ std::vector<KeyDifference> differences(const std::vector<ResolvedKey>& a, const 
   return result;
 }
 
+Table table_of(const std::vector<KeyDifference>& keys, const std::string& a, const std::string& b) {
+  Table table({"key", a, b});
+  for (const KeyDifference& one : keys)
+    table.row({one.key, one.a ? one.a->value : "", one.b ? one.b->value : ""});
+  return table;
+}
+
 Json json_of(const std::vector<KeyDifference>& keys) {
   Json json = Json::object();
   for (const KeyDifference& one : keys) json[one.key] = {{"a", value_json(one.a)}, {"b", value_json(one.b)}};

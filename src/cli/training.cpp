@@ -285,9 +285,7 @@ int train_run(const TrainingRequest& request) {
 }
 
 int resume_run(const std::string& path, const std::vector<std::string>& sets) {
-  const std::string file = path + "/config.resolved.toml";
-  if (!is_directory(path)) fail(Fault::data, "{}: must be a run directory; it does not exist", path);
-  if (!exists(file)) fail(Fault::data, "{}: must exist in a run directory; the file is missing", file);
+  const std::string file = config_of_run(path);
   RunDir run = RunDir::open(path);
   check_run_checksums(path);
   Values own;

@@ -50,7 +50,6 @@ Vocab Vocab::from_table(std::vector<std::string> tokens, const std::vector<int>&
   vocab.tokens_ = std::move(tokens);
   vocab.n_specials_ = 0;
   vocab.pad_ = pad, vocab.unk_ = unk;
-  vocab.special_.clear();
   vocab.index();
   for (int id : {pad, unk})
     if (id < -1 || id >= vocab.size())
@@ -65,7 +64,8 @@ Vocab Vocab::from_table(std::vector<std::string> tokens, const std::vector<int>&
 }
 
 void Vocab::index() {
-  special_.resize(tokens_.size());
+  special_.assign(tokens_.size(), false);
+  std::fill_n(special_.begin(), n_specials_, true);
   sorted_.resize(tokens_.size());
   std::iota(sorted_.begin(), sorted_.end(), 0);
   std::sort(sorted_.begin(), sorted_.end(), [&](int a, int b) { return token(a) < token(b); });

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <variant>
 
 #include "qkv/base/threads.h"
 #include "qkv/ops/embedding.h"
@@ -77,13 +78,6 @@ void move_rows(Index d, const T* h, T* const* rows, int n, const T* g, T* e) {
   }
 }
 
-// to += scale * from
-template <class T>
-void add_row(Index d, T scale, const T* from, T* to) {
-  simd::apply<T>(
-      d, to, [scale](auto a, auto b) { return a + b * decltype(b)(scale); }, static_cast<const T*>(to), from);
-}
-
 // The rows of a table as they are: what hogwild writes to.
 template <class T>
 struct SharedRows {
@@ -111,13 +105,14 @@ RowLearner::Learned learn_all(const Batch& batch, Index d, T lr, Rows& inputs, R
     const T* mean = own;
     if (bag > 1) {
       std::fill(h.begin(), h.end(), T(0));
-      for (Index i = 0; i < bag; i++) add_row(d, T(1) / static_cast<T>(bag), inputs.row(ids[i]), h.data());
+      for (Index i = 0; i < bag; i++)
+        simd::add_scaled(d, T(1) / static_cast<T>(bag), inputs.row(ids[i]), h.data());
       mean = h.data();
     }
     for (int k = 0; k < n; k++) rows[k] = outputs.row(target[k]);
     learned.loss += step_sizes(d, mean, rows, n, lr, g);
     move_rows(d, mean, rows, n, g, e.data());
-    for (Index i = 0; i < bag; i++) add_row(d, T(1), e.data(), bag > 1 ? inputs.row(ids[i]) : own);
+    for (Index i = 0; i < bag; i++) simd::add_scaled(d, T(1), e.data(), bag > 1 ? inputs.row(ids[i]) : own);
   }
   learned.count = static_cast<double>(P);
   return learned;
@@ -127,19 +122,27 @@ RowLearner::Learned learn_all(const Batch& batch, Index d, T lr, Rows& inputs, R
 
 // ---- shards
 
-template <class T>
+// The rows that each shard has met of both tables, in the type of the parameters.
 struct SkipGram::Shards {
-  std::vector<RowCopies<T>> inputs, outputs;  // by shard
-};
+  template <class T>
+  struct Copies {
+    std::vector<RowCopies<T>> inputs, outputs;  // by shard
+  };
+  std::variant<Copies<float>, Copies<double>> copies;
 
-template <>
-SkipGram::Shards<float>& SkipGram::shards<float>() {
-  return *floats_;
-}
-template <>
-SkipGram::Shards<double>& SkipGram::shards<double>() {
-  return *doubles_;
-}
+  template <class T>
+  Copies<T>& of() {
+    return std::get<Copies<T>>(copies);
+  }
+  int size() const {
+    return std::visit([](auto& both) { return static_cast<int>(both.inputs.size()); }, copies);
+  }
+  // f(inputs), f(outputs)
+  template <class F>
+  void each(F f) {
+    std::visit([&](auto& both) { f(both.inputs), f(both.outputs); }, copies);
+  }
+};
 
 SkipGram::SkipGram(const Scope& scope, const Section& section, const DataShape& shape)
     : config(read(section)),
@@ -148,8 +151,9 @@ SkipGram::SkipGram(const Scope& scope, const Section& section, const DataShape& 
                        init::uniform(-0.5 / static_cast<double>(config.d_model),
                                      0.5 / static_cast<double>(config.d_model)))),
       output((scope / "output").param("weight", {shape.vocab_size, config.d_model})),
-      floats_(std::make_unique<Shards<float>>()),
-      doubles_(std::make_unique<Shards<double>>()) {}
+      shards_(std::make_unique<Shards>()) {
+  if (scope.store().dtype() == Dtype::f64) shards_->copies.emplace<Shards::Copies<double>>();
+}
 
 SkipGram::~SkipGram() = default;
 
@@ -161,10 +165,8 @@ Var SkipGram::forward(const Batch& batch) const {
 }
 
 void SkipGram::share(int shards, RowSharing sharing) {
-  n_shards_ = shards, sharing_ = sharing;
-  for (auto* tables : {&floats_->inputs, &floats_->outputs}) tables->resize(static_cast<std::size_t>(shards));
-  for (auto* tables : {&doubles_->inputs, &doubles_->outputs})
-    tables->resize(static_cast<std::size_t>(shards));
+  sharing_ = sharing;
+  shards_->each([&](auto& tables) { tables.resize(static_cast<std::size_t>(shards)); });
 }
 
 RowLearner::Learned SkipGram::learn(const Batch& batch, int shard, double lr) {
@@ -180,8 +182,8 @@ RowLearner::Learned SkipGram::learn(const Batch& batch, int shard, double lr) {
       learned = learn_all(batch, d, static_cast<T>(lr), inputs, outputs);
       return;
     }
-    auto& inputs = shards<T>().inputs[static_cast<std::size_t>(shard)];
-    auto& outputs = shards<T>().outputs[static_cast<std::size_t>(shard)];
+    auto& inputs = shards_->of<T>().inputs[static_cast<std::size_t>(shard)];
+    auto& outputs = shards_->of<T>().outputs[static_cast<std::size_t>(shard)];
     inputs.attach(in.data<T>(), V, d);
     outputs.attach(out.data<T>(), V, d);
     learned = learn_all(batch, d, static_cast<T>(lr), inputs, outputs);
@@ -193,13 +195,14 @@ RowLearner::Learned SkipGram::learn(const Batch& batch, int shard, double lr) {
 // written by one task, in an order that does not depend on the threads.
 double SkipGram::join() {
   if (sharing_ == RowSharing::hogwild) return 0;
-  std::vector<double> squares(2 * static_cast<std::size_t>(n_shards_), 0.0);
+  const int n = shards_->size();
+  std::vector<double> squares(2 * static_cast<std::size_t>(n), 0.0);
   auto one = [&](int task, int) {
     const int shard = task / 2;
     Tensor table = task % 2 == 0 ? embed.value() : output.value();
     dispatch("skip-gram", table.dtype(), [&](auto t) {
       using T = decltype(t);
-      std::vector<RowCopies<T>>& copies = task % 2 == 0 ? shards<T>().inputs : shards<T>().outputs;
+      std::vector<RowCopies<T>>& copies = task % 2 == 0 ? shards_->of<T>().inputs : shards_->of<T>().outputs;
       const Index d = table.dim(1);
       std::vector<T> change(static_cast<std::size_t>(d));
       for (std::int32_t id : copies[static_cast<std::size_t>(shard)].ids()) {
@@ -208,22 +211,21 @@ double SkipGram::join() {
         if (!first) continue;
         T* row = table.data<T>() + id * d;
         std::fill(change.begin(), change.end(), T(0));
-        for (int s = shard; s < n_shards_; s++)
+        for (int s = shard; s < n; s++)
           if (const T* copy = copies[static_cast<std::size_t>(s)].find(id))
             simd::apply<T>(
                 d, change.data(), [](auto sum, auto now, auto before) { return sum + (now - before); },
                 static_cast<const T*>(change.data()), copy, static_cast<const T*>(row));
-        add_row(d, T(1), change.data(), row);
+        simd::add_scaled(d, T(1), change.data(), row);
         squares[static_cast<std::size_t>(task)] += static_cast<double>(simd::sum<T>(
             d, [](auto x) { return x * x; }, static_cast<const T*>(change.data())));
       }
     });
   };
-  pool().run(2 * n_shards_, one);
-  for (auto* tables : {&floats_->inputs, &floats_->outputs})
-    for (auto& copies : *tables) copies.clear();
-  for (auto* tables : {&doubles_->inputs, &doubles_->outputs})
-    for (auto& copies : *tables) copies.clear();
+  pool().run(2 * n, one);
+  shards_->each([](auto& tables) {
+    for (auto& copies : tables) copies.clear();
+  });
   double total = 0;
   for (double part : squares) total += part;
   return total;

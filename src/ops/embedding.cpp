@@ -45,13 +45,6 @@ void check_table(const char* op, const Tensor& ids, const Var& table) {
               table.shape());
 }
 
-template <class T>
-void add_scaled(Index n, T factor, const T* x, T* y) {
-  const simd::Batch<T> f(factor);
-  simd::apply_beta<T>(
-      1.0, n, y, [&](auto v) { return v * f; }, x);
-}
-
 }  // namespace
 
 Var embedding(const Tensor& ids, const Var& table) {
@@ -71,7 +64,7 @@ Var embedding(const Tensor& ids, const Var& table) {
       using T = decltype(t);
       const std::int32_t* id = ids.data<std::int32_t>();
       T* gradient = dx.zeroed(0).data<T>();
-      for (Index i = 0; i < n; i++) add_scaled(d, T(1), dy.data<T>() + i * d, gradient + id[i] * d);
+      for (Index i = 0; i < n; i++) simd::add_scaled(d, T(1), dy.data<T>() + i * d, gradient + id[i] * d);
     });
   });
 }
@@ -101,7 +94,7 @@ Var embedding_bag(const Tensor& ids, const Tensor& offsets, const Var& table) {
   dispatch("embedding_bag", y.dtype(), [&](auto t) {
     using T = decltype(t);
     each([&](Index w, Index id, double part) {
-      add_scaled(d, static_cast<T>(part), table.value().data<T>() + id * d, y.data<T>() + w * d);
+      simd::add_scaled(d, static_cast<T>(part), table.value().data<T>() + id * d, y.data<T>() + w * d);
     });
   });
   return record(kEmbeddingBag, {table}, y, [=](const Tensor& dy, Sink& dx) {
@@ -109,7 +102,7 @@ Var embedding_bag(const Tensor& ids, const Tensor& offsets, const Var& table) {
       using T = decltype(t);
       T* gradient = dx.zeroed(0).data<T>();
       each([&](Index w, Index id, double part) {
-        add_scaled(d, static_cast<T>(part), dy.data<T>() + w * d, gradient + id * d);
+        simd::add_scaled(d, static_cast<T>(part), dy.data<T>() + w * d, gradient + id * d);
       });
     });
   });

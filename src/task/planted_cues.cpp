@@ -104,10 +104,7 @@ std::vector<ProbeText> PlantedCues::probe_texts(const std::vector<std::string>& 
   std::vector<ProbeText> result;
   for (const std::string& text : texts) {
     ProbeText one{text, split_words(text)};
-    for (const std::string& word : one.words)
-      if (!std::count(words_.begin(), words_.end(), word))
-        fail(Fault::usage, "a text must be made of words of the task; got {}{}", in_quotes(word),
-             suggest(word, words_));
+    check_known(one.words, words_, "words");
     const auto asks = std::find_if(one.words.begin(), one.words.end(),
                                    [](const std::string& word) { return starts_with(word, "ask"); });
     if (asks == one.words.end())

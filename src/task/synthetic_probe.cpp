@@ -11,10 +11,7 @@ std::vector<ProbeText> SyntheticTask::probe_texts(const std::vector<std::string>
   for (const std::string& text : texts) {
     result.push_back({text, split_words(text)});
     if (result.back().words.empty()) fail(Fault::usage, "a text must hold a token; got {}", in_quotes(text));
-    for (const std::string& word : result.back().words)
-      if (!std::count(symbols_.begin(), symbols_.end(), word))
-        fail(Fault::usage, "a text must be made of tokens of the task; got {}{}", in_quotes(word),
-             suggest(word, symbols_));
+    check_known(result.back().words, symbols_, "tokens");
   }
   return result;
 }

@@ -73,6 +73,14 @@ Batch Task::probe_batch(const ProbeText*, Index) const {
   fail(Fault::usage, "task: must say how its texts become a batch; got one that does not");
 }
 
+void check_known(const std::vector<std::string>& words, const std::vector<std::string>& known,
+                 const char* what) {
+  for (const std::string& word : words)
+    if (!std::count(known.begin(), known.end(), word))
+      fail(Fault::usage, "a text must be made of {} of the task; got {}{}", what, in_quotes(word),
+           suggest(word, known));
+}
+
 std::vector<std::string> Task::vocabulary() const {
   return tokenizer() ? tokenizer()->vocab().tokens() : std::vector<std::string>{};
 }

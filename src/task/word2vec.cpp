@@ -71,6 +71,7 @@ std::vector<std::string> lines_of(const std::string& path) {
 }  // namespace
 
 void Word2vec::read_texts() {
+  read_ = true;
   lines_[0] = lines_of(data_.train);
   if (!data_.val.empty()) {
     lines_[1] = lines_of(data_.val);
@@ -102,11 +103,11 @@ void Word2vec::load(Split split) {
   if (split == Split::test) return;
   const auto s = static_cast<std::size_t>(split);
   if (parts_[s].loaded) return;
-  if (lines_[0].empty() && !data_.train.empty()) read_texts();
+  if (!read_ && !data_.train.empty()) read_texts();
   for (const std::string& line : lines_[s]) append(line, parts_[s]);
   if (split == Split::train && parts_[s].ends.empty())
     fail(Fault::data, "{}: must hold a line with two words that the vocabulary knows; got none", data_.train);
-  lines_[s] = std::vector<std::string>(split == Split::train ? 1 : 0);  // read; no longer needed
+  lines_[s] = std::vector<std::string>();
   parts_[s].loaded = true;
 }
 

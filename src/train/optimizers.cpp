@@ -100,12 +100,11 @@ struct SparseSgd : Optimizer {
     return c.hogwild ? RowSharing::hogwild : RowSharing::separate;
   }
   void update(const Chunk& chunk, Tensor& value, const Tensor& gradient, const Step& step, bool) override {
+    SgdStep s;
+    s.learning_rate = step.lr, s.scale = step.gradient_scale;
     dispatch("sparse-sgd", value.dtype(), [&](auto t) {
       using T = decltype(t);
-      T* to = value.data<T>() + chunk.begin;
-      const T* from = gradient.data<T>() + chunk.begin;
-      const auto rate = static_cast<T>(step.lr * step.gradient_scale);
-      for (Index i = 0; i < chunk.size; i++) to[i] -= rate * from[i];
+      sgd_update<T>(value.data<T>() + chunk.begin, nullptr, gradient.data<T>() + chunk.begin, chunk.size, s);
     });
   }
   SparseSgdConfig c;

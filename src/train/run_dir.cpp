@@ -174,6 +174,13 @@ std::string plugin_places(const std::string& run) {
   return "[" + list + "]";
 }
 
+std::string config_of_run(const std::string& run) {
+  const std::string file = run + "/config.resolved.toml";
+  if (!is_directory(run)) fail(Fault::data, "{}: must be a run directory; it does not exist", run);
+  if (!exists(file)) fail(Fault::data, "{}: must exist in a run directory; the file is missing", file);
+  return file;
+}
+
 std::string resolved_config(const Section& config,
                             const std::vector<std::pair<std::string, std::string>>& replaced) {
   std::string result, table;

@@ -141,35 +141,38 @@ void Trainer::attach(std::string run, std::string resolved) {
 
 // ---- one step -----------------------------------------------------------------------------------
 
+// The batch of a shard, and which examples are in it; without any, the batch stays as it is.
+std::pair<const int*, Index> Trainer::collate_shard(int s, std::int64_t micro_step, Batch& batch) const {
+  const std::int64_t n = static_cast<std::int64_t>(indices_.size()), parts = shards();
+  const std::int64_t begin = n * s / parts, end = n * (s + 1) / parts;
+  const std::pair<const int*, Index> examples{indices_.data() + begin, end - begin};
+  if (begin == end) return examples;
+  const Stream noise(static_cast<std::uint64_t>(experiment_.run.seed), "noise", micro_step, s);
+  experiment_.task->collate(Split::train, examples.first, examples.second, &noise, batch);
+  return examples;
+}
+
 void Trainer::run_shard(int s, std::int64_t micro_step) {
   Shard& shard = *shards_[static_cast<std::size_t>(s)];
-  const std::int64_t n = static_cast<std::int64_t>(indices_.size()), parts = this->shards();
-  const std::int64_t begin = n * s / parts, end = n * (s + 1) / parts;
-  if (begin == end) return;
-  const std::uint64_t seed = static_cast<std::uint64_t>(experiment_.run.seed);
   const Task& task = *experiment_.task;
-  const Stream noise(seed, "noise", micro_step, s);
   const double start = seconds_now();
-  task.collate(Split::train, indices_.data() + begin, end - begin, &noise, shard.batch);
-
+  if (collate_shard(s, micro_step, shard.batch).second == 0) return;
   const double collated = seconds_now();
+  shard.data_s += collated - start;
+  shard.tokens += task.tokens(shard.batch);
   if (learner_) {
     const RowLearner::Learned learned = learner_->learn(shard.batch, s, schedule_->rate(state_.step + 1));
     shard.loss += learned.loss;
     shard.count += learned.count;
-    shard.tokens += task.tokens(shard.batch);
-    shard.data_s += collated - start;
     shard.forward_s += seconds_now() - collated;
     return;
   }
-  Tape tape(Stream(seed, "dropout", micro_step, s));
+  Tape tape(Stream(static_cast<std::uint64_t>(experiment_.run.seed), "dropout", micro_step, s));
   Loss loss = task.loss(*experiment_.model, shard.batch);
   shard.loss += loss.sum.value().item();
   shard.count += loss.count;
-  shard.tokens += task.tokens(shard.batch);
   const double forwarded = seconds_now();
   tape.backward(loss.sum, gradients_[static_cast<std::size_t>(s)]);
-  shard.data_s += collated - start;
   shard.forward_s += forwarded - collated;
   shard.backward_s += seconds_now() - forwarded;
 }

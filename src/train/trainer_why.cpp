@@ -74,15 +74,11 @@ void tell(const Watch::Finding& f, const ParameterStore& store, Diagnosis& d) {
 
 // One shard as `run_shard` computes it, but looked at; the gradients are left in `gradients`.
 bool Trainer::watch_shard(int s, std::int64_t micro_step, Gradients& gradients, Diagnosis& d) {
-  const std::int64_t n = static_cast<std::int64_t>(indices_.size()), parts = this->shards();
-  const std::int64_t begin = n * s / parts, end = n * (s + 1) / parts;
-  if (begin == end) return true;
-  const std::uint64_t seed = static_cast<std::uint64_t>(experiment_.run.seed);
-  const Stream noise(seed, "noise", micro_step, s);
   Batch batch;
-  experiment_.task->collate(Split::train, indices_.data() + begin, end - begin, &noise, batch);
+  const auto [examples, B] = collate_shard(s, micro_step, batch);
+  if (B == 0) return true;
   Watch watch;
-  Tape tape(Stream(seed, "dropout", micro_step, s));
+  Tape tape(Stream(static_cast<std::uint64_t>(experiment_.run.seed), "dropout", micro_step, s));
   const Loss loss = experiment_.task->loss(*experiment_.model, batch);
   gradients.clear();
   if (!watch.finding()) tape.backward(loss.sum, gradients);
@@ -99,10 +95,9 @@ bool Trainer::watch_shard(int s, std::int64_t micro_step, Gradients& gradients, 
   if (f.backward && f.slots.size() == 1 && gradients.has_slot(f.slots[0]))
     d.parameters = names_in(experiment_.parameters->slot(f.slots[0]), gradients.of_slot(f.slots[0]));
   // Rows of the batch, in case no example shows the fault alone.
-  const Index B = end - begin;
   if (f.bad.shape.rank() > 0 && f.bad.shape[0] == B && !(f.backward && f.slots.size() == 1))
     for (Index row : f.positions) {
-      const int number = indices_[static_cast<std::size_t>(begin + row / (f.bad.size / B))];
+      const int number = examples[row / (f.bad.size / B)];
       if (d.examples.empty() || d.examples.back().number != number)
         d.examples.push_back({number, "", NAN, NAN});
     }
@@ -223,8 +218,8 @@ Diagnosis Trainer::why(const std::string& run, std::int64_t step) {
     const std::int64_t next = state_.step + 1;
     if (next == step) d = replay(next, nullptr);
     const StepReport report = this->step();
-    if (!report.finite && (next == step || !report.skipped)) d = replay(next, &report);
-    if (report.finite && next == step) d.loss = report.loss, d.grad_norm = report.grad_norm;
+    if (!report.finite && d.finite() && (next == step || !report.skipped)) d = replay(next, &report);
+    if (next == step) d.loss = report.loss, d.grad_norm = report.grad_norm;
     if (report.finite && !finite_parameters()) {
       d.step = next, d.loss = report.loss, d.grad_norm = report.grad_norm;
       tell_update(d);

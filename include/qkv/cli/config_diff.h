@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "qkv/base/config.h"
+#include "qkv/log/table.h"
 
 namespace qkv {
 
@@ -18,6 +19,8 @@ struct KeyDifference {
 /// The keys whose values differ, those of `a` first. Points into both.
 std::vector<KeyDifference> differences(const std::vector<ResolvedKey>& a, const std::vector<ResolvedKey>& b);
 
+/// The same as a table with a column for each config.
+Table table_of(const std::vector<KeyDifference>& keys, const std::string& a, const std::string& b);
 /// A value as JSON: TOML scalars and arrays are, but for dates.
 Json value_json(const ResolvedKey* key);
 /// {key: {"a", "b"}}

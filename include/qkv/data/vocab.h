@@ -39,9 +39,7 @@ class Vocab {
   int size() const { return static_cast<int>(tokens_.size()); }
   /// How many specials there are before the first other token.
   int n_specials() const { return n_specials_; }
-  bool is_special(int id) const {
-    return id >= 0 && id < size() && (id < n_specials_ || special_[static_cast<std::size_t>(id)]);
-  }
+  bool is_special(int id) const { return id >= 0 && id < size() && special_[static_cast<std::size_t>(id)]; }
   int pad_id() const { return pad_; }
   int unk_id() const { return unk_; }
   const std::vector<std::string>& tokens() const { return tokens_; }

@@ -36,13 +36,8 @@ class SkipGram : public Model, public RowLearner {
   Parameter embed, output;
 
  private:
-  template <class T>
   struct Shards;
-  template <class T>
-  Shards<T>& shards();
-  std::unique_ptr<Shards<float>> floats_;
-  std::unique_ptr<Shards<double>> doubles_;
-  int n_shards_ = 1;
+  std::unique_ptr<Shards> shards_;
   RowSharing sharing_ = RowSharing::separate;
 };
 

@@ -34,9 +34,8 @@ struct AttentionConfig {
 /// all three. With qkv = "identity" there are no parameters: Q = K = V = x, cut into heads. Offers to a
 /// Capture "weights" [B, H, T, T] and, when learned, "qkv" [B, T, (H + 2 H_kv) D]; and unless it decodes,
 /// what the weights are made of: "queries" [B, T, H, D], "keys" and "values" [B, T, H_kv, D], all after RoPE,
-/// "scale"
-/// [] (f64), "scores" [B, H, T, T] = scale Q K^T, and "bias" [B, H, T, T], which is added to them: ALiBi,
-/// -inf where a key may not be seen.
+/// "scale" [] (f64), "scores" [B, H, T, T] = scale Q K^T, and "bias" [B, H, T, T], which is added to them:
+/// ALiBi, -inf where a key may not be seen.
 struct MultiHeadAttention {
   MultiHeadAttention(const Scope& s, const AttentionConfig& config, Index width);
   Var operator()(const Var& x, const Context& context) const;

@@ -41,6 +41,11 @@ struct ProbeText {
   int cue = -1;     ///< position of the word that decides, where the data knows it, or -1
 };
 
+/// A usage error for the first word of a text that is not among those `known` to a task; `what` they are
+/// ("words").
+void check_known(const std::vector<std::string>& words, const std::vector<std::string>& known,
+                 const char* what);
+
 /// What a problem must say to be trained, evaluated and used. `examples`, `collate`, `loss`, `score` and
 /// `shape` are enough to train; the rest has a default.
 ///

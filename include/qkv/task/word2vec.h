@@ -83,6 +83,7 @@ class Word2vec : public Task {
   std::uint64_t seed_ = 0;
   std::shared_ptr<Tokenizer> tokenizer_;
   std::array<std::vector<std::string>, 2> lines_;  // read, not yet encoded
+  bool read_ = false;                              // the texts, into lines_
   std::array<Part, 2> parts_;
   std::vector<std::int64_t> counts_;  // by id
   std::vector<double> keep_;          // probability by id

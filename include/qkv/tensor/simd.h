@@ -43,6 +43,14 @@ void apply_beta(double beta, Index n, T* out, F f, const In*... in) {
       n, out, [&](auto old, auto... v) { return old + f(v...); }, static_cast<const T*>(out), in...);
 }
 
+/// y += factor * x, elementwise.
+template <class T>
+void add_scaled(Index n, T factor, const T* x, T* y) {
+  const Batch<T> f(factor);
+  apply_beta<T>(
+      1.0, n, y, [&](auto v) { return v * f; }, x);
+}
+
 /// N elements as a vector of the compiler, whose lanes __builtin_shufflevector rearranges.
 template <class T, std::size_t N>
 struct Lanes {

@@ -44,6 +44,8 @@ void keep_plugins(const std::string& run);
 /// The value of `plugins` as a run directory has it, with the way `run` to it, as TOML.
 std::string plugin_places(const std::string& run = "");
 
+/// The file that holds the resolved config of a run. Data errors where the directory or the file is missing.
+std::string config_of_run(const std::string& run);
 /// The resolved config with the values of some keys replaced by other TOML text, as it is kept in the run
 /// directory.
 std::string resolved_config(const Section& config,

@@ -97,6 +97,7 @@ class Trainer {
   void choose_learner();
   double join_rows(double loss);
   void forward_backward(std::int64_t micro_step);
+  std::pair<const int*, Index> collate_shard(int shard, std::int64_t micro_step, Batch& batch) const;
   void run_shard(int shard, std::int64_t micro_step);
   bool evaluate_and_record(MetricSinks& sinks);
   void record_step(MetricSinks& sinks, const StepReport& report);

@@ -18,7 +18,8 @@ struct Analogy : WordInspection {
     if (words.size() != 3 && (!words.empty() || questions.empty()))
       fail(Fault::usage, "inspect analogy: three words or --questions must be given; got {} words",
            words.size());
-    const WordSpace all = space(subject);
+    const WordVectors vectors = word_table(subject, table);
+    const WordSpace all(vectors.words, vectors.vectors, subject.path);
     if (!words.empty()) {
       const std::vector<Neighbor> found =
           all.analogy(row_of(all, words[0]), row_of(all, words[1]), row_of(all, words[2]), k);

@@ -19,9 +19,10 @@ struct Neighbors : WordInspection {
     if (words.empty() && pairs.empty() && save.empty() && save_binary.empty())
       fail(Fault::usage,
            "inspect neighbors: words, --pairs, --save or --save-binary must be given; got none");
-    if (!save.empty()) write_word2vec(save, word_table(subject, table), false);
-    if (!save_binary.empty()) write_word2vec(save_binary, word_table(subject, table), true);
-    const WordSpace all = space(subject);
+    const WordVectors vectors = word_table(subject, table);
+    if (!save.empty()) write_word2vec(save, vectors, false);
+    if (!save_binary.empty()) write_word2vec(save_binary, vectors, true);
+    const WordSpace all(vectors.words, vectors.vectors, subject.path);
     for (const std::string& word : words) {
       const std::vector<Neighbor> found = all.nearest(row_of(all, word), k);
       if (subject.json)

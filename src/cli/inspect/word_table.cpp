@@ -57,11 +57,6 @@ void WordInspection::setup(CLI::App& app) {
   app.add_option("--table", table, "parameter with a row per token, if not the first one");
 }
 
-WordSpace WordInspection::space(const Subject& subject) const {
-  const WordVectors vectors = word_table(subject, table);
-  return WordSpace(vectors.words, vectors.vectors, subject.path);
-}
-
 Json neighbors_json(const std::vector<Neighbor>& neighbors) {
   Json list = Json::array();
   for (const Neighbor& n : neighbors)

@@ -17,7 +17,6 @@ int row_of(const WordSpace& space, const std::string& word);
 /// What `neighbors` and `analogy` share: how many words, of which table.
 struct WordInspection : Inspection {
   void setup(CLI::App& app) override;
-  WordSpace space(const Subject& subject) const;
   std::string table;
   int k = 10;
 };

@@ -230,10 +230,7 @@ struct Compare : Verb {
                    bool equal) const {
     const bool unicode = console().unicode();
     std::string out = keys.empty() ? "The configs are the same.\n" : "";
-    Table table({"key", first, second});
-    for (const KeyDifference& one : keys)
-      table.row({one.key, one.a ? one.a->value : "", one.b ? one.b->value : ""});
-    if (!keys.empty()) out += table.str(unicode);
+    if (!keys.empty()) out += table_of(keys, first, second).str(unicode);
     if (!metrics.empty()) out += "\n" + metric_table(metrics).str(unicode);
     if (course) {
       const auto& p = course->parting;

@@ -6,7 +6,6 @@
 #include "qkv/cli/config_schema.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
-#include "qkv/log/table.h"
 
 namespace qkv {
 namespace {
@@ -48,13 +47,10 @@ struct Config : Verb {
   int diff() const {
     const std::vector<ResolvedKey> a = checked_config(file).resolved(), b = checked_config(other).resolved();
     const std::vector<KeyDifference> keys = differences(a, b);
-    Table table({"key", file, other});
-    for (const KeyDifference& one : keys)
-      table.row({one.key, one.a ? one.a->value : "", one.b ? one.b->value : ""});
     if (json)
       console().print("{}\n", dump_json(json_of(keys)));
     else if (!keys.empty())
-      console().print("{}", table.str(console().unicode()));
+      console().print("{}", table_of(keys, file, other).str(console().unicode()));
     return keys.empty() ? 0 : 1;
   }
 

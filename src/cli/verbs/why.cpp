@@ -1,6 +1,5 @@
 #include <CLI/CLI.hpp>
 
-#include "qkv/base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/base/threads.h"
 #include "qkv/cli/verb.h"
@@ -33,9 +32,7 @@ struct Why : Verb {
     app.add_flag("--json", json, "print one JSON object");
   }
   int run() override {
-    const std::string file = path + "/config.resolved.toml";
-    if (!is_directory(path)) fail(Fault::data, "{}: must be a run directory; it does not exist", path);
-    if (!exists(file)) fail(Fault::data, "{}: must exist in a run directory; the file is missing", file);
+    const std::string file = config_of_run(path);
     check_run_checksums(path);
     if (step == 0) step = step_of_interest(path);
     const Section config = Section::load(file);

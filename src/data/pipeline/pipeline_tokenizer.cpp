@@ -1,6 +1,7 @@
 #include "qkv/data/pipeline_tokenizer.h"
 
 #include <algorithm>
+#include <numeric>
 #include <unordered_map>
 
 #include "../json_members.h"
@@ -39,6 +40,13 @@ PipelineTokenizer::PipelineTokenizer(const TokenizerConfig& config, Json parts, 
 PipelineTokenizer::~PipelineTokenizer() = default;
 
 namespace {
+
+// A table made here: the first `n_specials` tokens are special, padding and the unknown token first.
+Vocab own_table(std::vector<std::string> tokens, int n_specials) {
+  std::vector<int> specials(static_cast<std::size_t>(n_specials));
+  std::iota(specials.begin(), specials.end(), 0);
+  return Vocab::from_table(std::move(tokens), specials, Vocab::kPad, Vocab::kUnk);
+}
 
 // Cuts off about a megabyte that ends behind a line: pieces need several times the memory of their text.
 std::string_view take_lines(std::string_view& rest) {
@@ -157,9 +165,7 @@ void PipelineTokenizer::train(const std::vector<std::string>& texts) {
   const int n_specials = vocab_.n_specials();
   std::vector<std::string> tokens(vocab_.tokens().begin(), vocab_.tokens().begin() + n_specials);
   steps_->model->train(counts, config_, tokens);
-  std::vector<int> specials;
-  for (int id = 0; id < n_specials; ++id) specials.push_back(id);
-  vocab_ = Vocab::from_table(std::move(tokens), specials, Vocab::kPad, Vocab::kUnk);
+  vocab_ = own_table(std::move(tokens), n_specials);
 }
 
 void PipelineTokenizer::train_words(const std::vector<std::vector<std::string>>& sentences) {
@@ -179,9 +185,7 @@ void PipelineTokenizer::read_model(const Json& json, int n_specials, const std::
   if (static_cast<int>(tokens.size()) < n_specials)
     fail(Fault::data, "{}: vocab must have at least the {} special tokens; got {} tokens", where, n_specials,
          tokens.size());
-  std::vector<int> specials;
-  for (int id = 0; id < n_specials; ++id) specials.push_back(id);
-  vocab_ = Vocab::from_table(std::move(tokens), specials, Vocab::kPad, Vocab::kUnk);
+  vocab_ = own_table(std::move(tokens), n_specials);
   if (const std::string type = string_member(json, "type", where); type != steps_->type)
     fail(Fault::data, "{}: 'type' must be {}; got {}", where, in_quotes(steps_->type), in_quotes(type));
   read_parts(json, where);
@@ -241,9 +245,8 @@ WordPieceTokenizer::WordPieceTokenizer(const TokenizerConfig& config)
   if (config.vocab_size > 0 && config.vocab_size < static_cast<int>(tokens.size()))
     fail(Fault::usage, "tokenizer: vocab_size must be 0 or at least {}, the special tokens; got {}",
          tokens.size(), config.vocab_size);
-  std::vector<int> specials;
-  for (int id = 0; id < static_cast<int>(tokens.size()); ++id) specials.push_back(id);
-  vocab_ = Vocab::from_table(std::move(tokens), specials, Vocab::kPad, Vocab::kUnk);
+  const int n_specials = static_cast<int>(tokens.size());
+  vocab_ = own_table(std::move(tokens), n_specials);
 }
 
 }  // namespace qkv
