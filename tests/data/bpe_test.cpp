@@ -64,7 +64,7 @@ TEST_CASE("bpe: any text has ids, none is unknown, and decodes to itself") {
 
 TEST_CASE("bpe: long words without spaces cost little more than their length") {
   std::string word;
-  for (int i = 0; i < 200000; ++i) word += static_cast<char>('a' + i * i % 23 % 5);
+  for (int i = 0; i < 200000; ++i) word += static_cast<char>('a' + std::int64_t(i) * i % 23 % 5);
   const auto tokenizer = trained("bpe", 400, {word});
   CHECK(tokenizer->decode(tokenizer->encode(word)) == word);
   CHECK(tokenizer->encode(word).size() < word.size() / 2);
