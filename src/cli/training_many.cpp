@@ -73,13 +73,16 @@ void remove_old(const std::string& parent) {
 
 }  // namespace
 
+std::string suffix_of_many(int seeds, int folds) {
+  return (seeds > 1 ? fmt::format("-{}seeds", seeds) : "") +
+         (folds > 0 ? fmt::format("-{}folds", folds) : "");
+}
+
 int train_many(const TrainingRequest& request, int seeds, int folds) {
   RunConfig run;
   Section::load(request.config, request.sets).section("run").read(run);
   const std::string name = run.name.empty() ? fs::path(request.config).stem().string() : run.name;
-  const std::string parent =
-      fmt::format("{}/{}{}{}", run.out_dir, name, seeds > 1 ? fmt::format("-{}seeds", seeds) : "",
-                  folds > 0 ? fmt::format("-{}folds", folds) : "");
+  const std::string parent = run.out_dir + "/" + name + suffix_of_many(seeds, folds);
   auto part = [&](int s, int fold) {
     TrainingRequest one = request;
     one.parent = parent;

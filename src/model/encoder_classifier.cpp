@@ -1,8 +1,12 @@
 #include "qkv/model/encoder_classifier.h"
 
 #include "qkv/autograd/capture.h"
+#include "qkv/ops/activations.h"
+#include "qkv/ops/arithmetic.h"
 #include "qkv/ops/dropout.h"
+#include "qkv/ops/embedding.h"
 #include "qkv/ops/pool.h"
+#include "qkv/ops/reduce.h"
 #include "qkv/ops/shape_ops.h"
 
 namespace qkv {
@@ -38,7 +42,9 @@ EncoderClassifier::EncoderClassifier(const Scope& s, const Section& section, con
                config.stack.block.attention),
       stack(s, section, config.stack),
       head(s / "head", config.readout == "target+mean" ? 2 * stack.out_width() : stack.out_width(),
-           shape.n_class) {}
+           shape.n_class) {
+  if (config.bag > 0) W_B = s.param("W_B", {shape.vocab_size, shape.n_class}, init::zeros());
+}
 
 Var EncoderClassifier::encode(const Batch& batch) const {
   const Tensor target = position.relative ? batch.at("target") : Tensor();
@@ -53,7 +59,7 @@ Var EncoderClassifier::encode(const Batch& batch) const {
   return h;
 }
 
-Var EncoderClassifier::forward(const Batch& batch) const {
+std::vector<Var> EncoderClassifier::votes(const Batch& batch) const {
   const Var h = encode(batch);  // [B, T, d]
   Var read;
   if (config.readout != "mean") read = select_positions(h, batch.at("target"));  // [B, d]
@@ -61,7 +67,21 @@ Var EncoderClassifier::forward(const Batch& batch) const {
     const Var mean = masked_mean(h, batch.at("keep"));  // [B, d]
     read = read.defined() ? concat({read, mean}, -1) : mean;
   }
-  return head(dropout(read, config.stack.block.dropout));  // [B, n_class]
+  std::vector<Var> result = {head(dropout(read, config.stack.block.dropout))};  // [B, n_class]
+  if (W_B.defined()) result.push_back(bag_logits(batch));
+  return result;
+}
+
+Var EncoderClassifier::forward(const Batch& batch) const {
+  const std::vector<Var> all = votes(batch);
+  return all.size() == 1 ? all[0] : (all[0] + all[1]) * 0.5;
+}
+
+Var EncoderClassifier::bag_logits(const Batch& batch) const {
+  const Tensor& keep = batch.at("keep");
+  const Var mean = masked_mean(embedding(batch.at("ids"), W_B), keep);  // [B, n_class]
+  const Var n = sum(Var(keep.to(mean.dtype())), {-1}, true);            // [B, 1]
+  return mean * sqrt(n) * config.bag;
 }
 
 }  // namespace qkv

@@ -47,6 +47,7 @@ std::string obstacle(const Experiment& e, const EncoderClassifier* model, const 
     return "it computes only equal blocks, not [[model.layers]]";
   if (model->config.position.type == "rope" || model->config.position.type == "alibi")
     return "it computes no positions of type " + model->config.position.type;
+  if (model->config.bag > 0) return "it computes no bag of words beside the network";
   if (task->tokenizer()->config().type != "word") return "it cuts text only as the word tokenizer does";
   return "";
 }

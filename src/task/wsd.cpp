@@ -8,6 +8,7 @@
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/data/folds.h"
+#include "qkv/ops/arithmetic.h"
 #include "qkv/ops/cross_entropy.h"
 
 namespace qkv {
@@ -287,10 +288,13 @@ DataShape WordSenses::shape() const {
 Loss WordSenses::loss(const Model& model, const Batch& batch) const {
   CrossEntropyOptions options;
   options.label_smoothing = loss_.label_smoothing;
-  const Var logits = model.forward(batch);  // [B, n_class]
-  if (class_weights_.defined()) options.class_weights = class_weights_.to(logits.dtype());
-  CrossEntropy result = cross_entropy(logits, batch.at("label"), options);
-  return {result.sum, result.weight};
+  Loss loss{{}, 0};
+  for (const Var& logits : model.votes(batch)) {  // [B, n_class]
+    if (class_weights_.defined()) options.class_weights = class_weights_.to(logits.dtype());
+    const CrossEntropy one = cross_entropy(logits, batch.at("label"), options);
+    loss = {loss.sum.defined() ? loss.sum + one.sum : one.sum, one.weight};
+  }
+  return loss;
 }
 
 void WordSenses::score(const Model& model, const Batch& batch, Metrics& metrics) const {

@@ -92,6 +92,22 @@ TEST_CASE("tokenizer.json of another toolkit: taken by a config, with the specia
   CHECK(loaded->vocab().is_special(12));
 }
 
+TEST_CASE("tokenizer.json of another run: its tokenizer stays as it was trained") {
+  TemporaryFolder folder;
+  for (const char* type : {"word", "bpe", "wordpiece"}) {
+    const auto first = Tokenizer::make(config_of(type, 300));
+    first->train({"the river bank and the bank of the river"});
+    first->save(folder / "tokenizer.json");
+    TokenizerConfig config = config_of("file", 0);
+    config.file = folder / "tokenizer.json";
+    const auto second = Tokenizer::make(config);
+    second->train({"other words"});
+    CHECK(second->vocab().tokens() == first->vocab().tokens());
+    CHECK(second->encode("The bank of a river") == first->encode("The bank of a river"));
+    CHECK(second->encode_words({"the", "bank"}) == first->encode_words({"the", "bank"}));
+  }
+}
+
 TEST_CASE("tokenizer.json of another toolkit: words, white space, normal forms and patterns") {
   auto split = [](const Json& normalizer, const Json& pre_tokenizer, const std::string& text) {
     const auto tokenizer = Tokenizer::from_json(

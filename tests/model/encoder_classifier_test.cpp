@@ -1,6 +1,9 @@
 #include "qkv/model/encoder_classifier.h"
 
+#include <cmath>
+
 #include "model/sentences.h"
+#include "qkv/ops/arithmetic.h"
 #include "qkv/ops/cross_entropy.h"
 
 using namespace qkv;
@@ -53,6 +56,35 @@ TEST_CASE("encoder classifier: a whole model's gradients agree with central diff
     TestModel m(table);
     CHECK(gradient_error(m.store, [&] { return cross_entropy(m.model->forward(batch), labels).sum; }) < 1e-6);
   }
+}
+
+TEST_CASE("encoder classifier: a bag of words votes beside the network, each with a loss of its own") {
+  const Batch batch = batch_of({{{1, 2, 3, 1}, 2}, {{4, 5}, 0}});
+  const Tensor labels = ids({2}, {2, 0});
+  TestModel m(kSmall + "bag = 3.0");
+  CHECK(names(m.store).back() == "W_B");
+  Tensor W_B = m.store.named().back().tensor;
+  REQUIRE(W_B.dim(1) == 3);
+  for (Index i = 0; i < W_B.size(); i++) W_B.data<double>()[i] = 0.1 * static_cast<double>(i % 7) - 0.2;
+  const std::vector<Var> votes = m.model->votes(batch);
+  REQUIRE(votes.size() == 2);
+  // 3 / sqrt(4) of the rows of words 1, 2, 3, 1; padding has no voice: 3 / sqrt(2) of those of 4 and 5.
+  const auto row = [&](int word, int c) {
+    return 0.1 * ((3 * word + c) % 7) - 0.2;
+  };
+  const auto logit = [&](int b, int c) {
+    return votes[1].value().data<double>()[3 * b + c];
+  };
+  for (int c = 0; c < 3; c++) {
+    CHECK(logit(0, c) == doctest::Approx(1.5 * (2 * row(1, c) + row(2, c) + row(3, c))));
+    CHECK(logit(1, c) == doctest::Approx(3 / std::sqrt(2.0) * (row(4, c) + row(5, c))));
+    CHECK(m.model->forward(batch).value().data<double>()[c] ==
+          doctest::Approx((votes[0].value().data<double>()[c] + logit(0, c)) / 2));
+  }
+  CHECK(gradient_error(m.store, [&] {
+          const std::vector<Var> all = m.model->votes(batch);
+          return cross_entropy(all[0], labels).sum + cross_entropy(all[1], labels).sum;
+        }) < 1e-6);
 }
 
 TEST_CASE("encoder classifier: padding does not change the result of a sentence") {

@@ -27,5 +27,16 @@ int resume_run(const std::string& run, const std::vector<std::string>& sets);
 /// Runs for several seeds and cross-validation folds side by side in one directory, skips finished ones, and
 /// writes summary.json: mean, standard deviation and each value; folds are pooled per seed.
 int train_many(const TrainingRequest& request, int seeds, int folds);
+/// What the directory of those runs is named after the config's name: "-3seeds-5folds".
+std::string suffix_of_many(int seeds, int folds);
+
+/// The values of one key, as --set takes them.
+struct EachValue {
+  std::string key;
+  std::vector<std::string> values;
+};
+/// Trains once for each value (with seeds and folds: so often), in runs/NAME-each/, each named after the last
+/// part of its value. Skips what is finished, and writes summary.json: the metrics per value and their mean.
+int train_each(const TrainingRequest& request, const EachValue& each, int seeds, int folds);
 
 }  // namespace qkv

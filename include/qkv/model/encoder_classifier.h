@@ -11,6 +11,7 @@ struct EncoderClassifierConfig {
   Index max_seq_len = 64;
   std::string embedding = "learned";
   std::string readout = "target";
+  double bag = 0.0;
   PositionConfig position;
   template <class F>
   void fields(F& f) {
@@ -20,24 +21,31 @@ struct EncoderClassifierConfig {
     f("readout", readout,
       "what the classifier reads: the target word's vector, the mean, or both side by side",
       one_of({"target", "mean", "target+mean"}));
+    f("bag", bag, "scale of a linear bag of words beside the network; 0 = none", non_negative);
     f("position", position, "positions");
   }
 };
 
 /// Word vectors, positions, a stack of layers, and a classifier on what `readout` picks.
 /// Batch: as word_vectors, keep [B, T] (1 = a word, 0 = padding), and target [B] where the readout or the
-/// origin of the positions is the target word. Logits [B, n_class].
+/// origin of the positions is the target word. Logits [B, n_class]. With `bag` they are the sum of the
+/// network's and of a linear bag of words, bag / sqrt(n) sum_t W_B[x_t] over the n words of the text, which
+/// learns from few examples what a word alone tells (wide and deep learning, Cheng et al. 2016).
 struct EncoderClassifier : Model {
   EncoderClassifier(const Scope& s, const Section& config, const DataShape& shape);
   Var forward(const Batch& batch) const override;
+  std::vector<Var> votes(const Batch& batch) const override;
   /// The contextual vectors [B, T, d] below the classifier.
   Var encode(const Batch& batch) const;
+  /// What the bag of words says [B, n_class].
+  Var bag_logits(const Batch& batch) const;
 
   EncoderClassifierConfig config;
   TokenEmbedding embed;
   Position position;
   Stack stack;
   Linear head;
+  Parameter W_B;  // [V, n_class]; undefined without a bag of words
 };
 
 }  // namespace qkv

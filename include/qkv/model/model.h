@@ -20,6 +20,9 @@ struct Model {
   using Factory = std::unique_ptr<Model>(const Scope& scope, const Section& config, const DataShape& shape);
   virtual ~Model() = default;
   virtual Var forward(const Batch& batch) const = 0;
+  /// What is trained: a loss for each of these, which `forward` combines into one answer. One, unless a model
+  /// has parts that learn on their own.
+  virtual std::vector<Var> votes(const Batch& batch) const { return {forward(batch)}; }
 };
 
 QKV_DECLARE_REGISTRY(Model);

@@ -1,4 +1,4 @@
-// A tokenizer.json of another toolkit.
+// A tokenizer.json of another toolkit, or of another run.
 #include <algorithm>
 #include <map>
 
@@ -9,7 +9,7 @@
 
 namespace qkv {
 
-QKV_REGISTER(Tokenizer, "file", FileTokenizer, "the tokenizer.json of another toolkit, as it is");
+QKV_REGISTER(Tokenizer, "file", FileTokenizer, "a tokenizer.json of another toolkit or run, as it is");
 
 namespace {
 
@@ -25,7 +25,9 @@ JsonLimits limits() {
 
 Json read_file_json(const TokenizerConfig& config) {
   if (config.file.empty()) fail(Fault::usage, "tokenizer: type 'file' must have 'file'; got none");
-  return read_json(config.file, limits());
+  Json json = read_json(config.file, limits());
+  if (json.is_object()) json.erase("qkv");  // of a run: the other members say the same
+  return json;
 }
 
 int count_steps(const Json& part) {
