@@ -15,6 +15,7 @@
 #include "qkv/train/evaluate.h"
 #include "qkv/train/expect.h"
 #include "qkv/train/run_dir.h"
+#include "qkv/train/tensorboard_run.h"
 #include "qkv/train/trainer.h"
 #include "qkv/version.h"
 
@@ -100,6 +101,9 @@ int run_trainer(Experiment& e, Trainer& trainer, RunDir& run, const Start& start
   ConsoleSink* bar = terminal.get();
   sinks.add(std::make_unique<JsonlSink>(run.file("metrics.jsonl")));
   sinks.add(std::move(terminal));
+  if (trainer.log_config().tensorboard)
+    sinks.add(std::make_unique<TensorboardSink>(
+        run.path(), tensorboard_run(e, run.path(), resumed ? trainer.state().step : -1)));
   sinks.write(start_record(e, trainer, run, resumed));
   watch_signals();
   const TrainResult result = trainer.train(sinks, [&](std::int64_t step) { bar->step(step); });
@@ -128,6 +132,7 @@ int run_trainer(Experiment& e, Trainer& trainer, RunDir& run, const Start& start
   sinks.write(end);
   sinks.flush();
   if (whole) {
+    if (trainer.log_config().tensorboard) write_projector(run.path(), e);
     write_file_atomic(run.file("result.json"), dump_json(metrics, 2) + "\n");
     write_run_checksums(run.path());
   }

@@ -282,6 +282,8 @@ TrainResult Trainer::train(MetricSinks& sinks, const std::function<void(std::int
     if (report.skipped) record_nonfinite(sinks, report, result);
     if (report.finite) record_spike(sinks, report);
     if (due(log_.every) || state_.step == 1 || state_.step == max_steps_) record_step(sinks, report);
+    if (log_.tensorboard && report.finite && (due(log_.histograms) || state_.step == 1))
+      record_histograms(sinks);
     const bool best =
         has_val && (due(eval_.every) || state_.step == max_steps_) && evaluate_and_record(sinks);
     if (on_step) on_step(state_.step);
@@ -336,6 +338,7 @@ bool Trainer::evaluate_and_record(MetricSinks& sinks) {
   }
   if (best) record_.add("best", true);
   sinks.write(record_);
+  if (log_.tensorboard) record_samples(sinks);
   return best;
 }
 

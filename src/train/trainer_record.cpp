@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "qkv/base/json.h"
 #include "qkv/base/text.h"
+#include "qkv/log/event_file.h"
 #include "qkv/ops/optimizer_kernels.h"
 #include "qkv/train/trainer.h"
 
@@ -100,6 +102,43 @@ void Trainer::record_norms(MetricSinks& sinks) {
     }
   }
   sinks.write(record_);
+}
+
+// How the values of each parameter are spread, and those of its gradient of this step before clipping.
+void Trainer::record_histograms(MetricSinks& sinks) const {
+  const ParameterStore& store = *experiment_.parameters;
+  std::string tag;
+  auto tell = [&](const char* kind, const std::string& name, const Tensor& values, Index begin, Index n,
+                  double factor) {
+    dispatch("histogram", values.dtype(), [&](auto t) {
+      sinks.histogram((tag = kind) += name, state_.step,
+                      histogram_of(values.data<decltype(t)>() + begin, static_cast<std::size_t>(n), factor));
+    });
+  };
+  for (int s = 0; s < store.size(); s++) {
+    const ParameterStore::Slot& slot = store.slot(s);
+    const Index row = slot.value.size() / std::max<Index>(1, slot.value.dim(0));
+    for (const ParameterStore::Part& part : slot.parts) {
+      tell("weight/", part.name, slot.value, part.begin * row, part.rows * row, 1);
+      if (!part.frozen && gradients_[0].has_slot(s))
+        tell("gradient/", part.name, gradients_[0].of_slot(s), part.begin * row, part.rows * row,
+             gradient_scale_);
+    }
+  }
+}
+
+// What the model says of the sentences of [inspect], as a user of `predict` would read it.
+void Trainer::record_samples(MetricSinks& sinks) const {
+  for (std::size_t i = 0; i < inspect_.sentences.size(); i++) {
+    std::string text;
+    try {
+      const Task& task = *experiment_.task;
+      text = task.readable(task.predict(*experiment_.model, inspect_.sentences[i]));
+    } catch (const Error& error) {
+      text = error.what();
+    }
+    sinks.text(fmt::format("samples/{}", i + 1), state_.step, text);
+  }
 }
 
 }  // namespace qkv

@@ -8,6 +8,7 @@
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/data/tokenizer.h"
+#include "qkv/log/event_file.h"
 #include "qkv/log/jsonl.h"
 #include "qkv/tensor/safetensors.h"
 #include "qkv/train/captures.h"
@@ -30,6 +31,8 @@ class Verifier {
       if (exists(path + "/" + name)) file(path + "/" + name);
     if (!exists(path + "/config.resolved.toml"))
       add({path + "/config.resolved.toml: must exist in a run directory; the file is missing"});
+    const std::vector<std::string> logs = event_files(path);
+    for (const std::string& log : logs) events(log, log == logs.back() && exists(path + "/result.json"));
     add(capture_problems(path));
     const auto all = list_checkpoints(path);
     for (auto& [step, folder] : all) checkpoint(folder);
@@ -64,6 +67,24 @@ class Verifier {
   }
 
  private:
+  // The last event file of a finished run ends with that of the run; earlier ones may be torn by a crash.
+  void events(const std::string& path, bool finished) {
+    report.checked.push_back(path);
+    try {
+      const EventLog log = read_events(path);
+      if (!finished) return;
+      const bool whole = !log.torn && !log.events.empty() && !log.events.back().values.empty() &&
+                         log.events.back().values[0].tag == "_hparams_/session_end_info";
+      if (!whole)
+        add(
+            {fmt::format("{}: must end with the end of the session, since there is a result.json; got {} "
+                         "(records are missing)",
+                         path, log.torn ? "a record that is cut off" : "another event")});
+    } catch (const Error& e) {
+      add({e.what()});
+    }
+  }
+
   // A log has no checksum, since it grows; that of a finished run ends with the run's end.
   void log(const std::string& path) {
     MetricsReader reader(path);

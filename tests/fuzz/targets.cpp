@@ -11,7 +11,9 @@
 #include "qkv/data/pair_corpus.h"
 #include "qkv/data/split.h"
 #include "qkv/data/tokenizer.h"
+#include "qkv/data/word_space.h"
 #include "qkv/data/wsd_corpus.h"
+#include "qkv/log/event_file.h"
 #include "qkv/log/jsonl.h"
 #include "qkv/tensor/safetensors.h"
 
@@ -100,6 +102,20 @@ void metrics(std::string_view bytes) {
   }
 }
 
+// As a file, and as an event in a frame whose checksums are right.
+void events(std::string_view bytes) {
+  const std::string version = event_frame(std::string("\x1a\x0d", 2) + "brain.Event:2");
+  const EventLog framed = parse_events(version + event_frame(bytes), "framed");
+  require(framed.events.size() == 2 && !framed.torn, "a whole event");
+  parse_events(bytes, "raw");
+}
+
+void vectors(std::string_view bytes) {
+  const MemoryFile file(bytes);
+  const WordVectors read = read_word2vec(file.path());
+  require(read.vectors.dim(0) == static_cast<Index>(read.words.size()), "a vector for each word");
+}
+
 void text(std::string_view bytes) {
   for (std::string_view token : split_text(bytes)) require(!token.empty(), "no empty token");
 }
@@ -110,6 +126,7 @@ const std::vector<FuzzTarget>& fuzz_targets() {
   static const std::vector<FuzzTarget> targets{
       {"config", config}, {"override", override_key}, {"safetensors", safetensors}, {"tokenizer", tokenizer},
       {"wsd", wsd},       {"pairs", pairs},           {"metrics", metrics},         {"text", text},
+      {"events", events}, {"vectors", vectors},
   };
   return targets;
 }

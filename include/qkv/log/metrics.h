@@ -75,11 +75,16 @@ class Record {
 /// The number a value holds, if it holds one (a bool is none).
 bool is_number(const MetricValue& value, double* number = nullptr);
 
+struct Histogram;
+
 /// Receives records. Called from one thread, the one that trains.
 class MetricSink {
  public:
   virtual ~MetricSink() = default;
   virtual void write(const Record& record) = 0;
+  /// What only some sinks show: how values are spread, and texts. Default: nothing.
+  virtual void histogram(std::string_view, std::int64_t, const Histogram&) {}
+  virtual void text(std::string_view, std::int64_t, std::string_view) {}
   virtual void flush() {}
 };
 
@@ -89,6 +94,12 @@ class MetricSinks : public MetricSink {
   void add(std::unique_ptr<MetricSink> sink) { sinks_.push_back(std::move(sink)); }
   void write(const Record& record) override {
     for (auto& sink : sinks_) sink->write(record);
+  }
+  void histogram(std::string_view tag, std::int64_t step, const Histogram& histogram) override {
+    for (auto& sink : sinks_) sink->histogram(tag, step, histogram);
+  }
+  void text(std::string_view tag, std::int64_t step, std::string_view text) override {
+    for (auto& sink : sinks_) sink->text(tag, step, text);
   }
   void flush() override {
     for (auto& sink : sinks_) sink->flush();

@@ -79,10 +79,14 @@ struct CheckpointConfig {
 };
 
 struct LogConfig {
-  std::int64_t every = 10;
+  std::int64_t every = 10, histograms = 100;
+  bool tensorboard = false;
   template <class F>
   void fields(F& f) {
     f("every", every, "steps between training lines in metrics.jsonl and train.log", positive);
+    f("tensorboard", tensorboard, "writes event files for TensorBoard into the run directory");
+    f("histograms", histograms,
+      "steps between histograms of weights and gradients in the event file; 0 = none", non_negative);
   }
 };
 

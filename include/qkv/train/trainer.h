@@ -89,6 +89,7 @@ class Trainer {
   std::int64_t batch_size() const { return batch_size_; }
   const TrainConfig& config() const { return train_; }
   const EvalConfig& eval_config() const { return eval_; }
+  const LogConfig& log_config() const { return log_; }
   /// Estimated bytes of parameters, gradients, optimizer and activations.
   std::size_t memory_estimate() const;
 
@@ -102,6 +103,8 @@ class Trainer {
   bool evaluate_and_record(MetricSinks& sinks);
   void record_step(MetricSinks& sinks, const StepReport& report);
   void record_norms(MetricSinks& sinks);
+  void record_histograms(MetricSinks& sinks) const;
+  void record_samples(MetricSinks& sinks) const;
   void record_nonfinite(MetricSinks& sinks, const StepReport& report, TrainResult& result);
   void diverge(MetricSinks& sinks, const StepReport& report, TrainResult& result);
   void record_spike(MetricSinks& sinks, const StepReport& report);

@@ -1,0 +1,200 @@
+#include "qkv/log/event_file.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+
+#include "protobuf.h"
+
+namespace fs = std::filesystem;
+
+namespace qkv {
+namespace {
+
+using proto::Message;
+
+constexpr std::string_view kPrefix = "events.out.tfevents.";
+constexpr int kFloat = 1, kDouble = 2, kString = 7;  // DataType of TensorFlow
+
+std::array<std::uint32_t, 256> make_table() {
+  std::array<std::uint32_t, 256> table{};
+  for (std::uint32_t i = 0; i < 256; i++) {
+    std::uint32_t crc = i;
+    for (int bit = 0; bit < 8; bit++) crc = crc >> 1 ^ (crc & 1 ? 0x82F63B78u : 0);
+    table[i] = crc;
+  }
+  return table;
+}
+
+template <class T>
+void append_raw(std::string& text, T value) {
+  char raw[sizeof value];
+  std::memcpy(raw, &value, sizeof value);
+  text.append(raw, sizeof raw);
+}
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+std::string next_path(const std::string& folder) {
+  return fmt::format("{}/{}{:010d}.qkv.{}", folder, kPrefix, static_cast<std::int64_t>(now()),
+                     event_files(folder).size());
+}
+
+// SummaryMetadata of a plug-in.
+Message plugin(std::string_view name, std::string_view content = {}) {
+  Message data;
+  data.bytes(1, name);
+  if (!content.empty()) data.bytes(2, content);
+  return Message().message(1, data);
+}
+
+// TensorShapeProto.
+Message shape(std::initializer_list<std::size_t> dims) {
+  Message result;
+  for (std::size_t dim : dims) result.message(2, Message().integer(1, dim));
+  return result;
+}
+
+// google.protobuf.Value: a number, true, false, or text.
+Message value_of(const std::string& text) {
+  if (text == "true" || text == "false") return Message().integer(4, text == "true");
+  char* end = nullptr;
+  const double number = std::strtod(text.c_str(), &end);
+  if (!text.empty() && *end == '\0' && std::isfinite(number)) return Message().number(2, number);
+  return Message().bytes(3, text);
+}
+
+// The value of an HParams event: a tensor of no elements, with the data in the plug-in's content.
+std::string hparams_value(std::string_view tag, const Message& data) {
+  const Message tensor = Message().integer(1, kFloat).message(2, shape({0}));
+  return Message().bytes(1, tag).message(9, plugin("hparams", data.str())).message(8, tensor).str();
+}
+
+}  // namespace
+
+std::uint32_t crc32c(std::string_view bytes) {
+  static const auto table = make_table();
+  std::uint32_t crc = 0xFFFFFFFFu;
+  for (char c : bytes) crc = crc >> 8 ^ table[(crc ^ static_cast<unsigned char>(c)) & 255];
+  return ~crc;
+}
+
+std::uint32_t masked_crc32c(std::string_view bytes) {
+  const std::uint32_t crc = crc32c(bytes);
+  return (crc >> 15 | crc << 17) + 0xA282EAD8u;
+}
+
+std::string event_frame(std::string_view bytes) {
+  std::string frame;
+  append_raw(frame, static_cast<std::uint64_t>(bytes.size()));
+  append_raw(frame, masked_crc32c(frame));
+  frame.append(bytes);
+  append_raw(frame, masked_crc32c(bytes));
+  return frame;
+}
+
+template <class T>
+Histogram histogram_of(const T* values, std::size_t n, double factor, int bins) {
+  double low = INFINITY, high = -INFINITY;
+  for (std::size_t i = 0; i < n; i++) {
+    const double v = factor * static_cast<double>(values[i]);
+    if (!std::isfinite(v)) continue;
+    low = std::min(low, v), high = std::max(high, v);
+  }
+  Histogram h;
+  if (low > high) return h;
+  if (low == high) bins = 1;
+  const double width = (high - low) / bins;
+  for (int b = 0; b < bins; b++) {
+    h.left.push_back(low + b * width);
+    h.right.push_back(b + 1 == bins ? high : low + (b + 1) * width);
+  }
+  h.count.assign(static_cast<std::size_t>(bins), 0);
+  for (std::size_t i = 0; i < n; i++) {
+    const double v = factor * static_cast<double>(values[i]);
+    if (!std::isfinite(v)) continue;
+    const int bin = width > 0 ? std::clamp(static_cast<int>((v - low) / width), 0, bins - 1) : 0;
+    h.count[static_cast<std::size_t>(bin)]++;
+  }
+  return h;
+}
+template Histogram histogram_of(const float*, std::size_t, double, int);
+template Histogram histogram_of(const double*, std::size_t, double, int);
+
+EventFile::EventFile(const std::string& folder) : file_(next_path(folder)) {
+  write(Message().bytes(3, "brain.Event:2").str());
+}
+
+void EventFile::write(std::string_view event) {
+  Message whole;
+  whole.number(1, now());
+  file_.write(event_frame(whole.str() + std::string(event)));
+}
+
+void EventFile::summary(std::string_view value, std::int64_t step) {
+  write(Message().integer(2, static_cast<std::uint64_t>(step)).message(5, Message().bytes(1, value)).str());
+}
+
+void EventFile::scalar(std::string_view tag, std::int64_t step, double value) {
+  summary(Message().bytes(1, tag).number(2, static_cast<float>(value)).str(), step);
+}
+
+void EventFile::text(std::string_view tag, std::int64_t step, std::string_view markdown) {
+  const Message tensor = Message().integer(1, kString).message(2, shape({1})).bytes(8, markdown);
+  summary(Message().bytes(1, tag).message(9, plugin("text")).message(8, tensor).str(), step);
+}
+
+void EventFile::histogram(std::string_view tag, std::int64_t step, const Histogram& h) {
+  std::string rows;
+  for (std::size_t i = 0; i < h.count.size(); i++)
+    for (double v : {h.left[i], h.right[i], h.count[i]}) append_raw(rows, v);
+  const Message tensor = Message().integer(1, kDouble).message(2, shape({h.count.size(), 3})).bytes(4, rows);
+  summary(Message().bytes(1, tag).message(9, plugin("histograms")).message(8, tensor).str(), step);
+}
+
+void EventFile::restart(std::int64_t step) {
+  constexpr int kStart = 1;  // SessionLog.SessionStatus
+  write(
+      Message().integer(2, static_cast<std::uint64_t>(step)).message(7, Message().integer(1, kStart)).str());
+}
+
+void EventFile::session_start(std::string_view name, const Values& hparams,
+                              const std::vector<std::string>& metrics) {
+  Message experiment, start;
+  for (const auto& [key, value] : hparams) {
+    const Message v = value_of(value);
+    const int type = v.str()[0] >> 3 == 2 ? 3 : v.str()[0] >> 3 == 4 ? 2 : 1;  // float, bool, string
+    experiment.message(4, Message().bytes(1, key).integer(4, static_cast<std::uint64_t>(type)));
+    start.message(1, Message().bytes(1, key).message(2, v));
+  }
+  for (const std::string& tag : metrics) experiment.message(5, Message().message(1, Message().bytes(2, tag)));
+  start.bytes(4, name).number(5, now());
+  summary(hparams_value("_hparams_/experiment", Message().message(2, experiment)), 0);
+  summary(hparams_value("_hparams_/session_start_info", Message().message(3, start)), 0);
+}
+
+void EventFile::session_end(bool well) {
+  const Message end = Message().integer(1, well ? 1 : 2).number(2, now());
+  summary(hparams_value("_hparams_/session_end_info", Message().message(4, end)), 0);
+}
+
+std::vector<std::string> event_files(const std::string& folder) {
+  std::vector<std::string> result;
+  std::error_code ignored;
+  for (auto& entry : fs::directory_iterator(folder, ignored))
+    if (entry.path().filename().string().compare(0, kPrefix.size(), kPrefix) == 0)
+      result.push_back(entry.path().string());
+  // Later ones have a later time or, within a second, a higher number.
+  std::sort(result.begin(), result.end(), [](const std::string& a, const std::string& b) {
+    return std::pair(a.size(), a) < std::pair(b.size(), b);
+  });
+  return result;
+}
+
+}  // namespace qkv
