@@ -59,7 +59,7 @@ Var EncoderClassifier::encode(const Batch& batch) const {
   return h;
 }
 
-std::vector<Var> EncoderClassifier::votes(const Batch& batch) const {
+Var EncoderClassifier::network_logits(const Batch& batch) const {
   const Var h = encode(batch);  // [B, T, d]
   Var read;
   if (config.readout != "mean") read = select_positions(h, batch.at("target"));  // [B, d]
@@ -67,14 +67,17 @@ std::vector<Var> EncoderClassifier::votes(const Batch& batch) const {
     const Var mean = masked_mean(h, batch.at("keep"));  // [B, d]
     read = read.defined() ? concat({read, mean}, -1) : mean;
   }
-  std::vector<Var> result = {head(dropout(read, config.stack.block.dropout))};  // [B, n_class]
-  if (W_B.defined()) result.push_back(bag_logits(batch));
-  return result;
+  return head(dropout(read, config.stack.block.dropout));  // [B, n_class]
+}
+
+void EncoderClassifier::for_each_vote(const Batch& batch, FunctionRef<void(const Var&)> each) const {
+  each(network_logits(batch));
+  if (W_B.defined()) each(bag_logits(batch));
 }
 
 Var EncoderClassifier::forward(const Batch& batch) const {
-  const std::vector<Var> all = votes(batch);
-  return all.size() == 1 ? all[0] : (all[0] + all[1]) * 0.5;
+  const Var logits = network_logits(batch);
+  return W_B.defined() ? (logits + bag_logits(batch)) * 0.5 : logits;
 }
 
 Var EncoderClassifier::bag_logits(const Batch& batch) const {

@@ -32,12 +32,13 @@ WordSenses::WordSenses(const TaskInput& input) {
   if (input.state) {
     restore(*input.state);
   } else {
-    tokenizer_ = Tokenizer::make(tokenizer_config);
     try {
+      tokenizer_ = Tokenizer::make(tokenizer_config);
       cut_training_data();
     } catch (const Error& e) {
       if (!input.data_problem || e.fault() != Fault::data) throw;
       *input.data_problem = e.what();
+      if (!tokenizer_) tokenizer_ = Tokenizer::make(TokenizerConfig());  // of no words
       return;
     }
     train_tokenizer();
@@ -288,12 +289,13 @@ DataShape WordSenses::shape() const {
 Loss WordSenses::loss(const Model& model, const Batch& batch) const {
   CrossEntropyOptions options;
   options.label_smoothing = loss_.label_smoothing;
-  Loss loss{{}, 0};
-  for (const Var& logits : model.votes(batch)) {  // [B, n_class]
+  Loss loss{Var(), 0};
+  model.for_each_vote(batch, [&](const Var& logits) {  // [B, n_class]
     if (class_weights_.defined()) options.class_weights = class_weights_.to(logits.dtype());
     const CrossEntropy one = cross_entropy(logits, batch.at("label"), options);
-    loss = {loss.sum.defined() ? loss.sum + one.sum : one.sum, one.weight};
-  }
+    loss.sum = loss.sum.defined() ? loss.sum + one.sum : one.sum;
+    loss.count = one.weight;
+  });
   return loss;
 }
 

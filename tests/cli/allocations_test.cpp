@@ -95,7 +95,7 @@ class_weights = "balanced"
   for (const char* change :
        {"", "model.ffn.activation=\"swiglu\"", "model.norm.type=\"rmsnorm\"", "model.norm.place=\"post\"",
         "model.attention.qkv=\"identity\"", "model.embedding=\"learned\"", "optimizer.type=\"sgd\"",
-        "train.freeze=[\"embed.*\"]", "run.dtype=\"f64\""}) {
+        "model.bag=8", "train.freeze=[\"embed.*\"]", "run.dtype=\"f64\""}) {
     CAPTURE(change);
     std::vector<std::string> sets;
     if (*change) sets.push_back(change);

@@ -28,16 +28,17 @@ struct EncoderClassifierConfig {
 
 /// Word vectors, positions, a stack of layers, and a classifier on what `readout` picks.
 /// Batch: as word_vectors, keep [B, T] (1 = a word, 0 = padding), and target [B] where the readout or the
-/// origin of the positions is the target word. Logits [B, n_class]. With `bag` they are the sum of the
+/// origin of the positions is the target word. Logits [B, n_class]. With `bag` they are the mean of the
 /// network's and of a linear bag of words, bag / sqrt(n) sum_t W_B[x_t] over the n words of the text, which
 /// learns from few examples what a word alone tells (wide and deep learning, Cheng et al. 2016).
 struct EncoderClassifier : Model {
   EncoderClassifier(const Scope& s, const Section& config, const DataShape& shape);
   Var forward(const Batch& batch) const override;
-  std::vector<Var> votes(const Batch& batch) const override;
+  void for_each_vote(const Batch& batch, FunctionRef<void(const Var&)> each) const override;
   /// The contextual vectors [B, T, d] below the classifier.
   Var encode(const Batch& batch) const;
-  /// What the bag of words says [B, n_class].
+  /// What the network and the bag of words say: logits [B, n_class].
+  Var network_logits(const Batch& batch) const;
   Var bag_logits(const Batch& batch) const;
 
   EncoderClassifierConfig config;

@@ -2,6 +2,7 @@
 #pragma once
 #include <memory>
 
+#include "qkv/base/threads.h"
 #include "qkv/data/batch.h"
 #include "qkv/nn/layer.h"
 
@@ -20,9 +21,11 @@ struct Model {
   using Factory = std::unique_ptr<Model>(const Scope& scope, const Section& config, const DataShape& shape);
   virtual ~Model() = default;
   virtual Var forward(const Batch& batch) const = 0;
-  /// What is trained: a loss for each of these, which `forward` combines into one answer. One, unless a model
-  /// has parts that learn on their own.
-  virtual std::vector<Var> votes(const Batch& batch) const { return {forward(batch)}; }
+  /// Calls `each` with what has a loss of its own while training: the answer, unless a model has parts that
+  /// learn side by side, whose votes `forward` combines.
+  virtual void for_each_vote(const Batch& batch, FunctionRef<void(const Var&)> each) const {
+    each(forward(batch));
+  }
 };
 
 QKV_DECLARE_REGISTRY(Model);
