@@ -45,6 +45,17 @@ struct CapturedFile : TemporaryFile {
   int fd;
 };
 
+/// Whether the system has none: a chroot without /dev/pts. Then there is nothing to test.
+inline bool no_terminals() {
+  int master = -1, fd = -1;
+  if (openpty(&master, &fd, nullptr, nullptr, nullptr) != 0) {
+    MESSAGE("skipped: there are no pseudo-terminals (is /dev/pts mounted?)");
+    return true;
+  }
+  close(master), close(fd);
+  return false;
+}
+
 /// A pseudo-terminal; everything written to `fd` is collected by a thread.
 struct CapturedTerminal {
   explicit CapturedTerminal(int width) {

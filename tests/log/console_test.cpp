@@ -103,6 +103,7 @@ TEST_CASE("without a terminal there are no control characters") {
 }
 
 TEST_CASE("colour follows NO_COLOR and TERM, and the option wins") {
+  if (no_terminals()) return;
   CapturedTerminal terminal(80);
   ConsoleOptions options;
   options.err = options.out = terminal.fd;

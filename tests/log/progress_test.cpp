@@ -104,6 +104,7 @@ TEST_CASE("the speed forgets old times and is exact for a steady loop") {
 }
 
 TEST_CASE("no redraw is wider than the terminal, also after it has become narrower") {
+  if (no_terminals()) return;
   ScopedEnvironment term("TERM", "xterm");
   for (bool unicode : {true, false}) {
     CapturedTerminal terminal(40);
@@ -147,6 +148,7 @@ TEST_CASE("no redraw is wider than the terminal, also after it has become narrow
 }
 
 TEST_CASE("a message clears the bar, stands alone on its line, and the bar comes back") {
+  if (no_terminals()) return;
   ScopedEnvironment term("TERM", "xterm");
   CapturedTerminal terminal(100);
   {
@@ -166,6 +168,7 @@ TEST_CASE("a message clears the bar, stands alone on its line, and the bar comes
 }
 
 TEST_CASE("the inner of two bars is shown, then the outer again") {
+  if (no_terminals()) return;
   ScopedEnvironment term("TERM", "xterm");
   CapturedTerminal terminal(80);
   {
@@ -212,6 +215,7 @@ TEST_CASE("without a terminal progress is plain lines: the first, the last, and 
 }
 
 TEST_CASE("many threads may move the bar while others log" * doctest::test_suite("tsan")) {
+  if (no_terminals()) return;
   ScopedEnvironment term("TERM", "xterm");
   CapturedTerminal terminal(50);
   {
