@@ -147,8 +147,9 @@ std::vector<Section> Section::sections(const std::string& name) const {
   const bool tables = std::all_of(entry.value.items.begin(), entry.value.items.end(),
                                   [](const ConfigValue& item) { return item.kind == Kind::table; });
   if (entry.value.kind != Kind::array || !tables)
-    document_->add_problem(entry.value.origin, fmt::format("{} must be an array of tables; got {}",
-                                                           table_->path_of(name), short_text(entry.value)));
+    document_->add_problem(entry.value.origin,
+                           fmt::format("{0} must be an array of tables; got {1} (write [[{0}]])",
+                                       table_->path_of(name), short_text(entry.value)));
   else
     for (auto& item : entry.value.items) result.push_back(Section(document_, item.table.get()));
   return result;

@@ -97,7 +97,12 @@ std::vector<std::string> split(std::string_view text, char separator) {
 }
 
 std::vector<std::string> split_words(std::string_view text) {
-  std::vector<std::string> words;
+  const std::vector<std::string_view> words = word_views(text);
+  return {words.begin(), words.end()};
+}
+
+std::vector<std::string_view> word_views(std::string_view text) {
+  std::vector<std::string_view> words;
   for (std::size_t i = 0; i < text.size();) {
     if (is_space(text[i])) {
       ++i;
@@ -105,7 +110,7 @@ std::vector<std::string> split_words(std::string_view text) {
     }
     std::size_t start = i;
     while (i < text.size() && !is_space(text[i])) ++i;
-    words.emplace_back(text.substr(start, i - start));
+    words.push_back(text.substr(start, i - start));
   }
   return words;
 }

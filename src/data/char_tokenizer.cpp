@@ -1,5 +1,7 @@
 #include "qkv/data/char_tokenizer.h"
 
+#include <unordered_map>
+
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 
@@ -15,6 +17,34 @@ CharTokenizer::CharTokenizer(const TokenizerConfig& config) : Tokenizer(config) 
 
 std::vector<std::string> CharTokenizer::split(std::string_view text) const {
   return split_code_points(text);
+}
+
+// Texts have millions of characters, so that neither of these makes a string of each.
+void CharTokenizer::train(const std::vector<std::string>& texts) {
+  std::unordered_map<char32_t, long> found;
+  for (const std::string& text : texts) {
+    check_utf8(text);
+    for (std::size_t i = 0; i < text.size();) ++found[next_code_point(text, i)];
+  }
+  TokenCounts counts;
+  for (auto [code_point, count] : found) {
+    std::string character;
+    append_utf8(character, code_point);
+    counts.emplace(std::move(character), count);
+  }
+  vocab_ = Vocab(counts, config_.min_freq, config_.vocab_size, config_.specials);
+}
+
+std::vector<int> CharTokenizer::encode(std::string_view text, UnknownCount* counts) const {
+  check_utf8(text);
+  std::vector<int> ids;
+  ids.reserve(text.size());
+  for (std::size_t i = 0, begin = 0; i < text.size(); begin = i) {
+    next_code_point(text, i);
+    ids.push_back(vocab_.id(text.substr(begin, i - begin)));
+    count(counts, ids.back());
+  }
+  return ids;
 }
 
 std::string CharTokenizer::decode(const std::vector<int>& ids) const {

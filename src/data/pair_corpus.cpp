@@ -23,6 +23,19 @@ std::vector<TextPair> at_least_one(std::vector<TextPair> pairs, const std::strin
   return pairs;
 }
 
+// Words of made-up pairs, of which there are `symbols`.
+std::string text_of(const std::vector<int>& words, int symbols) {
+  std::string text;
+  for (int word : words) {
+    if (!text.empty()) text += ' ';
+    if (symbols <= 26)
+      text += static_cast<char>('a' + word);
+    else
+      text += fmt::format("w{}", word);
+  }
+  return text;
+}
+
 }  // namespace
 
 std::vector<TextPair> read_pair_tsv(const std::string& path) {
@@ -73,35 +86,30 @@ std::vector<TextPair> read_scan(const std::string& path) {
 
 std::vector<std::string> made_up_symbols(int count) {
   std::vector<std::string> symbols;
-  for (int i = 0; i < count; i++)
-    symbols.push_back(count <= 26 ? std::string(1, static_cast<char>('a' + i)) : fmt::format("w{}", i));
+  for (int i = 0; i < count; i++) symbols.push_back(text_of({i}, count));
   return symbols;
 }
 
 TextPair made_up_pair(const MadeUpPairs& o, std::uint64_t seed, int part, std::int64_t index) {
   constexpr std::uint32_t kParts = 20;
   Stream stream(seed, "pairs", part, index);
+  std::vector<int> words;
   auto draw = [&](std::size_t length) {
-    std::vector<std::string> words;
-    for (std::size_t t = 0; t < length; t++) {
-      const std::uint64_t symbol = stream.below(static_cast<std::uint64_t>(o.symbols));
-      words.push_back(o.symbols <= 26 ? std::string(1, static_cast<char>('a' + symbol))
-                                      : fmt::format("w{}", symbol));
-    }
-    return words;
+    words.resize(length);
+    for (int& word : words) word = static_cast<int>(stream.below(static_cast<std::uint64_t>(o.symbols)));
   };
   for (int tries = 0; tries < 100000; tries++) {
     const std::size_t length = static_cast<std::size_t>(o.min_length) +
                                stream.below(static_cast<std::uint64_t>(o.max_length - o.min_length + 1));
-    std::vector<std::string> words = draw(length);
-    const std::string source = join(words, " ");
+    draw(length);
+    std::string source = text_of(words, o.symbols);
     const std::uint32_t hash = fnv1a(source) % kParts;
     if ((hash == 0 ? 1 : hash == 1 ? 2 : 0) != part) continue;
     if (o.reverse)
       std::reverse(words.begin(), words.end());
     else
-      words = draw(length);
-    return {source, join(words, " ")};
+      draw(length);
+    return {std::move(source), text_of(words, o.symbols)};
   }
   fail(Fault::usage,
        "data: symbols and lengths must allow pairs for all splits; got {} symbols, length {} to {}",

@@ -6,15 +6,11 @@ namespace qkv {
 
 QKV_DEFINE_REGISTRY(Tokenizer);
 
-namespace {
-
-void add(UnknownCount* counts, int id) {
+void Tokenizer::count(UnknownCount* counts, int id) {
   if (!counts) return;
   ++counts->tokens;
   counts->unknown += id == Vocab::kUnk;
 }
-
-}  // namespace
 
 void Tokenizer::check_utf8(std::string_view text) {
   const std::size_t bad = first_invalid_utf8(text);
@@ -53,7 +49,7 @@ std::vector<int> Tokenizer::encode(std::string_view text, UnknownCount* counts) 
   std::vector<int> ids;
   for (const std::string& token : split(text)) {
     ids.push_back(vocab_.id(token));
-    add(counts, ids.back());
+    count(counts, ids.back());
   }
   return ids;
 }
@@ -67,7 +63,7 @@ std::vector<int> Tokenizer::encode_words(const std::vector<std::string>& words, 
 void Tokenizer::append_word(std::string_view word, bool, std::vector<int>& ids, UnknownCount* counts) const {
   check_utf8(word);
   ids.push_back(id_of(word));
-  add(counts, ids.back());
+  count(counts, ids.back());
 }
 
 std::string Tokenizer::canonical(std::string_view text) const {

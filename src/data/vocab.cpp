@@ -1,7 +1,7 @@
 #include "qkv/data/vocab.h"
 
 #include <algorithm>
-#include <numeric>
+#include <functional>
 
 #include "qkv/base/error.h"
 #include "qkv/base/text.h"
@@ -66,23 +66,28 @@ Vocab Vocab::from_table(std::vector<std::string> tokens, const std::vector<int>&
 void Vocab::index() {
   special_.assign(tokens_.size(), false);
   std::fill_n(special_.begin(), n_specials_, true);
-  sorted_.resize(tokens_.size());
-  std::iota(sorted_.begin(), sorted_.end(), 0);
-  std::sort(sorted_.begin(), sorted_.end(), [&](int a, int b) { return token(a) < token(b); });
-  for (std::size_t i = 0; i < sorted_.size(); ++i) {
-    const std::string& text = token(sorted_[i]);
-    if (text.empty()) fail(Fault::data, "vocab: tokens must not be empty; got id {}", sorted_[i]);
-    if (i > 0 && text == token(sorted_[i - 1]))
-      fail(Fault::data, "vocab: tokens must be unique; got {} for ids {} and {}", in_quotes(text),
-           std::min(sorted_[i - 1], sorted_[i]), std::max(sorted_[i - 1], sorted_[i]));
+  std::size_t slots = 4;
+  while (slots < 2 * tokens_.size()) slots *= 2;
+  slots_.assign(slots, -1);
+  for (int id = 0; id < size(); ++id) {
+    const std::string& text = token(id);
+    if (text.empty()) fail(Fault::data, "vocab: tokens must not be empty; got id {}", id);
+    int& slot = slots_[slot_of(text)];
+    if (slot >= 0)
+      fail(Fault::data, "vocab: tokens must be unique; got {} for ids {} and {}", in_quotes(text), slot, id);
+    slot = id;
   }
 }
 
+// Where the token's id stands, or the empty slot where it would.
+std::size_t Vocab::slot_of(std::string_view token) const {
+  const std::size_t last = slots_.size() - 1;
+  for (std::size_t slot = std::hash<std::string_view>()(token) & last;; slot = (slot + 1) & last)
+    if (slots_[slot] < 0 || tokens_[static_cast<std::size_t>(slots_[slot])] == token) return slot;
+}
+
 int Vocab::find(std::string_view token) const {
-  auto at = std::lower_bound(sorted_.begin(), sorted_.end(), token, [&](int id, std::string_view wanted) {
-    return tokens_[static_cast<std::size_t>(id)] < wanted;
-  });
-  return at != sorted_.end() && tokens_[static_cast<std::size_t>(*at)] == token ? *at : -1;
+  return slots_[slot_of(token)];
 }
 
 int Vocab::id(std::string_view token) const {

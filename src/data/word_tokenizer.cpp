@@ -11,11 +11,10 @@ QKV_REGISTER(Tokenizer, "word", WordTokenizer, "one id per word and punctuation 
 WordTokenizer::WordTokenizer(const TokenizerConfig& config) : Tokenizer(config) {}
 
 std::vector<std::string> WordTokenizer::split(std::string_view text) const {
+  const auto cut = config_.split == "spaces" ? word_views(text) : split_text(text);
   std::vector<std::string> words;
-  if (config_.split == "spaces")
-    for (const auto& word : split_words(text)) words.push_back(normalize(word));
-  else
-    for (auto word : split_text(text)) words.push_back(normalize(word));
+  words.reserve(cut.size());
+  for (std::string_view word : cut) words.push_back(normalize(word));
   return words;
 }
 

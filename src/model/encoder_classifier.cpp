@@ -1,6 +1,7 @@
 #include "qkv/model/encoder_classifier.h"
 
 #include "qkv/autograd/capture.h"
+#include "qkv/base/text.h"
 #include "qkv/ops/activations.h"
 #include "qkv/ops/arithmetic.h"
 #include "qkv/ops/dropout.h"
@@ -62,6 +63,10 @@ Var EncoderClassifier::encode(const Batch& batch) const {
 Var EncoderClassifier::network_logits(const Batch& batch) const {
   const Var h = encode(batch);  // [B, T, d]
   Var read;
+  QKV_CHECK(
+      config.readout == "mean" || batch.find("target"),
+      "encoder-classifier: readout = \"{}\" needs 'target' in the batch; got {} (try readout = \"mean\")",
+      config.readout, join(batch.names(), ", "));
   if (config.readout != "mean") read = select_positions(h, batch.at("target"));  // [B, d]
   if (config.readout != "target") {
     const Var mean = masked_mean(h, batch.at("keep"));  // [B, d]

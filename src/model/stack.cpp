@@ -36,7 +36,8 @@ Var Stack::operator()(const Var& x, const Context& context) const {
   for (std::size_t i = 0; i < layers.size(); i++) {
     LayerPath here(paths[i]);
     h = layers[i]->forward(h, context);
-    QKV_CHECK(h.dim(-1) == layers[i]->out_width(), "layer: output must have the width {} it says; got {}",
+    QKV_CHECK(h.dim(-1) == layers[i]->out_width(),
+              "layer: output must have the width {} it says; got {} (is its out_width() right?)",
               layers[i]->out_width(), h.shape());
   }
   return norm ? (*norm)(h) : h;

@@ -21,7 +21,8 @@ Var word_vectors(const TokenEmbedding& embed, const Batch& batch) {
 void check_embedding(const Section& model, const std::string& kind, const DataShape& shape) {
   if (kind == "word+ngrams" && shape.ngram_buckets == 0)
     model.report("embedding",
-                 "must not be \"word+ngrams\" without n-grams in the data; got data.ngram_buckets = 0");
+                 "must not be \"word+ngrams\" without n-grams in the data; got data.ngram_buckets = 0 (try "
+                 "20000)");
 }
 
 }  // namespace qkv

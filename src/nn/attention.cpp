@@ -1,5 +1,6 @@
 #include "qkv/nn/attention.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "attention_inside.h"
@@ -10,15 +11,27 @@
 
 namespace qkv {
 
+// The nearest numbers that do divide n: "4 or 8" for 32 and 5.
+static std::string near_divisors(Index n, Index wrong) {
+  Index below = std::min(wrong, n), above = wrong;
+  while (n % below != 0) below--;
+  while (above < n && n % above != 0) above++;
+  return above < n ? fmt::format("{} or {}", below, above) : fmt::format("{}", below);
+}
+
 void AttentionConfig::check(const Section& where, Index width) const {
   const Index kv = n_kv_head ? n_kv_head : n_head;
   if (!d_head && width % n_head != 0)
-    where.report("n_head", fmt::format("must divide d_model = {}; got {}", width, n_head));
-  if (n_head % kv != 0) where.report("n_kv_head", fmt::format("must divide n_head = {}; got {}", n_head, kv));
+    where.report("n_head", fmt::format("must divide d_model = {}; got {} (try {})", width, n_head,
+                                       near_divisors(width, n_head)));
+  if (n_head % kv != 0)
+    where.report("n_kv_head", fmt::format("must divide n_head = {}; got {} (try {})", n_head, kv,
+                                          near_divisors(n_head, kv)));
   if (qkv == "identity" && d_head && d_head * n_head != width)
     where.report("d_head",
-                 fmt::format("times n_head must be d_model = {} with qkv = \"identity\"; got {} x {}", width,
-                             d_head, n_head));
+                 fmt::format("times n_head must be d_model = {} with qkv = \"identity\"; got {} x {} (leave "
+                             "d_head out)",
+                             width, d_head, n_head));
   if (qkv == "identity" && kv != n_head)
     where.report("n_kv_head", fmt::format("must be n_head = {} with qkv = \"identity\"; got {}", n_head, kv));
 }

@@ -105,7 +105,7 @@ struct RmsNormLayer : NormLayer {
 struct DropoutLayer : SameWidth {
   DropoutLayer(const Scope&, const Section& section, Index width)
       : SameWidth(width),
-        p(section.get("p", 0.1, "probability of zeroing an activation while training", probability)) {}
+        p(section.get("p", 0.1, "probability of zeroing an activation while training", dropping)) {}
   Var forward(const Var& x, const Context&) const override { return dropout(x, p); }
   double p;
 };

@@ -39,8 +39,9 @@ void check_position(const Section& model, const PositionConfig& c, const Attenti
     position.report("origin",
                     fmt::format("must be \"start\" with type = \"{}\"; got \"{}\"", c.type, c.origin));
   if (c.type == "rope" && heads.head_width(width) % 2 != 0)
-    position.report("type",
-                    fmt::format("\"rope\" needs heads of even width; got {}", heads.head_width(width)));
+    position.report(
+        "type", fmt::format("\"rope\" needs heads of even width; got {} (try model.attention.d_head = {})",
+                            heads.head_width(width), heads.head_width(width) + 1));
   if (c.type == "rope" && heads.qkv != "learned")
     position.report("type", "\"rope\" needs model.attention.qkv = \"learned\"; got \"" + heads.qkv + "\"");
 }

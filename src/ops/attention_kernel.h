@@ -30,7 +30,8 @@ struct Plan {
     QKV_CHECK(!mask.causal || S >= T,
               "attention: causal mask needs at least as many keys as queries; got {} and {}", S, T);
     QKV_CHECK(!mask.key_keep.defined() || mask.key_keep.shape() == Shape({B, S}),
-              "attention: key_keep must be {}; got {}", Shape({B, S}), mask.key_keep.shape());
+              "attention: key_keep must be {}; got {} (did a layer change the length?)", Shape({B, S}),
+              mask.key_keep.shape());
     check_scores("keep", mask.keep);
     check_scores("bias", mask.bias);
     QKV_CHECK(!mask.slopes.defined() || (mask.slopes.shape() == Shape{H} && mask.slopes.dtype() == dtype),

@@ -18,7 +18,8 @@ const char* name_of(Split split) {
 Split split_from(const std::string& name) {
   for (Split split : {Split::train, Split::val, Split::test})
     if (name == name_of(split)) return split;
-  fail(Fault::usage, "split: must be train, val or test; got '{}'", name);
+  fail(Fault::usage, "split: must be train, val or test; got '{}'{}", name,
+       suggest(name, {"train", "val", "test"}));
 }
 
 std::unique_ptr<Task> make_task(const TaskInput& input) {

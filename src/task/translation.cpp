@@ -115,6 +115,11 @@ void Translation::train_tokenizers(const TokenizerConfig& config, bool shared) {
   if (source_) source_->train(sources);
 }
 
+MadeUpPairs Translation::made_up_pairs() const {
+  return {data_.source == "reverse", static_cast<int>(data_.vocab_size) - 4,
+          static_cast<int>(data_.min_length), static_cast<int>(data_.max_length)};
+}
+
 std::vector<TextPair> Translation::read(const std::string& file, const std::string& source,
                                         const std::string& target) const {
   if (!source.empty() && file.empty()) return read_aligned(source, target);
@@ -123,13 +128,12 @@ std::vector<TextPair> Translation::read(const std::string& file, const std::stri
 }
 
 // The pairs of a split. Where a part of the training pairs is for validation, both are kept until loaded.
-std::vector<TextPair> Translation::pairs(Split split) {
+std::vector<TextPair> Translation::pairs(Split split) const {
   if (made_up()) {
-    const MadeUpPairs options{data_.source == "reverse", static_cast<int>(data_.vocab_size) - 4,
-                              static_cast<int>(data_.min_length), static_cast<int>(data_.max_length)};
     std::vector<TextPair> result;
     const Index n = split == Split::train ? data_.examples : data_.eval_examples;
-    for (Index i = 0; i < n; i++) result.push_back(made_up_pair(options, seed_, static_cast<int>(split), i));
+    for (Index i = 0; i < n; i++)
+      result.push_back(made_up_pair(made_up_pairs(), seed_, static_cast<int>(split), i));
     return result;
   }
   if (split == Split::test) return read(data_.test, data_.test_source, data_.test_target);
@@ -144,9 +148,12 @@ std::vector<TextPair> Translation::pairs(Split split) {
   return cut_[static_cast<std::size_t>(split)];
 }
 
+// Of what is made up, only one pair: whether there are any, and a check needs no more.
 Index Translation::examples(Split split) {
-  load(split);
-  return static_cast<Index>(part(split).references.size());
+  if (!made_up()) return static_cast<Index>(part(split).references.size());
+  const Index n = split == Split::train ? data_.examples : data_.eval_examples;
+  if (n > 0) made_up_pair(made_up_pairs(), seed_, static_cast<int>(split), 0);
+  return n;
 }
 
 void Translation::append(const std::string& text, const Tokenizer& tokenizer, Index room, Part& part,
@@ -157,18 +164,19 @@ void Translation::append(const std::string& text, const Tokenizer& tokenizer, In
   part.ends.push_back(part.ids.size());
 }
 
-void Translation::load(Split split) {
+void Translation::load(Split split) const {
   Part& part = parts_[static_cast<std::size_t>(split)];
-  if (part.loaded) return;
-  for (const TextPair& pair : pairs(split)) {
-    const Index cut = part.cut;
-    append(pair.source, source(), max_seq_len_ - 1, part, part.source_unknown);
-    append(pair.target, *target_, max_seq_len_ - 1, part, part.target_unknown);
-    part.cut = std::min(part.cut, cut + 1);
-    part.references.push_back(target_->canonical(pair.target));
-  }
-  part.loaded = true;
-  if (parts_[0].loaded && parts_[1].loaded) cut_ = {};
+  std::call_once(part.once, [&] {
+    for (TextPair& pair : pairs(split)) {
+      const Index cut = part.cut;
+      append(pair.source, source(), max_seq_len_ - 1, part, part.source_unknown);
+      append(pair.target, *target_, max_seq_len_ - 1, part, part.target_unknown);
+      part.cut = std::min(part.cut, cut + 1);
+      part.references.push_back(std::move(pair.target));
+    }
+    part.loaded = true;
+    if (parts_[0].loaded && parts_[1].loaded) cut_ = {};
+  });
 }
 
 // ---- batches
@@ -179,7 +187,12 @@ Translation::Ids Translation::side(const Part& part, int example, int which) {
 }
 
 Index Translation::length(Split split, int example) const {
-  return 1 + std::max(side(part(split), example, 0).size, side(part(split), example, 1).size);
+  if (made_up()) {  // both sides have as many words
+    const TextPair pair = made_up_pair(made_up_pairs(), seed_, static_cast<int>(split), example);
+    return 2 + std::count(pair.source.begin(), pair.source.end(), ' ');
+  }
+  const Part& own = part(split);
+  return 1 + std::max(side(own, example, 0).size, side(own, example, 1).size);
 }
 
 void Translation::collate(Split split, const int* indices, Index n, const Stream*, Batch& batch) const {

@@ -81,7 +81,7 @@ void Translation::score(const Model& model, const Batch& batch, Metrics& metrics
       const auto& best = outputs[i - begin];
       const int number = example.data<std::int32_t>()[rows[i]];
       scores.add(best.empty() ? "" : target_->decode(best[0].ids),
-                 own.references[static_cast<std::size_t>(number)]);
+                 target_->canonical(own.references[static_cast<std::size_t>(number)]));
     }
   }
   metrics.texts.merge(scores);

@@ -162,7 +162,10 @@ std::string find_checkpoint(const std::string& run, const std::string& which) {
     if (is_directory(checkpoints(run) + "/" + name)) return checkpoints(run) + "/" + name;
   auto all = list_checkpoints(run);
   if ((which == "best" || which == "last") && !all.empty()) return all.back().second;
-  fail(Fault::data, "{}: must hold a checkpoint '{}'; got {} checkpoints", run, which, all.size());
+  std::vector<std::string> names;
+  for (auto& [step, folder] : all) names.push_back(folder.substr(folder.rfind('/') + 1));
+  fail(Fault::data, "{}: must hold a checkpoint '{}'; got {} checkpoints{}", run, which, all.size(),
+       suggest(which, names));
 }
 
 }  // namespace qkv

@@ -1,5 +1,7 @@
 #include "qkv/train/experiment.h"
 
+#include <algorithm>
+
 #include "qkv/base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/base/plugin.h"
@@ -32,6 +34,7 @@ void build_model(Experiment& e, const DataShape& shape) {
     e.model = make_model(Scope(*e.parameters), model, shape);
   } catch (const Error& error) {  // a shape that no tensor can have, and the like
     if (error.fault() != Fault::runtime || starts_with(error.what(), "memory:")) throw;
+    model.check();  // what was reported is the reason
     model.fail("", fmt::format("cannot be built; {}", error.what()));
   }
 }
@@ -69,6 +72,36 @@ Section table_of(const Section& model, const std::string& layer) {
       table = table.section(name);
   }
   return table;
+}
+
+// Why a task and a model do not fit; nothing where they do. A user's code that computes with elements ends
+// the walk.
+std::optional<Error> misfit(const Task& task, const Model& model, const Batch& batch) {
+  try {
+    task.loss(model, batch);
+  } catch (const SymbolicError&) {
+  } catch (const Error& error) {
+    return error;
+  }
+  return std::nullopt;
+}
+
+// Where not even the defaults of the model that was chosen fit: the models whose defaults do, as a hint.
+std::string models_that_fit(const Experiment& e, const Batch& batch) {
+  const Section chosen = e.config.section("model");
+  const std::string own = chosen.type("encoder-classifier");
+  const Index longest = chosen.get<Index>("max_seq_len", 64);
+  std::vector<std::string> fitting;
+  for (const std::string& name : Registry<Model>::instance().names()) {
+    try {
+      ParameterStore none(0, e.parameters->dtype(), true);
+      const Section model = Section::parse(fmt::format("type = \"{}\"\nmax_seq_len = {}", name, longest));
+      if (!misfit(*e.task, *make_model(Scope(none), model, e.task->shape()), batch)) fitting.push_back(name);
+    } catch (const Error&) {  // its defaults are not for this task
+    }
+  }
+  const bool setting = std::count(fitting.begin(), fitting.end(), own) > 0;
+  return setting || fitting.empty() ? "" : fmt::format(" (models that fit: {})", join(fitting, ", "));
 }
 
 }  // namespace
@@ -116,13 +149,13 @@ int choose_shards(std::int64_t configured, std::int64_t batch_size, double mean_
 
 void check_shapes(const Experiment& e) {
   const Index batch_size = e.config.section("data").get("batch_size", Index{32}, "", positive);
-  try {
-    e.task->loss(*e.model, e.task->symbolic_batch(batch_size));
-  } catch (const SymbolicError&) {  // a user's code that computes with elements: the walk ends here
-  } catch (const Error& error) {
-    table_of(e.config.section("model"), error.layer())
-        .fail("", fmt::format("does not fit; {}", error.what()));
-  }
+  const Batch batch = e.task->symbolic_batch(batch_size);
+  const std::optional<Error> error = misfit(*e.task, *e.model, batch);
+  if (!error) return;
+  const std::string text = error->what();
+  const bool hint = error->layer().empty() && !ends_with(text, ")");
+  table_of(e.config.section("model"), error->layer())
+      .fail("", fmt::format("does not fit; {}{}", text, hint ? models_that_fit(e, batch) : ""));
 }
 
 }  // namespace qkv

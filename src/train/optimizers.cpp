@@ -22,7 +22,8 @@ struct AdamBase : Optimizer {
       : Optimizer(config, store, {"exp_avg", "exp_avg_sq"}), decoupled(decoupled) {
     if (!decoupled) c.weight_decay = 0.0;
     config.read(c);
-    if (c.betas.size() != 2) config.fail("betas", fmt::format("must be two numbers; got {}", c.betas.size()));
+    if (c.betas.size() != 2)
+      config.fail("betas", fmt::format("must be two numbers; got {} (try [0.9, 0.999])", c.betas.size()));
   }
   void update(const Chunk& chunk, Tensor& value, const Tensor& gradient, const Step& step,
               bool decay) override {

@@ -26,6 +26,8 @@ static double seconds_now() {
 
 namespace {
 
+constexpr Index kMeasuredByCheck = 1000;  // a check draws no batch: it needs the mean length only
+
 // Adds the seconds of its life.
 class Stopwatch {
  public:
@@ -56,7 +58,9 @@ Trainer::Trainer(Experiment& experiment) : experiment_(experiment) {
   if (n == 0) fail(Fault::data, "data.train: must hold examples; got none");
   SamplerOptions options;
   double total_length = 0;
-  const Index measured = task.uniform_length() && !tables.by_tokens ? 1 : n;
+  Index measured = n;
+  if (!tables.by_tokens && task.uniform_length()) measured = 1;
+  if (!tables.by_tokens && parameters.symbolic()) measured = std::min(n, kMeasuredByCheck);
   for (Index i = 0; i < measured; i++) {
     const Index length = task.length(Split::train, static_cast<int>(i));
     total_length += static_cast<double>(length);

@@ -291,7 +291,8 @@ hiden = 4
   CHECK(root.section("none").sections("layers").empty());
   Section wrong = Section::parse("layers = [1]", "a.toml");
   CHECK(wrong.sections("layers").empty());
-  CHECK_THROWS_WITH_AS(wrong.check(), "a.toml:1:10: layers must be an array of tables; got [1]", Error);
+  CHECK_THROWS_WITH_AS(wrong.check(),
+                       "a.toml:1:10: layers must be an array of tables; got [1] (write [[layers]])", Error);
 }
 
 TEST_CASE("the type key suggests the nearest known type") {

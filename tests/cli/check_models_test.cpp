@@ -2,11 +2,13 @@
 #include <doctest/doctest.h>
 
 #include "base/temporary_folder.h"
+#include "count.h"
 #include "qkv/base/file.h"
 #include "qkv/base/text.h"
 #include "qkv/train/check.h"
 
 using namespace qkv;
+using test::counted;
 
 namespace {
 
@@ -46,9 +48,10 @@ struct Case {
 
 TEST_CASE("each broken config of a model that generates gives one message, which says where and what to do") {
   const Case cases[] = {
-      {kDecoder, "attention.n_head = 3", "14:20: model.attention.n_head must divide d_model = 32; got 3"},
+      {kDecoder, "attention.n_head = 3",
+       "14:20: model.attention.n_head must divide d_model = 32; got 3 (try 2 or 4)"},
       {kDecoder, "attention.n_head = 4\nattention.n_kv_head = 3",
-       "15:23: model.attention.n_kv_head must divide n_head = 4; got 3"},
+       "15:23: model.attention.n_kv_head must divide n_head = 4; got 3 (try 2)"},
       {kDecoder, "attention.n_head = 0", "14:20: model.attention.n_head must be positive; got 0"},
       {kDecoder, "attention.qk_norm = true",
        "14:11: unknown key 'model.attention.qk_norm' (known: n_head, "
@@ -60,13 +63,13 @@ TEST_CASE("each broken config of a model that generates gives one message, which
       {kDecoder,
        "[[model.layers]]\ntype = \"linear\"\nd_out = 30\n[[model.layers]]\ntype = "
        "\"block\"\nattention.n_head = 4",
-       "19:20: model.layers[1].attention.n_head must divide d_model = 30; got 4"},
+       "19:20: model.layers[1].attention.n_head must divide d_model = 30; got 4 (try 3 or 5)"},
       {kDecoder, "max_seq_lenn = 4", "14:1: unknown key 'model.max_seq_lenn' (did you mean 'max_seq_len'?)"},
       {kDecoder, "norm.place = \"middle\"",
        "14:14: model.norm.place must be one of \"pre\", \"post\"; got \"middle\""},
       {kDecoder, "ffn.activation = \"swish\"",
        "14:18: model.ffn.activation must be one of \"gelu\", \"relu\", \"silu\", \"swiglu\"; got \"swish\""},
-      {kDecoder, "dropout = -0.1", "14:11: model.dropout must be between 0 and 1; got -0.1"},
+      {kDecoder, "dropout = -0.1", "14:11: model.dropout must be between 0 and 0.999; got -0.1"},
       {kDecoder, "n_layer = -3", "14:11: model.n_layer must not be negative; got -3"},
       {kDecoder, "[optimizer]\nbetas = [0.9, 1.5]",
        "15:15: optimizer.betas[1] must be between 0 and 0.999999999; got 1.5"},
@@ -76,14 +79,15 @@ TEST_CASE("each broken config of a model that generates gives one message, which
        "15:10: eval.metric must be one of loss, perplexity, bits_per_char; got 'perplexty' (did you mean "
        "'perplexity'?)"},
       {kData, "type = \"encoder-classifier\"\nd_model = 32",
-       "10:1: model does not fit; batch: must have 'keep'; got ids, targets"},
+       "10:1: model does not fit; batch: must have 'keep'; got ids, targets (models that fit: *)"},
       {kData, "type = \"lstm\"\nd_model = 0", "13:11: model.d_model must be positive; got 0"},
       {kData, "type = \"gru\"\nn_layer = 0", "13:11: model.n_layer must be positive; got 0"},
       {kData, "type = \"rnn\"\nattention.n_head = 2",
        "13:1: unknown table 'model.attention' (known: max_seq_len, type, n_layer, d_model, d_embed, "
        "bidirectional, dropout, embedding, readout)"},
       {kData, "type = \"lsmt\"", "12:8: model.type must be one of *; got \"lsmt\" (did you mean 'lstm'?)"},
-      {kTranslation, "attention.n_head = 3", "12:20: model.attention.n_head must divide d_model = 32; got 3"},
+      {kTranslation, "attention.n_head = 3",
+       "12:20: model.attention.n_head must divide d_model = 32; got 3 (try 2 or 4)"},
       {kTranslation, "n_encoder_layer = -1", "12:19: model.n_encoder_layer must not be negative; got -1"},
       {kTranslation, "tie_embeddings = \"yes\"",
        "12:18: model.tie_embeddings must be true or false; got \"yes\""},
@@ -92,7 +96,8 @@ TEST_CASE("each broken config of a model that generates gives one message, which
        "n_decoder_layer blocks"},
       {kTranslation, "beam = 3", "12:1: unknown key 'model.beam' (did you mean 'task.beam'?)"},
       {kTranslation, "position.type = \"rope\"\nattention.d_head = 5",
-       "12:17: model.position.type \"rope\" needs heads of even width; got 5"},
+       "12:17: model.position.type \"rope\" needs heads of even width; got 5 (try model.attention.d_head = "
+       "6)"},
   };
   const TemporaryFolder folder;
   std::string text, pairs;
@@ -101,6 +106,7 @@ TEST_CASE("each broken config of a model that generates gives one message, which
   write_file_atomic(folder / "pairs.tsv", pairs);
   for (const Case& c : cases) {
     CAPTURE(std::string(c.more));
+    counted("broken model configs", "one message with place, rule, values");
     const std::string file = folder / "config.toml";
     write_file_atomic(file, c.base + c.more + "\n");
     const CheckReport report = check_config(Section::load(file));

@@ -2,9 +2,12 @@
 
 #include <doctest/doctest.h>
 
+#include <ctime>
 #include <filesystem>
 
+#include "count.h"
 #include "paths.h"
+#include "qkv/base/allocations.h"
 #include "qkv/base/file.h"
 #include "qkv/base/text.h"
 #include "qkv/nn/layer.h"
@@ -41,6 +44,10 @@ struct Case {
   const char* problem;  // the only one; * stands for the names of a registry
 };
 
+double cpu_seconds() {
+  return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
+}
+
 const char* const kModel = R"(
 [model]
 max_seq_len = 16
@@ -65,17 +72,17 @@ std::vector<std::string> problems_of(const test::WsdConfig& folder, const std::s
 TEST_CASE("each broken model config gives one message, which says where and what to do") {
   const Case cases[] = {
       {"heads do not divide the width", "attention.n_head = 5",
-       "config.toml:10:20: model.attention.n_head must divide d_model = 32; got 5"},
+       "config.toml:10:20: model.attention.n_head must divide d_model = 32; got 5 (try 4 or 8)"},
       {"more heads than columns", "attention.n_head = 64",
-       "config.toml:10:20: model.attention.n_head must divide d_model = 32; got 64"},
+       "config.toml:10:20: model.attention.n_head must divide d_model = 32; got 64 (try 32)"},
       {"no heads", "attention.n_head = 0",
        "config.toml:10:20: model.attention.n_head must be positive; got 0"},
       {"key/value heads do not divide the heads", "attention.n_head = 4\nattention.n_kv_head = 3",
-       "config.toml:11:23: model.attention.n_kv_head must divide n_head = 4; got 3"},
+       "config.toml:11:23: model.attention.n_kv_head must divide n_head = 4; got 3 (try 2)"},
       {"heads times width of parameter-free attention",
        "attention.qkv = \"identity\"\nattention.n_head = 4\nattention.d_head = 7",
        "config.toml:12:20: model.attention.d_head times n_head must be d_model = 32 with qkv = \"identity\"; "
-       "got 7 x 4"},
+       "got 7 x 4 (leave d_head out)"},
       {"grouped heads of parameter-free attention",
        "attention.qkv = \"identity\"\nattention.n_head = 4\nattention.n_kv_head = 2",
        "config.toml:12:23: model.attention.n_kv_head must be n_head = 4 with qkv = \"identity\"; got 2"},
@@ -89,7 +96,7 @@ TEST_CASE("each broken model config gives one message, which says where and what
        "got 32"},
       {"n-grams that the data has not", "embedding = \"word+ngrams\"",
        "config.toml:10:13: model.embedding must not be \"word+ngrams\" without n-grams in the data; got "
-       "data.ngram_buckets = 0"},
+       "data.ngram_buckets = 0 (try 20000)"},
       {"unknown embedding", "embedding = \"onehot\"",
        "config.toml:10:13: model.embedding must be one of \"learned\", \"one-hot\", \"word+ngrams\"; got "
        "\"onehot\" (did you mean 'one-hot'?)"},
@@ -110,9 +117,9 @@ TEST_CASE("each broken model config gives one message, which says where and what
        "config.toml:10:14: model.norm.place must be one of \"pre\", \"post\"; got \"inside\""},
       {"eps of zero", "norm.eps = 0", "config.toml:10:12: model.norm.eps must be positive; got 0"},
       {"dropout above one", "dropout = 1.5",
-       "config.toml:10:11: model.dropout must be between 0 and 1; got 1.5"},
+       "config.toml:10:11: model.dropout must be between 0 and 0.999; got 1.5"},
       {"dropout of everything", "dropout = 1.0",
-       "config.toml:7:1: model does not fit; dropout: p must be in [0, 1); got 1"},
+       "config.toml:10:11: model.dropout must be between 0 and 0.999; got 1.0"},
       {"number of layers as text", "n_layer = \"two\"",
        "config.toml:10:11: model.n_layer must be an integer; got \"two\""},
       {"unknown model", "type = \"encoder-clasifier\"",
@@ -122,7 +129,7 @@ TEST_CASE("each broken model config gives one message, which says where and what
        "config.toml:11:1: unknown key 'model.n_head' (known: max_seq_len, d_model, type, dropout, "
        "embedding)"},
       {"layers that are no tables", "layers = 3",
-       "config.toml:10:10: model.layers must be an array of tables; got 3"},
+       "config.toml:10:10: model.layers must be an array of tables; got 3 (write [[model.layers]])"},
       {"unknown layer", "[[model.layers]]\ntype = \"blok\"\nany = 1\n[[model.layers]]\ntype = \"linear\"",
        "config.toml:11:8: model.layers[0].type must be one of *; got \"blok\" (did you mean 'block'?)"},
       {"unknown key of a layer", "[[model.layers]]\ntype = \"linear\"\nwidth = 8",
@@ -133,29 +140,38 @@ TEST_CASE("each broken model config gives one message, which says where and what
       {"heads do not divide the width that a layer gives",
        "[[model.layers]]\ntype = \"linear\"\nd_out = 30\n[[model.layers]]\ntype = "
        "\"block\"\nattention.n_head = 4",
-       "config.toml:15:20: model.layers[1].attention.n_head must divide d_model = 30; got 4"},
+       "config.toml:15:20: model.layers[1].attention.n_head must divide d_model = 30; got 4 (try 3 or 5)"},
       {"input width of a layer",
        "[[model.layers]]\ntype = \"linear\"\nd_out = 24\n[[model.layers]]\ntype = \"linear\"\nd_in = 32",
        "config.toml:15:8: model.layers[1].d_in must be the width 24 of the layer before; got 32"},
       {"feed-forward layer without width", "[[model.layers]]\ntype = \"feed-forward\"\nd_ff = 0",
        "config.toml:12:8: model.layers[0].d_ff must be positive; got 0"},
       {"dropout layer of everything", "[[model.layers]]\ntype = \"dropout\"\np = 1.0",
-       "config.toml:10:1: model.layers[0] does not fit; dropout: p must be in [0, 1); got 1 (in layers.0)"},
+       "config.toml:12:5: model.layers[0].p must be between 0 and 0.999; got 1.0"},
+      {"a model for another task", "type = \"decoder-lm\"",
+       "config.toml:7:1: model does not fit; cross_entropy: targets must be i32 of the shape of the logits "
+       "without the last axis; got targets i32 [32], logits [32, 16, 10] (models that fit: *)"},
+      {"rotary positions in heads of odd width", "position.type = \"rope\"\nattention.d_head = 5",
+       "config.toml:10:17: model.position.type \"rope\" needs heads of even width; got 5 (try "
+       "model.attention.d_head = 6)"},
       {"a layer that gives another width than it says",
        "[[model.layers]]\ntype = \"test-liar\"\n[[model.layers]]\ntype = \"block\"",
        "config.toml:10:1: model.layers[0] does not fit; layer: output must have the width 16 it says; got "
-       "[32, 16, 32] (in layers.0)"},
+       "[32, 16, 32] (is its out_width() right?) (in layers.0)"},
       {"a mask of another length than the keys",
        "[[model.layers]]\ntype = \"test-shortener\"\n[[model.layers]]\ntype = \"block\"",
        "config.toml:12:1: model.layers[1] does not fit; attention: key_keep must be [32, 8]; got [32, 16] "
-       "(in layers.1.attn)"},
+       "(did a layer change the length?) (in layers.1.attn)"},
   };
   const test::WsdConfig folder;
   for (const Case& c : cases) {
     CAPTURE(std::string(c.name));
+    const double before = cpu_seconds();
     const auto problems = problems_of(folder, kModel + std::string(c.config));
+    if (allocations()) CHECK(cpu_seconds() - before < 0.05);  // else built with a sanitizer
     REQUIRE(problems.size() == 1);
     const std::string wanted = c.problem, got = problems[0];
+    test::counted("broken model configs", "one message with place, rule, values");
     const std::size_t star = wanted.find('*');
     if (star == std::string::npos)
       CHECK(got == wanted);
@@ -200,7 +216,7 @@ accuracy = 0.9
 :7:10: run.shards must be a power of two; got 3
 :9:8: tokenizer.type must be one of "bpe", "char", "file", "word", "wordpiece"; got "wrod" (did you mean 'word'?)
 :11:1: unknown key 'model.n_heads' (`n_heads` is called `model.attention.n_head`)
-:13:20: model.attention.n_head must divide d_model = 30; got 4
+:13:20: model.attention.n_head must divide d_model = 30; got 4 (try 3 or 5)
 :15:8: optimizer.type must be one of "adam", "adamw", "sgd", "sparse-sgd"; got "adamm" (did you mean 'adam'?)
 :18:1: unknown key 'schedule.warmup' (`warmup` is called `warmup_steps`)
 :19:1: train.max_steps and max_epochs: exactly one must be set; got 0 and 0
@@ -222,10 +238,10 @@ TEST_CASE(
   CheckReport report = of("[model]\nd_model = 12\nattention.n_head = 5");
   CHECK(report.data_problems == std::vector<std::string>{missing});
   REQUIRE(report.problems.size() == 1);
-  CHECK(ends_with(report.problems[0], "model.attention.n_head must divide d_model = 12; got 5"));
-  report = of("[model]\n[[model.layers]]\ntype = \"dropout\"\np = 1.0");  // found by the walk
+  CHECK(ends_with(report.problems[0], "model.attention.n_head must divide d_model = 12; got 5 (try 4 or 6)"));
+  report = of("[model]\n[[model.layers]]\ntype = \"test-liar\"");  // found by the walk
   REQUIRE(report.problems.size() == 1);
-  CHECK(report.problems[0].find("model.layers[0] does not fit; dropout") != std::string::npos);
+  CHECK(report.problems[0].find("model.layers[0] does not fit; layer") != std::string::npos);
   for (const std::string& right : {std::string(), std::string("[model]\nembedding = \"one-hot\""),
                                    std::string("[model]\nd_model = 0\nembedding = \"one-hot\"")}) {
     CAPTURE(right);

@@ -16,6 +16,7 @@
 #include <filesystem>
 
 #include "base/temporary_folder.h"
+#include "count.h"
 #include "paths.h"
 #include "qkv/base/file.h"
 #include "qkv/base/text.h"
@@ -110,6 +111,8 @@ void run_script(const std::string& file) {
     updated.insert(updated.end(), (same ? step.expected : actual).begin(),
                    (same ? step.expected : actual).end());
     if (std::getenv("QKV_UPDATE")) continue;
+    const bool message = ends_with(file, ".golden") && !actual.empty() && starts_with(actual[0], "error: ");
+    if (message) test::counted("error messages in errors.golden", "as a user meets them");
     CHECK_MESSAGE(same, fmt::format("{}\n$ {}\n---- expected\n{}\n---- got\n{}", file, step.command,
                                     join(step.expected, "\n"), join(actual, "\n")));
   }

@@ -7,7 +7,7 @@
 #include <random>
 
 #include "cli/long_run.h"
-#include "faults/count.h"
+#include "count.h"
 #include "qkv/train/verify.h"
 
 namespace fs = std::filesystem;

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 
+#include "count.h"
 #include "fuzz/targets.h"
 #include "paths.h"
 #include "qkv/base/file.h"
@@ -33,6 +34,8 @@ TEST_CASE("every seed and every input that was found is read or refused, whole a
       }
     }
     CHECK(inputs > 0);
+    counted("parsers with a fuzzer", "read or refuse whatever they are given");
+    counted("seeds and found inputs of fuzzers", "whole, cut short and damaged", inputs);
   }
 }
 

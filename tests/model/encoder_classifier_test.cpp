@@ -182,14 +182,15 @@ TEST_CASE("encoder classifier: what cannot be built is an error at its place in 
       config.finish();
     });
   };
-  CHECK(problem("d_model = 9") == "c.toml:1:1: model.attention.n_head must divide d_model = 9; got 2");
+  CHECK(problem("d_model = 9") ==
+        "c.toml:1:1: model.attention.n_head must divide d_model = 9; got 2 (try 1 or 3)");
   CHECK(problem("d_model = 0") ==
         "c.toml:2:11: model.d_model must be positive unless embedding = \"one-hot\"; got 0");
   CHECK(problem("d_model = 8\nembedding = \"one-hot\"").find("must be the vocabulary size 10 (or 0)") !=
         std::string::npos);
   CHECK(problem("embedding = \"word+ngrams\"", 0) ==
         "c.toml:2:13: model.embedding must not be \"word+ngrams\" without n-grams in the data; got "
-        "data.ngram_buckets = 0");
+        "data.ngram_buckets = 0 (try 20000)");
   CHECK(problem("type = \"encoder-clasifier\"").find("did you mean 'encoder-classifier'?") !=
         std::string::npos);
 }

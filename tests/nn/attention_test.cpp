@@ -225,10 +225,11 @@ TEST_CASE("attention keys are checked against the width, at their place in the c
     return message([&] { root.check(); });
   };
   CHECK(problem("n_head = 4", 8) == "accepted");
-  CHECK(problem("n_head = 3", 8) == "c.toml:2:10: model.attention.n_head must divide d_model = 8; got 3");
+  CHECK(problem("n_head = 3", 8) ==
+        "c.toml:2:10: model.attention.n_head must divide d_model = 8; got 3 (try 2 or 4)");
   CHECK(problem("n_head = 3\nd_head = 5", 8) == "accepted");
   CHECK(problem("n_head = 4\nn_kv_head = 3", 8) ==
-        "c.toml:3:13: model.attention.n_kv_head must divide n_head = 4; got 3");
+        "c.toml:3:13: model.attention.n_kv_head must divide n_head = 4; got 3 (try 2)");
   CHECK(problem("n_head = 2\nqkv = \"identity\"\nd_head = 3", 8).find("with qkv = \"identity\"; got 3 x 2") !=
         std::string::npos);
   CHECK(problem("n_head = 2\nqkv = \"identity\"\nn_kv_head = 1", 8).find("with qkv = \"identity\"; got 1") !=

@@ -74,5 +74,5 @@ TEST_CASE("a block's keys are checked at their place") {
   const Section three = section("attention.n_head = 3");
   const Block block(Scope(store) / "b", three, 8);
   CHECK(message([&] { three.check(); }) ==
-        "c.toml:2:20: layer.attention.n_head must divide d_model = 8; got 3");
+        "c.toml:2:20: layer.attention.n_head must divide d_model = 8; got 3 (try 2 or 4)");
 }

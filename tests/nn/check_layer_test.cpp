@@ -1,5 +1,4 @@
 #include "qkv/nn/check_layer.h"
-#include "qkv/base/allocations.h"
 
 #include <doctest/doctest.h>
 
@@ -7,6 +6,7 @@
 #include <atomic>
 #include <cmath>
 
+#include "count.h"
 #include "qkv/autograd/gradcheck.h"
 #include "qkv/base/allocations.h"
 #include "qkv/base/text.h"
@@ -183,6 +183,7 @@ void expect(const std::string& words) {
   INFO("problems: ", join(problems, "\n"));
   CHECK(std::any_of(problems.begin(), problems.end(),
                     [&](const std::string& p) { return p.find(words) != std::string::npos; }));
+  test::counted("wrong layers", "caught by check_layer, the fault named");
 }
 
 }  // namespace

@@ -88,7 +88,8 @@ TEST_CASE("the symbolic batch has the shapes of the first training examples, at 
 
 TEST_CASE("splits have names; unknown splits and tasks are usage errors") {
   for (Split split : {Split::train, Split::val, Split::test}) CHECK(split_from(name_of(split)) == split);
-  CHECK(message([] { (void)split_from("dev"); }) == "split: must be train, val or test; got 'dev'");
+  CHECK(message([] { (void)split_from("dev"); }) ==
+        "split: must be train, val or test; got 'dev' (known: train, val, test)");
   CHECK(message([] {
           (void)make_task({Section::parse("[task]\ntype = \"wds\""), nullptr, nullptr});
         }).find("wds") != std::string::npos);

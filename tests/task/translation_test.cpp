@@ -64,6 +64,23 @@ TEST_CASE("batches: sources end with <eos>, targets are shifted by <bos>, paddin
   CHECK(task.tokens(batch) == 10);
 }
 
+TEST_CASE("made-up pairs are made when a batch asks for them, with the lengths that were told before") {
+  const Files files;
+  Session s(files.config(kReverse));
+  Task& task = *s.experiment.task;
+  for (Split split : {Split::train, Split::val}) {
+    const int n = static_cast<int>(task.examples(split));
+    CHECK(n == (split == Split::train ? 40 : 6));
+    for (int i = 0; i < n; i++) {
+      const Index length = task.length(split, i);
+      Batch batch;
+      task.collate(split, &i, 1, nullptr, batch);
+      CHECK(batch.at("source_ids").shape() == Shape{1, length});
+      CHECK(batch.at("targets").shape() == Shape{1, length});
+    }
+  }
+}
+
 TEST_CASE("vocabularies are separate unless they are shared, and unknown words are told") {
   const Files files;
   Session separate(files.config(kPairs));

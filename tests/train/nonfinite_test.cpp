@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "cli/process.h"
+#include "count.h"
 #include "qkv/autograd/watch.h"
 #include "qkv/base/json.h"
 #include "qkv/nn/layer.h"
@@ -166,6 +167,7 @@ TEST_CASE("faults planted in a layer are named with op, pass, layer, parameter a
     CHECK(has(std::string(record.text("input_1")), ".."));
     CHECK(has(run.fault, fmt::format("op '{}' ({}, layers.0), ", c.op, c.pass)));
     CHECK(has(run.fault, fmt::format(", training example {}", kExample)));
+    test::counted("planted faults", "named with op, layer, parameter, example");
     if (list_checkpoints(run.run).empty()) continue;
     // The state before is kept, and the replay from it says the same.
     CHECK(list_checkpoints(run.run).back().first == record.step() - 1);
@@ -201,6 +203,7 @@ TEST_CASE("parameters that are not finite are named themselves") {
     CHECK(record.text("layer") == c.path);
     CHECK(has(run.fault, "every example"));
     CHECK(list_checkpoints(run.run).empty());
+    test::counted("planted faults", "named with op, layer, parameter, example");
   }
   PlantedRun word(plain);
   word.set_word(NAN);
@@ -208,6 +211,7 @@ TEST_CASE("parameters that are not finite are named themselves") {
   CHECK(record.text("op") == "embedding");
   CHECK(record.text("parameters") == "embed.weight");
   CHECK(record.text("examples") == std::to_string(kExample));
+  test::counted("planted faults", "named with op, layer, parameter, example");
 }
 
 TEST_CASE("an update that overflows is named with its parameter, and why finds the step") {

@@ -32,6 +32,8 @@ inline const Constraint positive{Constraint::Kind::range, "must be positive", 0,
 inline const Constraint non_negative{Constraint::Kind::range, "must not be negative", 0,
                                      std::numeric_limits<double>::infinity()};
 inline const Constraint probability{Constraint::Kind::range, "must be between 0 and 1", 0, 1};
+/// Of dropping something: never all of it.
+inline const Constraint dropping{Constraint::Kind::range, "must be between 0 and 0.999", 0, 0.999};
 Constraint between(double low, double high);
 Constraint at_least(double low);
 /// The strings a value may be. For an enum member: the names of its values 0, 1, 2, ...

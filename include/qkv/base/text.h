@@ -42,6 +42,8 @@ int display_width(std::string_view utf8);
 std::vector<std::string> split(std::string_view text, char separator);
 /// Cuts at runs of ASCII white space, without empty fields.
 std::vector<std::string> split_words(std::string_view text);
+/// The same words as views of the text.
+std::vector<std::string_view> word_views(std::string_view text);
 std::string_view trim(std::string_view text);
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
 /// Lower case of A-Z; all other bytes stay.

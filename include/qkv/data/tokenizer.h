@@ -102,6 +102,8 @@ class Tokenizer {
  protected:
   explicit Tokenizer(TokenizerConfig config);
   static void check_utf8(std::string_view text);
+  /// Adds one token to the counts, if there are any.
+  static void count(UnknownCount* counts, int id);
   /// Members of tokenizer.json that tell other toolkits how text is cut, e.g. "normalizer", "pre_tokenizer",
   /// "decoder". They must follow from the config.
   virtual Json pipeline() const;

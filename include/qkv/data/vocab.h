@@ -46,9 +46,10 @@ class Vocab {
 
  private:
   void index();
+  std::size_t slot_of(std::string_view token) const;
 
   std::vector<std::string> tokens_;  // by id
-  std::vector<int> sorted_;          // ids by token: looking up a string_view needs no copy
+  std::vector<int> slots_;           // ids by hash of the token, -1 = empty; at most half of them are taken
   std::vector<bool> special_;        // by id
   int n_specials_ = 0, pad_ = kPad, unk_ = kUnk;
 };

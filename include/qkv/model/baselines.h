@@ -12,7 +12,7 @@ struct BaselineConfig {
   template <class F>
   void fields(F& f) {
     f("d_model", d_model, "width of the word vectors", positive);
-    f("dropout", dropout, "probability of zeroing an activation while training", probability);
+    f("dropout", dropout, "probability of zeroing an activation while training", dropping);
     f("embedding", embedding, "what stands for a word", one_of({"learned", "word+ngrams"}));
   }
 };

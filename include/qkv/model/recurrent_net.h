@@ -20,8 +20,7 @@ struct RecurrentNetConfig {
     f("d_embed", d_embed, "width of the token vectors; 0 = d_model", non_negative);
     f("max_seq_len", max_seq_len, "longest text in tokens", positive);
     f("bidirectional", bidirectional, "read from both ends; for classification only");
-    f("dropout", dropout, "probability of zeroing an activation between the layers while training",
-      probability);
+    f("dropout", dropout, "probability of zeroing an activation between the layers while training", dropping);
     f("embedding", embedding, "what stands for a word", one_of({"learned", "one-hot", "word+ngrams"}));
     f("readout", readout,
       "what a classifier reads: the state at the target word, at the last word, or the mean",

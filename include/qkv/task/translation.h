@@ -2,6 +2,7 @@
 #pragma once
 #include <array>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -112,10 +113,11 @@ class Translation : public Task {
   struct Part {
     std::vector<int> ids;                 ///< source, target, source, target, ...
     std::vector<std::size_t> ends{0};     ///< where each of them ends
-    std::vector<std::string> references;  ///< targets as generated texts are compared with them
+    std::vector<std::string> references;  ///< targets, as they were read
     UnknownCount source_unknown, target_unknown;
     Index cut = 0;  ///< pairs with a side that was too long
     bool loaded = false;
+    std::once_flag once;
   };
   struct Ids {
     const int* begin;
@@ -128,11 +130,16 @@ class Translation : public Task {
   void train_tokenizers(const TokenizerConfig& config, bool shared);
   std::vector<TextPair> read(const std::string& file, const std::string& source,
                              const std::string& target) const;
-  std::vector<TextPair> pairs(Split split);
-  void load(Split split);
+  MadeUpPairs made_up_pairs() const;
+  std::vector<TextPair> pairs(Split split) const;
+  void load(Split split) const;
   void append(const std::string& text, const Tokenizer& tokenizer, Index room, Part& part,
               UnknownCount& unknown) const;
-  const Part& part(Split split) const { return parts_[static_cast<std::size_t>(split)]; }
+  /// Read or made up when first asked for, by whatever thread.
+  const Part& part(Split split) const {
+    load(split);
+    return parts_[static_cast<std::size_t>(split)];
+  }
   static Ids side(const Part& part, int example, int which);
   const Tokenizer& source() const { return source_ ? *source_ : *target_; }
   std::vector<std::vector<Hypothesis>> generate(const Model& model, const Batch& batch, Index n_best) const;
@@ -146,8 +153,9 @@ class Translation : public Task {
   Index max_seq_len_;
   std::shared_ptr<Tokenizer> target_, source_;  ///< source_ is null when both sides share one
   int bos_ = -1, eos_ = -1;
-  std::array<Part, 3> parts_;
-  std::array<std::vector<TextPair>, 2> cut_;  ///< training pairs when some became the validation split
+  mutable std::array<Part, 3> parts_;
+  mutable std::array<std::vector<TextPair>, 2>
+      cut_;  ///< training pairs when some became the validation split
 };
 
 struct Summarization : Translation {

@@ -46,7 +46,8 @@ struct Generate : Verb {
     const auto* model = dynamic_cast<const Generator*>(e.model.get());
     const Tokenizer* tokenizer = e.task->tokenizer();
     if (!model || !tokenizer)
-      fail(Fault::usage, "generate: the run must have a model that continues text; got a '{}'",
+      fail(Fault::usage,
+           "generate: the run must have a model that continues text; got a '{}' (see qkv predict)",
            e.config.section("model").type("encoder-classifier"));
     options.never = {tokenizer->pad_id(), tokenizer->unk_id()};
     options.stop = tokenizer->id("<eos>");

@@ -1,4 +1,4 @@
-// What the fault tests have done, printed when they end: one line per kind.
+// What tests have counted, printed when they end: one line per kind. `tests/counts` collects them.
 #pragma once
 #include <fmt/core.h>
 
@@ -24,7 +24,8 @@ class Counts {
     counts_.push_back({{what, outcome}, n});
   }
   ~Counts() {
-    for (auto& [name, count] : counts_) fmt::print("{:>6}  {:<44} {}\n", count, name.first, name.second);
+    for (auto& [name, count] : counts_)
+      fmt::print("counted: {:>6}  {:<44} {}\n", count, name.first, name.second);
   }
 
  private:
