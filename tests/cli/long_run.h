@@ -29,7 +29,7 @@ struct Long {
     return data.folder / name;
   }
   static std::vector<std::string> train() {
-    return {"train", "../small.toml", "--set", "checkpoint.keep_last=2"};
+    return {"train", "../small.toml", "--set", "checkpoint.keep_last=2", "--set", "log.tensorboard=true"};
   }
   static std::vector<std::string> resume() { return {"resume", "runs/small"}; }
 

@@ -87,7 +87,7 @@ TEST_CASE("100 SIGKILLs at random moments, each resumed") {
     std::this_thread::sleep_for(std::chrono::microseconds(dice.below(15'000)));
     process.send(SIGKILL);
     CHECK(process.wait().code == -SIGKILL);
-    finish(place, "SIGKILL at a random moment");
+    finish(place, "trainers killed at random moments");
   }
 }
 
@@ -109,7 +109,7 @@ TEST_CASE("SIGTERM while a checkpoint is written: the checkpoint is whole, and t
     process.send(SIGTERM);
     CHECK(process.wait().code == 128 + SIGTERM);
     CHECK(verify(place + "/runs/small").problems.empty());
-    finish(place, "SIGTERM while a checkpoint is written");
+    finish(place, "trainers stopped while a checkpoint is written");
   }
 }
 
