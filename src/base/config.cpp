@@ -108,7 +108,9 @@ Section Section::parse(std::string_view text, const std::string& name, const std
 
 std::string Section::type(const std::string& fallback, const std::vector<std::string>& known) const {
   if (known.empty()) return get("type", fallback);
-  return get("type", fallback, "", one_of(known));
+  Constraint registered = one_of(known);
+  registered.hint = " (is its plug-in listed under plugins?)";
+  return get("type", fallback, "", registered);
 }
 
 std::string Section::path(const std::string& dotted) const {

@@ -104,7 +104,8 @@ class Reader {
     if (value.kind != Kind::string) return problem(value, choice ? choice->rule : "must be a string");
     if (choice && std::find(choice->names.begin(), choice->names.end(), value.text) == choice->names.end()) {
       std::string found = nearest(value.text, choice->names);
-      return problem(value, choice->rule, found.empty() ? "" : fmt::format(" (did you mean '{}'?)", found));
+      return problem(value, choice->rule,
+                     found.empty() ? choice->hint : fmt::format(" (did you mean '{}'?)", found));
     }
     out = value.text;
     if (!constraint(Constraint::Kind::path)) return true;

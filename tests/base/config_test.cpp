@@ -301,6 +301,12 @@ TEST_CASE("the type key suggests the nearest known type") {
   CHECK_THROWS_WITH_AS(
       root.finish(),
       "a.toml:1:8: type must be one of \"learned\", \"rope\"; got \"rpoe\" (did you mean 'rope'?)", Error);
+  Section other = Section::parse("type = \"mine\"", "a.toml");
+  other.type("learned", {"learned", "rope"});
+  CHECK_THROWS_WITH_AS(other.finish(),
+                       "a.toml:1:8: type must be one of \"learned\", \"rope\"; got \"mine\" (is its plug-in "
+                       "listed under plugins?)",
+                       Error);
 }
 
 TEST_CASE("required keys that are missing are told at their table") {

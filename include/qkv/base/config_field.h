@@ -21,6 +21,7 @@ struct Constraint {
   double low = -std::numeric_limits<double>::infinity(), high = std::numeric_limits<double>::infinity();
   bool low_excluded = false;
   std::vector<std::string> names = {};
+  std::string hint = {};  ///< where a value is like none of the names
 };
 
 inline const Constraint required{Constraint::Kind::required, "must be given"};

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -82,6 +83,11 @@ struct Registrar {
 /// Adds `Type` to the registry of `Kind`, constructed from the arguments of `Kind::Factory`.
 template <class Kind, class Type>
 void register_type(const std::string& name, std::string help) {
+  static_assert(
+      !std::is_abstract_v<Type>,
+      "QKV_REGISTER: the type must override every pure virtual function of its base; the next error "
+      "names those that are missing");
+  if constexpr (std::is_abstract_v<Type>) (void)[](Type){};  // the next error
   auto make = [](auto&&... args) -> std::unique_ptr<Kind> {
     return std::make_unique<Type>(std::forward<decltype(args)>(args)...);
   };
