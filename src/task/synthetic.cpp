@@ -100,8 +100,10 @@ void SyntheticTask::score_logits(const Var& logits, const Batch& batch, Metrics&
 
 // ---- questions
 
-SyntheticTask::Question SyntheticTask::question(const std::string& text) const {
-  fail(Fault::usage, "predict: the task must take questions; got '{}' for one that takes none", text);
+SyntheticTask::Question SyntheticTask::question(const std::string&) const {
+  fail(Fault::usage,
+       "predict: the task must take questions; got one that takes none (override SyntheticTask::question, "
+       "qkv/task/synthetic.h)");
 }
 
 Json SyntheticTask::predict(const Model& model, const std::string& text) const {

@@ -53,9 +53,10 @@ std::vector<std::pair<std::string, double>> Task::facts() {
   return {};
 }
 
-Json Task::predict(const Model&, const std::string& text) const {
-  fail(Fault::usage, "predict: the task must have an answer for a text; got '{}' for one that has none",
-       text);
+Json Task::predict(const Model&, const std::string&) const {
+  fail(
+      Fault::usage,
+      "predict: the task must answer texts; got one that does not (override Task::predict, qkv/task/task.h)");
 }
 
 std::string Task::readable(const Json& prediction) const {
@@ -71,7 +72,9 @@ std::vector<ProbeText> Task::probe_examples(Split, Index) {
 }
 
 Batch Task::probe_batch(const ProbeText*, Index) const {
-  fail(Fault::usage, "task: must say how its texts become a batch; got one that does not");
+  fail(Fault::usage,
+       "task: must say how its texts become a batch; got one that does not (override Task::probe_batch, "
+       "qkv/task/task.h)");
 }
 
 void check_known(const std::vector<std::string>& words, const std::vector<std::string>& known,

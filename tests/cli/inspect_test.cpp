@@ -119,6 +119,8 @@ TEST_CASE("inspect: what is drawn, in the terminal and as a page") {
   CHECK(count(map.out, "head 3 (max 0.") == 4);  // two layers of two texts
   CHECK(count(map.out, " 5 bank  ") > 0);
   CHECK(count(map.out, "\033") == 0);
+  const Finished wide = trained.qkv({"inspect", "runs/small", "attention", "a b c d e f g h i j the bank"});
+  CHECK(count(wide.out, "  0   2   4   6   8  10\n") == 2);  // columns do not run together
   const Finished colored = trained.qkv({"--color", "always", "inspect", "runs/small", "attention", kText});
   CHECK(count(colored.out, "\033[48;5;229m") >= 8);  // the largest weight of each head
 
@@ -167,6 +169,10 @@ TEST_CASE("inspect vectors: cosines and principal components of a word across te
   const Finished table =
       trained.qkv({"inspect", "runs/small", "vectors", "bank", "the bank", "a bank today"});
   CHECK(count(table.out, "PC1") == 1);
+  const Finished twice =
+      trained.qkv({"inspect", "runs/small", "vectors", "bank", "the [bank] and the bank", "--json"});
+  CHECK(parse_json(twice.out, "vectors").at("occurrences")[1].at("position") == 4);
+  CHECK(count(table.out, " at ") == 1);  // which tells them apart
   CHECK(trained.qkv({"inspect", "runs/small", "vectors", "bank", "the bank"}).code == 0);  // one has no PCA
 }
 
@@ -226,6 +232,28 @@ TEST_CASE("inspect: a language model sees only what came before, and ALiBi count
   const Finished words = qkv({"inspect", "runs/rhyme", "explain", "one two", "--token", "t"});
   CHECK(count(words.out, "may not be seen") == 1);
   CHECK(qkv({"inspect", "runs/rhyme", "vectors", "o", "one two"}).code == 0);
+}
+
+TEST_CASE("inspect: where a task has no tokenizer, its vocabulary names the tokens") {
+  TemporaryFolder folder;
+  auto qkv = [&](const std::vector<std::string>& arguments) {
+    return run_qkv(arguments, {folder.path});
+  };
+  for (const std::string task : {"copy-memory", "adding"}) {
+    const std::string data = task == "adding" ? "length = 4\n" : "length = 4\ndelay = 4\n";
+    write_file_atomic(folder / (task + ".toml"),
+                      "[task]\ntype = \"" + task + "\"\n[data]\n" + data +
+                          "[model]\ntype = \"decoder-lm\"\nd_model = 16\nattention.n_head = 2\n"
+                          "[train]\nmax_steps = 2\n");
+    REQUIRE(qkv({"train", task + ".toml"}).code == 0);
+  }
+  const Finished near = qkv({"inspect", "runs/copy-memory", "neighbors", "1", "-k", "2"});
+  INFO(near.err);
+  CHECK(near.code == 0);
+  CHECK(count(near.out, "\n") == 5);
+  check_refused(qkv({"predict", "runs/copy-memory", "1"}), 2, "(override SyntheticTask::question");
+  check_refused(qkv({"inspect", "runs/adding", "heads"}), 2,
+                "got 'adding', which does not (override Task::probe_examples, qkv/task/task.h)");
 }
 
 TEST_CASE("inspect: what is wrong is told in one line") {

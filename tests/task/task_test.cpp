@@ -64,8 +64,9 @@ TEST_CASE("a task needs only shape, examples, collate, loss and score") {
   CHECK(task->files().empty());
   CHECK(task->facts().empty());
   CHECK(task->readable({{"a", 1}}) == "{\n  \"a\": 1\n}\n");
-  CHECK(message([&] { (void)task->predict(NoModel(), "x"); }) ==
-        "predict: the task must have an answer for a text; got 'x' for one that has none");
+  CHECK(
+      message([&] { (void)task->predict(NoModel(), "x"); }) ==
+      "predict: the task must answer texts; got one that does not (override Task::predict, qkv/task/task.h)");
 }
 
 TEST_CASE("the tokens of a batch are those kept, or by default its examples") {

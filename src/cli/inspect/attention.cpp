@@ -52,8 +52,9 @@ std::string heat_maps(const Look& look, const AttentionLook& layer, const std::v
     const double most = largest(layer, h);
     const std::string title = fmt::format("head {} (max {:.2f})", h, most);
     const int width = std::max<int>(static_cast<int>(layer.T) * kCell, visible_width(title));
-    std::string columns;
-    for (Index s = 0; s < layer.T; s++) columns += fmt::format("{:>{}}", s % 100, kCell);
+    std::string columns;  // past 10 only the even ones have room
+    const Index every = layer.T > 10 ? 2 : 1;
+    for (Index s = 0; s < layer.T; s += every) columns += fmt::format("{:>{}}", s, s ? every * kCell : kCell);
     lines[0] += "  " + pad_right(title, width);
     lines[1] += "  " + pad_right(columns, width);
     for (Index t = 0; t < layer.T; t++) {

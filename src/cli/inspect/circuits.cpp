@@ -112,7 +112,10 @@ struct InspectCircuits : Inspection {
     if (!embed.defined()) embed = identity(e.task->shape().vocab_size);
     const Index V = std::min<Index>(embed.dim(0), words);
     if (static_cast<Index>(names.size()) < V)
-      fail(Fault::usage, "inspect circuits: tokens must have texts; got none");
+      fail(Fault::usage,
+           "inspect circuits: each of {} tokens must have a text; got {} (override Task::vocabulary, "
+           "qkv/task/task.h)",
+           V, names.size());
     embed = embed.rows(0, V);
     names.resize(static_cast<std::size_t>(V));
     Tensor out = weights.find("head.weight");  // [V or classes, d]

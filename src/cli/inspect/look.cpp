@@ -109,8 +109,10 @@ std::vector<ProbeText> texts_or_examples(const Experiment& e, const std::vector<
   std::vector<ProbeText> probes =
       !texts.empty() ? e.task->probe_texts(texts) : e.task->probe_examples(examples, count);
   if (probes.empty())
-    fail(Fault::usage, "inspect: the task must show what its model reads; got a '{}', which does not",
-         e.config.section("task").type("word-senses"));
+    fail(Fault::usage,
+         "inspect: the task must show what its model reads; got '{}', which does not (override Task::{}, "
+         "qkv/task/task.h)",
+         e.config.section("task").type("wsd"), texts.empty() ? "probe_examples" : "probe_texts");
   return probes;
 }
 

@@ -99,7 +99,7 @@ struct WordVectorsAcross : Inspection {
   }
 
   std::string tables(const Pca& plane) const {
-    std::vector<std::string> header{"", "text", "length"};
+    std::vector<std::string> header{"", "text", "at", "length"};
     const Index k = plane.projected.defined() ? plane.projected.dim(1) : 0;
     for (Index c = 0; c < k; c++)
       header.push_back(fmt::format("PC{} ({:.0f} %)", c + 1, 100 * plane.variance_ratio.at(c)));
@@ -111,7 +111,7 @@ struct WordVectorsAcross : Inspection {
     cosines.title("cosines of the contextual vectors; below the diagonal those of the static ones");
     for (std::size_t i = 0; i < all_.size(); i++) {
       const Occurrence& one = all_[i];
-      std::vector<std::string> place{std::to_string(i + 1), shown(one.text),
+      std::vector<std::string> place{std::to_string(i + 1), shown(one.text), std::to_string(one.position),
                                      fmt::format("{:.3f}", std::sqrt(dot(one.vector, one.vector)))};
       for (Index c = 0; c < k; c++)
         place.push_back(fmt::format("{:.3f}", plane.projected.at(static_cast<Index>(i) * k + c)));

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <cstring>
 
+#include "look.h"
 #include "qkv/base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
@@ -12,17 +13,33 @@
 
 namespace qkv {
 
+// The token of each id; special ones, which nobody asks for, are empty.
+static std::vector<std::string> tokens_of(const Subject& subject, const Checkpoint& checkpoint) {
+  if (!checkpoint.tokenizer) {
+    const Experiment e = load(subject);
+    std::vector<std::string> tokens = e.task->vocabulary();
+    if (tokens.empty())
+      fail(Fault::usage,
+           "inspect: tokens must have texts; got task '{}' with neither tokenizer nor vocabulary (override "
+           "Task::vocabulary, qkv/task/task.h)",
+           e.config.section("task").type("wsd"));
+    return tokens;
+  }
+  const Vocab& vocab = checkpoint.tokenizer->vocab();
+  std::vector<std::string> tokens;
+  for (int id = 0; id < vocab.size(); ++id) tokens.push_back(vocab.is_special(id) ? "" : vocab.token(id));
+  return tokens;
+}
+
 WordVectors word_table(const Subject& subject, const std::string& table) {
   const std::string& run = subject.path;
   if (exists(run) && !is_directory(run)) return read_word2vec(run);
   const Checkpoint checkpoint = read_checkpoint(find_checkpoint(run, subject.checkpoint));
-  if (!checkpoint.tokenizer)
-    fail(Fault::usage, "inspect: the run must have a tokenizer; got none in {}", run);
-  const Vocab& vocab = checkpoint.tokenizer->vocab();
+  const std::vector<std::string> tokens = tokens_of(subject, checkpoint);
   const Tensor* found = nullptr;
   std::vector<std::string> names;
   for (const NamedTensor& weight : checkpoint.weights) {
-    if (weight.tensor.rank() != 2 || weight.tensor.dim(0) != vocab.size()) continue;
+    if (weight.tensor.rank() != 2 || weight.tensor.dim(0) != static_cast<Index>(tokens.size())) continue;
     names.push_back(weight.name);
     if (!found && (table.empty() || table == weight.name)) found = &weight.tensor;
   }
@@ -31,8 +48,8 @@ WordVectors word_table(const Subject& subject, const std::string& table) {
          in_quotes(table), suggest(table, names));
   WordVectors result;
   std::vector<Index> rows;
-  for (int id = 0; id < vocab.size(); ++id)
-    if (!vocab.is_special(id)) result.words.push_back(vocab.token(id)), rows.push_back(id);
+  for (std::size_t id = 0; id < tokens.size(); ++id)
+    if (!tokens[id].empty()) result.words.push_back(tokens[id]), rows.push_back(static_cast<Index>(id));
   const Tensor all = found->to(Dtype::f32);
   const Index d = all.dim(1);
   result.vectors = Tensor::empty({static_cast<Index>(rows.size()), d});
