@@ -48,6 +48,7 @@
 #include "qkv/ops/rotary.h"
 #include "qkv/ops/shape_ops.h"
 #include "qkv/ops/softmax.h"
+#include "qkv/task/synthetic.h"
 #include "qkv/task/task.h"
 #include "qkv/tensor/tensor.h"
 #include "qkv/train/evaluate.h"

@@ -17,7 +17,7 @@ extern const EmbeddedFiles kScaffold;
 
 namespace {
 
-const std::vector<std::string> kKinds{"config", "layer", "op", "plugin", "task"};
+const std::vector<std::string> kKinds{"config", "layer", "op", "plugin", "sequence", "task"};
 
 void replace_all(std::string& text, const std::string& what, const std::string& by) {
   for (std::size_t at = 0; (at = text.find(what, at)) != std::string::npos; at += by.size())
@@ -73,9 +73,9 @@ struct New : Verb {
                        name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string::npos;
     if (!kebab)
       fail(Fault::usage, "new: the name must be kebab-case, as in gated-mlp; got {}", in_quotes(name));
-    const bool layer = kind == "layer" || kind == "plugin";
+    const bool layer = kind == "layer" || kind == "plugin", task = kind == "task" || kind == "sequence";
     if ((layer && Registry<Layer>::instance().contains(name)) ||
-        (kind == "task" && Registry<Task>::instance().contains(name)))
+        (task && Registry<Task>::instance().contains(name)))
       fail(Fault::usage, "new: the name must not be taken; there is a {} '{}' already",
            layer ? "layer" : "task", name);
   }
@@ -97,7 +97,8 @@ struct New : Verb {
   std::string kind, name, folder;
 };
 
-QKV_REGISTER(Verb, "new", New, "write a small layer, op, task, plug-in or config to start from");
+QKV_REGISTER(Verb, "new", New,
+             "write a small layer, op, task, sequence task, plug-in or config to start from");
 
 }  // namespace
 }  // namespace qkv
