@@ -15,6 +15,9 @@ install(TARGETS qkv)
 install(TARGETS libqkv qkv_options qkv_public_dependencies EXPORT qkvTargets)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/qkv DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/configs DESTINATION ${CMAKE_INSTALL_DATADIR}/qkv OPTIONAL)
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/docs ${PROJECT_SOURCE_DIR}/examples DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES ${PROJECT_SOURCE_DIR}/README.md ${PROJECT_SOURCE_DIR}/CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME copyright)
 
 # ---- find_package(qkv): links qkv::qkv, which carries -march and XTENSOR_USE_XSIMD to its users
 install(EXPORT qkvTargets NAMESPACE qkv:: DESTINATION ${package_dir})
@@ -23,6 +26,11 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/qkvConfigVersion.cmake CO
 install(FILES ${PROJECT_BINARY_DIR}/qkvConfig.cmake ${PROJECT_BINARY_DIR}/qkvConfigVersion.cmake
         ${PROJECT_SOURCE_DIR}/cmake/qkvPlugin.cmake ${PROJECT_SOURCE_DIR}/cmake/plugin_stamp.cpp
         DESTINATION ${package_dir})
+
+# ---- the configs beside the examples, which extend them as ../../configs: a relative link, for the tree can be moved
+file(RELATIVE_PATH doc_to_configs ${CMAKE_INSTALL_FULL_DOCDIR} ${CMAKE_INSTALL_FULL_DATADIR}/qkv/configs)
+file(CREATE_LINK ${doc_to_configs} ${PROJECT_BINARY_DIR}/configs-of-examples SYMBOLIC)
+install(FILES ${PROJECT_BINARY_DIR}/configs-of-examples DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME configs)
 
 # ---- pkg-config: the same flags
 get_target_property(pc_cflags qkv_options INTERFACE_COMPILE_OPTIONS)
@@ -60,6 +68,6 @@ set(CPACK_RESOURCE_FILE_LICENSE ${PROJECT_SOURCE_DIR}/LICENSE)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS ${CMAKE_LIBRARY_OUTPUT_DIRECTORY})
-set(CPACK_DEBIAN_PACKAGE_SUGGESTS "g++, cmake, libfmt-dev, libxtensor-dev, libxsimd-dev")
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS "g++, cmake, make, libfmt-dev, libxtensor-dev, libxsimd-dev, nlohmann-json3-dev")
 set(CPACK_DEBIAN_PACKAGE_SECTION science)
 include(CPack)
