@@ -31,10 +31,11 @@ c++ -fsyntax-only "$scratch/abstract.cpp" $flags 2>"$scratch/err" && exit 1
 grep -q "must override every pure virtual function of its base" "$scratch/err"
 grep -q "out_width" "$scratch/err"
 
-echo "-- examples: they build, and each config is accepted where it lies"
+echo "-- examples: they build and pass their tests, and each config is accepted where it lies"
 documents=$scratch/prefix/share/doc/qkv built=$scratch/examples
 cmake -S "$documents/examples" -B "$built" -G Ninja -DCMAKE_PREFIX_PATH="$scratch/prefix" >>"$scratch/log"
 cmake --build "$built" >>"$scratch/log"
+ctest --test-dir "$built" --output-on-failure
 for config in "$documents"/examples/*/*.toml; do
   case $config in
     */custom_task/*) check=("$built/custom_task") ;;
