@@ -120,7 +120,7 @@ TEST_CASE("inspect: what is drawn, in the terminal and as a page") {
   CHECK(count(map.out, " 5 bank  ") > 0);
   CHECK(count(map.out, "\033") == 0);
   const Finished wide = trained.qkv({"inspect", "runs/small", "attention", "a b c d e f g h i j the bank"});
-  CHECK(count(wide.out, "  0   2   4   6   8  10\n") == 2);  // columns do not run together
+  CHECK(count(wide.out, "  0   2   4   6   8  10\n") == 4);  // columns do not run together
   const Finished colored = trained.qkv({"--color", "always", "inspect", "runs/small", "attention", kText});
   CHECK(count(colored.out, "\033[48;5;229m") >= 8);  // the largest weight of each head
 
