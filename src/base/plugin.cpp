@@ -19,6 +19,7 @@ constexpr std::size_t kMaxPluginSize = std::size_t{1} << 30;
 
 struct Loaded {
   std::vector<std::string> paths, checksums;
+  std::vector<std::string> instead;  // file names
 };
 Loaded& loaded() {
   static Loaded all;
@@ -74,11 +75,18 @@ void load_plugin(const std::string& path) {
   pending.commit();
 }
 
+void load_plugin_instead(const std::string& path) {
+  load_plugin(path);
+  loaded().instead.push_back(std::filesystem::path(path).filename().string());
+}
+
 void load_plugins(const Section& root) {
   std::vector<std::string> paths;
   paths = root.get("plugins", paths, "shared libraries with further layers, models, tasks, ...", path);
   root.check();  // without them, more would seem wrong than is
+  const std::vector<std::string>& instead = loaded().instead;
   for (const std::string& file : paths) {
+    if (std::count(instead.begin(), instead.end(), std::filesystem::path(file).filename().string())) continue;
     try {
       load_plugin(file);
     } catch (const Error& e) {

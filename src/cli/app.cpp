@@ -81,8 +81,8 @@ void load_plugins_of(int argc, char** argv) {
   const std::string option = "--plugin";
   for (int i = 1; i < argc; i++) {
     const std::string word = argv[i];
-    if (word == option && i + 1 < argc) load_plugin(argv[++i]);
-    if (starts_with(word, option + "=")) load_plugin(word.substr(option.size() + 1));
+    if (word == option && i + 1 < argc) load_plugin_instead(argv[++i]);
+    if (starts_with(word, option + "=")) load_plugin_instead(word.substr(option.size() + 1));
   }
 }
 
@@ -97,7 +97,8 @@ int parse_and_run(int argc, char** argv) {
   app.add_flag("-v,--verbose", global.verbose, "every training line, debug messages");
   app.add_option("--color", global.color, "auto, always or never")
       ->check(CLI::IsMember({"auto", "always", "never"}));
-  app.add_option("--plugin", global.plugins, "a plug-in to load first, as `plugins` in a config does")
+  app.add_option("--plugin", global.plugins,
+                 "a plug-in to load first; it takes the place of one of that name in a config")
       ->take_all()
       ->expected(1);
   std::vector<std::pair<CLI::App*, std::unique_ptr<Verb>>> verbs;

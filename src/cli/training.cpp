@@ -199,8 +199,8 @@ using Values = std::map<std::string, std::string>;
 // The run's own config. Another type of model or optimizer is refused before its keys are looked at.
 Values own_config(const std::string& file, const std::vector<std::string>& sets) {
   const Section config = Section::load(file);
-  skip_expectations(config);
   Experiment e = build_experiment(config, true);
+  skip_expectations(config, e.task->metrics());
   Trainer reads_the_rest(e);
   Values values;
   for (const ResolvedKey& key : config.resolved()) values[key.key] = key.value;
@@ -242,8 +242,8 @@ std::string kept_config(const Experiment& e, const Start& start, const std::stri
 
 void check_config(const TrainingRequest& request) {
   const Section config = Section::load(request.config, request.sets);
-  skip_expectations(config);
   Experiment e = build_experiment(config);
+  skip_expectations(config, e.task->metrics());
   check_name(e);
   Trainer reads_the_rest(e);
 }
@@ -256,8 +256,8 @@ static void throw_all_problems(const TrainingRequest& request) {
 
 static int train_config(const TrainingRequest& request) {
   const Section config = Section::load(request.config, request.sets);
-  skip_expectations(config);
   Experiment e = build_experiment(config);
+  skip_expectations(config, e.task->metrics());
   check_name(e);
   set_threads(static_cast<int>(e.run.threads));
   Trainer trainer(e);
@@ -273,6 +273,9 @@ static int train_config(const TrainingRequest& request) {
     console().info("no interrupted run of '{}' with this configuration in {}: starting one", name, out_dir);
   if (old.empty()) trainer.warm_start();
   RunDir run = old.empty() ? RunDir::create(out_dir, name, request.overwrite) : RunDir::open(old);
+  if (old.empty() && run.path() != out_dir + "/" + name)
+    console().info("{}/{} exists: this run is called {} (--overwrite would replace the old one)", out_dir,
+                   name, run.path());
   if (old.empty()) write_run_files(run, e, request.config, resolved, request.command);
   trainer.attach(run.path(), kept_config(e, start, "../../"));
   start.resume = !old.empty();
@@ -296,8 +299,8 @@ int resume_run(const std::string& path, const std::vector<std::string>& sets) {
   Values own;
   if (!sets.empty()) own = own_config(file, sets);
   const Section config = Section::load(file, sets);
-  skip_expectations(config);
   Experiment e = build_experiment(config);
+  skip_expectations(config, e.task->metrics());
   set_threads(static_cast<int>(e.run.threads));
   Trainer trainer(e);
   Start start;

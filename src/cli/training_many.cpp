@@ -96,7 +96,13 @@ int train_many(const TrainingRequest& request, int seeds, int folds) {
     }
     return one;
   };
-  check_config(part(0, 0));
+  try {
+    check_config(part(0, 0));
+  } catch (const Error& e) {
+    if (folds == 0 || std::string(e.what()).find("unknown key 'data.folds'") == std::string::npos) throw;
+    fail(Fault::usage, "train: --folds must be for a task that can cut its data; got '{}', which cannot",
+         Section::load(request.config, request.sets).section("task").type("wsd"));
+  }
   if (request.overwrite) remove_old(parent);
   make_directories(parent);
   std::vector<std::string> names;  // of the metrics, in order

@@ -37,7 +37,7 @@ void Batch::set(std::string_view name, Tensor tensor) {
     entries_.push_back({Name(name), std::move(tensor)});
 }
 
-Tensor& Batch::fill(std::string_view name, const Shape& shape, Dtype dtype) {
+Tensor Batch::fill(std::string_view name, const Shape& shape, Dtype dtype) {
   Tensor* tensor = find_mutable(name);
   if (!tensor) {
     entries_.push_back({Name(name), {}});
@@ -51,6 +51,13 @@ Tensor& Batch::fill(std::string_view name, const Shape& shape, Dtype dtype) {
 std::vector<std::string> Batch::names() const {
   std::vector<std::string> result;
   for (const Entry& entry : entries_) result.emplace_back(entry.name.view());
+  return result;
+}
+
+Batch Batch::symbolic() const {
+  Batch result;
+  for (auto& [name, tensor] : entries_)
+    result.set(name.view(), Tensor::symbolic(tensor.shape(), tensor.dtype()));
   return result;
 }
 

@@ -114,7 +114,10 @@ struct Tick {
 
 std::vector<Tick> y_ticks(const Range& y, bool log, int rows) {
   std::vector<Tick> ticks;
-  const std::vector<double> at = round_ticks(y.low, y.high, std::max(2, rows / 3));
+  int wanted = std::max(2, rows / 3);
+  std::vector<double> at = round_ticks(y.low, y.high, wanted);
+  while (at.size() < 2 && wanted < 20)
+    at = round_ticks(y.low, y.high, ++wanted);  // one number shows no scale
   const double step = at.size() > 1 ? at[1] - at[0] : 1;
   for (double v : at) ticks.push_back({v, log ? fmt::format("{:.2g}", std::pow(10, v)) : tick_text(v, step)});
   return ticks;

@@ -74,11 +74,16 @@ Position::Position(const Scope& s, const PositionConfig& c, Index max_length, In
   }
 }
 
+// Only before training is it a remedy to make the model longer.
+static std::string remedy(const Tensor& x, Index length) {
+  return x.is_symbolic() ? fmt::format(" (try model.max_seq_len = {})", length) : "";
+}
+
 void Position::tell(Context& context, Index start, Index length) const {
   LayerPath here(path);
   if (rotary.cos.defined()) {
-    QKV_CHECK(start + length <= max_length, "position: length must be at most max_seq_len = {}; got {}",
-              max_length, start + length);
+    QKV_CHECK(start + length <= max_length, "position: length must be at most max_seq_len = {}; got {}{}",
+              max_length, start + length, remedy(rotary.cos, start + length));
     context.rotary = {rotary.cos.rows(start, length), rotary.sin.rows(start, length)};
   }
   context.mask.slopes = slopes;
@@ -88,8 +93,9 @@ Var Position::operator()(const Var& x, const Tensor& target, Index start) const 
   if (none) return x;
   LayerPath here(path);
   const Index B = x.dim(0), T = x.dim(1);
-  QKV_CHECK(relative || start + T <= max_length, "position: length must be at most max_seq_len = {}; got {}",
-            max_length, start + T);
+  QKV_CHECK(relative || start + T <= max_length,
+            "position: length must be at most max_seq_len = {}; got {}{}", max_length, start + T,
+            remedy(x.value(), start + T));
   QKV_CHECK(!relative || (target.defined() && target.shape() == Shape{B} && target.dtype() == Dtype::i32),
             "position: target must be i32 {} with origin = \"target\"; got {}", Shape{B},
             target.defined() ? target.str() : "none");

@@ -43,10 +43,9 @@ Batch Task::symbolic_batch(Index batch_size) {
   if (n == 0) fail(Fault::data, "task: the train split must hold examples; got none");
   std::vector<int> first;
   for (Index i = 0; i < n; i++) first.push_back(static_cast<int>(i));
-  Batch real, result;
-  collate(Split::train, first.data(), n, nullptr, real);
-  for (auto& [name, tensor] : real) result.set(name.view(), Tensor::symbolic(tensor.shape(), tensor.dtype()));
-  return result;
+  Batch real;
+  qkv::collate(*this, Split::train, first.data(), n, nullptr, real);
+  return real.symbolic();
 }
 
 std::vector<std::pair<std::string, double>> Task::facts() {
@@ -95,6 +94,19 @@ Json Task::state() const {
 
 std::vector<std::pair<std::string, std::string>> Task::files() const {
   return {};
+}
+
+void collate(const Task& task, Split split, const int* indices, Index n, const Stream* noise, Batch& batch) {
+  try {
+    task.collate(split, indices, n, noise, batch);
+  } catch (const Error& e) {
+    std::string examples;
+    for (Index i = 0; i < std::min<Index>(n, 4); i++)
+      examples += fmt::format("{}{}", i ? ", " : "", indices[i]);
+    throw Error(fmt::format("{} (in the batch of {} example{} {}{})", e.what(), name_of(split),
+                            n == 1 ? "" : "s", examples, n > 4 ? ", .." : ""),
+                e.fault(), e.layer());
+  }
 }
 
 // ---- classification

@@ -146,16 +146,19 @@ Captures::Captures(Experiment& e, const InspectConfig& config, std::int64_t max_
     if (what != "attention" && what != "qkv" && what != "vectors")
       section.report("capture", fmt::format("must list some of 'attention', 'qkv', 'vectors'; got '{}'{}",
                                             what, suggest(what, {"attention", "qkv", "vectors"})));
+  try {
+    if (wants("attention")) texts_ = e.task->probe_texts(config.sentences);
+    if (wants("attention") && texts_.size() != config.sentences.size())
+      section.report("sentences",
+                     "must be empty for a task that shows no texts (override Task::probe_texts)");
+  } catch (const Error& error) {
+    section.report("sentences", fmt::format("cannot be looked at; {}", error.what()));
+  }
   if (config.capture.empty() || e.parameters->symbolic()) {
     config_.capture.clear();
     return;
   }
   choose_steps(max_steps);
-  try {
-    if (wants("attention")) texts_ = e.task->probe_texts(config.sentences);
-  } catch (const Error& error) {
-    section.report("sentences", fmt::format("cannot be looked at; {}", error.what()));
-  }
   const Split split = e.task->examples(Split::val) > 0 ? Split::val : Split::test;
   const Index classes = static_cast<Index>(e.task->classes().size());
   if (wants("attention"))

@@ -82,7 +82,7 @@ CheckReport check_config(const Section& config) {
   TrainingTables tables;
   tables.read(config, e.task ? e.task->metrics() : std::vector<std::string>{});
   report.batch_size = tables.batch_size;
-  skip_expectations(config);
+  skip_expectations(config, e.task ? e.task->metrics() : std::vector<std::string>{});
   std::unique_ptr<Optimizer> optimizer;
   collect.attempt([&] { optimizer = make_optimizer(config.section("optimizer"), *e.parameters); });
   collect.attempt([&] { make_schedule(config.section("schedule"), optimizer ? optimizer->lr() : 1.0, 0); });

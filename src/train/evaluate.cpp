@@ -37,7 +37,7 @@ Metrics evaluate(Task& task, const Model& model, Split split, std::int64_t batch
   pool().run(static_cast<int>(batches), [&](int i, int) {
     const Index begin = i * batch_size, size = std::min(batch_size, scored - begin);
     Batch batch;
-    task.collate(split, order.data() + begin, size, nullptr, batch);
+    collate(task, split, order.data() + begin, size, nullptr, batch);
     if (samples > 0 && samples < n) mark_sampled(order.data() + begin, size, n, samples, batch);
     task.score(model, batch, parts[static_cast<std::size_t>(i)]);
   });

@@ -1,16 +1,22 @@
 #include "qkv/train/expect.h"
 
+#include <algorithm>
+
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
 
 namespace qkv {
 
-void skip_expectations(const Section& config) {
+void skip_expectations(const Section& config, const std::vector<std::string>& metrics) {
   const Section expect = config.section("expect");
   for (const std::string& key : expect.keys()) {
+    const std::string name = key.substr(0, std::max<std::size_t>(4, key.size()) - 4);
     if (!ends_with(key, "_min") && !ends_with(key, "_max"))
       expect.report(key, "must be a metric followed by _min or _max; got '" + key + "'");
+    else if (!metrics.empty() && !std::count(metrics.begin(), metrics.end(), name))
+      expect.report(key, fmt::format("must name a metric of the task ({}); got '{}'{}", join(metrics, ", "),
+                                     name, suggest(name, metrics)));
     expect.get(key, 0.0, "bound on a final metric");
   }
 }

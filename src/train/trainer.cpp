@@ -128,7 +128,7 @@ void Trainer::check_metric() const {
   const int first = 0;
   Batch batch;
   Metrics metrics;
-  experiment_.task->collate(Split::val, &first, 1, nullptr, batch);
+  collate(*experiment_.task, Split::val, &first, 1, nullptr, batch);
   experiment_.task->score(*experiment_.model, batch, metrics);
   std::vector<std::string> names;
   for (auto& [name, value] : metrics.values()) names.push_back(name);
@@ -152,7 +152,7 @@ std::pair<const int*, Index> Trainer::collate_shard(int s, std::int64_t micro_st
   const std::pair<const int*, Index> examples{indices_.data() + begin, end - begin};
   if (begin == end) return examples;
   const Stream noise(static_cast<std::uint64_t>(experiment_.run.seed), "noise", micro_step, s);
-  experiment_.task->collate(Split::train, examples.first, examples.second, &noise, batch);
+  collate(*experiment_.task, Split::train, examples.first, examples.second, &noise, batch);
   return examples;
 }
 

@@ -109,7 +109,7 @@ std::vector<Diagnosis::Example> Trainer::probe(const std::vector<int>& numbers, 
   std::vector<Diagnosis::Example> result;
   for (std::size_t i = 0; i < numbers.size() && i < kProbed; i++) {
     Batch batch;
-    experiment_.task->collate(Split::train, &numbers[i], 1, nullptr, batch);
+    collate(*experiment_.task, Split::train, &numbers[i], 1, nullptr, batch);
     Watch watch;
     Tape tape;
     Gradients gradients;

@@ -5,6 +5,8 @@
 #include "count.h"
 #include "qkv/base/file.h"
 #include "qkv/base/text.h"
+#include "qkv/ops/cross_entropy.h"
+#include "qkv/task/task.h"
 #include "qkv/train/check.h"
 
 using namespace qkv;
@@ -37,6 +39,36 @@ max_seq_len = 8
 type = "encoder-decoder"
 d_model = 32
 )";
+
+// One of its examples is long.
+struct Ragged : Task {
+  explicit Ragged(const TaskInput& input) : bad(input.config.section("data").get("bad", false)) {}
+  DataShape shape() const override { return {5, 0, 0}; }
+  Index examples(Split) override { return 100; }
+  Index length(Split split, int example) const override {
+    return split == Split::val && example == 70 ? 10 : 4;
+  }
+  void collate(Split split, const int* indices, Index n, const Stream*, Batch& batch) const override {
+    if (bad) fail(Fault::runtime, "ragged: must hold letters; got none");
+    Index T = 0;
+    for (Index b = 0; b < n; b++) T = std::max(T, length(split, indices[b]));
+    for (const char* name : {"ids", "targets"}) batch.fill(name, {n, T}, Dtype::i32).fill(1);
+  }
+  Loss loss(const Model& model, const Batch& batch) const override {
+    const CrossEntropy loss = cross_entropy(model.forward(batch), batch.at("targets"));
+    return {loss.sum, loss.weight};
+  }
+  void score(const Model&, const Batch&, Metrics&) const override {}
+  bool bad;
+};
+QKV_REGISTER(Task, "test-ragged", Ragged, "a task of this test");
+const std::string kRagged =
+    "task.type = \"test-ragged\"\ntrain.max_steps = 10\n[model]\ntype = \"decoder-lm\"\nd_model = 8\n"
+    "attention.n_head = 2\n";
+
+std::string problems_of(const std::string& text) {
+  return join(check_config(Section::parse(text, "a.toml")).problems, "\n");
+}
 
 struct Case {
   const std::string& base;
@@ -119,4 +151,16 @@ TEST_CASE("each broken config of a model that generates gives one message, which
     else
       CHECK((starts_with(got, wanted.substr(0, star)) && ends_with(got, wanted.substr(star + 1))));
   }
+}
+
+TEST_CASE("an example that is longer than the model is told before training, with what would do") {
+  CHECK(problems_of(kRagged + "max_seq_len = 10") == "");
+  CHECK(problems_of(kRagged + "max_seq_len = 9") ==
+        "a.toml:3:1: model does not fit; position: length must be at most max_seq_len = 9; got 10 (try "
+        "model.max_seq_len = 10) (in position)");
+}
+
+TEST_CASE("an error of a task's batch says of which examples") {
+  CHECK(problems_of("data.bad = true\n" + kRagged) ==
+        "ragged: must hold letters; got none (in the batch of train examples 0, 1, 2, 3, ..)");
 }

@@ -11,7 +11,8 @@ echo "-- cpack"
 package=$(echo "$scratch"/*.deb)
 dpkg-deb --info "$package"
 dpkg-deb --contents "$package" >"$scratch/contents"
-for file in bin/qkv share/man/man1/qkv.1 share/bash-completion/completions/qkv share/qkv/configs/bank.toml; do
+for file in bin/qkv share/man/man1/qkv.1 share/bash-completion/completions/qkv share/qkv/configs/bank.toml \
+  share/doc/qkv/README.md share/doc/qkv/docs/extending.md share/doc/qkv/copyright share/doc/qkv/configs; do
   grep -q " ./usr/$file" "$scratch/contents" || { echo "$file is missing"; exit 1; }
 done
 

@@ -50,6 +50,10 @@ namespace qkv {
 /// built for another qkv (both ABI texts), missing symbol, a name that is already registered.
 void load_plugin(const std::string& path);
 
+/// The same, for the command line: configs that list a file of this name get this one instead, so that a run
+/// can be used with a newer build of its plug-in than the one it keeps.
+void load_plugin_instead(const std::string& path);
+
 /// Loads what a config lists under `plugins`; a fault is told at the place of the key.
 void load_plugins(const Section& root);
 

@@ -119,6 +119,9 @@ QKV_DECLARE_REGISTRY(Task);
 /// The task that [task] type names. Throws a usage error for an unknown one.
 std::unique_ptr<Task> make_task(const TaskInput& input);
 
+/// `task.collate`, whose errors say for which examples.
+void collate(const Task& task, Split split, const int* indices, Index n, const Stream* noise, Batch& batch);
+
 /// Scores logits [B, n_class] against the classes in `batch` "label" [B] (i32): the mean "loss", the
 /// confusion matrix, and where `batch` has "example" [B] (i32) whether each of them is right.
 void score_classes(const Var& logits, const Batch& batch, const std::vector<std::string>& labels,

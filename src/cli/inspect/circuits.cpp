@@ -107,7 +107,8 @@ struct InspectCircuits : Inspection {
     const std::vector<std::string> layers = weights.layers();
     if (layers.empty()) fail(Fault::usage, "inspect circuits: the model must learn W_Q, W_K, W_V; got none");
     if (layer >= static_cast<int>(layers.size()))
-      fail(Fault::usage, "inspect: --layer must be in [0, {}]; got {}", layers.size() - 1, layer);
+      fail(Fault::usage, "inspect: --layer must count attention layers, from 0 to {} ({}); got {}",
+           layers.size() - 1, join(layers, ", "), layer);
     Tensor embed = weights.find("embed.weight");  // [V, d]
     if (!embed.defined()) embed = identity(e.task->shape().vocab_size);
     const Index V = std::min<Index>(embed.dim(0), words);

@@ -44,15 +44,20 @@ Side side_of(const std::string& path) {
 }
 
 // What says where and how a run was made, not what it is: its name, its threads, its own copy of the same
-// data.
+// data and plug-ins.
 bool describes_only(const KeyDifference& one) {
   if (one.key == "run.name" || one.key == "run.out_dir" || one.key == "run.threads") return true;
   const Json a = value_json(one.a), b = value_json(one.b);
   auto is_file = [](const Json& value) {
     return value.is_string() && exists(value.get<std::string>()) && !is_directory(value.get<std::string>());
   };
-  return starts_with(one.key, "data.") && is_file(a) && is_file(b) &&
-         checksum_file(a.get<std::string>()) == checksum_file(b.get<std::string>());
+  auto same_file = [&](const Json& x, const Json& y) {
+    return is_file(x) && is_file(y) &&
+           checksum_file(x.get<std::string>()) == checksum_file(y.get<std::string>());
+  };
+  if (one.key == "plugins" && a.is_array() && b.is_array())
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(), same_file);
+  return starts_with(one.key, "data.") && same_file(a, b);
 }
 
 // ---- metrics

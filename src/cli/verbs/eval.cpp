@@ -7,6 +7,7 @@
 #include "qkv/log/bars.h"
 #include "qkv/log/console.h"
 #include "qkv/log/table.h"
+#include "qkv/train/checkpoint.h"
 #include "qkv/train/evaluate.h"
 #include "qkv/train/experiment.h"
 
@@ -52,10 +53,7 @@ struct Eval : Verb {
   int run() override {
     if (first_invalid_utf8(data) != std::string::npos)
       fail(Fault::usage, "eval: --data must be a name in UTF-8; got {}", in_quotes(data));
-    if (!data.empty()) {
-      sets.push_back("data.test=" + Json(data).dump());
-      sets.push_back("data.folds=0");
-    }
+    if (!data.empty()) use_data();
     Experiment e = load_experiment(path, which, sets);
     set_threads(static_cast<int>(e.run.threads));
     if (!data.empty()) split = "test";
@@ -67,6 +65,17 @@ struct Eval : Verb {
     return 0;
   }
   std::string example() const override { return "qkv eval runs/bank --split val"; }
+
+  // The file in the place of the test split, without the folds that the run may have had.
+  void use_data() {
+    const Section config = Section::load(find_checkpoint(path, which) + "/config.resolved.toml");
+    if (!config.section("data").has("test"))
+      fail(Fault::usage,
+           "eval: --data must be for a task that reads files; got '{}', which makes its own examples",
+           config.section("task").type("wsd"));
+    sets.push_back("data.test=" + Json(data).dump());
+    if (config.section("data").has("folds")) sets.push_back("data.folds=0");
+  }
 
   std::string path, split, data, which = "best";
   std::vector<std::string> sets;

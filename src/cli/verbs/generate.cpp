@@ -45,10 +45,15 @@ struct Generate : Verb {
     set_threads(static_cast<int>(e.run.threads));
     const auto* model = dynamic_cast<const Generator*>(e.model.get());
     const Tokenizer* tokenizer = e.task->tokenizer();
-    if (!model || !tokenizer)
+    if (!model)
       fail(Fault::usage,
            "generate: the run must have a model that continues text; got a '{}' (see qkv predict)",
            e.config.section("model").type("encoder-classifier"));
+    if (!tokenizer)
+      fail(Fault::usage,
+           "generate: the run must have a tokenizer to read a prompt; got task '{}' without one (see qkv "
+           "predict)",
+           e.config.section("task").type("wsd"));
     options.never = {tokenizer->pad_id(), tokenizer->unk_id()};
     options.stop = tokenizer->id("<eos>");
     if (interactive) {
