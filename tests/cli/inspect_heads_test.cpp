@@ -130,7 +130,8 @@ TEST_CASE("inspect heads, circuits and faithful refuse what they cannot show") {
   refused("runs/static", {"heads"}, "must have self-attention");
   refused("runs/static", {"faithful"}, "must have self-attention");
   refused("runs/static", {"circuits"}, "must learn W_Q, W_K, W_V");
-  refused("runs/small", {"circuits", "--layer", "1"}, "--layer must be in [0, 0]; got 1");
+  refused("runs/small", {"circuits", "--layer", "1"},
+          "--layer must count attention layers, from 0 to 0 (layers.0.attn); got 1");
   refused("runs/small", {"circuits", "--head", "2"}, "--head must be in [0, 1]; got 2");
   refused("runs/small", {"faithful", "a bank \xff"}, "must be UTF-8");
   CHECK(run_qkv({"inspect", "runs/small", "circuits"}, {data.folder.path}).code == 0);
