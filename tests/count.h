@@ -25,7 +25,7 @@ class Counts {
   }
   ~Counts() {
     for (auto& [name, count] : counts_)
-      fmt::print("counted: {:>6}  {:<44} {}\n", count, name.first, name.second);
+      fmt::print("counted: {:>6}  {:<52} {}\n", count, name.first, name.second);
   }
 
  private:

@@ -93,7 +93,9 @@ int run_trainer(Experiment& e, Trainer& trainer, RunDir& run, const Start& start
   for (const std::string& change : start.changes) console().info("{}", change);
   if (!start.config.empty()) write_file_atomic(run.file("config.resolved.toml"), start.config);
   if (start.resume) {
-    fs::remove(run.file("result.json"));  // of the run so far, whose checksum will not be that of the new one
+    // Of the run so far; their checksums will not be those of the new ones.
+    for (const char* old : {"result.json", "projector_config.pbtxt", "projector"})
+      fs::remove_all(run.file(old));
     write_run_checksums(run.path());
   }
   MetricSinks sinks;

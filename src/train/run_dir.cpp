@@ -200,9 +200,9 @@ std::string resolved_config(const Section& config,
 }
 
 void write_run_checksums(const std::string& run) {
-  std::vector<std::string> files{"config.toml", "env.json", "origins.json", "config.resolved.toml",
-                                 "result.json"};
-  for (const char* folder : {"data", "plugins"}) {
+  std::vector<std::string> files{"config.toml",          "env.json",    "origins.json",
+                                 "config.resolved.toml", "result.json", "projector_config.pbtxt"};
+  for (const char* folder : {"data", "plugins", "projector"}) {
     std::error_code ignored;
     for (auto& entry : fs::recursive_directory_iterator(run + "/" + folder, ignored))
       if (entry.is_regular_file(ignored)) files.push_back(entry.path().lexically_relative(run).string());
