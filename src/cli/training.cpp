@@ -8,16 +8,10 @@
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
-#include "qkv/log/jsonl.h"
-#include "qkv/log/train_log.h"
+#include "qkv/log/console.h"
 #include "qkv/train/check.h"
-#include "qkv/train/checkpoint.h"
-#include "qkv/train/evaluate.h"
 #include "qkv/train/expect.h"
-#include "qkv/train/run_dir.h"
-#include "qkv/train/tensorboard_run.h"
-#include "qkv/train/trainer.h"
-#include "qkv/version.h"
+#include "training_run.h"
 
 namespace fs = std::filesystem;
 
@@ -26,123 +20,6 @@ namespace {
 
 std::string stem(const std::string& path) {
   return fs::path(path).stem().string();
-}
-
-Record start_record(Experiment& e, const Trainer& trainer, const RunDir& run, bool resumed) {
-  Record r("start");
-  r.add("version", kVersion).add("name", fs::path(run.path()).filename().string());
-  r.add("task", e.config.section("task").type("wsd"))
-      .add("model", e.config.section("model").type("encoder-classifier"));
-  r.add("parameters", e.parameters->count());
-  for (Split split : {Split::train, Split::val, Split::test})
-    r.add(std::string(name_of(split)) + "_examples", e.task->examples(split));
-  for (auto& [name, value] : e.task->facts()) r.add(name, static_cast<float>(value));
-  r.add("vocab_size", e.task->shape().vocab_size).add("max_steps", trainer.max_steps());
-  r.add("batch_size", trainer.batch_size()).add("optimizer", e.config.section("optimizer").type("adamw"));
-  r.add("metric", trainer.eval_config().metric).add("seed", e.run.seed).add("dtype", e.run.dtype);
-  r.add("threads", pool().size()).add("shards", trainer.shards()).add("run_dir", run.path());
-  r.add("memory_bytes", static_cast<std::int64_t>(trainer.memory_estimate()));
-  if (resumed) r.add("resumed_from", trainer.state().step);
-  return r;
-}
-
-// Metrics of the best checkpoint (else of the last) on validation and test split.
-Json final_metrics(Experiment& e, const Trainer& trainer, const std::string& run, MetricSinks& sinks) {
-  const std::string folder = find_checkpoint(run, "best");
-  const Checkpoint best = read_checkpoint(folder);
-  e.parameters->load(best.weights, folder + "/model.safetensors");
-  Json result = {{"step", best.state.at("step")}};
-  for (Split split : {Split::val, Split::test}) {
-    if (e.task->examples(split) == 0 || (split == Split::test && !trainer.eval_config().test)) continue;
-    const Metrics metrics = evaluate(*e.task, *e.model, split, 128);
-    result[name_of(split)] = metrics.json();
-    if (split == Split::val) continue;
-    Record r("eval");
-    r.add("split", "test").add("step", best.state.at("step").get<std::int64_t>());
-    for (auto& [name, value] : metrics.values()) r.add(name, static_cast<float>(value));
-    sinks.write(r);
-  }
-  return result;
-}
-
-[[noreturn]] void fail_diverged(const TrainResult& result, const Trainer& trainer, const std::string& run) {
-  const auto kept = list_checkpoints(run);
-  const bool skips = trainer.config().on_nonfinite == "skip";
-  fail(
-      Fault::diverged,
-      "train: loss, gradients and parameters must stay finite; got {} at step {} (a lower optimizer.lr{} may "
-      "help; {}; qkv why {} {} tells more)",
-      result.fault, result.failed_step, skips ? "" : ", or train.on_nonfinite = \"skip\",",
-      kept.empty() ? "there is no checkpoint yet"
-                   : fmt::format("the checkpoint of step {} is kept", kept.back().first),
-      run, result.failed_step);
-}
-
-// How a run begins.
-struct Start {
-  bool resume = false, check_expect = false;
-  std::vector<std::string> changes;  ///< of the config, told in the log
-  std::string config;                ///< new config.resolved.toml of a resumed run, if it changes
-};
-
-int run_trainer(Experiment& e, Trainer& trainer, RunDir& run, const Start& start) {
-  console().attach_file(run.file("train.log"));
-  const bool resumed = start.resume && trainer.resume();
-  if (start.resume && !resumed) trainer.warm_start();
-  if (start.resume) truncate_after(run.file("metrics.jsonl"), trainer.state().step);
-  for (const std::string& change : start.changes) console().info("{}", change);
-  if (!start.config.empty()) write_file_atomic(run.file("config.resolved.toml"), start.config);
-  if (start.resume) {
-    // Of the run so far; their checksums will not be those of the new ones.
-    for (const char* old : {"result.json", "projector_config.pbtxt", "projector"})
-      fs::remove_all(run.file(old));
-    write_run_checksums(run.path());
-  }
-  MetricSinks sinks;
-  auto terminal = std::make_unique<ConsoleSink>();
-  ConsoleSink* bar = terminal.get();
-  sinks.add(std::make_unique<JsonlSink>(run.file("metrics.jsonl")));
-  sinks.add(std::move(terminal));
-  if (trainer.log_config().tensorboard)
-    sinks.add(std::make_unique<TensorboardSink>(
-        run.path(), tensorboard_run(e, run.path(), resumed ? trainer.state().step : -1)));
-  sinks.write(start_record(e, trainer, run, resumed));
-  watch_signals();
-  const TrainResult result = trainer.train(sinks, [&](std::int64_t step) { bar->step(step); });
-  const bool whole = result.reason == "max_steps" || result.reason == "early_stop";
-  Json metrics;
-  if (whole) metrics = final_metrics(e, trainer, run.path(), sinks);
-  Record end("end");
-  end.add("reason", result.reason)
-      .add("step", result.step)
-      .add("time_s", static_cast<float>(trainer.state().seconds));
-  end.add("tokens", trainer.state().tokens);
-  const TrainSeconds& s = trainer.seconds();
-  for (auto [part, seconds] : {std::pair{"data_s", s.data},
-                               {"forward_s", s.forward},
-                               {"backward_s", s.backward},
-                               {"reduce_s", s.reduce},
-                               {"update_s", s.update},
-                               {"eval_s", s.evaluate},
-                               {"capture_s", s.capture},
-                               {"checkpoint_s", s.checkpoint}})
-    end.add(part, static_cast<float>(seconds));
-  if (result.best_step >= 0)
-    end.add("best_step", result.best_step)
-        .add("best_value", static_cast<float>(result.best_value))
-        .add("checkpoint", run.file("checkpoints/best"));
-  sinks.write(end);
-  sinks.flush();
-  if (whole) {
-    if (trainer.log_config().tensorboard) write_projector(run.path(), e);
-    write_file_atomic(run.file("result.json"), dump_json(metrics, 2) + "\n");
-    write_run_checksums(run.path());
-  }
-  console().detach_file();
-  if (result.signal) return 128 + result.signal;
-  if (result.reason == "diverged") fail_diverged(result, trainer, run.path());
-  if (whole && start.check_expect) return check_expectations(e.config, metrics);
-  return 0;
 }
 
 // Where each value of the config was given, and what it means; in the order of config.resolved.toml.

@@ -1,0 +1,23 @@
+// One training from its first step to its result.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "qkv/train/experiment.h"
+#include "qkv/train/run_dir.h"
+#include "qkv/train/trainer.h"
+
+namespace qkv {
+
+/// How a run begins.
+struct Start {
+  bool resume = false, check_expect = false;
+  std::vector<std::string> changes;  ///< of the config, told in the log
+  std::string config;                ///< new config.resolved.toml of a resumed run, if it changes
+};
+
+/// Trains in `run`, telling terminal, train.log, metrics.jsonl and event files; scores the best checkpoint,
+/// and writes result.json. Returns the exit code.
+int run_trainer(Experiment& e, Trainer& trainer, RunDir& run, const Start& start);
+
+}  // namespace qkv
