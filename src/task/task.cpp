@@ -38,13 +38,40 @@ Index Task::tokens(const Batch& batch) const {
   return batch.empty() || batch.begin()->tensor.rank() == 0 ? 1 : batch.begin()->tensor.dim(0);
 }
 
+namespace {
+
+struct Measured {
+  Index length;
+  int example;
+};
+
+// The `n` longest of the first examples of a split, the longest in front.
+std::vector<Measured> longest(Task& task, Split split, Index n) {
+  constexpr Index kLooked = 1000;
+  const bool alike = task.uniform_length();
+  std::vector<Measured> found(
+      static_cast<std::size_t>(std::min(task.examples(split), alike ? n : std::max(n, kLooked))));
+  for (std::size_t i = 0; i < found.size(); i++)
+    found[i] = {alike ? 1 : task.length(split, static_cast<int>(i)), static_cast<int>(i)};
+  std::stable_sort(found.begin(), found.end(),
+                   [](const Measured& a, const Measured& b) { return a.length > b.length; });
+  found.resize(std::min(found.size(), static_cast<std::size_t>(n)));
+  return found;
+}
+
+}  // namespace
+
 Batch Task::symbolic_batch(Index batch_size) {
-  const Index n = std::min(batch_size, examples(Split::train));
-  if (n == 0) fail(Fault::data, "task: the train split must hold examples; got none");
-  std::vector<int> first;
-  for (Index i = 0; i < n; i++) first.push_back(static_cast<int>(i));
+  Split chosen = Split::train;
+  std::vector<Measured> rows = longest(*this, chosen, batch_size);
+  if (rows.empty()) fail(Fault::data, "task: the train split must hold examples; got none");
+  for (Split split : {Split::val, Split::test})
+    if (auto others = longest(*this, split, batch_size); !others.empty() && others[0].length > rows[0].length)
+      chosen = split, rows = std::move(others);
+  std::vector<int> indices;
+  for (const Measured& row : rows) indices.push_back(row.example);
   Batch real;
-  qkv::collate(*this, Split::train, first.data(), n, nullptr, real);
+  qkv::collate(*this, chosen, indices.data(), static_cast<Index>(indices.size()), nullptr, real);
   return real.symbolic();
 }
 

@@ -86,20 +86,6 @@ std::optional<Error> misfit(const Task& task, const Model& model, const Batch& b
   return std::nullopt;
 }
 
-// The longest of the first examples of a split: a model may be too short for it, and not for the first batch.
-// Empty where all examples are of one length.
-Batch longest_batch(Task& task, Split split) {
-  constexpr Index kMeasured = 1000;
-  const Index n = task.uniform_length() ? 0 : std::min(task.examples(split), kMeasured);
-  if (n == 0) return {};
-  int longest = 0;
-  for (int i = 1; i < n; i++)
-    if (task.length(split, i) > task.length(split, longest)) longest = i;
-  Batch batch;
-  collate(task, split, &longest, 1, nullptr, batch);
-  return batch.symbolic();
-}
-
 // Where not even the defaults of the model that was chosen fit: the models whose defaults do, as a hint.
 std::string models_that_fit(const Experiment& e, const Batch& batch) {
   const Section chosen = e.config.section("model");
@@ -163,13 +149,8 @@ int choose_shards(std::int64_t configured, std::int64_t batch_size, double mean_
 
 void check_shapes(const Experiment& e) {
   const Index batch_size = e.config.section("data").get("batch_size", Index{32}, "", positive);
-  Batch batch = e.task->symbolic_batch(batch_size);
-  std::optional<Error> error = misfit(*e.task, *e.model, batch);
-  for (Split split : {Split::train, Split::val, Split::test}) {
-    if (error) break;
-    batch = longest_batch(*e.task, split);
-    if (!batch.empty()) error = misfit(*e.task, *e.model, batch);
-  }
+  const Batch batch = e.task->symbolic_batch(batch_size);
+  const std::optional<Error> error = misfit(*e.task, *e.model, batch);
   if (!error) return;
   const std::string text = error->what();
   const bool hint = error->layer().empty() && !ends_with(text, ")");

@@ -162,5 +162,5 @@ TEST_CASE("an example that is longer than the model is told before training, wit
 
 TEST_CASE("an error of a task's batch says of which examples") {
   CHECK(problems_of("data.bad = true\n" + kRagged) ==
-        "ragged: must hold letters; got none (in the batch of train examples 0, 1, 2, 3, ..)");
+        "ragged: must hold letters; got none (in the batch of val examples 70, 0, 1, 2, ..)");
 }

@@ -71,8 +71,9 @@ struct Task {
   /// Real tokens (no padding) in a batch. Default: the ones in "keep" where the batch has it, else the
   /// leading extent of its first tensor.
   virtual Index tokens(const Batch& batch) const;
-  /// A batch of shape-only tensors, to walk the model without computing. Default: the shapes of the first
-  /// training examples.
+  /// A batch of shape-only tensors, to walk the model without computing. Default: the shapes of the longest
+  /// of the first examples of all splits, since what is too long for a model must be told before it is
+  /// trained.
   virtual Batch symbolic_batch(Index batch_size);
   /// Facts about the data for the log, e.g. the rate of unknown words. Default: none.
   virtual std::vector<std::pair<std::string, double>> facts();
