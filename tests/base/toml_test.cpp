@@ -53,8 +53,9 @@ TEST_CASE("invalid TOML is refused with line and column, valid TOML is read") {
     if (line[0] == '#') continue;
     CAPTURE(line);
     const std::string kind = line.substr(0, line.find(' ')), message = refused(unescape(line.substr(8)));
-    if (kind == "valid") {
+    if (kind == "valid" || kind == "lax") {
       CHECK(message == "");
+      if (kind == "lax") counted("invalid TOML files that toml++ accepts", "years that are 0");
       continue;
     }
     CHECK(has_position(message));
