@@ -79,10 +79,11 @@ CheckReport check_config(const Section& config) {
   const bool built = e.task && e.model;
   if (built) collect.attempt([&] { check_shapes(e); });
 
+  const auto metrics = e.task ? e.task->metrics() : std::vector<std::string>{};
   TrainingTables tables;
-  tables.read(config, e.task ? e.task->metrics() : std::vector<std::string>{});
+  tables.read(config, metrics);
   report.batch_size = tables.batch_size;
-  skip_expectations(config, e.task ? e.task->metrics() : std::vector<std::string>{});
+  skip_expectations(config, metrics);
   std::unique_ptr<Optimizer> optimizer;
   collect.attempt([&] { optimizer = make_optimizer(config.section("optimizer"), *e.parameters); });
   collect.attempt([&] { make_schedule(config.section("schedule"), optimizer ? optimizer->lr() : 1.0, 0); });
