@@ -9,6 +9,7 @@
 #include "qkv/log/console.h"
 #include "qkv/log/table.h"
 #include "qkv/task/metrics.h"
+#include "qkv/train/check.h"
 #include "qkv/train/config.h"
 
 namespace fs = std::filesystem;
@@ -58,6 +59,16 @@ Json statistics(const std::vector<double>& values) {
   return {{"mean", mean}, {"sd", deviation}, {"values", values}};
 }
 
+// A task that can cut its data has the key data.folds.
+void check_folds(const TrainingRequest& request) {
+  const CheckReport report = check_config(Section::load(request.config, request.sets));
+  if (!report.problems.empty()) return;  // which are told with the whole request
+  for (const ResolvedKey& key : report.config.resolved())
+    if (key.key == "data.folds") return;
+  fail(Fault::usage, "train: --folds must be for a task that can cut its data; got '{}', which cannot",
+       report.config.section("task").type("wsd"));
+}
+
 // Removes the directory of an older request of the same name, and nothing else.
 void remove_old(const std::string& parent) {
   std::error_code error;
@@ -96,13 +107,8 @@ int train_many(const TrainingRequest& request, int seeds, int folds) {
     }
     return one;
   };
-  try {
-    check_config(part(0, 0));
-  } catch (const Error& e) {
-    if (folds == 0 || std::string(e.what()).find("unknown key 'data.folds'") == std::string::npos) throw;
-    fail(Fault::usage, "train: --folds must be for a task that can cut its data; got '{}', which cannot",
-         Section::load(request.config, request.sets).section("task").type("wsd"));
-  }
+  if (folds > 0) check_folds(request);
+  check_config(part(0, 0));
   if (request.overwrite) remove_old(parent);
   make_directories(parent);
   std::vector<std::string> names;  // of the metrics, in order
