@@ -161,8 +161,9 @@ static int train_config(const TrainingRequest& request) {
   if (old.empty()) trainer.warm_start();
   RunDir run = old.empty() ? RunDir::create(out_dir, name, request.overwrite) : RunDir::open(old);
   if (old.empty() && run.path() != out_dir + "/" + name)
-    console().info("{}/{} exists: this run is called {} (--overwrite would replace the old one)", out_dir,
-                   name, run.path());
+    console().info(
+        "{}/{} exists and stays as it is: this run is called {} (--overwrite would replace the old one)",
+        out_dir, name, run.path());
   if (old.empty()) write_run_files(run, e, request.config, resolved, request.command);
   trainer.attach(run.path(), kept_config(e, start, "../../"));
   start.resume = !old.empty();

@@ -8,6 +8,7 @@
 #include "qkv/log/console.h"
 #include "qkv/log/jsonl.h"
 #include "qkv/log/train_log.h"
+#include "qkv/model/generate.h"
 #include "qkv/train/checkpoint.h"
 #include "qkv/train/evaluate.h"
 #include "qkv/train/expect.h"
@@ -125,6 +126,10 @@ int run_trainer(Experiment& e, Trainer& trainer, RunDir& run, const Start& start
     write_run_checksums(run.path());
   }
   console().detach_file();
+  if (whole)
+    console().info("  next     qkv {} {}, qkv report {}",
+                   dynamic_cast<const Generator*>(e.model.get()) ? "generate" : "predict", run.path(),
+                   run.path());
   if (result.signal) return 128 + result.signal;
   if (result.reason == "diverged") fail_diverged(result, trainer, run.path());
   if (whole && start.check_expect) return check_expectations(e.config, metrics);

@@ -73,17 +73,45 @@ DataShape LanguageModel::shape() const {
   return shape;
 }
 
+// The file of a split, and which share of it: a validation part may be cut from the training text.
+LanguageModel::Source LanguageModel::source(Split split) const {
+  const bool cut = split == Split::val && data_.val.empty();
+  if (cut && data_.val_fraction == 0) return {};
+  const double border = data_.val.empty() && split != Split::test ? 1 - data_.val_fraction : 1;
+  if (split == Split::train || cut) return {data_.train, cut ? border : 0, cut ? 1 : border};
+  return {split == Split::val ? data_.val : data_.test, 0, 1};
+}
+
+// Lines that are long enough to be the same by more than chance.
+void LanguageModel::survey(DataSurvey& survey) {
+  constexpr std::size_t kLong = 40;
+  survey.unit(fmt::format("lines of {} characters or more", kLong));
+  if (synthetic()) return;
+  for (Split split : {Split::train, Split::val, Split::test}) {
+    const Source from = source(split);
+    if (from.path.empty()) continue;
+    const TextFiles text(from.path);
+    Index found = 0;
+    for (std::string_view part : slice(text.parts(), from.begin, from.end))
+      for (std::size_t at = 0; at < part.size() && found < DataSurvey::kMost;) {
+        const std::size_t end = std::min(part.find('\n', at), part.size());
+        const std::string_view line = trim(part.substr(at, end - at));
+        at = end + 1;
+        if (line.size() < kLong) continue;
+        found++;
+        survey.add(split, {std::string(line), "", in_quotes(line, kLong)});
+      }
+  }
+}
+
 void LanguageModel::load(Split split) {
   std::unique_ptr<TokenCorpus>& corpus = parts_[static_cast<std::size_t>(split)];
-  const bool cut = split == Split::val && data_.val.empty();
-  const std::string path = split == Split::train || cut ? data_.train
-                           : split == Split::val        ? data_.val
-                                                        : data_.test;
-  if (corpus || path.empty() || (cut && data_.val_fraction == 0)) return;
+  const Source from = source(split);
+  if (corpus || from.path.empty()) return;
+  const std::string& path = from.path;
   const TextFiles text(path);
-  const double border = data_.val.empty() && split != Split::test ? 1 - data_.val_fraction : 1;
-  corpus = std::make_unique<TokenCorpus>(
-      cut ? slice(text.parts(), border, 1) : slice(text.parts(), 0, border), *tokenizer_, cache_folder());
+  corpus =
+      std::make_unique<TokenCorpus>(slice(text.parts(), from.begin, from.end), *tokenizer_, cache_folder());
   const Index least = split == Split::train ? data_.length + 1 : 2;
   if (corpus->size() < least)
     fail(Fault::data, "{}: the {} part must hold at least {} tokens; got {}", path, name_of(split), least,

@@ -54,8 +54,8 @@ DataShape stand_in(const Section& config, Index ngram_buckets) {
 
 }  // namespace
 
-CheckReport check_config(const Section& config) {
-  CheckReport report{config, {}, {}};
+CheckReport check_config(const Section& config, bool survey) {
+  CheckReport report(config);
   Collector collect(report);
   Experiment e{config, {}, nullptr, nullptr, nullptr};
   std::string data_problem;
@@ -66,7 +66,7 @@ CheckReport check_config(const Section& config) {
     return report;
   }
   collect.attempt([&] { e.task = make_task({config, nullptr, nullptr, &data_problem}); });
-  if (!data_problem.empty()) report.data_problems.push_back(data_problem);
+  if (!data_problem.empty()) report.data_problems = split(data_problem, '\n');
   if (!e.task && !check_type<Task>(config.section("task"), "wsd"))  // whose keys these are is unknown
     for (const char* table : {"data", "tokenizer"}) config.section(table).skip_all();
 
@@ -98,6 +98,10 @@ CheckReport check_config(const Section& config) {
       report.parameters = e.parameters->count();
       report.steps = trainer.max_steps();
       report.memory_bytes = trainer.memory_estimate();
+      auto* surveyed = dynamic_cast<Surveyed*>(e.task.get());
+      if (!survey) return;
+      report.facts = e.task->facts();
+      if (surveyed) surveyed->survey(report.data);
     });
   collect.finish();
   return report;

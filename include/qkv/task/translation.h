@@ -8,6 +8,7 @@
 
 #include "qkv/data/pair_corpus.h"
 #include "qkv/model/beam_search.h"
+#include "qkv/task/survey.h"
 #include "qkv/task/task.h"
 
 namespace qkv {
@@ -79,7 +80,7 @@ struct TranslationOutput {
 /// [1]. A source ends with <eos>; ids are <bos> and the target, targets the target and <eos>. What is longer
 /// than model.max_seq_len is cut. Metrics: the loss and token_accuracy of the next token given the reference,
 /// and scores of texts generated without it.
-class Translation : public Task {
+class Translation : public Task, public Surveyed {
  public:
   explicit Translation(const TaskInput& input)
       : Translation(input, "translation", {"bleu", "chrf", "exact_match"}) {}
@@ -92,6 +93,7 @@ class Translation : public Task {
   Index tokens(const Batch& batch) const override;
   Batch symbolic_batch(Index batch_size) override;
   std::vector<std::pair<std::string, double>> facts() override;
+  void survey(DataSurvey& survey) override;
   Loss loss(const Model& model, const Batch& batch) const override;
   /// Where the batch has "sampled" [B], texts are generated for those rows only.
   void score(const Model& model, const Batch& batch, Metrics& metrics) const override;

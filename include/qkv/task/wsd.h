@@ -7,6 +7,7 @@
 
 #include "qkv/data/ngrams.h"
 #include "qkv/data/wsd_corpus.h"
+#include "qkv/task/survey.h"
 #include "qkv/task/task.h"
 
 namespace qkv {
@@ -61,7 +62,7 @@ struct LossConfig {
 
 /// Batches: ids [B, T], keep [B, T] (1 = a word), target [B], label [B], example [B], and with n-grams
 /// ngram_ids and ngram_offsets as `embedding_bag` wants them.
-class WordSenses : public Task {
+class WordSenses : public Task, public Surveyed {
  public:
   explicit WordSenses(const TaskInput& input);
 
@@ -87,6 +88,7 @@ class WordSenses : public Task {
   std::vector<std::pair<std::string, std::string>> files() const override;
   Batch symbolic_batch(Index batch_size) override;
   std::vector<std::pair<std::string, double>> facts() override;
+  void survey(DataSurvey& survey) override;
 
   const std::vector<std::string>& labels() const { return labels_; }
   const WsdDataConfig& data() const { return data_; }
@@ -117,6 +119,7 @@ class WordSenses : public Task {
   WsdCorpus read(const std::string& path, const std::string& part) const;
   void cut_training_data();
   bool is_cut(Split split) const;
+  std::vector<WsdExample> read_split(Split split);
   void load(Split split);
   const Part& part(Split split) const { return parts_[static_cast<std::size_t>(split)]; }
   std::pair<int, int> seen(const WsdExample& example) const;
@@ -135,7 +138,6 @@ class WordSenses : public Task {
   std::vector<std::string> labels_, target_forms_;
   std::array<Part, 3> parts_;
   std::array<std::vector<WsdExample>, 3> raw_;  // sentences read but not encoded yet
-  bool training_data_is_cut_ = false;
   std::vector<int> class_counts_;
   WordForms forms_;
   Tensor class_weights_;
