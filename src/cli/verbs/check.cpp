@@ -46,6 +46,7 @@ struct Check : Verb {
                                          {"memory_bytes", report.memory_bytes}}));
       return;
     }
+    for (const std::string& note : report.config.notes()) console().info("{}", note);
     for (const std::string& problem : report.problems) console().error("{}", problem);
     for (const std::string& problem : report.data_problems) console().error("{}", problem);
     if (report.ok())
