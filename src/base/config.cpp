@@ -69,8 +69,8 @@ void ConfigDocument::add_problem(const Origin& origin, std::string text) {
 }
 
 void ConfigDocument::drop(const ConfigTable& table, ConfigEntry& entry, const std::string& reason) {
-  notes.push_back(fmt::format("{} = {} ({}) is dropped: {}", table.path_of(entry.key), short_text(entry.value),
-                              entry.value.origin.text(), reason));
+  notes.push_back(fmt::format("{} = {} ({}) is dropped: {}", table.path_of(entry.key),
+                              short_text(entry.value), entry.value.origin.text(), reason));
   entry.value = ConfigValue();
 }
 

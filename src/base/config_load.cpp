@@ -35,7 +35,7 @@ bool merge_into_array(ConfigValue& base, ConfigTable& over) {
 }
 
 void merge(ConfigTable& base, ConfigTable&& over) {
-  if (const ConfigEntry *type = over.find("type"), *old = base.find("type"); type && !base.entries.empty())
+  if (const ConfigEntry* type = over.find("type"), *old = base.find("type"); type && !base.entries.empty())
     if (!old || toml_text(old->value) != toml_text(type->value)) base.retyped = type->value.origin;
   std::map<std::string, std::size_t> index;
   for (std::size_t i = 0; i < base.entries.size(); ++i) index[base.entries[i].key] = i;
@@ -88,12 +88,13 @@ void take_back(ConfigDocument& document, const ConfigValue& key) {
       return;
     }
     ConfigValue* value = &found->value;
-    if (value->kind == Kind::array && is_index(parts[i + 1]) && std::stoul(parts[i + 1]) < value->items.size() &&
-        i + 2 < parts.size())
+    if (value->kind == Kind::array && is_index(parts[i + 1]) &&
+        std::stoul(parts[i + 1]) < value->items.size() && i + 2 < parts.size())
       value = &value->items[std::stoul(parts[++i])];
     if (value->kind != Kind::table)
-      fail_at(key.origin, fmt::format("unset must name a key that an earlier layer gives; got {}, where {} is {}",
-                                      in_quotes(key.text), parts[i], short_text(*value)));
+      fail_at(key.origin,
+              fmt::format("unset must name a key that an earlier layer gives; got {}, where {} is {}",
+                          in_quotes(key.text), parts[i], short_text(*value)));
     table = value->table.get();
   }
 }

@@ -146,8 +146,8 @@ std::string hint(const ConfigDocument& document, const ConfigTable& table, const
   return suggest(key, names);
 }
 
-// `retyped`: the last change of a `type` in this table or around it. What layers before it gave was for another
-// type.
+// `retyped`: the last change of a `type` in this table or around it. What layers before it gave was for
+// another type.
 void report(ConfigDocument& document, ConfigTable& table, Origin retyped = {}) {
   if (table.retyped.layer() > retyped.layer()) retyped = table.retyped;
   for (auto& entry : table.entries) {
@@ -158,11 +158,10 @@ void report(ConfigDocument& document, ConfigTable& table, Origin retyped = {}) {
       if (inherited)
         document.drop(table, entry, fmt::format("it is no key of the type that {} gives", retyped.text()));
       else  // suggestions take time
-        document.add_problem(entry.key_origin,
-                             fmt::format("unknown {} '{}'{}", is_table ? "table" : "key", table.path_of(entry.key),
-                                         document.problems.size() < 4 * kMaxProblems
-                                             ? hint(document, table, entry.key)
-                                             : ""));
+        document.add_problem(
+            entry.key_origin,
+            fmt::format("unknown {} '{}'{}", is_table ? "table" : "key", table.path_of(entry.key),
+                        document.problems.size() < 4 * kMaxProblems ? hint(document, table, entry.key) : ""));
       continue;
     }
     if (entry.value.table) report(document, *entry.value.table, retyped);

@@ -67,7 +67,8 @@ class Reader {
       if (std::stoul(entry.key) < list.items.size())
         list.items[std::stoul(entry.key)] = std::move(entry.value);
       else
-        problem(entry.value, fmt::format("has the elements 0 to {} and no element {}", list.items.size() - 1, entry.key));
+        problem(entry.value,
+                fmt::format("has the elements 0 to {} and no element {}", list.items.size() - 1, entry.key));
     }
     return list;
   }
@@ -125,8 +126,9 @@ class Reader {
     const Constraint* choice = constraint(Constraint::Kind::one_of);
     const bool number = value.kind == Kind::integer || value.kind == Kind::real || value.kind == Kind::date;
     if (value.kind != Kind::string)
-      return problem(value, choice ? choice->rule : "must be a string",
-                     choice || !number ? "" : fmt::format(" (in quotes it is one: '\"{}\"')", short_text(value)));
+      return problem(
+          value, choice ? choice->rule : "must be a string",
+          choice || !number ? "" : fmt::format(" (in quotes it is one: '\"{}\"')", short_text(value)));
     if (choice && std::find(choice->names.begin(), choice->names.end(), value.text) == choice->names.end()) {
       std::string found = nearest(value.text, choice->names);
       return problem(value, choice->rule,

@@ -99,8 +99,10 @@ int parse_and_run(int argc, char** argv) {
   }
   app.require_subcommand(1);
   app.footer(
-      "Example:\n  qkv train configs/bank.toml\n  qkv help train\nExit codes: 0 success, 1 run-time failure, 2 "
-      "usage or config error, 3 bad data or checkpoint,\n4 training diverged, 129/130/143 stopped by a signal "
+      "Example:\n  qkv train configs/bank.toml\n  qkv help train\nExit codes: 0 success, 1 run-time failure, "
+      "2 "
+      "usage or config error, 3 bad data or checkpoint,\n4 training diverged, 129/130/143 stopped by a "
+      "signal "
       "after saving.");
   take_marked_values(app);
   std::vector<std::string> words = marked_words(app, {argv + std::min(1, argc), argv + argc});
@@ -121,8 +123,8 @@ int parse_and_run(int argc, char** argv) {
   return 0;
 }
 
-// A program may be started without standard streams. The next file that it opens would become one of them, and
-// hold what is printed.
+// A program may be started without standard streams. The next file that it opens would become one of them,
+// and hold what is printed.
 void open_standard_streams() {
   for (int descriptor : {0, 1, 2})
     if (::fcntl(descriptor, F_GETFD) < 0) (void)::open("/dev/null", O_RDWR);  // the lowest that is free

@@ -166,7 +166,8 @@ class Walk {
 
 void take_marked_values(CLI::App& app) {
   if (app.get_option_no_throw("--set") && !app.get_option_no_throw("--unset"))
-    app.add_option("--unset", "take a key back that the config gives: --unset optimizer.betas")->type_name("KEY");
+    app.add_option("--unset", "take a key back that the config gives: --unset optimizer.betas")
+        ->type_name("KEY");
   for (CLI::Option* option : app.get_options()) {
     if (!takes_value(*option)) continue;
     const int most = option->get_items_expected_max();

@@ -165,7 +165,8 @@ class TerminalSink final : public spdlog::sinks::base_sink<std::mutex> {
     return out_terminal ? terminal_width(out_) : 1 << 20;
   }
 
-  std::atomic<bool> live{false}, color{false}, out_color{false}, out_terminal{false}, unicode{false}, out_closed{false};
+  std::atomic<bool> live{false}, color{false}, out_color{false}, out_terminal{false}, unicode{false},
+      out_closed{false};
 
  private:
   // A reader of stderr that is gone, or a full disk behind it, is not worth ending a run for.

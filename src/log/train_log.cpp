@@ -90,7 +90,8 @@ std::string whole(const std::vector<std::string>& columns) {
 
 // For a terminal: without the last columns that would make it two lines. The file and the bar have them.
 std::string fitting(std::vector<std::string> columns, const Console& console) {
-  while (console.live() && columns.size() > 3 && visible_width(whole(columns)) > console.width()) columns.pop_back();
+  while (console.live() && columns.size() > 3 && visible_width(whole(columns)) > console.width())
+    columns.pop_back();
   return whole(columns);
 }
 
@@ -193,7 +194,8 @@ void ConsoleSink::eval(const Record& record) {
                                                              "loss",  "best", "time_s"};
   show_pending();
   const std::string split(record.text("split"));
-  std::vector<std::string> columns{pad_right(fmt::format("eval  {}  step {}", split, record.step()), prefix_width_)};
+  std::vector<std::string> columns{
+      pad_right(fmt::format("eval  {}  step {}", split, record.step()), prefix_width_)};
   if (record.has("loss")) columns.push_back(column("loss", record.number("loss")));
   columns.push_back(other_columns(record, kKnown));
   const double value = record.number(metric_);

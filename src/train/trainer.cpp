@@ -324,8 +324,8 @@ bool Trainer::evaluate_and_record(MetricSinks& sinks) {
     signal_received();
     return false;
   };
-  const Metrics metrics = evaluate(*experiment_.task, *experiment_.model, Split::val, eval_batch_size_,
-                                   eval_.samples, 0, tell);
+  const Metrics metrics =
+      evaluate(*experiment_.task, *experiment_.model, Split::val, eval_batch_size_, eval_.samples, 0, tell);
   const double value = metrics.value(eval_.metric);
   const bool better = eval_.higher_is_better() ? value > state_.best_value : value < state_.best_value;
   const bool best = std::isfinite(value) && (state_.best_step < 0 || better);

@@ -88,14 +88,15 @@ TEST_CASE("numbers beyond the range of their type are errors") {
   root.get("u", std::uint64_t{1});
   root.get("i", 1);
   root.get("t", std::string());
-  CHECK_THROWS_WITH_AS(root.finish(),
-                       "a.toml:1:5: f must be a finite number; got 1e+39\n"
-                       "a.toml:2:5: d must be a finite number; got inf\n"
-                       "a.toml:3:5: n must be a finite number; got nan\n"
-                       "a.toml:4:5: u must be between 0 and 9223372036854775807; got -1\n"
-                       "a.toml:5:5: i must be an integer; got 1000.0\n"
-                       "a.toml:6:5: t must be a string; got 1979-05-27 (in quotes it is one: '\"1979-05-27\"')",
-                       Error);
+  CHECK_THROWS_WITH_AS(
+      root.finish(),
+      "a.toml:1:5: f must be a finite number; got 1e+39\n"
+      "a.toml:2:5: d must be a finite number; got inf\n"
+      "a.toml:3:5: n must be a finite number; got nan\n"
+      "a.toml:4:5: u must be between 0 and 9223372036854775807; got -1\n"
+      "a.toml:5:5: i must be an integer; got 1000.0\n"
+      "a.toml:6:5: t must be a string; got 1979-05-27 (in quotes it is one: '\"1979-05-27\"')",
+      Error);
 }
 
 TEST_CASE("names and values in messages are cut and cannot control the terminal") {

@@ -68,14 +68,18 @@ TEST_CASE("layers: of keys that exclude each other those of the later layer coun
 }
 
 TEST_CASE("layers: keys that are none of a later layer's type are dropped, others are not") {
-  const std::string base = "[optimizer]\nbetas = [0.8, 0.9]\nsplit = \"spaces\"\n[optimizer.inner]\na.b = 1\n";
+  const std::string base =
+      "[optimizer]\nbetas = [0.8, 0.9]\nsplit = \"spaces\"\n[optimizer.inner]\na.b = 1\n";
   Read read = parse(base, {"optimizer.type=sgd"});
   CHECK(read.type == "sgd");
   CHECK(read.split == "");
-  CHECK(read.notes ==
-        Notes{"optimizer.split = \"spaces\" (a.toml:3:9) is dropped: it is no key of the type that --set #1 gives",
-              "optimizer.betas = [0.8, 0.9] (a.toml:2:9) is dropped: it is no key of the type that --set #1 gives",
-              "optimizer.inner.a.b = 1 (a.toml:5:7) is dropped: it is no key of the type that --set #1 gives"});
+  CHECK(
+      read.notes ==
+      Notes{"optimizer.split = \"spaces\" (a.toml:3:9) is dropped: it is no key of the type that --set #1 "
+            "gives",
+            "optimizer.betas = [0.8, 0.9] (a.toml:2:9) is dropped: it is no key of the type that --set #1 "
+            "gives",
+            "optimizer.inner.a.b = 1 (a.toml:5:7) is dropped: it is no key of the type that --set #1 gives"});
   CHECK(problems(base, {"optimizer.type=sgd", "optimizer.inner.a.b=2"}) ==
         "--set #2: unknown key 'optimizer.inner.a.b'");
   // The same type again, the same layer, or a key elsewhere: still unknown.
@@ -83,7 +87,8 @@ TEST_CASE("layers: keys that are none of a later layer's type are dropped, other
         "a.toml:3:1: unknown key 'optimizer.betas' (known: type, split, heavy)");
   CHECK(problems("optimizer.type = \"adam\"", {"optimizer.type=sgd", "optimizer.betas=[1]"}) ==
         "--set #2: unknown key 'optimizer.betas' (known: type, split, heavy)");
-  CHECK(problems("optimizer.type = \"adam\"\noptimizer.heavy.x = 1", {"optimizer.type=sgd", "optimizer.heavy.y=1"}) ==
+  CHECK(problems("optimizer.type = \"adam\"\noptimizer.heavy.x = 1",
+                 {"optimizer.type=sgd", "optimizer.heavy.y=1"}) ==
         "--set #2: unknown key 'optimizer.heavy.y' (known: momentum)");
   CHECK(problems("[optimizr]\nbetas = [1]", {"optimizer.type=sgd"}) ==
         "a.toml:1:2: unknown table 'optimizr' (did you mean 'optimizer'?)");
@@ -91,7 +96,8 @@ TEST_CASE("layers: keys that are none of a later layer's type are dropped, other
 
 TEST_CASE("layers: unset takes a key back that an earlier layer gives") {
   TemporaryFolder folder;
-  write_file_atomic(folder / "a.toml", "lr = 0.5\n[optimizer]\nbetas = [0.1, 0.2]\n\"a.b\" = 1\n[train]\nsteps = 3\n");
+  write_file_atomic(folder / "a.toml",
+                    "lr = 0.5\n[optimizer]\nbetas = [0.1, 0.2]\n\"a.b\" = 1\n[train]\nsteps = 3\n");
   write_file_atomic(folder / "b.toml",
                     "extends = \"a.toml\"\nunset = [\"optimizer.'a.b'\", \"train\", \"lr\"]\nlr = 0.25\n");
   const Section root = Section::load(folder / "b.toml", {"unset=[\"optimizer.betas\"]"});
@@ -99,7 +105,8 @@ TEST_CASE("layers: unset takes a key back that an earlier layer gives") {
   CHECK(read.steps == 0);
   CHECK(read.betas == std::vector<double>{0.9, 0.999});
   CHECK(root.origin("lr") == folder / "b.toml" + ":3:6");
-  CHECK(problems("", {"unset=[\"lr\"]"}) == "--unset: unset must name a key that an earlier layer gives; got 'lr'");
+  CHECK(problems("", {"unset=[\"lr\"]"}) ==
+        "--unset: unset must name a key that an earlier layer gives; got 'lr'");
   CHECK(problems("lr = 1", {"unset=[\"lrr\"]"}) ==
         "--unset: unset must name a key that an earlier layer gives; got 'lrr' (did you mean 'lr'?)");
   CHECK(problems("lr = 1\nunset = 3") == "a.toml:2:9: unset must name keys; got 3");
@@ -118,18 +125,20 @@ TEST_CASE("layers: a base that was merged already does not win again") {
   write_file_atomic(folder / "both.toml", "extends = [\"fast.toml\", \"short.toml\"]\n");
   const Section root = Section::load(folder / "both.toml");
   CHECK(root.get("lr", 0.0) == 0.5);
-  CHECK(root.files() == std::vector<std::string>{folder / "base.toml", folder / "fast.toml", folder / "short.toml",
-                                                 folder / "both.toml"});
+  CHECK(root.files() == std::vector<std::string>{folder / "base.toml", folder / "fast.toml",
+                                                 folder / "short.toml", folder / "both.toml"});
 }
 
 TEST_CASE("layers: words of --set that are nearly TOML") {
   CHECK(parse("", {"optimizer.betas[1]=0.5"}).betas == std::vector<double>{0.9, 0.5});
-  CHECK(parse("optimizer.betas = [0.1, 0.2]", {"optimizer.betas.1=0.5"}).betas == std::vector<double>{0.1, 0.5});
+  CHECK(parse("optimizer.betas = [0.1, 0.2]", {"optimizer.betas.1=0.5"}).betas ==
+        std::vector<double>{0.1, 0.5});
   CHECK(problems("", {"optimizer.betas[2]=0.5"}) ==
         "--set #1: optimizer.betas has the elements 0 to 1 and no element 2; got 0.5");
   CHECK(problems("", {"optimizer.betas[1]=x"}) == "--set #1: optimizer.betas[1] must be a number; got \"x\"");
-  CHECK(problems("", {"optimizer.betas=[x]"}).find("(strings in a list are in quotes: 'optimizer.betas=[\"a\", "
-                                                   "\"b\"]')") != std::string::npos);
+  CHECK(problems("", {"optimizer.betas=[x]"})
+            .find("(strings in a list are in quotes: 'optimizer.betas=[\"a\", "
+                  "\"b\"]')") != std::string::npos);
   CHECK(problems("", {"lr=.5"}) == "--set #1: lr must be a number; got \".5\" (write 0.5)");
   CHECK(problems("", {"optimizer.split=2024"}) ==
         "--set #1: optimizer.split must be a string; got 2024 (in quotes it is one: '\"2024\"')");
@@ -138,7 +147,8 @@ TEST_CASE("layers: words of --set that are nearly TOML") {
 }
 
 TEST_CASE("paths may begin with the user's directory") {
-  const Section root = Section::parse("a = \"~/x\"\nb = \"~other/x\"\nc = \"~/runs\"", "/f/a.toml", {"d=~/y"});
+  const Section root =
+      Section::parse("a = \"~/x\"\nb = \"~other/x\"\nc = \"~/runs\"", "/f/a.toml", {"d=~/y"});
   const std::string home = std::getenv("HOME") ? std::getenv("HOME") : "";
   REQUIRE(!home.empty());
   CHECK(root.path("a") == home + "/x");

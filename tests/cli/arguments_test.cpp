@@ -14,9 +14,16 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-const Words kTyped{"[a, b]", "[]", "[MAX 2 [MIN 4 7 ] 0 ]", "", " ", "-x", "--json", "--set=a", "--", "-", "++",
-                   "%%",     "{}", "\"quoted\"",            "'", "a=b", "=", "/o", "a\\nb", "a\nb", "train",
-                   "-1",     "-.5", "\x01", "#", "@file", "[", "]", "a,b", "\xff"};
+const Words kTyped{"[a, b]", "[]",         "[MAX 2 [MIN 4 7 ] 0 ]",
+                   "",       " ",          "-x",
+                   "--json", "--set=a",    "--",
+                   "-",      "++",         "%%",
+                   "{}",     "\"quoted\"", "'",
+                   "a=b",    "=",          "/o",
+                   "a\\nb",  "a\nb",       "train",
+                   "-1",     "-.5",        "\x01",
+                   "#",      "@file",      "[",
+                   "]",      "a,b",        "\xff"};
 
 std::vector<CLI::App*> verbs_of(CLI::App& app) {
   return app.get_subcommands([](CLI::App*) { return true; });
@@ -127,11 +134,13 @@ TEST_CASE("arguments reach every verb as they were typed") {
 
 TEST_CASE("arguments: lists of texts, with and without --") {
   Program program;
-  parse(program.app, {"predict", "run", "[bank] fish [sic]", "-3 degrees", "train", "--json", "++", "--", "-q", "--"});
+  parse(program.app,
+        {"predict", "run", "[bank] fish [sic]", "-3 degrees", "train", "--json", "++", "--", "-q", "--"});
   CHECK(results_at(program.app, {{"predict"}, true, true}) ==
         Words{"run", "[bank] fish [sic]", "-3 degrees", "train", "++", "-q", "--"});
   Program each;
-  parse(each.app, {"train", "--each", "optimizer.betas", "[0.9, 0.999]", "[0.8, 0.95]", "--set", "a=[1, 2]", "c.toml"});
+  parse(each.app,
+        {"train", "--each", "optimizer.betas", "[0.9, 0.999]", "[0.8, 0.95]", "--set", "a=[1, 2]", "c.toml"});
   CHECK(results_at(each.app, {{"train", "--each"}, false, true}) ==
         Words{"optimizer.betas", "[0.9, 0.999]", "[0.8, 0.95]"});
   CHECK(results_at(each.app, {{"train", "--set"}, false, true}) == Words{"a=[1, 2]"});
@@ -155,7 +164,8 @@ TEST_CASE("arguments: numbers are decimal, whole, finite and within 64 bits") {
   CHECK(seed("-1") == "--seed: must be between 0 and 18446744073709551615; got '-1'");
   for (const char* wrong : {"", "0x10", "1e3", "1.0", "many", "[1]", " 1"})
     CHECK(seed(wrong) == fmt::format("--seed: must be an integer; got '{}'", wrong));
-  CHECK(message({"generate", "run", "--temperature", "nan"}) == "--temperature: must be a finite number; got 'nan'");
+  CHECK(message({"generate", "run", "--temperature", "nan"}) ==
+        "--temperature: must be a finite number; got 'nan'");
   CHECK(message({"generate", "run", "--temperature", "1e999"}) ==
         "--temperature: must be a finite number; got '1e999'");
   CHECK(message({"generate", "run", "--temperature", "-.5"}) == "");
@@ -169,7 +179,8 @@ TEST_CASE("arguments: what there is not is an error with the nearest name") {
   CHECK(message({}) == "qkv: a verb must be given; see qkv --help");
   CHECK(message({"trian"}) == "qkv: unknown verb 'trian' (did you mean 'train'?)");
   CHECK(message({"config", "shwo"}) == "qkv config: unknown verb 'shwo' (did you mean 'show'?)");
-  CHECK(message({"train", "c.toml", "--seed", "1"}) == "qkv train: unknown option '--seed' (did you mean '--seeds'?)");
+  CHECK(message({"train", "c.toml", "--seed", "1"}) ==
+        "qkv train: unknown option '--seed' (did you mean '--seeds'?)");
   CHECK(message({"predict", "run", "-x marks it"}) ==
         "qkv predict: unknown option '-x marks it' (what begins with '-' and is no option goes behind --)");
   CHECK(message({"train", "--set"}) == "qkv train: --set must have a value; got none");

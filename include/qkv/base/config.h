@@ -37,8 +37,8 @@ struct ResolvedKey {
 ///     root.finish();
 class Section {
  public:
-  /// Reads a file, the files it `extends`, and `key.path=value` overrides, later ones winning. `unset = ["key"]`
-  /// takes back what earlier ones give.
+  /// Reads a file, the files it `extends`, and `key.path=value` overrides, later ones winning. `unset =
+  /// ["key"]` takes back what earlier ones give.
   static Section load(const std::string& file, const std::vector<std::string>& sets = {});
   static Section parse(std::string_view text, const std::string& name = "config.toml",
                        const std::vector<std::string>& sets = {});
@@ -79,8 +79,8 @@ class Section {
   bool has(const std::string& name) const;
   /// The keys given in the config, in their order.
   std::vector<std::string> keys() const;
-  /// Of keys that exclude each other, those of the later layer (base files, file, command line) count: takes back
-  /// those that an earlier one gives. To be called before they are read.
+  /// Of keys that exclude each other, those of the later layer (base files, file, command line) count: takes
+  /// back those that an earlier one gives. To be called before they are read.
   void exclusive(const std::vector<std::string>& some, const std::vector<std::string>& others) const;
   /// Takes back a key that is none of the table's `type`, where an earlier layer gives it than that type.
   void drop_inherited(const std::string& name) const;

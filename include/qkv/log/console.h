@@ -31,10 +31,10 @@ class StatusLine {
 
 /// Messages to stderr and train.log, results to stdout. All members may be called from any thread, except
 /// that `configure` comes before other threads start. Colour codes (see `styled`) are taken out where colour
-/// is off; other control characters are shown as '?' in all of them, also in a file or pipe, where somebody may
-/// look at them later; only `verbatim` keeps them. Of errors and warnings, lines of many thousand characters are
-/// shortened. Constructing one ignores SIGPIPE where nothing else was chosen: a closed pipe must not end a
-/// training run.
+/// is off; other control characters are shown as '?' in all of them, also in a file or pipe, where somebody
+/// may look at them later; only `verbatim` keeps them. Of errors and warnings, lines of many thousand
+/// characters are shortened. Constructing one ignores SIGPIPE where nothing else was chosen: a closed pipe
+/// must not end a training run.
 class Console {
  public:
   explicit Console(const ConsoleOptions& options = {});
@@ -60,7 +60,8 @@ class Console {
   void error(fmt::format_string<Args...> format, Args&&... args) {
     message(Level::error, fmt::format(format, std::forward<Args>(args)...));
   }
-  /// A result for stdout; no newline is added. A closed pipe is not an error (see `out_closed`); a full disk is.
+  /// A result for stdout; no newline is added. A closed pipe is not an error (see `out_closed`); a full disk
+  /// is.
   template <class... Args>
   void print(fmt::format_string<Args...> format, Args&&... args) {
     result(fmt::format(format, std::forward<Args>(args)...));
@@ -93,7 +94,8 @@ class Console {
   bool out_closed() const;
   /// Columns of the terminal now; 80 where unknown.
   int width() const;
-  /// Columns for results: those of the terminal on stdout; in a file or pipe, which are for programs, no limit.
+  /// Columns for results: those of the terminal on stdout; in a file or pipe, which are for programs, no
+  /// limit.
   int out_width() const;
 
   /// Status lines form a stack, the last added is drawn. Without a live terminal nothing is.

@@ -18,7 +18,8 @@ std::string verdict_text(bool passed) {
 std::string text_of(const Verdict& verdict) {
   std::string text = verdict_text(verdict.passed);
   const int columns = std::max(60, console().out_width()), width = std::min(66, columns - 28);
-  for (const std::string& line : wrapped(styled(Style::bold, verdict.claim) + ": " + verdict.statement, columns - 6))
+  for (const std::string& line :
+       wrapped(styled(Style::bold, verdict.claim) + ": " + verdict.statement, columns - 6))
     text += (text.find('\n') == text.npos ? "  " : "      ") + line + "\n";
   for (const Finding& one : verdict.findings) {
     std::vector<std::string> lines = wrapped(one.what, width);

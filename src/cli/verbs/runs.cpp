@@ -62,8 +62,8 @@ Run look(const std::string& path, const std::string& name) {
     const auto time = fs::last_write_time(path + file, ignored);
     if (ignored) continue;
     run.date = std::chrono::system_clock::to_time_t(
-        std::chrono::system_clock::now() +
-        std::chrono::duration_cast<std::chrono::system_clock::duration>(time - fs::file_time_type::clock::now()));
+        std::chrono::system_clock::now() + std::chrono::duration_cast<std::chrono::system_clock::duration>(
+                                               time - fs::file_time_type::clock::now()));
     break;
   }
   return run;
@@ -99,14 +99,17 @@ struct Runs : Verb {
   void setup(CLI::App& app) override {
     app.add_option("dir", folder, "folder of runs")->capture_default_str();
     app.add_option("--sort", sort, "name, date, steps, size, best, or a metric: its value at the best step");
-    app.add_option("--remove", unwanted, "remove these, after asking")->expected(1, 1000)->type_name("NAME...");
+    app.add_option("--remove", unwanted, "remove these, after asking")
+        ->expected(1, 1000)
+        ->type_name("NAME...");
     app.add_flag("--yes", yes, "remove without asking");
     app.add_flag("--json", json, "print one JSON object per run");
   }
 
   int run() override {
     if (!is_directory(folder)) fail(Fault::data, "{}: must be a folder of runs; it does not exist", folder);
-    if (is_run(folder)) fail(Fault::usage, "{0}: must be a folder of runs; got a run (see qkv log {0})", folder);
+    if (is_run(folder))
+      fail(Fault::usage, "{0}: must be a folder of runs; got a run (see qkv log {0})", folder);
     std::vector<Run> runs;
     collect(folder, "", kDeepest, runs);
     if (!unwanted.empty()) return remove(runs);
@@ -153,8 +156,7 @@ struct Runs : Verb {
     if (!known) {
       std::sort(names.begin() + 5, names.end());
       names.erase(std::unique(names.begin() + 5, names.end()), names.end());
-      fail(Fault::usage, "runs: --sort must be one of {}; got {}{}", join(names, ", "), in_quotes(sort),
-           suggest(sort, names));
+      fail(Fault::usage, "runs: --sort must be one of {}; got {}", join(names, ", "), in_quotes(sort));
     }
     std::stable_sort(runs.begin(), runs.end(), [](const Run& a, const Run& b) {
       return !std::isnan(a.sorted_by) && (std::isnan(b.sorted_by) || a.sorted_by > b.sorted_by);
@@ -162,18 +164,18 @@ struct Runs : Verb {
   }
 
   static std::string table(const std::vector<Run>& runs) {
-    Table table({"run", "state", "steps", "best", "at", "size", "date"});
+    Table table({"run", "state", "steps", "best", "size", "date"});
     for (const Run& run : runs)
       table.row({run.name, run.state,
                  grouped(run.steps) + (run.max_steps > run.steps ? "/" + grouped(run.max_steps) : ""),
                  std::isnan(run.best) ? "" : run.metric + " " + metric_text(run.best),
-                 run.best_step < 0 ? "" : grouped(run.best_step), byte_text(static_cast<double>(run.bytes)),
-                 date_text(run.date)});
+                 byte_text(static_cast<double>(run.bytes)), date_text(run.date)});
     return table.str(console().unicode());
   }
 
   static Json json_of(const Run& run) {
-    Json result = {{"name", run.name}, {"state", run.state}, {"step", run.steps}, {"max_steps", run.max_steps}};
+    Json result = {
+        {"name", run.name}, {"state", run.state}, {"step", run.steps}, {"max_steps", run.max_steps}};
     if (run.best_step >= 0) {
       result["metric"] = run.metric;
       result["best_value"] = json_number(run.best);
@@ -189,9 +191,12 @@ struct Runs : Verb {
     std::vector<std::string> names, doomed;
     for (const Run& run : runs) {
       names.push_back(run.name);
-      for (std::size_t slash = run.name.find('/'); slash != std::string::npos; slash = run.name.find('/', slash + 1))
+      for (std::size_t slash = run.name.find('/'); slash != std::string::npos;
+           slash = run.name.find('/', slash + 1))
         names.push_back(run.name.substr(0, slash));
     }
+    std::sort(names.begin(), names.end());
+    names.erase(std::unique(names.begin(), names.end()), names.end());
     for (std::string name : unwanted) {
       while (ends_with(name, "/")) name.pop_back();
       if (!std::count(names.begin(), names.end(), name))
@@ -218,7 +223,8 @@ struct Runs : Verb {
 
   bool agreed(const std::vector<std::string>& names) const {
     if (!::isatty(0))
-      fail(Fault::usage, "runs: --remove asks first; got no terminal to ask on (--yes removes without asking)");
+      fail(Fault::usage,
+           "runs: --remove asks first; got no terminal to ask on (--yes removes without asking)");
     for (const std::string& name : names)
       console().print("{}/{}  {}\n", folder, name,
                       byte_text(static_cast<double>(bytes_below(folder + "/" + name))));
