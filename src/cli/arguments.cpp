@@ -171,15 +171,19 @@ void take_marked_values(CLI::App& app) {
   for (CLI::Option* option : app.get_options()) {
     if (!takes_value(*option)) continue;
     const int most = option->get_items_expected_max();
-    if (!option->get_positional() && (most == 1 || most >= CLI::detail::expected_max_vector_size)) {
+    const bool many = most >= CLI::detail::expected_max_vector_size;
+    if (!option->get_positional() && option->get_type_size_max() == 1 && (most == 1 || many)) {
       if (most > 1) option->take_all()->expected(1);
       option->allow_extra_args(false);
     }
     const std::string type = option->get_type_name();
+    const bool of_parts = option->get_type_size_max() > 1;
     option->transform(CLI::Validator(
-        [type](std::string& word) {
+        [type, of_parts](std::string& word) {
           if (word.empty() || word[0] != kMark) return std::string();
           word.erase(0, 1);
+          // What CLI11 has between the parts of lists of lists; the same value for TOML.
+          if (of_parts && CLI::detail::is_separator(word)) word = '"' + word + '"';
           return check_value(word, type);
         },
         ""));

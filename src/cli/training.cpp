@@ -121,10 +121,18 @@ std::string kept_config(const Experiment& e, const Start& start, const std::stri
 
 void check_config(const TrainingRequest& request) {
   const Section config = Section::load(request.config, request.sets);
-  Experiment e = build_experiment(config);
+  Experiment e = build_experiment(config, true);
   skip_expectations(config, e.task->metrics());
   check_name(e);
   Trainer reads_the_rest(e);
+  const std::string run = request.parent + "/" + request.name;
+  if (request.parent.empty() || request.overwrite || !exists(run + "/config.resolved.toml")) return;
+  const std::string difference = difference_of_run(run, kept_config(e, Start()), *e.task);
+  if (!difference.empty())
+    fail(Fault::usage,
+         "{}: a run that is there must have the config and data of this command; got {} (--overwrite trains "
+         "all anew, another run.name keeps both)",
+         run, difference);
 }
 
 // Building stops at the first table with problems; the user is told of all of them.

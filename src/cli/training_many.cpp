@@ -74,7 +74,7 @@ void remove_old(const std::string& parent) {
   std::error_code error;
   for (auto& entry : fs::directory_iterator(parent, error)) {
     const std::string name = entry.path().filename().string();
-    if (name != "summary.json" && name.compare(0, 5, "seed-") != 0)
+    if (name != "summary.json" && name != "report.html" && name.compare(0, 5, "seed-") != 0)
       fail(Fault::usage, "{}: only a directory of runs can be overwritten; got '{}' in it", parent, name);
   }
   error.clear();
@@ -84,48 +84,57 @@ void remove_old(const std::string& parent) {
 
 }  // namespace
 
-std::string suffix_of_many(int seeds, int folds) {
-  return (seeds > 1 ? fmt::format("-{}seeds", seeds) : "") +
-         (folds > 0 ? fmt::format("-{}folds", folds) : "");
-}
-
-int train_many(const TrainingRequest& request, int seeds, int folds) {
+ManyRuns runs_of_many(const TrainingRequest& request, int seeds, int folds) {
   RunConfig run;
   Section::load(request.config, request.sets).section("run").read(run);
-  const std::string name = run.name.empty() ? fs::path(request.config).stem().string() : run.name;
-  const std::string parent = run.out_dir + "/" + name + suffix_of_many(seeds, folds);
-  auto part = [&](int s, int fold) {
-    TrainingRequest one = request;
-    one.parent = parent;
-    one.overwrite = false;
-    one.resume = true;
-    one.name = fmt::format("seed-{}", run.seed + s) + (folds > 0 ? fmt::format("-fold-{}", fold) : "");
-    one.sets.push_back(fmt::format("run.seed={}", run.seed + s));
-    if (folds > 0) {
-      one.sets.push_back(fmt::format("data.folds={}", folds));
-      one.sets.push_back(fmt::format("data.fold={}", fold));
-    }
-    return one;
-  };
   if (folds > 0) check_folds(request);
-  check_config(part(0, 0));
+  ManyRuns many;
+  const std::string stem = fs::path(request.config).stem().string();
+  many.parent = fmt::format("{}/{}{}{}", request.parent.empty() ? run.out_dir : request.parent,
+                            !request.name.empty() ? request.name
+                            : run.name.empty()    ? stem
+                                                  : run.name,
+                            seeds > 1 ? fmt::format("-{}seeds", seeds) : "",
+                            folds > 0 ? fmt::format("-{}folds", folds) : "");
+  for (int s = 0; s < seeds; s++) {
+    many.folds.emplace_back();
+    for (int fold = 0; fold < std::max(1, folds); fold++) {
+      TrainingRequest one = request;
+      one.parent = many.parent;
+      one.resume = true;
+      one.name = fmt::format("seed-{}", run.seed + s) + (folds > 0 ? fmt::format("-fold-{}", fold) : "");
+      one.sets.push_back(fmt::format("run.seed={}", run.seed + s));
+      if (folds > 0) {
+        one.sets.push_back(fmt::format("data.folds={}", folds));
+        one.sets.push_back(fmt::format("data.fold={}", fold));
+      }
+      // One part stands for all, where no old run is in its place.
+      if ((s == 0 && fold == 0) || exists(one.parent + "/" + one.name)) check_config(one);
+      many.folds.back().push_back(one);
+    }
+  }
+  return many;
+}
+
+int train_many(const TrainingRequest& request, const ManyRuns& runs) {
+  const std::string& parent = runs.parent;
   if (request.overwrite) remove_old(parent);
   make_directories(parent);
   std::vector<std::string> names;  // of the metrics, in order
   std::vector<std::vector<double>> values;
   int worst = 0;
-  for (int s = 0; s < seeds; s++) {
+  for (const std::vector<TrainingRequest>& folds : runs.folds) {
     std::vector<Json> parts;
-    for (int k = 0; k < std::max(1, folds); k++) {
-      const TrainingRequest one = part(s, k);
-      const std::string result = parent + "/" + one.name + "/result.json";
+    for (TrainingRequest one : folds) {
+      const std::string place = parent + "/" + one.name, result = place + "/result.json";
       if (!exists(result)) {
+        one.overwrite = !exists(place + "/config.resolved.toml");  // what a kill left of its beginning
         const int code = train_run(one);
         if (code > 1) return code;
         worst = std::max(worst, code);
       }
       const Json metrics = read_json(result);
-      parts.push_back(metrics.contains("test") ? metrics.at("test") : metrics.at("val"));
+      parts.push_back(metrics.value(metrics.contains("test") ? "test" : "val", Json::object()));
     }
     for (auto& [metric, value] : pooled(parts)) {
       std::size_t i = 0;
@@ -134,8 +143,11 @@ int train_many(const TrainingRequest& request, int seeds, int folds) {
       values[i].push_back(value);
     }
   }
-  Json summary = {
-      {"config", request.config}, {"seeds", seeds}, {"folds", folds}, {"metrics", Json::object()}};
+  const std::size_t folds = runs.folds[0].size();
+  Json summary = {{"config", request.config},
+                  {"seeds", runs.folds.size()},
+                  {"folds", folds > 1 ? folds : 0},
+                  {"metrics", Json::object()}};
   Table table({"metric", "mean", "sd", "values"});
   for (std::size_t i = 0; i < names.size(); i++) {
     summary["metrics"][names[i]] = statistics(values[i]);

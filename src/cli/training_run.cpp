@@ -33,7 +33,7 @@ Record start_record(Experiment& e, const Trainer& trainer, const RunDir& run, bo
   r.add("metric", trainer.eval_config().metric).add("seed", e.run.seed).add("dtype", e.run.dtype);
   r.add("threads", pool().size()).add("shards", trainer.shards()).add("run_dir", run.path());
   r.add("memory_bytes", static_cast<std::int64_t>(trainer.memory_estimate()));
-  if (resumed) r.add("resumed_from", trainer.state().step);
+  if (resumed) r.add("resumed_from", trainer.state().step).add("time_s", trainer.state().seconds);
   return r;
 }
 

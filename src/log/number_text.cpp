@@ -6,16 +6,21 @@
 
 namespace qkv {
 
+// Without the sign that a NaN happens to have.
+static std::string not_finite_text(double value) {
+  return std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf";
+}
+
 std::string metric_text(double value) {
   const double size = std::fabs(value);
-  if (!std::isfinite(value)) return fmt::format("{}", value);
+  if (!std::isfinite(value)) return not_finite_text(value);
   if (size != 0 && (size < 1e-3 || size >= 1e6)) return fmt::format("{:.2e}", value);
   return size < 100 ? fmt::format("{:.4f}", value) : fmt::format("{:.2f}", value);
 }
 
 std::string short_count(double value) {
   static constexpr const char* kUnits[] = {"", "k", "M", "G", "T"};
-  if (!std::isfinite(value)) return fmt::format("{}", value);
+  if (!std::isfinite(value)) return not_finite_text(value);
   int unit = 0;
   // 999.95 would print as 1000.0
   while (std::fabs(value) >= 999.95 && unit < 4) {

@@ -12,8 +12,8 @@
 namespace qkv {
 namespace {
 
-constexpr int kColors[] = {36, 33, 35, 32, 34, 31, 96, 93};  // cyan, yellow, magenta, green, ...
-constexpr const char* kMarks[] = {"*", "o", "+", "x", "#", "@", "%", "&"};
+constexpr int kColors[] = {36, 33, 35, 32, 34, 31, 96, 93, 95, 92, 94, 91};  // cyan, yellow, ...
+constexpr const char* kMarks[] = {"*", "o", "+", "x", "#", "@", "%", "&", "=", "$", "~", "^"};
 
 std::string in_color(std::size_t curve, const std::string& text, bool color) {
   return color ? fmt::format("\033[{}m{}\033[0m", kColors[curve % std::size(kColors)], text) : text;
@@ -91,11 +91,14 @@ class Canvas {
   std::vector<std::size_t> curve_;
 };
 
-// As many digits as tell neighbouring ticks apart.
-std::string tick_text(double v, double step) {
+// As many digits as tell neighbouring ticks apart, with an exponent for all of them or for none; `size` is
+// that of the largest.
+std::string tick_text(double v, double step, double size) {
   if (v == 0) return "0";
-  const double size = std::max(std::fabs(v), step);
-  if (size >= 1e5 || size < 1e-3) return fmt::format("{:.1e}", v);
+  if (size >= 1e5 || step < 1e-4) {
+    const double digits = std::floor(std::log10(std::fabs(v)) + 1e-9) - std::floor(std::log10(step) + 1e-9);
+    return fmt::format("{:.{}e}", v, std::clamp(static_cast<int>(digits), 1, 6));
+  }
   const int digits = std::clamp(static_cast<int>(std::ceil(-std::log10(step) - 1e-9)), 0, 6);
   return fmt::format("{:.{}f}", v, digits);
 }
@@ -119,7 +122,9 @@ std::vector<Tick> y_ticks(const Range& y, bool log, int rows) {
   while (at.size() < 2 && wanted < 20)
     at = round_ticks(y.low, y.high, ++wanted);  // one number shows no scale
   const double step = at.size() > 1 ? at[1] - at[0] : 1;
-  for (double v : at) ticks.push_back({v, log ? fmt::format("{:.2g}", std::pow(10, v)) : tick_text(v, step)});
+  const double size = std::max(std::fabs(y.low), std::fabs(y.high));
+  for (double v : at)
+    ticks.push_back({v, log ? fmt::format("{:.2g}", std::pow(10, v)) : tick_text(v, step, size)});
   return ticks;
 }
 
@@ -217,11 +222,15 @@ std::string plot(const std::vector<Curve>& curves, const PlotOptions& o) {
     text += row + "\n";
   }
   text += x_axis(x, columns, margin, o);
-  std::string legend(static_cast<std::size_t>(margin + 1), ' ');
+  const std::string indent(static_cast<std::size_t>(margin + 1), ' ');
+  std::string legend, line = indent;
   for (std::size_t c = 0; c < curves.size(); c++) {
-    if (c > 0) legend += "   ";
-    legend += in_color(c, braille ? "──" : kMarks[c % std::size(kMarks)], o.color) + " " + curves[c].name;
+    const std::string mark = in_color(c, braille ? "──" : kMarks[c % std::size(kMarks)], o.color);
+    const std::string entry = mark + " " + curves[c].name;
+    if (c > 0 && visible_width(line + "   " + entry) > o.width) legend += line + "\n", line = indent;
+    line += (line == indent ? "" : "   ") + entry;
   }
+  legend += line;
   if (lost > 0)
     legend += fmt::format("   ({} value{} not drawn: {})", lost, lost == 1 ? "" : "s",
                           o.log_y ? "not positive or not finite" : "not finite");

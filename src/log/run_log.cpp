@@ -108,4 +108,44 @@ RunLog read_run_log(const std::string& run) {
   return reader.finished();
 }
 
+static void find_runs(const std::string& path, int depth, std::vector<std::string>& found) {
+  if (exists(path + "/config.resolved.toml") || exists(path + "/metrics.jsonl")) {
+    found.push_back(path);
+    return;
+  }
+  std::error_code ignored;
+  for (auto& entry : fs::directory_iterator(path, ignored))
+    if (depth > 0 && entry.is_directory(ignored)) find_runs(entry.path().string(), depth - 1, found);
+}
+
+std::vector<std::string> runs_of(const std::string& path) {
+  constexpr int kDepth = 3;  // RUNS/NAME-each/VALUE-3seeds/seed-1
+  std::vector<std::string> found;
+  find_runs(path, kDepth, found);
+  std::sort(found.begin(), found.end());
+  return found.empty() ? std::vector<std::string>{path} : found;
+}
+
+std::vector<RunLog> read_run_logs(const std::vector<std::string>& paths) {
+  std::vector<RunLog> logs;
+  for (const std::string& path : paths)
+    for (const std::string& run : runs_of(path)) logs.push_back(read_run_log(run));
+  std::vector<fs::path> rest;  // of each path, before the name
+  for (const RunLog& log : logs) rest.push_back(fs::weakly_canonical(log.path).parent_path());
+  for (bool again = true; again;) {
+    again = false;
+    std::vector<bool> alike(logs.size());
+    for (std::size_t i = 0; i < logs.size(); i++)
+      for (std::size_t k = 0; k < logs.size(); k++)
+        if (logs[i].name == logs[k].name && rest[i] != rest[k]) alike[i] = true;
+    for (std::size_t i = 0; i < logs.size(); i++) {
+      if (!alike[i] || !rest[i].has_filename()) continue;
+      logs[i].name = rest[i].filename().string() + "/" + logs[i].name;
+      rest[i] = rest[i].parent_path();
+      again = true;
+    }
+  }
+  return logs;
+}
+
 }  // namespace qkv

@@ -38,14 +38,23 @@ Json json_of(const Record& record) {
   return parse_json(line, "record");
 }
 
-Json run_json(const std::string& run, Problems& problems) {
-  const RunLog log = read_run_log(run);
+Json without_folders(Json json) {
+  if (json.is_string()) return qkv::without_folders(json.get<std::string>());
+  if (json.is_structured())
+    for (Json& one : json) one = without_folders(std::move(one));
+  return json;
+}
+
+Json run_json(const RunLog& log, Problems& problems) {
+  const std::string& run = log.path;
   problems.insert(problems.end(), log.problems.begin(), log.problems.end());
   const Json result = read_part(run + "/result.json", "the run has no final metrics", problems);
-  Json one = {{"name", log.name}, {"start", json_of(log.start)}, {"end", json_of(log.end)}};
+  Json one = {{"name", log.name},
+              {"start", without_folders(json_of(log.start))},
+              {"end", without_folders(json_of(log.end))}};
   one["last"] = log.train.empty() ? Json() : json_of(log.train.back());
   one["best"] = log.best() ? json_of(*log.best()) : Json();
-  one["env"] = read_part(run + "/env.json", "the machine is unknown", problems);
+  one["env"] = without_folders(read_part(run + "/env.json", "the machine is unknown", problems));
   one["result"] = result;
   one["expect"] = expectations_json(run, result, problems);
   one["config"] = config_json(run, problems);
@@ -101,16 +110,14 @@ std::string harmless(const Json& data) {
 
 }  // namespace
 
-Json report_data(const std::vector<std::string>& runs) {
+Json report_data(const std::vector<std::string>& paths) {
   Json data = {{"version", kVersion}, {"runs", Json::array()}};
-  std::vector<Problems> problems(runs.size());
-  for (std::size_t i = 0; i < runs.size(); i++) {
-    if (!is_directory(runs[i])) fail(Fault::data, "{}: must be a run directory; it does not exist", runs[i]);
-    data["runs"].push_back(run_json(runs[i], problems[i]));
-  }
+  const std::vector<RunLog> logs = read_run_logs(paths);
+  std::vector<Problems> problems(logs.size());
+  for (std::size_t i = 0; i < logs.size(); i++) data["runs"].push_back(run_json(logs[i], problems[i]));
   data["evaluation"] = nullptr;
-  if (!runs.empty()) add_details(runs[0], data, problems[0]);
-  for (std::size_t i = 0; i < runs.size(); i++) data["runs"][i]["problems"] = problems[i];
+  if (!logs.empty()) add_details(logs[0].path, data, problems[0]);
+  for (std::size_t i = 0; i < logs.size(); i++) data["runs"][i]["problems"] = without_folders(problems[i]);
   return data;
 }
 

@@ -1,4 +1,7 @@
 // The config of a run: where its values come from, and what it expects.
+#include <algorithm>
+#include <cstring>
+
 #include "qkv/base/config.h"
 #include "qkv/base/file.h"
 #include "qkv/base/json.h"
@@ -32,6 +35,21 @@ std::string text_of(const Json& object, const char* key) {
 
 }  // namespace
 
+std::string without_folders(const std::string& text) {
+  std::string result;
+  for (std::size_t at = 0; at < text.size();) {
+    const bool starts = text[at] == '/' && (at == 0 || std::strchr(" \"'=[,(", text[at - 1]));
+    const std::size_t end = starts ? std::min(text.find_first_of(" \"',)", at), text.size()) : at + 1;
+    std::string part = text.substr(at, end - at);
+    const std::size_t last = part.rfind('/'),
+                      before = last > 0 ? part.rfind('/', last - 1) : std::string::npos;
+    if (starts && before != std::string::npos && before > 0) part = ".." + part.substr(before);
+    result += part;
+    at = end;
+  }
+  return result;
+}
+
 Json config_json(const std::string& run, Problems& problems) {
   const std::string path = run + "/config.resolved.toml";
   if (!exists(path)) {
@@ -53,8 +71,8 @@ Json config_json(const std::string& run, Problems& problems) {
       const bool same =
           found && (text_of(*known, "value") == value || starts_with(key, "data.") || key == "plugins");
       result.push_back({{"key", key},
-                        {"value", value},
-                        {"origin", same    ? text_of(*known, "origin")
+                        {"value", without_folders(value)},
+                        {"origin", same    ? without_folders(text_of(*known, "origin"))
                                    : found ? "changed by resume"
                                            : ""},
                         {"help", found ? text_of(*known, "help") : ""}});

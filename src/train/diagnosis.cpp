@@ -1,5 +1,7 @@
 #include "qkv/train/diagnosis.h"
 
+#include <cmath>
+
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/log/number_text.h"
@@ -38,7 +40,9 @@ std::string Diagnosis::summary() const {
 }
 
 std::string Diagnosis::text() const {
-  std::string out = fmt::format("step {}: loss {:.6g}, gradient norm {:.6g}\n", step, loss, grad_norm);
+  // fabs: none is negative, but for the sign that a NaN happens to have.
+  std::string out = fmt::format("step {}: loss {:.6g}, gradient norm {:.6g}\n", step, std::fabs(loss),
+                                std::fabs(grad_norm));
   for (const std::string& line : checked_from) out += "  " + line + "\n";
   if (finite()) {
     out += "  every value is finite, forward and backward\n";
@@ -54,8 +58,8 @@ std::string Diagnosis::text() const {
   }
   for (std::size_t i = 0; i < examples.size() && i < (finite() ? 2 : 1) * kShown; i++) {
     const Example& e = examples[i];
-    out += fmt::format("    example {}: loss {:.4g}, gradient norm {:.4g}{}{}\n", e.number, e.loss,
-                       e.grad_norm, e.text.empty() ? "" : "  ", e.text);
+    out += fmt::format("    example {}: loss {:.4g}, gradient norm {:.4g}{}{}\n", e.number, std::fabs(e.loss),
+                       std::fabs(e.grad_norm), e.text.empty() ? "" : "  ", e.text);
   }
   return out;
 }

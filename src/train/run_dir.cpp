@@ -9,6 +9,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <map>
 
 #include "qkv/base/file.h"
 #include "qkv/base/json.h"
@@ -55,23 +56,42 @@ bool same_bytes(const fs::path& a, const fs::path& b) {
          checksum_file(a.string()) == checksum_file(b.string());
 }
 
-// Is the data that the run directory keeps that of the task?
-bool keeps_data(const std::string& run, const Task& task) {
+// The key of [data] whose files are not those that the run directory keeps; "" where all are.
+std::string changed_data(const std::string& run, const Task& task) {
   const auto files = task.files();
   const auto places = data_places(task);
   for (std::size_t i = 0; i < files.size(); i++) {
     const fs::path source = files[i].second, copy = fs::path(run) / places[i].second;
     if (fs::path(places[i].second).is_absolute()) continue;
     if (!is_directory(source)) {
-      if (!same_bytes(source, copy)) return false;
+      if (!same_bytes(source, copy)) return places[i].first;
       continue;
     }
     std::error_code ignored;
     for (auto& entry : fs::directory_iterator(source, ignored))
       if (entry.is_regular_file(ignored) && !same_bytes(entry.path(), copy / entry.path().filename()))
-        return false;
+        return places[i].first;
   }
-  return true;
+  return "";
+}
+
+// The values of a resolved config by key; from the second table of a name on with its number:
+// "model.layers.1.type".
+std::map<std::string, std::string> values_of(const std::string& resolved) {
+  std::map<std::string, std::string> values;
+  std::map<std::string, int> seen;
+  std::string table;
+  for (const std::string& line : split(resolved, '\n')) {
+    const std::size_t equals = line.find(" = ");
+    if (starts_with(line, "[")) {
+      const std::string name(trim(line.substr(0, line.find(']')).substr(line.find_last_of('[') + 1)));
+      const int number = seen[name]++;
+      table = name + (number > 0 ? fmt::format(".{}.", number) : ".");
+    } else if (equals != std::string::npos) {
+      values[table + line.substr(0, equals)] = line.substr(equals + 3);
+    }
+  }
+  return values;
 }
 
 std::string cpu_name() {
@@ -217,6 +237,19 @@ void check_run_checksums(const std::string& run) {
     fail(Fault::data, "{} (or edited: values of a run are changed with resume --set)", problems.front());
 }
 
+std::string difference_of_run(const std::string& run, const std::string& text, const Task& task) {
+  auto own = values_of(read_file(config_of_run(run), 1 << 20));
+  for (const auto& [key, value] : values_of(text)) {
+    const auto found = own.find(key);
+    if (found == own.end()) return fmt::format("{} = {} (was not set)", key, value);
+    if (found->second != value) return fmt::format("{} = {} (was {})", key, value, found->second);
+    own.erase(found);
+  }
+  if (!own.empty()) return fmt::format("{} is not set (was {})", own.begin()->first, own.begin()->second);
+  const std::string changed = changed_data(run, task);
+  return changed.empty() ? "" : fmt::format("another content of {}", changed);
+}
+
 std::string newest_run(const std::string& out_dir, const std::string& name, const std::string& text,
                        const Task& task) {
   std::string best;
@@ -228,8 +261,8 @@ std::string newest_run(const std::string& out_dir, const std::string& name, cons
         own == name || (starts_with(own, name + "-") && own.size() > name.size() + 1 &&
                         own.find_first_not_of("0123456789", name.size() + 1) == std::string::npos);
     const std::string resolved = entry.path().string() + "/config.resolved.toml";
-    if (!named || !exists(resolved) || read_file(resolved, 1 << 20) != text) continue;
-    if (!keeps_data(entry.path().string(), task)) continue;
+    if (!named || !exists(resolved) || !difference_of_run(entry.path().string(), text, task).empty())
+      continue;
     const auto time = fs::last_write_time(resolved, error);
     if (best.empty() || time > best_time) best = entry.path().string(), best_time = time;
   }

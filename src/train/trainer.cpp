@@ -243,7 +243,6 @@ StepReport Trainer::step() {
   state_.tokens += report.tokens;
   state_.window_loss += loss;
   state_.window_count += report.count;
-  state_.window_tokens += report.tokens;
   return report;
 }
 
@@ -271,6 +270,7 @@ bool Trainer::finite_parameters() const {
 
 TrainResult Trainer::train(MetricSinks& sinks, const std::function<void(std::int64_t)>& on_step) {
   const double start = seconds_now() - state_.seconds;
+  recorded_ = {state_.step, state_.tokens, state_.seconds};
   TrainResult result;
   result.reason = stale() ? "early_stop" : "max_steps";
   const bool has_val = experiment_.task->examples(Split::val) > 0;

@@ -62,14 +62,16 @@ void Trainer::record_step(MetricSinks& sinks, const StepReport& report) {
   record_.add("loss", static_cast<float>(mean)).add("lr", static_cast<float>(report.lr));
   record_.add("grad_norm", static_cast<float>(report.grad_norm)).add("tokens", state_.tokens);
   if (report.skipped) record_.add("skipped", state_.skipped);
-  record_.add("tokens_per_s", static_cast<float>(std::round(static_cast<double>(state_.tokens) /
-                                                            std::max(1e-9, state_.seconds))));
-  record_.add("step_ms", static_cast<float>(1e3 * state_.seconds /
-                                            static_cast<double>(std::max<std::int64_t>(1, state_.step))));
+  // Of the time since the last line.
+  const double seconds = std::max(1e-9, state_.seconds - recorded_.seconds);
+  const auto steps = static_cast<double>(std::max<std::int64_t>(1, state_.step - recorded_.step));
+  const auto tokens = static_cast<double>(state_.tokens - recorded_.tokens);
+  record_.add("tokens_per_s", static_cast<float>(std::round(tokens / seconds)));
+  record_.add("step_ms", static_cast<float>(1e3 * seconds / steps));
   record_.add("time_s", static_cast<float>(state_.seconds));
   sinks.write(record_);
   state_.window_loss = state_.window_count = 0;
-  state_.window_tokens = 0;
+  recorded_ = {state_.step, state_.tokens, state_.seconds};
 }
 
 // One line with the norm of each parameter and of its gradient of this step, whose squares `reduce` has

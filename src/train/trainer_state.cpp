@@ -23,7 +23,6 @@ void visit(State& s, F f) {
   f("skipped_in_a_row", s.skipped_in_a_row);
   f("window_loss", s.window_loss);
   f("window_count", s.window_count);
-  f("window_tokens", s.window_tokens);
   f("seconds", s.seconds);
   f("spike_steps", s.spikes.steps);
   f("spike_first_loss", s.spikes.first_loss);

@@ -2,6 +2,7 @@
 
 #include "cli/process.h"
 #include "qkv/base/json.h"
+#include "qkv/train/checksums.h"
 #include "train/small_run.h"
 
 namespace qkv::test {
@@ -56,6 +57,24 @@ TEST_CASE("log says in one line what is wrong") {
     CHECK(run.err.find(c.words) != std::string::npos);
     CHECK(std::count(run.err.begin(), run.err.end(), '\n') == 1);
   }
+}
+
+TEST_CASE("after a resume, the time to the end is told by the speed since") {
+  SmallData data;
+  data.encoder();
+  const ProcessOptions here{data.folder.path};
+  REQUIRE(run_qkv({"train", "small.toml", "--set", "train.max_steps=8"}, here).code == 0);
+  const std::string last = data.folder / "runs/small/checkpoints/step-000008";
+  Json state = read_json(last + "/state.json");
+  state["seconds"] = 360000;  // a hundred hours of training
+  write_file_atomic(last + "/state.json", dump_json(state, 2));
+  write_checksums(last, {"model.safetensors", "optimizer.safetensors", "state.json", "tokenizer.json",
+                         "config.resolved.toml"});
+  REQUIRE(run_qkv({"resume", "runs/small", "--set", "train.max_steps=12"}, here).code == 0);
+  const std::string log = read_file(data.folder / "runs/small/train.log");
+  const std::string resumed = log.substr(log.find("resumed at step 8"));
+  CHECK(has(resumed, "eta 00:"));
+  CHECK_FALSE(has(resumed, "eta 1d"));
 }
 
 }  // namespace qkv::test

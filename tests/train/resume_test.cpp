@@ -51,6 +51,30 @@ TEST_CASE("a killed and resumed run is the uninterrupted one, bit for bit") {
   }
 }
 
+TEST_CASE("speed is that of the time since the last line, also after a resume") {
+  SmallData data;
+  const std::string config = data.encoder(), run = data.folder / "run";
+  const std::vector<std::string> sets = {"log.every=3", "checkpoint.every=4"};
+  train_and_kill(config, sets, run, 8);
+  Session again(config, sets);
+  std::int64_t from = 0;
+  again.train(run, true, [&](std::int64_t step) { from = from ? from : step - 1; });
+  const auto records = read_metrics(run + "/metrics.jsonl");
+  double step = 0, tokens = 0, seconds = 0;
+  int lines = 0;
+  for (const Record& r : records) {
+    if (r.type() != "train") continue;
+    const double steps = r.number("step") - step, passed = r.number("time_s") - seconds;
+    if (r.step() - 3 >= from || r.step() <= from) {  // the window lies in one process
+      CHECK(r.number("step_ms") * steps == doctest::Approx(1e3 * passed).epsilon(0.01));
+      CHECK(r.number("tokens_per_s") * passed == doctest::Approx(r.number("tokens") - tokens).epsilon(0.02));
+      lines++;
+    }
+    step = r.number("step"), tokens = r.number("tokens"), seconds = r.number("time_s");
+  }
+  CHECK(lines == 4);
+}
+
 TEST_CASE("early stopping goes on counting after a resume") {
   SmallData data;
   // Accuracy cannot change at this learning rate: the first evaluation is the best.

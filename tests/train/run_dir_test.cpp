@@ -63,7 +63,7 @@ TEST_CASE("the run to resume has the same name, configuration and data, and is t
   std::filesystem::last_write_time(second + "/config.resolved.toml", time + std::chrono::seconds(1));
   CHECK(second == first + "-2");
   CHECK(newest(text) == second);
-  CHECK(newest(text + "# changed\n") == "");
+  CHECK(newest(text + "changed = 1\n") == "");
   write_file_atomic(second + "/data/train.tsv", sentences(44, 5));  // not this data any more
   CHECK(newest(text) == first);
 }

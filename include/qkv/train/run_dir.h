@@ -58,6 +58,10 @@ void write_run_checksums(const std::string& run);
 /// them has none.)
 void check_run_checksums(const std::string& run);
 
+/// What keeps a run directory from being a run of the resolved config `text` with the data of `task`: the
+/// first key that differs, "train.max_steps = 20 (was 2)", or the data; "" where nothing does.
+std::string difference_of_run(const std::string& run, const std::string& text, const Task& task);
+
 /// Newest run directory of `out_dir` whose name is `name` or `name-N`, whose resolved config is `text` and
 /// whose data is that of the task; "" if none.
 std::string newest_run(const std::string& out_dir, const std::string& name, const std::string& text,

@@ -43,7 +43,6 @@ struct TrainState {
   std::int64_t skipped = 0, skipped_in_a_row = 0;  ///< steps left out because they were not finite
   double best_value = 0, seconds = 0;
   double window_loss = 0, window_count = 0;  ///< since the last training line
-  std::int64_t window_tokens = 0;
   SpikeState spikes;
 };
 
@@ -141,6 +140,10 @@ class Trainer {
   std::vector<double> scratch_;
   TrainState state_;
   TrainSeconds seconds_;
+  struct {
+    std::int64_t step = 0, tokens = 0;
+    double seconds = 0;
+  } recorded_;  // the state at the last training line, or where this process began
   double gradient_scale_ = 0;
   std::vector<std::pair<std::string, std::string>> users_;  // op and layer of each slot, in a replay
   Record record_;

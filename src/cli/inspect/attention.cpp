@@ -34,8 +34,9 @@ std::string cell(double fraction) {
   return fmt::format("\033[48;5;{}m  \033[0m", color);
 }
 
-// The maps of some heads side by side: a row looks at the columns.
-std::string heat_maps(const Look& look, const AttentionLook& layer, const std::vector<Index>& heads) {
+// The maps of some heads side by side: a row looks at the columns. The brightest shade is for `most`.
+std::string heat_maps(const Look& look, const AttentionLook& layer, const std::vector<Index>& heads,
+                      double most) {
   std::vector<std::string> labels = shown(look.text.words);
   int label_width = 0;
   for (std::size_t t = 0; t < labels.size(); t++) {
@@ -49,8 +50,7 @@ std::string heat_maps(const Look& look, const AttentionLook& layer, const std::v
     lines[t + 2] = pad_right(target ? styled(Style::bold, labels[t]) : labels[t], label_width);
   }
   for (Index h : heads) {
-    const double most = largest(layer, h);
-    const std::string title = fmt::format("head {} (max {:.2f})", h, most);
+    const std::string title = fmt::format("head {} (max {:.2f})", h, largest(layer, h));
     const int width = std::max<int>(static_cast<int>(layer.T) * kCell, visible_width(title));
     std::string columns;  // past 10 only the even ones have room
     const Index every = layer.T > 10 ? 2 : 1;
@@ -69,7 +69,12 @@ std::string heat_maps(const Look& look, const AttentionLook& layer, const std::v
 
 // As many heads in a line as the terminal is wide.
 std::string drawing(const Look& look, const Choice& choice) {
-  std::string text = shown(look.text.text) + "\n";
+  double most = 0;
+  for (Index l : choice.layers(look)) {
+    const AttentionLook& layer = look.layers[static_cast<std::size_t>(l)];
+    for (Index h : choice.heads(layer)) most = std::max(most, largest(layer, h));
+  }
+  std::string text = fmt::format("{}\nshades of all heads: 0 to {:.2f}\n", shown(look.text.text), most);
   for (Index l : choice.layers(look)) {
     const AttentionLook& layer = look.layers[static_cast<std::size_t>(l)];
     const int width = std::max<int>(static_cast<int>(layer.T) * kCell, 17) + 2;
@@ -79,7 +84,7 @@ std::string drawing(const Look& look, const Choice& choice) {
     for (std::size_t i = 0; i < heads.size(); i += fit) {
       const auto begin = heads.begin() + static_cast<std::ptrdiff_t>(i);
       const auto end = heads.begin() + static_cast<std::ptrdiff_t>(std::min(heads.size(), i + fit));
-      text += (i ? "\n" : "") + heat_maps(look, layer, {begin, end});
+      text += (i ? "\n" : "") + heat_maps(look, layer, {begin, end}, most);
     }
   }
   return text;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <optional>
 
 #include "qkv/base/file.h"
@@ -20,26 +21,31 @@ namespace fs = std::filesystem;
 namespace qkv {
 namespace {
 
-// A run directory, or one of several runs that differ in their seed (train --seeds).
+// A run directory, or a folder of runs: of train --seeds, which differ in their seed, or of train --each,
+// where each value is a run or a folder of seeds.
 struct Side {
   std::string path;
-  std::vector<std::string> runs;
+  std::map<std::string, std::vector<std::string>> runs;  // by value; of one value "" without --each
   bool many = false;
 };
 
 Side side_of(const std::string& path) {
   Side side{path, {}, exists(path + "/summary.json")};
-  if (!side.many) {
-    if (!exists(path + "/config.resolved.toml"))
-      fail(Fault::usage, "compare: {} must be a run directory, or one of train --seeds; got neither", path);
-    side.runs = {path};
-    return side;
+  if (!side.many && !exists(path + "/config.resolved.toml"))
+    fail(Fault::usage, "compare: {} must be a run directory, or one of train --seeds or --each; got neither",
+         path);
+  if (!side.many || !read_json(path + "/summary.json").contains("values")) {
+    side.runs[""] = runs_of(path);
+  } else {
+    std::error_code error;
+    for (auto& entry : fs::directory_iterator(path, error)) {
+      const std::string place = entry.path().string();
+      if (const auto runs = runs_of(place); exists(runs[0] + "/config.resolved.toml"))
+        side.runs[entry.path().filename().string()] = runs;
+    }
   }
-  std::error_code error;
-  for (auto& entry : fs::directory_iterator(path, error))
-    if (exists(entry.path().string() + "/config.resolved.toml")) side.runs.push_back(entry.path().string());
-  std::sort(side.runs.begin(), side.runs.end());
-  if (side.runs.empty()) fail(Fault::data, "compare: {} must hold runs; got none", path);
+  if (side.runs.empty() || !exists(side.runs.begin()->second[0] + "/config.resolved.toml"))
+    fail(Fault::data, "compare: {} must hold runs; got none", path);
   return side;
 }
 
@@ -63,6 +69,7 @@ bool describes_only(const KeyDifference& one) {
 // ---- metrics
 
 struct Metric {
+  std::string value;  // of --each
   std::string name;
   std::vector<double> a, b;  // one value per run
 
@@ -86,9 +93,9 @@ struct Metric {
 };
 
 // Final values by name ("test.accuracy"), one per run.
-std::vector<std::pair<std::string, std::vector<double>>> finals(const Side& side) {
+std::vector<std::pair<std::string, std::vector<double>>> finals(const std::vector<std::string>& runs) {
   std::vector<std::pair<std::string, std::vector<double>>> result;
-  for (const std::string& run : side.runs) {
+  for (const std::string& run : runs) {
     if (!exists(run + "/result.json")) continue;
     const Json json = read_json(run + "/result.json");
     for (const char* split : {"val", "test"}) {
@@ -107,10 +114,14 @@ std::vector<std::pair<std::string, std::vector<double>>> finals(const Side& side
 
 std::vector<Metric> metrics_of(const Side& a, const Side& b) {
   std::vector<Metric> result;
-  const auto in_b = finals(b);
-  for (auto& [name, values] : finals(a))
-    for (auto& [other, others] : in_b)
-      if (name == other) result.push_back({name, values, others});
+  for (const auto& [value, runs] : a.runs) {
+    const auto found = b.runs.find(value);
+    if (found == b.runs.end()) continue;
+    const auto in_b = finals(found->second);
+    for (auto& [name, values] : finals(runs))
+      for (auto& [other, others] : in_b)
+        if (name == other) result.push_back({value, name, values, others});
+  }
   return result;
 }
 
@@ -177,15 +188,22 @@ std::optional<bool> same_weights(const std::string& a, const std::string& b) {
 
 struct Compare : Verb {
   void setup(CLI::App& app) override {
-    app.add_option("a", first, "run directory, or a directory of train --seeds")->required();
+    app.add_option("a", first, "run directory, or a directory of train --seeds or --each")->required();
     app.add_option("b", second, "another one")->required();
     app.add_flag("--json", json, "print one JSON object");
   }
 
   int run() override {
     const Side a = side_of(first), b = side_of(second);
-    const std::vector<ResolvedKey> keys_a = checked_config(a.runs[0]).resolved(),
-                                   keys_b = checked_config(b.runs[0]).resolved();
+    const auto common =
+        std::find_if(a.runs.begin(), a.runs.end(), [&](auto& one) { return b.runs.count(one.first) > 0; });
+    if (common == a.runs.end())
+      fail(Fault::usage,
+           "compare: two folders of train --each must have a value in common, and other runs are "
+           "not compared with them; got none in {} and {}",
+           first, second);
+    const std::vector<ResolvedKey> keys_a = checked_config(common->second[0]).resolved(),
+                                   keys_b = checked_config(b.runs.at(common->first)[0]).resolved();
     std::vector<KeyDifference> keys = differences(keys_a, keys_b);
     keys.erase(std::remove_if(keys.begin(), keys.end(), describes_only), keys.end());
     const std::vector<Metric> metrics = metrics_of(a, b);
@@ -212,6 +230,7 @@ struct Compare : Verb {
                   {"b", json_number(Metric::mean(m.b))},
                   {"difference", json_number(m.difference())},
                   {"runs", {m.a.size(), m.b.size()}}};
+      if (!m.value.empty()) one["value"] = m.value;
       if (const auto noise = m.noise()) one["noise"] = json_number(*noise);
       list.push_back(std::move(one));
     }
@@ -250,17 +269,22 @@ struct Compare : Verb {
 
   // With several seeds on both sides: how many standard errors the means are apart.
   static Table metric_table(const std::vector<Metric>& metrics) {
-    const bool noisy = metrics[0].noise().has_value();
+    const bool noisy = std::any_of(metrics.begin(), metrics.end(), [](auto& m) { return m.noise(); });
+    const bool each = !metrics[0].value.empty();
     std::vector<std::string> header{"metric", "a", "b", "b - a"};
+    if (each) header.insert(header.begin(), "value");
     if (noisy) header.insert(header.end(), {"noise", "verdict"});
     Table table(header);
     for (const Metric& m : metrics) {
       std::vector<std::string> row{m.name, fmt::format("{:.4f}", Metric::mean(m.a)),
                                    fmt::format("{:.4f}", Metric::mean(m.b)),
                                    fmt::format("{:+.4f}", m.difference())};
+      if (each) row.insert(row.begin(), m.value);
       if (const auto noise = m.noise())
         row.insert(row.end(), {fmt::format("{:.4f}", *noise),
                                std::fabs(m.difference()) <= 2 * *noise ? "within noise" : "beyond noise"});
+      else if (noisy)
+        row.insert(row.end(), {"", ""});
       table.row(row);
     }
     return table;

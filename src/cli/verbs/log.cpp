@@ -72,7 +72,7 @@ bool knows(const RunLog& log, const std::string& metric, const std::string& spli
 
 struct Log : Verb {
   void setup(CLI::App& app) override {
-    app.add_option("run", runs, "run directories")->required();
+    app.add_option("run", runs, "run directories, or folders of them")->required();
     app.add_option("--metric", metrics,
                    "draw these instead: loss, accuracy, lr, grad_norm, ... (repeatable)");
     app.add_option("--rows", rows, "evaluations in the table; 0 = all")
@@ -87,10 +87,10 @@ struct Log : Verb {
   int run() override {
     if (follow && (json || csv))
       fail(Fault::usage, "log: --follow draws; it does not go with --json or --csv");
+    if (follow && runs.size() == 1) runs = runs_of(runs[0]);
     if (follow && runs.size() > 1) fail(Fault::usage, "log: --follow needs one run; got {}", runs.size());
     if (follow) return follow_run();
-    std::vector<RunLog> logs;
-    for (const std::string& path : runs) logs.push_back(read_run_log(path));
+    const std::vector<RunLog> logs = read_run_logs(runs);
     check_metrics(logs);
     if (json)
       for (const RunLog& log : logs) console().print("{}\n", dump_json(json_of(log)));
@@ -192,8 +192,12 @@ struct Log : Verb {
       const Record& last = log.train.back();
       text += fmt::format("step {}", grouped(last.step()));
       if (s.integer("max_steps") > 0) text += fmt::format(" of {}", grouped(s.integer("max_steps")));
-      text += fmt::format(" in {}, {:.3g} ms per step, {} tokens/s", clock_text(last.number("time_s")),
-                          last.number("step_ms"), short_count(last.number("tokens_per_s")));
+      // The whole run, or where it has not ended the speed of late.
+      const double seconds = last.number("time_s"), steps = static_cast<double>(last.step());
+      const double ms = log.ended() ? 1e3 * seconds / steps : last.number("step_ms");
+      const double speed = log.ended() ? last.number("tokens") / seconds : last.number("tokens_per_s");
+      text +=
+          fmt::format(" in {}, {:.3g} ms per step, {} tokens/s", clock_text(seconds), ms, short_count(speed));
     }
     if (log.ended())
       text += fmt::format("{}ended: {}", log.train.empty() ? "" : "; ", log.end.text("reason"));

@@ -18,19 +18,24 @@ struct Train : Verb {
     app.add_option("--seeds", seeds, "train with this many seeds, side by side")->check(CLI::Range(1, 1000));
     app.add_option("--folds", folds, "stratified cross-validation over the training data")
         ->check(CLI::Range(2, 1000));
-    app.add_option("--each", each, "train once for each value of a key: --each model.n_layer 1 2 4")
-        ->expected(2, 1000)
+    app.add_option("--each", each,
+                   "train once for each value of a key: --each model.n_layer 1 2 4; given again, for each "
+                   "combination")
+        ->type_size(2, CLI::detail::expected_max_vector_size)
         ->type_name("KEY VALUE...");
   }
   int run() override {
     request.command = command;
-    if (!each.empty()) return train_each(request, {each[0], {each.begin() + 1, each.end()}}, seeds, folds);
-    return seeds > 1 || folds > 1 ? train_many(request, seeds, folds) : train_run(request);
+    std::vector<EachValue> values;
+    for (const auto& words : each) values.push_back({words[0], {words.begin() + 1, words.end()}});
+    if (!values.empty()) return train_each(request, values, seeds, folds);
+    if (seeds == 1 && folds == 0) return train_run(request);
+    return train_many(request, runs_of_many(request, seeds, folds));
   }
   std::string example() const override { return "qkv train configs/bank.toml --set train.max_epochs=5"; }
 
   TrainingRequest request;
-  std::vector<std::string> each;
+  std::vector<std::vector<std::string>> each;
   int seeds = 1, folds = 0;
 };
 

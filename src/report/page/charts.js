@@ -8,6 +8,14 @@ function ticks(low, high, count) {
   return list;
 }
 
+// Labels of an axis have one form, with as many digits as tell them apart.
+function tickTexts(values) {
+  const step = values.length > 1 ? values[1] - values[0] : 1, most = Math.max(...values.map(Math.abs));
+  const digits = Math.max(0, Math.ceil(-Math.log10(step) - 1e-9));
+  if (step >= 1e-4 && most < 1e6) return values.map(v => v.toLocaleString("en", {minimumFractionDigits: digits, maximumFractionDigits: digits}));
+  return values.map(v => v === 0 ? "0" : v.toExponential(Math.max(0, Math.floor(Math.log10(Math.abs(v)) + 1e-9) - Math.floor(Math.log10(step) + 1e-9))));
+}
+
 function nearest(xs, x) {
   let low = 0, high = xs.length - 1;
   while (high - low > 1) {
@@ -44,11 +52,12 @@ function lineChart(title, series) {
              y: v => H - B - (v - low) / (high - low) * (H - T - B),
              step: px => range[0] + (px - L) / (W - L - R) * (range[1] - range[0])};
     const id = "clip" + (lineChart.count = (lineChart.count || 0) + 1);
+    const ys = ticks(low, high, 5), yTexts = tickTexts(ys), xs = ticks(range[0], range[1], 5), xTexts = tickTexts(xs);
     plot.replaceChildren(
       svg("clipPath", {id}, svg("rect", {x: L, y: T - 2, width: W - L - R, height: H - T - B + 4})),
-      ...ticks(low, high, 5).map(v => [svg("line", {class: "axis", x1: L, x2: W - R, y1: scale.y(v), y2: scale.y(v)}),
-                                       svg("text", {x: L - 6, y: scale.y(v) + 4, "text-anchor": "end"}, text(v))]).flat(),
-      ...ticks(range[0], range[1], 5).map(v => svg("text", {x: scale.x(v), y: H - 6, "text-anchor": "middle"}, text(v))));
+      ...ys.map((v, i) => [svg("line", {class: "axis", x1: L, x2: W - R, y1: scale.y(v), y2: scale.y(v)}),
+                                       svg("text", {x: L - 6, y: scale.y(v) + 4, "text-anchor": "end"}, yTexts[i])]).flat(),
+      ...xs.map((v, i) => svg("text", {x: scale.x(v), y: H - 6, "text-anchor": "middle"}, xTexts[i])));
     const lines = svg("g", {"clip-path": `url(#${id})`});
     for (const s of series) {
       let d = "", pen = false;

@@ -1,6 +1,6 @@
 // The sections of the page, in the order in which they are read.
 
-const runColour = i => `var(--c${i % 8})`;
+const runColour = i => i < 8 ? `var(--c${i})` : `hsl(${47 * i % 360} 50% 55%)`;
 const kTitles = {loss: "Loss", accuracy: "Accuracy", macro_f1: "Macro-F1", lr: "Learning rate", grad_norm: "Gradient norm", tokens_per_s: "Tokens per second", step_ms: "Milliseconds per step", perplexity: "Perplexity", bits_per_char: "Bits per character"};
 const kEnds = {max_steps: "all steps done", early_stop: "stopped early: no further improvement", interrupted: "interrupted", diverged: "diverged"};
 
@@ -38,7 +38,7 @@ function showSummary(data) {
       if (typeof value === "number" && name !== "step" && cards.length < 3) cards.push(stat(text(value), `${kTitles[name] || name}, ${run.best.split}, best so far`));
   const done = end || last;
   if (done) cards.push(stat(text(done.step), start.max_steps ? `of ${text(start.max_steps)} steps` : "steps", el("em", {}, end ? kEnds[end.reason] || end.reason : "has no end: it goes on, or was killed")));
-  if (done && done.time_s) cards.push(stat(`${text(Number(done.time_s.toFixed(1)))} s`, last ? `${text(last.step_ms)} ms per step, ${text(last.tokens_per_s)} tokens/s` : "training time"));
+  if (done && done.time_s) cards.push(stat(`${text(Number(done.time_s.toFixed(1)))} s`, last ? `${text(1000 * last.time_s / last.step)} ms per step, ${text(Math.round(last.tokens / last.time_s))} tokens/s` : "training time"));
   main.append(el("div", {class: "stats"}, cards));
 }
 

@@ -1,0 +1,73 @@
+// DataSurvey: what the data of a task is like, for `check`: classes, lengths, repeated and suspicious
+// examples.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "qkv/base/json_fwd.h"
+#include "qkv/task/task.h"
+
+namespace qkv {
+
+/// One example as the data files have it.
+struct SurveyedExample {
+  std::string text, label;  ///< label: "" in a task without classes
+  std::string place;        ///< "train.tsv:12"
+  Index length = 0;         ///< in words, or tokens; 0: of no interest
+  bool cut = false;         ///< the model sees a part of it only
+};
+
+class DataSurvey {
+ public:
+  /// Of each split, as many examples are looked at.
+  static constexpr Index kMost = 200000;
+
+  /// What examples are called: "sentences", "pairs", "lines".
+  explicit DataSurvey(std::string unit = "examples") : unit_(std::move(unit)) {}
+  void unit(std::string name) { unit_ = std::move(name); }
+  void add(Split split, const SurveyedExample& example);
+
+  bool empty() const;
+  /// {split: {"examples", "looked_at", "labels": {label: count}, "n_labels", "longest": {..}, "cut",
+  /// "repeated": {split: count}, "two_labels"}}
+  Json json() const;
+  /// A line for each split.
+  std::vector<std::string> lines() const;
+  /// What may not be meant: examples that occur twice or in two splits or with two labels; labels that occur
+  /// once, that are one letter from another, or the same but for case or Unicode normal form.
+  std::vector<std::string> warnings() const;
+
+ private:
+  struct Part {
+    Index examples = 0, cut = 0, two_labels = 0;
+    SurveyedExample longest;
+    std::string first_cut, first_two_labels;
+    std::array<Index, 3> repeated{};  // of each split before, or of this one
+    std::array<std::string, 3> first_repeated;
+  };
+  struct Seen {
+    int split;
+    std::string label, place;
+  };
+
+  void label_warnings(std::vector<std::string>& out) const;
+
+  std::string unit_;
+  std::array<Part, 3> parts_;
+  std::map<std::string, std::array<Index, 3>> labels_;
+  std::unordered_map<std::string, Seen> seen_;  // by text
+};
+
+/// A task whose data can be looked at.
+struct Surveyed {
+  virtual ~Surveyed() = default;
+  /// Adds the examples of all splits, training first, at most DataSurvey::kMost of each.
+  virtual void survey(DataSurvey& survey) = 0;
+};
+
+}  // namespace qkv

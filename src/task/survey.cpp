@@ -1,0 +1,188 @@
+#include "qkv/task/survey.h"
+
+#include <algorithm>
+
+#include "../data/pipeline/unicode.h"
+#include "qkv/base/json.h"
+#include "qkv/base/text.h"
+
+namespace qkv {
+namespace {
+
+constexpr std::size_t kShownLabels = 8, kJsonLabels = 1000, kNamed = 5;
+constexpr Split kSplits[] = {Split::train, Split::val, Split::test};
+
+std::string name_of(int split) {
+  return qkv::name_of(kSplits[split]);
+}
+
+using Counts = std::vector<std::pair<std::string, Index>>;
+
+// The labels of a split, the most frequent in front.
+Counts counts_of(const std::map<std::string, std::array<Index, 3>>& labels, std::size_t split) {
+  Counts counts;
+  for (const auto& [label, n] : labels)
+    if (n[split] > 0) counts.emplace_back(label, n[split]);
+  std::stable_sort(counts.begin(), counts.end(), [](auto& a, auto& b) { return a.second > b.second; });
+  return counts;
+}
+
+// The first few of a list, quoted, and how many more there are.
+std::string named(const std::vector<std::string>& names) {
+  std::vector<std::string> shown;
+  for (std::size_t i = 0; i < std::min(names.size(), kNamed); i++) shown.push_back(in_quotes(names[i]));
+  return join(shown, ", ") +
+         (names.size() > kNamed ? fmt::format(" and {} more", names.size() - kNamed) : "");
+}
+
+std::string same_but_for_case(const std::string& label) {
+  return unicode::lower(unicode::normal_form(label, "NFKC"));
+}
+
+// A word without one of its characters, for each of them: two words that share one are one edit apart, or
+// two.
+std::vector<std::string> shortened(const std::string& word) {
+  std::vector<std::string> result{word};
+  const std::vector<std::string> characters = split_code_points(word);
+  for (std::size_t skip = 0, at = 0; skip < characters.size(); at += characters[skip++].size())
+    result.push_back(word.substr(0, at) + word.substr(at + characters[skip].size()));
+  return result;
+}
+
+bool has_digit(const std::string& text) {
+  return text.find_first_of("0123456789") != std::string::npos;
+}
+
+}  // namespace
+
+void DataSurvey::add(Split split, const SurveyedExample& one) {
+  const auto s = static_cast<std::size_t>(split);
+  Part& part = parts_[s];
+  if (part.examples == kMost) return;
+  part.examples++;
+  if (!one.label.empty()) labels_[one.label][s]++;
+  if (one.length > part.longest.length) part.longest = one;
+  if (one.cut && part.cut++ == 0) part.first_cut = one.place;
+  const auto [found, fresh] = seen_.try_emplace(one.text, Seen{static_cast<int>(s), one.label, one.place});
+  if (fresh) return;
+  const Seen& before = found->second;
+  const auto b = static_cast<std::size_t>(before.split);
+  const std::string both = fmt::format("{} and {}", before.place, one.place);
+  if (part.repeated[b]++ == 0) part.first_repeated[b] = both;
+  if (before.label != one.label && part.two_labels++ == 0)
+    part.first_two_labels = fmt::format("{}: {} and {}", both, in_quotes(before.label), in_quotes(one.label));
+}
+
+bool DataSurvey::empty() const {
+  return std::all_of(parts_.begin(), parts_.end(), [](const Part& part) { return part.examples == 0; });
+}
+
+std::vector<std::string> DataSurvey::lines() const {
+  std::vector<std::string> out;
+  for (std::size_t s = 0; s < parts_.size(); s++) {
+    const Part& part = parts_[s];
+    if (part.examples == 0) continue;
+    std::string line = fmt::format("{}: {}{} {}", name_of(static_cast<int>(s)),
+                                   part.examples == kMost ? "the first " : "", part.examples, unit_);
+    if (const Counts counts = counts_of(labels_, s); !counts.empty()) {
+      std::vector<std::string> shown;
+      for (std::size_t i = 0; i < std::min(counts.size(), kShownLabels); i++)
+        shown.push_back(fmt::format("{} {}", counts[i].first, counts[i].second));
+      if (counts.size() > kShownLabels) shown.push_back(fmt::format("{} more", counts.size() - kShownLabels));
+      line +=
+          fmt::format(", {} label{} ({})", counts.size(), counts.size() == 1 ? "" : "s", join(shown, ", "));
+    }
+    if (part.longest.length > 0)
+      line += fmt::format(", longest {} ({})", part.longest.length, part.longest.place);
+    if (part.cut > 0) line += fmt::format(", {} cut (first: {})", part.cut, part.first_cut);
+    out.push_back(line);
+  }
+  return out;
+}
+
+Json DataSurvey::json() const {
+  Json result = Json::object();
+  for (std::size_t s = 0; s < parts_.size(); s++) {
+    const Part& part = parts_[s];
+    if (part.examples == 0) continue;
+    Json& one = result[name_of(static_cast<int>(s))];
+    one = {{"looked_at", part.examples}, {"cut", part.cut}, {"two_labels", part.two_labels}};
+    if (const Counts counts = counts_of(labels_, s); !counts.empty()) {
+      one["n_labels"] = counts.size();
+      one["labels"] = Json::object();
+      for (std::size_t i = 0; i < std::min(counts.size(), kJsonLabels); i++)
+        one["labels"][counts[i].first] = counts[i].second;
+    }
+    if (part.longest.length > 0)
+      one["longest"] = {
+          {"length", part.longest.length}, {"place", part.longest.place}, {"text", part.longest.text}};
+    one["repeated"] = Json::object();
+    for (std::size_t b = 0; b <= s; b++) one["repeated"][name_of(static_cast<int>(b))] = part.repeated[b];
+  }
+  return result;
+}
+
+std::vector<std::string> DataSurvey::warnings() const {
+  std::vector<std::string> out;
+  for (std::size_t s = 0; s < parts_.size(); s++) {
+    const Part& part = parts_[s];
+    for (std::size_t b = 0; b <= s; b++) {
+      const Index n = part.repeated[b];
+      const std::string where = b == s ? fmt::format("earlier in {}, too", name_of(static_cast<int>(s)))
+                                       : fmt::format("in {}, too", name_of(static_cast<int>(b)));
+      if (n > 0)
+        out.push_back(fmt::format("data: {} of {} {} of {} {} {} (first: {})", n, part.examples, unit_,
+                                  name_of(static_cast<int>(s)), n == 1 ? "is" : "are", where,
+                                  part.first_repeated[b]));
+    }
+    if (part.two_labels > 0)
+      out.push_back(fmt::format("data: {} {} of {} {} seen before with another label (first: {})",
+                                part.two_labels, unit_, name_of(static_cast<int>(s)),
+                                part.two_labels == 1 ? "was" : "were", part.first_two_labels));
+  }
+  label_warnings(out);
+  return out;
+}
+
+void DataSurvey::label_warnings(std::vector<std::string>& out) const {
+  std::unordered_map<std::string, std::string> folded;
+  for (const auto& [label, n] : labels_) {
+    const auto [other, fresh] = folded.emplace(same_but_for_case(label), label);
+    if (fresh) continue;
+    const bool form = unicode::normal_form(label, "NFKC") == unicode::normal_form(other->second, "NFKC");
+    out.push_back(fmt::format("data: labels {} and {} differ only in {}", in_quotes(other->second),
+                              in_quotes(label), form ? "their Unicode normal form (NFC, NFD)" : "case"));
+    if (out.size() > 2 * kNamed) return;
+  }
+  // A label that occurs once, beside a frequent one that is an edit away: probably misspelt.
+  constexpr std::size_t kShortest = 4;
+  constexpr Index kFrequent = 3;
+  std::unordered_map<std::string, std::string> frequent;
+  std::vector<std::string> once;
+  for (const auto& [label, n] : labels_) {
+    if (n[0] == 1) once.push_back(label);
+    if (n[0] >= kFrequent && label.size() > kShortest && !has_digit(label))
+      for (const std::string& shorter : shortened(label)) frequent.emplace(shorter, label);
+  }
+  std::vector<std::string> lonely;
+  for (const std::string& label : once) {
+    std::string near;
+    if (label.size() >= kShortest && !has_digit(label) && !frequent.empty())
+      for (const std::string& shorter : shortened(label))
+        if (const auto found = frequent.find(shorter);
+            near.empty() && found != frequent.end() &&
+            same_but_for_case(found->second) != same_but_for_case(label))
+          near = found->second;
+    if (near.empty()) {
+      lonely.push_back(label);
+    } else if (out.size() < 4 * kNamed) {
+      out.push_back(fmt::format("data: label {} occurs once in train, and {} {} times: is it misspelt?",
+                                in_quotes(label), in_quotes(near), labels_.at(near)[0]));
+    }
+  }
+  if (!lonely.empty())
+    out.push_back(fmt::format("data: {} label{} once in train: {}", lonely.size(),
+                              lonely.size() == 1 ? " occurs" : "s occur", named(lonely)));
+}
+
+}  // namespace qkv
