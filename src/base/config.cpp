@@ -11,8 +11,6 @@ namespace {
 
 using Kind = ConfigValue::Kind;
 
-constexpr std::size_t kMaxProblems = 50;
-
 // Where a table is, for problems with what it lacks.
 Origin origin_of(const ConfigDocument& document, const ConfigTable& table) {
   return table.origin.source ? table.origin : document.root.origin;
@@ -67,9 +65,13 @@ ConfigEntry& ConfigDocument::ask(ConfigTable& table, const std::string& key) {
 }
 
 void ConfigDocument::add_problem(const Origin& origin, std::string text) {
-  for (auto& problem : problems)
-    if (problem.text == text && problem.origin.text() == origin.text()) return;
-  problems.push_back({origin, std::move(text)});
+  if (told.insert(origin.text() + ": " + text).second) problems.push_back({origin, std::move(text)});
+}
+
+void ConfigDocument::drop(const ConfigTable& table, ConfigEntry& entry, const std::string& reason) {
+  notes.push_back(fmt::format("{} = {} ({}) is dropped: {}", table.path_of(entry.key),
+                              short_text(entry.value), entry.value.origin.text(), reason));
+  entry.value = ConfigValue();
 }
 
 void ConfigDocument::throw_problems() {
@@ -167,6 +169,33 @@ std::vector<std::string> Section::keys() const {
   for (auto& entry : table_->entries)
     if (entry.value.kind != Kind::none) keys.push_back(entry.key);
   return keys;
+}
+
+void Section::exclusive(const std::vector<std::string>& some, const std::vector<std::string>& others) const {
+  const auto last = [&](const std::vector<std::string>& names) -> const ConfigEntry* {
+    const ConfigEntry* result = nullptr;
+    for (const std::string& name : names)
+      if (has(name) && (!result || table_->find(name)->value.origin.layer() > result->value.origin.layer()))
+        result = table_->find(name);
+    return result;
+  };
+  const ConfigEntry *a = last(some), *b = last(others);
+  if (!a || !b || a->value.origin.layer() == b->value.origin.layer()) return;
+  const ConfigEntry* newer = a->value.origin.layer() > b->value.origin.layer() ? a : b;
+  for (const std::string& name : newer == a ? others : some)
+    if (has(name))
+      document_->drop(*table_, *table_->find(name),
+                      fmt::format("{} gives {}", newer->value.origin.text(), newer->key));
+}
+
+void Section::drop_inherited(const std::string& name) const {
+  if (has(name) && table_->find(name)->value.origin.layer() < table_->retyped.layer())
+    document_->drop(*table_, *table_->find(name),
+                    fmt::format("it is no key of the type that {} gives", table_->retyped.text()));
+}
+
+std::vector<std::string> Section::notes() const {
+  return document_->notes;
 }
 
 void Section::skip(const std::string& name) const {

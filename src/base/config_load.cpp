@@ -1,5 +1,6 @@
 // Files, `extends` and overrides -> one tree.
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <map>
 
@@ -15,10 +16,6 @@ constexpr std::size_t kMaxFiles = 100;
 
 using Kind = ConfigValue::Kind;
 using Chain = std::vector<std::string>;
-
-bool is_index(const std::string& key) {
-  return !key.empty() && key.size() < 7 && key.find_first_not_of("0123456789") == std::string::npos;
-}
 
 void merge(ConfigTable& base, ConfigTable&& over);
 
@@ -38,6 +35,8 @@ bool merge_into_array(ConfigValue& base, ConfigTable& over) {
 }
 
 void merge(ConfigTable& base, ConfigTable&& over) {
+  if (const ConfigEntry* type = over.find("type"), *old = base.find("type"); type && !base.entries.empty())
+    if (!old || toml_text(old->value) != toml_text(type->value)) base.retyped = type->value.origin;
   std::map<std::string, std::size_t> index;
   for (std::size_t i = 0; i < base.entries.size(); ++i) index[base.entries[i].key] = i;
   for (auto& entry : over.entries) {
@@ -68,6 +67,51 @@ std::string identity(const std::string& file) {
   throw Error(origin.text() + ": " + text, Fault::usage);
 }
 
+// ---- `unset`
+
+void take_back(ConfigDocument& document, const ConfigValue& key) {
+  if (key.kind != Kind::string)
+    fail_at(key.origin, fmt::format("unset must name keys; got {}", short_text(key)));
+  ConfigTable* table = &document.root;
+  const std::vector<std::string> parts = parse_key(key.text, key.origin.source);
+  for (std::size_t i = 0; i < parts.size(); i++) {
+    const auto found = std::find_if(table->entries.begin(), table->entries.end(),
+                                    [&](const ConfigEntry& entry) { return entry.key == parts[i]; });
+    if (found == table->entries.end()) {
+      std::vector<std::string> known;
+      for (auto& entry : table->entries) known.push_back(entry.key);
+      fail_at(key.origin, fmt::format("unset must name a key that an earlier layer gives; got {}{}",
+                                      in_quotes(key.text), suggest(parts[i], known)));
+    }
+    if (i + 1 == parts.size()) {
+      table->entries.erase(found);
+      return;
+    }
+    ConfigValue* value = &found->value;
+    if (value->kind == Kind::array && is_index(parts[i + 1]) &&
+        std::stoul(parts[i + 1]) < value->items.size() && i + 2 < parts.size())
+      value = &value->items[std::stoul(parts[++i])];
+    if (value->kind != Kind::table)
+      fail_at(key.origin,
+              fmt::format("unset must name a key that an earlier layer gives; got {}, where {} is {}",
+                          in_quotes(key.text), parts[i], short_text(*value)));
+    table = value->table.get();
+  }
+}
+
+// A layer on top of those before: what it takes back, and what it gives.
+void add_layer(ConfigDocument& document, ConfigTable&& layer) {
+  if (ConfigEntry* unset = layer.find("unset")) {
+    const ConfigValue keys = std::move(unset->value);
+    layer.entries.erase(layer.entries.begin() + (unset - layer.entries.data()));
+    if (keys.kind != Kind::array) take_back(document, keys);
+    for (auto& key : keys.items) take_back(document, key);
+  }
+  merge(document.root, std::move(layer));
+}
+
+// ---- files
+
 void load(ConfigDocument& document, std::string_view text, const std::string& name, Chain& chain);
 
 void extend(ConfigDocument& document, const ConfigValue& base, const std::string& file, Chain& chain) {
@@ -78,6 +122,8 @@ void extend(ConfigDocument& document, const ConfigValue& base, const std::string
     if (identity(open) == identity(path))
       fail_at(base.origin,
               fmt::format("extends must not be circular; got {} -> {}", join(chain, " -> "), path));
+  for (auto& merged : document.files)  // by another way: it must not win over what came since
+    if (identity(merged) == identity(path)) return;
   if (document.files.size() + chain.size() >= kMaxFiles)
     fail_at(base.origin, fmt::format("extends must reach at most {} files; got more", kMaxFiles));
   std::string bytes;
@@ -104,15 +150,25 @@ void load(ConfigDocument& document, std::string_view text, const std::string& na
   chain.pop_back();
   source->order = static_cast<int>(document.files.size());
   document.files.push_back(name);
-  merge(document.root, std::move(table));
+  add_layer(document, std::move(table));
   document.root.origin = {source, 0, 0};
 }
 
 }  // namespace
 
+bool is_index(const std::string& key) {
+  return !key.empty() && key.size() < 7 && key.find_first_not_of("0123456789") == std::string::npos;
+}
+
 std::string resolve_path(const ConfigSource& source, const std::string& path) {
   if (path.empty()) return path;
-  return (std::filesystem::path(source.folder) / path).lexically_normal().string();
+  return (std::filesystem::path(source.folder) / expand_home(path)).lexically_normal().string();
+}
+
+std::string expand_home(const std::string& path) {
+  const char* home = std::getenv("HOME");
+  const bool below = path == "~" || starts_with(path, "~/");
+  return below && home && *home ? home + path.substr(1) : path;
 }
 
 void name_tables(ConfigTable& table) {
@@ -148,10 +204,10 @@ void load_file(ConfigDocument& document, const std::string& file) {
 void apply_overrides(ConfigDocument& document, const std::vector<std::string>& sets) {
   for (std::size_t i = 0; i < sets.size(); ++i) {
     auto source = std::make_shared<ConfigSource>();
-    source->name = fmt::format("--set #{}", i + 1);
+    source->name = starts_with(sets[i], "unset=") ? "--unset" : fmt::format("--set #{}", i + 1);
     source->order = static_cast<int>(document.files.size() + i);
     source->is_file = false;
-    merge(document.root, parse_override(sets[i], source));
+    add_layer(document, parse_override(sets[i], source));
   }
 }
 

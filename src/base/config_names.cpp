@@ -146,19 +146,27 @@ std::string hint(const ConfigDocument& document, const ConfigTable& table, const
   return suggest(key, names);
 }
 
-void report(ConfigDocument& document, const ConfigTable& table) {
+// `retyped`: the last change of a `type` in this table or around it. What layers before it gave was for
+// another type.
+void report(ConfigDocument& document, ConfigTable& table, Origin retyped = {}) {
+  if (table.retyped.layer() > retyped.layer()) retyped = table.retyped;
   for (auto& entry : table.entries) {
-    if (entry.skipped) continue;
-    if (entry.asked == 0) {
-      const bool is_table = entry.value.kind == Kind::table;
-      document.add_problem(entry.key_origin,
-                           fmt::format("unknown {} '{}'{}", is_table ? "table" : "key",
-                                       table.path_of(entry.key), hint(document, table, entry.key)));
+    if (entry.skipped || entry.value.kind == Kind::none) continue;
+    const bool is_table = entry.value.kind == Kind::table;
+    const bool inherited = entry.value.origin.layer() < retyped.layer();
+    if (entry.asked == 0 && !(is_table && inherited)) {
+      if (inherited)
+        document.drop(table, entry, fmt::format("it is no key of the type that {} gives", retyped.text()));
+      else  // suggestions take time
+        document.add_problem(
+            entry.key_origin,
+            fmt::format("unknown {} '{}'{}", is_table ? "table" : "key", table.path_of(entry.key),
+                        document.problems.size() < 4 * kMaxProblems ? hint(document, table, entry.key) : ""));
       continue;
     }
-    if (entry.value.table) report(document, *entry.value.table);
+    if (entry.value.table) report(document, *entry.value.table, retyped);
     for (auto& item : entry.value.items)
-      if (item.table) report(document, *item.table);
+      if (item.table) report(document, *item.table, retyped);
   }
 }
 

@@ -1,5 +1,6 @@
 // Section::read_fields: given values -> members, with the checks of their constraints.
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <filesystem>
 
@@ -31,6 +32,11 @@ class Reader {
                               name_ + " must be given");
       if (field.clear) return field.clear();
     } else {
+      if (entry.value.kind == Kind::table && starts_with(type_name(field), "an array") &&
+          value_text(field) != "[]" &&
+          std::all_of(entry.value.table->entries.begin(), entry.value.table->entries.end(),
+                      [](const ConfigEntry& element) { return is_index(element.key); }))
+        entry.value = changed_default(entry.value);
       std::visit([&](auto target) { store(entry.value, target); }, field.value);
       if (field.clear && failed_) return field.clear();
     }
@@ -49,6 +55,22 @@ class Reader {
     failed_ = true;
     document_.add_problem(value.origin, fmt::format("{} {}; got {}{}", name_, rule, short_text(value), hint));
     return false;
+  }
+
+  // `--set optimizer.betas[1]=0.9` where no file gives the list: the default with another element.
+  ConfigValue changed_default(ConfigValue& elements) {
+    const Origin origin = elements.origin;
+    ConfigValue list =
+        std::move(parse_override("list = " + value_text(*field_), origin.source).entries[0].value);
+    list.origin = origin;
+    for (auto& entry : elements.table->entries) {
+      if (std::stoul(entry.key) < list.items.size())
+        list.items[std::stoul(entry.key)] = std::move(entry.value);
+      else
+        problem(entry.value,
+                fmt::format("has the elements 0 to {} and no element {}", list.items.size() - 1, entry.key));
+    }
+    return list;
   }
 
   // A member changes only when the whole value is right.
@@ -92,7 +114,8 @@ class Reader {
 
   template <class T>
   std::enable_if_t<std::is_floating_point_v<T>, bool> convert(const ConfigValue& value, T& out) {
-    if (value.kind != Kind::real && value.kind != Kind::integer) return problem(value, "must be a number");
+    if (value.kind != Kind::real && value.kind != Kind::integer)
+      return problem(value, "must be a number", number_hint(value));
     double number = value.kind == Kind::real ? value.real : static_cast<double>(value.integer);
     if (!std::isfinite(static_cast<T>(number))) return problem(value, "must be a finite number");
     out = static_cast<T>(number);
@@ -101,17 +124,31 @@ class Reader {
 
   bool convert(const ConfigValue& value, std::string& out) {
     const Constraint* choice = constraint(Constraint::Kind::one_of);
-    if (value.kind != Kind::string) return problem(value, choice ? choice->rule : "must be a string");
+    const bool number = value.kind == Kind::integer || value.kind == Kind::real || value.kind == Kind::date;
+    if (value.kind != Kind::string)
+      return problem(
+          value, choice ? choice->rule : "must be a string",
+          choice || !number ? "" : fmt::format(" (in quotes it is one: '\"{}\"')", short_text(value)));
     if (choice && std::find(choice->names.begin(), choice->names.end(), value.text) == choice->names.end()) {
       std::string found = nearest(value.text, choice->names);
       return problem(value, choice->rule,
                      found.empty() ? choice->hint : fmt::format(" (did you mean '{}'?)", found));
     }
     out = value.text;
+    if (constraint(Constraint::Kind::folder)) out = expand_home(out);
     if (!constraint(Constraint::Kind::path)) return true;
     if (value.text.find('\0') != std::string::npos) return problem(value, "must be a file name");
     out = resolve_path(*value.origin.source, value.text);
     return true;
+  }
+
+  // ".5" and "1." are numbers elsewhere.
+  static std::string number_hint(const ConfigValue& value) {
+    double number = 0;
+    const char *begin = value.text.data(), *end = begin + value.text.size();
+    const bool is_number = value.kind == Kind::string && begin != end &&
+                           std::from_chars(begin, end, number).ptr == end && std::isfinite(number);
+    return is_number ? fmt::format(" (write {})", shortest(number)) : "";
   }
 
   bool convert(const ConfigValue& value, NameOrNumber& out) {

@@ -134,7 +134,8 @@ std::string toml_text(const ConfigValue& value) {
 }
 
 std::string short_text(const ConfigValue& value) {
-  std::string text = toml_text(value);
+  const bool number = value.kind == Kind::integer || value.kind == Kind::real;
+  std::string text = number && !value.text.empty() ? value.text : toml_text(value);
   if (text.size() <= kMessageLength) return text;
   std::size_t cut = 0;
   while (cut < kMessageLength) next_code_point(text, cut);

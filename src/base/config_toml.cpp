@@ -198,10 +198,48 @@ bool is_value(std::string_view text) {
   }
 }
 
+ConfigTable override_table(const std::string& key, const std::string& value, const Source& source) {
+  try {
+    return parse_toml(fmt::format("{} = {}", key, value), source);
+  } catch (const Error& error) {
+    if (value[0] != '[') throw;
+    throw Error(fmt::format("{} (strings in a list are in quotes: '{}=[\"a\", \"b\"]')", error.what(), key),
+                Fault::usage);
+  }
+}
+
+// betas[1] is the second element, which TOML has no way to say: betas.1.
+std::string with_dots(std::string_view key) {
+  std::string result(key);
+  char quote = 0;
+  for (std::size_t i = 0; i < result.size(); ++i) {
+    if (quote != 0 || result[i] == '"' || result[i] == '\'') {
+      quote = quote == 0 ? result[i] : quote == result[i] ? '\0' : quote;
+    } else if (result[i] == '[' && i > 0) {
+      const std::size_t end = result.find_first_not_of("0123456789", i + 1);
+      if (end == std::string::npos || result[end] != ']' || end == i + 1) continue;
+      result[i] = '.';
+      result.erase(end, 1);
+    }
+  }
+  return result;
+}
+
 }  // namespace
 
 ConfigTable parse_toml(std::string_view text, const std::shared_ptr<const ConfigSource>& source) {
   return convert_table(parse(text, source), source, 0);
+}
+
+std::vector<std::string> parse_key(std::string_view key, const Source& source) {
+  if (trim(key).empty() || key.find_first_of("\n[") != std::string_view::npos || find_equals(key) != key.npos)
+    fail_at(source, 0, 0, fmt::format("unset must name a key; got {}", in_quotes(key)));
+  TextCheck(key, source).run();
+  const ConfigTable table = override_table(std::string(key), "0", source);
+  std::vector<std::string> parts;
+  for (const ConfigTable* at = &table; at; at = at->entries[0].value.table.get())
+    parts.push_back(at->entries[0].key);
+  return parts;
 }
 
 ConfigTable parse_override(std::string_view assignment, const std::shared_ptr<const ConfigSource>& source) {
@@ -218,9 +256,13 @@ ConfigTable parse_override(std::string_view assignment, const std::shared_ptr<co
   if (!opened &&
       (bad != std::string::npos || value.find("\xef\xb4\xbf") != std::string::npos || !is_value(value)))
     value = toml_string(value);
-  ConfigTable table = parse_toml(fmt::format("{} = {}", key, value), source);
+  ConfigTable table = override_table(with_dots(key), value, source);
   if (table.entries.size() != 1)
     fail_at(source, 0, 0, fmt::format("an override must be key=value; got {}", in_quotes(assignment)));
+  ConfigValue* leaf = &table.entries[0].value;
+  while (leaf->kind == ConfigValue::Kind::table && leaf->table->entries.size() == 1)
+    leaf = &leaf->table->entries[0].value;
+  if (leaf->kind == ConfigValue::Kind::integer || leaf->kind == ConfigValue::Kind::real) leaf->text = value;
   return table;
 }
 

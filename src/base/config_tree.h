@@ -1,7 +1,9 @@
 // Private to base: the tables behind Section.
 #pragma once
+#include <climits>
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,12 +17,15 @@ struct ConfigSource {
   std::string folder;  // what relative paths in it are relative to
   int order = 0;       // in which it was loaded
   bool is_file = true;
+  // Files replace what those before have given, the command line replaces all of them.
+  int layer() const { return is_file ? order : INT_MAX; }
 };
 
 struct Origin {
   std::shared_ptr<const ConfigSource> source;  // none: a default
   int line = 0, column = 0;
   std::string text() const;
+  int layer() const { return source ? source->layer() : -1; }
 };
 
 struct ConfigTable;
@@ -31,7 +36,7 @@ struct ConfigValue {
   bool boolean = false;
   std::int64_t integer = 0;
   double real = 0;
-  std::string text = {};  // of a string or date
+  std::string text = {};  // of a string or date; of a number only as --set has it
   std::vector<ConfigValue> items = {};
   std::unique_ptr<ConfigTable> table = {};
   Origin origin = {};
@@ -56,6 +61,7 @@ struct ConfigTable {
   bool in_array = false;
   bool given = true;
   Origin origin = {};
+  Origin retyped = {};  // of a `type` that replaced another one, or joined keys without one
   std::vector<ConfigEntry> entries = {};
 
   ConfigEntry* find(std::string_view key);
@@ -73,25 +79,37 @@ struct ConfigDocument {
   ConfigTable root{"", ""};
   std::vector<std::string> files = {};
   std::vector<ConfigProblem> problems = {};
+  std::set<std::string> told = {};  // the problems, so that none is told twice
+  std::vector<std::string> notes = {};
   int asked = 0;
   bool keep_schemas = false;
 
   ConfigEntry& ask(ConfigTable& table, const std::string& key);
   void add_problem(const Origin& origin, std::string text);
   void throw_problems();
+  // Takes a value back that a later layer has made void.
+  void drop(const ConfigTable& table, ConfigEntry& entry, const std::string& reason);
 };
+
+constexpr std::size_t kMaxProblems = 50;
 
 // config_toml.cpp, the only file that sees toml++. Errors are thrown.
 ConfigTable parse_toml(std::string_view text, const std::shared_ptr<const ConfigSource>& source);
 ConfigTable parse_override(std::string_view assignment, const std::shared_ptr<const ConfigSource>& source);
+// The parts of a dotted key.
+std::vector<std::string> parse_key(std::string_view key, const std::shared_ptr<const ConfigSource>& source);
 
 // config_load.cpp
 void load_text(ConfigDocument& document, std::string_view text, const std::string& name);
 void load_file(ConfigDocument& document, const std::string& file);
 void apply_overrides(ConfigDocument& document, const std::vector<std::string>& sets);
+// A number as a part of a key: an element of an array.
+bool is_index(const std::string& key);
 // Fills in paths and headers.
 void name_tables(ConfigTable& table);
 std::string resolve_path(const ConfigSource& source, const std::string& path);
+// "~/x" with the user's directory; any other path as it is.
+std::string expand_home(const std::string& path);
 
 // config_names.cpp
 void report_unread(ConfigDocument& document);

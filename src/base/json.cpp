@@ -127,8 +127,20 @@ const char* name_of_nonfinite(double value) {
   return std::isnan(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity";
 }
 
+// nlohmann-json leaves DEL and C1 controls as they are, which a terminal may obey.
+std::string escaped(std::string text) {
+  for (std::size_t i = 0; i < text.size(); i++) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const bool c1 = byte == 0xC2 && static_cast<unsigned char>(text[i + 1]) < 0xA0;
+    if (byte != 0x7F && !c1) continue;
+    const int code = c1 ? static_cast<unsigned char>(text[i + 1]) : byte;
+    text.replace(i, c1 ? 2 : 1, fmt::format("\\u{:04x}", code));
+  }
+  return text;
+}
+
 void write_string(const std::string& text, std::string& out) {
-  out += Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
+  out += escaped(Json(text).dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
 void write(const Json& value, int indent, int depth, std::string& out) {
@@ -141,7 +153,7 @@ void write(const Json& value, int indent, int depth, std::string& out) {
     double number = value.get<double>();
     out += std::isfinite(number) ? shortest(number) : fmt::format("\"{}\"", name_of_nonfinite(number));
   } else if (!value.is_structured() || value.empty()) {
-    out += value.dump(-1, ' ', false, Json::error_handler_t::replace);
+    out += escaped(value.dump(-1, ' ', false, Json::error_handler_t::replace));
   } else {
     const bool object = value.is_object();
     out += object ? '{' : '[';

@@ -65,6 +65,15 @@ std::string nearest(std::string_view name, const std::vector<std::string>& candi
 
 std::string suggest(std::string_view name, const std::vector<std::string>& candidates) {
   std::string found = nearest(name, candidates);
+  if (found.empty() && name.size() > 2)  // the beginning of a name, and of no other
+    for (const auto& candidate : candidates)
+      if (starts_with(candidate, name)) {
+        if (!found.empty()) {
+          found.clear();
+          break;
+        }
+        found = candidate;
+      }
   if (!found.empty()) return fmt::format(" (did you mean '{}'?)", found);
   if (candidates.empty() || candidates.size() > kFewNames) return "";
   return fmt::format(" (known: {})", join(candidates, ", "));

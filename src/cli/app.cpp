@@ -1,13 +1,17 @@
-#include <CLI/CLI.hpp>
-#include <csignal>
-#include <cstdio>
-#include <iostream>
-#include <new>
+#include <fcntl.h>
 
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <csignal>
+#include <new>
+#include <sstream>
+
+#include "arguments.h"
 #include "qkv/base/plugin.h"
 #include "qkv/base/text.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
+#include "qkv/log/terminal_text.h"
 #include "qkv/tensor/gemm.h"
 #include "qkv/version.h"
 
@@ -21,6 +25,8 @@ std::string version_text() {
   return fmt::format("qkv {} ({})\n{}\nBLAS {} ({}), one thread per worker", kVersion, kRevision, kCompiler,
                      trim(blas_config()), blas_core());
 }
+
+constexpr std::size_t kHelpColumn = 34;
 
 struct Global {
   bool quiet = false;
@@ -38,52 +44,33 @@ void configure_console(const Global& global) {
   console().configure(options);
 }
 
-// CLI11 says "A subcommand is required" for a misspelt verb; say which one was meant. Also for the words that
-// some verbs go on with.
-void check_verbs(const CLI::App& app, int argc, char** argv) {
-  const CLI::App* at = &app;
-  std::size_t places = 0;  // of arguments that stand before the next verb
-  std::string said = "qkv";
-  for (int i = 1; i < argc; i++) {
-    const std::string word = argv[i];
-    if (word == "-h" || word == "--help" || word == "--version") return;
-    if (word == "--color" || word == "--plugin") i++;
-    if (word.empty() || word[0] == '-') continue;
-    std::vector<std::string> names;
-    const CLI::App* next = nullptr;
-    for (const CLI::App* verb : at->get_subcommands([](const CLI::App*) { return true; })) {
-      names.push_back(verb->get_name());
-      if (names.back() == word) next = verb;
-    }
-    if (names.empty()) return;
-    if (!next && places > 0) {
-      places--;
-      continue;
-    }
-    if (!next) fail(Fault::usage, "{}: unknown verb '{}'{}", said, word, suggest(word, names));
-    at = next;
-    places = at->get_options([](const CLI::Option* o) { return o->get_positional(); }).size();
-    said += " " + word;
-  }
-  if (!at->get_subcommands([](const CLI::App*) { return true; }).empty())
-    fail(Fault::usage, "{0}: a verb must be given; see {0} --help", said);
-}
-
-// `--set key=value` takes one word each time it is given, and never the positional that follows.
-void take_one_word(CLI::App& app) {
-  for (CLI::Option* option : app.get_options())
-    if (option->check_lname("set")) option->allow_extra_args(false);
-  for (CLI::App* verb : app.get_subcommands([](CLI::App*) { return true; })) take_one_word(*verb);
-}
-
 // The plug-ins of the command line, before there are verbs: they may bring some.
 void load_plugins_of(int argc, char** argv) {
   const std::string option = "--plugin";
   for (int i = 1; i < argc; i++) {
     const std::string word = argv[i];
+    if (word == "--") return;
     if (word == option && i + 1 < argc) load_plugin_instead(argv[++i]);
     if (starts_with(word, option + "=")) load_plugin_instead(word.substr(option.size() + 1));
   }
+}
+
+// CLI11 writes a description in one line, behind the column of the options.
+std::string wrapped_help(const std::string& text, int width) {
+  std::string result;
+  for (const std::string& line : split(text, '\n')) {
+    if (visible_width(line) <= width || !starts_with(line, "  ") || line.size() <= kHelpColumn) {
+      result += line + "\n";
+      continue;
+    }
+    std::string head = line.substr(0, kHelpColumn);
+    for (const std::string& part : wrapped(line.substr(kHelpColumn), width - static_cast<int>(kHelpColumn))) {
+      result += head + part + "\n";
+      head = std::string(kHelpColumn, ' ');
+    }
+  }
+  result.pop_back();
+  return result;
 }
 
 int parse_and_run(int argc, char** argv) {
@@ -91,7 +78,7 @@ int parse_and_run(int argc, char** argv) {
   CLI::App app("Train transformers from scratch on a CPU, and see what they learn.", "qkv");
   app.set_version_flag("--version", version_text());
   app.fallthrough();
-  app.get_formatter()->column_width(34);
+  app.get_formatter()->column_width(kHelpColumn);
   Global global;
   app.add_flag("-q,--quiet", global.quiet, "errors only");
   app.add_flag("-v,--verbose", global.verbose, "every training line, debug messages");
@@ -107,21 +94,28 @@ int parse_and_run(int argc, char** argv) {
     CLI::App* sub = app.add_subcommand(name, entry.help);
     verb->command.assign(argv, argv + argc);
     verb->setup(*sub);
-    take_one_word(*sub);
     sub->footer("Example:\n  " + verb->example());
     verbs.emplace_back(sub, std::move(verb));
   }
   app.require_subcommand(1);
   app.footer(
-      "Example:\n  qkv train configs/bank.toml\nExit codes: 0 success, 1 run-time failure, 2 usage or config "
-      "error, 3 bad data or checkpoint,\n4 training diverged, 130/143 stopped by a signal after saving.");
-  check_verbs(app, argc, argv);
+      "Example:\n  qkv train configs/bank.toml\n  qkv help train\nExit codes: 0 success, 1 run-time failure, "
+      "2 "
+      "usage or config error, 3 bad data or checkpoint,\n4 training diverged, 129/130/143 stopped by a "
+      "signal "
+      "after saving.");
+  take_marked_values(app);
+  std::vector<std::string> words = marked_words(app, {argv + std::min(1, argc), argv + argc});
+  std::reverse(words.begin(), words.end());  // as CLI11 takes them
   try {
-    app.parse(argc, argv);
+    app.parse(words);
   } catch (const CLI::Success& e) {  // --help, --version
-    return app.exit(e);
+    std::ostringstream text;
+    app.exit(e, text);
+    console().result(wrapped_help(text.str(), std::max(60, console().out_width())));
+    return 0;
   } catch (const CLI::ParseError& e) {
-    fail(Fault::usage, "qkv: {}", e.what());
+    fail(Fault::usage, "qkv: {}", unmarked(e.what()));
   }
   configure_console(global);
   for (auto& [sub, verb] : verbs)
@@ -129,9 +123,17 @@ int parse_and_run(int argc, char** argv) {
   return 0;
 }
 
+// A program may be started without standard streams. The next file that it opens would become one of them,
+// and hold what is printed.
+void open_standard_streams() {
+  for (int descriptor : {0, 1, 2})
+    if (::fcntl(descriptor, F_GETFD) < 0) (void)::open("/dev/null", O_RDWR);  // the lowest that is free
+}
+
 }  // namespace
 
 int run(int argc, char** argv) {
+  open_standard_streams();
   std::signal(SIGXFSZ, SIG_IGN);  // a file size limit is an error that a write reports, not a sudden end
   try {
     return parse_and_run(argc, argv);

@@ -98,7 +98,7 @@ std::string config_reference() {
       "`attention.n_head` in `[model]`\nis `n_head` in `[model.attention]`.\n";
   std::string own;  // keys outside of tables
   for (auto& [key, value] : schema.at("properties").items())
-    if (!is_table(value) && (value.contains("type") || key == "extends"))
+    if (!is_table(value) && (value.contains("type") || key == "extends" || key == "unset"))
       own += fmt::format("| `{}` | {} | {} |\n", key, cell(type_of(value)),
                          cell(value.value("description", "")));
   out += "\n## Outside of tables\n\n| key | type | what it is |\n| --- | --- | --- |\n" + own;

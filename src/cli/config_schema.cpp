@@ -85,6 +85,8 @@ Json config_schema() {
   const Json file = {{"type", "string"}};
   result["extends"] = {{"anyOf", {file, {{"type", "array"}, {"items", file}}}},
                        {"description", "configs that this one overrides"}};
+  result["unset"] = {{"anyOf", result["extends"]["anyOf"]},
+                     {"description", "keys of those configs to take back"}};
   Json schema = object(result);
   schema["$schema"] = "http://json-schema.org/draft-07/schema#";
   schema["title"] = "qkv config";

@@ -83,7 +83,7 @@ Values own_config(const std::string& file, const std::vector<std::string>& sets)
   Trainer reads_the_rest(e);
   Values values;
   for (const ResolvedKey& key : config.resolved()) values[key.key] = key.value;
-  const Section given = Section::parse("", "--set", sets);
+  const Section given = Section::load(file, sets);
   for (const char* table : {"task", "tokenizer", "model", "optimizer"}) {
     if (!given.section(table).has("type")) continue;
     const ResolvedKey key{fmt::format("{}.type", table), '"' + given.section(table).type("") + '"', "", ""};
@@ -148,6 +148,7 @@ static int train_config(const TrainingRequest& request) {
   check_name(e);
   set_threads(static_cast<int>(e.run.threads));
   Trainer trainer(e);
+  for (const std::string& note : config.notes()) console().info("{}", note);
   const std::string out_dir = request.parent.empty() ? e.run.out_dir : request.parent;
   const std::string name = !request.name.empty() ? request.name
                            : !e.run.name.empty() ? e.run.name

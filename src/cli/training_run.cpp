@@ -38,7 +38,7 @@ Record start_record(Experiment& e, const Trainer& trainer, const RunDir& run, bo
   return r;
 }
 
-// Metrics of the best checkpoint (else of the last) on validation and test split.
+// Metrics of the best checkpoint (else of the last) on validation and test split; null after a signal.
 Json final_metrics(Experiment& e, const Trainer& trainer, const std::string& run, MetricSinks& sinks) {
   const std::string folder = find_checkpoint(run, "best");
   const Checkpoint best = read_checkpoint(folder);
@@ -46,7 +46,8 @@ Json final_metrics(Experiment& e, const Trainer& trainer, const std::string& run
   Json result = {{"step", best.state.at("step")}};
   for (Split split : {Split::val, Split::test}) {
     if (e.task->examples(split) == 0 || (split == Split::test && !trainer.eval_config().test)) continue;
-    const Metrics metrics = evaluate(*e.task, *e.model, split, 128);
+    const Metrics metrics = evaluate(*e.task, *e.model, split, 128, 0, 0, signal_received);
+    if (signal_received()) return {};
     result[name_of(split)] = metrics.json();
     if (split == Split::val) continue;
     Record r("eval");
@@ -95,10 +96,14 @@ int run_trainer(Experiment& e, Trainer& trainer, RunDir& run, const Start& start
         run.path(), tensorboard_run(e, run.path(), resumed ? trainer.state().step : -1)));
   sinks.write(start_record(e, trainer, run, resumed));
   watch_signals();
-  const TrainResult result = trainer.train(sinks, [&](std::int64_t step) { bar->step(step); });
-  const bool whole = result.reason == "max_steps" || result.reason == "early_stop";
+  TrainResult result = trainer.train(sinks, [&](std::int64_t step) { bar->step(step); });
+  bool whole = result.reason == "max_steps" || result.reason == "early_stop";
   Json metrics;
   if (whole) metrics = final_metrics(e, trainer, run.path(), sinks);
+  if (whole && metrics.is_null()) {
+    whole = false;
+    result.reason = "interrupted", result.signal = signal_received();
+  }
   Record end("end");
   end.add("reason", result.reason)
       .add("step", result.step)

@@ -19,6 +19,12 @@ void Tokenizer::check_utf8(std::string_view text) {
          static_cast<unsigned char>(text[bad]), bad);
 }
 
+void read_tokenizer(const Section& section, TokenizerConfig& config) {
+  const std::string type = section.type(config.type, Registry<Tokenizer>::instance().names());
+  if (type != "word") section.drop_inherited("split");
+  section.read(config);
+}
+
 Tokenizer::Tokenizer(TokenizerConfig config) : config_(std::move(config)), vocab_(config_.specials) {}
 
 std::unique_ptr<Tokenizer> Tokenizer::make(const TokenizerConfig& config) {

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "qkv/base/error.h"
+#include "qkv/base/text.h"
 #include "qkv/log/terminal_text.h"
 
 namespace qkv {
@@ -40,9 +41,15 @@ bool locale_is_utf8() {
   return false;
 }
 
+// Without the variable nothing is known of the terminal.
+bool takes_escapes() {
+  const std::string term = environment("TERM");
+  return !term.empty() && term != "dumb";
+}
+
 bool wants_color(ColorChoice choice, int fd) {
   if (choice != ColorChoice::automatic) return choice == ColorChoice::always;
-  return isatty(fd) && environment("NO_COLOR").empty() && environment("TERM") != "dumb";
+  return isatty(fd) && environment("NO_COLOR").empty() && takes_escapes();
 }
 
 int terminal_width(int fd) {
@@ -72,14 +79,35 @@ spdlog::level::level_enum spdlog_level(Level level) {
   return kLevels[static_cast<int>(level)];
 }
 
+// What somebody has given may be as long as a book; the ends of a line tell what it is about.
+std::string shortened(std::string_view text) {
+  constexpr std::size_t kLongest = 4000, kBegin = 1200, kEnd = 400;
+  std::string result;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    const std::string_view line = text.substr(begin, end - begin);
+    if (begin > 0) result += '\n';
+    if (line.size() <= kLongest) {
+      result += line;
+    } else {
+      std::size_t head = 0, tail = line.size() - kEnd;
+      while (head < kBegin) next_code_point(line, head);
+      while (tail < line.size() && (line[tail] & 0xC0) == 0x80) tail++;
+      result += fmt::format("{} ... ({} bytes) ... {}", line.substr(0, head), tail - head, line.substr(tail));
+    }
+    begin = end + 1;
+  }
+  return result;
+}
+
 std::string labelled(Level level, std::string_view text) {
   switch (level) {
     case Level::debug:
       return styled(Style::dim, std::string("debug: ").append(text));
     case Level::warn:
-      return styled(Style::yellow, "warning:") + std::string(" ").append(text);
+      return styled(Style::yellow, "warning:") + " " + shortened(text);
     case Level::error:
-      return styled(Style::red, "error:") + std::string(" ").append(text);
+      return styled(Style::red, "error:") + " " + shortened(text);
     case Level::info:
       break;
   }
@@ -93,9 +121,10 @@ class TerminalSink final : public spdlog::sinks::base_sink<std::mutex> {
     std::lock_guard<std::mutex> lock(mutex_);
     out_ = options.out;
     err_ = options.err;
-    live = isatty(err_) && environment("TERM") != "dumb" && options.verbosity >= 0;
+    live = isatty(err_) && takes_escapes() && options.verbosity >= 0;
     color = wants_color(options.color, err_);
     out_color = wants_color(options.color, out_);
+    out_terminal = isatty(out_);
     unicode = options.unicode.value_or(locale_is_utf8());
   }
 
@@ -131,8 +160,13 @@ class TerminalSink final : public spdlog::sinks::base_sink<std::mutex> {
     std::lock_guard<std::mutex> lock(mutex_);
     return terminal_width(err_);
   }
+  int out_width() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return out_terminal ? terminal_width(out_) : 1 << 20;
+  }
 
-  std::atomic<bool> live{false}, color{false}, out_color{false}, unicode{false}, out_closed{false};
+  std::atomic<bool> live{false}, color{false}, out_color{false}, out_terminal{false}, unicode{false},
+      out_closed{false};
 
  private:
   // A reader of stderr that is gone, or a full disk behind it, is not worth ending a run for.
@@ -227,11 +261,14 @@ void Console::file_message(std::string_view text) {
 }
 
 void Console::result(std::string_view text) {
-  if (out_color()) {
-    impl_->terminal->result(text);
-  } else {
-    impl_->terminal->result(without_color(text));
-  }
+  impl_->terminal->result(harmless(text, out_color()));
+}
+void Console::verbatim(std::string_view text) {
+  impl_->terminal->out_terminal ? impl_->terminal->result(harmless(text, false))
+                                : impl_->terminal->result(text);
+}
+void Console::screen(std::string_view text) {
+  impl_->terminal->result("\033[H\033[J" + harmless(text, out_color()));
 }
 
 bool Console::enabled(Level level) const {
@@ -242,7 +279,7 @@ bool Console::enabled(Level level) const {
 void Console::attach_file(const std::string& path) {
   try {
     auto file = std::make_shared<spdlog::sinks::basic_file_sink_mt>(path);
-    file->set_pattern("[%Y-%m-%d %H:%M:%S] %v");
+    file->set_pattern("[%Y-%m-%d %H:%M:%S %z] %v");
     impl_->files->set_sinks({std::move(file)});
   } catch (const spdlog::spdlog_ex&) {
     const int error = errno;
@@ -273,6 +310,9 @@ bool Console::out_closed() const {
 }
 int Console::width() const {
   return impl_->terminal->width();
+}
+int Console::out_width() const {
+  return impl_->terminal->out_width();
 }
 void Console::push(StatusLine* line) {
   impl_->terminal->push(line);

@@ -28,12 +28,14 @@ void trim_right(std::string& line) {
 
 Table::Table(std::vector<std::string> header) : header_(std::move(header)) {
   QKV_CHECK(!header_.empty(), "table: at least one column is needed; got none");
+  for (std::string& cell : header_) cell = harmless(cell, true);
 }
 
 Table& Table::row(std::vector<std::string> cells) {
   QKV_CHECK(cells.size() <= header_.size(), "table: a row has at most {} cells; got {}", header_.size(),
             cells.size());
   cells.resize(header_.size());
+  for (std::string& cell : cells) cell = harmless(cell, true);  // as wide as it is shown
   rows_.push_back(std::move(cells));
   return *this;
 }

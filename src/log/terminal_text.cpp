@@ -69,6 +69,18 @@ std::string fit_width(std::string_view text, int width, bool unicode) {
   return result;
 }
 
+std::vector<std::string> wrapped(std::string_view text, int width) {
+  std::vector<std::string> lines(1);
+  for (const std::string& word : split(text, ' ')) {
+    std::string& line = lines.back();
+    if (!line.empty() && visible_width(line) + 1 + visible_width(word) > width)
+      lines.push_back(word);
+    else
+      line += (line.empty() ? "" : " ") + word;
+  }
+  return lines;
+}
+
 std::string pad_right(std::string_view text, int width) {
   return std::string(text) + spaces(width - visible_width(text));
 }

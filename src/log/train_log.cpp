@@ -82,6 +82,19 @@ std::string other_columns(const Record& record, const std::array<std::string_vie
   return result;
 }
 
+std::string whole(const std::vector<std::string>& columns) {
+  std::string line;
+  for (const std::string& one : columns) line += one;
+  return line;
+}
+
+// For a terminal: without the last columns that would make it two lines. The file and the bar have them.
+std::string fitting(std::vector<std::string> columns, const Console& console) {
+  while (console.live() && columns.size() > 3 && visible_width(whole(columns)) > console.width())
+    columns.pop_back();
+  return whole(columns);
+}
+
 }  // namespace
 
 ConsoleSink::ConsoleSink(Console& target) : console_(target) {}
@@ -154,18 +167,18 @@ std::string ConsoleSink::eta(const Record& record) const {
 void ConsoleSink::train(const Record& record) {
   static constexpr std::array<std::string_view, 9> kKnown = {
       "step", "epoch", "loss", "lr", "grad_norm", "tokens", "tokens_per_s", "step_ms", "time_s"};
-  std::string line = train_prefix(record);
-  prefix_width_ = visible_width(line);
-  if (record.has("loss")) line += column("loss", record.number("loss"));
-  line += other_columns(record, kKnown);
-  if (record.has("lr")) line += fmt::format("  lr {:.2e}", record.number("lr"));
-  if (record.has("grad_norm")) line += grad_column(record.number("grad_norm"));
+  std::vector<std::string> columns{train_prefix(record)};
+  prefix_width_ = visible_width(columns[0]);
+  if (record.has("loss")) columns.push_back(column("loss", record.number("loss")));
+  columns.push_back(other_columns(record, kKnown));
+  if (record.has("lr")) columns.push_back(fmt::format("  lr {:.2e}", record.number("lr")));
+  if (record.has("grad_norm")) columns.push_back(grad_column(record.number("grad_norm")));
   if (record.has("tokens_per_s"))
-    line += fmt::format("  {:>6} tok/s", short_count(record.number("tokens_per_s")));
-  line += eta(record);
+    columns.push_back(fmt::format("  {:>6} tok/s", short_count(record.number("tokens_per_s"))));
+  columns.push_back(eta(record));
 
-  console_.file_message(line);
-  pending_ = std::move(line);
+  console_.file_message(whole(columns));
+  pending_ = fitting(columns, console_);
   const double time = record.number("time_s", 0);
   if (!shown_at_ || time - *shown_at_ >= kShowSeconds || console_.enabled(Level::debug)) {
     show_pending();
@@ -181,20 +194,22 @@ void ConsoleSink::eval(const Record& record) {
                                                              "loss",  "best", "time_s"};
   show_pending();
   const std::string split(record.text("split"));
-  std::string line = pad_right(fmt::format("eval  {}  step {}", split, record.step()), prefix_width_);
-  if (record.has("loss")) line += column("loss", record.number("loss"));
-  line += other_columns(record, kKnown);
+  std::vector<std::string> columns{
+      pad_right(fmt::format("eval  {}  step {}", split, record.step()), prefix_width_)};
+  if (record.has("loss")) columns.push_back(column("loss", record.number("loss")));
+  columns.push_back(other_columns(record, kKnown));
   const double value = record.number(metric_);
   if (record.flag("best")) {
     best_step_ = record.step();
     best_value_ = value;
-    line += "  " + styled(Style::green, "* best");
+    columns.push_back("  " + styled(Style::green, "* best"));
   } else if (best_step_ >= 0) {
-    line += "  " + styled(Style::dim, fmt::format("(best: step {})", best_step_));
+    columns.push_back("  " + styled(Style::dim, fmt::format("(best: step {})", best_step_)));
   }
   eval_postfix_ = fmt::format("{} {} {}", split, metric_, metric_text(value));
   update_postfix();
-  console_.info("{}", line);
+  console_.file_message(whole(columns));
+  console_.terminal_message(fitting(columns, console_));
 }
 
 void ConsoleSink::end(const Record& record) {

@@ -49,8 +49,7 @@ LanguageModel::LanguageModel(const TaskInput& input) {
   tokenizer_config.type = "char";
   const Section tokenizer_section = input.config.section("tokenizer");
   if (!synthetic()) {
-    tokenizer_section.read(tokenizer_config);
-    tokenizer_section.type("char", Registry<Tokenizer>::instance().names());
+    read_tokenizer(tokenizer_section, tokenizer_config);
     if (data_.train.empty() && !input.state)
       section.report("train", "must name a text; got none (or source = \"synthetic\")");
   }

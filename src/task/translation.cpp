@@ -23,6 +23,8 @@ constexpr const char *kBos = "<bos>", *kEos = "<eos>";
 Translation::Translation(const TaskInput& input, std::string output, std::vector<std::string> scores)
     : output_(std::move(output)), scores_(std::move(scores)) {
   const Section section = input.config.section("data");
+  for (const std::string part : {"train", "val", "test"})
+    section.exclusive({part}, {part + "_source", part + "_target"});
   section.read(data_);
   input.config.section("task").read(options_);
   label_smoothing_ = input.config.section("train").get(
@@ -36,8 +38,7 @@ Translation::Translation(const TaskInput& input, std::string output, std::vector
   if (made_up()) {
     tokenizer.split = "spaces";
   } else {
-    tokenizer_section.read(tokenizer);
-    tokenizer_section.type("word", Registry<Tokenizer>::instance().names());
+    read_tokenizer(tokenizer_section, tokenizer);
     shared = tokenizer_section.get("shared", false, "source and target share one vocabulary");
   }
   for (const char* special : {kBos, kEos})

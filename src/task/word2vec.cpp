@@ -20,9 +20,7 @@ Word2vec::Word2vec(const TaskInput& input) {
   seed_ = static_cast<std::uint64_t>(input.config.section("run").get<std::int64_t>("seed", 1337));
   around_ = input.config.section("model").type("skip-gram") == "cbow";
   TokenizerConfig tokenizer_config;
-  const Section tokenizer_section = input.config.section("tokenizer");
-  tokenizer_section.read(tokenizer_config);
-  tokenizer_section.type("word", Registry<Tokenizer>::instance().names());
+  read_tokenizer(input.config.section("tokenizer"), tokenizer_config);
   if (data_.train.empty() && !input.state) section.report("train", "must name a text; got none");
   input.config.check();
   tokenizer_ = input.tokenizer;

@@ -23,14 +23,14 @@ constexpr std::size_t kMostLabels = 2000;
 
 WordSenses::WordSenses(const TaskInput& input) {
   const Section section = input.config.section("data");
+  section.exclusive({"path"}, {"train", "val", "test"});
   section.read(data_);
   input.config.section("train").read(loss_);
   seed_ = input.config.section("run").get<std::int64_t>("seed", 1337);
   max_seq_len_ =
       input.config.section("model").get<std::int64_t>("max_seq_len", 64, "longest text in tokens", positive);
   TokenizerConfig tokenizer_config;
-  input.config.section("tokenizer").read(tokenizer_config);
-  input.config.section("tokenizer").type("word", Registry<Tokenizer>::instance().names());
+  read_tokenizer(input.config.section("tokenizer"), tokenizer_config);
   check(section);
   tokenizer_ = input.tokenizer;
   if (input.state) {

@@ -7,6 +7,7 @@
 namespace qkv {
 
 void TrainingTables::read(const Section& config, const std::vector<std::string>& metrics) {
+  config.section("train").exclusive({"max_steps"}, {"max_epochs"});
   config.section("train").read(train);
   config.section("eval").read(eval);
   config.section("checkpoint").read(checkpoint);

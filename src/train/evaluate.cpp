@@ -25,7 +25,7 @@ std::vector<int> spread(Index n, Index some) {
 }  // namespace
 
 Metrics evaluate(Task& task, const Model& model, Split split, std::int64_t batch_size, std::int64_t samples,
-                 std::int64_t examples) {
+                 std::int64_t examples, const std::function<bool()>& stop) {
   const Index n = task.examples(split);
   if (n == 0) fail(Fault::data, "eval: the {} split must not be empty; got no examples", name_of(split));
   std::vector<int> order = spread(n, examples);
@@ -35,6 +35,7 @@ Metrics evaluate(Task& task, const Model& model, Split split, std::int64_t batch
   const Index batches = (scored + batch_size - 1) / batch_size;
   std::vector<Metrics> parts(static_cast<std::size_t>(batches));
   pool().run(static_cast<int>(batches), [&](int i, int) {
+    if (stop && stop()) return;
     const Index begin = i * batch_size, size = std::min(batch_size, scored - begin);
     Batch batch;
     collate(task, split, order.data() + begin, size, nullptr, batch);

@@ -1,6 +1,9 @@
 #include <unistd.h>
+
+#include <atomic>
 #include <csignal>
 
+#include "qkv/log/console.h"
 #include "qkv/train/trainer.h"
 
 namespace qkv {
@@ -8,19 +11,27 @@ namespace qkv {
 static volatile std::sig_atomic_t received = 0;
 
 extern "C" void qkv_on_signal(int signal) {
-  if (received) _exit(128 + signal);
-  received = signal;
+  if (received && signal != SIGHUP) _exit(128 + signal);  // a terminal that closes may send two SIGHUPs
+  if (!received) received = signal;
 }
 
 void watch_signals() {
-  struct sigaction action = {};
-  action.sa_handler = qkv_on_signal;
-  action.sa_flags = SA_RESTART;
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
+  for (const int signal : {SIGHUP, SIGINT, SIGTERM}) {
+    struct sigaction action = {};
+    sigaction(signal, nullptr, &action);
+    if (action.sa_handler == SIG_IGN) continue;  // the parent's wish: nohup, or a job in the background
+    action = {};
+    action.sa_handler = qkv_on_signal;
+    action.sa_flags = SA_RESTART;
+    sigaction(signal, &action, nullptr);
+  }
 }
 
 int signal_received() {
+  static std::atomic<bool> told{false};
+  if (received && !told.exchange(true))
+    console().info("signal {}: the run stops as soon as it can be saved (once more: at once)",
+                   static_cast<int>(received));
   return received;
 }
 

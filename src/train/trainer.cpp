@@ -320,8 +320,12 @@ void Trainer::capture(bool last) {
 
 bool Trainer::evaluate_and_record(MetricSinks& sinks) {
   const Stopwatch watch(seconds_.evaluate);
+  const auto tell = [] {  // that a signal came, while an evaluation goes on to its end
+    signal_received();
+    return false;
+  };
   const Metrics metrics =
-      evaluate(*experiment_.task, *experiment_.model, Split::val, eval_batch_size_, eval_.samples);
+      evaluate(*experiment_.task, *experiment_.model, Split::val, eval_batch_size_, eval_.samples, 0, tell);
   const double value = metrics.value(eval_.metric);
   const bool better = eval_.higher_is_better() ? value > state_.best_value : value < state_.best_value;
   const bool best = std::isfinite(value) && (state_.best_step < 0 || better);
@@ -337,7 +341,7 @@ bool Trainer::evaluate_and_record(MetricSinks& sinks) {
   for (auto& [name, v] : metrics.values()) record_.add(name, static_cast<float>(v));
   if (eval_.train_examples > 0) {
     const Metrics seen = evaluate(*experiment_.task, *experiment_.model, Split::train, eval_batch_size_,
-                                  eval_.samples, eval_.train_examples);
+                                  eval_.samples, eval_.train_examples, tell);
     for (auto& [name, v] : seen.values()) record_.add("train_" + name, static_cast<float>(v));
   }
   if (best) record_.add("best", true);

@@ -88,14 +88,15 @@ TEST_CASE("numbers beyond the range of their type are errors") {
   root.get("u", std::uint64_t{1});
   root.get("i", 1);
   root.get("t", std::string());
-  CHECK_THROWS_WITH_AS(root.finish(),
-                       "a.toml:1:5: f must be a finite number; got 1e+39\n"
-                       "a.toml:2:5: d must be a finite number; got inf\n"
-                       "a.toml:3:5: n must be a finite number; got nan\n"
-                       "a.toml:4:5: u must be between 0 and 9223372036854775807; got -1\n"
-                       "a.toml:5:5: i must be an integer; got 1000.0\n"
-                       "a.toml:6:5: t must be a string; got 1979-05-27",
-                       Error);
+  CHECK_THROWS_WITH_AS(
+      root.finish(),
+      "a.toml:1:5: f must be a finite number; got 1e+39\n"
+      "a.toml:2:5: d must be a finite number; got inf\n"
+      "a.toml:3:5: n must be a finite number; got nan\n"
+      "a.toml:4:5: u must be between 0 and 9223372036854775807; got -1\n"
+      "a.toml:5:5: i must be an integer; got 1000.0\n"
+      "a.toml:6:5: t must be a string; got 1979-05-27 (in quotes it is one: '\"1979-05-27\"')",
+      Error);
 }
 
 TEST_CASE("names and values in messages are cut and cannot control the terminal") {
@@ -109,15 +110,14 @@ TEST_CASE("names and values in messages are cut and cannot control the terminal"
   CHECK(contains(message, "... and 4950 more problems"));
 }
 
-TEST_CASE("a chain of extends that doubles at each step ends with an error") {
+TEST_CASE("a chain of extends that doubles at each step reads each file once") {
   TemporaryFolder folder;
-  for (int i = 0; i < 12; ++i) {
+  for (int i = 0; i < 40; ++i) {
     std::string next = std::to_string(i + 1) + ".toml";
     write_file_atomic(folder / (std::to_string(i) + ".toml"),
-                      i == 11 ? std::string() : "extends = [\"" + next + "\", \"" + next + "\"]");
+                      i == 39 ? std::string() : "extends = [\"" + next + "\", \"" + next + "\"]");
   }
-  CHECK_THROWS_AS(Section::load(folder / "0.toml"), Error);
-  CHECK_NOTHROW(Section::load(folder / "8.toml"));
+  CHECK(Section::load(folder / "0.toml").files().size() == 40);
 }
 
 TEST_CASE("damaged configs give errors of usage and nothing else") {

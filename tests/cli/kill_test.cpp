@@ -50,9 +50,9 @@ TEST_CASE("a run that is killed again and again ends with the same bytes") {
   run.check_same(place);
 }
 
-TEST_CASE("SIGINT and SIGTERM save and exit with 130 and 143; train --resume goes on") {
+TEST_CASE("SIGHUP, SIGINT and SIGTERM save and exit with 129, 130 and 143; train --resume goes on") {
   const Long& run = long_run();
-  for (const int signal : {SIGINT, SIGTERM}) {
+  for (const int signal : {SIGHUP, SIGINT, SIGTERM}) {
     CAPTURE(signal);
     const std::string place = run.place(fmt::format("signal-{}", signal)), folder = place + "/runs/small";
     Process process(Long::train(), {place});
@@ -60,6 +60,7 @@ TEST_CASE("SIGINT and SIGTERM save and exit with 130 and 143; train --resume goe
     process.send(signal);
     const Finished result = process.wait();
     CHECK(result.code == 128 + signal);
+    CHECK(count(result.err, fmt::format("signal {}: the run stops as soon as it can be saved", signal)) == 1);
     CHECK(count(result.err, "interrupted at step ") == 1);
     CHECK(count(result.err, "continue with: qkv resume runs/small") == 1);
     const Record end = read_metrics(folder + "/metrics.jsonl").back();
@@ -79,6 +80,55 @@ TEST_CASE("SIGINT and SIGTERM save and exit with 130 and 143; train --resume goe
     CHECK(!exists(folder + "-3"));
     run.check_same(place);
   }
+}
+
+TEST_CASE("a signal that the parent ignores stays ignored; SIGHUP twice is not a second signal") {
+  const Long& run = long_run();
+  const std::string place = run.place("nohup");
+  ProcessOptions options{place};
+  options.ignored = {SIGHUP, SIGINT};
+  Process process(Long::train(), options);
+  REQUIRE(run.reach(process, place, 0.3));
+  process.send(SIGHUP);
+  process.send(SIGINT);
+  CHECK(process.wait().code == 0);
+  run.check_same(place);
+  const std::string twice = run.place("twice");
+  Process other(Long::train(), {twice});
+  REQUIRE(run.reach(other, twice, 0.3));
+  other.send(SIGHUP);
+  other.send(SIGHUP);
+  const Finished result = other.wait();
+  CHECK(result.code == 128 + SIGHUP);
+  CHECK(count(result.err, "continue with: qkv resume runs/small") == 1);
+}
+
+TEST_CASE("a signal in the final evaluation is obeyed, and resume finishes the run") {
+  const TemporaryFolder folder;
+  std::string text;
+  for (int i = 0; i < 60; i++) text += "owl sat up . mouse went home . ";
+  write_file_atomic(folder / "l.txt", text);
+  std::string many;
+  for (int i = 0; i < 2000; i++) many += text;
+  write_file_atomic(folder / "test.txt", many);
+  write_file_atomic(folder / "l.toml",
+                    "task.type = \"language-model\"\n[data]\ntrain = \"l.txt\"\ntest = \"test.txt\"\n"
+                    "val_fraction = 0.2\nbatch_size = 4\n[model]\ntype = \"decoder-lm\"\nn_layer = 1\n"
+                    "d_model = 16\nmax_seq_len = 16\nattention.n_head = 2\n[train]\nmax_steps = 20\n");
+  Process process({"train", "l.toml"}, {folder.path});
+  while (process.running() && !exists(folder / "runs/l/checkpoints/step-000020/state.json"))
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  std::this_thread::sleep_for(std::chrono::milliseconds(30));
+  process.send(SIGTERM);
+  const Finished result = process.wait();
+  CHECK(result.code == 128 + SIGTERM);
+  CHECK(count(result.err, "interrupted at step 20/20") == 1);
+  CHECK_FALSE(exists(folder / "runs/l/result.json"));
+  for (const Record& record : read_metrics(folder / "runs/l/metrics.jsonl"))
+    CHECK(record.text("split") != "test");  // nothing of a part of it
+  write_file_atomic(folder / "l.toml", "");
+  CHECK(run_qkv({"resume", "runs/l", "--set", "eval.test=false"}, {folder.path}).code == 0);
+  CHECK(exists(folder / "runs/l/result.json"));
 }
 
 TEST_CASE("a second trainer in one run directory is refused, and the first goes on") {

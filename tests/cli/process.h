@@ -29,6 +29,7 @@ struct ProcessOptions {
   std::string output = {};           ///< a file for standard output, e.g. /dev/full
   std::size_t max_file_bytes = 0;    ///< no file may grow larger: a full disk, also for root
   std::size_t max_memory_bytes = 0;  ///< of addresses
+  std::vector<int> ignored = {};     ///< signals that the parent has it ignore
 };
 
 /// `qkv ARGUMENTS...`, running; killed when it is still running at the end of its scope.
@@ -47,6 +48,8 @@ class Process {
     attach(files_ / "in", O_RDONLY, 0);
     attach(output_, O_WRONLY | O_CREAT, 1);
     attach(files_ / "err", O_WRONLY | O_CREAT, 2);
+    for (const int signal : {SIGHUP, SIGINT, SIGTERM}) ::signal(signal, SIG_DFL);
+    for (const int signal : options.ignored) ::signal(signal, SIG_IGN);
     if (!options.folder.empty() && ::chdir(options.folder.c_str()) != 0) ::_exit(99);
     limit(RLIMIT_FSIZE, options.max_file_bytes);
     limit(RLIMIT_AS, options.max_memory_bytes);

@@ -21,14 +21,15 @@ ConsoleOptions to_file(const CapturedFile& err, int verbosity = 0) {
   return options;
 }
 
-// The text without the date, which must be there.
+// The text without the date and its time zone, which must be there.
 std::string undated(const std::string& text) {
   std::string result;
   for (const std::string& line : lines_of(text)) {
-    REQUIRE(line.size() >= 22);
+    REQUIRE(line.size() >= 29);
     CHECK(line[0] == '[');
-    CHECK(line.substr(20, 2) == "] ");
-    result += line.substr(22) + "\n";
+    CHECK((line[21] == '+' || line[21] == '-'));
+    CHECK(line.substr(27, 2) == "] ");
+    result += line.substr(29) + "\n";
   }
   return result;
 }
@@ -56,7 +57,7 @@ TEST_CASE("messages have a label from warning on, and -q and -v choose the level
 TEST_CASE("the log file gets messages with date and time, also with -q, one date per line") {
   CapturedFile err;
   TemporaryFile file;
-  file.write("[2026-01-01 00:00:00] earlier run\n");
+  file.write("[2026-01-01 00:00:00 +00:00] earlier run\n");
   Console console(to_file(err, -1));
   console.attach_file(file.path);
   all_levels(console);
@@ -97,9 +98,39 @@ TEST_CASE("without a terminal there are no control characters") {
   Console console(to_file(err));
   console.warn("{} \033[2J\r", styled(Style::red, "x"));
   console.print("{}\n", styled(Style::bold, "result"));
-  CHECK(err.text() == "warning: x ?[2J?\nresult\n");
+  console.print("a\033]0;title\007b\x9b\xff\xc2\x9b\tc\n");
+  CHECK(err.text() == "warning: x ?[2J?\nresult\na?]0;title?b???\tc\n");
   CHECK_FALSE(console.live());
   CHECK(console.width() == 80);
+}
+
+TEST_CASE("what a model has made keeps its bytes in a file, and is harmless on a terminal") {
+  const std::string text = "a\033[2J\033[31mred\r\xff\n";
+  CapturedFile file;
+  Console to_disk(to_file(file));
+  to_disk.verbatim(text);
+  CHECK(file.text() == text);
+  if (no_terminals()) return;
+  CapturedTerminal terminal(80);
+  ConsoleOptions options;
+  options.err = options.out = terminal.fd;
+  options.color = ColorChoice::always;
+  Console console(options);
+  console.verbatim(text);
+  console.print("\033]0;title\007{}\n", styled(Style::red, "x"));
+  CHECK(terminal.finish() == "a?[2Jred??\r\n?]0;title?\033[31mx\033[0m\r\n");
+}
+
+TEST_CASE("long lines of errors and warnings keep their ends") {
+  CapturedFile err;
+  Console console(to_file(err));
+  console.error("where: rule; got {}\n{} (hint)\nshort", std::string(1 << 20, 'x'), std::string(4000, 'y'));
+  const auto lines = lines_of(err.text());
+  REQUIRE(lines.size() == 3);
+  CHECK(lines[0] == "error: where: rule; got " + std::string(1200 - 17, 'x') + " ... (1046993 bytes) ... " +
+                        std::string(400, 'x'));
+  CHECK(lines[1].substr(1200) == " ... (2407 bytes) ... " + std::string(393, 'y') + " (hint)");
+  CHECK(lines[2] == "short");
 }
 
 TEST_CASE("colour follows NO_COLOR and TERM, and the option wins") {
@@ -116,6 +147,7 @@ TEST_CASE("colour follows NO_COLOR and TERM, and the option wins") {
                         {"", "xterm", ColorChoice::automatic, true, true},
                         {"1", "xterm", ColorChoice::automatic, false, true},
                         {nullptr, "dumb", ColorChoice::automatic, false, false},
+                        {nullptr, nullptr, ColorChoice::automatic, false, false},
                         {"1", "dumb", ColorChoice::always, true, false},
                         {nullptr, "xterm", ColorChoice::never, false, true}};
   for (const Case& c : cases) {

@@ -21,7 +21,7 @@ struct Run {
   }
   std::string log() const {
     std::string result;
-    for (const std::string& line : lines_of(file.text())) result += line.substr(22) + "\n";
+    for (const std::string& line : lines_of(file.text())) result += line.substr(29) + "\n";
     return result;
   }
   CapturedFile err;

@@ -37,7 +37,8 @@ struct ResolvedKey {
 ///     root.finish();
 class Section {
  public:
-  /// Reads a file, the files it `extends`, and `key.path=value` overrides, later ones winning.
+  /// Reads a file, the files it `extends`, and `key.path=value` overrides, later ones winning. `unset =
+  /// ["key"]` takes back what earlier ones give.
   static Section load(const std::string& file, const std::vector<std::string>& sets = {});
   static Section parse(std::string_view text, const std::string& name = "config.toml",
                        const std::vector<std::string>& sets = {});
@@ -78,6 +79,14 @@ class Section {
   bool has(const std::string& name) const;
   /// The keys given in the config, in their order.
   std::vector<std::string> keys() const;
+  /// Of keys that exclude each other, those of the later layer (base files, file, command line) count: takes
+  /// back those that an earlier one gives. To be called before they are read.
+  void exclusive(const std::vector<std::string>& some, const std::vector<std::string>& others) const;
+  /// Takes back a key that is none of the table's `type`, where an earlier layer gives it than that type.
+  void drop_inherited(const std::string& name) const;
+  /// What was taken back, a line each: "train.max_epochs = 10 (bank.toml:5:1) is dropped: --set #1 gives
+  /// max_steps". Keys that are none of a later layer's `type` are known after `finish`.
+  std::vector<std::string> notes() const;
   /// Accepts a key or a whole sub-table unread; it is dumped as given.
   void skip(const std::string& name) const;
   /// Accepts every key of this table that is given.

@@ -15,7 +15,7 @@ namespace qkv {
 
 /// What a value must satisfy besides its type. Holds for every element of an array.
 struct Constraint {
-  enum class Kind { required, path, range, one_of };
+  enum class Kind { required, path, range, one_of, folder };
   Kind kind;
   std::string rule = {};  ///< "must be positive": the wording of the error and of the help
   double low = -std::numeric_limits<double>::infinity(), high = std::numeric_limits<double>::infinity();
@@ -27,6 +27,8 @@ struct Constraint {
 inline const Constraint required{Constraint::Kind::required, "must be given"};
 /// A string that names a file; relative ones are relative to the file that says so.
 inline const Constraint path{Constraint::Kind::path};
+/// A string that names a folder, relative to the working directory.
+inline const Constraint folder{Constraint::Kind::folder};
 inline const Constraint positive{Constraint::Kind::range, "must be positive", 0,
                                  std::numeric_limits<double>::infinity(), true};
 /// (The upper bound is written out: at -O0 g++ 12 makes it 0 where only the lower one is given.)

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "qkv/base/config_field.h"
+#include "qkv/base/config.h"
 #include "qkv/base/json_fwd.h"
 #include "qkv/base/registry.h"
 #include "qkv/data/vocab.h"
@@ -39,6 +39,9 @@ struct TokenizerConfig {
     f("file", file, "tokenizer.json to take as it is (type 'file')", path);
   }
 };
+
+/// Reads [tokenizer], whose `type` must be registered; `config` holds the defaults.
+void read_tokenizer(const Section& section, TokenizerConfig& config);
 
 /// How much of a text the vocabulary knew.
 struct UnknownCount {

@@ -31,8 +31,10 @@ class StatusLine {
 
 /// Messages to stderr and train.log, results to stdout. All members may be called from any thread, except
 /// that `configure` comes before other threads start. Colour codes (see `styled`) are taken out where colour
-/// is off; control characters in messages are shown as '?'. Constructing one ignores SIGPIPE where nothing
-/// else was chosen: a closed pipe must not end a training run.
+/// is off; other control characters are shown as '?' in all of them, also in a file or pipe, where somebody
+/// may look at them later; only `verbatim` keeps them. Of errors and warnings, lines of many thousand
+/// characters are shortened. Constructing one ignores SIGPIPE where nothing else was chosen: a closed pipe
+/// must not end a training run.
 class Console {
  public:
   explicit Console(const ConsoleOptions& options = {});
@@ -58,8 +60,8 @@ class Console {
   void error(fmt::format_string<Args...> format, Args&&... args) {
     message(Level::error, fmt::format(format, std::forward<Args>(args)...));
   }
-  /// A result for stdout, printed as it is: no newline is added, nothing taken out but colour codes. A closed
-  /// pipe is not an error (see `out_closed`); a full disk is.
+  /// A result for stdout; no newline is added. A closed pipe is not an error (see `out_closed`); a full disk
+  /// is.
   template <class... Args>
   void print(fmt::format_string<Args...> format, Args&&... args) {
     result(fmt::format(format, std::forward<Args>(args)...));
@@ -71,6 +73,10 @@ class Console {
   void terminal_message(std::string_view text);
   void file_message(std::string_view text);
   void result(std::string_view text);
+  /// A text that a model has made, for stdout: byte for byte, unless that is a terminal.
+  void verbatim(std::string_view text);
+  /// The same place of a terminal's screen, again and again: clears it first.
+  void screen(std::string_view text);
   /// True if such a message would be seen on the terminal or in the file.
   bool enabled(Level level) const;
 
@@ -88,6 +94,9 @@ class Console {
   bool out_closed() const;
   /// Columns of the terminal now; 80 where unknown.
   int width() const;
+  /// Columns for results: those of the terminal on stdout; in a file or pipe, which are for programs, no
+  /// limit.
+  int out_width() const;
 
   /// Status lines form a stack, the last added is drawn. Without a live terminal nothing is.
   void push(StatusLine* line);

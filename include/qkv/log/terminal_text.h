@@ -2,6 +2,7 @@
 #pragma once
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace qkv {
 
@@ -11,6 +12,9 @@ int visible_width(std::string_view text);
 /// The longest prefix of at most `width` columns, never cutting a character; ends in "…" ("~" in ASCII) if
 /// cut.
 std::string fit_width(std::string_view text, int width, bool unicode = true);
+
+/// The text in lines of at most `width` columns, cut at spaces; a longer word stays whole.
+std::vector<std::string> wrapped(std::string_view text, int width);
 
 /// Text padded with spaces on the right (or the left) to `width` columns.
 std::string pad_right(std::string_view text, int width);

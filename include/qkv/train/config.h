@@ -11,7 +11,7 @@ struct RunConfig {
   template <class F>
   void fields(F& f) {
     f("name", name, "name of the run directory; empty = name of the config file");
-    f("out_dir", out_dir, "where run directories go, relative to the working directory");
+    f("out_dir", out_dir, "where run directories go, relative to the working directory", folder);
     f("seed", seed, "seed of everything random", non_negative);
     f("threads", threads, "worker threads; 0 = all. Never changes the result", between(0, 1024));
     f("shards", shards, "parts a batch is split into (a power of two); 0 = chosen from the batch",
@@ -28,8 +28,8 @@ struct TrainConfig {
   std::string on_nonfinite = "stop";
   template <class F>
   void fields(F& f) {
-    f("max_steps", max_steps, "optimizer steps; or give max_epochs", non_negative);
-    f("max_epochs", max_epochs, "passes over the training data; or give max_steps", non_negative);
+    f("max_steps", max_steps, "optimizer steps; or give max_epochs", between(0, 1e12));
+    f("max_epochs", max_epochs, "passes over the training data; or give max_steps", between(0, 1e9));
     f("grad_accum_steps", grad_accum_steps, "batches whose gradients are added up for one optimizer step",
       positive);
     f("grad_clip_norm", grad_clip_norm, "largest global norm of the gradient; 0 = no limit", non_negative);

@@ -149,9 +149,10 @@ class Trainer {
   Record record_;
 };
 
-/// Installs handlers for SIGINT and SIGTERM that ask the running trainer to stop after its step; a second
-/// signal ends the process at once. 0 while none came.
+/// Installs handlers for SIGHUP, SIGINT and SIGTERM that ask the running trainer to stop after its step; a
+/// second signal ends the process at once. A signal that the parent has the process ignore stays ignored.
 void watch_signals();
+/// The signal that came, or 0. The first call that sees it says so on the console; for any thread.
 int signal_received();
 
 }  // namespace qkv

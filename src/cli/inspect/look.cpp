@@ -28,8 +28,8 @@ std::vector<double> AttentionLook::vector(const Tensor& x, Index n, Index h, Ind
 // ---- options
 
 void Choice::add(CLI::App& app) {
-  app.add_option("--layer", layer, "only this layer, from 0 on")->check(CLI::NonNegativeNumber);
-  app.add_option("--head", head, "only this head, from 0 on")->check(CLI::NonNegativeNumber);
+  app.add_option("--layer", layer, "only this layer, from 0 on")->check(CLI::Range(0, 1000000));
+  app.add_option("--head", head, "only this head, from 0 on")->check(CLI::Range(0, 1000000));
 }
 
 static std::vector<Index> chosen(const char* option, int one, Index n) {

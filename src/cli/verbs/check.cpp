@@ -52,6 +52,7 @@ struct Check : Verb {
                                          {"warnings", report.data.warnings()}}));
       return;
     }
+    for (const std::string& note : report.config.notes()) console().info("{}", note);
     for (const std::string& problem : report.problems) console().error("{}", problem);
     for (const std::string& problem : report.data_problems) console().error("{}", problem);
     if (!report.ok()) return;

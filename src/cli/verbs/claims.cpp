@@ -16,11 +16,19 @@ std::string verdict_text(bool passed) {
 
 // The claim, then what was measured, each number beside its bound.
 std::string text_of(const Verdict& verdict) {
-  std::string text = fmt::format("{}  {}: {}\n", verdict_text(verdict.passed),
-                                 styled(Style::bold, verdict.claim), verdict.statement);
-  for (const Finding& one : verdict.findings)
-    text += fmt::format("      {} {:>11.5g}  {:>2} {:.5g}{}\n", pad_right(one.what, 66), one.value,
+  std::string text = verdict_text(verdict.passed);
+  const int columns = std::max(60, console().out_width()), width = std::min(66, columns - 28);
+  for (const std::string& line :
+       wrapped(styled(Style::bold, verdict.claim) + ": " + verdict.statement, columns - 6))
+    text += (text.find('\n') == text.npos ? "  " : "      ") + line + "\n";
+  for (const Finding& one : verdict.findings) {
+    std::vector<std::string> lines = wrapped(one.what, width);
+    const std::string last = lines.back();
+    lines.pop_back();
+    for (const std::string& line : lines) text += "      " + line + "\n";
+    text += fmt::format("      {} {:>11.5g}  {:>2} {:.5g}{}\n", pad_right(last, width), one.value,
                         sign_of(one.relation), one.bound, one.passed() ? "" : "  " + verdict_text(false));
+  }
   return text;
 }
 
@@ -46,7 +54,12 @@ struct Claims : Verb {
     app.add_flag("--json", json, "print one JSON object");
   }
   int run() override {
-    for (const std::string& name : names) (void)Registry<Claim>::instance().at(name, "claim");
+    for (const std::string& name : names)
+      if (!Registry<Claim>::instance().contains(name)) {
+        const std::string hint = suggest(name, Registry<Claim>::instance().names());
+        fail(Fault::usage, "claims: unknown claim {}{}", in_quotes(name),
+             hint.empty() ? " (qkv list claims names them)" : hint);
+      }
     const auto print = [&](const Verdict& verdict) {
       if (!json) console().print("{}", text_of(verdict));
     };

@@ -37,10 +37,15 @@ struct Config : Verb {
 
   void show() const {
     const Section config = checked_config(file, sets);
-    if (!json) return console().print("{}", config.dump(true));
+    if (!json) {
+      console().print("{}", config.dump(true));
+      for (const std::string& note : config.notes()) console().print("# {}\n", note);
+      return;
+    }
     Json keys = Json::object();
     for (const ResolvedKey& key : config.resolved())
       keys[key.key] = {{"value", value_json(&key)}, {"origin", key.origin}, {"help", key.help}};
+    if (!config.notes().empty()) keys["notes"] = config.notes();
     console().print("{}\n", dump_json(keys));
   }
 

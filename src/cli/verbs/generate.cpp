@@ -89,20 +89,20 @@ struct Generate : Verb {
             const std::vector<int>& begin) const {
     std::vector<int> ids;
     TextStream stream(tokenizer, begin, text);
-    if (!json) console().print("{}", text);
+    if (!json) console().verbatim(text);
     generate(model, begin, options, [&](int id) {
       if (json) {
         ids.push_back(id);
         return true;
       }
-      console().print("{}", stream.add(id));
+      console().verbatim(stream.add(id));
       return !console().out_closed();
     });
     if (json)
       console().print("{}\n",
                       dump_json({{"prompt", text}, {"text", tokenizer.decode(ids)}, {"tokens", ids.size()}}));
     else
-      console().print("{}\n", stream.finish());
+      console().verbatim(stream.finish() + "\n");
   }
 
   // The likeliest of the texts that beam search finds; in JSON, all of them.
@@ -127,7 +127,7 @@ struct Generate : Verb {
       std::string answer;
       if (!found.empty())
         for (int id : found[0].ids) answer += stream.add(id);
-      console().print("{}{}\n", text, answer + stream.finish());
+      console().verbatim(text + answer + stream.finish() + "\n");
       return;
     }
     Json beams = Json::array();

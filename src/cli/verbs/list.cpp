@@ -2,9 +2,11 @@
 
 #include "qkv/autograd/tape.h"
 #include "qkv/base/json.h"
+#include "qkv/claims/claim.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
 #include "qkv/log/table.h"
+#include "qkv/log/terminal_text.h"
 #include "qkv/task/task.h"
 #include "qkv/train/optimizer.h"
 #include "qkv/train/schedule.h"
@@ -24,9 +26,33 @@ std::vector<Item> items_of() {
   return items;
 }
 
+// What an op is for; the formulas stand in its header.
+std::string purpose(const std::string& op) {
+  static const std::pair<const char*, std::vector<std::string>> kPurposes[] = {
+      {"activation", {"elu", "gelu", "leaky_relu", "relu", "sigmoid", "silu", "softplus", "swiglu", "tanh"}},
+      {"function of each element", {"abs", "clip", "erf", "exp", "log", "neg", "sqrt", "square"}},
+      {"arithmetic of two tensors", {"add", "div", "maximum", "minimum", "mul", "pow", "sub", "where"}},
+      {"along axes", {"cumsum", "log_softmax", "logsumexp", "max", "mean", "min", "softmax", "sum"}},
+      {"product of matrices", {"linear", "matmul"}},
+      {"shape and order", {"broadcast_to", "concat", "permute", "reshape", "slice", "tril", "triu"}},
+      {"rows by number", {"embedding", "embedding_bag", "index_select", "select_positions", "take_along"}},
+      {"mean over what a mask keeps", {"masked_mean"}},
+      {"norm", {"layer_norm", "rms_norm"}},
+      {"attention", {"attention", "attention_packed"}},
+      {"positions by rotation", {"rotary"}},
+      {"recurrent net over time", {"gru", "lstm", "rnn"}},
+      {"loss", {"bce_with_logits", "cross_entropy", "cross_entropy_each", "cross_entropy_mean", "mse_loss"}},
+      {"loss", {"nll_loss_each"}},
+      {"random zeros while training", {"dropout"}},
+      {"for gradient checks", {"probe"}}};
+  for (auto& [what, ops] : kPurposes)
+    if (std::count(ops.begin(), ops.end(), op)) return what;
+  return "differentiable op";
+}
+
 std::vector<Item> ops() {
   std::vector<Item> items;
-  for (const Op* op : registered_ops()) items.push_back({op->name, "differentiable op", origin_of(*op)});
+  for (const Op* op : registered_ops()) items.push_back({op->name, purpose(op->name), origin_of(*op)});
   return items;
 }
 
@@ -44,6 +70,7 @@ const Kind kKinds[] = {
     {"tokenizers", "[tokenizer] type", items_of<Tokenizer>},
     {"ops", "qkv gradcheck OP", ops},
     {"verbs", "qkv VERB", items_of<Verb>},
+    {"claims", "qkv claims NAME", items_of<Claim>},
 };
 
 struct List : Verb {
@@ -67,7 +94,9 @@ struct List : Verb {
       Table table({"name", "what it is", "from"});
       table.title(fmt::format("{}  ({})", kind.name, kind.where)).max_cell(100);
       for (const Item& item : kind.items()) {
-        table.row({item.name, item.help, item.origin});
+        const std::vector<std::string> lines = wrapped(item.help, std::max(30, console().out_width() - 28));
+        table.row({item.name, lines[0], item.origin});
+        for (std::size_t i = 1; i < lines.size(); i++) table.row({"", "  " + lines[i]});
         array.push_back({{"name", item.name}, {"help", item.help}, {"origin", item.origin}});
       }
       all[kind.name] = array;

@@ -75,7 +75,8 @@ struct Log : Verb {
     app.add_option("run", runs, "run directories, or folders of them")->required();
     app.add_option("--metric", metrics,
                    "draw these instead: loss, accuracy, lr, grad_norm, ... (repeatable)");
-    app.add_option("--rows", rows, "evaluations in the table; 0 = all")->check(CLI::NonNegativeNumber);
+    app.add_option("--rows", rows, "evaluations in the table; 0 = all")
+        ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 62));
     app.add_option("--height", height, "lines of a plot")->check(CLI::Range(6, 200));
     app.add_flag("--log-y", log_y, "logarithmic y axis");
     app.add_flag("-f,--follow", follow, "go on until the run ends");
@@ -235,7 +236,7 @@ struct Log : Verb {
       const bool news = reader.poll();
       const RunLog& log = reader.log();
       if (news && redraw) {
-        console().print("\033[H\033[J{}", picture({log}));
+        console().screen(picture({log}));
       } else if (news) {
         if (log.train.size() < train || log.eval.size() < eval) train = eval = 0;
         for (; train < log.train.size(); train++) print_line(log.train[train]);

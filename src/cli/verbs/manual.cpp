@@ -83,7 +83,7 @@ std::string manual(const CLI::App& app) {
                                {"2", "the command line or a config is wrong"},
                                {"3", "data, a checkpoint or a tokenizer is missing or damaged"},
                                {"4", "training diverged"},
-                               {"130, 143", "stopped by SIGINT or SIGTERM, after saving"}})
+                               {"129, 130, 143", "stopped by SIGHUP, SIGINT or SIGTERM, after saving"}})
     text += fmt::format(".TP\n.B {}\n{}\n", code, meaning);
   text +=
       ".SH FILES\n.TP\n.I runs/NAME\nwhat a training run leaves: config, metrics.jsonl, checkpoints, "

@@ -1,0 +1,245 @@
+// The runs of a folder, and an end to those that are not wanted.
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <ctime>
+#include <filesystem>
+#include <iostream>
+
+#include "qkv/base/file.h"
+#include "qkv/base/json.h"
+#include "qkv/base/text.h"
+#include "qkv/cli/verb.h"
+#include "qkv/log/console.h"
+#include "qkv/log/number_text.h"
+#include "qkv/log/run_log.h"
+#include "qkv/log/table.h"
+#include "qkv/train/config.h"
+#include "qkv/train/run_dir.h"
+
+namespace fs = std::filesystem;
+
+namespace qkv {
+namespace {
+
+constexpr int kDeepest = 3;  // runs/NAME-each/VALUE-3seeds/seed-1337
+
+struct Run {
+  std::string name;  // the path below the folder
+  std::string state, metric;
+  std::int64_t steps = 0, max_steps = 0, best_step = -1;
+  double best = NAN, sorted_by = NAN;
+  std::uintmax_t bytes = 0;
+  std::time_t date = 0;
+};
+
+std::string state_of(const RunLog& log) {
+  if (is_training(log.path)) return "training";
+  if (!log.ended()) return log.start.type().empty() ? "not begun" : "killed";
+  const std::string reason(log.end.text("reason"));
+  return reason == "max_steps" ? "finished" : reason == "early_stop" ? "stopped early" : reason;
+}
+
+std::uintmax_t bytes_below(const std::string& folder) {
+  std::uintmax_t total = 0;
+  std::error_code ignored;
+  for (fs::recursive_directory_iterator at(folder, ignored), end; at != end; at.increment(ignored))
+    if (at->is_regular_file(ignored) && !at->is_symlink(ignored)) total += at->file_size(ignored);
+  return total;
+}
+
+Run look(const std::string& path, const std::string& name) {
+  const RunLog log = read_run_log(path);
+  Run run{name, state_of(log), std::string(log.start.text("metric"))};
+  run.max_steps = log.start.integer("max_steps");
+  if (!log.train.empty()) run.steps = log.train.back().step();
+  if (log.ended()) run.steps = log.end.step();
+  if (const Record* best = log.best()) run.best_step = best->step(), run.best = best->number(run.metric);
+  run.bytes = bytes_below(path);
+  std::error_code ignored;
+  for (const char* file : {"/metrics.jsonl", ""}) {
+    const auto time = fs::last_write_time(path + file, ignored);
+    if (ignored) continue;
+    run.date = std::chrono::system_clock::to_time_t(
+        std::chrono::system_clock::now() + std::chrono::duration_cast<std::chrono::system_clock::duration>(
+                                               time - fs::file_time_type::clock::now()));
+    break;
+  }
+  return run;
+}
+
+bool is_run(const std::string& path) {
+  return exists(path + "/config.resolved.toml") || exists(path + "/metrics.jsonl") || exists(path + "/.lock");
+}
+
+void collect(const std::string& folder, const std::string& below, int depth, std::vector<Run>& runs) {
+  std::vector<std::string> names;
+  std::error_code ignored;
+  for (auto& entry : fs::directory_iterator(folder, ignored))
+    if (entry.is_directory(ignored)) names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end());
+  for (const std::string& name : names) {
+    const std::string path = folder + "/" + name;
+    if (is_run(path))
+      runs.push_back(look(path, below + name));
+    else if (depth > 1)
+      collect(path, below + name + "/", depth - 1, runs);
+  }
+}
+
+std::string date_text(std::time_t time) {
+  char text[32] = "";
+  std::tm parts{};
+  if (localtime_r(&time, &parts)) std::strftime(text, sizeof text, "%Y-%m-%d %H:%M", &parts);
+  return text;
+}
+
+struct Runs : Verb {
+  void setup(CLI::App& app) override {
+    app.add_option("dir", folder, "folder of runs")->capture_default_str();
+    app.add_option("--sort", sort, "name, date, steps, size, best, or a metric: its value at the best step");
+    app.add_option("--remove", unwanted, "remove these, after asking")
+        ->expected(1, 1000)
+        ->type_name("NAME...");
+    app.add_flag("--yes", yes, "remove without asking");
+    app.add_flag("--json", json, "print one JSON object per run");
+  }
+
+  int run() override {
+    if (!is_directory(folder)) fail(Fault::data, "{}: must be a folder of runs; it does not exist", folder);
+    if (is_run(folder))
+      fail(Fault::usage, "{0}: must be a folder of runs; got a run (see qkv log {0})", folder);
+    std::vector<Run> runs;
+    collect(folder, "", kDeepest, runs);
+    if (!unwanted.empty()) return remove(runs);
+    order(runs);
+    for (const Run& run : runs)
+      if (json) console().print("{}\n", dump_json(json_of(run)));
+    if (!json) console().print("{}", runs.empty() ? "no runs in " + folder + "\n" : table(runs));
+    return 0;
+  }
+  std::string example() const override { return "qkv runs --sort best"; }
+
+  static bool higher_is_better(const std::string& metric) {
+    EvalConfig config;
+    config.metric = metric;
+    return config.higher_is_better();
+  }
+
+  // Names from A to Z; else what is newest, longest, largest or best first, and last what has no value.
+  void order(std::vector<Run>& runs) {
+    if (sort == "name") return;
+    bool known = runs.empty() || sort == "best";
+    std::vector<std::string> names{"name", "date", "steps", "size", "best"};
+    for (Run& run : runs) {
+      if (sort == "date" || sort == "steps" || sort == "size") {
+        known = true;
+        run.sorted_by = sort == "date"    ? static_cast<double>(run.date)
+                        : sort == "steps" ? static_cast<double>(run.steps)
+                                          : static_cast<double>(run.bytes);
+        continue;
+      }
+      if (sort == "best") {
+        run.sorted_by = higher_is_better(run.metric) ? run.best : -run.best;
+        continue;
+      }
+      const RunLog log = read_run_log(folder + "/" + run.name);
+      const std::vector<std::string> metrics = log.metrics();
+      names.insert(names.end(), metrics.begin(), metrics.end());
+      known = known || std::count(metrics.begin(), metrics.end(), sort) > 0;
+      const Record* best = log.best();
+      run.metric = sort;
+      run.best = best && best->has(sort) ? best->number(sort) : NAN;
+      run.sorted_by = higher_is_better(sort) ? run.best : -run.best;
+    }
+    if (!known) {
+      std::sort(names.begin() + 5, names.end());
+      names.erase(std::unique(names.begin() + 5, names.end()), names.end());
+      fail(Fault::usage, "runs: --sort must be one of {}; got {}", join(names, ", "), in_quotes(sort));
+    }
+    std::stable_sort(runs.begin(), runs.end(), [](const Run& a, const Run& b) {
+      return !std::isnan(a.sorted_by) && (std::isnan(b.sorted_by) || a.sorted_by > b.sorted_by);
+    });
+  }
+
+  static std::string table(const std::vector<Run>& runs) {
+    Table table({"run", "state", "steps", "best", "size", "date"});
+    for (const Run& run : runs)
+      table.row({run.name, run.state,
+                 grouped(run.steps) + (run.max_steps > run.steps ? "/" + grouped(run.max_steps) : ""),
+                 std::isnan(run.best) ? "" : run.metric + " " + metric_text(run.best),
+                 byte_text(static_cast<double>(run.bytes)), date_text(run.date)});
+    return table.str(console().unicode());
+  }
+
+  static Json json_of(const Run& run) {
+    Json result = {
+        {"name", run.name}, {"state", run.state}, {"step", run.steps}, {"max_steps", run.max_steps}};
+    if (run.best_step >= 0) {
+      result["metric"] = run.metric;
+      result["best_value"] = json_number(run.best);
+      result["best_step"] = run.best_step;
+    }
+    result["bytes"] = run.bytes;
+    result["date"] = run.date;
+    return result;
+  }
+
+  // A name is that of a run, or of a folder that holds nothing but runs (of --seeds, --folds, --each).
+  int remove(const std::vector<Run>& runs) const {
+    std::vector<std::string> names, doomed;
+    for (const Run& run : runs) {
+      names.push_back(run.name);
+      for (std::size_t slash = run.name.find('/'); slash != std::string::npos;
+           slash = run.name.find('/', slash + 1))
+        names.push_back(run.name.substr(0, slash));
+    }
+    std::sort(names.begin(), names.end());
+    names.erase(std::unique(names.begin(), names.end()), names.end());
+    for (std::string name : unwanted) {
+      while (ends_with(name, "/")) name.pop_back();
+      if (!std::count(names.begin(), names.end(), name))
+        fail(Fault::usage, "runs: --remove must name runs in {}; got {}{}", folder, in_quotes(name),
+             suggest(name, names));
+      doomed.push_back(name);
+    }
+    std::vector<RunDir> held;  // a run that trains cannot be opened
+    for (const Run& run : runs)
+      for (const std::string& name : doomed)
+        if (run.name == name || starts_with(run.name, name + "/")) {
+          held.push_back(RunDir::open(folder + "/" + run.name));
+          break;
+        }
+    if (!yes && !agreed(doomed)) return 1;
+    for (const std::string& name : doomed) {
+      std::error_code error;
+      fs::remove_all(folder + "/" + name, error);
+      if (error) fail(Fault::runtime, "{}/{}: cannot be removed; got {}", folder, name, error.message());
+      console().info("removed {}/{}", folder, name);
+    }
+    return 0;
+  }
+
+  bool agreed(const std::vector<std::string>& names) const {
+    if (!::isatty(0))
+      fail(Fault::usage,
+           "runs: --remove asks first; got no terminal to ask on (--yes removes without asking)");
+    for (const std::string& name : names)
+      console().print("{}/{}  {}\n", folder, name,
+                      byte_text(static_cast<double>(bytes_below(folder + "/" + name))));
+    console().print("Remove {}? [y/N] ", names.size() == 1 ? "it" : "them");
+    std::string answer;
+    std::getline(std::cin, answer);
+    return answer == "y" || answer == "Y" || answer == "yes";
+  }
+
+  std::string folder = "runs", sort = "name";
+  std::vector<std::string> unwanted;
+  bool yes = false, json = false;
+};
+
+QKV_REGISTER(Verb, "runs", Runs, "the runs of a folder: state, steps, best value, size and date");
+
+}  // namespace
+}  // namespace qkv
