@@ -1,6 +1,7 @@
 #include "qkv/train/check.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
@@ -61,7 +62,11 @@ struct Check : Verb {
                     byte_text(static_cast<double>(report.memory_bytes)));
     for (const std::string& line : report.data.lines()) console().print("  {}\n", line);
     for (auto& [name, value] : report.facts)
-      if (starts_with(name, "unknown_") && value > 0) console().print("  {}: {:.1f} %\n", name, 100 * value);
+      if (starts_with(name, "unknown_") && value > 0) {
+        std::string words = name;  // unknown_words_val
+        std::replace(words.begin(), words.end(), '_', ' ');
+        console().print("  {}: {:.1f} %\n", words, 100 * value);
+      }
     for (const std::string& warning : report.data.warnings()) console().warn("{}", warning);
   }
 
