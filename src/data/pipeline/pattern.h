@@ -1,20 +1,26 @@
-// Pattern: a regular expression over UTF-8, by PCRE2 with Unicode properties.
+// Pattern: a regular expression over UTF-8 in the dialect of Oniguruma, which tokenizer.json is written in.
 #pragma once
 #include <memory>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace qkv {
 
+/// Part of a text, in bytes.
+struct Span {
+  std::size_t begin, end;
+};
+
 class Pattern {
  public:
-  /// An expression that PCRE2 does not accept is a data error.
+  /// An expression that Oniguruma does not accept is a data error.
   Pattern(const std::string& expression, std::string where);
-  /// Every match, as [begin, end) in bytes; empty ones are left out. `text` must be UTF-8. An expression that
-  /// needs more than some million steps on one match is a data error, not a wait.
-  std::vector<std::pair<std::size_t, std::size_t>> matches(std::string_view text) const;
+  /// Every match, also empty ones that do not follow a match at once; none in an empty text. `text` must be
+  /// UTF-8. An expression that takes more than about a second of CPU time on a text is a data error.
+  std::vector<Span> matches(std::string_view text) const;
+  /// The expression that matches just this text.
+  static std::string quoted(std::string_view text);
 
  private:
   struct Code;
