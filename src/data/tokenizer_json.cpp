@@ -14,6 +14,7 @@ namespace qkv {
 namespace {
 
 constexpr int kMaxNesting = 16;
+constexpr std::size_t kMostBytes = std::size_t{64} << 20;
 
 Json config_json(const TokenizerConfig& config) {
   return {{"type", config.type},         {"lowercase", config.lowercase},   {"split", config.split},
@@ -187,6 +188,7 @@ std::unique_ptr<Tokenizer> Tokenizer::from_json(const Json& json, const std::str
 
 std::unique_ptr<Tokenizer> Tokenizer::load(const std::string& path) {
   JsonLimits limits;
+  limits.bytes = kMostBytes;
   limits.depth = kMaxNesting;
   return from_json(read_json(path, limits), path);
 }

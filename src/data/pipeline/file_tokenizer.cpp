@@ -17,7 +17,7 @@ constexpr int kMostSteps = 64;  // of a pipeline, parts of parts counted
 
 JsonLimits limits() {
   JsonLimits result;
-  result.bytes = std::size_t{256} << 20;
+  result.bytes = std::size_t{64} << 20;
   result.depth = 16;
   return result;
 }

@@ -70,7 +70,7 @@ Normalizer replace(const Json& part, const std::string& where) {
   const std::string content = string_member(part, "content", where);
   const bool is_regex = pattern.contains("Regex");
   const std::string expression = string_member(pattern, is_regex ? "Regex" : "String", where);
-  const Pattern regex(is_regex ? expression : Pattern::quoted(expression), where);
+  const Pattern regex(expression, is_regex ? Pattern::Kind::regex : Pattern::Kind::text, where);
   return [=](std::string text) {
     std::string result;
     std::size_t end = 0;

@@ -2,7 +2,7 @@
 
 #include <oniguruma.h>
 
-#include <cctype>
+#include <algorithm>
 #include <climits>
 #include <ctime>
 
@@ -34,29 +34,51 @@ std::string modern(std::string text) {
   return text;
 }
 
-// The CPU time that a text may take. Counting steps is not enough: a step may read the whole text.
-class Budget {
+// Of the text that this thread is at. Counting steps is not enough: a step may read the whole text.
+struct Allowance {
+  bool active = false;
+  double seconds = 0, used = 0;
+};
+thread_local Allowance allowance;
+
+double cpu_seconds() {
+  timespec time{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+class Stopwatch {
  public:
-  explicit Budget(std::size_t size) : end_(now() + 0.5 + 2e-6 * static_cast<double>(size)) {}
-  bool spent() const { return now() > end_; }
+  ~Stopwatch() {
+    if (start_ >= 0) allowance.used += cpu_seconds() - start_;
+  }
+  void start() {
+    if (start_ < 0) start_ = cpu_seconds();
+  }
+  bool is_late() const { return start_ >= 0 && allowance.used + cpu_seconds() - start_ > allowance.seconds; }
 
  private:
-  static double now() {
-    timespec time{};
-    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-    return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-  }
-  double end_;
+  double start_ = -1;
 };
 
 }  // namespace
+
+PatternTime::PatternTime(std::size_t bytes) : outermost_(!allowance.active) {
+  if (outermost_) allowance = {true, 0.25 + 2e-6 * static_cast<double>(bytes), 0};
+}
+
+PatternTime::~PatternTime() {
+  if (outermost_) allowance.active = false;
+}
 
 struct Pattern::Code {
   OnigRegex regex = nullptr;
   ~Code() { onig_free(regex); }
 };
 
-Pattern::Pattern(const std::string& expression, std::string where) : where_(std::move(where)) {
+Pattern::Pattern(const std::string& expression, Kind kind, std::string where) : where_(std::move(where)) {
+  if (kind == Kind::text) text_ = expression;
+  if (!text_.empty()) return;
   static const int ready = [] {
     OnigEncoding utf8 = ONIG_ENCODING_UTF8;
     return onig_initialize(&utf8, 1);
@@ -75,21 +97,23 @@ Pattern::Pattern(const std::string& expression, std::string where) : where_(std:
   code_ = std::move(made);
 }
 
-std::string Pattern::quoted(std::string_view text) {
-  std::string result;
-  for (char c : text) {
-    if (c > 0 && std::ispunct(static_cast<unsigned char>(c))) result += '\\';
-    result += c;
-  }
-  return result;
+std::vector<Span> Pattern::places(std::string_view text) const {
+  std::vector<Span> found;
+  for (std::size_t at = 0; (at = text.find(text_, at)) != std::string_view::npos; at += text_.size())
+    found.push_back({at, at + text_.size()});
+  return found;
 }
 
 std::vector<Span> Pattern::matches(std::string_view text) const {
+  if (!text_.empty()) return places(text);
   std::vector<Span> found;
   if (text.empty()) return found;
-  constexpr std::size_t kBetweenLooks = 64;  // at the clock
-  const auto few = static_cast<unsigned long>(100 + 50'000'000 / text.size());
-  const Budget budget(text.size());
+  constexpr std::size_t kBetweenLooks = 64, kSmall = 4096;  // matches; bytes that need no clock
+  const PatternTime time(text.size());
+  Stopwatch watch;
+  if (text.size() > kSmall) watch.start();
+  // So few that a step for each costs little, were each to read the whole text.
+  const auto few = static_cast<unsigned long>(std::min<std::size_t>(1000, 100 + 50'000'000 / text.size()));
   const auto release = [](OnigRegion* region) {
     onig_region_free(region, 1);
   };
@@ -105,26 +129,26 @@ std::vector<Span> Pattern::matches(std::string_view text) const {
   std::size_t last = std::string_view::npos;  // end of the match before
   for (std::size_t from = 0; from <= text.size();) {
     int code = ONIG_MISMATCH;
-    for (unsigned long tries = few;; tries *= 2) {
+    bool late = found.size() % kBetweenLooks == 0 && watch.is_late();
+    for (unsigned long tries = few; !late; tries *= 2) {
       onig_set_retry_limit_in_search_of_match_param(limits.get(), tries);
       code = onig_search_with_param(code_->regex, begin, end, begin + from, end, region.get(),
                                     ONIG_OPTION_NONE, limits.get());
-      const bool over =
-          code == ONIGERR_RETRY_LIMIT_IN_SEARCH_OVER || code == ONIGERR_RETRY_LIMIT_IN_MATCH_OVER;
-      if (!over || budget.spent()) break;
+      if (code != ONIGERR_RETRY_LIMIT_IN_SEARCH_OVER && code != ONIGERR_RETRY_LIMIT_IN_MATCH_OVER) break;
+      watch.start();
+      late = watch.is_late();
     }
+    if (late)
+      fail(Fault::data, "{}: the expression must be done with a text in {:.2f} s; got more for {} bytes",
+           where_, allowance.seconds, text.size());
     if (code == ONIG_MISMATCH) break;
-    if (code >= 0 && found.size() % kBetweenLooks == 0 && budget.spent())
-      code = ONIGERR_RETRY_LIMIT_IN_SEARCH_OVER;
     if (code < 0)
-      fail(Fault::data, "{}: the expression must end soon on every text; got {} with {} bytes", where_,
+      fail(Fault::data, "{}: the expression must be done with every text; got {} with {} bytes", where_,
            message(code), text.size());
     const Span match{static_cast<std::size_t>(region->beg[0]), static_cast<std::size_t>(region->end[0])};
     if (match.begin == match.end && match.end == last) {
-      if (from < text.size())
-        next_code_point(text, from);
-      else
-        break;
+      if (from == text.size()) break;
+      next_code_point(text, from);
       continue;
     }
     if (match.begin < (found.empty() ? 0 : found.back().end) || match.end < match.begin)  // by \K

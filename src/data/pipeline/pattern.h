@@ -12,20 +12,33 @@ struct Span {
   std::size_t begin, end;
 };
 
+/// While it lives, the patterns of this thread share the CPU time that a text of this size may take; inside
+/// another one it changes nothing.
+class PatternTime {
+ public:
+  explicit PatternTime(std::size_t bytes);
+  ~PatternTime();
+  PatternTime(const PatternTime&) = delete;
+  PatternTime& operator=(const PatternTime&) = delete;
+
+ private:
+  bool outermost_;
+};
+
 class Pattern {
  public:
-  /// An expression that Oniguruma does not accept is a data error.
-  Pattern(const std::string& expression, std::string where);
+  enum class Kind { regex, text };
+  /// An expression that Oniguruma does not accept is a data error; a text stands for itself.
+  Pattern(const std::string& expression, Kind kind, std::string where);
   /// Every match, also empty ones that do not follow a match at once; none in an empty text. `text` must be
-  /// UTF-8. An expression that takes more than about a second of CPU time on a text is a data error.
+  /// UTF-8. An expression that takes more time than PatternTime grants is a data error.
   std::vector<Span> matches(std::string_view text) const;
-  /// The expression that matches just this text.
-  static std::string quoted(std::string_view text);
 
  private:
   struct Code;
+  std::vector<Span> places(std::string_view text) const;
   std::shared_ptr<const Code> code_;
-  std::string where_;
+  std::string where_, text_;  // text_: what is looked for in place of a pattern
 };
 
 }  // namespace qkv

@@ -9,6 +9,7 @@
 #include "../vocab_member.h"
 #include "byte_level.h"
 #include "parts.h"
+#include "pattern.h"
 #include "qkv/base/text.h"
 #include "token_model.h"
 
@@ -66,6 +67,7 @@ std::string_view take_lines(std::string_view& rest) {
 template <class Take>
 void PipelineTokenizer::for_pieces(std::string_view text, Take take) const {
   check_utf8(text);
+  const PatternTime time(text.size());
   auto literal = [&](int id) {
     take(std::string_view(), id);
   };

@@ -72,9 +72,7 @@ void merge(std::vector<Part>& parts, const std::string& behavior) {
 }
 
 // By the pattern, as one of the behaviours says.
-Cutter by_pattern(const std::string& expression, const std::string& behavior, bool invert,
-                  const std::string& where) {
-  const Pattern pattern(expression, where);
+Cutter by_pattern(const Pattern& pattern, const std::string& behavior, bool invert) {
   return [=](const std::string& piece, Strings& out) {
     std::vector<Part> parts = parts_of(pattern, invert, piece);
     if (behavior != "Removed" && behavior != "Isolated") merge(parts, behavior);
@@ -125,8 +123,8 @@ PreTokenizer split_by(const Json& part, const std::string& where) {
   if (std::find(known.begin(), known.end(), behavior) == known.end())
     fail(Fault::data, "{}: 'behavior' must be one of {}; got {}", where, join(known, ", "),
          in_quotes(behavior));
-  return each(by_pattern(is_regex ? expression : Pattern::quoted(expression), behavior,
-                         bool_member_or(part, "invert", false, where), where));
+  const Pattern separators(expression, is_regex ? Pattern::Kind::regex : Pattern::Kind::text, where);
+  return each(by_pattern(separators, behavior, bool_member_or(part, "invert", false, where)));
 }
 
 std::size_t size_of(const Strings& pieces) {
@@ -162,8 +160,9 @@ PreTokenizer make_pre_tokenizer(const Json& part, const std::string& where) {
   }
   if (type == "BertPreTokenizer" || starts_with(type, "Whitespace")) check_members(part, {"type"}, where);
   if (type == "BertPreTokenizer") return each(bert);
-  if (type == "Whitespace") return each(by_pattern(kWords, "Removed", true, where));
-  if (type == "WhitespaceSplit") return each(by_pattern(R"(\s+)", "Removed", false, where));
+  if (type == "Whitespace") return each(by_pattern({kWords, Pattern::Kind::regex, where}, "Removed", true));
+  if (type == "WhitespaceSplit")
+    return each(by_pattern({R"(\s+)", Pattern::Kind::regex, where}, "Removed", false));
   fail(Fault::data,
        "{}: must be ByteLevel, BertPreTokenizer, Whitespace, WhitespaceSplit, Split or Sequence; got {}",
        where, in_quotes(type));
