@@ -4,10 +4,10 @@
 #include <cmath>
 #include <numeric>
 
-#include "pipeline/unicode.h"
 #include "qkv/base/file.h"
 #include "qkv/base/text.h"
 #include "qkv/tensor/gemm.h"
+#include "unicode.h"
 
 namespace qkv {
 namespace {

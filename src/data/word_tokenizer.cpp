@@ -1,10 +1,10 @@
 #include "qkv/data/word_tokenizer.h"
 
-#include "pipeline/unicode.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/data/split.h"
 #include "replaced.h"
+#include "unicode.h"
 
 namespace qkv {
 

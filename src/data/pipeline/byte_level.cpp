@@ -2,8 +2,8 @@
 
 #include <array>
 
+#include "../unicode.h"
 #include "qkv/base/text.h"
-#include "unicode.h"
 
 namespace qkv {
 

@@ -1,8 +1,8 @@
 #include "../json_members.h"
+#include "../unicode.h"
 #include "parts.h"
 #include "pattern.h"
 #include "qkv/base/text.h"
-#include "unicode.h"
 
 namespace qkv {
 namespace {

@@ -7,9 +7,9 @@
 #include <ctime>
 
 #include "../replaced.h"
+#include "../unicode.h"
 #include "qkv/base/error.h"
 #include "qkv/base/text.h"
-#include "unicode.h"
 
 namespace qkv {
 namespace {

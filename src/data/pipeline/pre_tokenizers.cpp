@@ -1,11 +1,11 @@
 #include <algorithm>
 
 #include "../json_members.h"
+#include "../unicode.h"
 #include "byte_level.h"
 #include "parts.h"
 #include "pattern.h"
 #include "qkv/base/text.h"
-#include "unicode.h"
 
 namespace qkv {
 namespace {
