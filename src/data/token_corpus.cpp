@@ -29,7 +29,7 @@ struct Trailer {
   std::int64_t size, characters, unknown, width;
   char checksum[32];  // of the checksums of all blocks before
 };
-constexpr char kMagic[9] = "qkvtok01";
+constexpr char kMagic[9] = "qkvtok02";
 
 std::string block_sums(std::string_view bytes) {
   std::string sums;
@@ -192,7 +192,7 @@ void TokenCorpus::encode(const std::vector<std::string_view>& texts, const Token
   for (std::string_view text : texts)
     for (std::string_view rest = text; !rest.empty();) {
       const std::string_view piece = take_piece(rest);
-      const std::vector<int> ids = tokenizer.encode(piece, &counts);
+      const std::vector<int> ids = tokenizer.encode_marked(piece, &counts);
       raw.resize(ids.size() * width);
       for (std::size_t i = 0; i < ids.size(); i++)
         std::memcpy(&raw[i * width], &ids[i], width);  // little-endian

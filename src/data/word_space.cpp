@@ -7,6 +7,7 @@
 #include "qkv/base/file.h"
 #include "qkv/base/text.h"
 #include "qkv/tensor/gemm.h"
+#include "unicode.h"
 
 namespace qkv {
 namespace {
@@ -49,7 +50,7 @@ WordSpace::WordSpace(std::vector<std::string> words, const Tensor& vectors, cons
 
 int WordSpace::find(const std::string& word) const {
   auto found = rows_.find(word);
-  if (found == rows_.end()) found = rows_.find(lower_ascii(word));
+  if (found == rows_.end()) found = rows_.find(unicode::lower(word));
   return found == rows_.end() ? -1 : found->second;
 }
 

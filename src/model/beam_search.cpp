@@ -86,8 +86,9 @@ class Ranking {
     for (Index i = 0; i < V; i++) {
       const Candidate c{base + static_cast<double>(logits[i]), from, static_cast<int>(i)};
       if (best_.size() == count && !better(c, best_.front())) continue;
-      if (!(c.log_prob > -kInfinity) || std::count(options_.never.begin(), options_.never.end(), c.id))
-        continue;
+      const bool never =
+          c.id != options_.stop && std::count(options_.never.begin(), options_.never.end(), c.id);
+      if (!(c.log_prob > -kInfinity) || never) continue;
       if (best_.size() == count) {
         std::pop_heap(best_.begin(), best_.end(), better);
         best_.pop_back();

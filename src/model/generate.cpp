@@ -97,7 +97,8 @@ void generate(const Generator& model, const std::vector<int>& prompt, const Gene
   Tensor logits = start(text.size());
   for (Index i = 0; i < o.max_tokens; i++) {
     for (int id : o.never)
-      if (id >= 0 && id < logits.size()) logits.data<float>()[id] = -std::numeric_limits<float>::infinity();
+      if (id >= 0 && id < logits.size() && id != o.stop)
+        logits.data<float>()[id] = -std::numeric_limits<float>::infinity();
     const int id = sampling.next(logits.data<float>(), logits.size(), 0, i);
     if (id == o.stop) return;
     text.push_back(id);

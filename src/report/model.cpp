@@ -100,15 +100,18 @@ Json model_json(const Experiment& e, std::size_t limit) {
     return {{"missing", fmt::format("its {} weights take more than {:.1f} MB", e.parameters->count(),
                                     static_cast<double>(limit) / 1e6)}};
   const TokenizerConfig& tokens = task->tokenizer()->config();
-  Json result = {{"shape", shape_json(*model)},
-                 {"labels", task->labels()},
-                 {"targets", task->state().at("target_forms")},
-                 {"lowercase", tokens.lowercase},
-                 {"words_regex", split_regex()},
-                 {"vocab", task->tokenizer()->vocab().tokens()},
-                 {"specials", task->tokenizer()->vocab().n_specials()},
-                 {"split", tokens.split},
-                 {"window", task->data().window}};
+  Json result = {
+      {"shape", shape_json(*model)},
+      {"labels", task->labels()},
+      {"targets", task->state().at("target_forms")},
+      {"lowercase", !tokens.lowercase                                    ? ""
+                    : task->tokenizer()->normalize("\u00dc") == "\u00dc" ? "A-Z"  // of an earlier version
+                                                                         : "all"},
+      {"words_regex", split_regex()},
+      {"vocab", task->tokenizer()->vocab().tokens()},
+      {"specials", task->tokenizer()->vocab().n_specials()},
+      {"split", tokens.split},
+      {"window", task->data().window}};
   if (ngrams)
     result["ngrams"] = {{"min", task->data().ngram_min},
                         {"max", task->data().ngram_max},

@@ -6,6 +6,7 @@
 
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
+#include "qkv/log/console.h"
 #include "qkv/model/generate.h"
 #include "qkv/ops/cross_entropy.h"
 
@@ -18,14 +19,17 @@ namespace {
 constexpr int kNoTarget = -100;
 constexpr std::size_t kTokenizerBytes = std::size_t{64} << 20;  // of text that a tokenizer is trained on
 
-std::vector<std::string> pieces_of(const std::vector<std::string_view>& texts) {
+constexpr std::string_view kEndOfText = "<|endoftext|>";
+
+// What a tokenizer is trained on: the text between the special tokens that it names.
+std::vector<std::string> pieces_of(const std::vector<std::string_view>& texts, const Tokenizer& tokenizer) {
   std::vector<std::string> pieces;
   std::size_t left = kTokenizerBytes;
   for (std::string_view text : texts) {
     std::size_t n = std::min(text.size(), left);
     while (n > 0 && n < text.size() && (static_cast<unsigned char>(text[n]) & 0xC0) == 0x80)
       n--;  // whole characters
-    pieces.emplace_back(text.substr(0, n));
+    for (std::string& piece : tokenizer.between_marks(text.substr(0, n))) pieces.push_back(std::move(piece));
     left -= n;
   }
   return pieces;
@@ -59,7 +63,15 @@ LanguageModel::LanguageModel(const TaskInput& input) {
   tokenizer_ = Tokenizer::make(tokenizer_config);
   try {
     const TextFiles text(data_.train);
-    tokenizer_->train(pieces_of(slice(text.parts(), 0, data_.val.empty() ? 1 - data_.val_fraction : 1)));
+    const std::vector<std::string> pieces =
+        pieces_of(slice(text.parts(), 0, data_.val.empty() ? 1 - data_.val_fraction : 1), *tokenizer_);
+    tokenizer_->train(pieces);
+    for (const std::string& piece : pieces)
+      if (piece.find(kEndOfText) != std::string::npos) {
+        console().warn("{}: {} is read as any other text; tokenizer.specials = [\"{}\"] makes it one token",
+                       data_.train, kEndOfText, kEndOfText);
+        break;
+      }
   } catch (const Error& e) {
     if (!input.data_problem || e.fault() != Fault::data) throw;
     *input.data_problem = e.what();
@@ -216,11 +228,12 @@ Json LanguageModel::predict(const Model& model, const std::string& text) const {
   const auto* generator = dynamic_cast<const Generator*>(&model);
   if (!generator || !tokenizer_)
     fail(Fault::usage, "predict: the model must generate; got one that does not");
-  std::vector<int> prompt = tokenizer_->encode(text), ids;
+  std::vector<int> prompt = tokenizer_->encode_marked(text), ids;
   if (prompt.empty()) fail(Fault::usage, "predict: the text must hold a token; got {}", in_quotes(text));
   GenerateOptions options;
   options.sampling.temperature = 0;
   options.never = {tokenizer_->pad_id(), tokenizer_->unk_id()};
+  options.stop = tokenizer_->end_id();
   generate(*generator, prompt, options, [&](int id) {
     ids.push_back(id);
     return true;
@@ -244,7 +257,7 @@ std::vector<ProbeText> LanguageModel::probe_texts(const std::vector<std::string>
   std::vector<ProbeText> result;
   for (const std::string& text : texts) {
     if (!tokenizer_) fail(Fault::usage, "the model must have a tokenizer; got none");
-    std::vector<int> ids = tokenizer_->encode(text);
+    std::vector<int> ids = tokenizer_->encode_marked(text);
     if (ids.empty()) fail(Fault::usage, "a text must hold a token; got {}", in_quotes(text));
     ids.resize(std::min(ids.size(), static_cast<std::size_t>(data_.length)));
     result.push_back(probe_text(ids));

@@ -77,8 +77,13 @@ void Trainer::save(bool best) {
 void Trainer::check_same_data(const std::string& folder, const Json& state) const {
   const std::string file = folder + "/tokenizer.json";
   const Tokenizer* own = experiment_.task->tokenizer();
-  const bool same_tokens = !own || (exists(file) && dump_json(own->to_json()) == dump_json(read_json(file)));
-  if (same_tokens && experiment_.task->state() == state) return;
+  const bool same_tokens = !own || (exists(file) && Tokenizer::load(file)->to_json() == own->to_json());
+  auto plain = [](Json json) {  // tokenizers of earlier versions had a member more
+    for (Json& value : json)
+      if (value.is_object()) value.erase("qkv");
+    return json;
+  };
+  if (same_tokens && plain(experiment_.task->state()) == plain(state)) return;
   fail(Fault::usage, "resume: the training data must be that of {}; got {} (has a data file changed?)",
        folder, same_tokens ? "other labels or class counts" : "another vocabulary");
 }

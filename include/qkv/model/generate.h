@@ -56,7 +56,7 @@ struct GenerateOptions {
   SamplingOptions sampling;
   std::uint64_t seed = 0;
   Index max_tokens = 100;
-  std::vector<int> never;  ///< ids that are not generated, e.g. <pad>, <unk>
+  std::vector<int> never;  ///< ids that are not generated, e.g. <pad>, <unk>; but for that of `stop`
   int stop = -1;           ///< id that ends the text, -1 = none
 };
 

@@ -55,7 +55,7 @@ struct Generate : Verb {
            "predict)",
            e.config.section("task").type("wsd"));
     options.never = {tokenizer->pad_id(), tokenizer->unk_id()};
-    options.stop = tokenizer->id("<eos>");
+    options.stop = tokenizer->end_id();
     if (interactive) {
       for (std::string line; prompt_user() && std::getline(std::cin, line) && !console().out_closed();)
         if (!line.empty()) answer(*model, *tokenizer, line + "\n");
@@ -77,7 +77,7 @@ struct Generate : Verb {
   void answer(const Generator& model, const Tokenizer& tokenizer, const std::string& text) const {
     if (const std::size_t bad = first_invalid_utf8(text); bad != std::string::npos)
       fail(Fault::usage, "generate: the prompt must be UTF-8; got {}", in_quotes(text));
-    const std::vector<int> begin = tokenizer.encode(text);
+    const std::vector<int> begin = tokenizer.encode_marked(text);
     if (beam > 0)
       search(model, tokenizer, text, begin);
     else
