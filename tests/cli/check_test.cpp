@@ -45,6 +45,10 @@ struct Case {
   const char* problem;  // the only one; * stands for the names of a registry
 };
 
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
 double cpu_seconds() {
   return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
 }

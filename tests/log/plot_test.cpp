@@ -50,7 +50,7 @@ TEST_CASE("the numbers of an axis have one form, and a long legend goes on in a 
   CHECK(tiny.find("0.0000") == std::string::npos);
   std::vector<Curve> nine;
   for (int i = 1; i <= 9; i++)
-    nine.push_back({fmt::format("a-long-name/seed-{}", i), {0, 1}, {0, double(i)}});
+    nine.push_back({"a-long-name/seed-" + std::to_string(i), {0, 1}, {0, double(i)}});
   const std::string text = plot(nine, plain());
   for (const Curve& curve : nine) CHECK(text.find(curve.name) != std::string::npos);
   for (const std::string& line : split(text, '\n'))
