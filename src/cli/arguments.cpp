@@ -65,6 +65,7 @@ class Walk {
 
   std::vector<std::string> run(const std::vector<std::string>& words) {
     for (std::size_t i = 0; i < words.size();) i = only_values_ ? value(words[i], i) : word(words, i);
+    if (wanted_) out_.push_back("--help");
     if (!help_ && !verbs_of(*at_).empty())
       fail(Fault::usage, "{0}: a verb must be given; see {0} --help", said_);
     return std::move(out_);
@@ -129,6 +130,10 @@ class Walk {
       names.push_back(verb->get_name());
       if (names.back() == word) next = verb;
     }
+    if (!next && word == "help" && !at_->get_parent()) {  // help VERB
+      help_ = wanted_ = true;
+      return i + 1;
+    }
     if (next && !(only_values_ && places_ > 0)) {
       out_.push_back(word);
       at_ = next;
@@ -158,7 +163,8 @@ class Walk {
   const CLI::App* at_;
   std::size_t places_ = 0;  // of values before the next verb
   std::string said_ = "qkv";
-  bool only_values_ = false, open_list_ = false, help_ = false;
+  bool only_values_ = false, open_list_ = false;
+  bool help_ = false, wanted_ = false;  // is shown; by the word that asks for it
   std::vector<std::string> out_;
 };
 
@@ -192,12 +198,7 @@ void take_marked_values(CLI::App& app) {
 }
 
 std::vector<std::string> marked_words(const CLI::App& app, const std::vector<std::string>& words) {
-  std::vector<std::string> all = words;
-  if (!all.empty() && all[0] == "help") {
-    all.erase(all.begin());
-    all.push_back("--help");
-  }
-  return Walk(app).run(all);
+  return Walk(app).run(words);
 }
 
 std::string unmarked(std::string text) {

@@ -142,13 +142,13 @@ TEST_CASE("arguments: lists of texts, with and without --") {
   parse(each.app,
         {"train", "--each", "optimizer.betas", "[0.9, 0.999]", "[0.8, 0.95]", "--set", "a=[1, 2]", "c.toml"});
   CHECK(results_at(each.app, {{"train", "--each"}, false, true}) ==
-        Words{"optimizer.betas", "[0.9, 0.999]", "[0.8, 0.95]"});
+        Words{"optimizer.betas", "[0.9, 0.999]", "[0.8, 0.95]", ""});  // an empty word ends a list
   CHECK(results_at(each.app, {{"train", "--set"}, false, true}) == Words{"a=[1, 2]"});
   CHECK(results_at(each.app, {{"train"}, true, true}) == Words{"c.toml"});
   Program grid;
   parse(grid.app, {"train", "--each", "a", "", "%%", "--each", "b", "-1", "[2]", "--", "c.toml"});
   CHECK(results_at(grid.app, {{"train", "--each"}, false, true}) ==
-        Words{"a", "\"\"", "\"%%\"", "", "b", "-1", "[2]"});
+        Words{"a", "\"\"", "\"%%\"", "", "b", "-1", "[2]", ""});
   Program log;  // an option that may be given again takes one value
   parse(log.app, {"log", "--metric", "loss", "--metric", "[accuracy]", "a", "b"});
   CHECK(results_at(log.app, {{"log", "--metric"}, false, true}) == Words{"loss", "[accuracy]"});

@@ -6,6 +6,7 @@
 #include "qkv/base/text.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
+#include "qkv/log/terminal_text.h"
 #include "qkv/train/checkpoint.h"
 #include "qkv/train/experiment.h"
 
@@ -69,7 +70,7 @@ struct Tokenize : Verb {
 
   // White space and controls as one would write them in a program.
   static std::string visible(const std::string& token) {
-    return trim(token).size() == token.size() ? token : in_quotes(token);
+    return trim(token).size() == token.size() && harmless(token, false) == token ? token : in_quotes(token);
   }
 
   std::string path, file;
