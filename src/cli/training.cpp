@@ -159,7 +159,8 @@ static int train_config(const TrainingRequest& request) {
   const std::string old = request.resume ? newest_run(out_dir, name, resolved, *e.task) : "";
   if (request.resume && old.empty())
     console().info("no interrupted run of '{}' with this configuration in {}: starting one", name, out_dir);
-  if (old.empty()) trainer.warm_start();
+  if (old.empty())
+    if (std::string taken = trainer.warm_start(); !taken.empty()) start.changes.push_back(std::move(taken));
   RunDir run = old.empty() ? RunDir::create(out_dir, name, request.overwrite) : RunDir::open(old);
   if (old.empty() && run.path() != out_dir + "/" + name)
     console().info(

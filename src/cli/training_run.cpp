@@ -9,6 +9,7 @@
 #include "qkv/log/jsonl.h"
 #include "qkv/log/train_log.h"
 #include "qkv/model/generate.h"
+#include "qkv/train/check.h"
 #include "qkv/train/checkpoint.h"
 #include "qkv/train/evaluate.h"
 #include "qkv/train/expect.h"
@@ -38,8 +39,10 @@ Record start_record(Experiment& e, const Trainer& trainer, const RunDir& run, bo
   return r;
 }
 
-// Metrics of the best checkpoint (else of the last) on validation and test split; null after a signal.
-Json final_metrics(Experiment& e, const Trainer& trainer, const std::string& run, MetricSinks& sinks) {
+// Metrics of the best checkpoint (else of the last) on validation and test split; null after a signal. `bad`
+// names one that is not finite.
+Json final_metrics(Experiment& e, const Trainer& trainer, const std::string& run, MetricSinks& sinks,
+                   std::string& bad) {
   const std::string folder = find_checkpoint(run, "best");
   const Checkpoint best = read_checkpoint(folder);
   e.parameters->load(best.weights, folder + "/model.safetensors");
@@ -49,6 +52,8 @@ Json final_metrics(Experiment& e, const Trainer& trainer, const std::string& run
     const Metrics metrics = evaluate(*e.task, *e.model, split, 128, 0, 0, signal_received);
     if (signal_received()) return {};
     result[name_of(split)] = metrics.json();
+    if (const auto names = metrics.nonfinite(); !names.empty() && bad.empty())
+      bad = fmt::format("a {} {} that is not", name_of(split), names.front());
     if (split == Split::val) continue;
     Record r("eval");
     r.add("split", "test").add("step", best.state.at("step").get<std::int64_t>());
@@ -61,14 +66,14 @@ Json final_metrics(Experiment& e, const Trainer& trainer, const std::string& run
 [[noreturn]] void fail_diverged(const TrainResult& result, const Trainer& trainer, const std::string& run) {
   const auto kept = list_checkpoints(run);
   const bool skips = trainer.config().on_nonfinite == "skip";
-  fail(
-      Fault::diverged,
-      "train: loss, gradients and parameters must stay finite; got {} at step {} (a lower optimizer.lr{} may "
-      "help; {}; qkv why {} {} tells more)",
-      result.fault, result.failed_step, skips ? "" : ", or train.on_nonfinite = \"skip\",",
-      kept.empty() ? "there is no checkpoint yet"
-                   : fmt::format("the checkpoint of step {} is kept", kept.back().first),
-      run, result.failed_step);
+  fail(Fault::diverged,
+       "train: loss, gradients, parameters and metrics must stay finite; got {} at step {} (a lower "
+       "optimizer.lr{} may "
+       "help; {}; qkv why {} {} tells more)",
+       result.fault, result.failed_step, skips ? "" : ", or train.on_nonfinite = \"skip\",",
+       kept.empty() ? "there is no checkpoint yet"
+                    : fmt::format("the checkpoint of step {} is kept", kept.back().first),
+       run, result.failed_step);
 }
 
 }  // namespace
@@ -95,14 +100,20 @@ int run_trainer(Experiment& e, Trainer& trainer, RunDir& run, const Start& start
     sinks.add(std::make_unique<TensorboardSink>(
         run.path(), tensorboard_run(e, run.path(), resumed ? trainer.state().step : -1)));
   sinks.write(start_record(e, trainer, run, resumed));
+  for (const std::string& warning : data_warnings(*e.task)) console().warn("{}", warning);
   watch_signals();
   TrainResult result = trainer.train(sinks, [&](std::int64_t step) { bar->step(step); });
   bool whole = result.reason == "max_steps" || result.reason == "early_stop";
   Json metrics;
-  if (whole) metrics = final_metrics(e, trainer, run.path(), sinks);
+  std::string bad;
+  if (whole) metrics = final_metrics(e, trainer, run.path(), sinks, bad);
   if (whole && metrics.is_null()) {
     whole = false;
     result.reason = "interrupted", result.signal = signal_received();
+  } else if (!bad.empty()) {
+    whole = false;
+    result.reason = "diverged", result.fault = bad;
+    result.failed_step = metrics.at("step").get<std::int64_t>();
   }
   Record end("end");
   end.add("reason", result.reason)

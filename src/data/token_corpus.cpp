@@ -13,6 +13,7 @@
 #include "qkv/base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
+#include "qkv/data/lines.h"
 
 namespace fs = std::filesystem;
 
@@ -91,7 +92,8 @@ TextFiles::TextFiles(const std::string& path) {
     if (files.empty()) fail(Fault::data, "{}: must hold *.txt files; got none", path);
   }
   for (const std::string& file : files) {
-    parts_.push_back(map_file(file));
+    maps_.push_back(map_file(file));
+    parts_.push_back(without_mark(maps_.back()));
     if (const std::size_t bad = first_invalid_utf8(parts_.back()); bad != std::string::npos)
       fail(Fault::data, "{}: must be UTF-8; got byte 0x{:02x} at byte {}", file,
            static_cast<unsigned char>(parts_.back()[bad]), bad);
@@ -99,7 +101,7 @@ TextFiles::TextFiles(const std::string& path) {
 }
 
 TextFiles::~TextFiles() {
-  for (std::string_view part : parts_) ::munmap(const_cast<char*>(part.data()), part.size());
+  for (std::string_view map : maps_) ::munmap(const_cast<char*>(map.data()), map.size());
 }
 
 std::size_t TextFiles::bytes() const {

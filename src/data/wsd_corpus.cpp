@@ -150,7 +150,7 @@ WsdCorpus read_wsd_tsv(const std::string& path, const WsdReadOptions& options) {
   std::vector<std::string> names;  // of each example
   for (std::size_t i = 0; i < lines.size(); ++i) {
     const std::string& line = lines[i];
-    if (trim(line).empty() || line[0] == '#') continue;
+    if (trim(line).empty()) continue;
     const std::string where = at_line(path, i + 1);
     problems.attempt([&] {
       const auto fields = qkv::split(line, '\t');
@@ -167,7 +167,7 @@ WsdCorpus read_wsd_tsv(const std::string& path, const WsdReadOptions& options) {
     });
   }
   problems.finish();
-  if (names.empty()) fail(Fault::data, "{}: must have at least one sentence; got only comments", path);
+  if (names.empty()) fail(Fault::data, "{}: must have at least one sentence; got only empty lines", path);
   const std::set<std::string> distinct(names.begin(), names.end());
   corpus.labels = options.labels;
   if (corpus.labels.empty()) corpus.labels.assign(distinct.begin(), distinct.end());

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "qkv/base/error.h"
+#include "qkv/model/finite.h"
 
 namespace qkv {
 namespace {
@@ -79,8 +80,8 @@ class Ranking {
  private:
   // Log P of the row's tokens, log_softmax in f64; a heap keeps the best, its worst on top.
   void add(const Live& live, int from, const float* logits, Index V, std::size_t count) {
-    double top = -kInfinity, sum = 0;
-    for (Index i = 0; i < V; i++) top = std::max(top, static_cast<double>(logits[i]));
+    const double top = likeliest_logit(logits, V);
+    double sum = 0;
     for (Index i = 0; i < V; i++) sum += std::exp(static_cast<double>(logits[i]) - top);
     const double base = live.log_prob - top - std::log(sum);
     for (Index i = 0; i < V; i++) {

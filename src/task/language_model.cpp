@@ -171,6 +171,7 @@ void LanguageModel::collate(Split split, const int* indices, Index n, const Stre
     std::fill(ids + whole, ids + T, 0);
     std::fill(targets + whole, targets + T, kNoTarget);
   }
+  if (!synthetic()) batch.fill("split", {1}, Dtype::i32).fill(static_cast<double>(split));
 }
 
 Index LanguageModel::tokens(const Batch& batch) const {
@@ -214,7 +215,8 @@ void LanguageModel::score(const Model& model, const Batch& batch, Metrics& metri
   metrics.add("loss", nats, result.weight);
   metrics.derive("perplexity", "loss", [](double loss) { return std::exp(loss); });
   if (synthetic()) return;
-  metrics.add("bits_per_char", nats / std::log(2.0), result.weight * characters_per_token_[1]);
+  const auto split = static_cast<std::size_t>(batch.at("split").data<std::int32_t>()[0]);
+  metrics.add("bits_per_char", nats / std::log(2.0), result.weight * characters_per_token_[split]);
 }
 
 std::vector<std::string> LanguageModel::metrics() const {
@@ -226,10 +228,11 @@ std::vector<std::string> LanguageModel::metrics() const {
 
 Json LanguageModel::predict(const Model& model, const std::string& text) const {
   const auto* generator = dynamic_cast<const Generator*>(&model);
-  if (!generator || !tokenizer_)
-    fail(Fault::usage, "predict: the model must generate; got one that does not");
+  if (!generator || generator->needs_source() || !tokenizer_)
+    fail(Fault::usage, "predict: the model must continue texts; got one that does not");
   std::vector<int> prompt = tokenizer_->encode_marked(text), ids;
   if (prompt.empty()) fail(Fault::usage, "predict: the text must hold a token; got {}", in_quotes(text));
+  const Index room = generator->start({}, 1)->room(), size = static_cast<Index>(prompt.size());
   GenerateOptions options;
   options.sampling.temperature = 0;
   options.never = {tokenizer_->pad_id(), tokenizer_->unk_id()};
@@ -238,7 +241,9 @@ Json LanguageModel::predict(const Model& model, const std::string& text) const {
     ids.push_back(id);
     return true;
   });
-  return {{"text", text}, {"continuation", tokenizer_->decode(ids)}};
+  return {{"text", text},
+          {"continuation", tokenizer_->decode(ids)},
+          {"cut_tokens", room < 0 ? 0 : std::max<Index>(0, size - room)}};
 }
 
 std::string LanguageModel::readable(const Json& prediction) const {
@@ -259,8 +264,10 @@ std::vector<ProbeText> LanguageModel::probe_texts(const std::vector<std::string>
     if (!tokenizer_) fail(Fault::usage, "the model must have a tokenizer; got none");
     std::vector<int> ids = tokenizer_->encode_marked(text);
     if (ids.empty()) fail(Fault::usage, "a text must hold a token; got {}", in_quotes(text));
-    ids.resize(std::min(ids.size(), static_cast<std::size_t>(data_.length)));
+    const std::size_t kept = std::min(ids.size(), static_cast<std::size_t>(data_.length)), all = ids.size();
+    ids.resize(kept);
     result.push_back(probe_text(ids));
+    result.back().cut = static_cast<int>(all - kept);
   }
   return result;
 }

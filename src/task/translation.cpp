@@ -189,6 +189,7 @@ void Translation::load(Split split) const {
       append(pair.source, source(), max_seq_len_ - 1, part, part.source_unknown);
       append(pair.target, *target_, max_seq_len_ - 1, part, part.target_unknown);
       part.cut = std::min(part.cut, cut + 1);
+      if (options_.unknown == "source") part.sources.push_back(std::move(pair.source));
       part.references.push_back(std::move(pair.target));
     }
     part.loaded = true;

@@ -179,7 +179,10 @@ void WordSenses::load(Split split) {
   Part& part = parts_[static_cast<std::size_t>(split)];
   if (part.loaded) return;
   std::vector<WsdExample> raw = read_split(split);
-  for (const WsdExample& example : raw) part.examples.push_back(encode(example, forms_, &part.unknown));
+  for (const WsdExample& example : raw) {
+    part.examples.push_back(encode(example, forms_, &part.unknown));
+    part.cut += part.examples.back().cut > 0;
+  }
   if (split != Split::train) part.sentences = std::move(raw);
   part.loaded = true;
 }
@@ -208,8 +211,9 @@ int WordSenses::form_of(const std::string& word, WordForms& forms) const {
   return entry->second;
 }
 
-// The words around the target that the window and max_seq_len allow: [first, last).
-std::pair<int, int> WordSenses::seen(const WsdExample& example) const {
+// The words around the target that the window and max_seq_len allow: [first, last). `cut` is how many the
+// latter leaves out.
+std::pair<int, int> WordSenses::seen(const WsdExample& example, int& cut) const {
   const int n = static_cast<int>(example.words.size()), room = static_cast<int>(max_seq_len_);
   int first = 0, last = n;
   if (data_.window > 0) {
@@ -217,7 +221,8 @@ std::pair<int, int> WordSenses::seen(const WsdExample& example) const {
     first = std::max(0, example.target - window);
     last = std::min(n, example.target + window + 1);
   }
-  if (last - first > room) {
+  cut = std::max(0, last - first - room);
+  if (cut > 0) {
     first = std::clamp(example.target - room / 2, first, last - room);
     last = first + room;
   }
@@ -226,8 +231,8 @@ std::pair<int, int> WordSenses::seen(const WsdExample& example) const {
 
 WordSenses::Encoded WordSenses::encode(const WsdExample& example, WordForms& forms,
                                        UnknownCount* unknown) const {
-  const auto [first, last] = seen(example);
   Encoded result{{}, {}, {}, 0, example.label};
+  const auto [first, last] = seen(example, result.cut);
   for (int w = first; w < last; w++) {
     const std::string& word = example.words[static_cast<std::size_t>(w)];
     if (w == example.target) result.target = static_cast<int>(result.ids.size());
@@ -255,6 +260,7 @@ void WordSenses::keep_room(Encoded& sentence) const {
     list->erase(list->begin(), list->begin() + first);
   }
   sentence.target -= first;
+  sentence.cut += n - room;
 }
 
 Index WordSenses::length(Split split, int example) const {
@@ -365,6 +371,10 @@ std::vector<std::pair<std::string, double>> WordSenses::facts() {
   for (Split split : {Split::val, Split::test})
     if (examples(split) > 0)
       result.emplace_back(std::string("unknown_words_") + name_of(split), part(split).unknown.fraction());
+  for (Split split : {Split::train, Split::val, Split::test})
+    if (examples(split) > 0 && part(split).cut > 0)
+      result.emplace_back(std::string("cut_sentences_") + name_of(split),
+                          static_cast<double>(part(split).cut));
   return result;
 }
 

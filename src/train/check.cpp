@@ -54,6 +54,18 @@ DataShape stand_in(const Section& config, Index ngram_buckets) {
 
 }  // namespace
 
+std::vector<std::string> data_warnings(Task& task) {
+  std::vector<std::string> warnings;
+  for (auto& [name, value] : task.facts()) {
+    const std::vector<std::string> part = split(name, '_');  // cut_pairs_train
+    if (part.size() != 3 || part[0] != "cut") continue;
+    warnings.push_back(
+        fmt::format("data: {:.0f} of {} {} of the {} split are longer than model.max_seq_len and are cut",
+                    value, task.examples(split_from(part[2])), part[1], part[2]));
+  }
+  return warnings;
+}
+
 CheckReport check_config(const Section& config, bool survey) {
   CheckReport report(config);
   Collector collect(report);
@@ -94,7 +106,8 @@ CheckReport check_config(const Section& config, bool survey) {
   if (built && report.data_problems.empty())
     collect.attempt([&] {
       Trainer trainer(e);
-      trainer.warm_start();
+      if (const std::string line = trainer.warm_start(); !line.empty()) report.notes.push_back(line);
+      report.warnings = data_warnings(*e.task);
       report.parameters = e.parameters->count();
       report.steps = trainer.max_steps();
       report.memory_bytes = trainer.memory_estimate();

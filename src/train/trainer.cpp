@@ -304,6 +304,11 @@ TrainResult Trainer::train(MetricSinks& sinks, const std::function<void(std::int
       sinks.flush();
       save(best);
     }
+    if (last && !nonfinite_eval_.empty() && result.reason != "interrupted") {
+      result.reason = "diverged";
+      result.failed_step = state_.step;
+      result.fault = fmt::format("a validation {} that is not", nonfinite_eval_);
+    }
     if (last) break;
   }
   state_.seconds = seconds_now() - start;
@@ -327,6 +332,8 @@ bool Trainer::evaluate_and_record(MetricSinks& sinks) {
   const Metrics metrics =
       evaluate(*experiment_.task, *experiment_.model, Split::val, eval_batch_size_, eval_.samples, 0, tell);
   const double value = metrics.value(eval_.metric);
+  const std::vector<std::string> bad = metrics.nonfinite();
+  nonfinite_eval_ = bad.empty() ? "" : bad.front();
   const bool better = eval_.higher_is_better() ? value > state_.best_value : value < state_.best_value;
   const bool best = std::isfinite(value) && (state_.best_step < 0 || better);
   if (best) {

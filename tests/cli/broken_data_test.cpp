@@ -16,12 +16,12 @@ struct FileCase {
 };
 
 std::string line(int n, const std::string& text) {
-  return sentences(n - 2, 0) + text + "\n";  // the first line is a comment
+  return sentences(n - 2, 0) + text + "\n";  // the first line is empty
 }
 
 const FileCase kFiles[] = {
     {"train.tsv", "", "train.tsv: must have at least one line; got an empty file"},
-    {"train.tsv", "# nothing\n\n# here\n", "train.tsv: must have at least one sentence; got only comments"},
+    {"train.tsv", "\n \n", "train.tsv: must have at least one sentence; got only empty lines"},
     {"train.tsv", line(9, "money\tcaf\xe9 [bank]"), "train.tsv:9: text must be UTF-8; got byte 0xe9"},
     {"train.tsv", line(9, std::string("money\ta\0b [bank]", 16)), "train.tsv:9: text must not contain NUL"},
     {"train.tsv", line(9, "money the [bank]"), "train.tsv:9: a line must be label<TAB>sentence; got 0 tabs"},

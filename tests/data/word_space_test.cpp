@@ -71,6 +71,8 @@ TEST_CASE("word space: scores on files of questions and pairs, with how much is 
 TEST_CASE("spearman: ranks only, equal values share theirs") {
   CHECK(spearman({1, 2, 3, 4}, {10, 100, 1000, 1e9}) == doctest::Approx(1));
   CHECK(spearman({1, 2, 3}, {3, 2, 1}) == doctest::Approx(-1));
+  CHECK(std::isnan(spearman({1, NAN, 3}, {3, 2, 1})));  // what is no number has no rank
+  CHECK(std::isnan(spearman({1, 2, 3}, {NAN, NAN, NAN})));
   // Ranks 1, 2.5, 2.5, 4 against 1, 2, 3, 4: 4.5 / sqrt(4.5 * 5).
   CHECK(spearman({1, 2, 2, 3}, {1, 2, 3, 4}) == doctest::Approx(4.5 / std::sqrt(22.5)));
   CHECK(spearman({1, 1}, {1, 2}) == 0);

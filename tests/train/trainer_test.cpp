@@ -178,7 +178,7 @@ TEST_CASE("a run starts from the weights of another") {
   for (const std::string& from : {data.folder / "first", best + "/model.safetensors"}) {
     Session second(data.encoder(), {"train.init_from='" + from + "'"});
     CHECK(!same_bits(second.value("head.weight"), read_safetensors(best + "/model.safetensors")[0].tensor));
-    second.trainer.warm_start();
+    CHECK(has(second.trainer.warm_start(), "tensors taken; missing there: none; left over: none"));
     for (const NamedTensor& trained : read_safetensors(best + "/model.safetensors"))
       CHECK(same_bits(second.value(trained.name), trained.tensor));
   }
@@ -187,6 +187,41 @@ TEST_CASE("a run starts from the weights of another") {
       has(error_of(Fault::data, [&] { missing.trainer.warm_start(); }), "nowhere: must be a run directory"));
   Session other(data.encoder(), {"train.init_from='" + (data.folder / "first") + "'", "model.d_model=8"});
   CHECK(has(error_of(Fault::data, [&] { other.trainer.warm_start(); }), "model expects"));
+}
+
+TEST_CASE(
+    "initial values: what was taken, missing and left over is told; other words or classes are noticed") {
+  SmallData data;
+  Session first(data.encoder());
+  first.train(data.folder / "first");
+  const std::string folder = find_checkpoint(data.folder / "first", "best");
+  std::vector<NamedTensor> weights = read_safetensors(folder + "/model.safetensors");
+  for (NamedTensor& one : weights)
+    if (one.name != "head.weight") one.name = "w." + one.name;
+  write_safetensors(data.folder / "one.safetensors", weights);
+  Session partial(data.encoder(), {"train.init_from='" + (data.folder / "one.safetensors") + "'"});
+  const std::string line = partial.trainer.warm_start();
+  CHECK(has(line,
+            fmt::format("1 of {} tensors taken; missing there: {} (", weights.size(), weights.size() - 1)));
+  CHECK(has(line, fmt::format("left over: {} (w.", weights.size() - 1)));
+
+  auto replaced = [&](const std::string& file, const std::string& from, const std::string& to) {
+    std::string text = read_file(data.folder / file);
+    for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
+      text.replace(at, from.size(), to);
+    write_file_atomic(data.folder / file, text);
+  };
+  const std::vector<std::string> sets{"train.init_from='" + (data.folder / "first") + "'"};
+  for (const char* file : {"train.tsv", "val.tsv", "test.tsv"}) replaced(file, "money\t", "cash\t");
+  Session classes(data.encoder(), sets);
+  CHECK(has(classes.trainer.warm_start(),
+            "its classes are [\"money\",\"river\"] instead of [\"cash\",\"river\"]"));
+  replaced("train.tsv", "teller", "cashier");
+  Session words(data.encoder(), sets);
+  CHECK(has(error_of(Fault::usage, [&] { words.trainer.warm_start(); }),
+            "must have the vocabulary of this run; got another one of equal size, whose token "));
+  Session beside(data.encoder(), {"train.init_from='" + folder + "/model.safetensors'"});
+  CHECK(has(error_of(Fault::usage, [&] { beside.trainer.warm_start(); }), "'teller'"));
 }
 
 TEST_CASE("a parameter without gradient at the first step is an error that names it") {

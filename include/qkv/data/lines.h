@@ -1,7 +1,9 @@
-// Text files as checked lines, for the corpus readers.
+// Text as checked lines: of files for the corpus readers, of standard input for the verbs.
 #pragma once
 #include <cstddef>
+#include <cstdio>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "qkv/base/error.h"
@@ -39,5 +41,27 @@ class LineProblems {
 /// are empty in the result.
 std::vector<std::string> read_lines(const std::string& path, std::size_t max_line = kMaxLine,
                                     LineProblems* problems = nullptr);
+
+/// A text without the byte order mark that it may begin with.
+std::string_view without_mark(std::string_view text);
+
+/// All of standard input, without byte order mark. What cannot be read is a data error.
+std::string read_standard_input();
+
+/// The lines of a stream as they come, by the same rules.
+class LineReader {
+ public:
+  explicit LineReader(std::FILE* file = stdin, std::string name = "standard input")
+      : file_(file), name_(std::move(name)) {}
+  /// The next line, not yet checked; false at the end. A stream that cannot be read is a data error.
+  bool next(std::string& line);
+  /// Throws what `read_lines` throws for a line, without its place.
+  static void check(std::string_view line);
+
+ private:
+  std::FILE* file_;
+  std::string name_;
+  bool first_ = true;
+};
 
 }  // namespace qkv

@@ -25,7 +25,7 @@ class TextFiles {
   std::size_t bytes() const;
 
  private:
-  std::vector<std::string_view> parts_;
+  std::vector<std::string_view> maps_, parts_;  // files, and their texts without byte order mark
 };
 
 /// Parts of `texts` that begin at fraction `begin` and end before fraction `end` of the characters, cut

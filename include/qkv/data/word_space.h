@@ -65,7 +65,7 @@ struct PairScore {
 };
 /// Scores lines "word<TAB>word<TAB>number"; lines that begin with # are left out.
 PairScore score_pairs(const WordSpace& space, const std::string& path);
-/// Spearman's rank correlation; equal values share the mean of their ranks.
+/// Spearman's rank correlation; equal values share the mean of their ranks. NaN if a value is.
 double spearman(const std::vector<double>& x, const std::vector<double>& y);
 
 /// Words and vectors [V, d] (f32).

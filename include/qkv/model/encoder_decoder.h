@@ -36,6 +36,7 @@ struct EncoderDecoder : Model, Generator {
   /// Translates batch.source_ids, one row each: self-attention from a cache, keys and values of the source
   /// computed once.
   std::unique_ptr<Decoding> start(const Batch& source, Index rows) const override;
+  bool needs_source() const override { return true; }
 
   Var encode(const Tensor& ids, const Tensor& keep) const;  // [B, S] -> [B, S, d]
   /// The vectors below the head of target tokens that stand at `start` and after. `context` holds the memory,

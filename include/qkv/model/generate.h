@@ -28,6 +28,8 @@ struct Generator {
   /// `source`: what the model is conditioned on (encoder-decoder: "source_ids", "source_keep" [B, S]); empty
   /// for models that only continue.
   virtual std::unique_ptr<Decoding> start(const Batch& source, Index rows) const = 0;
+  /// True if there must be a source: such a model answers, it does not continue.
+  virtual bool needs_source() const { return false; }
 };
 
 struct SamplingOptions {
@@ -42,8 +44,9 @@ class Sampling {
  public:
   /// Throws a usage error for options out of range.
   explicit Sampling(const SamplingOptions& options, std::uint64_t seed = 0);
-  /// The next token by logits [V]; -inf never. Filters act in the order temperature, top_k, top_p, min_p;
-  /// ties go to the lower id. Draw number `position` of sequence `row`: equal numbers give equal draws.
+  /// The next token by logits [V]; -inf never, NaN and +inf are data errors. Filters act in the order
+  /// temperature, top_k, top_p, min_p; ties go to the lower id. Draw number `position` of sequence `row`:
+  /// equal numbers give equal draws.
   int next(const float* logits, Index V, Index row, Index position);
 
  private:

@@ -33,10 +33,11 @@ struct LanguageModelData {
   }
 };
 
-/// Batches: ids [B, T] and targets [B, T] (i32), the token after each; -100 where there is none. A training
-/// example is T + 1 tokens from a random place near its number times T, so that an epoch is one pass over the
-/// text and every offset occurs; evaluation takes all windows of T targets side by side, so that each token
-/// of the text but the first is predicted once. Metrics: loss (nats per token), perplexity, bits_per_char.
+/// Batches: ids [B, T] and targets [B, T] (i32), the token after each; -100 where there is none; split [1]. A
+/// training example is T + 1 tokens from a random place near its number times T, so that an epoch is one pass
+/// over the text and every offset occurs; evaluation takes all windows of T targets side by side, so that
+/// each token of the text but the first is predicted once. Metrics: loss (nats per token), perplexity,
+/// bits_per_char.
 class LanguageModel : public Task, public Surveyed {
  public:
   explicit LanguageModel(const TaskInput& input);
@@ -53,7 +54,7 @@ class LanguageModel : public Task, public Surveyed {
   Loss loss(const Model& model, const Batch& batch) const override;
   void score(const Model& model, const Batch& batch, Metrics& metrics) const override;
   std::vector<std::string> metrics() const override;
-  /// {"text", "continuation"}: what follows by the likeliest tokens.
+  /// {"text", "continuation", "cut_tokens"}: what follows by the likeliest tokens.
   Json predict(const Model& model, const std::string& text) const override;
   std::string readable(const Json& prediction) const override;
   std::vector<ProbeText> probe_texts(const std::vector<std::string>& texts) const override;

@@ -75,8 +75,8 @@ class WordSenses : public Task, public Surveyed {
   std::vector<std::string> metrics() const override { return {"loss", "accuracy", "macro_f1"}; }
   /// The sense of the [bracketed] word, or else of the only word that was a target in training:
   /// {"text", "target", "sense", "probability", "probabilities": {sense: p}, "logits": {sense: x},
-  /// "attention": [{"word", "weight", "known"}]}. The attention is the target's row of the first layer, where
-  /// each position holds its own word, as mean over heads; empty without attention.
+  /// "attention": [{"word", "weight", "known"}], "cut_tokens"}. The attention is the target's row of the
+  /// first layer, where each position holds its own word, as mean over heads; empty without attention.
   Json predict(const Model& model, const std::string& text) const override;
   std::string readable(const Json& prediction) const override;
   std::vector<ProbeText> probe_texts(const std::vector<std::string>& texts) const override;
@@ -103,12 +103,13 @@ class WordSenses : public Task, public Surveyed {
   // form of that. The target is the first token of the target word.
   struct Encoded {
     std::vector<int> ids, words, forms;
-    int target, label;
+    int target, label, cut = 0;  // cut: words or tokens that max_seq_len has no room for
   };
   struct Part {
     std::vector<Encoded> examples;
     std::vector<WsdExample> sentences;  // of val and test, to be shown
     UnknownCount unknown;
+    Index cut = 0;  // sentences
     bool loaded = false;
   };
 
@@ -122,7 +123,7 @@ class WordSenses : public Task, public Surveyed {
   std::vector<WsdExample> read_split(Split split);
   void load(Split split);
   const Part& part(Split split) const { return parts_[static_cast<std::size_t>(split)]; }
-  std::pair<int, int> seen(const WsdExample& example) const;
+  std::pair<int, int> seen(const WsdExample& example, int& cut) const;
   void keep_room(Encoded& sentence) const;
   ProbeText probe_text(const WsdExample& example, const std::string& text) const;
   WsdExample marked(const std::string& text) const;

@@ -15,6 +15,8 @@ struct CheckReport {
   Section config;                     ///< with every table read
   std::vector<std::string> problems;  ///< of the config, "file:line:col: rule; got .." where it has a place
   std::vector<std::string> data_problems;  ///< of the data files
+  std::vector<std::string> warnings,
+      notes;  ///< what is right and yet may not be meant; what is worth knowing
   std::int64_t parameters = 0, steps = 0, batch_size = 0;
   std::size_t memory_bytes = 0;                       ///< estimate for training
   DataSurvey data;                                    ///< of a task that is Surveyed, where it was asked for
@@ -22,6 +24,9 @@ struct CheckReport {
 
   bool ok() const { return problems.empty() && data_problems.empty(); }
 };
+
+/// What is right with the data of a task and yet may not be meant: examples that are cut.
+std::vector<std::string> data_warnings(Task& task);
 
 /// Reads every table, builds the task and a model without storage, and walks through it. Goes on after a
 /// problem, so that all are found at once. Throws only if the file cannot be read or is no TOML. With

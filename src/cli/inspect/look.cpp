@@ -7,7 +7,9 @@
 #include "qkv/autograd/capture.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
+#include "qkv/cli/answers.h"
 #include "qkv/log/terminal_text.h"
+#include "qkv/model/finite.h"
 
 namespace qkv {
 
@@ -81,7 +83,7 @@ Look look_at(const Experiment& e, const ProbeText& text) {
   Look look;
   look.text = text;
   Capture capture({"weights", "queries", "keys", "values", "scale", "bias", "vectors", "static"});
-  e.model->forward(e.task->probe_batch(&look.text, 1));
+  finite_forward(*e.model, e.task->probe_batch(&look.text, 1));
   const std::string mark = ".queries";
   for (auto& [name, tensor] : capture.all())
     if (ends_with(name, mark))
@@ -110,9 +112,13 @@ std::vector<ProbeText> texts_or_examples(const Experiment& e, const std::vector<
       !texts.empty() ? e.task->probe_texts(texts) : e.task->probe_examples(examples, count);
   if (probes.empty())
     fail(Fault::usage,
-         "inspect: the task must show what its model reads; got '{}', which does not (override Task::{}, "
-         "qkv/task/task.h)",
-         e.config.section("task").type("wsd"), texts.empty() ? "probe_examples" : "probe_texts");
+         "inspect: the run must be of a task that shows the words its model reads, as wsd, language-model "
+         "and the "
+         "puzzles do; got '{}', which shows {}",
+         e.config.section("task").type("wsd"), texts.empty() ? "no examples" : "no texts");
+  int cut = 0;
+  for (const ProbeText& probe : probes) cut += probe.cut;
+  warn_of_cut(cut);
   return probes;
 }
 

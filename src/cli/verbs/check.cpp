@@ -44,6 +44,8 @@ struct Check : Verb {
                                          {"ok", report.ok()},
                                          {"problems", report.problems},
                                          {"data_problems", report.data_problems},
+                                         {"warnings", report.warnings},
+                                         {"notes", report.notes},
                                          {"parameters", report.parameters},
                                          {"steps", report.steps},
                                          {"batch_size", report.batch_size},
@@ -56,6 +58,7 @@ struct Check : Verb {
     for (const std::string& note : report.config.notes()) console().info("{}", note);
     for (const std::string& problem : report.problems) console().error("{}", problem);
     for (const std::string& problem : report.data_problems) console().error("{}", problem);
+    for (const std::string& note : report.notes) console().info("{}", note);
     if (!report.ok()) return;
     console().print("{}: ok ({} parameters, {} steps of {}, about {})\n", file, grouped(report.parameters),
                     grouped(report.steps), report.batch_size,
@@ -68,6 +71,7 @@ struct Check : Verb {
         console().print("  {}: {:.1f} %\n", words, 100 * value);
       }
     for (const std::string& warning : report.data.warnings()) console().warn("{}", warning);
+    for (const std::string& warning : report.warnings) console().warn("{}", warning);
   }
 
   std::vector<std::string> configs, sets;
