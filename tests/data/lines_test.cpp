@@ -2,12 +2,13 @@
 
 #include <doctest/doctest.h>
 
+#include <functional>
+
 #include "base/temporary_folder.h"
 #include "qkv/base/error.h"
 #include "qkv/base/file.h"
 
 using namespace qkv;
-using namespace qkv::test;
 
 namespace {
 
