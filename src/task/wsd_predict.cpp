@@ -48,9 +48,8 @@ WsdExample WordSenses::marked(const std::string& text) const {
     example.words.emplace_back(word);
   }
   if (found != 1)
-    fail(Fault::data,
-         "predict: the text must hold one target word ({}), or one in [brackets]; got {} in \"{}\"",
-         join(target_forms_, ", "), found, text);
+    fail(Fault::data, "predict: the text must hold one target word ({}), or one in [brackets]; got {} in {}",
+         join(target_forms_, ", "), found, in_quotes(text));
   return example;
 }
 

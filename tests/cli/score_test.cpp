@@ -92,7 +92,7 @@ TEST_CASE("an evaluation scores against the reference as it was read, and says w
                     {folder.path})
                 .code == 0);
     const Json own = parse_json(run_qkv({"eval", "runs/" + name, "--json"}, {folder.path}).out, "eval");
-    CHECK(own.at("bleu") == 100);
+    CHECK(own.at("bleu").get<double>() == doctest::Approx(100));
     CHECK(own.at("exact_match") == 1);
     const std::string letters = lower == "true" ? "lc" : "mixed";
     CHECK(own.at("bleu_signature").get<std::string>().find("|case:" + letters + "|") != std::string::npos);
@@ -103,9 +103,9 @@ TEST_CASE("an evaluation scores against the reference as it was read, and says w
     write_file_atomic(folder / "hyp.txt", run_qkv({"predict", "runs/" + name}, options).out);
     std::vector<std::string> score{"score", "--hyp", "hyp.txt", "--ref", "ref.txt", "--json"};
     const Json strict = parse_json(run_qkv(score, {folder.path}).out, "score");
-    CHECK((strict.at("bleu") == 100) == (lower == "false"));
+    CHECK((strict.at("bleu").get<double>() > 99) == (lower == "false"));
     score.push_back("--lowercase");
-    CHECK(parse_json(run_qkv(score, {folder.path}).out, "score").at("bleu") == 100);
+    CHECK(parse_json(run_qkv(score, {folder.path}).out, "score").at("bleu").get<double>() == doctest::Approx(100));
   }
 }
 

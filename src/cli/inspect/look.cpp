@@ -144,8 +144,8 @@ Index position_of(const Experiment& e, const ProbeText& text, const std::string&
   if (text.target >= 0 && is_word(text.target)) return text.target;
   for (Index t = 0; t <= last; t++)
     if (is_word(t)) return t;
-  fail(Fault::usage, "inspect: the text must hold the word {}; got \"{}\"{}", in_quotes(word), text.text,
-       suggest(word, text.words));
+  fail(Fault::usage, "inspect: the text must hold the word {}; got {}{}", in_quotes(word),
+       in_quotes(text.text), suggest(word, text.words));
 }
 
 std::string shown(const std::string& word) {

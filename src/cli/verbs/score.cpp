@@ -39,10 +39,11 @@ struct Score : Verb {
            h.size(), r.size());
     TextScores scores(names, tokenize, lowercase);
     for (std::size_t i = 0; i < h.size(); i++) scores.add(h[i], r[i]);
+    const auto values = scores.values();
     const auto signatures = scores.signatures();
     Json result = {{"lines", h.size()}};
     for (std::size_t i = 0; i < names.size(); i++) {
-      const auto& [name, value] = scores.values()[i];
+      const auto& [name, value] = values[i];
       result[name] = value;
       result[name + "_signature"] = signatures[i].second;
       if (!json) console().print("{:<11}  {:>8.4f}  {}\n", name, value, signatures[i].second);
