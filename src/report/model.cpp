@@ -45,6 +45,8 @@ std::string obstacle(const Experiment& e, const EncoderClassifier* model, const 
   if (!model || !task) return "it computes only an encoder classifier of word senses";
   if (!e.config.section("model").sections("layers").empty())
     return "it computes only equal blocks, not [[model.layers]]";
+  if (const std::string& type = model->config.stack.block.attention.type; type != "attention")
+    return "it computes no attention of type " + type;
   if (model->config.position.type == "rope" || model->config.position.type == "alibi")
     return "it computes no positions of type " + model->config.position.type;
   if (model->config.bag > 0) return "it computes no bag of words beside the network";

@@ -22,10 +22,10 @@ void TrainingTables::read(const Section& config, const std::vector<std::string>&
                "what batch_size counts: examples, or tokens of examples of similar length, padding included",
                one_of({"examples", "tokens"})) == "tokens";
   buckets = data.get("buckets", buckets, "batches of examples of similar length");
-  if ((train.max_steps > 0) == (train.max_epochs > 0))
-    config.section("train").report(
-        "max_steps", fmt::format("and max_epochs: exactly one must be set; got {} and {}", train.max_steps,
-                                 train.max_epochs));
+  const Section limits = config.section("train");  // max_steps = 0, when said: the weights as they are
+  if (train.max_epochs > 0 ? train.max_steps > 0 : train.max_steps == 0 && !limits.has("max_steps"))
+    limits.report("max_steps", fmt::format("and max_epochs: exactly one must be set; got {} and {}",
+                                           train.max_steps, train.max_epochs));
   const Section run = config.section("run");
   RunConfig r;
   run.read(r);

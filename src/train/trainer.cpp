@@ -77,7 +77,7 @@ Trainer::Trainer(Experiment& experiment) : experiment_(experiment) {
       std::make_unique<Sampler>(n, batch_size_, static_cast<std::uint64_t>(experiment.run.seed), options);
 
   const std::int64_t per_epoch = sampler_->steps_per_epoch();
-  max_steps_ = train_.max_steps > 0
+  max_steps_ = train_.max_epochs == 0
                    ? train_.max_steps
                    : (train_.max_epochs * per_epoch + train_.grad_accum_steps - 1) / train_.grad_accum_steps;
   if (eval_.every == 0) eval_.every = std::max<std::int64_t>(1, per_epoch / train_.grad_accum_steps);
@@ -275,7 +275,14 @@ TrainResult Trainer::train(MetricSinks& sinks, const std::function<void(std::int
   result.reason = stale() ? "early_stop" : "max_steps";
   const bool has_val = experiment_.task->examples(Split::val) > 0;
   if (!run_.empty()) captures_->open(run_, state_.step);
-  if (state_.step == 0) capture(false);
+  if (state_.step == 0) capture(max_steps_ == 0);
+  if (max_steps_ == 0 && last_saved_ < 0) {  // the weights as they are, e.g. of train.init_from
+    if (!finite_parameters())
+      fail(Fault::data, "train: the weights must be finite; got a NaN or an infinity");
+    const bool best = has_val && evaluate_and_record(sinks);
+    sinks.flush();
+    save(best);
+  }
   while (state_.step < max_steps_ && !stale()) {
     const StepReport report = step();
     state_.seconds = seconds_now() - start;

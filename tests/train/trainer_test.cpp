@@ -55,6 +55,59 @@ TEST_CASE("the loss falls on a small set, and the model learns it") {
   CHECK(read_metrics(data.folder / "run/metrics.jsonl").back().number("accuracy") > 0.8);
 }
 
+TEST_CASE("with max_steps = 0 the weights stay as they are: evaluated, saved, and trained on later") {
+  SmallData data;
+  const std::string config = data.encoder(), first = data.folder / "first", as_is = data.folder / "as-is";
+  Session(config, {"train.max_steps=3"}).train(first);
+  const std::vector<std::string> none{"train.max_steps=0", "train.init_from=\"" + first + "\""};
+  Session zero(config, none);
+  zero.trainer.warm_start();
+  const TrainResult result = zero.train(as_is);
+  CHECK(result.reason == "max_steps");
+  CHECK(result.step == 0);
+  CHECK(result.best_step == 0);
+  CHECK(zero.value("head.weight").to_vector() != Session(config).value("head.weight").to_vector());
+  const auto evals = [&] {
+    int n = 0;
+    for (const Record& record : read_metrics(as_is + "/metrics.jsonl")) n += record.type() == "eval";
+    return n;
+  };
+  CHECK(evals() == 1);
+  const auto saved = list_checkpoints(as_is);
+  REQUIRE(saved.size() == 1);
+  CHECK(saved[0].first == 0);
+  const auto weights = read_checkpoint(saved[0].second).weights,
+             wanted = read_checkpoint(first + "/checkpoints/best").weights;
+  REQUIRE(weights.size() == wanted.size());
+  for (std::size_t i = 0; i < weights.size(); i++)
+    CHECK(weights[i].tensor.to_vector() == wanted[i].tensor.to_vector());
+  Session(config, none).train(as_is, true);  // nothing is left to do
+  CHECK(evals() == 1);
+  CHECK(Session(config, {none[1], "train.max_steps=3"}).train(as_is, true).step == 3);
+  CHECK(list_checkpoints(as_is).back().first == 3);
+}
+
+TEST_CASE("a run has one limit, and max_steps = 0 is one only where it is said") {
+  SmallData data;
+  const std::string config = data.encoder();
+  auto problem = [&](const std::string& keys) -> std::string {
+    std::string text = read_file(config);
+    text.replace(text.find("max_steps = 12\n"), 15, keys);
+    write_file_atomic(data.folder / "limit.toml", text);
+    try {
+      Session session(data.folder / "limit.toml");
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "";
+  };
+  CHECK(problem("").find("exactly one must be set; got 0 and 0") != std::string::npos);
+  CHECK(problem("max_steps = 3\nmax_epochs = 2\n").find("exactly one must be set; got 3 and 2") !=
+        std::string::npos);
+  CHECK(problem("max_steps = 0\nmax_epochs = 2\n") == "");
+  CHECK(problem("max_steps = 0\nmax_epochs = 0\n") == "");
+}
+
 TEST_CASE("1, 2 and 4 threads give the same bytes") {
   SmallData data;
   for (int threads : {1, 2, 4}) {

@@ -32,6 +32,13 @@ struct Generator {
   virtual bool needs_source() const { return false; }
 };
 
+struct Model;
+
+/// Decoding through Model::forward over the whole text so far, for models of one's own and for layers that
+/// cannot continue from a cache: slower, and right. The model reads `source` and `ids` [rows, T], and gives
+/// logits [rows, T, V]; `room` is its max_seq_len. It must outlive the decoding.
+std::unique_ptr<Decoding> start_recomputed(const Model& model, const Batch& source, Index rows, Index room);
+
 struct SamplingOptions {
   double temperature = 1.0;  ///< divides the logits; 0 = always the likeliest token
   Index top_k = 0;           ///< only the k likeliest tokens (Fan et al. 2018); 0 = all

@@ -21,6 +21,7 @@ struct Stack {
   Stack(const Scope& s, const Section& model, StackConfig config);
   Var operator()(const Var& x, const Context& context) const;  // [B, T, d] -> [B, T, out_width]
   Index out_width() const { return width; }
+  bool continues() const;  ///< every layer goes on from a cache
 
   std::vector<std::unique_ptr<Layer>> layers;
   std::vector<std::string> paths;  ///< of the layers, for error messages

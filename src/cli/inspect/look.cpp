@@ -22,6 +22,11 @@ std::vector<double> AttentionLook::row(const Tensor& x, Index h, Index t) const 
 }
 
 std::vector<double> AttentionLook::vector(const Tensor& x, Index n, Index h, Index t) const {
+  if (!complete())
+    fail(Fault::usage,
+         "inspect: layer {} must show its queries, keys and values; got its weights only (see attend, "
+         "qkv/nn/attention.h)",
+         layer);
   std::vector<double> out;
   for (Index i = 0; i < d_head; i++) out.push_back(x.at((t * n + h) * d_head + i));
   return out;
@@ -58,18 +63,20 @@ Experiment load(const Subject& subject) {
 
 static AttentionLook attention_of(const Capture& capture, const std::string& layer, Index T) {
   auto find = [&](const char* name) {
-    return *capture.find(layer + "." + name);
+    const Tensor* tensor = capture.find(layer + "." + name);
+    return tensor ? *tensor : Tensor();
   };
   AttentionLook look;
   look.layer = layer;
+  look.weights = find("weights");
+  look.T = T;
+  look.n_head = look.weights.dim(1);
   look.queries = find("queries");
   look.keys = find("keys");
   look.values = find("values");
   look.bias = find("bias");
-  look.weights = find("weights");
+  if (!look.complete()) return look;
   look.scale = find("scale").item();
-  look.T = T;
-  look.n_head = look.queries.dim(2);
   look.n_kv_head = look.keys.dim(2);
   look.d_head = look.queries.dim(3);
   return look;
@@ -84,11 +91,11 @@ Look look_at(const Experiment& e, const ProbeText& text) {
   look.text = text;
   Capture capture({"weights", "queries", "keys", "values", "scale", "bias", "vectors", "static"});
   finite_forward(*e.model, e.task->probe_batch(&look.text, 1));
-  const std::string mark = ".queries";
+  const std::string mark = ".weights";
+  const auto T = static_cast<Index>(look.text.words.size());
   for (auto& [name, tensor] : capture.all())
-    if (ends_with(name, mark))
-      look.layers.push_back(attention_of(capture, name.substr(0, name.size() - mark.size()),
-                                         static_cast<Index>(look.text.words.size())));
+    if (ends_with(name, mark) && tensor.rank() == 4 && tensor.dim(2) == T && tensor.dim(3) == T)
+      look.layers.push_back(attention_of(capture, name.substr(0, name.size() - mark.size()), T));
   if (const Tensor* vectors = capture.find("vectors")) look.vectors = *vectors;
   if (const Tensor* fixed = capture.find("static")) look.fixed = *fixed;
   return look;
