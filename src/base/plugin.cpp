@@ -2,9 +2,12 @@
 
 #include <cxxabi.h>
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <filesystem>
 #include <memory>
 
@@ -38,6 +41,41 @@ std::string stamp_of(const std::string& bytes) {
              : bytes.substr(begin + mark.size(), end - begin - mark.size());
 }
 
+// The plug-in whose static objects are made at this moment: they may end the process, or throw where nobody
+// can catch it.
+const std::string* starting = nullptr;
+
+[[noreturn]] void end_start(const std::string& why) {
+  std::fprintf(stderr, "error: %s: a plug-in must load; its static objects %s\n", starting->c_str(),
+               why.c_str());
+  ::_exit(static_cast<int>(Fault::usage));
+}
+
+void on_exit_of_start() {
+  if (starting) end_start("called exit");
+}
+
+[[noreturn]] void on_throw_of_start() {
+  try {
+    if (const std::exception_ptr thrown = std::current_exception()) std::rethrow_exception(thrown);
+  } catch (const std::exception& e) {
+    end_start(std::string("threw ") + e.what());
+  } catch (...) {
+  }
+  end_start("threw something");
+}
+
+void* open_library(const std::string& absolute, const std::string& path) {
+  static const int once = std::atexit(on_exit_of_start);
+  (void)once;
+  starting = &path;
+  const std::terminate_handler before = std::set_terminate(on_throw_of_start);
+  void* library = ::dlopen(absolute.c_str(), RTLD_NOW | RTLD_LOCAL);
+  std::set_terminate(before);
+  starting = nullptr;
+  return library;
+}
+
 // What the loader says, with the C++ name of a missing symbol in readable form.
 std::string readable(std::string message, const std::string& path) {
   if (starts_with(message, path + ": ")) message.erase(0, path.size() + 2);
@@ -54,7 +92,6 @@ std::string readable(std::string message, const std::string& path) {
 }  // namespace
 
 void load_plugin(const std::string& path) {
-  if (is_directory(path)) fail(Fault::usage, "{}: a plug-in must be a shared library; got a directory", path);
   const std::string bytes = read_file(path, kMaxPluginSize, Fault::usage), sum = checksum(bytes);
   Loaded& all = loaded();
   if (std::count(all.checksums.begin(), all.checksums.end(), sum)) return;
@@ -67,7 +104,7 @@ void load_plugin(const std::string& path) {
   PendingRegistrations pending(std::filesystem::path(path).filename().string());
   // An absolute path: the loader looks for bare names elsewhere.
   const std::string absolute = std::filesystem::absolute(path).string();
-  if (!::dlopen(absolute.c_str(), RTLD_NOW | RTLD_LOCAL))
+  if (!open_library(absolute, path))
     fail(Fault::usage, "{}: must load; got {}", path, readable(::dlerror(), absolute));
   if (pending.size() == 0) fail(Fault::usage, "{}: must register something; got no QKV_REGISTER line", path);
   all.paths.push_back(path);

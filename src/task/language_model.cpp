@@ -95,6 +95,9 @@ void LanguageModel::load(Split split) {
   const double border = data_.val.empty() && split != Split::test ? 1 - data_.val_fraction : 1;
   corpus = std::make_unique<TokenCorpus>(
       cut ? slice(text.parts(), border, 1) : slice(text.parts(), 0, border), *tokenizer_, cache_folder());
+  if (!corpus->cache_problem().empty())
+    console().warn("{}; its tokens stay in memory (QKV_CACHE names another folder for them)",
+                   corpus->cache_problem());
   const Index least = split == Split::train ? data_.length + 1 : 2;
   if (corpus->size() < least)
     fail(Fault::data, "{}: the {} part must hold at least {} tokens; got {}", path, name_of(split), least,
