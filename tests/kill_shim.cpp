@@ -1,10 +1,11 @@
-// Loaded before a program (LD_PRELOAD): kills it after its QKV_KILL_AFTER-th call that changes a file.
-// Functions are declared here, not included: the headers have exception specifications that a definition
-// would have to repeat.
+// Loaded before a program (LD_PRELOAD): kills it after its QKV_KILL_AFTER-th call that changes a file, or
+// with QKV_NO_LINKS stands for a file system without links and locks. Functions are declared here, not
+// included: the headers have exception specifications that a definition would have to repeat.
 #include <dlfcn.h>
 #include <sys/types.h>
 
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <cstdarg>
 #include <cstdlib>
@@ -58,7 +59,18 @@ WRAP(mkdirat, (int d, const char* a, mode_t m), (d, a, m))
 WRAP(rename, (const char* a, const char* b), (a, b))
 WRAP(renameat, (int d, const char* a, int e, const char* b), (d, a, e, b))
 WRAP(renameat2, (int d, const char* a, int e, const char* b, unsigned f), (d, a, e, b, f))
-WRAP(symlink, (const char* a, const char* b), (a, b))
+extern "C" int symlink(const char* a, const char* b) {
+  static auto* const real = next<int(const char*, const char*)>("symlink");
+  if (std::getenv("QKV_NO_LINKS")) return errno = EPERM, -1;
+  const int returned = real(a, b);
+  changed();
+  return returned;
+}
+extern "C" int flock(int descriptor, int operation) {
+  static auto* const real = next<int(int, int)>("flock");
+  if (std::getenv("QKV_NO_LINKS")) return errno = ENOLCK, -1;
+  return real(descriptor, operation);
+}
 WRAP(symlinkat, (const char* a, int d, const char* b), (a, d, b))
 WRAP(link, (const char* a, const char* b), (a, b))
 WRAP(linkat, (int d, const char* a, int e, const char* b, int f), (d, a, e, b, f))

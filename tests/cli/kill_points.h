@@ -11,6 +11,13 @@
 
 namespace qkv::test {
 
+/// Whether the program can have the shim loaded first; a sanitizer wants to be first itself.
+#ifdef __SANITIZE_ADDRESS__
+constexpr bool kShimLoads = false;
+#else
+constexpr bool kShimLoads = true;
+#endif
+
 using Tree = std::map<std::string, std::string>;
 
 /// Names and contents of all files below a folder without what the clock decides.
@@ -48,14 +55,20 @@ struct KilledCommand {
   std::vector<std::string> again;  ///< after a kill
 };
 
-/// The end of `command`, killed after its `n`-th change.
-inline Finished run_and_kill(const std::vector<std::string>& command, const std::string& folder, int n) {
+/// The end of `command`, with the shim and its variable.
+inline Finished run_with_shim(const std::vector<std::string>& command, const std::string& folder,
+                              const char* variable, const std::string& value) {
   ::setenv("LD_PRELOAD", kill_shim_path().c_str(), 1);
-  ::setenv("QKV_KILL_AFTER", std::to_string(n).c_str(), 1);
+  ::setenv(variable, value.c_str(), 1);
   Process process(command, {folder});
   ::unsetenv("LD_PRELOAD");
-  ::unsetenv("QKV_KILL_AFTER");
+  ::unsetenv(variable);
   return process.wait();
+}
+
+/// The end of `command`, killed after its `n`-th change.
+inline Finished run_and_kill(const std::vector<std::string>& command, const std::string& folder, int n) {
+  return run_with_shim(command, folder, "QKV_KILL_AFTER", std::to_string(n));
 }
 
 /// Returns how many changes there are.

@@ -4,6 +4,7 @@
 
 #include <thread>
 
+#include "cli/kill_points.h"
 #include "cli/long_run.h"
 #include "qkv/base/files.h"
 #include "qkv/base/toml.h"
@@ -88,6 +89,31 @@ TEST_CASE("a copy that followed all links goes on") {
   must(place.qkv(resume));
   must(run_qkv(resume, {place.folder / "copied"}));
   check_equal_runs(place.folder / "runs/small", copy);
+}
+
+TEST_CASE("without links and locks there are text files and a warning, and the run is the same") {
+  if (!kShimLoads) return;
+  Place place;
+  must(place.train({}));
+  const std::vector<std::string> train = {"train", "../small.toml"},
+                                 resume = {"resume", "runs/small", "--set", "train.max_steps=16"};
+  const std::string poor = place.folder / "poor";
+  make_directories(poor);
+  for (const auto& command : {train, resume}) {
+    const Finished result = run_with_shim(command, poor, "QKV_NO_LINKS", "1");
+    must(result);
+    CHECK(count(result.err, "runs/small: cannot be locked; got No locks available") == 1);
+  }
+  must(place.qkv(resume));
+  for (const char* link : {"last", "best"}) {
+    const std::string file = poor + "/runs/small/checkpoints/" + link;
+    CHECK(fs::is_regular_file(fs::symlink_status(file)));
+    const std::string target = fs::read_symlink(place.folder / "runs/small/checkpoints/" + link).string();
+    CHECK(read_file(file) == target + "\n");
+    CHECK(checksum_file(poor + "/runs/small/checkpoints/" + target + "/model.safetensors") ==
+          checksum_file(place.folder / "runs/small/checkpoints/" + target + "/model.safetensors"));
+  }
+  for (const char* verb : {"verify", "eval", "report"}) must(run_qkv({verb, "runs/small"}, {poor}));
 }
 
 TEST_CASE("data that resume has changed stays where it is, for the next resume, too") {

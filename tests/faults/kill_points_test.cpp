@@ -6,6 +6,7 @@
 namespace qkv::test {
 
 TEST_CASE("train, --seeds, --folds, --each and report, killed after each change of a file, end the same") {
+  if (!kShimLoads) return;
   struct Form {
     std::vector<std::string> arguments;
     int least;

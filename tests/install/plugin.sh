@@ -42,6 +42,8 @@ bad() { "$qkv" --plugin "$scratch/faulty/$1.so" list; }
 expect 2 "must load; got the missing symbol mine::left_out(int)" bad missing_symbol
 expect 2 "name 'block' must be unique; got it twice" bad taken_name
 expect 2 "must register something; got no QKV_REGISTER line" bad empty
+expect 2 "throws_at_start.so: a plug-in must load; its static objects threw no licence server" bad throws_at_start
+expect 2 "exits_at_start.so: a plug-in must load; its static objects called exit" bad exits_at_start
 expect 2 "got 'qkv 0.0.9, g++ 12, AVX2' (build it again)" bad other_version
 expect 2 "got a file without its stamp (build it with qkv_add_plugin)" bad no_stamp
 expect 2 "'throws' of throws.so threw 'no licence file'" "$qkv" check "$config" \
