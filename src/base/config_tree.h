@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "qkv/base/error.h"
-#include "qkv/base/toml.h"
 
 namespace qkv {
 
@@ -117,6 +116,7 @@ void report_unread(ConfigDocument& document);
 
 // config_text.cpp
 std::vector<const ConfigEntry*> in_order_asked(const ConfigTable& table);
+std::string toml_string(std::string_view text);
 std::string toml_key(std::string_view key);
 std::string toml_text(const ConfigValue& value);
 std::string short_text(const ConfigValue& value);  // for messages

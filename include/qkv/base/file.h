@@ -10,7 +10,7 @@ namespace qkv {
 
 constexpr std::size_t kMaxFileSize = std::size_t{1} << 34;
 
-/// The bytes of a plain file. `fault` is the kind of error a missing, unreadable or too large file is.
+/// The bytes of a file. `fault` is the kind of error a missing, unreadable or too large file is.
 std::string read_file(const std::string& path, std::size_t limit = kMaxFileSize, Fault fault = Fault::data);
 
 bool exists(const std::string& path);
@@ -20,8 +20,8 @@ void make_directories(const std::string& path);
 /// Makes renames and new files in the directory survive a power failure.
 void fsync_dir(const std::string& path);
 
-/// A file that appears under its name (of a link: its target) complete or not at all, renamed by `commit`.
-/// Without commit what was written is removed. What is no plain file (a pipe) is written to as it is.
+/// A file that appears under its name complete or not at all: written beside it, then renamed by `commit`.
+/// Without commit the destructor removes what was written.
 class AtomicFile {
  public:
   explicit AtomicFile(std::string path);
@@ -39,7 +39,7 @@ class AtomicFile {
 
 void write_file_atomic(const std::string& path, std::string_view bytes);
 
-/// A file that only grows, as long as it stays in place; a line is one write(2), which no other comes into.
+/// A file that only grows; one write(2) per line, so that a reader never sees a line mixed with another.
 class AppendFile {
  public:
   explicit AppendFile(std::string path);
