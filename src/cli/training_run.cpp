@@ -23,7 +23,7 @@ namespace {
 
 Record start_record(Experiment& e, const Trainer& trainer, const RunDir& run, bool resumed) {
   Record r("start");
-  r.add("version", kVersion).add("name", fs::path(run.path()).filename().string());
+  r.add("version", kVersion).add("name", run.name());
   r.add("task", e.config.section("task").type("wsd"))
       .add("model", e.config.section("model").type("encoder-classifier"));
   r.add("parameters", e.parameters->count());
@@ -39,11 +39,11 @@ Record start_record(Experiment& e, const Trainer& trainer, const RunDir& run, bo
   return r;
 }
 
-// Metrics of the best checkpoint (else of the last) on validation and test split; null after a signal. `bad`
-// names one that is not finite.
+// Metrics of the best checkpoint (of the last where none is known or kept) on validation and test split; null
+// after a signal. `bad` names one that is not finite.
 Json final_metrics(Experiment& e, const Trainer& trainer, const std::string& run, MetricSinks& sinks,
                    std::string& bad) {
-  const std::string folder = find_checkpoint(run, "best");
+  const std::string folder = find_checkpoint(run, trainer.state().best_step < 0 ? "last" : "best");
   const Checkpoint best = read_checkpoint(folder);
   e.parameters->load(best.weights, folder + "/model.safetensors");
   Json result = {{"step", best.state.at("step")}};
@@ -82,13 +82,11 @@ int run_trainer(Experiment& e, Trainer& trainer, RunDir& run, const Start& start
   console().attach_file(run.file("train.log"));
   const bool resumed = start.resume && trainer.resume();
   if (start.resume && !resumed) trainer.warm_start();
-  if (start.resume) truncate_after(run.file("metrics.jsonl"), trainer.state().step);
   for (const std::string& change : start.changes) console().info("{}", change);
-  if (!start.config.empty()) write_file_atomic(run.file("config.resolved.toml"), start.config);
   if (start.resume) {
-    // Of the run so far; their checksums will not be those of the new ones.
-    for (const char* old : {"result.json", "projector_config.pbtxt", "projector"})
-      fs::remove_all(run.file(old));
+    remove_derived(run.path());
+    truncate_after(run.file("metrics.jsonl"), trainer.state().step);
+    if (!start.config.empty()) write_file_atomic(run.file("config.resolved.toml"), start.config);
     write_run_checksums(run.path());
   }
   MetricSinks sinks;

@@ -40,7 +40,7 @@ std::string block_sums(std::string_view bytes) {
 
 // A whole file, mapped; empty files are refused before.
 std::string_view map_file(const std::string& path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0) fail(Fault::data, "{}: cannot be read; got {}", path, std::strerror(errno));
   struct stat status;
   const bool regular = ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
@@ -148,41 +148,53 @@ TokenCorpus::TokenCorpus(const std::vector<std::string_view>& texts, const Token
   std::size_t bytes = 0;
   for (std::string_view text : texts) bytes += text.size();
   width_ = tokenizer.vocab_size() <= 65536 ? 2 : 4;
-  if (bytes <= kInMemory || cache.empty()) {
-    encode(texts, tokenizer, [&](std::string_view raw) {
-      const auto* first = reinterpret_cast<const std::byte*>(raw.data());
-      memory_.insert(memory_.end(), first, first + raw.size());
-    });
-    ids_ = memory_.data();
-    return;
-  }
+  if (bytes > kInMemory && !cache.empty() && use_cache(texts, tokenizer, cache)) return;
+  encode(texts, tokenizer, [&](std::string_view raw) {
+    const auto* first = reinterpret_cast<const std::byte*>(raw.data());
+    memory_.insert(memory_.end(), first, first + raw.size());
+  });
+  ids_ = memory_.data();
+}
+
+// Maps the cache file of these texts, which is written where it is not there. False, and the reason kept,
+// where it cannot be written.
+bool TokenCorpus::use_cache(const std::vector<std::string_view>& texts, const Tokenizer& tokenizer,
+                            const std::string& cache) {
   std::string key = checksum(dump_json(tokenizer.to_json()));
   for (std::string_view text : texts) key += checksum(text);
   const std::string file = cache + "/tokens-" + checksum(key) + ".bin";
-  if (map_cache(file)) return;
-  make_directories(cache);
-  AtomicFile out(file);
-  std::string block, sums;
-  auto flush = [&] {
-    sums += checksum(block);
-    out.write(block);
-    block.clear();
-  };
-  encode(texts, tokenizer, [&](std::string_view raw) {
-    while (!raw.empty()) {
-      const std::size_t n = std::min(raw.size(), kBlock - block.size());
-      block.append(raw.substr(0, n));
-      raw.remove_prefix(n);
-      if (block.size() == kBlock) flush();
-    }
-  });
-  if (!block.empty()) flush();
-  Trailer trailer{{}, size_, characters_, unknown_, width_, {}};
-  std::memcpy(trailer.magic, kMagic, sizeof trailer.magic);
-  std::memcpy(trailer.checksum, checksum(sums).data(), sizeof trailer.checksum);
-  out.write({reinterpret_cast<const char*>(&trailer), sizeof trailer});
-  out.commit();
-  if (!map_cache(file)) fail(Fault::runtime, "{}: must be what was just written; got something else", file);
+  if (map_cache(file)) return true;
+  try {
+    make_directories(cache);
+    AtomicFile out(file);
+    std::string block, sums;
+    auto flush = [&] {
+      sums += checksum(block);
+      out.write(block);
+      block.clear();
+    };
+    encode(texts, tokenizer, [&](std::string_view raw) {
+      while (!raw.empty()) {
+        const std::size_t n = std::min(raw.size(), kBlock - block.size());
+        block.append(raw.substr(0, n));
+        raw.remove_prefix(n);
+        if (block.size() == kBlock) flush();
+      }
+    });
+    if (!block.empty()) flush();
+    Trailer trailer{{}, size_, characters_, unknown_, width_, {}};
+    std::memcpy(trailer.magic, kMagic, sizeof trailer.magic);
+    std::memcpy(trailer.checksum, checksum(sums).data(), sizeof trailer.checksum);
+    out.write({reinterpret_cast<const char*>(&trailer), sizeof trailer});
+    out.commit();
+    if (!map_cache(file)) fail(Fault::runtime, "{}: must be what was just written; got something else", file);
+    return true;
+  } catch (const Error& error) {
+    if (error.fault() != Fault::runtime) throw;
+    cache_problem_ = error.what();
+    size_ = characters_ = unknown_ = 0;
+    return false;
+  }
 }
 
 // Encodes piece by piece; `sink` takes the ids as bytes.

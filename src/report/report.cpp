@@ -1,7 +1,7 @@
 #include "qkv/report/report.h"
 
 #include "../base/embedded.h"
-#include "qkv/base/file.h"
+#include "qkv/base/files.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/report/parts.h"

@@ -123,6 +123,9 @@ void LanguageModel::load(Split split) {
   const TextFiles text(path);
   corpus =
       std::make_unique<TokenCorpus>(slice(text.parts(), from.begin, from.end), *tokenizer_, cache_folder());
+  if (!corpus->cache_problem().empty())
+    console().warn("{}; its tokens stay in memory (QKV_CACHE names another folder for them)",
+                   corpus->cache_problem());
   const Index least = split == Split::train ? data_.length + 1 : 2;
   if (corpus->size() < least)
     fail(Fault::data, "{}: the {} part must hold at least {} tokens; got {}", path, name_of(split), least,

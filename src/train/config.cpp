@@ -29,6 +29,10 @@ void TrainingTables::read(const Section& config, const std::vector<std::string>&
   const Section run = config.section("run");
   RunConfig r;
   run.read(r);
+  if (r.name.find('/') != std::string::npos || r.name == "." || r.name == "..")
+    run.report("name", fmt::format("must be the name of a directory; got '{}'", r.name));
+  if (r.out_dir.empty())
+    run.report("out_dir", "must be a directory; got \"\" (the working directory is \".\")");
   if ((r.shards & (r.shards - 1)) != 0)
     run.report("shards", fmt::format("must be a power of two; got {}", r.shards));
   if (!metrics.empty() && !std::count(metrics.begin(), metrics.end(), eval.metric))

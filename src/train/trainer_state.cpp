@@ -1,6 +1,7 @@
 // Trainer: what a checkpoint keeps of it, and how it goes on from one.
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <type_traits>
 
 #include "qkv/base/file.h"
@@ -8,6 +9,7 @@
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
 #include "qkv/train/checkpoint.h"
+#include "qkv/train/run_dir.h"
 #include "qkv/train/trainer.h"
 
 namespace fs = std::filesystem;
@@ -46,6 +48,46 @@ void read_state(const Json& json, TrainState& state, const std::string& file) {
     found->get_to(value);
   });
   if (state.step < 0) fail(Fault::data, "{}: 'step' must not be negative; got {}", file, state.step);
+}
+
+using Values = std::map<std::string, std::string>;
+
+std::int64_t number_of(const Values& values, const char* key) {
+  const auto found = values.find(key);
+  return found == values.end() ? 0 : std::strtoll(found->second.c_str(), nullptr, 10);
+}
+
+// A change of the config that makes new values of the metric incomparable with the best one so far; ""
+// without.
+std::string change_of_best(const Values& before, const Values& now) {
+  for (const char* key : {"eval.metric", "eval.mode", "eval.samples", "data.val", "data.val_fraction",
+                          "data.path", "data.folds", "data.fold"}) {
+    const auto old = before.find(key), own = now.find(key);
+    if (old != before.end() && own != now.end() && old->second != own->second)
+      return fmt::format("{} is {} (was {})", key, own->second, old->second);
+  }
+  return "";
+}
+
+void forget_best(TrainState& state, const std::string& reason) {
+  if (state.best_step < 0) return;
+  console().warn("the best value so far does not count any more: {}", reason);
+  state.best_step = -1;
+  state.best_value = 0;
+  state.stale_evals = 0;
+}
+
+// Schedules that end with the run follow its new length.
+void tell_schedule(const Section& config, double lr, std::int64_t step, std::int64_t before,
+                   std::int64_t now) {
+  if (before == now || before < step) return;
+  const double was = make_schedule(config, lr, before)->rate(step),
+               is = make_schedule(config, lr, now)->rate(step);
+  if (was != is)
+    console().warn(
+        "schedule: it ends at step {} instead of {}; the rate of step {} would be {:.3g} with it, and was "
+        "{:.3g}",
+        now, before, step, is, was);
 }
 
 }  // namespace
@@ -116,6 +158,7 @@ std::string Trainer::warm_start() {
 void Trainer::save(bool best) {
   if (run_.empty() || last_saved_ == state_.step) return;
   Json state = {{"version", 1}, {"metric", eval_.metric}, {"task", experiment_.task->state()}};
+  if (const std::string id = id_of_run(run_); !id.empty()) state["run"] = id;
   visit(state_, [&](const char* name, const auto& value) { state[name] = value; });
   CheckpointData data;
   data.step = state_.step;
@@ -164,7 +207,31 @@ bool Trainer::resume() {
     fail(Fault::data, "{}: must hold a whole checkpoint to resume from; got only damaged ones; {}", run_,
          problems.front());
   restore(all.back().second);
-  point_links(run_, state_.step, state_.best_step);
+  if (state_.step > max_steps_)
+    fail(Fault::usage,
+         "resume: the run must end at or behind step {}, which it has reached; got train.max_steps or "
+         "max_epochs that end it at step {}",
+         state_.step, max_steps_);
+  const std::string folder = all.back().second;
+  const std::int64_t best = state_.best_step;
+  if (!resolved_.empty()) {
+    const Values before = resolved_values(read_file(folder + "/config.resolved.toml")),
+                 now = resolved_values(resolved_);
+    if (const std::string change = change_of_best(before, now); !change.empty()) forget_best(state_, change);
+    const std::int64_t accum = train_.grad_accum_steps, steps = number_of(before, "train.max_steps"),
+                       epochs = number_of(before, "train.max_epochs");
+    const std::int64_t end = steps > 0 ? steps : (epochs * sampler_->steps_per_epoch() + accum - 1) / accum;
+    tell_schedule(experiment_.config.section("schedule"), optimizer_->lr(), state_.step, end, max_steps_);
+  }
+  const bool lost =
+      state_.best_step >= 0 && !is_directory(run_ + "/checkpoints/" + step_name(state_.best_step));
+  if (lost && checkpoint_.keep_best)
+    forget_best(state_, fmt::format("its checkpoint, {}, is missing", step_name(state_.best_step)));
+  point_links(run_, state_.step, lost ? -1 : state_.best_step);
+  // As after the save of this checkpoint; the next save prunes damaged ones behind it and a best one that
+  // does not count any more.
+  if (state_.best_step == best && list_checkpoints(run_).back().second == folder)
+    prune_checkpoints(run_, checkpoint_.keep_last, checkpoint_.keep_best);
   last_saved_ = state_.step;
   return true;
 }
