@@ -15,10 +15,7 @@
 #include "qkv/base/json.h"
 #include "qkv/base/plugin.h"
 #include "qkv/base/text.h"
-#include "qkv/base/threads.h"
-#include "qkv/tensor/gemm.h"
 #include "qkv/train/checksums.h"
-#include "qkv/version.h"
 
 namespace fs = std::filesystem;
 
@@ -92,13 +89,6 @@ std::map<std::string, std::string> values_of(const std::string& resolved) {
     }
   }
   return values;
-}
-
-std::string cpu_name() {
-  std::ifstream in("/proc/cpuinfo");
-  for (std::string line; std::getline(in, line);)
-    if (starts_with(line, "model name")) return std::string(trim(line.substr(line.find(':') + 1)));
-  return "unknown";
 }
 
 }  // namespace
@@ -267,14 +257,6 @@ std::string newest_run(const std::string& out_dir, const std::string& name, cons
     if (best.empty() || time > best_time) best = entry.path().string(), best_time = time;
   }
   return best;
-}
-
-Json environment(const std::vector<std::string>& command, int threads, std::int64_t seed) {
-  return {
-      {"version", kVersion},      {"revision", kRevision},       {"compiler", kCompiler},
-      {"cpu", cpu_name()},        {"cpus", available_threads()}, {"blas", std::string(trim(blas_config()))},
-      {"blas_core", blas_core()}, {"threads", threads},          {"seed", seed},
-      {"command", command}};
 }
 
 }  // namespace qkv

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 
 #include "qkv/base/json.h"
+#include "qkv/base/machine.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
 #include "qkv/log/number_text.h"
@@ -43,7 +44,8 @@ struct Check : Verb {
                                          {"parameters", report.parameters},
                                          {"steps", report.steps},
                                          {"batch_size", report.batch_size},
-                                         {"memory_bytes", report.memory_bytes}}));
+                                         {"memory_bytes", report.memory_bytes},
+                                         {"memory_limit_bytes", available_memory()}}));
       return;
     }
     for (const std::string& note : report.config.notes()) console().info("{}", note);
@@ -53,6 +55,8 @@ struct Check : Verb {
       console().print("{}: ok ({} parameters, {} steps of {}, about {})\n", file, grouped(report.parameters),
                       grouped(report.steps), report.batch_size,
                       byte_text(static_cast<double>(report.memory_bytes)));
+    if (const std::size_t most = available_memory(); report.ok() && report.memory_bytes > most)
+      console().warn("{}: this process may use {}", file, byte_text(static_cast<double>(most)));
   }
 
   std::vector<std::string> configs, sets;
