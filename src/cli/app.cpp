@@ -14,7 +14,7 @@
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
 #include "qkv/log/terminal_text.h"
-#include "qkv/tensor/gemm.h"
+#include "qkv/tensor/blas.h"
 #include "qkv/version.h"
 
 namespace qkv {
@@ -24,8 +24,9 @@ QKV_DEFINE_REGISTRY(Verb);
 namespace {
 
 std::string version_text() {
-  return fmt::format("qkv {} ({})\n{}\nBLAS {} ({}), one thread per worker", kVersion, kRevision, kCompiler,
-                     trim(blas_config()), blas_core());
+  const Blas state = blas();
+  return fmt::format("qkv {} ({})\n{}\nBLAS {} (kernels {}, chosen by {}), one thread per worker", kVersion,
+                     kRevision, kCompiler, state.library, state.core, state.chosen_by);
 }
 
 constexpr std::size_t kHelpColumn = 34;
@@ -78,7 +79,7 @@ std::string wrapped_help(const std::string& text, int width) {
 int parse_and_run(int argc, char** argv) {
   load_plugins_of(argc, argv);
   CLI::App app("Train transformers from scratch on a CPU, and see what they learn.", "qkv");
-  app.set_version_flag("--version", version_text());
+  app.set_version_flag("--version", version_text);  // asked for only where it is shown
   app.fallthrough();
   app.get_formatter()->column_width(kHelpColumn);
   Global global;

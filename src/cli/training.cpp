@@ -11,6 +11,7 @@
 #include "qkv/base/toml.h"
 #include "qkv/log/console.h"
 #include "qkv/train/check.h"
+#include "qkv/train/environment.h"
 #include "qkv/train/expect.h"
 #include "training_run.h"
 
@@ -200,6 +201,9 @@ int resume_run(const std::string& path, const std::vector<std::string>& sets) {
   Trainer trainer(e);
   Start start;
   start.resume = true;
+  if (const std::string change = changed_arithmetic(path); !change.empty())
+    console().info("products are computed differently than when the run began: {}; last bits may differ",
+                   change);
   if (!sets.empty()) start.changes = changes(config, own);
   if (!start.changes.empty()) start.config = kept_config(e, "", run.path());
   trainer.attach(run.path(), kept_config(e, "../../", run.path()));

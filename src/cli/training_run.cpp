@@ -4,11 +4,14 @@
 
 #include "qkv/base/file.h"
 #include "qkv/base/json.h"
+#include "qkv/base/machine.h"
 #include "qkv/base/threads.h"
 #include "qkv/log/console.h"
 #include "qkv/log/jsonl.h"
+#include "qkv/log/number_text.h"
 #include "qkv/log/train_log.h"
 #include "qkv/model/generate.h"
+#include "qkv/tensor/blas.h"
 #include "qkv/train/check.h"
 #include "qkv/train/checkpoint.h"
 #include "qkv/train/evaluate.h"
@@ -34,9 +37,22 @@ Record start_record(Experiment& e, const Trainer& trainer, const RunDir& run, bo
   r.add("batch_size", trainer.batch_size()).add("optimizer", e.config.section("optimizer").type("adamw"));
   r.add("metric", trainer.eval_config().metric).add("seed", e.run.seed).add("dtype", e.run.dtype);
   r.add("threads", pool().size()).add("shards", trainer.shards()).add("run_dir", run.path());
-  r.add("memory_bytes", static_cast<std::int64_t>(trainer.memory_estimate()));
   if (resumed) r.add("resumed_from", trainer.state().step).add("time_s", trainer.state().seconds);
   return r;
+}
+
+// What of this machine will not do for the run, or is not used as it could be.
+void warn_of_limits(const Experiment& e, std::size_t bytes) {
+  const std::size_t most = available_memory();
+  if (bytes > most)
+    console().warn(
+        "memory: the run takes about {}, and {} may be used (a smaller data.batch_size takes less)",
+        byte_text(static_cast<double>(bytes)), byte_text(static_cast<double>(most)));
+  if (const int cpus = available_threads(); e.run.threads > cpus)
+    console().warn(
+        "run.threads = {} are more than the CPUs that may be used; got {}: slower than with as many",
+        e.run.threads, cpus);
+  if (const std::string note = blas().note; !note.empty()) console().warn("matrix products: {}", note);
 }
 
 // Metrics of the best checkpoint (of the last where none is known or kept) on validation and test split; null
@@ -97,7 +113,9 @@ int run_trainer(Experiment& e, Trainer& trainer, RunDir& run, const Start& start
   if (trainer.log_config().tensorboard)
     sinks.add(std::make_unique<TensorboardSink>(
         run.path(), tensorboard_run(e, run.path(), resumed ? trainer.state().step : -1)));
-  sinks.write(start_record(e, trainer, run, resumed));
+  const std::size_t bytes = trainer.memory_estimate();
+  sinks.write(start_record(e, trainer, run, resumed).add("memory_bytes", static_cast<std::int64_t>(bytes)));
+  warn_of_limits(e, bytes);
   for (const std::string& warning : data_warnings(*e.task)) console().warn("{}", warning);
   watch_signals();
   TrainResult result = trainer.train(sinks, [&](std::int64_t step) { bar->step(step); });

@@ -14,12 +14,9 @@
 #include "qkv/base/json.h"
 #include "qkv/base/plugin.h"
 #include "qkv/base/text.h"
-#include "qkv/base/threads.h"
 #include "qkv/base/toml.h"
 #include "qkv/log/console.h"
-#include "qkv/tensor/gemm.h"
 #include "qkv/train/checksums.h"
-#include "qkv/version.h"
 
 namespace fs = std::filesystem;
 
@@ -73,13 +70,6 @@ void empty_run(const std::string& path) {
   for (auto& entry : fs::directory_iterator(path, error))
     if (entry.path().filename() != ".lock") fs::remove_all(entry.path(), error);
   if (error) fail(Fault::runtime, "{}: cannot be emptied; got {}", path, error.message());
-}
-
-std::string cpu_name() {
-  std::ifstream in("/proc/cpuinfo");
-  for (std::string line; std::getline(in, line);)
-    if (starts_with(line, "model name")) return std::string(trim(line.substr(line.find(':') + 1)));
-  return "unknown";
 }
 
 }  // namespace
@@ -213,14 +203,6 @@ void remove_derived(const std::string& run) {
   for (const char* name : kDerived)
     if (!error) fs::remove(run + "/" + name, error);
   if (error) fail(Fault::runtime, "{}: the results so far cannot be removed; got {}", run, error.message());
-}
-
-Json environment(const std::vector<std::string>& command, int threads, std::int64_t seed) {
-  return {
-      {"version", kVersion},      {"revision", kRevision},       {"compiler", kCompiler},
-      {"cpu", cpu_name()},        {"cpus", available_threads()}, {"blas", std::string(trim(blas_config()))},
-      {"blas_core", blas_core()}, {"threads", threads},          {"seed", seed},
-      {"command", command}};
 }
 
 }  // namespace qkv

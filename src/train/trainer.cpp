@@ -4,9 +4,11 @@
 #include <chrono>
 #include <cmath>
 
+#include "qkv/base/machine.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
 #include "qkv/ops/optimizer_kernels.h"
+#include "qkv/tensor/symbolic_bytes.h"
 #include "qkv/train/checkpoint.h"
 #include "qkv/train/evaluate.h"
 
@@ -364,10 +366,46 @@ bool Trainer::evaluate_and_record(MetricSinks& sinks) {
   return best;
 }
 
+// What a walk through the shapes of the longest examples makes: all of it, and its largest tensor.
+static std::pair<double, double> walk(const Experiment& e, const Batch& batch) {
+  const SymbolicBytes bytes;
+  try {
+    e.task->loss(*e.model, batch);
+  } catch (const Error&) {  // code that computes with elements: counted up to there
+  }
+  return {bytes.count(), bytes.largest()};
+}
+
 std::size_t Trainer::memory_estimate() const {
-  const std::size_t element = size_of(experiment_.parameters->dtype());
-  const std::size_t parameters = static_cast<std::size_t>(experiment_.parameters->count()) * element;
-  return parameters * (1 + shards_.size()) + optimizer_->bytes();
+  const ParameterStore& store = *experiment_.parameters;
+  Task& task = *experiment_.task;
+  const double shards = static_cast<double>(shards_.size());
+  const double threads =
+      static_cast<double>(experiment_.run.threads > 0 ? experiment_.run.threads : available_threads());
+  const double parameters = static_cast<double>(store.count()) * static_cast<double>(size_of(store.dtype()));
+  double bytes = static_cast<double>(resident_memory()) + parameters;  // the last: a checkpoint being read
+  if (store.symbolic()) bytes += parameters + static_cast<double>(optimizer_->bytes());
+  if (!learner_) {
+    TrainingTables tables;
+    tables.read(experiment_.config, task.metrics());
+    Index examples = std::min(batch_size_, task.examples(Split::train));
+    if (tables.by_tokens) {
+      const Batch one = task.Task::symbolic_batch(1);  // the longest
+      Index length = 1;
+      for (const auto& [name, tensor] : one) length = std::max(length, tensor.size());
+      examples = std::max<Index>(1, batch_size_ / length);
+    }
+    bytes += parameters * shards + walk(experiment_, task.Task::symbolic_batch(examples)).first *
+                                       std::min(shards, threads) / shards;
+  }
+  // An evaluation keeps nothing: about a block's input and two results of its inner width at a time.
+  if (const Index n = task.examples(Split::val); n > 0) {
+    constexpr Index kFinalBatch = 128;
+    const Index examples = std::min(n, std::max<Index>(kFinalBatch, eval_batch_size_));
+    const double batches = std::ceil(static_cast<double>(n) / static_cast<double>(examples));
+    bytes += 2.5 * walk(experiment_, task.Task::symbolic_batch(examples)).second * std::min(threads, batches);
+  }
+  return static_cast<std::size_t>(bytes);
 }
 
 }  // namespace qkv

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "qkv/base/json.h"
+#include "qkv/base/machine.h"
 #include "qkv/base/text.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
@@ -50,6 +51,7 @@ struct Check : Verb {
                                          {"steps", report.steps},
                                          {"batch_size", report.batch_size},
                                          {"memory_bytes", report.memory_bytes},
+                                         {"memory_limit_bytes", available_memory()},
                                          {"data", report.data.json()},
                                          {"facts", facts},
                                          {"warnings", report.data.warnings()}}));
@@ -63,6 +65,8 @@ struct Check : Verb {
     console().print("{}: ok ({} parameters, {} steps of {}, about {})\n", file, grouped(report.parameters),
                     grouped(report.steps), report.batch_size,
                     byte_text(static_cast<double>(report.memory_bytes)));
+    if (const std::size_t most = available_memory(); report.memory_bytes > most)
+      console().warn("{}: this process may use {}", file, byte_text(static_cast<double>(most)));
     for (const std::string& line : report.data.lines()) console().print("  {}\n", line);
     for (auto& [name, value] : report.facts)
       if (starts_with(name, "unknown_") && value > 0) {
