@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -122,7 +124,17 @@ TEST_CASE("inspect: what is drawn, in the terminal and as a page") {
   const Finished wide = trained.qkv({"inspect", "runs/small", "attention", "a b c d e f g h i j the bank"});
   CHECK(count(wide.out, "  0   2   4   6   8  10\n") == 4);  // columns do not run together
   const Finished colored = trained.qkv({"--color", "always", "inspect", "runs/small", "attention", kText});
-  CHECK(count(colored.out, "\033[48;5;229m") >= 8);  // the largest weight of each head
+  // One scale for all heads: the brightest colour is for nine tenths of the largest weight of any.
+  std::vector<double> weights;
+  for (const Json& layer : trained.json({"inspect", "runs/small", "attention", kText}).at("layers"))
+    for (const Json& head : layer.at("heads"))
+      for (const Json& row : head.at("weights"))
+        for (const Json& weight : row) weights.push_back(weight.get<double>());
+  const double most = *std::max_element(weights.begin(), weights.end());
+  const auto bright =
+      std::count_if(weights.begin(), weights.end(), [&](double w) { return w >= 0.9 * most; });
+  CHECK(count(colored.out, "\033[48;5;229m") == bright);
+  CHECK(count(colored.out, fmt::format("shades of all heads: 0 to {:.2f}", most)) == 1);
 
   const Finished written =
       trained.qkv({"inspect", "runs/small", "attention", "bank & <loan>", "--html", "maps.html"});
