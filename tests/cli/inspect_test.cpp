@@ -1,7 +1,6 @@
-#include <algorithm>
-
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "cli/process.h"
