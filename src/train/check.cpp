@@ -115,6 +115,7 @@ CheckReport check_config(const Section& config, bool survey) {
       if (!survey) return;
       report.facts = e.task->facts();
       if (surveyed) surveyed->survey(report.data);
+      for (std::string& warning : report.data.warnings()) report.warnings.push_back(std::move(warning));
     });
   collect.finish();
   return report;

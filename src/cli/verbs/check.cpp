@@ -53,8 +53,7 @@ struct Check : Verb {
                                          {"memory_bytes", report.memory_bytes},
                                          {"memory_limit_bytes", available_memory()},
                                          {"data", report.data.json()},
-                                         {"facts", facts},
-                                         {"warnings", report.data.warnings()}}));
+                                         {"facts", facts}}));
       return;
     }
     for (const std::string& note : report.config.notes()) console().info("{}", note);
@@ -74,7 +73,6 @@ struct Check : Verb {
         std::replace(words.begin(), words.end(), '_', ' ');
         console().print("  {}: {:.1f} %\n", words, 100 * value);
       }
-    for (const std::string& warning : report.data.warnings()) console().warn("{}", warning);
     for (const std::string& warning : report.warnings) console().warn("{}", warning);
   }
 
