@@ -115,7 +115,7 @@ int parse_and_run(int argc, char** argv) {
     console().result(wrapped_help(text.str(), std::max(60, console().out_width())));
     return 0;
   } catch (const CLI::ParseError& e) {
-    fail(Fault::usage, "qkv: {}", unmarked(e.what()));
+    fail(Fault::usage, "qkv: {}", error_text(e.what()));
   }
   configure_console(global);
   for (auto& [sub, verb] : verbs)
