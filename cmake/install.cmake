@@ -27,6 +27,11 @@ install(FILES ${PROJECT_BINARY_DIR}/qkvConfig.cmake ${PROJECT_BINARY_DIR}/qkvCon
         ${PROJECT_SOURCE_DIR}/cmake/qkvPlugin.cmake ${PROJECT_SOURCE_DIR}/cmake/plugin_stamp.cpp
         DESTINATION ${package_dir})
 
+# ---- find_package(qkv) of the build tree, for what `qkv new` writes: -Dqkv_DIR=build
+export(EXPORT qkvTargets NAMESPACE qkv:: FILE ${PROJECT_BINARY_DIR}/qkvTargets.cmake)
+configure_file(cmake/qkvPlugin.cmake qkvPlugin.cmake COPYONLY)
+configure_file(cmake/plugin_stamp.cpp plugin_stamp.cpp COPYONLY)
+
 # ---- the configs beside the examples, which extend them as ../../configs: a relative link, for the tree can be moved
 file(RELATIVE_PATH doc_to_configs ${CMAKE_INSTALL_FULL_DOCDIR} ${CMAKE_INSTALL_FULL_DATADIR}/qkv/configs)
 file(CREATE_LINK ${doc_to_configs} ${PROJECT_BINARY_DIR}/configs-of-examples SYMBOLIC)

@@ -8,5 +8,8 @@ std::string source_dir() {
 std::string binary_path() {
   return QKV_BINARY;
 }
+std::string kill_shim_path() {
+  return QKV_KILL_SHIM;
+}
 
 }  // namespace qkv

@@ -10,5 +10,7 @@ namespace qkv {
 std::string source_dir();
 /// The program `qkv`.
 std::string binary_path();
+/// The library that kills a program it is loaded into: kill_shim.cpp.
+std::string kill_shim_path();
 
 }  // namespace qkv

@@ -26,6 +26,7 @@ struct GatedMlp : Layer {
     return x + down(dropout(gelu(gate(h)) * up(h), config.dropout));
   }
   Index out_width() const override { return down.weight.value().dim(0); }
+  bool continues() const override { return true; }  // each token by itself
 
   GatedMlpConfig config;
   Norm norm;

@@ -5,7 +5,7 @@
 #include <map>
 
 #include "config_tree.h"
-#include "qkv/base/file.h"
+#include "qkv/base/files.h"
 #include "qkv/base/text.h"
 
 namespace qkv {
@@ -53,7 +53,9 @@ void merge(ConfigTable& base, ConfigTable&& over) {
   }
 }
 
+// What relative paths in a file are relative to; in one that comes through a pipe, the working directory.
 std::string folder_of(const std::string& file) {
+  if (starts_with(file, "/dev/") || starts_with(file, "/proc/")) return "";
   return std::filesystem::path(file).parent_path().string();
 }
 
@@ -198,7 +200,7 @@ void load_text(ConfigDocument& document, std::string_view text, const std::strin
 }
 
 void load_file(ConfigDocument& document, const std::string& file) {
-  load_text(document, read_file(file, kMaxConfigSize, Fault::usage), file);
+  load_text(document, read_file_or_pipe(file, kMaxConfigSize, Fault::usage), file);
 }
 
 void apply_overrides(ConfigDocument& document, const std::vector<std::string>& sets) {

@@ -213,6 +213,18 @@ class Reader {
   bool failed_ = false;
 };
 
+// The fields of a sub-table that are there for its type: a `type` that may name anything (no list of names)
+// is the name of a layer, and another one than the default reads what follows by itself.
+std::vector<Field> keys_of_type(const Section& table, std::vector<Field> fields) {
+  for (std::size_t i = 0; i < fields.size(); i++) {
+    const auto* type = std::get_if<std::string*>(&fields[i].value);
+    if (fields[i].name == "type" && type && fields[i].constraints.empty() &&
+        table.get("type", **type) != **type)
+      fields.resize(i + 1);
+  }
+  return fields;
+}
+
 }  // namespace
 
 void Section::read_fields(std::vector<Field> fields) const {
@@ -222,7 +234,7 @@ void Section::read_fields(std::vector<Field> fields) const {
     } else if (field.clear && !optional(field.name)) {
       field.clear();
     } else {
-      section(field.name).read_fields(std::move(field.children));
+      section(field.name).read_fields(keys_of_type(section(field.name), std::move(field.children)));
     }
   }
 }

@@ -14,6 +14,10 @@
 #include <utility>
 #include <vector>
 
+#include "qkv/base/files.h"
+
+namespace fs = std::filesystem;
+
 namespace qkv {
 namespace {
 
@@ -60,8 +64,32 @@ void write_all(int descriptor, std::string_view bytes, const std::string& path) 
 }
 
 std::string folder_of(const std::string& path) {
-  auto folder = std::filesystem::path(path).parent_path().string();
+  auto folder = fs::path(path).parent_path().string();
   return folder.empty() ? "." : folder;
+}
+
+// Where an atomic file goes when it is written: the target of a link.
+std::string target_of(const std::string& path) {
+  std::error_code error;
+  if (!fs::is_symlink(path, error)) return path;
+  const fs::path whole = fs::canonical(path, error);
+  return error ? (fs::path(path).parent_path() / fs::read_symlink(path, error)).string() : whole.string();
+}
+
+// For what is there and cannot be replaced by a file of that name; else -1.
+int open_special(const std::string& path) {
+  if (path == "/dev/stdout" || path == "/dev/stderr") return ::dup(path == "/dev/stdout" ? 1 : 2);
+  struct stat status;
+  if (::stat(path.c_str(), &status) != 0 || S_ISREG(status.st_mode) || S_ISDIR(status.st_mode)) return -1;
+  return Descriptor(path, O_WRONLY, Fault::runtime, "cannot be written").release();
+}
+
+// The file under the name must be the one that is open.
+void check_in_place(int descriptor, const std::string& path) {
+  struct stat there, own;
+  if (::stat(path.c_str(), &there) != 0 || ::fstat(descriptor, &own) != 0 || there.st_ino != own.st_ino ||
+      there.st_dev != own.st_dev)
+    fail(Fault::runtime, "{}: must stay where it is while it is written; it was removed or moved", path);
 }
 
 std::string hex(XXH128_hash_t hash) {
@@ -71,17 +99,15 @@ std::string hex(XXH128_hash_t hash) {
 }  // namespace
 
 std::string read_file(const std::string& path, std::size_t limit, Fault fault) {
+  check_plain_file(path, fault);
   Descriptor file(path, O_RDONLY, fault, "cannot be read");
   struct stat status;
   if (::fstat(file.get(), &status) != 0) fail_errno(fault, path, "cannot be read");
-  if (S_ISDIR(status.st_mode)) fail(fault, "{}: must be a file; got a directory", path);
+  auto size = static_cast<std::size_t>(status.st_size);
+  if (size > limit) fail(fault, "{}: must have at most {} bytes; got {}", path, limit, size);
   std::string bytes;
-  if (S_ISREG(status.st_mode)) {
-    auto size = static_cast<std::size_t>(status.st_size);
-    if (size > limit) fail(fault, "{}: must have at most {} bytes; got {}", path, limit, size);
-    bytes.reserve(size + 1);
-  }
-  // A file may be longer than its status said (a pipe, /proc, or one that grows): read to the end.
+  bytes.reserve(size + 1);
+  // A file may be longer than its status said (/proc, or one that grows): read to the end.
   for (std::size_t used = 0;;) {
     bytes.resize(std::max(bytes.capacity(), used + 1));
     std::size_t count = read_some(file.get(), bytes.data() + used, bytes.size() - used, path, fault);
@@ -107,7 +133,7 @@ bool is_directory(const std::string& path) {
 
 void make_directories(const std::string& path) {
   std::error_code error;
-  std::filesystem::create_directories(path, error);
+  fs::create_directories(path, error);
   if (error) fail(Fault::runtime, "{}: directory cannot be made; got {}", path, error.message());
 }
 
@@ -118,10 +144,13 @@ void fsync_dir(const std::string& path) {
     fail_errno(Fault::runtime, path, "directory cannot be written to disk");
 }
 
-AtomicFile::AtomicFile(std::string path)
-    : path_(std::move(path)), temporary_(fmt::format("{}.tmp.{}", path_, ::getpid())) {
-  descriptor_ =
-      Descriptor(temporary_, O_WRONLY | O_CREAT | O_TRUNC, Fault::runtime, "cannot be written").release();
+AtomicFile::AtomicFile(std::string path) : path_(std::move(path)), descriptor_(open_special(path_)) {
+  if (descriptor_ >= 0) return;
+  path_ = target_of(path_);
+  remove_left_overs(folder_of(path_), fs::path(path_).filename().string() + ".tmp.");
+  temporary_ = fmt::format("{}.tmp.{}", path_, ::getpid());
+  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (descriptor_ < 0) fail_errno(Fault::runtime, path_, "cannot be written");
 }
 
 AtomicFile::~AtomicFile() {
@@ -137,8 +166,9 @@ void AtomicFile::commit() {
   if (::fsync(descriptor_) != 0 && errno != EINVAL)
     fail_errno(Fault::runtime, path_, "cannot be written to disk");
   if (::close(std::exchange(descriptor_, -1)) != 0) fail_errno(Fault::runtime, path_, "cannot be closed");
+  if (temporary_.empty()) return;  // no plain file
   if (::rename(temporary_.c_str(), path_.c_str()) != 0)
-    fail_errno(Fault::runtime, path_, "cannot be renamed to");
+    fail_errno(Fault::runtime, path_, "cannot be replaced");
   temporary_.clear();
   fsync_dir(folder_of(path_));
 }
@@ -174,10 +204,12 @@ void AppendFile::write_line(std::string_view line) {
 }
 
 void AppendFile::write(std::string_view bytes) {
+  check_in_place(descriptor_, path_);
   write_all(descriptor_, bytes, path_);
 }
 
 void AppendFile::sync() {
+  check_in_place(descriptor_, path_);
   if (::fsync(descriptor_) != 0 && errno != EINVAL)
     fail_errno(Fault::runtime, path_, "cannot be written to disk");
 }
@@ -187,6 +219,7 @@ std::string checksum(std::string_view bytes) {
 }
 
 std::string checksum_file(const std::string& path) {
+  check_plain_file(path);
   Descriptor file(path, O_RDONLY, Fault::data, "cannot be read");
   std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(), XXH3_freeState);
   XXH3_128bits_reset(state.get());

@@ -214,6 +214,7 @@ Json json_number(double value) {
 double to_double(const Json& value, const std::string& where) {
   if (value.is_number()) return value.get<double>();
   constexpr double infinity = std::numeric_limits<double>::infinity();
+  if (value.is_null()) return std::numeric_limits<double>::quiet_NaN();
   for (double number : {std::numeric_limits<double>::quiet_NaN(), infinity, -infinity})
     if (value == name_of_nonfinite(number)) return number;
   fail(Fault::data, "{}: value must be a number; got {}", where, in_quotes(dump_json(value)));

@@ -2,9 +2,21 @@
 
 #include <cxxabi.h>
 #include <dlfcn.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <exception>
 #include <filesystem>
 #include <memory>
 
@@ -16,6 +28,9 @@ namespace qkv {
 namespace {
 
 constexpr std::size_t kMaxPluginSize = std::size_t{1} << 30;
+constexpr std::size_t kMaxReason = 300;
+constexpr int kMaxLoadSeconds = 60;
+constexpr const char *kMark = "\1", *kLoaded = "loaded";  // of what is written here and not by the plug-in
 
 struct Loaded {
   std::vector<std::string> paths, checksums;
@@ -51,6 +66,89 @@ std::string readable(std::string message, const std::string& path) {
   return "the missing symbol " + (status == 0 ? std::string(name.get()) : symbol);
 }
 
+// ---- the trial: a plug-in's static objects may throw, exit or crash, so that another process loads it first
+
+// Of the trial process: ends it with a line that says why.
+[[noreturn]] void end_trial(std::string why) {
+  std::replace(why.begin(), why.end(), '\n', ' ');
+  const std::string line = "\n" + (kMark + why);
+  (void)!::write(STDERR_FILENO, line.data(), line.size());
+  ::_exit(1);
+}
+
+[[noreturn]] void thrown_in_trial() {
+  const std::exception_ptr exception = std::current_exception();
+  try {
+    if (exception) std::rethrow_exception(exception);
+  } catch (const std::exception& e) {
+    end_trial(fmt::format("a static object that throws '{}'", e.what()));
+  } catch (...) {
+    end_trial("a static object that throws");
+  }
+  end_trial("a static object that calls std::terminate");
+}
+
+[[noreturn]] void run_trial(const std::string& path, int to) {
+  for (int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTERM, SIGINT}) std::signal(signal, SIG_DFL);
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  const rlimit none{0, 0};
+  ::setrlimit(RLIMIT_CORE, &none);
+  ::dup2(::open("/dev/null", O_WRONLY | O_CLOEXEC), STDOUT_FILENO);
+  ::dup2(to, STDERR_FILENO);
+  std::set_terminate(thrown_in_trial);
+  ::on_exit([](int code, void*) { end_trial(fmt::format("a static object that calls exit({})", code)); },
+            nullptr);
+  if (!::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) end_trial(readable(::dlerror(), path));
+  end_trial(kLoaded);
+}
+
+// What a process writes to the pipe until it ends or its time is over; then it is gone.
+std::string last_words(pid_t child, int from) {
+  std::string text;
+  char buffer[4096];
+  bool late = false;
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(kMaxLoadSeconds);
+  while (!(late = std::chrono::steady_clock::now() > end)) {
+    pollfd waiting{from, POLLIN, 0};
+    if (::poll(&waiting, 1, 100) <= 0) continue;
+    const ssize_t n = ::read(from, buffer, sizeof buffer);
+    if (n == 0 || (n < 0 && errno != EINTR)) break;
+    if (n > 0) text.append(buffer, static_cast<std::size_t>(n));
+    text.erase(0, text.size() > 100000 ? text.size() - 100000 : 0);
+  }
+  if (late) ::kill(child, SIGKILL);
+  return late ? kMark + fmt::format("a static object that takes more than {} s", kMaxLoadSeconds) : text;
+}
+
+// Throws a usage error if loading the library would not go well.
+void try_in_another_process(const std::string& path, const std::string& absolute) {
+  int ends[2];
+  std::fflush(nullptr);  // else the child could write it, too
+  if (::pipe2(ends, O_CLOEXEC) != 0)
+    fail(Fault::runtime, "{}: a pipe must be opened; {}", path, std::strerror(errno));
+  const pid_t child = ::fork();
+  if (child == 0) run_trial(absolute, ends[1]);
+  const int problem = errno;
+  ::close(ends[1]);
+  const std::string text = child > 0 ? last_words(child, ends[0]) : "";
+  ::close(ends[0]);
+  if (child < 0) fail(Fault::runtime, "{}: a process must be started; {}", path, std::strerror(problem));
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  const std::vector<std::string> lines = split(trim(text), '\n');
+  std::string why = lines.back().substr(0, kMaxReason);
+  if (starts_with(why, kMark))
+    why.erase(0, 1);
+  else if (WIFSIGNALED(status))
+    why = fmt::format("a static object that crashes ({}{}{})", ::strsignal(WTERMSIG(status)),
+                      why.empty() ? "" : "; ", why);
+  else
+    why = fmt::format("a static object that calls _exit({})", WEXITSTATUS(status));
+  if (why == kLoaded) return;
+  fail(Fault::usage, "{}: must load; got {}", path, why);
+}
+
 }  // namespace
 
 void load_plugin(const std::string& path) {
@@ -67,6 +165,7 @@ void load_plugin(const std::string& path) {
   PendingRegistrations pending(std::filesystem::path(path).filename().string());
   // An absolute path: the loader looks for bare names elsewhere.
   const std::string absolute = std::filesystem::absolute(path).string();
+  try_in_another_process(path, absolute);
   if (!::dlopen(absolute.c_str(), RTLD_NOW | RTLD_LOCAL))
     fail(Fault::usage, "{}: must load; got {}", path, readable(::dlerror(), absolute));
   if (pending.size() == 0) fail(Fault::usage, "{}: must register something; got no QKV_REGISTER line", path);

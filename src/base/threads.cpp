@@ -1,7 +1,5 @@
 #include "qkv/base/threads.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -15,6 +13,7 @@
 #include <vector>
 
 #include "qkv/base/error.h"
+#include "qkv/base/machine.h"
 
 namespace qkv {
 namespace {
@@ -216,12 +215,6 @@ void ThreadPool::run(int n_tasks, Body body) {
 
 bool in_task() {
   return current_worker >= 0;
-}
-
-int available_threads() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
 namespace {

@@ -1,8 +1,10 @@
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <csignal>
+#include <cstdlib>
 #include <new>
 #include <sstream>
 
@@ -12,7 +14,7 @@
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
 #include "qkv/log/terminal_text.h"
-#include "qkv/tensor/gemm.h"
+#include "qkv/tensor/blas.h"
 #include "qkv/version.h"
 
 namespace qkv {
@@ -22,8 +24,9 @@ QKV_DEFINE_REGISTRY(Verb);
 namespace {
 
 std::string version_text() {
-  return fmt::format("qkv {} ({})\n{}\nBLAS {} ({}), one thread per worker", kVersion, kRevision, kCompiler,
-                     trim(blas_config()), blas_core());
+  const Blas state = blas();
+  return fmt::format("qkv {} ({})\n{}\nBLAS {} (kernels {}, chosen by {}), one thread per worker", kVersion,
+                     kRevision, kCompiler, state.library, state.core, state.chosen_by);
 }
 
 constexpr std::size_t kHelpColumn = 34;
@@ -76,7 +79,7 @@ std::string wrapped_help(const std::string& text, int width) {
 int parse_and_run(int argc, char** argv) {
   load_plugins_of(argc, argv);
   CLI::App app("Train transformers from scratch on a CPU, and see what they learn.", "qkv");
-  app.set_version_flag("--version", version_text());
+  app.set_version_flag("--version", version_text);  // asked for only where it is shown
   app.fallthrough();
   app.get_formatter()->column_width(kHelpColumn);
   Global global;
@@ -130,10 +133,31 @@ void open_standard_streams() {
     if (::fcntl(descriptor, F_GETFD) < 0) (void)::open("/dev/null", O_RDWR);  // the lowest that is free
 }
 
+// While it lives, exit() called from a plug-in is an error and no success.
+struct NoExit {
+  NoExit() {
+    static const int registered = ::on_exit(
+        [](int code, void*) {
+          if (!running || loaded_plugins().empty()) return;
+          console().error("plug-in: must not end the process; got exit({}) while one of {} was used", code,
+                          join(loaded_plugins(), ", "));
+          ::_exit(static_cast<int>(Fault::usage));
+        },
+        nullptr);
+    (void)registered;
+    running = true;
+  }
+  ~NoExit() { running = false; }
+  NoExit(const NoExit&) = delete;
+  NoExit& operator=(const NoExit&) = delete;
+  static inline bool running = false;
+};
+
 }  // namespace
 
 int run(int argc, char** argv) {
   open_standard_streams();
+  const NoExit no_exit;
   std::signal(SIGXFSZ, SIG_IGN);  // a file size limit is an error that a write reports, not a sudden end
   try {
     return parse_and_run(argc, argv);
@@ -145,6 +169,9 @@ int run(int argc, char** argv) {
     return 1;
   } catch (const std::exception& e) {
     console().error("internal error: {}", e.what());
+    return 1;
+  } catch (...) {  // of a plug-in
+    console().error("internal error: something was thrown that is no std::exception");
     return 1;
   }
 }

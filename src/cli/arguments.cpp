@@ -105,6 +105,10 @@ class Walk {
                    std::size_t next, const std::string* inside) {
     std::vector<std::string> values;
     if (inside) values.push_back(*inside);
+    const bool number = next < words.size() && !words[next].empty() &&
+                        words[next].find_first_not_of("0123456789") == std::string::npos;
+    if (takes_value(option) && option.get_items_expected_min() == 0 && !inside && !number)
+      values.push_back(option.get_default_str());  // --mistakes [N]
     const int least = takes_value(option) ? std::max(1, option.get_items_expected_min()) : 0;
     while (static_cast<int>(values.size()) < least && next < words.size() &&
            (values.empty() || !is_option(words[next])))

@@ -124,7 +124,8 @@ Json bench_training(const BenchRequest& request, Experiment& e) {
 // One text after another, each greedily from token 0 on. A step is a token.
 Json bench_generating(const BenchRequest& request, Experiment& e, const BenchConfig& bench) {
   const auto* generator = dynamic_cast<const Generator*>(e.model.get());
-  if (!generator) e.config.section("bench").fail("mode", "must be train, as the model does not generate");
+  if (!generator || generator->needs_source())
+    e.config.section("bench").fail("mode", "must be train, as the model does not continue texts");
   TrainingTables().read(e.config);
   for (const char* unused : {"optimizer", "schedule"}) e.config.section(unused).skip_all();
   e.config.finish();
@@ -148,7 +149,8 @@ Json bench_generating(const BenchRequest& request, Experiment& e, const BenchCon
   work.tokens = [&] {
     return tokens;
   };
-  const std::int64_t warmup = request.warmup > 0 ? static_cast<std::int64_t>(request.warmup) : bench.new_tokens;
+  const std::int64_t warmup =
+      request.warmup > 0 ? static_cast<std::int64_t>(request.warmup) : bench.new_tokens;
   for (std::int64_t i = 0; i < warmup; i++) work.prepare(), work.step();
   return measure(request, e, work);
 }

@@ -4,12 +4,14 @@
 #include <filesystem>
 #include <map>
 
-#include "qkv/base/file.h"
+#include "qkv/base/files.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
+#include "qkv/base/toml.h"
 #include "qkv/log/console.h"
 #include "qkv/train/check.h"
+#include "qkv/train/environment.h"
 #include "qkv/train/expect.h"
 #include "training_run.h"
 
@@ -35,22 +37,18 @@ void write_run_files(const RunDir& run, const Experiment& e, const std::string& 
                      const std::string& resolved, const std::vector<std::string>& command) {
   keep_data(run.path(), *e.task);
   keep_plugins(run.path());
-  write_file_atomic(run.file("config.toml"), read_file(config_file, 1 << 24, Fault::usage));
-  write_file_atomic(run.file("env.json"),
-                    dump_json(environment(command, pool().size(), e.run.seed), 2) + "\n");
+  write_file_atomic(run.file("config.toml"), read_file_or_pipe(config_file, 1 << 24, Fault::usage));
+  Json env = environment(command, pool().size(), e.run.seed);
+  env["id"] = make_run_id(e.config, *e.task);
+  write_file_atomic(run.file("env.json"), dump_json(env, 2) + "\n");
   write_file_atomic(run.file("origins.json"), dump_json(origins(e.config), 2) + "\n");
   write_file_atomic(run.file("config.resolved.toml"), resolved);
   write_run_checksums(run.path());
 }
 
-void check_name(const Experiment& e) {
-  const std::string& name = e.run.name;
-  if (name.find('/') != std::string::npos || name == "." || name == "..")
-    e.config.section("run").report("name", fmt::format("must be the name of a directory; got '{}'", name));
-}
-
 bool lies_in(const std::string& file, const std::string& folder) {
-  const fs::path path = fs::weakly_canonical(file), parent = fs::weakly_canonical(folder);
+  std::error_code error;  // a file that cannot be found lies nowhere
+  const fs::path path = fs::weakly_canonical(file, error), parent = fs::weakly_canonical(folder, error);
   return std::mismatch(parent.begin(), parent.end(), path.begin(), path.end()).first == parent.end();
 }
 
@@ -71,6 +69,10 @@ void check_fixed(const ResolvedKey& key, const std::string& before) {
     if (starts_with(key.key, fixed))
       fail(Fault::usage, "resume: the architecture must stay as it was; got {} = {} (was {})", key.key,
            key.value, before);
+  for (const char* fixed : {"run.name", "run.out_dir", "train.init_from"})
+    if (key.key == fixed)
+      fail(Fault::usage, "resume: {} has no effect on a run that is there and must stay; got {} (was {})",
+           key.key, key.value, before);
 }
 
 using Values = std::map<std::string, std::string>;
@@ -86,7 +88,7 @@ Values own_config(const std::string& file, const std::vector<std::string>& sets)
   const Section given = Section::load(file, sets);
   for (const char* table : {"task", "tokenizer", "model", "optimizer"}) {
     if (!given.section(table).has("type")) continue;
-    const ResolvedKey key{fmt::format("{}.type", table), '"' + given.section(table).type("") + '"', "", ""};
+    const ResolvedKey key{fmt::format("{}.type", table), toml_string(given.section(table).type("")), "", ""};
     if (key.value != values[key.key]) check_fixed(key, values[key.key]);
   }
   return values;
@@ -103,17 +105,22 @@ std::vector<std::string> changes(const Section& config, Values& own) {
   return result;
 }
 
-// The config as the run directory keeps it, or (with "../../") a checkpoint. A data file that a resumed run
-// has changed stays where it is.
-std::string kept_config(const Experiment& e, const Start& start, const std::string& run = "") {
-  auto places = data_places(*e.task, run);
-  auto changed = [&](const auto& place) {
-    return std::any_of(start.changes.begin(), start.changes.end(),
-                       [&](const std::string& change) { return starts_with(change, place.first + " = "); });
-  };
-  places.erase(std::remove_if(places.begin(), places.end(), changed), places.end());
-  for (auto& [key, value] : places) value = '"' + value + '"';
-  places.emplace_back("plugins", plugin_places(run));
+// The config as the run directory keeps it, or (with the way "../../" to it) a checkpoint: with the data
+// where it is copied to. The data of a run that goes on is its own copy, or what resume --set has named,
+// which stays where it is.
+std::string kept_config(const Experiment& e, const std::string& way, const std::string& resumed = "") {
+  auto places = data_places(*e.task, way);
+  const auto files = e.task->files();
+  for (std::size_t i = 0; i < places.size(); i++) {
+    std::string& place = places[i].second;
+    const fs::path file = fs::absolute(files[i].second).lexically_normal();
+    if (!resumed.empty())
+      place = lies_in(file, resumed)
+                  ? way + file.lexically_relative(fs::absolute(resumed).lexically_normal()).string()
+                  : file.string();
+    place = toml_string(place);
+  }
+  places.emplace_back("plugins", plugin_places(way));
   return resolved_config(e.config, places);
 }
 
@@ -123,11 +130,10 @@ void check_config(const TrainingRequest& request) {
   const Section config = Section::load(request.config, request.sets);
   Experiment e = build_experiment(config, true);
   skip_expectations(config, e.task->metrics());
-  check_name(e);
   Trainer reads_the_rest(e);
   const std::string run = request.parent + "/" + request.name;
   if (request.parent.empty() || request.overwrite || !exists(run + "/config.resolved.toml")) return;
-  const std::string difference = difference_of_run(run, kept_config(e, Start()), *e.task);
+  const std::string difference = difference_of_run(run, config, kept_config(e, ""), *e.task);
   if (!difference.empty())
     fail(Fault::usage,
          "{}: a run that is there must have the config and data of this command; got {} (--overwrite trains "
@@ -145,7 +151,6 @@ static int train_config(const TrainingRequest& request) {
   const Section config = Section::load(request.config, request.sets);
   Experiment e = build_experiment(config);
   skip_expectations(config, e.task->metrics());
-  check_name(e);
   set_threads(static_cast<int>(e.run.threads));
   Trainer trainer(e);
   for (const std::string& note : config.notes()) console().info("{}", note);
@@ -154,19 +159,22 @@ static int train_config(const TrainingRequest& request) {
                            : !e.run.name.empty() ? e.run.name
                                                  : stem(request.config);
   Start start;
-  const std::string resolved = kept_config(e, start);
+  const std::string resolved = kept_config(e, "");
   if (request.overwrite) check_overwrite(out_dir + "/" + name, e, trainer);
-  const std::string old = request.resume ? newest_run(out_dir, name, resolved, *e.task) : "";
+  const std::string old = request.resume ? newest_run(out_dir, name, config, resolved, *e.task) : "";
   if (request.resume && old.empty())
     console().info("no interrupted run of '{}' with this configuration in {}: starting one", name, out_dir);
-  if (old.empty()) trainer.warm_start();
+  if (old.empty())
+    if (std::string taken = trainer.warm_start(); !taken.empty()) start.changes.push_back(std::move(taken));
   RunDir run = old.empty() ? RunDir::create(out_dir, name, request.overwrite) : RunDir::open(old);
   if (old.empty() && run.path() != out_dir + "/" + name)
-    console().info("{}/{} exists: this run is called {} (--overwrite would replace the old one)", out_dir,
-                   name, run.path());
+    console().info(
+        "{}/{} exists and stays as it is: this run is called {} (--overwrite would replace the old one)",
+        out_dir, name, run.path());
   if (old.empty()) write_run_files(run, e, request.config, resolved, request.command);
-  trainer.attach(run.path(), kept_config(e, start, "../../"));
+  trainer.attach(run.path(), kept_config(e, "../../"));
   start.resume = !old.empty();
+  if (!old.empty()) start.config = resolved;  // of which threads and logs may differ
   start.check_expect = request.check_expect;
   return run_trainer(e, trainer, run, start);
 }
@@ -183,7 +191,7 @@ int train_run(const TrainingRequest& request) {
 int resume_run(const std::string& path, const std::vector<std::string>& sets) {
   const std::string file = config_of_run(path);
   RunDir run = RunDir::open(path);
-  check_run_checksums(path);
+  check_run_checksums(run.path());
   Values own;
   if (!sets.empty()) own = own_config(file, sets);
   const Section config = Section::load(file, sets);
@@ -193,9 +201,12 @@ int resume_run(const std::string& path, const std::vector<std::string>& sets) {
   Trainer trainer(e);
   Start start;
   start.resume = true;
+  if (const std::string change = changed_arithmetic(path); !change.empty())
+    console().info("products are computed differently than when the run began: {}; last bits may differ",
+                   change);
   if (!sets.empty()) start.changes = changes(config, own);
-  if (!start.changes.empty()) start.config = kept_config(e, start);
-  trainer.attach(path, kept_config(e, start, "../../"));
+  if (!start.changes.empty()) start.config = kept_config(e, "", run.path());
+  trainer.attach(run.path(), kept_config(e, "../../", run.path()));
   return run_trainer(e, trainer, run, start);
 }
 

@@ -4,10 +4,15 @@
 
 #include "qkv/base/file.h"
 #include "qkv/base/json.h"
+#include "qkv/base/machine.h"
 #include "qkv/base/threads.h"
 #include "qkv/log/console.h"
 #include "qkv/log/jsonl.h"
+#include "qkv/log/number_text.h"
 #include "qkv/log/train_log.h"
+#include "qkv/model/generate.h"
+#include "qkv/tensor/blas.h"
+#include "qkv/train/check.h"
 #include "qkv/train/checkpoint.h"
 #include "qkv/train/evaluate.h"
 #include "qkv/train/expect.h"
@@ -21,7 +26,7 @@ namespace {
 
 Record start_record(Experiment& e, const Trainer& trainer, const RunDir& run, bool resumed) {
   Record r("start");
-  r.add("version", kVersion).add("name", fs::path(run.path()).filename().string());
+  r.add("version", kVersion).add("name", run.name());
   r.add("task", e.config.section("task").type("wsd"))
       .add("model", e.config.section("model").type("encoder-classifier"));
   r.add("parameters", e.parameters->count());
@@ -32,14 +37,29 @@ Record start_record(Experiment& e, const Trainer& trainer, const RunDir& run, bo
   r.add("batch_size", trainer.batch_size()).add("optimizer", e.config.section("optimizer").type("adamw"));
   r.add("metric", trainer.eval_config().metric).add("seed", e.run.seed).add("dtype", e.run.dtype);
   r.add("threads", pool().size()).add("shards", trainer.shards()).add("run_dir", run.path());
-  r.add("memory_bytes", static_cast<std::int64_t>(trainer.memory_estimate()));
   if (resumed) r.add("resumed_from", trainer.state().step).add("time_s", trainer.state().seconds);
   return r;
 }
 
-// Metrics of the best checkpoint (else of the last) on validation and test split; null after a signal.
-Json final_metrics(Experiment& e, const Trainer& trainer, const std::string& run, MetricSinks& sinks) {
-  const std::string folder = find_checkpoint(run, "best");
+// What of this machine will not do for the run, or is not used as it could be.
+void warn_of_limits(const Experiment& e, std::size_t bytes) {
+  const std::size_t most = available_memory();
+  if (bytes > most)
+    console().warn(
+        "memory: the run takes about {}, and {} may be used (a smaller data.batch_size takes less)",
+        byte_text(static_cast<double>(bytes)), byte_text(static_cast<double>(most)));
+  if (const int cpus = available_threads(); e.run.threads > cpus)
+    console().warn(
+        "run.threads = {} are more than the CPUs that may be used; got {}: slower than with as many",
+        e.run.threads, cpus);
+  if (const std::string note = blas().note; !note.empty()) console().warn("matrix products: {}", note);
+}
+
+// Metrics of the best checkpoint (of the last where none is known or kept) on validation and test split; null
+// after a signal. `bad` names one that is not finite.
+Json final_metrics(Experiment& e, const Trainer& trainer, const std::string& run, MetricSinks& sinks,
+                   std::string& bad) {
+  const std::string folder = find_checkpoint(run, trainer.state().best_step < 0 ? "last" : "best");
   const Checkpoint best = read_checkpoint(folder);
   e.parameters->load(best.weights, folder + "/model.safetensors");
   Json result = {{"step", best.state.at("step")}};
@@ -48,6 +68,8 @@ Json final_metrics(Experiment& e, const Trainer& trainer, const std::string& run
     const Metrics metrics = evaluate(*e.task, *e.model, split, 128, 0, 0, signal_received);
     if (signal_received()) return {};
     result[name_of(split)] = metrics.json();
+    if (const auto names = metrics.nonfinite(); !names.empty() && bad.empty())
+      bad = fmt::format("a {} {} that is not", name_of(split), names.front());
     if (split == Split::val) continue;
     Record r("eval");
     r.add("split", "test").add("step", best.state.at("step").get<std::int64_t>());
@@ -60,14 +82,14 @@ Json final_metrics(Experiment& e, const Trainer& trainer, const std::string& run
 [[noreturn]] void fail_diverged(const TrainResult& result, const Trainer& trainer, const std::string& run) {
   const auto kept = list_checkpoints(run);
   const bool skips = trainer.config().on_nonfinite == "skip";
-  fail(
-      Fault::diverged,
-      "train: loss, gradients and parameters must stay finite; got {} at step {} (a lower optimizer.lr{} may "
-      "help; {}; qkv why {} {} tells more)",
-      result.fault, result.failed_step, skips ? "" : ", or train.on_nonfinite = \"skip\",",
-      kept.empty() ? "there is no checkpoint yet"
-                   : fmt::format("the checkpoint of step {} is kept", kept.back().first),
-      run, result.failed_step);
+  fail(Fault::diverged,
+       "train: loss, gradients, parameters and metrics must stay finite; got {} at step {} (a lower "
+       "optimizer.lr{} may "
+       "help; {}; qkv why {} {} tells more)",
+       result.fault, result.failed_step, skips ? "" : ", or train.on_nonfinite = \"skip\",",
+       kept.empty() ? "there is no checkpoint yet"
+                    : fmt::format("the checkpoint of step {} is kept", kept.back().first),
+       run, result.failed_step);
 }
 
 }  // namespace
@@ -76,13 +98,11 @@ int run_trainer(Experiment& e, Trainer& trainer, RunDir& run, const Start& start
   console().attach_file(run.file("train.log"));
   const bool resumed = start.resume && trainer.resume();
   if (start.resume && !resumed) trainer.warm_start();
-  if (start.resume) truncate_after(run.file("metrics.jsonl"), trainer.state().step);
   for (const std::string& change : start.changes) console().info("{}", change);
-  if (!start.config.empty()) write_file_atomic(run.file("config.resolved.toml"), start.config);
   if (start.resume) {
-    // Of the run so far; their checksums will not be those of the new ones.
-    for (const char* old : {"result.json", "projector_config.pbtxt", "projector"})
-      fs::remove_all(run.file(old));
+    remove_derived(run.path());
+    truncate_after(run.file("metrics.jsonl"), trainer.state().step);
+    if (!start.config.empty()) write_file_atomic(run.file("config.resolved.toml"), start.config);
     write_run_checksums(run.path());
   }
   MetricSinks sinks;
@@ -93,15 +113,23 @@ int run_trainer(Experiment& e, Trainer& trainer, RunDir& run, const Start& start
   if (trainer.log_config().tensorboard)
     sinks.add(std::make_unique<TensorboardSink>(
         run.path(), tensorboard_run(e, run.path(), resumed ? trainer.state().step : -1)));
-  sinks.write(start_record(e, trainer, run, resumed));
+  const std::size_t bytes = trainer.memory_estimate();
+  sinks.write(start_record(e, trainer, run, resumed).add("memory_bytes", static_cast<std::int64_t>(bytes)));
+  warn_of_limits(e, bytes);
+  for (const std::string& warning : data_warnings(*e.task)) console().warn("{}", warning);
   watch_signals();
   TrainResult result = trainer.train(sinks, [&](std::int64_t step) { bar->step(step); });
   bool whole = result.reason == "max_steps" || result.reason == "early_stop";
   Json metrics;
-  if (whole) metrics = final_metrics(e, trainer, run.path(), sinks);
+  std::string bad;
+  if (whole) metrics = final_metrics(e, trainer, run.path(), sinks, bad);
   if (whole && metrics.is_null()) {
     whole = false;
     result.reason = "interrupted", result.signal = signal_received();
+  } else if (!bad.empty()) {
+    whole = false;
+    result.reason = "diverged", result.fault = bad;
+    result.failed_step = metrics.at("step").get<std::int64_t>();
   }
   Record end("end");
   end.add("reason", result.reason)
@@ -130,6 +158,9 @@ int run_trainer(Experiment& e, Trainer& trainer, RunDir& run, const Start& start
     write_run_checksums(run.path());
   }
   console().detach_file();
+  if (whole)
+    console().info("  next     qkv {0} {1}, qkv report {1}",
+                   dynamic_cast<const Generator*>(e.model.get()) ? "generate" : "predict", run.path());
   if (result.signal) return 128 + result.signal;
   if (result.reason == "diverged") fail_diverged(result, trainer, run.path());
   if (whole && start.check_expect) return check_expectations(e.config, metrics);

@@ -1,35 +1,102 @@
 #include "qkv/data/lines.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
 
 #include "qkv/base/file.h"
 #include "qkv/base/text.h"
 
 namespace qkv {
+namespace {
 
-std::vector<std::string> read_lines(const std::string& path, std::size_t max_line) {
+std::string_view without_end(std::string_view line) {
+  if (!line.empty() && line.back() == '\n') line.remove_suffix(1);
+  if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
+  return line;
+}
+
+// `where` starts the message; the line begins at byte `begin` of `whole`, "the file" or "the line".
+void check_line(std::string_view line, const std::string& where, std::size_t max_line, std::size_t begin,
+                const char* whole) {
+  if (line.size() > max_line)
+    fail(Fault::data, "{}a line must have at most {} bytes; got {}", where, max_line, line.size());
+  const std::size_t bad = first_invalid_utf8(line), nul = line.find('\0');
+  if (bad != std::string_view::npos)
+    fail(Fault::data, "{}text must be UTF-8; got byte 0x{:02x} at byte {} of {}", where,
+         static_cast<unsigned char>(line[bad]), begin + bad, whole);
+  if (nul != std::string_view::npos)
+    fail(Fault::data, "{}text must not contain NUL; got one at byte {} of {}", where, begin + nul, whole);
+}
+
+}  // namespace
+
+std::string_view without_mark(std::string_view text) {
+  if (starts_with(text, "\xEF\xBB\xBF")) text.remove_prefix(3);
+  return text;
+}
+
+[[noreturn]] static void fail_reading(const std::string& name) {
+  fail(Fault::data, "{}: cannot be read; got {}", name, std::strerror(errno));
+}
+
+std::string read_standard_input() {
+  std::string all;
+  char block[4096];
+  while (const std::size_t n = std::fread(block, 1, sizeof block, stdin)) all.append(block, n);
+  if (std::ferror(stdin)) fail_reading("standard input");
+  return std::string(without_mark(all));
+}
+
+bool LineReader::next(std::string& line) {
+  char* buffer = nullptr;
+  std::size_t room = 0;
+  errno = 0;
+  const ssize_t n = ::getline(&buffer, &room, file_);
+  if (n >= 0) line.assign(buffer, static_cast<std::size_t>(n));
+  std::free(buffer);
+  if (n < 0 && std::ferror(file_)) fail_reading(name_);
+  if (n < 0) return false;
+  line = without_end(first_ ? without_mark(line) : line);
+  first_ = false;
+  return true;
+}
+
+void LineReader::check(std::string_view line) {
+  check_line(line, "", kMaxLine, 0, "the line");
+}
+
+constexpr std::size_t kMostProblems = 20;
+
+void LineProblems::add(const std::string& problem) {
+  problems_.push_back(problem);
+  if (problems_.size() < kMostProblems) return;
+  problems_.emplace_back("data: there may be more bad lines; reading ended here");
+  finish();
+}
+
+void LineProblems::finish() const {
+  if (!problems_.empty()) throw Error(join(problems_, "\n"), Fault::data);
+}
+
+std::vector<std::string> read_lines(const std::string& path, std::size_t max_line, LineProblems* problems) {
   const std::string bytes = read_file(path);
   const std::string_view text = bytes;
-  std::size_t begin = starts_with(text, "\xEF\xBB\xBF") ? 3 : 0;
+  std::size_t begin = text.size() - without_mark(text).size();
   std::vector<std::string> lines;
+  LineProblems own;
   while (begin < text.size()) {
     const std::size_t end = std::min(text.find('\n', begin), text.size());
-    std::string_view line = text.substr(begin, end - begin);
-    if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
-    const std::size_t number = lines.size() + 1;
-    if (line.size() > max_line)
-      fail(Fault::data, "{}:{}: a line must have at most {} bytes; got {}", path, number, max_line,
-           line.size());
-    const std::size_t bad = first_invalid_utf8(line), nul = line.find('\0');
-    if (bad != std::string_view::npos)
-      fail(Fault::data, "{}:{}: text must be UTF-8; got byte 0x{:02x} at byte {} of the file", path, number,
-           static_cast<unsigned char>(line[bad]), begin + bad);
-    if (nul != std::string_view::npos)
-      fail(Fault::data, "{}:{}: text must not contain NUL; got one at byte {} of the file", path, number,
-           begin + nul);
-    lines.emplace_back(line);
+    const std::string_view line = without_end(text.substr(begin, end - begin));
+    lines.emplace_back();
+    (problems ? *problems : own).attempt([&] {
+      check_line(line, fmt::format("{}:{}: ", path, lines.size()), max_line, begin, "the file");
+      lines.back() = line;
+    });
     begin = end + 1;
   }
+  own.finish();
   if (lines.empty()) fail(Fault::data, "{}: must have at least one line; got an empty file", path);
   return lines;
 }

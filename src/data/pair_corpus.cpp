@@ -18,7 +18,21 @@ void check_sides(const TextPair& pair, const std::string& path, std::size_t line
            text == &pair.source ? "source" : "target", in_quotes(pair.source), in_quotes(pair.target));
 }
 
-std::vector<TextPair> at_least_one(std::vector<TextPair> pairs, const std::string& path) {
+// The pairs that `parse` makes of the lines of a file, but for empty ones.
+template <class Parse>
+std::vector<TextPair> read_pairs(const std::string& path, Parse parse) {
+  std::vector<TextPair> pairs;
+  LineProblems problems;
+  std::size_t number = 0;
+  for (const std::string& line : read_lines(path, kMaxLine, &problems)) {
+    number++;
+    if (trim(line).empty()) continue;
+    problems.attempt([&] {
+      pairs.push_back(parse(line, number));
+      check_sides(pairs.back(), path, number);
+    });
+  }
+  problems.finish();
   if (pairs.empty()) fail(Fault::data, "{}: must hold a pair; got none", path);
   return pairs;
 }
@@ -39,19 +53,13 @@ std::string text_of(const std::vector<int>& words, int symbols) {
 }  // namespace
 
 std::vector<TextPair> read_pair_tsv(const std::string& path) {
-  std::vector<TextPair> pairs;
-  std::size_t number = 0;
-  for (const std::string& line : read_lines(path)) {
-    number++;
+  return read_pairs(path, [&](const std::string& line, std::size_t number) -> TextPair {
     const std::vector<std::string> fields = split(line, '\t');
-    if (trim(line).empty() || (fields.size() == 1 && line[0] == '#')) continue;
     if (fields.size() != 2)
       fail(Fault::data, "{}:{}: a line must be source<TAB>target; got {} tabs in {}", path, number,
            fields.size() - 1, in_quotes(line));
-    pairs.push_back({fields[0], fields[1]});
-    check_sides(pairs.back(), path, number);
-  }
-  return at_least_one(std::move(pairs), path);
+    return {fields[0], fields[1]};
+  });
 }
 
 std::vector<TextPair> read_aligned(const std::string& source, const std::string& target) {
@@ -60,28 +68,25 @@ std::vector<TextPair> read_aligned(const std::string& source, const std::string&
     fail(Fault::data, "{}: must have as many lines as {}, {}; got {}", target, source, sources.size(),
          targets.size());
   std::vector<TextPair> pairs;
+  LineProblems problems;
   for (std::size_t i = 0; i < sources.size(); i++) {
     pairs.push_back({std::move(sources[i]), std::move(targets[i])});
-    check_sides(pairs.back(), trim(pairs.back().source).empty() ? source : target, i + 1);
+    problems.attempt(
+        [&] { check_sides(pairs.back(), trim(pairs.back().source).empty() ? source : target, i + 1); });
   }
+  problems.finish();
   return pairs;
 }
 
 std::vector<TextPair> read_scan(const std::string& path) {
   constexpr std::string_view kIn = "IN: ", kOut = " OUT: ";
-  std::vector<TextPair> pairs;
-  std::size_t number = 0;
-  for (const std::string& line : read_lines(path)) {
-    number++;
-    if (trim(line).empty()) continue;
+  return read_pairs(path, [&](const std::string& line, std::size_t number) -> TextPair {
     const std::size_t out = line.find(kOut);
     if (!starts_with(line, kIn) || out == std::string::npos || out < kIn.size() ||
         line.find(kOut, out + 1) != std::string::npos)
       fail(Fault::data, "{}:{}: a line must be 'IN: .. OUT: ..'; got {}", path, number, in_quotes(line));
-    pairs.push_back({line.substr(kIn.size(), out - kIn.size()), line.substr(out + kOut.size())});
-    check_sides(pairs.back(), path, number);
-  }
-  return at_least_one(std::move(pairs), path);
+    return {line.substr(kIn.size(), out - kIn.size()), line.substr(out + kOut.size())};
+  });
 }
 
 std::vector<std::string> made_up_symbols(int count) {

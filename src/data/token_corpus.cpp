@@ -13,6 +13,7 @@
 #include "qkv/base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
+#include "qkv/data/lines.h"
 
 namespace fs = std::filesystem;
 
@@ -29,7 +30,7 @@ struct Trailer {
   std::int64_t size, characters, unknown, width;
   char checksum[32];  // of the checksums of all blocks before
 };
-constexpr char kMagic[9] = "qkvtok01";
+constexpr char kMagic[9] = "qkvtok02";
 
 std::string block_sums(std::string_view bytes) {
   std::string sums;
@@ -39,7 +40,7 @@ std::string block_sums(std::string_view bytes) {
 
 // A whole file, mapped; empty files are refused before.
 std::string_view map_file(const std::string& path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0) fail(Fault::data, "{}: cannot be read; got {}", path, std::strerror(errno));
   struct stat status;
   const bool regular = ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
@@ -91,7 +92,8 @@ TextFiles::TextFiles(const std::string& path) {
     if (files.empty()) fail(Fault::data, "{}: must hold *.txt files; got none", path);
   }
   for (const std::string& file : files) {
-    parts_.push_back(map_file(file));
+    maps_.push_back(map_file(file));
+    parts_.push_back(without_mark(maps_.back()));
     if (const std::size_t bad = first_invalid_utf8(parts_.back()); bad != std::string::npos)
       fail(Fault::data, "{}: must be UTF-8; got byte 0x{:02x} at byte {}", file,
            static_cast<unsigned char>(parts_.back()[bad]), bad);
@@ -99,7 +101,7 @@ TextFiles::TextFiles(const std::string& path) {
 }
 
 TextFiles::~TextFiles() {
-  for (std::string_view part : parts_) ::munmap(const_cast<char*>(part.data()), part.size());
+  for (std::string_view map : maps_) ::munmap(const_cast<char*>(map.data()), map.size());
 }
 
 std::size_t TextFiles::bytes() const {
@@ -146,41 +148,53 @@ TokenCorpus::TokenCorpus(const std::vector<std::string_view>& texts, const Token
   std::size_t bytes = 0;
   for (std::string_view text : texts) bytes += text.size();
   width_ = tokenizer.vocab_size() <= 65536 ? 2 : 4;
-  if (bytes <= kInMemory || cache.empty()) {
-    encode(texts, tokenizer, [&](std::string_view raw) {
-      const auto* first = reinterpret_cast<const std::byte*>(raw.data());
-      memory_.insert(memory_.end(), first, first + raw.size());
-    });
-    ids_ = memory_.data();
-    return;
-  }
+  if (bytes > kInMemory && !cache.empty() && use_cache(texts, tokenizer, cache)) return;
+  encode(texts, tokenizer, [&](std::string_view raw) {
+    const auto* first = reinterpret_cast<const std::byte*>(raw.data());
+    memory_.insert(memory_.end(), first, first + raw.size());
+  });
+  ids_ = memory_.data();
+}
+
+// Maps the cache file of these texts, which is written where it is not there. False, and the reason kept,
+// where it cannot be written.
+bool TokenCorpus::use_cache(const std::vector<std::string_view>& texts, const Tokenizer& tokenizer,
+                            const std::string& cache) {
   std::string key = checksum(dump_json(tokenizer.to_json()));
   for (std::string_view text : texts) key += checksum(text);
   const std::string file = cache + "/tokens-" + checksum(key) + ".bin";
-  if (map_cache(file)) return;
-  make_directories(cache);
-  AtomicFile out(file);
-  std::string block, sums;
-  auto flush = [&] {
-    sums += checksum(block);
-    out.write(block);
-    block.clear();
-  };
-  encode(texts, tokenizer, [&](std::string_view raw) {
-    while (!raw.empty()) {
-      const std::size_t n = std::min(raw.size(), kBlock - block.size());
-      block.append(raw.substr(0, n));
-      raw.remove_prefix(n);
-      if (block.size() == kBlock) flush();
-    }
-  });
-  if (!block.empty()) flush();
-  Trailer trailer{{}, size_, characters_, unknown_, width_, {}};
-  std::memcpy(trailer.magic, kMagic, sizeof trailer.magic);
-  std::memcpy(trailer.checksum, checksum(sums).data(), sizeof trailer.checksum);
-  out.write({reinterpret_cast<const char*>(&trailer), sizeof trailer});
-  out.commit();
-  if (!map_cache(file)) fail(Fault::runtime, "{}: must be what was just written; got something else", file);
+  if (map_cache(file)) return true;
+  try {
+    make_directories(cache);
+    AtomicFile out(file);
+    std::string block, sums;
+    auto flush = [&] {
+      sums += checksum(block);
+      out.write(block);
+      block.clear();
+    };
+    encode(texts, tokenizer, [&](std::string_view raw) {
+      while (!raw.empty()) {
+        const std::size_t n = std::min(raw.size(), kBlock - block.size());
+        block.append(raw.substr(0, n));
+        raw.remove_prefix(n);
+        if (block.size() == kBlock) flush();
+      }
+    });
+    if (!block.empty()) flush();
+    Trailer trailer{{}, size_, characters_, unknown_, width_, {}};
+    std::memcpy(trailer.magic, kMagic, sizeof trailer.magic);
+    std::memcpy(trailer.checksum, checksum(sums).data(), sizeof trailer.checksum);
+    out.write({reinterpret_cast<const char*>(&trailer), sizeof trailer});
+    out.commit();
+    if (!map_cache(file)) fail(Fault::runtime, "{}: must be what was just written; got something else", file);
+    return true;
+  } catch (const Error& error) {
+    if (error.fault() != Fault::runtime) throw;
+    cache_problem_ = error.what();
+    size_ = characters_ = unknown_ = 0;
+    return false;
+  }
 }
 
 // Encodes piece by piece; `sink` takes the ids as bytes.
@@ -192,7 +206,7 @@ void TokenCorpus::encode(const std::vector<std::string_view>& texts, const Token
   for (std::string_view text : texts)
     for (std::string_view rest = text; !rest.empty();) {
       const std::string_view piece = take_piece(rest);
-      const std::vector<int> ids = tokenizer.encode(piece, &counts);
+      const std::vector<int> ids = tokenizer.encode_marked(piece, &counts);
       raw.resize(ids.size() * width);
       for (std::size_t i = 0; i < ids.size(); i++)
         std::memcpy(&raw[i * width], &ids[i], width);  // little-endian

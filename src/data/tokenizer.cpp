@@ -1,5 +1,6 @@
 #include "qkv/data/tokenizer.h"
 
+#include "prefix_table.h"
 #include "qkv/base/text.h"
 
 namespace qkv {
@@ -58,6 +59,42 @@ std::vector<int> Tokenizer::encode(std::string_view text, UnknownCount* counts) 
     count(counts, ids.back());
   }
   return ids;
+}
+
+int Tokenizer::end_id() const {
+  for (const char* name : {"<eos>", "<|endoftext|>"})
+    if (const int found = id(name); vocab_.is_special(found)) return found;
+  return -1;
+}
+
+PrefixTable Tokenizer::marks() const {
+  std::vector<std::pair<std::string, int>> names;
+  for (int id = 0; id < vocab_.size(); ++id)
+    if (vocab_.is_special(id) && (id == end_id() || (id != vocab_.pad_id() && id != vocab_.unk_id())))
+      names.emplace_back(token(id), id);
+  return PrefixTable(std::move(names));
+}
+
+std::vector<int> Tokenizer::encode_marked(std::string_view text, UnknownCount* counts) const {
+  std::vector<int> ids;
+  cut_at(
+      text, marks(),
+      [&](std::string_view part) {
+        const std::vector<int> own = encode(part, counts);
+        ids.insert(ids.end(), own.begin(), own.end());
+      },
+      [&](int id) {
+        ids.push_back(id);
+        count(counts, id);
+      });
+  return ids;
+}
+
+std::vector<std::string> Tokenizer::between_marks(std::string_view text) const {
+  std::vector<std::string> parts;
+  cut_at(
+      text, marks(), [&](std::string_view part) { parts.emplace_back(part); }, [](int) {});
+  return parts;
 }
 
 std::vector<int> Tokenizer::encode_words(const std::vector<std::string>& words, UnknownCount* counts) const {

@@ -1,5 +1,6 @@
-// tokenizer.json: the layout of Hugging Face, so that other toolkits can use it, and a member "qkv" with the
-// config. Reading makes the tokenizer from the config and demands that the rest says the same.
+// tokenizer.json: the layout of Hugging Face, and nothing else, so that other toolkits can read it. A file
+// that one of the tokenizers here would write is read as that one, any other as type "file". Earlier versions
+// added a member "qkv" with the config; its files are still read, and must say the same twice.
 #include <algorithm>
 
 #include "json_members.h"
@@ -13,6 +14,7 @@ namespace qkv {
 namespace {
 
 constexpr int kMaxNesting = 16;
+constexpr std::size_t kMostBytes = std::size_t{64} << 20;
 
 Json config_json(const TokenizerConfig& config) {
   return {{"type", config.type},         {"lowercase", config.lowercase},   {"split", config.split},
@@ -40,6 +42,10 @@ TokenizerConfig read_config(const Json& json, const std::string& where) {
   return config;
 }
 
+bool is_ascii(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+}
+
 Json added_tokens(const Vocab& vocab) {
   Json list = Json::array();
   for (int id = 0; id < vocab.n_specials(); ++id)
@@ -56,7 +62,8 @@ Json added_tokens(const Vocab& vocab) {
 }  // namespace
 
 Json Tokenizer::pipeline() const {
-  return Json::object();
+  return {{"pre_tokenizer",
+           {{"type", config_.type}, {"lowercase", config_.lowercase}, {"split", config_.split}}}};
 }
 
 Json Tokenizer::model() const {
@@ -81,7 +88,7 @@ void Tokenizer::read_model(const Json& model, int n_specials, const std::string&
     fail(Fault::data, "{}: 'unk_token' must be '<unk>'; got {}", where, in_quotes(unk));
 }
 
-Json Tokenizer::to_json() const {
+Json Tokenizer::frame() const {
   const Json parts = pipeline();
   auto part = [&](const char* key) {
     return parts.contains(key) ? parts[key] : Json();
@@ -93,21 +100,18 @@ Json Tokenizer::to_json() const {
           {"normalizer", part("normalizer")},
           {"pre_tokenizer", part("pre_tokenizer")},
           {"post_processor", part("post_processor")},
-          {"decoder", part("decoder")},
-          {"model", model()},
-          {"qkv", config_json(config_)}};
+          {"decoder", part("decoder")}};
 }
 
-std::unique_ptr<Tokenizer> Tokenizer::from_json(const Json& json, const std::string& where) {
-  if (!json.is_object()) fail(Fault::data, "{}: must be a JSON object; got {}", where, json.type_name());
-  const std::string version = string_member(json, "version", where);
-  if (version != "1.0") fail(Fault::data, "{}: 'version' must be '1.0'; got {}", where, in_quotes(version));
-  if (!json.contains("qkv")) {
-    TokenizerConfig config;
-    config.type = "file";
-    return std::make_unique<FileTokenizer>(config, json, where);
-  }
-  const TokenizerConfig config = read_config(object_member(json, "qkv", where), where + ": qkv");
+Json Tokenizer::to_json() const {
+  Json json = frame();
+  json["model"] = model();
+  if (old_) json["qkv"] = config_json(config_);
+  return json;
+}
+
+std::unique_ptr<Tokenizer> Tokenizer::of_config(const TokenizerConfig& config, const Json& json,
+                                                const std::string& where) {
   std::unique_ptr<Tokenizer> tokenizer;
   try {
     tokenizer = make(config);
@@ -121,9 +125,9 @@ std::unique_ptr<Tokenizer> Tokenizer::from_json(const Json& json, const std::str
     if (tokenizer->token(id) != specials[static_cast<std::size_t>(id)])
       fail(Fault::data, "{}: model: id {} must be {}; got {}", where, id,
            in_quotes(specials[static_cast<std::size_t>(id)]), in_quotes(tokenizer->token(id)));
-
   const Json expected = tokenizer->to_json();
   for (const auto& item : json.items()) {
+    if (item.key() == "qkv") continue;
     if (!expected.contains(item.key()))
       fail(Fault::data, "{}: unknown member {}", where, in_quotes(item.key()));
     if (item.key() != "model" && item.value() != expected[item.key()])
@@ -133,8 +137,58 @@ std::unique_ptr<Tokenizer> Tokenizer::from_json(const Json& json, const std::str
   return tokenizer;
 }
 
+// The config of the tokenizer here that would write all of this file but the vocabulary.
+std::optional<TokenizerConfig> Tokenizer::config_that_writes(const Json& json) {
+  TokenizerConfig config;
+  if (json.contains("added_tokens") && json["added_tokens"].is_array())
+    for (const Json& token : json["added_tokens"])
+      if (token.is_object() && token.contains("content") && token["content"].is_string())
+        config.specials.push_back(token["content"].get<std::string>());
+  config.specials.erase(config.specials.begin(),
+                        config.specials.begin() +
+                            std::min<std::ptrdiff_t>(2, static_cast<std::ptrdiff_t>(config.specials.size())));
+  const Json type = json.contains("model") && json["model"].is_object() && json["model"].contains("type")
+                        ? json["model"]["type"]
+                        : Json();
+  for (const std::string& name : Registry<Tokenizer>::instance().names())
+    for (const char* split : {"words", "spaces"})
+      for (bool lowercase : {true, false}) {
+        if (name == "file" || (name != "word" && std::string(split) == "spaces")) continue;
+        config.type = name, config.split = split, config.lowercase = lowercase;
+        try {
+          const auto tokenizer = make(config);
+          const Json own = tokenizer->frame();
+          bool same = tokenizer->model()["type"] == type;
+          for (const auto& item : own.items())
+            same = same && json.contains(item.key()) && json[item.key()] == item.value();
+          if (same) return config;
+        } catch (const Error&) {  // not with these special tokens
+        }
+      }
+  return std::nullopt;
+}
+
+std::unique_ptr<Tokenizer> Tokenizer::from_json(const Json& json, const std::string& where) {
+  if (!json.is_object()) fail(Fault::data, "{}: must be a JSON object; got {}", where, json.type_name());
+  const std::string version = string_member(json, "version", where);
+  if (version != "1.0") fail(Fault::data, "{}: 'version' must be '1.0'; got {}", where, in_quotes(version));
+  if (json.contains("qkv")) {
+    const TokenizerConfig config = read_config(object_member(json, "qkv", where), where + ": qkv");
+    auto tokenizer = of_config(config, json, where);
+    tokenizer->old_ = config.type == "word" && config.lowercase &&
+                      std::any_of(tokenizer->vocab_.tokens().begin(), tokenizer->vocab_.tokens().end(),
+                                  [](const std::string& token) { return !is_ascii(token); });
+    return tokenizer;
+  }
+  if (const auto config = config_that_writes(json)) return of_config(*config, json, where);
+  TokenizerConfig config;
+  config.type = "file";
+  return std::make_unique<FileTokenizer>(config, json, where);
+}
+
 std::unique_ptr<Tokenizer> Tokenizer::load(const std::string& path) {
   JsonLimits limits;
+  limits.bytes = kMostBytes;
   limits.depth = kMaxNesting;
   return from_json(read_json(path, limits), path);
 }

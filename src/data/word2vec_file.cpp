@@ -1,6 +1,9 @@
-// The text and binary files of word2vec.
+// The text and binary files of word2vec, and the text files of GloVe, which have no first line of their own.
+#include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstring>
+#include <unordered_set>
 
 #include "qkv/base/file.h"
 #include "qkv/base/text.h"
@@ -12,108 +15,172 @@ namespace {
 constexpr Index kMostRows = Index{1} << 28, kMostColumns = Index{1} << 20;
 constexpr std::size_t kMostBytesOfWord = 4096;
 
-// Reads a file from front to back; every fault tells where.
+std::string_view first_line(std::string_view text) {
+  return text.substr(0, text.find('\n'));
+}
+
+// A number of rows or columns, 0 where it is none.
+Index count(std::string_view digits, Index most) {
+  Index value = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  const bool whole = error == std::errc() && end == digits.data() + digits.size();
+  return whole && value >= 1 && value <= most ? value : 0;
+}
+
+// A finite number, whatever the locale.
+bool number(std::string_view text, float& value) {
+  if (!text.empty() && text[0] == '+') text.remove_prefix(1);
+  const char* last = text.data() + text.size();
+  auto [end, error] = std::from_chars(text.data(), last, value);
+  if (error == std::errc::result_out_of_range) {  // too small for a float
+    double wide = 0;
+    end = std::from_chars(text.data(), last, wide).ptr, error = std::errc();
+    value = static_cast<float>(wide);
+  }
+  return error == std::errc() && end == last && std::isfinite(value);
+}
+
+// Numbers as they lie in memory hold bytes that no text does.
+bool is_text(std::string_view bytes) {
+  constexpr std::size_t kEnough = std::size_t{1} << 16;
+  bytes = bytes.substr(0, kEnough);
+  const std::size_t bad = first_invalid_utf8(bytes);
+  if (bad != std::string_view::npos && bad + 4 <= bytes.size()) return false;
+  return std::all_of(bytes.begin(), bytes.end(), [](char c) {
+    return static_cast<unsigned char>(c) >= ' ' || c == '\t' || c == '\n' || c == '\r';
+  });
+}
+
 class Reader {
  public:
-  Reader(const std::string& path, std::string_view bytes) : path_(path), bytes_(bytes) {}
-
-  [[noreturn]] void wrong(std::string_view rule) const {
-    fail(Fault::data, "{}: byte {}: {}", path_, at_, rule);
-  }
-  std::size_t left() const { return bytes_.size() - at_; }
-  char peek() const { return at_ < bytes_.size() ? bytes_[at_] : '\0'; }
-  void skip_line_feeds() {
-    while (left() > 0 && (peek() == '\n' || peek() == '\r')) ++at_;
-  }
-  void skip_spaces() {
-    while (left() > 0 && peek() == ' ') ++at_;
-  }
-  std::string_view take(std::size_t n) {
-    if (n > left()) wrong("the file must go on; it ends here");
-    const std::string_view part = bytes_.substr(at_, n);
-    at_ += n;
-    return part;
-  }
-  // Up to the next space or line feed, which stays.
-  std::string_view word() {
-    const std::size_t end = std::min(bytes_.find_first_of(" \n\r", at_), bytes_.size());
-    if (end == at_ || end - at_ > kMostBytesOfWord) wrong("a word must come next");
-    if (first_invalid_utf8(bytes_.substr(at_, end - at_)) != std::string_view::npos)
-      wrong("words must be UTF-8");
-    return take(end - at_);
-  }
-  Index count(Index most, const char* rule) {
-    const std::string_view digits = word();
-    Index value = 0;
-    for (char c : digits) {
-      if (c < '0' || c > '9' || value > most) wrong(rule);
-      value = 10 * value + (c - '0');
+  Reader(const std::string& path, std::string_view bytes) : path_(path), bytes_(bytes) {
+    const std::string_view line = first_line(bytes);
+    const auto fields = word_views(line);
+    if (fields.size() == 2 && line.size() < bytes.size()) {
+      rows_ = count(fields[0], kMostRows), width_ = count(fields[1], kMostColumns);
+      if (rows_ > 0 && width_ > 0) {
+        bytes_.remove_prefix(line.size() + 1);
+        ++line_;
+        return;
+      }
+      rows_ = 0;
     }
-    if (value < 1 || value > most) wrong(rule);
-    return value;
+    width_ = static_cast<Index>(fields.size()) - 1;
+    if (width_ < 1 || width_ > kMostColumns || !is_text(bytes))
+      fail(Fault::data,
+           "{}: line 1: must be the number of words and that of numbers, or a word and its numbers; got {}",
+           path_, in_quotes(line.substr(0, kShown)));
   }
-  float number() {
-    skip_spaces();
-    const std::string text(word());
-    char* end = nullptr;
-    const float value = std::strtof(text.c_str(), &end);
-    if (*end != '\0' || !std::isfinite(value)) wrong("a finite number must come before this");
-    return value;
+
+  WordVectors read() {
+    if (is_text(bytes_))
+      read_text();
+    else
+      read_binary();
+    WordVectors result{std::move(words_), Tensor::empty({static_cast<Index>(seen_.size()), width_}), {}};
+    std::memcpy(result.vectors.bytes(), numbers_.data(), result.vectors.byte_size());
+    if (repeated_ > 0)
+      result.warning =
+          fmt::format("{}: {} {} again, first {}; the first vector of each counts", path_, repeated_,
+                      repeated_ == 1 ? "word comes" : "words come", in_quotes(again_));
+    return result;
   }
 
  private:
-  const std::string& path_;
-  std::string_view bytes_;
-  std::size_t at_ = 0;
-};
+  static constexpr std::size_t kShown = 60;  // bytes of a line in a message
 
-// True if what follows the first word is text: d numbers and a line feed.
-bool is_text(Reader reader, Index d) {
-  try {
-    reader.word();
-    for (Index j = 0; j < d; ++j) reader.number();
-    reader.skip_spaces();
-    return reader.left() == 0 || reader.peek() == '\n' || reader.peek() == '\r';
-  } catch (const Error&) {
-    return false;
+  void read_text() {
+    Index found = 0;
+    for (; !bytes_.empty(); ++line_) {
+      const std::string_view line = first_line(bytes_);
+      bytes_.remove_prefix(std::min(bytes_.size(), line.size() + 1));
+      const auto fields = word_views(line);
+      if (fields.empty()) continue;
+      if (rows_ > 0 && found == rows_)
+        fail(Fault::data, "{}: line 1 promises {} words of {} numbers; got more, from line {} on", path_,
+             rows_, width_, line_);
+      text_row(line, fields);
+      ++found;
+    }
+    if (rows_ > found)
+      fail(Fault::data, "{}: line 1 promises {} words of {} numbers; got {} words", path_, rows_, width_,
+           found);
   }
-}
+
+  // The numbers are the last fields; words of GloVe may hold spaces.
+  void text_row(std::string_view line, const std::vector<std::string_view>& fields) {
+    const auto d = static_cast<std::size_t>(width_);
+    auto wrong = [&](const std::string& found) {
+      fail(Fault::data, "{}: line {}: must hold a word and {} numbers; got {}", path_, line_, d, found);
+    };
+    if (fields.size() <= d)
+      wrong(fmt::format("{} fields: {}", fields.size(), in_quotes(line.substr(0, kShown))));
+    const std::size_t first = fields.size() - d;
+    float value = 0;
+    if (first > 1 && number(fields[first - 1], value))
+      wrong(fmt::format("{} fields: {}", fields.size(), in_quotes(line.substr(0, kShown))));
+    const std::string_view word(
+        fields[0].data(),
+        static_cast<std::size_t>(fields[first - 1].data() - fields[0].data()) + fields[first - 1].size());
+    if (first_invalid_utf8(word) != std::string_view::npos) wrong("a word that is not UTF-8");
+    add(word);
+    for (std::size_t i = first; i < fields.size(); ++i) {
+      if (!number(fields[i], value))
+        wrong(fmt::format("{} as number {}{}", in_quotes(fields[i].substr(0, kShown)), i - first + 1,
+                          fields[i].find(',') == std::string_view::npos ? "" : " (a decimal comma?)"));
+      if (is_new_) numbers_.push_back(value);
+    }
+  }
+
+  void read_binary() {
+    const std::size_t row = static_cast<std::size_t>(width_) * sizeof(float), all = bytes_.size();
+    auto wrong = [&](Index i, const char* rule) {
+      fail(Fault::data, "{}: word {} of the {} that line 1 promises, {} bytes behind it: {}", path_, i + 1,
+           rows_, all - bytes_.size(), rule);
+    };
+    for (Index i = 0; i < rows_; ++i) {
+      bytes_.remove_prefix(std::min(bytes_.find_first_not_of("\n\r"), bytes_.size()));
+      if (bytes_.empty()) wrong(i, "the file must go on; it ends");
+      const std::size_t space = std::min(bytes_.find(' '), bytes_.size());
+      if (space == 0 || space > kMostBytesOfWord ||
+          first_invalid_utf8(bytes_.substr(0, space)) != std::string_view::npos)
+        wrong(i, "a word in UTF-8 and a space must come; got something else");
+      if (bytes_.size() - space < row + 1) wrong(i, "its numbers must follow; the file ends");
+      add(bytes_.substr(0, space));
+      std::vector<float> values(static_cast<std::size_t>(width_));
+      std::memcpy(values.data(), bytes_.data() + space + 1, row);
+      for (float value : values)
+        if (!std::isfinite(value)) wrong(i, "numbers must be finite; got another one");
+      if (is_new_) numbers_.insert(numbers_.end(), values.begin(), values.end());
+      bytes_.remove_prefix(space + 1 + row);
+    }
+    if (const std::size_t rest = bytes_.find_first_not_of("\n\r"); rest != std::string_view::npos)
+      fail(Fault::data, "{}: line 1 promises {} words of {} numbers; got {} bytes more", path_, rows_, width_,
+           bytes_.size() - rest);
+  }
+
+  void add(std::string_view word) {
+    is_new_ = seen_.emplace(word).second;
+    if (is_new_) words_.emplace_back(word);
+    if (!is_new_ && repeated_++ == 0) again_ = word;
+  }
+
+  const std::string& path_;
+  std::string_view bytes_;      // what is still to be read
+  Index rows_ = 0, width_ = 0;  // as promised; rows 0 where the file does not tell
+  Index line_ = 1, repeated_ = 0;
+  std::vector<std::string> words_;
+  std::vector<float> numbers_;
+  std::unordered_set<std::string> seen_;
+  std::string again_;
+  bool is_new_ = true;
+};
 
 }  // namespace
 
 WordVectors read_word2vec(const std::string& path) {
   const std::string bytes = read_file(path);
-  Reader reader(path, bytes);
-  const Index rows = reader.count(kMostRows, "must begin with the number of words");
-  reader.skip_spaces();
-  const Index d = reader.count(kMostColumns, "the width of the vectors must come second");
-  if (reader.peek() != '\n' && reader.peek() != '\r') reader.wrong("a line feed must come next");
-  reader.skip_line_feeds();
-  const bool text = is_text(reader, d);
-  // The shortest row: a letter, a space and d times a digit and a space, or 4 bytes each.
-  const auto least = static_cast<std::size_t>(text ? 2 * d + 1 : 4 * d + 2);
-  if (static_cast<std::size_t>(rows) > reader.left() / least + 1)
-    reader.wrong(fmt::format("must hold {} words of {} numbers; it is too short", rows, d));
-  WordVectors result{{}, Tensor::empty({rows, d})};
-  float* out = result.vectors.data<float>();
-  for (Index i = 0; i < rows; ++i, out += d) {
-    result.words.emplace_back(reader.word());
-    if (text) {
-      for (Index j = 0; j < d; ++j) out[j] = reader.number();
-      reader.skip_spaces();
-      if (reader.left() > 0 && reader.peek() != '\n' && reader.peek() != '\r')
-        reader.wrong(fmt::format("a line must hold {} numbers; it holds more", d));
-    } else {
-      if (reader.take(1) != " ") reader.wrong("a space must come between word and numbers");
-      std::memcpy(out, reader.take(static_cast<std::size_t>(d) * sizeof(float)).data(),
-                  static_cast<std::size_t>(d) * sizeof(float));
-      for (Index j = 0; j < d; ++j)
-        if (!std::isfinite(out[j])) reader.wrong("numbers must be finite before this");
-    }
-    reader.skip_line_feeds();
-  }
-  if (reader.left() > 0) reader.wrong(fmt::format("must end after {} words; it goes on", rows));
-  return result;
+  return Reader(path, bytes).read();
 }
 
 void write_word2vec(const std::string& path, const WordVectors& table, bool binary) {

@@ -4,9 +4,10 @@
 #include <cmath>
 #include <numeric>
 
-#include "qkv/base/file.h"
 #include "qkv/base/text.h"
+#include "qkv/data/lines.h"
 #include "qkv/tensor/gemm.h"
+#include "unicode.h"
 
 namespace qkv {
 namespace {
@@ -49,7 +50,7 @@ WordSpace::WordSpace(std::vector<std::string> words, const Tensor& vectors, cons
 
 int WordSpace::find(const std::string& word) const {
   auto found = rows_.find(word);
-  if (found == rows_.end()) found = rows_.find(lower_ascii(word));
+  if (found == rows_.end()) found = rows_.find(unicode::lower(word));
   return found == rows_.end() ? -1 : found->second;
 }
 
@@ -119,7 +120,7 @@ std::vector<AnalogyScore> score_analogies(const WordSpace& space, const std::str
   std::vector<std::array<int, 3>> questions;
   std::vector<std::pair<int, std::size_t>> wanted;  // answer, section
   int number = 0;
-  for (const std::string& line : split(read_file(path), '\n')) {
+  for (const std::string& line : read_lines(path)) {
     ++number;
     const std::vector<std::string> words = split_words(line);
     if (words.empty()) continue;
@@ -155,7 +156,7 @@ PairScore score_pairs(const WordSpace& space, const std::string& path) {
   PairScore score;
   std::vector<double> people, cosines;
   int number = 0;
-  for (const std::string& line : split(read_file(path), '\n')) {
+  for (const std::string& line : read_lines(path)) {
     ++number;
     if (trim(line).empty() || line[0] == '#') continue;
     const std::vector<std::string> fields = split(trim(line), '\t');
@@ -178,6 +179,10 @@ PairScore score_pairs(const WordSpace& space, const std::string& path) {
 double spearman(const std::vector<double>& x, const std::vector<double>& y) {
   QKV_CHECK(x.size() == y.size(), "spearman: lists must be of equal length; got {} and {}", x.size(),
             y.size());
+  const auto bad = [](double value) {
+    return std::isnan(value);
+  };
+  if (std::any_of(x.begin(), x.end(), bad) || std::any_of(y.begin(), y.end(), bad)) return NAN;
   auto ranks = [](const std::vector<double>& values) {
     std::vector<std::size_t> order(values.size());
     std::iota(order.begin(), order.end(), std::size_t{0});

@@ -3,6 +3,8 @@
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/data/split.h"
+#include "replaced.h"
+#include "unicode.h"
 
 namespace qkv {
 
@@ -10,12 +12,13 @@ QKV_REGISTER(Tokenizer, "word", WordTokenizer, "one id per word and punctuation 
 
 WordTokenizer::WordTokenizer(const TokenizerConfig& config) : Tokenizer(config) {}
 
+// In the order that pipeline() says, since lower case can move where words end (that of U+212A is an ASCII
+// k).
 std::vector<std::string> WordTokenizer::split(std::string_view text) const {
-  const auto cut = config_.split == "spaces" ? word_views(text) : split_text(text);
-  std::vector<std::string> words;
-  words.reserve(cut.size());
-  for (std::string_view word : cut) words.push_back(normalize(word));
-  return words;
+  check_utf8(text);
+  const std::string normal = normalize(text);
+  const auto cut = config_.split == "spaces" ? word_views(normal) : split_text(normal);
+  return {cut.begin(), cut.end()};
 }
 
 std::string WordTokenizer::canonical(std::string_view text) const {
@@ -23,10 +26,8 @@ std::string WordTokenizer::canonical(std::string_view text) const {
 }
 
 std::string WordTokenizer::normalize(std::string_view word) const {
-  std::string result = config_.lowercase ? lower_ascii(word) : std::string(word);
-  if (config_.split != "spaces")
-    for (std::size_t at; (at = result.find("\u2019")) != std::string::npos;) result.replace(at, 3, "'");
-  return result;
+  const std::string result = config_.split == "spaces" ? std::string(word) : replaced(word, "\u2019", "'");
+  return !config_.lowercase ? result : old_ ? lower_ascii(result) : unicode::lower(result);
 }
 
 std::string WordTokenizer::decode(const std::vector<int>& ids) const {

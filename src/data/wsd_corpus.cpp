@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 #include <set>
+#include <unordered_map>
 
 #include "qkv/base/file.h"
 #include "qkv/base/json.h"
@@ -22,12 +23,24 @@ std::string file_name(const std::string& path) {
   return std::filesystem::path(path).filename().string();
 }
 
-int label_id(const std::string& label, const std::vector<std::string>& labels, const std::string& where) {
-  auto found = std::find(labels.begin(), labels.end(), label);
-  if (found == labels.end())
-    fail(Fault::data, "{}: label must be known; got {}{}", where, in_quotes(label), suggest(label, labels));
-  return static_cast<int>(found - labels.begin());
-}
+// The ids of labels by their names.
+class LabelIds {
+ public:
+  explicit LabelIds(const std::vector<std::string>& labels) : labels_(labels) {
+    for (std::size_t i = 0; i < labels.size(); i++) ids_.emplace(labels[i], static_cast<int>(i));
+  }
+  int at(const std::string& label, const std::string& where) const {
+    const auto found = ids_.find(label);
+    if (found == ids_.end())
+      fail(Fault::data, "{}: label must be known; got {}{}", where, in_quotes(label),
+           suggest(label, labels_));
+    return found->second;
+  }
+
+ private:
+  const std::vector<std::string>& labels_;
+  std::unordered_map<std::string, int> ids_;
+};
 
 // A decimal number below 10^9, or -1.
 int parse_integer(std::string_view text) {
@@ -130,30 +143,36 @@ WsdExample parse_wsd_sentence(std::string_view text, const std::string& where) {
 }
 
 WsdCorpus read_wsd_tsv(const std::string& path, const WsdReadOptions& options) {
-  const auto lines = read_lines(path);
+  LineProblems problems;
+  const auto lines = read_lines(path, kMaxLine, &problems);
   WsdCorpus corpus;
+  const LabelIds known(options.labels);
   std::vector<std::string> names;  // of each example
   for (std::size_t i = 0; i < lines.size(); ++i) {
     const std::string& line = lines[i];
-    if (trim(line).empty() || line[0] == '#') continue;
+    if (trim(line).empty()) continue;
     const std::string where = at_line(path, i + 1);
-    const auto fields = qkv::split(line, '\t');
-    if (fields.size() != 2)
-      fail(Fault::data, "{}: a line must be label<TAB>sentence; got {} tabs", where, fields.size() - 1);
-    if (fields[0].empty() || trim(fields[0]) != fields[0])
-      fail(Fault::data, "{}: label must be a name without white space around it; got {}", where,
-           in_quotes(fields[0]));
-    if (!options.labels.empty()) label_id(fields[0], options.labels, where);
-    corpus.examples.push_back(parse_wsd_sentence(fields[1], where));
-    corpus.examples.back().id = at_line(file_name(path), i + 1);
-    names.push_back(fields[0]);
+    problems.attempt([&] {
+      const auto fields = qkv::split(line, '\t');
+      if (fields.size() != 2)
+        fail(Fault::data, "{}: a line must be label<TAB>sentence; got {} tabs", where, fields.size() - 1);
+      if (fields[0].empty() || trim(fields[0]) != fields[0])
+        fail(Fault::data, "{}: label must be a name without white space around it; got {}", where,
+             in_quotes(fields[0]));
+      if (!options.labels.empty()) known.at(fields[0], where);
+      WsdExample example = parse_wsd_sentence(fields[1], where);
+      example.id = at_line(file_name(path), i + 1);
+      corpus.examples.push_back(std::move(example));
+      names.push_back(fields[0]);
+    });
   }
-  if (names.empty()) fail(Fault::data, "{}: must have at least one sentence; got only comments", path);
+  problems.finish();
+  if (names.empty()) fail(Fault::data, "{}: must have at least one sentence; got only empty lines", path);
   const std::set<std::string> distinct(names.begin(), names.end());
   corpus.labels = options.labels;
   if (corpus.labels.empty()) corpus.labels.assign(distinct.begin(), distinct.end());
-  for (std::size_t i = 0; i < names.size(); ++i)
-    corpus.examples[i].label = label_id(names[i], corpus.labels, path);
+  const LabelIds ids(corpus.labels);
+  for (std::size_t i = 0; i < names.size(); ++i) corpus.examples[i].label = ids.at(names[i], path);
   return corpus;
 }
 
@@ -175,15 +194,20 @@ WsdCorpus read_wsd_folder(const std::string& folder, const WsdReadOptions& optio
     if (options.labels.empty()) corpus.labels.push_back(name);
   }
   const std::string prefix = file_name(std::filesystem::path(folder + "/x").parent_path().string()) + "/";
-  for (std::size_t i = 0; i < sentences.size(); ++i) {
-    const auto found = classes.find(parse_integer(golds[i]));
-    if (found == classes.end())
-      fail(Fault::data, "{}: label must be in classes_map.txt; got {}{}", at_line(gold, i + 1),
-           in_quotes(golds[i]), suggest(golds[i], known));
-    corpus.examples.push_back(parse_tokens(sentences[i], at_line(data, i + 1)));
-    corpus.examples.back().label = label_id(found->second, corpus.labels, at_line(gold, i + 1));
-    corpus.examples.back().id = at_line(prefix + file_name(data), i + 1);
-  }
+  const LabelIds ids(corpus.labels);
+  LineProblems problems;
+  for (std::size_t i = 0; i < sentences.size(); ++i)
+    problems.attempt([&] {
+      const auto found = classes.find(parse_integer(golds[i]));
+      if (found == classes.end())
+        fail(Fault::data, "{}: label must be in classes_map.txt; got {}{}", at_line(gold, i + 1),
+             in_quotes(golds[i]), suggest(golds[i], known));
+      WsdExample example = parse_tokens(sentences[i], at_line(data, i + 1));
+      example.label = ids.at(found->second, at_line(gold, i + 1));
+      example.id = at_line(prefix + file_name(data), i + 1);
+      corpus.examples.push_back(std::move(example));
+    });
+  problems.finish();
   return corpus;
 }
 

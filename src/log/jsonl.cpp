@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "qkv/base/error.h"
+#include "qkv/base/files.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 
@@ -114,7 +115,9 @@ void JsonlSink::write(const Record& record) {
   empty_ = false;
 }
 
-MetricsReader::MetricsReader(std::string path) : path_(std::move(path)), in_(path_, std::ios::binary) {
+MetricsReader::MetricsReader(std::string path) : path_(std::move(path)) {
+  check_plain_file(path_);
+  in_.open(path_, std::ios::binary);
   const int error = errno;
   if (!in_) fail(Fault::data, "{}: cannot be read; got {}", path_, std::strerror(error));
 }

@@ -6,7 +6,7 @@
 #include <filesystem>
 
 #include "qkv/base/error.h"
-#include "qkv/base/file.h"
+#include "qkv/base/files.h"
 
 namespace fs = std::filesystem;
 
@@ -45,7 +45,7 @@ const Record* RunLog::best() const {
 }
 
 RunLogReader::RunLogReader(const std::string& run) {
-  if (!is_directory(run)) fail(Fault::data, "{}: must be a run directory; it does not exist", run);
+  if (!is_directory(run)) fail(Fault::data, "{}: must be a run directory; {}", run, not_a_directory(run));
   log_.path = run;
   log_.name = fs::weakly_canonical(run).filename().string();
   file_ = run + "/metrics.jsonl";

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "qkv/base/error.h"
+#include "qkv/model/finite.h"
 
 namespace qkv {
 namespace {
@@ -79,15 +80,16 @@ class Ranking {
  private:
   // Log P of the row's tokens, log_softmax in f64; a heap keeps the best, its worst on top.
   void add(const Live& live, int from, const float* logits, Index V, std::size_t count) {
-    double top = -kInfinity, sum = 0;
-    for (Index i = 0; i < V; i++) top = std::max(top, static_cast<double>(logits[i]));
+    const double top = likeliest_logit(logits, V);
+    double sum = 0;
     for (Index i = 0; i < V; i++) sum += std::exp(static_cast<double>(logits[i]) - top);
     const double base = live.log_prob - top - std::log(sum);
     for (Index i = 0; i < V; i++) {
       const Candidate c{base + static_cast<double>(logits[i]), from, static_cast<int>(i)};
       if (best_.size() == count && !better(c, best_.front())) continue;
-      if (!(c.log_prob > -kInfinity) || std::count(options_.never.begin(), options_.never.end(), c.id))
-        continue;
+      const bool never =
+          c.id != options_.stop && std::count(options_.never.begin(), options_.never.end(), c.id);
+      if (!(c.log_prob > -kInfinity) || never) continue;
       if (best_.size() == count) {
         std::pop_heap(best_.begin(), best_.end(), better);
         best_.pop_back();

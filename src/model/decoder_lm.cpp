@@ -104,6 +104,7 @@ class CachedText : public Decoding {
 
 std::unique_ptr<Decoding> DecoderLm::start(const Batch&, Index rows) const {
   QKV_CHECK(rows > 0, "decoder-lm: rows must be positive; got {}", rows);
+  if (!stack.continues()) return start_recomputed(*this, {}, rows, config.max_seq_len);
   return std::make_unique<CachedText>(*this, rows);
 }
 

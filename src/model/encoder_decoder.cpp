@@ -135,6 +135,7 @@ std::unique_ptr<Decoding> EncoderDecoder::start(const Batch& source, Index rows)
   QKV_CHECK(rows > 0 && source.at("source_ids").dim(0) == rows,
             "encoder-decoder: there must be a source for each row; got {} rows, source_ids {}", rows,
             source.at("source_ids").shape());
+  if (!decoder.continues()) return start_recomputed(*this, source, rows, config.max_seq_len);
   return std::make_unique<CachedTranslation>(*this, source, rows);
 }
 

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "qkv/model/finite.h"
+
 namespace qkv {
 
 Sampling::Sampling(const SamplingOptions& options, std::uint64_t seed) : options_(options), seed_(seed) {
@@ -36,9 +38,10 @@ void sort_likeliest(Candidates& candidates, std::size_t begin, std::size_t end) 
 }  // namespace
 
 int Sampling::next(const float* logits, Index V, Index row, Index position) {
-  const float* best = std::max_element(logits, logits + V);
-  if (options_.temperature == 0.0) return static_cast<int>(best - logits);
-  const double top = *best, inverse = 1.0 / options_.temperature;
+  const float best = likeliest_logit(logits, V);
+  if (options_.temperature == 0.0) return static_cast<int>(std::find(logits, logits + V, best) - logits);
+  const double top = best;
+  const double inverse = std::min(1.0 / options_.temperature, std::numeric_limits<double>::max());
   candidates_.clear();
   for (Index i = 0; i < V; i++)  // p relative to the likeliest token's
     if (const float p = static_cast<float>(std::exp((logits[i] - top) * inverse)); p > 0)
@@ -97,7 +100,8 @@ void generate(const Generator& model, const std::vector<int>& prompt, const Gene
   Tensor logits = start(text.size());
   for (Index i = 0; i < o.max_tokens; i++) {
     for (int id : o.never)
-      if (id >= 0 && id < logits.size()) logits.data<float>()[id] = -std::numeric_limits<float>::infinity();
+      if (id >= 0 && id < logits.size() && id != o.stop)
+        logits.data<float>()[id] = -std::numeric_limits<float>::infinity();
     const int id = sampling.next(logits.data<float>(), logits.size(), 0, i);
     if (id == o.stop) return;
     text.push_back(id);

@@ -1,5 +1,7 @@
 #include "qkv/model/stack.h"
 
+#include <algorithm>
+
 #include "qkv/base/make.h"
 
 namespace qkv {
@@ -29,6 +31,10 @@ Stack::Stack(const Scope& s, const Section& model, StackConfig config) : width(c
   for (Index i = 0; i < config.n_layer; i++)
     add([&](const Scope& scope) { return std::make_unique<Block>(scope, config.block, width); });
   if (config.block.norm.place == "pre" && !layers.empty()) norm.emplace(s / "norm", config.block.norm, width);
+}
+
+bool Stack::continues() const {
+  return std::all_of(layers.begin(), layers.end(), [](auto& layer) { return layer->continues(); });
 }
 
 Var Stack::operator()(const Var& x, const Context& context) const {

@@ -48,7 +48,11 @@ AttentionOptions AttentionConfig::options(Index width) const {
 }
 
 MultiHeadAttention::MultiHeadAttention(const Scope& s, const AttentionConfig& c, Index width)
-    : learned(c.qkv == "learned"), d_head(c.head_width(width)), options(c.options(width)), path(s.path()) {
+    : learned(c.qkv == "learned"),
+      width(width),
+      d_head(c.head_width(width)),
+      options(c.options(width)),
+      path(s.path()) {
   const Index D = d_head, H = options.n_head, H_kv = options.n_kv_head;
   if (!learned) return;
   W_QKV = s.packed({"W_Q", "W_K", "W_V"}, {H * D, H_kv * D, H_kv * D}, {width}, init::xavier());
@@ -56,6 +60,14 @@ MultiHeadAttention::MultiHeadAttention(const Scope& s, const AttentionConfig& c,
   W_O = s.param("W_O", {width, H * D}, init::xavier());
   if (c.bias) b_O = s.param("b_O", {width});
 }
+
+static AttentionConfig read_attention(const Section& section, Index width) {
+  const AttentionConfig c = section.read<AttentionConfig>();
+  c.check(section, width);
+  return c;
+}
+MultiHeadAttention::MultiHeadAttention(const Scope& s, const Section& section, Index width)
+    : MultiHeadAttention(s, read_attention(section, width), width) {}
 
 // The new tokens of qkv [B, n, (H + 2 H_kv) * D] over all that the cache holds: [B, n, H * D].
 static Tensor continued(const Tensor& qkv, KeyValueCache& cache, const AttentionOptions& o, Index D,
@@ -70,7 +82,7 @@ static Tensor continued(const Tensor& qkv, KeyValueCache& cache, const Attention
   });
 }
 
-Var MultiHeadAttention::operator()(const Var& x, const Context& context) const {
+Var MultiHeadAttention::forward(const Var& x, const Context& context) const {
   LayerPath here(path);
   AttentionOptions o = options;
   o.mask = context.mask;
@@ -101,6 +113,19 @@ Var MultiHeadAttention::operator()(const Var& x, const Context& context) const {
   }
   if (capture) capture->put(path, "weights", weights);
   return learned ? linear(y, W_O, b_O) : y;  // [B, T, d]
+}
+
+Var attend(const Var& q, const Var& k, const Var& v, const AttentionOptions& o) {
+  if (!Capture::current() || q.is_symbolic()) return attention(q, k, v, o);
+  const std::string path = LayerPath::current() ? *LayerPath::current() : "";
+  if (q.dim(1) == k.dim(1) && k.dim(2) == v.dim(2))  // else it decodes, or looks at a memory
+    offer_inside(path, concat({q, k, v}, -1).value(), {0, q.dim(2), q.dim(2) + k.dim(2)}, o,
+                 q.dim(2) / o.n_head);
+  Capture* capture = Capture::wanting("weights");
+  Tensor weights;
+  const Var y = attention(q, k, v, o, capture ? &weights : nullptr);
+  if (capture) capture->put(path, "weights", weights);
+  return y;
 }
 
 }  // namespace qkv

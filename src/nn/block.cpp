@@ -1,5 +1,6 @@
 #include "qkv/nn/block.h"
 
+#include "qkv/base/make.h"
 #include "qkv/ops/arithmetic.h"
 #include "qkv/ops/dropout.h"
 
@@ -9,8 +10,24 @@ QKV_DEFINE_REGISTRY(Layer);
 QKV_REGISTER(Layer, "block", Block, "self-attention and feed-forward with residuals and norms");
 
 void BlockConfig::complete(const Section& where, Index width) {
-  attention.check(where.section("attention"), width);
+  const Section table = where.section("attention");
+  if (attention.type == "attention") {
+    attention.check(table, width);
+  } else {
+    if (!check_type<Layer>(table, "attention")) where.check();
+    attention_table = table;
+  }
   attention.dropout = ffn.dropout = dropout;
+}
+
+static std::unique_ptr<Layer> make_attention(const Scope& s, const BlockConfig& c, Index width) {
+  if (!c.attention_table) return std::make_unique<MultiHeadAttention>(s, c.attention, width);
+  auto layer = make<Layer>(*c.attention_table, "attention", s, *c.attention_table, width);
+  if (layer->out_width() != width)
+    c.attention_table->fail(
+        "type", fmt::format("must name a layer that keeps the width {}; got '{}', which gives {}", width,
+                            c.attention.type, layer->out_width()));
+  return layer;
 }
 
 Block::Block(const Scope& s, const BlockConfig& c, Index width)
@@ -18,7 +35,8 @@ Block::Block(const Scope& s, const BlockConfig& c, Index width)
       dropout(c.dropout),
       pre(c.norm.place == "pre"),
       norm1(s / "norm1", c.norm, width),
-      attn(s / "attn", c.attention, width) {
+      attn(make_attention(s / "attn", c, width)),
+      attn_path_((s / "attn").path()) {
   if (c.memory_width > 0) {
     norm_cross.emplace(s / "norm_cross", c.norm, width);
     cross_attn.emplace(s / "cross_attn", c.attention, width, c.memory_width);
@@ -41,7 +59,10 @@ Var Block::forward(const Var& x, const Context& context) const {
   auto residual = [&](const Var& x, const Norm& norm, auto&& f) {
     return pre ? x + qkv::dropout(f(norm(x)), dropout) : norm(x + qkv::dropout(f(x), dropout));
   };
-  Var h = residual(x, norm1, [&](const Var& v) { return attn(v, context); });  // [B, T, d]
+  Var h = residual(x, norm1, [&](const Var& v) {
+    LayerPath here(attn_path_);
+    return attn->forward(v, context);
+  });  // [B, T, d]
   if (cross_attn) h = residual(h, *norm_cross, [&](const Var& v) { return (*cross_attn)(v, context); });
   return ffn ? residual(h, *norm2, [&](const Var& v) { return (*ffn)(v); }) : h;
 }

@@ -1,103 +1,31 @@
 #include "qkv/nn/check_layer.h"
 
-#include <algorithm>
-#include <cmath>
-#include <cstring>
-
+#include "check_layer_parts.h"
 #include "qkv/base/allocations.h"
-#include "qkv/base/text.h"
 #include "qkv/base/threads.h"
 #include "qkv/ops/arithmetic.h"
 #include "qkv/ops/reduce.h"
 
 namespace qkv {
+using namespace layer_check;
 namespace {
 
-// Deterministic normal numbers.
-Tensor noise(const Shape& shape, Dtype dtype, int which) {
-  Tensor t = Tensor::empty(shape, Dtype::f64);
-  Stream stream(static_cast<std::uint64_t>(which), "check_layer");
-  for (Index i = 0; i < t.size(); i++) t.data<double>()[i] = stream.normal();
-  return t.to(dtype);
-}
-
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && a.dtype() == b.dtype() &&
-         std::memcmp(a.bytes(), b.bytes(), a.byte_size()) == 0;
-}
-
-// Largest difference between the time steps [begin, end) of example b of x and example c of y, all [B, T, d].
-double difference(const Tensor& x, Index b, const Tensor& y, Index c, Index begin, Index end) {
-  double worst = 0;
-  const Index d = x.dim(2);
-  for (Index i = begin * d; i < end * d; i++)
-    worst = std::max(worst, std::abs(x.at(b * x.dim(1) * d + i) - y.at(c * y.dim(1) * d + i)));
-  return worst;
-}
-
-// A layer in a store of its own, as a config makes it.
-struct Subject {
-  Subject(const std::function<Layer::Factory>& make, const LayerCheck& options, Dtype dtype,
-          std::uint64_t seed = 1, bool symbolic = false)
-      : store(seed, dtype, symbolic),
-        root(Section::parse("[layer]\n" + options.config, "layer.toml")),
-        layer(make(Scope(store) / "layer", root.section("layer"), options.width)) {}
-  // Moves every parameter away from special values such as zero biases, whose gradients hide faults.
-  void shake() {
-    int which = 100;
-    for (NamedTensor& own : store.named()) {
-      const Tensor step = noise(own.tensor.shape(), own.tensor.dtype(), which++);
-      dispatch("check_layer", own.tensor.dtype(), [&](auto t) {
-        using T = decltype(t);
-        for (Index i = 0; i < step.size(); i++) own.tensor.data<T>()[i] += T(0.3) * step.data<T>()[i];
-      });
-    }
-  }
-  Var operator()(const Var& x, const Context& context = {}) const { return layer->forward(x, context); }
-
-  ParameterStore store;
-  Section root;
-  std::unique_ptr<Layer> layer;
-};
-
-class Checker {
+class Checker : Checks {
  public:
-  Checker(const std::function<Layer::Factory>& make, const LayerCheck& options) : make_(make), o_(options) {}
+  using Checks::Checks;
 
-  std::vector<std::string> run() {
-    if (!check("construction", [&] { Subject(make_, o_, Dtype::f64); })) return problems_;
+  void run() {
+    if (!check("construction", [&] { Subject(make_, o_, Dtype::f64); })) return;
     check("config", [&] { config(); });
-    if (!check("shapes", [&] { shapes(); })) return problems_;
+    if (!check("shapes", [&] { shapes(); })) return;
     check("repeats", [&] { repeats(); });
     check("saving", [&] { saving(); });
-    check("batch", [&] { batch(); });
-    if (o_.masks) check("padding", [&] { padding(); });
-    if (o_.masks) check("causal mask", [&] { causal(); });
+    check_context(make_, o_, problems_);
     check("gradients", [&] { gradients(); });
     check("allocations", [&] { steady(); });
-    return problems_;
   }
 
  private:
-  template <class... Args>
-  void report(fmt::format_string<Args...> format, Args&&... args) {
-    problems_.push_back(fmt::format(format, std::forward<Args>(args)...));
-  }
-  // Runs one check; whatever it throws is a problem, too. True when there was none.
-  template <class F>
-  bool check(const char* what, F&& f) {
-    const std::size_t before = problems_.size();
-    try {
-      f();
-    } catch (const std::exception& e) {
-      report("{}: must work; got the error: {}", what, e.what());
-    }
-    return problems_.size() == before;
-  }
-  Tensor input(Index B, Index T, Dtype dtype = Dtype::f64, int which = 1) const {
-    return noise({B, T, o_.width}, dtype, which);
-  }
-
   // Every given key is read, an unknown one is refused, and the resolved config makes the same layer.
   void config() {
     Subject first(make_, o_, Dtype::f64);
@@ -118,7 +46,7 @@ class Checker {
     const auto layer = make_(Scope(store) / "layer", again.section("layer"), o_.width);
     again.finish();
     const Tensor x = input(2, 3);
-    if (first.root.dump() != again.dump() || !same_bits(first(x).value(), layer->forward(x, {}).value()))
+    if (first.root.dump() != again.dump() || !same_bits(call(first, x).value(), call(*layer, x).value()))
       report("config: written out and read back it must make the same layer; got another one");
   }
 
@@ -130,12 +58,12 @@ class Checker {
         const Tensor x = input(B, T, dtype), before = x.clone();
         const Shape expected{B, T, subject.layer->out_width()};
         check("shapes", [&] {
-          const Tensor y = subject(x).value();
+          const Tensor y = call(subject, x).value();
           if (y.shape() != expected || y.dtype() != dtype)
             report("shapes: for x {} {} the output must be {} {} as out_width() says; got {} {}", dtype,
                    x.shape(), dtype, expected, y.dtype(), y.shape());
           if (!same_bits(x, before)) report("input: must not be changed; got other elements after the call");
-          const Shape walked = shape_only(Tensor::symbolic(x.shape(), dtype)).shape();
+          const Shape walked = call(shape_only, Tensor::symbolic(x.shape(), dtype)).shape();
           if (walked != y.shape())
             report("shapes: a shape-only input must give the shape of the output, {}; got {}", y.shape(),
                    walked);
@@ -148,20 +76,30 @@ class Checker {
   // Equal calls give equal bits: again, and from all threads at once.
   void repeats() {
     Subject subject(make_, o_, Dtype::f64);
-    const Tensor x = input(2, 3), y = subject(x).value().clone();
-    if (!same_bits(subject(x).value(), y) || !same_bits(subject(x).value(), y))
+    const Tensor x = input(2, 3), y = call(subject, x).value().clone();
+    call(subject, input(1, 5));  // must leave nothing behind
+    if (!same_bits(call(subject, x).value(), y) || !same_bits(call(subject, x).value(), y))
       return report(
           "repeats: equal calls must give equal bits; got others (randomness or state inside the layer? "
           "dropout() draws from the tape)");
     bool equal = true;
     {
       Tape tape;
-      equal = same_bits(subject(x).value(), y);
+      equal = same_bits(call(subject, x).value(), y);
     }
     if (!equal) report("repeats: a recording tape must not change the value; got another one");
+    auto noisy = [&] {
+      const Tape tape(Stream(1, "check_layer"));
+      return call(subject, x).value().clone();
+    };
+    if (const Tensor once = noisy(); !same_bits(noisy(), once))
+      report(
+          "dropout: equal random tapes must give equal bits; got others (randomness of its own? dropout() "
+          "draws "
+          "from the tape)");
     std::vector<int> differs(64, 0);
     pool().run(64, [&](int task, int) {
-      differs[static_cast<std::size_t>(task)] = !same_bits(subject(x).value(), y);
+      differs[static_cast<std::size_t>(task)] = !same_bits(call(subject, x).value(), y);
     });
     if (std::count(differs.begin(), differs.end(), 1))
       report(
@@ -174,61 +112,17 @@ class Checker {
     trained.shake();
     fresh.store.load(trained.store.named(), "check_layer");
     const Tensor x = input(2, 3);
-    if (!same_bits(trained(x).value(), fresh(x).value()))
+    if (!same_bits(call(trained, x).value(), call(fresh, x).value()))
       report(
           "saving: a fresh layer with the same parameters must give equal bits; got others (a weight that "
           "was not "
           "made with Scope::param?)");
   }
 
-  void batch() {
-    Subject subject(make_, o_, Dtype::f64);
-    subject.shake();
-    const Tensor x = input(3, 4), y = subject(x).value();
-    const Tensor alone = subject(x.rows(1, 1).clone()).value();
-    if (const double d = difference(y, 1, alone, 0, 0, 4); d > 1e-9)
-      report(
-          "batch: an example must not depend on its neighbours in the batch; got a difference of {:.2g} when "
-          "alone",
-          d);
-  }
-
-  void padding() {
-    Subject subject(make_, o_, Dtype::f64);
-    subject.shake();
-    Context context;
-    context.mask.key_keep = Tensor::from({2, 4}, std::vector<std::int32_t>{1, 1, 1, 0, 1, 1, 1, 1});
-    const Tensor x = input(2, 4);
-    Tensor other = x.clone();
-    for (Index i = 0; i < o_.width; i++)
-      other.data<double>()[3 * o_.width + i] += 1.0;  // the padding of example 0
-    if (const double d = difference(subject(x, context).value(), 0, subject(other, context).value(), 0, 0, 3);
-        d > 1e-9)
-      report(
-          "padding: what stands at masked positions must not reach the others (context.mask.key_keep); got a "
-          "difference of {:.2g}",
-          d);
-  }
-
-  void causal() {
-    Subject subject(make_, o_, Dtype::f64);
-    subject.shake();
-    Context context;
-    context.mask.causal = true;
-    const Tensor x = input(1, 4);
-    Tensor other = x.clone();
-    for (Index i = 0; i < o_.width; i++) other.data<double>()[3 * o_.width + i] += 1.0;  // the last position
-    if (const double d = difference(subject(x, context).value(), 0, subject(other, context).value(), 0, 0, 3);
-        d > 1e-9)
-      report(
-          "causal mask: a position must not see later ones (context.mask.causal); got a difference of {:.2g}",
-          d);
-  }
-
   // Loss of the tests: a weighted sum, since a plain one hides misplaced gradients; over one or two calls.
-  static Var probe(const Subject& subject, const Var& x, const Tensor& weights, int calls) {
-    Var loss = sum(subject(x) * Var(weights));
-    for (int i = 1; i < calls; i++) loss = loss + sum(subject(x) * Var(weights));
+  Var probe(const Subject& subject, const Var& x, const Tensor& weights, int calls) const {
+    Var loss = sum(call(subject, x) * Var(weights));
+    for (int i = 1; i < calls; i++) loss = loss + sum(call(subject, x) * Var(weights));
     return loss;
   }
 
@@ -292,11 +186,12 @@ class Checker {
     Subject subject(make_, o_, Dtype::f32);
     const Tensor x = input(2, 5, Dtype::f32),
                  weights = noise({2, 5, subject.layer->out_width()}, Dtype::f32, 9);
+    const Context context = with_memory({}, x);
     Gradients gradients;
     auto step = [&] {
       gradients.clear();
       Tape tape(Stream(1, "check_layer"));
-      Var y = subject(x);
+      Var y = call(subject, x, context);
       if (y.node() >= 0) tape.backward_from(y, weights, gradients);
     };
     for (int i = 0; i < 3; i++) step();
@@ -306,16 +201,14 @@ class Checker {
       report("allocations: a training step must not allocate once it is warm; got {} in 4 steps",
              *allocations() - *before);
   }
-
-  const std::function<Layer::Factory>& make_;
-  const LayerCheck& o_;
-  std::vector<std::string> problems_;
 };
 
 }  // namespace
 
 std::vector<std::string> check_layer(const std::function<Layer::Factory>& make, const LayerCheck& options) {
-  return Checker(make, options).run();
+  std::vector<std::string> problems;
+  Checker(make, options, problems).run();
+  return problems;
 }
 
 }  // namespace qkv

@@ -3,11 +3,23 @@
 #include <algorithm>
 #include <cstring>
 
+#include "qkv/ops/shape_ops.h"
+
 namespace qkv {
 
 KeyValueCache::Entry& KeyValueCache::next() {
   if (next_ == entries_.size()) entries_.emplace_back();
   return entries_[next_++];
+}
+
+Var KeyValueCache::extended(const Var& x) {
+  Entry& entry = next();
+  QKV_CHECK(
+      x.rank() >= 2 && x.dim(0) == rows_ && (entry.keys.defined() ? entry.keys.dim(1) : 0) == length_,
+      "cache: x must be [{}, n, ..], in the same order of calls in every pass; got {} after {} of {} tokens",
+      rows_, x.shape(), entry.keys.defined() ? entry.keys.dim(1) : 0, length_);
+  entry.keys = entry.keys.defined() ? concat({Var(entry.keys), x}, 1).value() : x.value();
+  return entry.keys;
 }
 
 template <class T>

@@ -1,6 +1,7 @@
 #include "qkv/nn/parameter.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "qkv/base/text.h"
@@ -96,6 +97,18 @@ static std::string wrong_shape(const NamedTensor& own, const Shape& given) {
                      rows && starts_with(own.name, "embed.") ? " (vocabulary changed?)" : "");
 }
 
+// The first element that is not finite, or -1.
+static Index first_nonfinite(const Tensor& tensor) {
+  Index bad = -1;
+  dispatch("load", tensor.dtype(), [&](auto t) {
+    const auto* values = tensor.data<decltype(t)>();
+    const auto* end = values + tensor.size();
+    const auto* found = std::find_if(values, end, [](auto v) { return !std::isfinite(v); });
+    if (found != end) bad = found - values;
+  });
+  return bad;
+}
+
 int ParameterStore::load(const std::vector<NamedTensor>& values, const std::string& where, bool partial) {
   std::map<std::string, const Tensor*> given;
   for (const NamedTensor& value : values) given[value.name] = &value.tensor;
@@ -109,6 +122,9 @@ int ParameterStore::load(const std::vector<NamedTensor>& values, const std::stri
     }
     if (found->second->shape() != own.tensor.shape())
       problems.push_back(wrong_shape(own, found->second->shape()));
+    else if (const Index bad = first_nonfinite(*found->second); bad >= 0)
+      problems.push_back(fmt::format("'{}' is not finite: {} at element {}", own.name,
+                                     shortest(found->second->at(bad)), bad));
     else
       copies.emplace_back(own.tensor, found->second);
     given.erase(found);

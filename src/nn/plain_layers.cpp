@@ -1,9 +1,11 @@
-// The building blocks as layers of their own, for [[model.layers]]: no residual, no norm but their own.
+// The building blocks as layers of their own, for [[model.layers]]: no norm but their own, and a residual
+// only where a key asks for it.
 #include "qkv/nn/attention.h"
 #include "qkv/nn/feed_forward.h"
 #include "qkv/nn/layer.h"
 #include "qkv/nn/linear.h"
 #include "qkv/nn/norm.h"
+#include "qkv/ops/arithmetic.h"
 #include "qkv/ops/dropout.h"
 
 namespace qkv {
@@ -34,15 +36,17 @@ struct LinearLayer : Layer {
   }
   Var forward(const Var& x, const Context&) const override { return linear(x); }
   Index out_width() const override { return out; }
+  bool continues() const override { return true; }
 
   Linear linear;
   Index out;
 };
 
-// A layer that keeps the width.
+// A layer that keeps the width and looks at each token by itself.
 struct SameWidth : Layer {
   explicit SameWidth(Index width) : width(width) {}
   Index out_width() const override { return width; }
+  bool continues() const override { return true; }
   Index width;
 };
 
@@ -65,18 +69,6 @@ struct FeedForwardLayer : SameWidth {
   }
   Var forward(const Var& x, const Context&) const override { return ffn(x); }
   FeedForward ffn;
-};
-
-struct AttentionLayer : SameWidth {
-  AttentionLayer(const Scope& s, const Section& section, Index width)
-      : SameWidth(width), attention(s, read_config(section, width), width) {}
-  static AttentionConfig read_config(const Section& section, Index width) {
-    AttentionConfig c = read<AttentionConfig>(section);
-    c.check(section, width);
-    return c;
-  }
-  Var forward(const Var& x, const Context& context) const override { return attention(x, context); }
-  MultiHeadAttention attention;
 };
 
 struct NormLayerConfig {
@@ -110,11 +102,24 @@ struct DropoutLayer : SameWidth {
   double p;
 };
 
+// A layer that keeps the width; with the key `residual`, x + what it gives.
+template <class Inner>
+struct Residual : Inner {
+  Residual(const Scope& s, const Section& section, Index width)
+      : Inner(s, section, width), residual(section.get("residual", false, "add the input to the output")) {}
+  Var forward(const Var& x, const Context& context) const override {
+    const Var y = Inner::forward(x, context);
+    return residual ? x + y : y;
+  }
+  bool residual;
+};
+
 }  // namespace
 
 QKV_REGISTER(Layer, "linear", LinearLayer, "affine map of each token to a width of its own");
-QKV_REGISTER(Layer, "feed-forward", FeedForwardLayer, "two linear maps with a non-linearity between them");
-QKV_REGISTER(Layer, "attention", AttentionLayer, "multi-head self-attention without residual and norm");
+QKV_REGISTER(Layer, "feed-forward", Residual<FeedForwardLayer>,
+             "two linear maps with a non-linearity between them");
+QKV_REGISTER(Layer, "attention", Residual<MultiHeadAttention>, "multi-head self-attention");
 QKV_REGISTER(Layer, "layernorm", LayerNormLayer, "layer norm of each token");
 QKV_REGISTER(Layer, "rmsnorm", RmsNormLayer, "RMS norm of each token");
 QKV_REGISTER(Layer, "dropout", DropoutLayer, "dropout while training");

@@ -66,6 +66,12 @@ struct Weights {
   Tensor weights, dropped, used;  // dropped: 0 or 1 / (1 - p); used: weights * dropped
 };
 
+// The result without elements, and as many tensors of weights as `run` keeps.
+Tensor symbolic(const Plan& p, const AttentionOptions& o, Dtype dtype) {
+  for (int i = 0; i < (o.dropout > 0 ? 3 : 1); i++) Tensor::symbolic({p.B, p.H, p.T, p.S}, dtype);
+  return Tensor::symbolic({p.B, p.T, p.H * p.D_v}, dtype);
+}
+
 template <class T>
 Tensor run(const Plan& p, const AttentionOptions& o, const Rows<const T>& in, Weights& w) {
   const Dtype dtype = DtypeOf<T>::value;
@@ -113,7 +119,7 @@ Var attention(const Var& q, const Var& k, const Var& v, const AttentionOptions& 
       "attention: q must be [B, T, {0} * D], k [B, S, {1} * D], v [B, S, {1} * D_v]; got q {2}, k {3}, v {4}",
       o.n_head, o.n_kv_head, q.shape(), k.shape(), v.shape());
   const Plan p(q.dim(0), q.dim(1), k.dim(1), q.dim(2) / o.n_head, v.dim(2) / o.n_kv_head, q.dtype(), o);
-  if (q.is_symbolic()) return Tensor::symbolic({p.B, p.T, p.H * p.D_v}, q.dtype());
+  if (q.is_symbolic()) return symbolic(p, o, q.dtype());
   return dispatch("attention", q.dtype(), [&](auto t) {
     using T = decltype(t);
     auto rows = [](const Plan& p, const Tensor& q, const Tensor& k, const Tensor& v) {
@@ -146,7 +152,7 @@ Var attention_packed(const Var& qkv, const AttentionOptions& o, Tensor* weights)
             "attention_packed: qkv must be [B, T, {} * D]; got {}", heads, qkv.shape());
   const Index B = qkv.dim(0), T_ = qkv.dim(1), D = qkv.dim(2) / heads;
   const Plan p(B, T_, T_, D, D, qkv.dtype(), o);
-  if (qkv.is_symbolic()) return Tensor::symbolic({B, T_, o.n_head * D}, qkv.dtype());
+  if (qkv.is_symbolic()) return symbolic(p, o, qkv.dtype());
   return dispatch("attention", qkv.dtype(), [&](auto t) {
     using T = decltype(t);
     auto rows = [](const Plan& p, auto* base) {

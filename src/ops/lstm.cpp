@@ -76,7 +76,10 @@ void step_backward(Index H, const E* gate, const E* c, const E* tanh_c, const E*
 Var lstm(const Var& x, const Var& W_ih, const Var& W_hh, const Var& b, const RecurrentState& start,
          const RecurrentOptions& o, RecurrentState* last) {
   const Scan s("lstm", 4, x, W_ih, W_hh, b, start, o);
-  if (x.is_symbolic()) return Tensor::symbolic({s.B, s.T, s.H}, x.dtype());
+  if (x.is_symbolic()) {
+    Tensor::symbolic({s.B, s.T, 7 * s.H}, x.dtype());  // what Kept holds
+    return Tensor::symbolic({s.B, s.T, s.H}, x.dtype());
+  }
   return dispatch("lstm", x.dtype(), [&](auto zero) {
     using E = decltype(zero);
     const Index H = s.H, width = 4 * H;

@@ -5,13 +5,14 @@
 
 #include "qkv/base/json.h"
 #include "qkv/base/threads.h"
+#include "qkv/model/finite.h"
 #include "qkv/ops/softmax.h"
 #include "qkv/report/parts.h"
 
 namespace qkv {
 namespace {
 
-constexpr std::size_t kExamples = 5000, kWrong = 60;
+constexpr std::size_t kExamples = 5000;
 constexpr Index kBatch = 50;
 
 // Probabilities [n, classes] of all texts.
@@ -21,7 +22,7 @@ Tensor predict(const Experiment& e, const std::vector<ProbeText>& texts, Index c
   pool().run(static_cast<int>((n + kBatch - 1) / kBatch), [&](int i, int) {
     const Index begin = i * kBatch, size = std::min(kBatch, n - begin);
     const Batch batch = e.task->probe_batch(&texts[static_cast<std::size_t>(begin)], size);
-    const Tensor p = softmax(e.model->forward(batch)).value();
+    const Tensor p = softmax(finite_forward(*e.model, batch)).value();
     for (Index k = 0; k < p.size(); k++) all.data<float>()[begin * classes + k] = static_cast<float>(p.at(k));
   });
   return all;
@@ -40,11 +41,10 @@ Json classes_json(const Confusion& c) {
 
 }  // namespace
 
-Json evaluation_json(Experiment& e, Problems& problems) {
+Json evaluation_json(Experiment& e, Split split, std::size_t most, Problems& problems) {
   const std::vector<std::string> labels = e.task->classes();
   const Index classes = static_cast<Index>(labels.size());
   if (classes == 0) return nullptr;
-  const Split split = e.task->examples(Split::test) > 0 ? Split::test : Split::val;
   std::vector<ProbeText> texts = e.task->probe_examples(split, std::numeric_limits<int>::max());
   if (texts.empty()) return nullptr;
   if (texts.size() > kExamples) {
@@ -71,7 +71,7 @@ Json evaluation_json(Experiment& e, Problems& problems) {
     matrix.push_back(std::move(row));
   }
   const std::size_t count = wrong.size();
-  wrong.resize(std::min(count, kWrong));
+  wrong.resize(std::min(count, most));
   for (int i : wrong)
     mistakes.push_back({{"text", texts[static_cast<std::size_t>(i)].text},
                         {"label", texts[static_cast<std::size_t>(i)].label},

@@ -45,6 +45,8 @@ std::string obstacle(const Experiment& e, const EncoderClassifier* model, const 
   if (!model || !task) return "it computes only an encoder classifier of word senses";
   if (!e.config.section("model").sections("layers").empty())
     return "it computes only equal blocks, not [[model.layers]]";
+  if (const std::string& type = model->config.stack.block.attention.type; type != "attention")
+    return "it computes no attention of type " + type;
   if (model->config.position.type == "rope" || model->config.position.type == "alibi")
     return "it computes no positions of type " + model->config.position.type;
   if (model->config.bag > 0) return "it computes no bag of words beside the network";
@@ -100,15 +102,18 @@ Json model_json(const Experiment& e, std::size_t limit) {
     return {{"missing", fmt::format("its {} weights take more than {:.1f} MB", e.parameters->count(),
                                     static_cast<double>(limit) / 1e6)}};
   const TokenizerConfig& tokens = task->tokenizer()->config();
-  Json result = {{"shape", shape_json(*model)},
-                 {"labels", task->labels()},
-                 {"targets", task->state().at("target_forms")},
-                 {"lowercase", tokens.lowercase},
-                 {"words_regex", split_regex()},
-                 {"vocab", task->tokenizer()->vocab().tokens()},
-                 {"specials", task->tokenizer()->vocab().n_specials()},
-                 {"split", tokens.split},
-                 {"window", task->data().window}};
+  Json result = {
+      {"shape", shape_json(*model)},
+      {"labels", task->labels()},
+      {"targets", task->state().at("target_forms")},
+      {"lowercase", !tokens.lowercase                                    ? ""
+                    : task->tokenizer()->normalize("\u00dc") == "\u00dc" ? "A-Z"  // of an earlier version
+                                                                         : "all"},
+      {"words_regex", split_regex()},
+      {"vocab", task->tokenizer()->vocab().tokens()},
+      {"specials", task->tokenizer()->vocab().n_specials()},
+      {"split", tokens.split},
+      {"window", task->data().window}};
   if (ngrams)
     result["ngrams"] = {{"min", task->data().ngram_min},
                         {"max", task->data().ngram_max},

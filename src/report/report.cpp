@@ -1,7 +1,7 @@
 #include "qkv/report/report.h"
 
 #include "../base/embedded.h"
-#include "qkv/base/file.h"
+#include "qkv/base/files.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/report/parts.h"
@@ -14,6 +14,7 @@ extern const EmbeddedFiles kReportPage;  // src/report/page
 namespace {
 
 constexpr std::size_t kPageBytes = 4'990'000;  // of a whole page; the model gets what the rest leaves of it
+constexpr std::size_t kMistakes = 60;
 
 // A JSON file of the run, or null and a problem.
 Json read_part(const std::string& path, const char* without, Problems& problems) {
@@ -76,7 +77,8 @@ void add_details(const std::string& run, Json& data, Problems& problems) {
   data["model"] = {{"missing", "the run has no whole checkpoint"}};
   try {
     Experiment e = load_experiment(run);
-    data["evaluation"] = evaluation_json(e, problems);
+    const Split shown = e.task->examples(Split::test) > 0 ? Split::test : Split::val;
+    data["evaluation"] = evaluation_json(e, shown, kMistakes, problems);
     const std::size_t rest = dump_json(data).size() + page_size();
     data["model"] = model_json(e, rest < kPageBytes ? kPageBytes - rest : 0);
   } catch (const Error& e) {

@@ -41,9 +41,7 @@ std::string without_folders(const std::string& text) {
     const bool starts = text[at] == '/' && (at == 0 || std::strchr(" \"'=[,(", text[at - 1]));
     const std::size_t end = starts ? std::min(text.find_first_of(" \"',)", at), text.size()) : at + 1;
     std::string part = text.substr(at, end - at);
-    const std::size_t last = part.rfind('/'),
-                      before = last > 0 ? part.rfind('/', last - 1) : std::string::npos;
-    if (starts && before != std::string::npos && before > 0) part = ".." + part.substr(before);
+    if (starts && part.size() > 1) part = ".." + part.substr(part.rfind('/'));
     result += part;
     at = end;
   }

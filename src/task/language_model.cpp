@@ -6,6 +6,7 @@
 
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
+#include "qkv/log/console.h"
 #include "qkv/model/generate.h"
 #include "qkv/ops/cross_entropy.h"
 
@@ -18,14 +19,17 @@ namespace {
 constexpr int kNoTarget = -100;
 constexpr std::size_t kTokenizerBytes = std::size_t{64} << 20;  // of text that a tokenizer is trained on
 
-std::vector<std::string> pieces_of(const std::vector<std::string_view>& texts) {
+constexpr std::string_view kEndOfText = "<|endoftext|>";
+
+// What a tokenizer is trained on: the text between the special tokens that it names.
+std::vector<std::string> pieces_of(const std::vector<std::string_view>& texts, const Tokenizer& tokenizer) {
   std::vector<std::string> pieces;
   std::size_t left = kTokenizerBytes;
   for (std::string_view text : texts) {
     std::size_t n = std::min(text.size(), left);
     while (n > 0 && n < text.size() && (static_cast<unsigned char>(text[n]) & 0xC0) == 0x80)
       n--;  // whole characters
-    pieces.emplace_back(text.substr(0, n));
+    for (std::string& piece : tokenizer.between_marks(text.substr(0, n))) pieces.push_back(std::move(piece));
     left -= n;
   }
   return pieces;
@@ -59,7 +63,15 @@ LanguageModel::LanguageModel(const TaskInput& input) {
   tokenizer_ = Tokenizer::make(tokenizer_config);
   try {
     const TextFiles text(data_.train);
-    tokenizer_->train(pieces_of(slice(text.parts(), 0, data_.val.empty() ? 1 - data_.val_fraction : 1)));
+    const std::vector<std::string> pieces =
+        pieces_of(slice(text.parts(), 0, data_.val.empty() ? 1 - data_.val_fraction : 1), *tokenizer_);
+    tokenizer_->train(pieces);
+    for (const std::string& piece : pieces)
+      if (piece.find(kEndOfText) != std::string::npos) {
+        console().warn("{}: {} is read as any other text; tokenizer.specials = [\"{}\"] makes it one token",
+                       data_.train, kEndOfText, kEndOfText);
+        break;
+      }
   } catch (const Error& e) {
     if (!input.data_problem || e.fault() != Fault::data) throw;
     *input.data_problem = e.what();
@@ -72,17 +84,48 @@ DataShape LanguageModel::shape() const {
   return shape;
 }
 
+// The file of a split, and which share of it: a validation part may be cut from the training text.
+LanguageModel::Source LanguageModel::source(Split split) const {
+  const bool cut = split == Split::val && data_.val.empty();
+  if (cut && data_.val_fraction == 0) return {};
+  const double border = data_.val.empty() && split != Split::test ? 1 - data_.val_fraction : 1;
+  if (split == Split::train || cut) return {data_.train, cut ? border : 0, cut ? 1 : border};
+  return {split == Split::val ? data_.val : data_.test, 0, 1};
+}
+
+// Lines that are long enough to be the same by more than chance.
+void LanguageModel::survey(DataSurvey& survey) {
+  constexpr std::size_t kLong = 40;
+  survey.unit(fmt::format("lines of {} characters or more", kLong));
+  if (synthetic()) return;
+  for (Split split : {Split::train, Split::val, Split::test}) {
+    const Source from = source(split);
+    if (from.path.empty()) continue;
+    const TextFiles text(from.path);
+    Index found = 0;
+    for (std::string_view part : slice(text.parts(), from.begin, from.end))
+      for (std::size_t at = 0; at < part.size() && found < DataSurvey::kMost;) {
+        const std::size_t end = std::min(part.find('\n', at), part.size());
+        const std::string_view line = trim(part.substr(at, end - at));
+        at = end + 1;
+        if (line.size() < kLong) continue;
+        found++;
+        survey.add(split, {std::string(line), "", in_quotes(line, kLong)});
+      }
+  }
+}
+
 void LanguageModel::load(Split split) {
   std::unique_ptr<TokenCorpus>& corpus = parts_[static_cast<std::size_t>(split)];
-  const bool cut = split == Split::val && data_.val.empty();
-  const std::string path = split == Split::train || cut ? data_.train
-                           : split == Split::val        ? data_.val
-                                                        : data_.test;
-  if (corpus || path.empty() || (cut && data_.val_fraction == 0)) return;
+  const Source from = source(split);
+  if (corpus || from.path.empty()) return;
+  const std::string& path = from.path;
   const TextFiles text(path);
-  const double border = data_.val.empty() && split != Split::test ? 1 - data_.val_fraction : 1;
-  corpus = std::make_unique<TokenCorpus>(
-      cut ? slice(text.parts(), border, 1) : slice(text.parts(), 0, border), *tokenizer_, cache_folder());
+  corpus =
+      std::make_unique<TokenCorpus>(slice(text.parts(), from.begin, from.end), *tokenizer_, cache_folder());
+  if (!corpus->cache_problem().empty())
+    console().warn("{}; its tokens stay in memory (QKV_CACHE names another folder for them)",
+                   corpus->cache_problem());
   const Index least = split == Split::train ? data_.length + 1 : 2;
   if (corpus->size() < least)
     fail(Fault::data, "{}: the {} part must hold at least {} tokens; got {}", path, name_of(split), least,
@@ -131,6 +174,7 @@ void LanguageModel::collate(Split split, const int* indices, Index n, const Stre
     std::fill(ids + whole, ids + T, 0);
     std::fill(targets + whole, targets + T, kNoTarget);
   }
+  if (!synthetic()) batch.fill("split", {1}, Dtype::i32).fill(static_cast<double>(split));
 }
 
 Index LanguageModel::tokens(const Batch& batch) const {
@@ -174,7 +218,8 @@ void LanguageModel::score(const Model& model, const Batch& batch, Metrics& metri
   metrics.add("loss", nats, result.weight);
   metrics.derive("perplexity", "loss", [](double loss) { return std::exp(loss); });
   if (synthetic()) return;
-  metrics.add("bits_per_char", nats / std::log(2.0), result.weight * characters_per_token_[1]);
+  const auto split = static_cast<std::size_t>(batch.at("split").data<std::int32_t>()[0]);
+  metrics.add("bits_per_char", nats / std::log(2.0), result.weight * characters_per_token_[split]);
 }
 
 std::vector<std::string> LanguageModel::metrics() const {
@@ -186,18 +231,22 @@ std::vector<std::string> LanguageModel::metrics() const {
 
 Json LanguageModel::predict(const Model& model, const std::string& text) const {
   const auto* generator = dynamic_cast<const Generator*>(&model);
-  if (!generator || !tokenizer_)
-    fail(Fault::usage, "predict: the model must generate; got one that does not");
-  std::vector<int> prompt = tokenizer_->encode(text), ids;
+  if (!generator || generator->needs_source() || !tokenizer_)
+    fail(Fault::usage, "predict: the model must continue texts; got one that does not");
+  std::vector<int> prompt = tokenizer_->encode_marked(text), ids;
   if (prompt.empty()) fail(Fault::usage, "predict: the text must hold a token; got {}", in_quotes(text));
+  const Index room = generator->start({}, 1)->room(), size = static_cast<Index>(prompt.size());
   GenerateOptions options;
   options.sampling.temperature = 0;
   options.never = {tokenizer_->pad_id(), tokenizer_->unk_id()};
+  options.stop = tokenizer_->end_id();
   generate(*generator, prompt, options, [&](int id) {
     ids.push_back(id);
     return true;
   });
-  return {{"text", text}, {"continuation", tokenizer_->decode(ids)}};
+  return {{"text", text},
+          {"continuation", tokenizer_->decode(ids)},
+          {"cut_tokens", room < 0 ? 0 : std::max<Index>(0, size - room)}};
 }
 
 std::string LanguageModel::readable(const Json& prediction) const {
@@ -216,10 +265,12 @@ std::vector<ProbeText> LanguageModel::probe_texts(const std::vector<std::string>
   std::vector<ProbeText> result;
   for (const std::string& text : texts) {
     if (!tokenizer_) fail(Fault::usage, "the model must have a tokenizer; got none");
-    std::vector<int> ids = tokenizer_->encode(text);
+    std::vector<int> ids = tokenizer_->encode_marked(text);
     if (ids.empty()) fail(Fault::usage, "a text must hold a token; got {}", in_quotes(text));
-    ids.resize(std::min(ids.size(), static_cast<std::size_t>(data_.length)));
+    const std::size_t kept = std::min(ids.size(), static_cast<std::size_t>(data_.length)), all = ids.size();
+    ids.resize(kept);
     result.push_back(probe_text(ids));
+    result.back().cut = static_cast<int>(all - kept);
   }
   return result;
 }

@@ -1,6 +1,7 @@
 #include "qkv/task/metrics.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "qkv/base/error.h"
 #include "qkv/base/json.h"
@@ -130,9 +131,16 @@ double Metrics::value(const std::string& name) const {
   fail(Fault::usage, "eval.metric: must be a metric of the task; got '{}'{}", name, suggest(name, names));
 }
 
+std::vector<std::string> Metrics::nonfinite() const {
+  std::vector<std::string> names;
+  for (auto& [name, value] : values())
+    if (!std::isfinite(value)) names.push_back(name);
+  return names;
+}
+
 Json Metrics::json() const {
   Json result = Json::object();
-  for (auto& [name, value] : values()) result[name] = json_number(value);
+  for (auto& [name, value] : values()) result[name] = std::isfinite(value) ? Json(value) : Json(nullptr);
   for (auto& [name, signature] : texts.signatures()) result[name + "_signature"] = signature;
   if (confusion.classes() == 0) return result;
   Json classes = Json::object(), matrix = Json::array();

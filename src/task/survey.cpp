@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "../data/pipeline/unicode.h"
+#include "../data/unicode.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 
@@ -136,8 +136,8 @@ std::vector<std::string> DataSurvey::warnings() const {
                                   part.first_repeated[b]));
     }
     if (part.two_labels > 0)
-      out.push_back(fmt::format("data: {} {} of {} {} seen before with another label (first: {})",
-                                part.two_labels, unit_, name_of(static_cast<int>(s)),
+      out.push_back(fmt::format("data: {} of {} {} of {} {} there before with another label (first: {})",
+                                part.two_labels, part.examples, unit_, name_of(static_cast<int>(s)),
                                 part.two_labels == 1 ? "was" : "were", part.first_two_labels));
   }
   label_warnings(out);

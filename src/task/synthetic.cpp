@@ -8,6 +8,7 @@
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/data/permuted.h"
+#include "qkv/model/finite.h"
 #include "qkv/ops/cross_entropy.h"
 #include "qkv/ops/reduce.h"
 
@@ -114,7 +115,7 @@ Json SyntheticTask::predict(const Model& model, const std::string& text) const {
     Batch batch;
     batch.set("ids", Tensor::from({1, T}, q.ids));
     if (!uniform_) batch.set("keep", Tensor::full({1, T}, 1, Dtype::i32));
-    const Tensor predicted = argmax(model.forward(batch), -1);  // [1, T]
+    const Tensor predicted = argmax(finite_forward(model, batch), -1);  // [1, T]
     q.ids.push_back(predicted.data<std::int32_t>()[T - 1]);
     answer.push_back(symbols_[static_cast<std::size_t>(q.ids.back())]);
   }

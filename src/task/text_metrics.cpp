@@ -91,7 +91,7 @@ long ngram_count(const std::vector<T>& items, std::size_t n) {
 
 }  // namespace
 
-// ---- BLEU
+// ---- words
 
 std::vector<std::string> tokenize_13a(std::string_view text) {
   std::string line(text);
@@ -118,16 +118,19 @@ std::vector<std::string> tokenize_13a(std::string_view text) {
   return words_of(spaced);
 }
 
+static std::vector<std::string> words_of(std::string_view text, std::string_view tokenize) {
+  return tokenize == "13a" ? tokenize_13a(text) : words_of(text);
+}
+
+// ---- BLEU
+
 Bleu::Bleu(std::string tokenize) : tokenize_(std::move(tokenize)) {
   if (tokenize_ != "13a" && tokenize_ != "none")
     fail(Fault::usage, "bleu: tokenize must be 13a or none; got '{}'", tokenize_);
 }
 
 void Bleu::add(std::string_view hypothesis, std::string_view reference) {
-  auto cut = [&](std::string_view text) {
-    return tokenize_ == "13a" ? tokenize_13a(text) : words_of(text);
-  };
-  const std::vector<std::string> h = cut(hypothesis), r = cut(reference);
+  const std::vector<std::string> h = words_of(hypothesis, tokenize_), r = words_of(reference, tokenize_);
   hypothesis_words_ += static_cast<long>(h.size());
   reference_words_ += static_cast<long>(r.size());
   for (std::size_t n = 1; n <= kOrder; n++) {
@@ -155,8 +158,8 @@ double Bleu::score() const {
   return std::exp(std::min(0.0, 1 - r / h)) * std::exp(log_sum / static_cast<double>(kOrder));
 }
 
-std::string Bleu::signature() const {
-  return fmt::format("nrefs:1|case:mixed|eff:no|tok:{}|smooth:exp|version:{}", tokenize_, kSacreBleu);
+std::string Bleu::signature(std::string_view letters) const {
+  return fmt::format("nrefs:1|case:{}|eff:no|tok:{}|smooth:exp|version:{}", letters, tokenize_, kSacreBleu);
 }
 
 // ---- chrF
@@ -196,8 +199,8 @@ double Chrf::score() const {
   return 100 * 5 * precision * recall / (4 * precision + recall);  // (1 + b^2) P R / (b^2 P + R), b = 2
 }
 
-std::string Chrf::signature() const {
-  return fmt::format("nrefs:1|case:mixed|eff:yes|nc:{}|nw:0|space:no|version:{}", kOrder, kSacreBleu);
+std::string Chrf::signature(std::string_view letters) const {
+  return fmt::format("nrefs:1|case:{}|eff:yes|nc:{}|nw:0|space:no|version:{}", letters, kOrder, kSacreBleu);
 }
 
 // ---- ROUGE
@@ -254,60 +257,8 @@ Rouge rouge(std::string_view hypothesis, std::string_view reference) {
           f1(common_subsequence(h, r), static_cast<long>(h.size()), static_cast<long>(r.size()))};
 }
 
-bool exact_match(std::string_view hypothesis, std::string_view reference) {
-  return words_of(hypothesis) == words_of(reference);
-}
-
-// ---- all of them
-
-TextScores::TextScores(std::vector<std::string> names, const std::string& bleu_tokenize)
-    : names_(std::move(names)), bleu_(bleu_tokenize) {}
-
-bool TextScores::wants(std::string_view name) const {
-  return std::find(names_.begin(), names_.end(), name) != names_.end();
-}
-
-void TextScores::add(std::string_view hypothesis, std::string_view reference) {
-  texts_++;
-  if (wants("bleu")) bleu_.add(hypothesis, reference);
-  if (wants("chrf")) chrf_.add(hypothesis, reference);
-  exact_ += exact_match(hypothesis, reference);
-  if (!wants("rouge1") && !wants("rouge2") && !wants("rougeL")) return;
-  const Rouge one = rouge(hypothesis, reference);
-  rouge_.rouge1 += one.rouge1, rouge_.rouge2 += one.rouge2, rouge_.rougeL += one.rougeL;
-}
-
-void TextScores::merge(const TextScores& other) {
-  if (other.names_.empty()) return;
-  if (names_.empty()) return void(*this = other);
-  bleu_.merge(other.bleu_);
-  chrf_.merge(other.chrf_);
-  rouge_.rouge1 += other.rouge_.rouge1;
-  rouge_.rouge2 += other.rouge_.rouge2;
-  rouge_.rougeL += other.rouge_.rougeL;
-  texts_ += other.texts_, exact_ += other.exact_;
-}
-
-std::vector<std::pair<std::string, double>> TextScores::values() const {
-  const double n = static_cast<double>(std::max(1L, texts_));
-  std::vector<std::pair<std::string, double>> result;
-  for (const std::string& name : names_) {
-    double value = static_cast<double>(exact_) / n;
-    if (name == "bleu") value = bleu_.score();
-    if (name == "chrf") value = chrf_.score();
-    if (name == "rouge1") value = rouge_.rouge1 / n;
-    if (name == "rouge2") value = rouge_.rouge2 / n;
-    if (name == "rougeL") value = rouge_.rougeL / n;
-    result.emplace_back(name, value);
-  }
-  return result;
-}
-
-std::vector<std::pair<std::string, std::string>> TextScores::signatures() const {
-  std::vector<std::pair<std::string, std::string>> result;
-  if (wants("bleu")) result.emplace_back("bleu", bleu_.signature());
-  if (wants("chrf")) result.emplace_back("chrf", chrf_.signature());
-  return result;
+bool exact_match(std::string_view hypothesis, std::string_view reference, std::string_view tokenize) {
+  return words_of(hypothesis, tokenize) == words_of(reference, tokenize);
 }
 
 }  // namespace qkv

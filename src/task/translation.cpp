@@ -157,6 +157,22 @@ Index Translation::examples(Split split) {
   return n;
 }
 
+void Translation::survey(DataSurvey& survey) {
+  survey.unit("pairs");
+  if (made_up()) return;
+  for (Split split : {Split::train, Split::val, Split::test}) {
+    const Part& own = part(split);
+    const std::vector<TextPair> all = pairs(split);
+    for (std::size_t i = 0; i < all.size() && i < DataSurvey::kMost; i++) {
+      const Index length = this->length(split, static_cast<int>(i));
+      survey.add(split,
+                 {all[i].source + "\t" + all[i].target, "", fmt::format("{} pair {}", name_of(split), i + 1),
+                  length, own.cut > 0 && length == max_seq_len_});
+    }
+  }
+  cut_ = {};
+}
+
 void Translation::append(const std::string& text, const Tokenizer& tokenizer, Index room, Part& part,
                          UnknownCount& unknown) const {
   std::vector<int> ids = tokenizer.encode(text, &unknown);
@@ -173,6 +189,7 @@ void Translation::load(Split split) const {
       append(pair.source, source(), max_seq_len_ - 1, part, part.source_unknown);
       append(pair.target, *target_, max_seq_len_ - 1, part, part.target_unknown);
       part.cut = std::min(part.cut, cut + 1);
+      if (options_.unknown == "source") part.sources.push_back(std::move(pair.source));
       part.references.push_back(std::move(pair.target));
     }
     part.loaded = true;

@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "qkv/autograd/capture.h"
 #include "qkv/base/json.h"
+#include "qkv/base/text.h"
 #include "qkv/ops/cross_entropy.h"
 #include "qkv/ops/reduce.h"
 #include "qkv/task/translation.h"
@@ -42,6 +44,7 @@ std::vector<std::vector<Hypothesis>> Translation::generate(const Model& model, c
   options.max_tokens = options_.max_tokens > 0 ? std::min(options_.max_tokens, max_seq_len_) : max_seq_len_;
   options.stop = eos_;
   options.never = {target_->pad_id(), bos_};
+  if (options_.unknown == "never") options.never.push_back(target_->unk_id());
   const Index B = batch.at("source_ids").dim(0);
   Tensor prompt = Tensor::empty({B, 1}, Dtype::i32);
   prompt.fill(bos_);
@@ -70,7 +73,8 @@ void Translation::score(const Model& model, const Batch& batch, Metrics& metrics
   std::vector<int> rows;
   for (Index b = 0; b < example.size(); b++)
     if (!sampled || sampled->data<std::int32_t>()[b]) rows.push_back(static_cast<int>(b));
-  TextScores scores(scores_, options_.bleu_tokenize);
+  const bool lowercase = target_->normalize("A").find('A') == std::string::npos;
+  TextScores scores(scores_, options_.bleu_tokenize, lowercase);
   for (std::size_t begin = 0; begin < rows.size(); begin += kTogether) {
     const std::size_t end = std::min(rows.size(), begin + kTogether);
     Batch some;
@@ -79,9 +83,9 @@ void Translation::score(const Model& model, const Batch& batch, Metrics& metrics
     const auto outputs = generate(model, some, 1);
     for (std::size_t i = begin; i < end; i++) {
       const auto& best = outputs[i - begin];
-      const int number = example.data<std::int32_t>()[rows[i]];
-      scores.add(best.empty() ? "" : target_->decode(best[0].ids),
-                 target_->canonical(own.references[static_cast<std::size_t>(number)]));
+      const auto number = static_cast<std::size_t>(example.data<std::int32_t>()[rows[i]]);
+      const std::string source = own.sources.empty() ? "" : own.sources[number];
+      scores.add(best.empty() ? "" : text_of(best[0].ids, model, source), own.references[number]);
     }
   }
   metrics.texts.merge(scores);
@@ -93,24 +97,71 @@ std::vector<std::string> Translation::metrics() const {
   return names;
 }
 
-Json Translation::predict(const Model& model, const std::string& text) const {
-  UnknownCount unknown;
-  std::vector<int> ids = source().encode(text, &unknown);
-  if (static_cast<Index>(ids.size()) >= max_seq_len_) ids.resize(static_cast<std::size_t>(max_seq_len_ - 1));
+Batch Translation::source_batch(const std::string& text, UnknownCount* unknown, Index* cut) const {
+  std::vector<int> ids = source().encode(text, unknown);
+  const Index size = static_cast<Index>(ids.size()), room = max_seq_len_ - 1;
+  if (cut) *cut = std::max<Index>(0, size - room);
+  ids.resize(static_cast<std::size_t>(std::min(size, room)));
   ids.push_back(source().id("<eos>"));
   Batch batch;
-  const Index S = static_cast<Index>(ids.size());
-  batch.set("source_ids", Tensor::from({1, S}, ids));
-  batch.set("source_keep", Tensor::from({1, S}, std::vector<int>(ids.size(), 1)));
+  batch.set("source_ids", Tensor::from({1, static_cast<Index>(ids.size())}, ids));
+  batch.set("source_keep", Tensor::full({1, static_cast<Index>(ids.size())}, 1, Dtype::i32));
+  return batch;
+}
+
+// The text of a hypothesis; with unknown = "source" each <unk> becomes the source word that gets most of the
+// last layer's attention, as mean over its heads, when <unk> is written.
+std::string Translation::text_of(const std::vector<int>& ids, const Model& model,
+                                 const std::string& source_text) const {
+  std::string text = target_->decode(ids);
+  const int unk = target_->unk_id();
+  if (options_.unknown != "source" || !std::count(ids.begin(), ids.end(), unk)) return text;
+  const std::vector<std::string> words = source().split(source_text);
+  Batch batch = source_batch(source_text, nullptr, nullptr);
+  std::vector<int> before{bos_};
+  before.insert(before.end(), ids.begin(), ids.end() - 1);
+  batch.set("ids", Tensor::from({1, static_cast<Index>(before.size())}, before));
+  Capture capture({"weights"});
+  model.forward(batch);
+  Tensor weights;  // [1, H, T, S]
+  for (auto& [name, tensor] : capture.all())
+    if (ends_with(name, ".cross_attn.weights")) weights = tensor;
+  if (!weights.defined()) return text;
+  const Index H = weights.dim(1), T = weights.dim(2), S = weights.dim(3);
+  std::size_t at = 0;
+  for (Index t = 0; t < T; t++) {
+    if (ids[static_cast<std::size_t>(t)] != unk) continue;
+    std::size_t best = 0;
+    double most = -1;
+    for (Index s = 0; s + 1 < S; s++) {  // the last is <eos>
+      double sum = 0;
+      for (Index h = 0; h < H; h++) sum += weights.at((h * T + t) * S + s);
+      if (sum > most) most = sum, best = static_cast<std::size_t>(s);
+    }
+    const std::string& token = target_->token(unk);
+    if ((at = text.find(token, at)) == std::string::npos || best >= words.size()) break;
+    text.replace(at, token.size(), words[best]);
+    at += words[best].size();
+  }
+  return text;
+}
+
+Json Translation::predict(const Model& model, const std::string& text) const {
+  UnknownCount unknown;
+  Index cut = 0;
+  const Batch batch = source_batch(text, &unknown, &cut);
+  if (batch.at("source_ids").size() == 1)
+    fail(Fault::usage, "predict: the text must hold a token; got {}", in_quotes(text));
   const std::vector<Hypothesis> best = generate(model, batch, options_.beam)[0];
   Json candidates = Json::array();
   for (const Hypothesis& h : best)
-    candidates.push_back({{"text", target_->decode(h.ids)}, {"score", rounded(h.score)}});
+    candidates.push_back({{"text", text_of(h.ids, model, text)}, {"score", rounded(h.score)}});
   return {{"text", text},
-          {output_, best.empty() ? "" : target_->decode(best[0].ids)},
+          {output_, best.empty() ? Json("") : candidates[0].at("text")},
           {"log_prob", best.empty() ? Json(nullptr) : rounded(best[0].log_prob)},
           {"score", best.empty() ? Json(nullptr) : rounded(best[0].score)},
           {"unknown_words", unknown.unknown},
+          {"cut_tokens", cut},
           {"candidates", candidates}};
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <set>
 
 #include "qkv/base/file.h"
 #include "qkv/base/json.h"
@@ -14,6 +15,9 @@
 namespace qkv {
 
 QKV_REGISTER(Task, "wsd", WordSenses, "word-sense disambiguation: the sense of a marked word");
+
+// Every evaluation counts pairs of them.
+constexpr std::size_t kMostLabels = 2000;
 
 // ---- data
 
@@ -79,11 +83,11 @@ void WordSenses::train_tokenizer() {
   for (const WsdExample& example : examples) sentences.push_back(example.words);
   tokenizer_->train_words(sentences);
   class_counts_.assign(labels_.size(), 0);
+  std::set<std::string> known;
   for (const WsdExample& example : examples) {
     class_counts_[static_cast<std::size_t>(example.label)]++;
     std::string form = tokenizer_->normalize(example.words[static_cast<std::size_t>(example.target)]);
-    if (std::find(target_forms_.begin(), target_forms_.end(), form) == target_forms_.end())
-      target_forms_.push_back(form);
+    if (known.insert(form).second) target_forms_.push_back(form);
   }
 }
 
@@ -115,11 +119,14 @@ bool WordSenses::is_cut(Split split) const {
 
 // Reads the training sentences and cuts them: cross-validation fold, then validation part.
 void WordSenses::cut_training_data() {
+  raw_ = {};
   const std::string& file = data_.path.empty() ? data_.train : data_.path;
   WsdCorpus corpus = read(file, "train");
   if (labels_.empty()) labels_ = corpus.labels;
   if (labels_.size() < 2)
     fail(Fault::data, "{}: must have sentences of at least two labels; got only '{}'", file, labels_[0]);
+  if (labels_.size() > kMostLabels)
+    fail(Fault::data, "{}: must have at most {} labels; got {}", file, kMostLabels, labels_.size());
   std::vector<WsdExample> rest = std::move(corpus.examples);
   auto labels_of = [](const std::vector<WsdExample>& examples) {
     std::vector<int> labels;
@@ -141,7 +148,26 @@ void WordSenses::cut_training_data() {
   if (is_cut(Split::val))
     rest = cut(rest, stratified_split(labels_of(rest), data_.val_fraction, seed), raw_[1]);
   raw_[0] = std::move(rest);
-  training_data_is_cut_ = true;
+}
+
+void WordSenses::survey(DataSurvey& survey) {
+  survey.unit("sentences");
+  for (Split split : {Split::train, Split::val, Split::test}) {
+    load(split);
+    const std::vector<WsdExample> sentences = read_split(split);
+    for (std::size_t i = 0; i < sentences.size() && i < DataSurvey::kMost; i++) {
+      const WsdExample& one = sentences[i];
+      const Encoded& seen = part(split).examples[i];
+      const int n = static_cast<int>(one.words.size()), window = static_cast<int>(data_.window);
+      const int first = window > 0 ? std::max(0, one.target - window) : 0;
+      const int last = window > 0 ? std::min(n, one.target + window + 1) : n;
+      std::vector<std::string> words = one.words;
+      std::string& target = words[static_cast<std::size_t>(one.target)];
+      target = "[" + target + "]";
+      survey.add(split, {join(words, " "), labels_[static_cast<std::size_t>(one.label)], one.id, n,
+                         seen.words.front() > first || seen.words.back() < last - 1});
+    }
+  }
 }
 
 Index WordSenses::examples(Split split) {
@@ -152,18 +178,26 @@ Index WordSenses::examples(Split split) {
 void WordSenses::load(Split split) {
   Part& part = parts_[static_cast<std::size_t>(split)];
   if (part.loaded) return;
-  std::vector<WsdExample>& raw = raw_[static_cast<std::size_t>(split)];
-  if (is_cut(split)) {
-    if (!training_data_is_cut_) cut_training_data();
-  } else if (const std::string& file = split == Split::val ? data_.val : data_.test; !file.empty()) {
-    raw = read(file, name_of(split)).examples;
-  } else if (split == Split::test && !data_.path.empty() && exists(data_.path + "/test.data.txt")) {
-    raw = read(data_.path, "test").examples;
+  std::vector<WsdExample> raw = read_split(split);
+  for (const WsdExample& example : raw) {
+    part.examples.push_back(encode(example, forms_, &part.unknown));
+    part.cut += part.examples.back().cut > 0;
   }
-  for (const WsdExample& example : raw) part.examples.push_back(encode(example, forms_, &part.unknown));
   if (split != Split::train) part.sentences = std::move(raw);
-  raw = {};
   part.loaded = true;
+}
+
+// The sentences of a split, from the files or from what has been cut.
+std::vector<WsdExample> WordSenses::read_split(Split split) {
+  std::vector<WsdExample>& cut = raw_[static_cast<std::size_t>(split)];
+  if (is_cut(split)) {
+    if (cut.empty()) cut_training_data();
+    return std::exchange(cut, {});
+  }
+  const std::string& file = split == Split::val ? data_.val : data_.test;
+  if (!file.empty()) return read(file, name_of(split)).examples;
+  const bool in_folder = split == Split::test && !data_.path.empty() && exists(data_.path + "/test.data.txt");
+  return in_folder ? read(data_.path, "test").examples : std::vector<WsdExample>{};
 }
 
 int WordSenses::form_of(const std::string& word, WordForms& forms) const {
@@ -177,8 +211,9 @@ int WordSenses::form_of(const std::string& word, WordForms& forms) const {
   return entry->second;
 }
 
-// The words around the target that the window and max_seq_len allow: [first, last).
-std::pair<int, int> WordSenses::seen(const WsdExample& example) const {
+// The words around the target that the window and max_seq_len allow: [first, last). `cut` is how many the
+// latter leaves out.
+std::pair<int, int> WordSenses::seen(const WsdExample& example, int& cut) const {
   const int n = static_cast<int>(example.words.size()), room = static_cast<int>(max_seq_len_);
   int first = 0, last = n;
   if (data_.window > 0) {
@@ -186,7 +221,8 @@ std::pair<int, int> WordSenses::seen(const WsdExample& example) const {
     first = std::max(0, example.target - window);
     last = std::min(n, example.target + window + 1);
   }
-  if (last - first > room) {
+  cut = std::max(0, last - first - room);
+  if (cut > 0) {
     first = std::clamp(example.target - room / 2, first, last - room);
     last = first + room;
   }
@@ -195,8 +231,8 @@ std::pair<int, int> WordSenses::seen(const WsdExample& example) const {
 
 WordSenses::Encoded WordSenses::encode(const WsdExample& example, WordForms& forms,
                                        UnknownCount* unknown) const {
-  const auto [first, last] = seen(example);
   Encoded result{{}, {}, {}, 0, example.label};
+  const auto [first, last] = seen(example, result.cut);
   for (int w = first; w < last; w++) {
     const std::string& word = example.words[static_cast<std::size_t>(w)];
     if (w == example.target) result.target = static_cast<int>(result.ids.size());
@@ -224,6 +260,7 @@ void WordSenses::keep_room(Encoded& sentence) const {
     list->erase(list->begin(), list->begin() + first);
   }
   sentence.target -= first;
+  sentence.cut += n - room;
 }
 
 Index WordSenses::length(Split split, int example) const {
@@ -334,6 +371,10 @@ std::vector<std::pair<std::string, double>> WordSenses::facts() {
   for (Split split : {Split::val, Split::test})
     if (examples(split) > 0)
       result.emplace_back(std::string("unknown_words_") + name_of(split), part(split).unknown.fraction());
+  for (Split split : {Split::train, Split::val, Split::test})
+    if (examples(split) > 0 && part(split).cut > 0)
+      result.emplace_back(std::string("cut_sentences_") + name_of(split),
+                          static_cast<double>(part(split).cut));
   return result;
 }
 

@@ -6,6 +6,7 @@
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/data/split.h"
+#include "qkv/model/finite.h"
 #include "qkv/ops/softmax.h"
 #include "qkv/task/wsd.h"
 
@@ -17,7 +18,8 @@ namespace {
 // Empty without attention.
 std::vector<double> attention_row(const Capture& capture, Index target) {
   if (capture.all().empty()) return {};
-  const Tensor& weights = capture.all().front().second;  // [1, H, T, T]
+  const Tensor& weights = capture.all().front().second;                    // [1, H, T, T]
+  if (weights.rank() != 4 || weights.dim(2) != weights.dim(3)) return {};  // of a layer of one's own
   const Index H = weights.dim(1), T = weights.dim(3);
   std::vector<double> row(static_cast<std::size_t>(T), 0.0);
   for (Index h = 0; h < H; h++)
@@ -47,9 +49,8 @@ WsdExample WordSenses::marked(const std::string& text) const {
     example.words.emplace_back(word);
   }
   if (found != 1)
-    fail(Fault::data,
-         "predict: the text must hold one target word ({}), or one in [brackets]; got {} in \"{}\"",
-         join(target_forms_, ", "), found, text);
+    fail(Fault::data, "predict: the text must hold one target word ({}), or one in [brackets]; got {} in {}",
+         join(target_forms_, ", "), found, in_quotes(text));
   return example;
 }
 
@@ -61,7 +62,7 @@ Json WordSenses::predict(const Model& model, const std::string& text) const {
   Batch batch;
   fill(&encoded, &only, 1, forms, nullptr, batch);
   Capture capture({"weights"});
-  const Tensor logits = model.forward(batch).value();  // [1, n_class]
+  const Tensor logits = finite_forward(model, batch);  // [1, n_class]
   const Tensor p = softmax(logits).value();
   std::vector<int> order;
   for (int c = 0; c < static_cast<int>(labels_.size()); c++) order.push_back(c);
@@ -91,7 +92,8 @@ Json WordSenses::predict(const Model& model, const std::string& text) const {
           {"probability", rounded(p.at(order[0]))},
           {"probabilities", probabilities},
           {"logits", raw},
-          {"attention", attention}};
+          {"attention", attention},
+          {"cut_tokens", encoded.cut}};
 }
 
 // ---- a look inside
@@ -99,7 +101,7 @@ Json WordSenses::predict(const Model& model, const std::string& text) const {
 ProbeText WordSenses::probe_text(const WsdExample& example, const std::string& text) const {
   WordForms forms;
   const Encoded encoded = encode(example, forms, nullptr);
-  ProbeText result{text, {}, encoded.target, example.label};
+  ProbeText result{text, {}, encoded.target, example.label, -1, encoded.cut};
   for (std::size_t t = 0; t < encoded.ids.size(); t++)
     result.words.push_back(tokenizer_->subwords()
                                ? tokenizer_->token(encoded.ids[t])

@@ -10,15 +10,10 @@
 
 #include "gemm_kernel.h"
 #include "qkv/base/threads.h"
+#include "qkv/tensor/blas.h"
 
 namespace qkv {
 namespace {
-
-// One thread per worker: the batch is split above this level. Set once, before the first product.
-const bool kSingleThreaded = [] {
-  openblas_set_num_threads(1);
-  return true;
-}();
 
 // One count per thread, so that counting is one plain addition per product; a sum adds up the live ones and
 // what ended threads left.
@@ -81,7 +76,7 @@ void product(Trans trans_a, Trans trans_b, Index m, Index n, Index k, const T* a
   thread_flops.add(2 * m * n * k);
   if (m <= 2 && trans_a == Trans::no && trans_b == Trans::yes)
     return gemm_kernel::dots<T>(m, n, k, a, lda, b, ldb, c);
-  if (is_small(m, n, k)) {
+  if (is_small(m, n, k) || !blas_ready()) {
     auto strided = [](Trans t, const T* x, Index ld) {
       return t == Trans::yes ? gemm_kernel::Strided<T>{x, 1, ld} : gemm_kernel::Strided<T>{x, ld, 1};
     };
@@ -162,16 +157,6 @@ std::int64_t gemm_flops() {
   std::int64_t total = all.ended;
   for (const auto* count : all.live) total += count->load(std::memory_order_relaxed);
   return total;
-}
-
-const char* blas_config() {
-  return openblas_get_config();
-}
-const char* blas_core() {
-  return openblas_get_corename();
-}
-int blas_threads() {
-  return openblas_get_num_threads();
 }
 
 }  // namespace qkv

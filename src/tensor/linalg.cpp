@@ -4,6 +4,7 @@
 #include <cmath>
 #include <tuple>
 
+#include "qkv/tensor/blas.h"
 #include "qkv/tensor/xt.h"
 #if __has_include(<xtensor-blas/linalg.hpp>)
 #include <xtensor-blas/linalg.hpp>
@@ -20,6 +21,7 @@ using Vector = xt::xtensor<double, 1>;
 Matrix to_matrix(const char* op, const Tensor& x) {
   QKV_CHECK(x.dtype() != Dtype::i32, "{}: dtype must be f32 or f64; got i32", op);
   QKV_CHECK(x.rank() == 2 && x.size() > 0, "{}: input must be a matrix with elements; got {}", op, x.shape());
+  QKV_CHECK(blas_ready(), "{}: the BLAS must compute right products; got none ({})", op, blas().note);
   const Tensor wide = x.to(Dtype::f64);
   const double* values = wide.data<double>();
   // LAPACK may not return on NaN

@@ -8,7 +8,7 @@
 #include <limits>
 #include <set>
 
-#include "qkv/base/file.h"
+#include "qkv/base/files.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 
@@ -102,9 +102,10 @@ class MemorySource {
 
 class FileSource {
  public:
-  explicit FileSource(const std::string& path) : path_(path), file_(path, std::ios::binary) {
+  explicit FileSource(const std::string& path) : path_(path) {
+    check_plain_file(path);
+    file_.open(path, std::ios::binary);
     if (!file_) fail(Fault::data, "{}: cannot be read; got {}", path, std::strerror(errno));
-    if (is_directory(path)) fail(Fault::data, "{}: must be a file; got a directory", path);
     file_.seekg(0, std::ios::end);
     const auto end = file_.tellg();
     if (!file_ || end < 0) fail(Fault::data, "{}: must be a regular file; got one without size", path);

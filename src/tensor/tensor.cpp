@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "qkv/tensor/symbolic_bytes.h"
+
 namespace qkv {
 namespace {
 
@@ -53,12 +55,27 @@ Tensor::~Tensor() {
   if (block_ && block_->references.fetch_sub(1, std::memory_order_acq_rel) == 1) memory::release(block_);
 }
 
+static thread_local SymbolicBytes* counting = nullptr;
+
+SymbolicBytes::SymbolicBytes() : outer_(counting) {
+  counting = this;
+}
+SymbolicBytes::~SymbolicBytes() {
+  counting = outer_;
+}
+void SymbolicBytes::add(std::size_t bytes) {
+  if (!counting) return;
+  counting->count_ += static_cast<double>(bytes);
+  counting->largest_ = std::max(counting->largest_, static_cast<double>(bytes));
+}
+
 Tensor Tensor::symbolic(const Shape& shape, Dtype dtype) {
   Tensor t;
   t.shape_ = shape;
   t.size_ = shape.size();
   t.dtype_ = dtype;
   t.defined_ = true;
+  SymbolicBytes::add(t.byte_size());
   return t;
 }
 

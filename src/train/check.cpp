@@ -54,8 +54,20 @@ DataShape stand_in(const Section& config, Index ngram_buckets) {
 
 }  // namespace
 
-CheckReport check_config(const Section& config) {
-  CheckReport report{config, {}, {}};
+std::vector<std::string> data_warnings(Task& task) {
+  std::vector<std::string> warnings;
+  for (auto& [name, value] : task.facts()) {
+    const std::vector<std::string> part = split(name, '_');  // cut_pairs_train
+    if (part.size() != 3 || part[0] != "cut") continue;
+    warnings.push_back(
+        fmt::format("data: {:.0f} of {} {} of the {} split are longer than model.max_seq_len and are cut",
+                    value, task.examples(split_from(part[2])), part[1], part[2]));
+  }
+  return warnings;
+}
+
+CheckReport check_config(const Section& config, bool survey) {
+  CheckReport report(config);
   Collector collect(report);
   Experiment e{config, {}, nullptr, nullptr, nullptr};
   std::string data_problem;
@@ -66,7 +78,7 @@ CheckReport check_config(const Section& config) {
     return report;
   }
   collect.attempt([&] { e.task = make_task({config, nullptr, nullptr, &data_problem}); });
-  if (!data_problem.empty()) report.data_problems.push_back(data_problem);
+  if (!data_problem.empty()) report.data_problems = split(data_problem, '\n');
   if (!e.task && !check_type<Task>(config.section("task"), "wsd"))  // whose keys these are is unknown
     for (const char* table : {"data", "tokenizer"}) config.section(table).skip_all();
 
@@ -94,10 +106,15 @@ CheckReport check_config(const Section& config) {
   if (built && report.data_problems.empty())
     collect.attempt([&] {
       Trainer trainer(e);
-      trainer.warm_start();
+      if (const std::string line = trainer.warm_start(); !line.empty()) report.notes.push_back(line);
+      report.warnings = data_warnings(*e.task);
       report.parameters = e.parameters->count();
       report.steps = trainer.max_steps();
       report.memory_bytes = trainer.memory_estimate();
+      auto* surveyed = dynamic_cast<Surveyed*>(e.task.get());
+      if (!survey) return;
+      report.facts = e.task->facts();
+      if (surveyed) surveyed->survey(report.data);
     });
   collect.finish();
   return report;

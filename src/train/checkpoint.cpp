@@ -7,9 +7,11 @@
 #include <cstring>
 #include <filesystem>
 
-#include "qkv/base/file.h"
+#include "qkv/base/config.h"
+#include "qkv/base/files.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
+#include "qkv/log/console.h"
 #include "qkv/train/checksums.h"
 
 namespace fs = std::filesystem;
@@ -23,26 +25,42 @@ constexpr const char* kFiles[] = {"model.safetensors", "optimizer.safetensors", 
 std::string checkpoints(const std::string& run) {
   return run + "/checkpoints";
 }
+
+// The name that a link holds, or the text file that stands for one; "" where there is neither.
+std::string link_target(const std::string& link) {
+  std::error_code ignored;
+  if (fs::is_symlink(link, ignored)) return fs::read_symlink(link, ignored).string();
+  return fs::is_regular_file(link, ignored) ? std::string(trim(read_file(link, 1000))) : "";
+}
+
+// Points the link `name` at `target`, replacing by rename what is there: a link, a text file, or a copy of
+// the checkpoint, made by who followed links.
+void point(const std::string& folder, const std::string& name, const std::string& target) {
+  const std::string link = folder + "/" + name, fresh = folder + "/." + name + ".tmp";
+  std::error_code ignored;
+  fs::remove_all(fresh, ignored);
+  if (fs::is_directory(fs::symlink_status(link, ignored))) {
+    fs::rename(link, fresh, ignored);
+    fs::remove_all(fresh, ignored);
+  }
+  if (::symlink(target.c_str(), fresh.c_str()) != 0) write_file_atomic(fresh, target + "\n");
+  if (::rename(fresh.c_str(), link.c_str()) != 0)
+    fail(Fault::runtime, "{}: cannot be pointed at {}; got {}", link, target, std::strerror(errno));
+}
+
+}  // namespace
+
 std::string step_name(std::int64_t step) {
   return fmt::format("step-{:06}", step);
 }
 
-std::string link_target(const std::string& link) {
-  std::error_code ignored;
-  return fs::read_symlink(link, ignored).string();
+std::string id_of_run(const std::string& run) {
+  try {
+    if (exists(run + "/env.json")) return read_json(run + "/env.json").value("id", "");
+  } catch (const std::exception&) {  // damage, which is for `verify` to tell
+  }
+  return "";
 }
-
-// Points the link `name` at `target`, replacing it by rename.
-void point(const std::string& folder, const std::string& name, const std::string& target) {
-  const std::string fresh = folder + "/." + name + ".tmp";
-  ::unlink(fresh.c_str());
-  if (::symlink(target.c_str(), fresh.c_str()) != 0 ||
-      ::rename(fresh.c_str(), (folder + "/" + name).c_str()) != 0)
-    fail(Fault::runtime, "{}/{}: cannot be pointed at {}; got {}", folder, name, target,
-         std::strerror(errno));
-}
-
-}  // namespace
 
 void write_checkpoint(const std::string& run, const CheckpointData& data, bool best) {
   const std::string parent = checkpoints(run), name = step_name(data.step);
@@ -77,10 +95,11 @@ void write_checkpoint(const std::string& run, const CheckpointData& data, bool b
 void point_links(const std::string& run, std::int64_t last, std::int64_t best) {
   const std::string parent = checkpoints(run);
   point(parent, "last", step_name(last));
-  if (best >= 0 && is_directory(parent + "/" + step_name(best)))
+  std::error_code ignored;
+  if (best >= 0)
     point(parent, "best", step_name(best));
   else
-    ::unlink((parent + "/best").c_str());
+    fs::remove_all(parent + "/best", ignored);
   fsync_dir(parent);
 }
 
@@ -119,7 +138,7 @@ void prune_checkpoints(const std::string& run, std::int64_t keep_last, bool keep
     fs::remove_all(fresh, ignored);
     fs::rename(parent + "/" + name, fresh, ignored);
   }
-  if (!is_directory(parent + "/best")) ::unlink((parent + "/best").c_str());
+  if (!is_directory(parent + "/" + link_target(parent + "/best"))) ::unlink((parent + "/best").c_str());
   std::vector<fs::path> left_over;
   for (auto& entry : fs::directory_iterator(parent, ignored)) {
     const std::string name = entry.path().filename().string();
@@ -135,10 +154,32 @@ std::vector<std::string> checkpoint_problems(const std::string& folder) {
   return checksum_problems(folder, required);
 }
 
+Json read_checkpoint_state(const std::string& folder) {
+  const std::string file = folder + "/state.json";
+  Json state = read_json(file);
+  if (!state.is_object() || !state.contains("task"))
+    fail(Fault::data, "{}: must hold 'step' and 'task'; got other keys", file);
+  const auto integer = [&](const char* key) {
+    const auto found = state.find(key);
+    if (found == state.end() || !found->is_number_integer())
+      fail(Fault::data, "{}: must hold the integer '{}'; got none", file, key);
+    return found->get<std::int64_t>();
+  };
+  if (const std::int64_t version = integer("version"); version != 1)
+    fail(Fault::data, "{}: 'version' must be 1; got {} (written by a newer qkv?)", file, version);
+  const std::string name = fs::path(folder).filename().string();
+  if (const std::int64_t step = integer("step"); starts_with(name, "step-") && name != step_name(step))
+    fail(Fault::data, "{}: 'step' must be that of its folder; got {}", file, step);
+  const std::string id = id_of_run(folder + "/../..");
+  if (!id.empty() && (!state.contains("run") || state.at("run") != id))
+    fail(Fault::data, "{}: must be a checkpoint of the run it lies in; got one of another run", folder);
+  return state;
+}
+
 Checkpoint read_checkpoint(const std::string& folder, bool with_optimizer) {
   if (const auto problems = checkpoint_problems(folder); !problems.empty())
     throw Error(problems.front(), Fault::data);
-  auto state = std::make_shared<Json>(read_json(folder + "/state.json"));
+  auto state = std::make_shared<Json>(read_checkpoint_state(folder));
   Checkpoint c{folder,
                folder + "/config.resolved.toml",
                read_safetensors(folder + "/model.safetensors"),
@@ -148,20 +189,40 @@ Checkpoint read_checkpoint(const std::string& folder, bool with_optimizer) {
                nullptr};
   if (with_optimizer) c.optimizer = read_safetensors(folder + "/optimizer.safetensors");
   if (exists(folder + "/tokenizer.json")) c.tokenizer = Tokenizer::load(folder + "/tokenizer.json");
-  if (!state->is_object() || !state->contains("task") || !state->contains("step"))
-    fail(Fault::data, "{}/state.json: must hold 'step' and 'task'; got other keys", folder);
   return c;
+}
+
+// What `best` means where there is no such link: the checkpoint that the state of the last one calls so, or
+// the last one where the run evaluates nothing, or keeps no best one.
+static std::string best_by_state(const std::string& run) {
+  const std::string last = find_checkpoint(run, "last");
+  const Json state = read_checkpoint_state(last);
+  const std::int64_t best = state.value("best_step", std::int64_t{-1});
+  if (best < 0) return last;
+  const std::string folder = checkpoints(run) + "/" + step_name(best),
+                    taken = step_name(state.at("step").get<std::int64_t>());
+  if (is_directory(folder)) return folder;
+  if (Section::load(last + "/config.resolved.toml").section("checkpoint").get("keep_best", true))
+    fail(Fault::data, "{}: must hold the best checkpoint, {}; it is missing (the last one is {})", run,
+         step_name(best), taken);
+  console().info("{}: keeps no best checkpoint; the last one, {}, is taken", run, taken);
+  return last;
 }
 
 std::string find_checkpoint(const std::string& run, const std::string& which) {
   if (!is_directory(checkpoints(run)) && (exists(run + "/checksums.txt") || exists(run + "/state.json")))
     return run;
   if (!is_directory(run))
-    fail(Fault::data, "{}: must be a run directory or a checkpoint; it does not exist", run);
-  for (const std::string& name : {which, std::string(which == "best" ? "last" : which)})
-    if (is_directory(checkpoints(run) + "/" + name)) return checkpoints(run) + "/" + name;
-  auto all = list_checkpoints(run);
-  if ((which == "best" || which == "last") && !all.empty()) return all.back().second;
+    fail(Fault::data, "{}: must be a run directory or a checkpoint; {}", run, not_a_directory(run));
+  const std::string own = checkpoints(run) + "/" + which, target = link_target(own);
+  if (is_directory(own)) return own;
+  if (!target.empty()) {
+    if (is_directory(checkpoints(run) + "/" + target)) return checkpoints(run) + "/" + target;
+    fail(Fault::data, "{}: must point at a checkpoint; {} is missing", own, target);
+  }
+  const auto all = list_checkpoints(run);
+  if (which == "best" && !all.empty()) return best_by_state(run);
+  if (which == "last" && !all.empty()) return all.back().second;
   std::vector<std::string> names;
   for (auto& [step, folder] : all) names.push_back(folder.substr(folder.rfind('/') + 1));
   fail(Fault::data, "{}: must hold a checkpoint '{}'; got {} checkpoints{}", run, which, all.size(),

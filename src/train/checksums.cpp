@@ -15,19 +15,40 @@ bool is_checksum(const std::string& text) {
   return text.size() == kDigits && text.find_first_not_of("0123456789abcdef") == std::string::npos;
 }
 
+// A name below the folder, so that a damaged list leads nowhere else.
+bool is_below(const std::string& name) {
+  const std::vector<std::string> parts = split(name, '/');
+  return !name.empty() && name[0] != '/' && !std::count(parts.begin(), parts.end(), "..") &&
+         name.find('\0') == std::string::npos;
+}
+
+// A line of the list, without its line feed. As md5sum has it, names with a line feed or backslash are
+// escaped, and a backslash before the sum says so.
+std::string line_of(const std::string& sum, const std::string& name) {
+  std::string escaped;
+  for (char c : name) escaped += c == '\n' ? "\\n" : c == '\\' ? "\\\\" : std::string(1, c);
+  return (escaped == name ? "" : "\\") + sum + std::string(kGap, ' ') + escaped;
+}
+
 // The last line is the checksum of those before it, so that damage to the list itself is told from damage to
 // a file.
 bool ends_whole(const std::string& text) {
   const std::size_t last = std::string(kList).size() + kGap + kDigits + 1;
   if (text.size() < last) return false;
   const std::string before = text.substr(0, text.size() - last);
-  return text.substr(before.size()) == checksum(before) + std::string(kGap, ' ') + kList + "\n";
+  return text.substr(before.size()) == line_of(checksum(before), kList) + "\n";
 }
 
-// A name below the folder, so that a damaged list leads nowhere else.
-bool is_below(const std::string& name) {
-  return !name.empty() && name[0] != '/' && name.find("..") == std::string::npos &&
-         name.find('\0') == std::string::npos;
+// Sum and name of a line; names of older lists may have backslashes that stand for themselves.
+std::pair<std::string, std::string> parts_of(std::string line) {
+  const bool escaped = !line.empty() && line[0] == '\\';
+  if (escaped) line.erase(0, 1);
+  std::string name;
+  for (std::size_t i = kDigits + kGap; i < line.size(); i++) {
+    const bool here = escaped && line[i] == '\\' && i + 1 < line.size();
+    name += !here ? line[i] : line[++i] == 'n' ? '\n' : line[i];
+  }
+  return {line.substr(0, kDigits), name};
 }
 
 }  // namespace
@@ -35,23 +56,21 @@ bool is_below(const std::string& name) {
 void write_checksums(const std::string& folder, const std::vector<std::string>& files) {
   std::string sums;
   for (const std::string& file : files)
-    if (exists(folder + "/" + file))
-      sums += checksum_file(folder + "/" + file) + std::string(kGap, ' ') + file + "\n";
-  write_file_atomic(folder + "/" + kList, sums + checksum(sums) + std::string(kGap, ' ') + kList + "\n");
+    if (exists(folder + "/" + file)) sums += line_of(checksum_file(folder + "/" + file), file) + "\n";
+  write_file_atomic(folder + "/" + kList, sums + line_of(checksum(sums), kList) + "\n");
 }
 
 std::vector<std::string> checksum_problems(const std::string& folder,
                                            const std::vector<std::string>& required) {
   const std::string sums = folder + "/" + kList;
   if (!exists(sums)) return {sums + ": must exist; the file is missing"};
-  const std::string text = read_file(sums, 1 << 20);
+  const std::string text = read_file(sums, 1 << 26);
   if (!ends_whole(text))
     return {sums + ": must end in the checksum of its own lines; got another end (the file is damaged)"};
   std::vector<std::string> problems, listed;
   for (const std::string& line : split(text, '\n')) {
-    if (line.empty() || ends_with(line, kList)) continue;
-    const std::string sum = line.substr(0, kDigits);
-    const std::string name = line.size() > kDigits + kGap ? line.substr(kDigits + kGap) : "";
+    const auto [sum, name] = parts_of(line);
+    if (line.empty() || name == kList) continue;
     if (!is_checksum(sum) || !is_below(name)) {
       problems.push_back(fmt::format("{}: lines must be `checksum  file`; got {}", sums, in_quotes(line)));
       continue;

@@ -22,15 +22,22 @@ void TrainingTables::read(const Section& config, const std::vector<std::string>&
                "what batch_size counts: examples, or tokens of examples of similar length, padding included",
                one_of({"examples", "tokens"})) == "tokens";
   buckets = data.get("buckets", buckets, "batches of examples of similar length");
-  if ((train.max_steps > 0) == (train.max_epochs > 0))
-    config.section("train").report(
-        "max_steps", fmt::format("and max_epochs: exactly one must be set; got {} and {}", train.max_steps,
-                                 train.max_epochs));
+  const Section limits = config.section("train");  // max_steps = 0, when said: the weights as they are
+  if (train.max_epochs > 0 ? train.max_steps > 0 : train.max_steps == 0 && !limits.has("max_steps"))
+    limits.report("max_steps", fmt::format("and max_epochs: exactly one must be set; got {} and {}",
+                                           train.max_steps, train.max_epochs));
   const Section run = config.section("run");
   RunConfig r;
   run.read(r);
+  if (r.name.find('/') != std::string::npos || r.name == "." || r.name == "..")
+    run.report("name", fmt::format("must be the name of a directory; got '{}'", r.name));
+  if (r.out_dir.empty())
+    run.report("out_dir", "must be a directory; got \"\" (the working directory is \".\")");
   if ((r.shards & (r.shards - 1)) != 0)
     run.report("shards", fmt::format("must be a power of two; got {}", r.shards));
+  constexpr Index kMostShards = 1024;  // each has gradients of its own
+  if (r.shards > kMostShards)
+    run.report("shards", fmt::format("must be at most {}; got {}", kMostShards, r.shards));
   if (!metrics.empty() && !std::count(metrics.begin(), metrics.end(), eval.metric))
     config.section("eval").report("metric", fmt::format("must be one of {}; got '{}'{}", join(metrics, ", "),
                                                         eval.metric, suggest(eval.metric, metrics)));

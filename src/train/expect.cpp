@@ -1,10 +1,12 @@
 #include "qkv/train/expect.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
+#include "qkv/log/number_text.h"
 
 namespace qkv {
 
@@ -31,10 +33,11 @@ int check_expectations(const Section& config, const Json& metrics) {
     const double bound = expect.get(key, 0.0);
     if (!metrics.contains(split) || !metrics.at(split).contains(name))
       expect.fail(key, "must name a metric of the task; got '" + name + "'");
-    const double value = to_double(metrics.at(split).at(name), name);
+    const double value = to_double(metrics.at(split).at(name), name);  // NaN misses every bound
     const bool met = least ? value >= bound : value <= bound;
     missed += !met;
-    console().info("expect  {} {} {:.4f}: {} is {:.4f}  {}", name, least ? ">=" : "<=", bound, split, value,
+    console().info("expect  {} {} {:.4f}: {} is {}  {}", name, least ? ">=" : "<=", bound, split,
+                   std::isfinite(value) ? fmt::format("{:.4f}", value) : metric_text(value),
                    met ? "PASS" : "FAIL");
   }
   return missed ? 1 : 0;

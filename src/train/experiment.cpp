@@ -4,8 +4,10 @@
 
 #include "qkv/base/file.h"
 #include "qkv/base/json.h"
+#include "qkv/base/machine.h"
 #include "qkv/base/plugin.h"
 #include "qkv/base/text.h"
+#include "qkv/log/number_text.h"
 #include "qkv/train/checkpoint.h"
 #include "qkv/train/config.h"
 #include "qkv/train/expect.h"
@@ -46,6 +48,22 @@ void make_parameters(Experiment& e, Storage storage) {
   e.parameters = std::make_unique<ParameterStore>(static_cast<std::uint64_t>(e.run.seed),
                                                   dtype_from(e.run.dtype), storage == Storage::none);
   build_model(e, e.task->shape());
+}
+
+// Weights, their gradients and what the optimizer keeps, before any of it is made.
+void check_memory(const Experiment& e) {
+  const double limit = static_cast<double>(available_memory());
+  const double weights =
+      static_cast<double>(e.parameters->count()) * static_cast<double>(size_of(e.parameters->dtype()));
+  if (weights * 4 < limit) return;
+  const auto optimizer = make_optimizer(e.config.section("optimizer"), *e.parameters);
+  const double bytes = weights * (optimizer->row_sharing() ? 1 : 2) + static_cast<double>(optimizer->bytes());
+  if (bytes > limit)
+    fail(Fault::runtime,
+         "memory: weights, gradients and moments of the optimizer must fit into it; got {} for the {} that "
+         "this "
+         "process may use",
+         byte_text(bytes), byte_text(limit));
 }
 
 // Reads what only training needs, so that a misspelt key is found where nothing is trained.
@@ -116,7 +134,9 @@ Experiment build_experiment(const Section& config, bool symbolic) {
   Experiment e = assemble(config, nullptr, nullptr);
   make_parameters(e, Storage::none);
   check_shapes(e);
-  if (!symbolic) make_parameters(e, Storage::values);
+  if (symbolic) return e;
+  check_memory(e);
+  make_parameters(e, Storage::values);
   return e;
 }
 

@@ -9,16 +9,14 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <map>
 
-#include "qkv/base/file.h"
+#include "qkv/base/files.h"
 #include "qkv/base/json.h"
 #include "qkv/base/plugin.h"
 #include "qkv/base/text.h"
-#include "qkv/base/threads.h"
-#include "qkv/tensor/gemm.h"
+#include "qkv/base/toml.h"
+#include "qkv/log/console.h"
 #include "qkv/train/checksums.h"
-#include "qkv/version.h"
 
 namespace fs = std::filesystem;
 
@@ -26,22 +24,30 @@ namespace qkv {
 namespace {
 
 constexpr std::uintmax_t kKeepBytes = 64u << 20;
+// What a run is not made from, but makes at its end.
+constexpr const char* kDerived[] = {"result.json", "projector_config.pbtxt", "projector/vectors.tsv",
+                                    "projector/words.tsv"};
 
-// An exclusive lock that ends with the process, or -1 when somebody else has it.
+enum : int { kTaken = -1, kNoLocks = -2 };
+
+// An exclusive lock that ends with the process: its descriptor, or one of the above.
 int take_lock(const std::string& run) {
   const int descriptor = ::open((run + "/.lock").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644);
   if (descriptor < 0) fail(Fault::runtime, "{}: must be writable; got {}", run, std::strerror(errno));
   if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0) return descriptor;
+  const int code = errno;
   ::close(descriptor);
-  return -1;
+  if (code == EWOULDBLOCK) return kTaken;
+  console().warn("{}: cannot be locked; got {} (nothing keeps a second process from training in it)", run,
+                 std::strerror(code));
+  return kNoLocks;
 }
 
-std::uintmax_t size_of_tree(const fs::path& path) {
+std::uintmax_t size_of_tree(const std::string& path) {
   std::error_code ignored;
-  if (!fs::is_directory(path, ignored)) return fs::file_size(path, ignored);
+  if (!is_directory(path)) return fs::file_size(path, ignored);
   std::uintmax_t total = 0;
-  for (auto& entry : fs::directory_iterator(path, ignored))
-    if (entry.is_regular_file(ignored)) total += entry.file_size(ignored);
+  for (const std::string& name : files_below(path)) total += fs::file_size(path + "/" + name, ignored);
   return total;
 }
 
@@ -50,55 +56,20 @@ bool is_empty(const std::string& folder) {
   return fs::is_empty(folder, ignored);
 }
 
-bool same_bytes(const fs::path& a, const fs::path& b) {
-  std::error_code ignored;
-  return fs::file_size(a, ignored) == fs::file_size(b, ignored) && fs::is_regular_file(b, ignored) &&
-         checksum_file(a.string()) == checksum_file(b.string());
+// A run directory that a process has left before it held a run, or an empty one.
+bool holds_no_run(const std::string& path) {
+  return is_directory(path) && !exists(path + "/config.resolved.toml") && !exists(path + "/checkpoints") &&
+         (exists(path + "/.lock") || is_empty(path));
 }
 
-// The key of [data] whose files are not those that the run directory keeps; "" where all are.
-std::string changed_data(const std::string& run, const Task& task) {
-  const auto files = task.files();
-  const auto places = data_places(task);
-  for (std::size_t i = 0; i < files.size(); i++) {
-    const fs::path source = files[i].second, copy = fs::path(run) / places[i].second;
-    if (fs::path(places[i].second).is_absolute()) continue;
-    if (!is_directory(source)) {
-      if (!same_bytes(source, copy)) return places[i].first;
-      continue;
-    }
-    std::error_code ignored;
-    for (auto& entry : fs::directory_iterator(source, ignored))
-      if (entry.is_regular_file(ignored) && !same_bytes(entry.path(), copy / entry.path().filename()))
-        return places[i].first;
-  }
-  return "";
-}
-
-// The values of a resolved config by key; from the second table of a name on with its number:
-// "model.layers.1.type".
-std::map<std::string, std::string> values_of(const std::string& resolved) {
-  std::map<std::string, std::string> values;
-  std::map<std::string, int> seen;
-  std::string table;
-  for (const std::string& line : split(resolved, '\n')) {
-    const std::size_t equals = line.find(" = ");
-    if (starts_with(line, "[")) {
-      const std::string name(trim(line.substr(0, line.find(']')).substr(line.find_last_of('[') + 1)));
-      const int number = seen[name]++;
-      table = name + (number > 0 ? fmt::format(".{}.", number) : ".");
-    } else if (equals != std::string::npos) {
-      values[table + line.substr(0, equals)] = line.substr(equals + 3);
-    }
-  }
-  return values;
-}
-
-std::string cpu_name() {
-  std::ifstream in("/proc/cpuinfo");
-  for (std::string line; std::getline(in, line);)
-    if (starts_with(line, "model name")) return std::string(trim(line.substr(line.find(':') + 1)));
-  return "unknown";
+// Removes all but the lock; what makes it a run goes first.
+void empty_run(const std::string& path) {
+  std::error_code error;
+  for (const char* name : {"/checkpoints", "/config.resolved.toml"})
+    if (!error) fs::remove_all(path + name, error);
+  for (auto& entry : fs::directory_iterator(path, error))
+    if (entry.path().filename() != ".lock") fs::remove_all(entry.path(), error);
+  if (error) fail(Fault::runtime, "{}: cannot be emptied; got {}", path, error.message());
 }
 
 }  // namespace
@@ -111,42 +82,50 @@ RunDir RunDir::create(const std::string& out_dir, const std::string& name, bool 
         (!is_empty(first) && !exists(first + "/.lock") && !exists(first + "/config.resolved.toml")))
       fail(Fault::usage, "{}: only a run directory can be overwritten; got something else", first);
     RunDir old = open(first);
-    std::error_code error;
-    for (auto& entry : fs::directory_iterator(first, error))
-      if (entry.path().filename() != ".lock") fs::remove_all(entry.path(), error);
-    if (error) fail(Fault::runtime, "{}: cannot be emptied; got {}", first, error.message());
+    empty_run(first);
     return old;
   }
   for (int k = 1;; k++) {
     const std::string path = k == 1 ? first : fmt::format("{}-{}", first, k);
     std::error_code error;
-    if (!fs::create_directory(path, error)) {
-      if (error) fail(Fault::runtime, "{}: cannot be created; got {}", path, error.message());
-      continue;  // taken
-    }
-    return open(path);
+    const bool fresh = fs::create_directory(path, error);
+    if (error && !exists(path)) fail(Fault::runtime, "{}: cannot be created; got {}", path, error.message());
+    if (!fresh && !holds_no_run(path)) continue;
+    RunDir run(path, take_lock(path));
+    // Another process may have come first; without locks, it may be at work.
+    if (run.lock_ == kTaken || (!fresh && (run.lock_ == kNoLocks || !holds_no_run(path)))) continue;
+    if (!fresh) empty_run(path);
+    return run;
   }
 }
 
-RunDir RunDir::open(const std::string& path) {
-  if (!is_directory(path)) fail(Fault::data, "{}: must be a run directory; it does not exist", path);
+RunDir RunDir::open(const std::string& given) {
+  std::string path = given;
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  if (!is_directory(path)) fail(Fault::data, "{}: must be a run directory; {}", path, not_a_directory(path));
   const int lock = take_lock(path);
-  if (lock < 0)
+  if (lock == kTaken)
     fail(Fault::runtime, "{}: only one process may train in a run directory; another one does", path);
+  for (const char* folder : {"", "/captures", "/plugins", "/projector"}) remove_left_overs(path + folder);
   return RunDir(path, lock);
 }
 
+std::string RunDir::name() const {
+  std::error_code error;
+  return fs::canonical(path_, error).filename().string();
+}
+
 RunDir::RunDir(RunDir&& other) noexcept
-    : path_(std::move(other.path_)), lock_(std::exchange(other.lock_, -1)) {}
+    : path_(std::move(other.path_)), lock_(std::exchange(other.lock_, kTaken)) {}
 
 RunDir::~RunDir() {
   if (lock_ >= 0) ::close(lock_);
 }
 
 bool is_training(const std::string& run) {
-  const int descriptor = ::open((run + "/.lock").c_str(), O_RDONLY | O_CLOEXEC);
+  const int descriptor = ::open((run + "/.lock").c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0) return false;
-  const bool taken = ::flock(descriptor, LOCK_SH | LOCK_NB) != 0;
+  const bool taken = ::flock(descriptor, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
   ::close(descriptor);
   return taken;
 }
@@ -170,12 +149,8 @@ void keep_data(const std::string& run, const Task& task) {
   const auto places = data_places(task);
   for (std::size_t i = 0; i < files.size(); i++) {
     if (fs::path(places[i].second).is_absolute()) continue;
-    const std::string target = run + "/" + places[i].second;
     make_directories(run + "/data");
-    std::error_code error;
-    fs::copy(files[i].second, target, fs::copy_options::overwrite_existing, error);
-    if (error)
-      fail(Fault::runtime, "{}: cannot be copied from {}; got {}", target, files[i].second, error.message());
+    copy_files(files[i].second, run + "/" + places[i].second);
   }
 }
 
@@ -188,93 +163,46 @@ void keep_plugins(const std::string& run) {
 }
 
 std::string plugin_places(const std::string& run) {
-  std::string list;
+  std::vector<std::string> list;
   for (const std::string& file : loaded_plugins())
-    list += (list.empty() ? "\"" : ", \"") + run + "plugins/" + fs::path(file).filename().string() + "\"";
-  return "[" + list + "]";
+    list.push_back(toml_string(run + "plugins/" + fs::path(file).filename().string()));
+  return "[" + join(list, ", ") + "]";
 }
 
 std::string config_of_run(const std::string& run) {
   const std::string file = run + "/config.resolved.toml";
-  if (!is_directory(run)) fail(Fault::data, "{}: must be a run directory; it does not exist", run);
+  if (!is_directory(run)) fail(Fault::data, "{}: must be a run directory; {}", run, not_a_directory(run));
   if (!exists(file)) fail(Fault::data, "{}: must exist in a run directory; the file is missing", file);
   return file;
 }
 
-std::string resolved_config(const Section& config,
-                            const std::vector<std::pair<std::string, std::string>>& replaced) {
-  std::string result, table;
-  for (const std::string& line : split(config.dump(), '\n')) {
-    if (!line.empty() && line[0] == '[') table = line.substr(1, line.find(']') - 1);
-    std::string out = line;
-    for (auto& [key, value] : replaced) {
-      const std::size_t dot = key.rfind('.');
-      const std::string name = dot == std::string::npos ? key : key.substr(dot + 1);
-      if (table == (dot == std::string::npos ? "" : key.substr(0, dot)) && starts_with(line, name + " ="))
-        out = name + " = " + value;
-    }
-    result += out + "\n";
-  }
-  while (ends_with(result, "\n\n")) result.pop_back();
-  return result;
-}
-
 void write_run_checksums(const std::string& run) {
-  std::vector<std::string> files{"config.toml",          "env.json",    "origins.json",
-                                 "config.resolved.toml", "result.json", "projector_config.pbtxt"};
-  for (const char* folder : {"data", "plugins", "projector"}) {
-    std::error_code ignored;
-    for (auto& entry : fs::recursive_directory_iterator(run + "/" + folder, ignored))
-      if (entry.is_regular_file(ignored)) files.push_back(entry.path().lexically_relative(run).string());
-  }
+  std::vector<std::string> files{"config.toml", "env.json", "origins.json", "config.resolved.toml"};
+  files.insert(files.end(), std::begin(kDerived), std::end(kDerived));
+  for (const std::string folder : {"data", "plugins", "projector"})
+    for (const std::string& name : files_below(run + "/" + folder)) files.push_back(folder + "/" + name);
   std::sort(files.begin(), files.end());
+  files.erase(std::unique(files.begin(), files.end()), files.end());
   write_checksums(run, files);
 }
 
 void check_run_checksums(const std::string& run) {
   if (!exists(run + "/checksums.txt")) return;
-  if (const auto problems = checksum_problems(run); !problems.empty())
-    fail(Fault::data, "{} (or edited: values of a run are changed with resume --set)", problems.front());
-}
-
-std::string difference_of_run(const std::string& run, const std::string& text, const Task& task) {
-  auto own = values_of(read_file(config_of_run(run), 1 << 20));
-  for (const auto& [key, value] : values_of(text)) {
-    const auto found = own.find(key);
-    if (found == own.end()) return fmt::format("{} = {} (was not set)", key, value);
-    if (found->second != value) return fmt::format("{} = {} (was {})", key, value, found->second);
-    own.erase(found);
+  for (const std::string& problem : checksum_problems(run)) {
+    const bool derived = std::any_of(std::begin(kDerived), std::end(kDerived), [&](const char* name) {
+      return starts_with(problem, run + "/" + name + ":");
+    });
+    if (!derived) fail(Fault::data, "{} (or edited: values of a run are changed with resume --set)", problem);
   }
-  if (!own.empty()) return fmt::format("{} is not set (was {})", own.begin()->first, own.begin()->second);
-  const std::string changed = changed_data(run, task);
-  return changed.empty() ? "" : fmt::format("another content of {}", changed);
 }
 
-std::string newest_run(const std::string& out_dir, const std::string& name, const std::string& text,
-                       const Task& task) {
-  std::string best;
-  fs::file_time_type best_time{};
+void remove_derived(const std::string& run) {
+  // The list first: what it says does not hold while its files change.
   std::error_code error;
-  for (auto& entry : fs::directory_iterator(out_dir, error)) {
-    const std::string own = entry.path().filename().string();
-    const bool named =
-        own == name || (starts_with(own, name + "-") && own.size() > name.size() + 1 &&
-                        own.find_first_not_of("0123456789", name.size() + 1) == std::string::npos);
-    const std::string resolved = entry.path().string() + "/config.resolved.toml";
-    if (!named || !exists(resolved) || !difference_of_run(entry.path().string(), text, task).empty())
-      continue;
-    const auto time = fs::last_write_time(resolved, error);
-    if (best.empty() || time > best_time) best = entry.path().string(), best_time = time;
-  }
-  return best;
-}
-
-Json environment(const std::vector<std::string>& command, int threads, std::int64_t seed) {
-  return {
-      {"version", kVersion},      {"revision", kRevision},       {"compiler", kCompiler},
-      {"cpu", cpu_name()},        {"cpus", available_threads()}, {"blas", std::string(trim(blas_config()))},
-      {"blas_core", blas_core()}, {"threads", threads},          {"seed", seed},
-      {"command", command}};
+  fs::remove(run + "/checksums.txt", error);
+  for (const char* name : kDerived)
+    if (!error) fs::remove(run + "/" + name, error);
+  if (error) fail(Fault::runtime, "{}: the results so far cannot be removed; got {}", run, error.message());
 }
 
 }  // namespace qkv

@@ -24,7 +24,8 @@ std::string label(const std::string& word) {
 TensorboardSink::Run tensorboard_run(const Experiment& e, const std::string& run, std::int64_t resumed_from) {
   TensorboardSink::Run result;
   result.resumed_from = resumed_from;
-  result.name = std::filesystem::path(run).filename().string();
+  std::error_code error;
+  result.name = std::filesystem::canonical(run, error).filename().string();
   for (const ResolvedKey& key : e.config.resolved()) {
     const bool wanted = starts_with(key.key, "model.") || starts_with(key.key, "optimizer.") ||
                         starts_with(key.key, "schedule.") || starts_with(key.key, "train.") ||

@@ -4,9 +4,11 @@
 #include <chrono>
 #include <cmath>
 
+#include "qkv/base/machine.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
 #include "qkv/ops/optimizer_kernels.h"
+#include "qkv/tensor/symbolic_bytes.h"
 #include "qkv/train/checkpoint.h"
 #include "qkv/train/evaluate.h"
 
@@ -77,7 +79,7 @@ Trainer::Trainer(Experiment& experiment) : experiment_(experiment) {
       std::make_unique<Sampler>(n, batch_size_, static_cast<std::uint64_t>(experiment.run.seed), options);
 
   const std::int64_t per_epoch = sampler_->steps_per_epoch();
-  max_steps_ = train_.max_steps > 0
+  max_steps_ = train_.max_epochs == 0
                    ? train_.max_steps
                    : (train_.max_epochs * per_epoch + train_.grad_accum_steps - 1) / train_.grad_accum_steps;
   if (eval_.every == 0) eval_.every = std::max<std::int64_t>(1, per_epoch / train_.grad_accum_steps);
@@ -275,7 +277,14 @@ TrainResult Trainer::train(MetricSinks& sinks, const std::function<void(std::int
   result.reason = stale() ? "early_stop" : "max_steps";
   const bool has_val = experiment_.task->examples(Split::val) > 0;
   if (!run_.empty()) captures_->open(run_, state_.step);
-  if (state_.step == 0) capture(false);
+  if (state_.step == 0) capture(max_steps_ == 0);
+  if (max_steps_ == 0 && last_saved_ < 0) {  // the weights as they are, e.g. of train.init_from
+    if (!finite_parameters())
+      fail(Fault::data, "train: the weights must be finite; got a NaN or an infinity");
+    const bool best = has_val && evaluate_and_record(sinks);
+    sinks.flush();
+    save(best);
+  }
   while (state_.step < max_steps_ && !stale()) {
     const StepReport report = step();
     state_.seconds = seconds_now() - start;
@@ -304,6 +313,11 @@ TrainResult Trainer::train(MetricSinks& sinks, const std::function<void(std::int
       sinks.flush();
       save(best);
     }
+    if (last && !nonfinite_eval_.empty() && result.reason != "interrupted") {
+      result.reason = "diverged";
+      result.failed_step = state_.step;
+      result.fault = fmt::format("a validation {} that is not", nonfinite_eval_);
+    }
     if (last) break;
   }
   state_.seconds = seconds_now() - start;
@@ -327,6 +341,8 @@ bool Trainer::evaluate_and_record(MetricSinks& sinks) {
   const Metrics metrics =
       evaluate(*experiment_.task, *experiment_.model, Split::val, eval_batch_size_, eval_.samples, 0, tell);
   const double value = metrics.value(eval_.metric);
+  const std::vector<std::string> bad = metrics.nonfinite();
+  nonfinite_eval_ = bad.empty() ? "" : bad.front();
   const bool better = eval_.higher_is_better() ? value > state_.best_value : value < state_.best_value;
   const bool best = std::isfinite(value) && (state_.best_step < 0 || better);
   if (best) {
@@ -350,10 +366,46 @@ bool Trainer::evaluate_and_record(MetricSinks& sinks) {
   return best;
 }
 
+// What a walk through the shapes of the longest examples makes: all of it, and its largest tensor.
+static std::pair<double, double> walk(const Experiment& e, const Batch& batch) {
+  const SymbolicBytes bytes;
+  try {
+    e.task->loss(*e.model, batch);
+  } catch (const Error&) {  // code that computes with elements: counted up to there
+  }
+  return {bytes.count(), bytes.largest()};
+}
+
 std::size_t Trainer::memory_estimate() const {
-  const std::size_t element = size_of(experiment_.parameters->dtype());
-  const std::size_t parameters = static_cast<std::size_t>(experiment_.parameters->count()) * element;
-  return parameters * (1 + shards_.size()) + optimizer_->bytes();
+  const ParameterStore& store = *experiment_.parameters;
+  Task& task = *experiment_.task;
+  const double shards = static_cast<double>(shards_.size());
+  const double threads =
+      static_cast<double>(experiment_.run.threads > 0 ? experiment_.run.threads : available_threads());
+  const double parameters = static_cast<double>(store.count()) * static_cast<double>(size_of(store.dtype()));
+  double bytes = static_cast<double>(resident_memory()) + parameters;  // the last: a checkpoint being read
+  if (store.symbolic()) bytes += parameters + static_cast<double>(optimizer_->bytes());
+  if (!learner_) {
+    TrainingTables tables;
+    tables.read(experiment_.config, task.metrics());
+    Index examples = std::min(batch_size_, task.examples(Split::train));
+    if (tables.by_tokens) {
+      const Batch one = task.Task::symbolic_batch(1);  // the longest
+      Index length = 1;
+      for (const auto& [name, tensor] : one) length = std::max(length, tensor.size());
+      examples = std::max<Index>(1, batch_size_ / length);
+    }
+    bytes += parameters * shards + walk(experiment_, task.Task::symbolic_batch(examples)).first *
+                                       std::min(shards, threads) / shards;
+  }
+  // An evaluation keeps nothing: about a block's input and two results of its inner width at a time.
+  if (const Index n = task.examples(Split::val); n > 0) {
+    constexpr Index kFinalBatch = 128;
+    const Index examples = std::min(n, std::max<Index>(kFinalBatch, eval_batch_size_));
+    const double batches = std::ceil(static_cast<double>(n) / static_cast<double>(examples));
+    bytes += 2.5 * walk(experiment_, task.Task::symbolic_batch(examples)).second * std::min(threads, batches);
+  }
+  return static_cast<std::size_t>(bytes);
 }
 
 }  // namespace qkv

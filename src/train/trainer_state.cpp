@@ -1,4 +1,7 @@
 // Trainer: what a checkpoint keeps of it, and how it goes on from one.
+#include <algorithm>
+#include <filesystem>
+#include <map>
 #include <type_traits>
 
 #include "qkv/base/file.h"
@@ -6,7 +9,10 @@
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
 #include "qkv/train/checkpoint.h"
+#include "qkv/train/run_dir.h"
 #include "qkv/train/trainer.h"
+
+namespace fs = std::filesystem;
 
 namespace qkv {
 namespace {
@@ -44,22 +50,115 @@ void read_state(const Json& json, TrainState& state, const std::string& file) {
   if (state.step < 0) fail(Fault::data, "{}: 'step' must not be negative; got {}", file, state.step);
 }
 
+using Values = std::map<std::string, std::string>;
+
+std::int64_t number_of(const Values& values, const char* key) {
+  const auto found = values.find(key);
+  return found == values.end() ? 0 : std::strtoll(found->second.c_str(), nullptr, 10);
+}
+
+// A change of the config that makes new values of the metric incomparable with the best one so far; ""
+// without.
+std::string change_of_best(const Values& before, const Values& now) {
+  for (const char* key : {"eval.metric", "eval.mode", "eval.samples", "data.val", "data.val_fraction",
+                          "data.path", "data.folds", "data.fold"}) {
+    const auto old = before.find(key), own = now.find(key);
+    if (old != before.end() && own != now.end() && old->second != own->second)
+      return fmt::format("{} is {} (was {})", key, own->second, old->second);
+  }
+  return "";
+}
+
+void forget_best(TrainState& state, const std::string& reason) {
+  if (state.best_step < 0) return;
+  console().warn("the best value so far does not count any more: {}", reason);
+  state.best_step = -1;
+  state.best_value = 0;
+  state.stale_evals = 0;
+}
+
+// Schedules that end with the run follow its new length.
+void tell_schedule(const Section& config, double lr, std::int64_t step, std::int64_t before,
+                   std::int64_t now) {
+  if (before == now || before < step) return;
+  const double was = make_schedule(config, lr, before)->rate(step),
+               is = make_schedule(config, lr, now)->rate(step);
+  if (was != is)
+    console().warn(
+        "schedule: it ends at step {} instead of {}; the rate of step {} would be {:.3g} with it, and was "
+        "{:.3g}",
+        now, before, step, is, was);
+}
+
 }  // namespace
 
-void Trainer::warm_start() {
+// The names of the tensors that the others lack: "none" or "3 (a, b, c)".
+static std::string without(const std::vector<NamedTensor>& tensors, const std::vector<NamedTensor>& others) {
+  constexpr std::size_t kShown = 8;
+  std::vector<std::string> names;
+  for (const NamedTensor& one : tensors)
+    if (std::none_of(others.begin(), others.end(), [&](const NamedTensor& o) { return o.name == one.name; }))
+      names.push_back(one.name);
+  if (names.empty()) return "none";
+  const std::vector<std::string> first(
+      names.begin(), names.begin() + static_cast<std::ptrdiff_t>(std::min(names.size(), kShown)));
+  return fmt::format("{} ({}{})", names.size(), join(first, ", "), names.size() > kShown ? ", ..." : "");
+}
+
+// The rows of an embedding stand for words, and only for those of its own vocabulary. Of other sizes it is
+// told that they are other shapes.
+static void check_same_words(const Tokenizer& own, const Tokenizer& theirs, const std::string& where) {
+  const std::vector<std::string>&a = own.vocab().tokens(), &b = theirs.vocab().tokens();
+  if (a.size() != b.size() || a == b) return;
+  const auto [here, there] = std::mismatch(a.begin(), a.end(), b.begin());
+  fail(Fault::usage,
+       "{}: must have the vocabulary of this run; got another one of equal size, whose token {} is {} "
+       "instead of "
+       "{} (tokenizer.type = \"file\" takes over a tokenizer.json)",
+       where, here - a.begin(), in_quotes(*there), in_quotes(*here));
+}
+
+static Json member(const Json& state, const char* name) {
+  return state.is_object() && state.contains(name) ? state.at(name) : Json();
+}
+
+std::string Trainer::warm_start() {
   const std::string& from = train_.init_from;
-  if (from.empty()) return;
+  if (from.empty()) return "";
   const std::string where = "train.init_from '" + from + "'";
-  const int loaded = experiment_.parameters->load(
-      ends_with(from, ".safetensors") ? read_safetensors(from)
-                                      : read_checkpoint(find_checkpoint(from, "best")).weights,
-      where, true);
-  if (loaded == 0) fail(Fault::data, "{}: must hold tensors of this model; got none", where);
+  const bool file = ends_with(from, ".safetensors");
+  const std::string folder =
+      file ? fs::path(fs::absolute(from)).parent_path().string() : find_checkpoint(from, "best");
+  const Json own = experiment_.task->state();
+  Json theirs;
+  std::vector<NamedTensor> weights;
+  if (file) {
+    weights = read_safetensors(from);
+  } else {
+    const Checkpoint c = read_checkpoint(folder);
+    weights = c.weights, theirs = c.state.at("task");
+  }
+  const int taken = experiment_.parameters->load(weights, where, true);
+  if (taken == 0) fail(Fault::data, "{}: must hold tensors of this model; got none", where);
+  const Tokenizer* words = experiment_.task->tokenizer();
+  if (words && exists(folder + "/tokenizer.json"))
+    check_same_words(*words, *Tokenizer::load(folder + "/tokenizer.json"), where);
+  const Json source = member(own, "source_tokenizer"), other = member(theirs, "source_tokenizer");
+  if (!source.is_null() && !other.is_null())
+    check_same_words(*Tokenizer::from_json(source), *Tokenizer::from_json(other), where);
+  const std::vector<NamedTensor> mine = experiment_.parameters->named();
+  std::string line = fmt::format("{}: {} of {} tensors taken; missing there: {}; left over: {}", where, taken,
+                                 mine.size(), without(mine, weights), without(weights, mine));
+  const Json labels = member(own, "labels"), old = member(theirs, "labels");
+  if (!old.is_null() && old.size() == labels.size() && old != labels)
+    line += fmt::format("; its classes are {} instead of {}", dump_json(old), dump_json(labels));
+  return line;
 }
 
 void Trainer::save(bool best) {
   if (run_.empty() || last_saved_ == state_.step) return;
   Json state = {{"version", 1}, {"metric", eval_.metric}, {"task", experiment_.task->state()}};
+  if (const std::string id = id_of_run(run_); !id.empty()) state["run"] = id;
   visit(state_, [&](const char* name, const auto& value) { state[name] = value; });
   CheckpointData data;
   data.step = state_.step;
@@ -77,8 +176,13 @@ void Trainer::save(bool best) {
 void Trainer::check_same_data(const std::string& folder, const Json& state) const {
   const std::string file = folder + "/tokenizer.json";
   const Tokenizer* own = experiment_.task->tokenizer();
-  const bool same_tokens = !own || (exists(file) && dump_json(own->to_json()) == dump_json(read_json(file)));
-  if (same_tokens && experiment_.task->state() == state) return;
+  const bool same_tokens = !own || (exists(file) && Tokenizer::load(file)->to_json() == own->to_json());
+  auto plain = [](Json json) {  // tokenizers of earlier versions had a member more
+    for (Json& value : json)
+      if (value.is_object()) value.erase("qkv");
+    return json;
+  };
+  if (same_tokens && plain(experiment_.task->state()) == plain(state)) return;
   fail(Fault::usage, "resume: the training data must be that of {}; got {} (has a data file changed?)",
        folder, same_tokens ? "other labels or class counts" : "another vocabulary");
 }
@@ -103,7 +207,31 @@ bool Trainer::resume() {
     fail(Fault::data, "{}: must hold a whole checkpoint to resume from; got only damaged ones; {}", run_,
          problems.front());
   restore(all.back().second);
-  point_links(run_, state_.step, state_.best_step);
+  if (state_.step > max_steps_)
+    fail(Fault::usage,
+         "resume: the run must end at or behind step {}, which it has reached; got train.max_steps or "
+         "max_epochs that end it at step {}",
+         state_.step, max_steps_);
+  const std::string folder = all.back().second;
+  const std::int64_t best = state_.best_step;
+  if (!resolved_.empty()) {
+    const Values before = resolved_values(read_file(folder + "/config.resolved.toml")),
+                 now = resolved_values(resolved_);
+    if (const std::string change = change_of_best(before, now); !change.empty()) forget_best(state_, change);
+    const std::int64_t accum = train_.grad_accum_steps, steps = number_of(before, "train.max_steps"),
+                       epochs = number_of(before, "train.max_epochs");
+    const std::int64_t end = steps > 0 ? steps : (epochs * sampler_->steps_per_epoch() + accum - 1) / accum;
+    tell_schedule(experiment_.config.section("schedule"), optimizer_->lr(), state_.step, end, max_steps_);
+  }
+  const bool lost =
+      state_.best_step >= 0 && !is_directory(run_ + "/checkpoints/" + step_name(state_.best_step));
+  if (lost && checkpoint_.keep_best)
+    forget_best(state_, fmt::format("its checkpoint, {}, is missing", step_name(state_.best_step)));
+  point_links(run_, state_.step, lost ? -1 : state_.best_step);
+  // As after the save of this checkpoint; the next save prunes damaged ones behind it and a best one that
+  // does not count any more.
+  if (state_.best_step == best && list_checkpoints(run_).back().second == folder)
+    prune_checkpoints(run_, checkpoint_.keep_last, checkpoint_.keep_best);
   last_saved_ = state_.step;
   return true;
 }

@@ -14,6 +14,7 @@
 #include "qkv/train/captures.h"
 #include "qkv/train/checkpoint.h"
 #include "qkv/train/checksums.h"
+#include "qkv/train/run_dir.h"
 
 namespace fs = std::filesystem;
 
@@ -36,16 +37,15 @@ class Verifier {
     add(capture_problems(path));
     const auto all = list_checkpoints(path);
     for (auto& [step, folder] : all) checkpoint(folder);
-    for (const char* link : {"last", "best"}) {
-      const std::string name = path + "/checkpoints/" + link;
-      std::error_code ignored;
-      if (fs::is_symlink(name, ignored) && !is_directory(name))
-        add({name + ": must point at a checkpoint; got a link to nothing"});
-    }
+    for (const char* link : {"last", "best"})
+      if (!all.empty()) attempt([&] { find_checkpoint(path, link); });
+    if (exists(path + "/config.resolved.toml")) attempt([&] { named_files(path); });
   }
 
   void checkpoint(const std::string& folder) {
-    add(checkpoint_problems(folder));
+    const auto problems = checkpoint_problems(folder);
+    add(problems);
+    if (problems.empty()) attempt([&] { read_checkpoint_state(folder); });
     std::error_code ignored;
     for (auto& entry : fs::directory_iterator(folder, ignored)) file(entry.path().string());
   }
@@ -53,7 +53,7 @@ class Verifier {
   // What kind of file it is follows from its name.
   void file(const std::string& path) {
     report.checked.push_back(path);
-    try {
+    attempt([&] {
       if (ends_with(path, ".safetensors")) weights(path);
       if (ends_with(path, "/tokenizer.json"))
         Tokenizer::load(path);
@@ -61,12 +61,38 @@ class Verifier {
         read_json(path);
       if (ends_with(path, "/metrics.jsonl")) log(path);
       if (ends_with(path, "/config.resolved.toml")) Section::load(path);
+    });
+  }
+
+ private:
+  template <class F>
+  void attempt(F f) {
+    try {
+      f();
     } catch (const Error& e) {
       add({e.what()});
     }
   }
 
- private:
+  // Do the data and plug-ins that the config names lie where it says? Of the values of [data], those are
+  // files that a run directory keeps below data/, or that lead out of it.
+  void named_files(const std::string& run) {
+    const Section config = Section::load(run + "/config.resolved.toml");
+    std::vector<std::pair<std::string, std::string>> named;
+    for (const auto& [key, value] : resolved_values(read_file(run + "/config.resolved.toml")))
+      if (starts_with(key, "data.") && starts_with(value, "\"")) named.emplace_back(key, config.path(key));
+    for (const std::string& file : config.get("plugins", std::vector<std::string>(), "", qkv::path))
+      named.emplace_back("plugins", file);
+    for (const auto& [key, file] : named) {
+      if (file.empty()) continue;
+      const fs::path relative = fs::absolute(file).lexically_relative(fs::absolute(run).lexically_normal());
+      const bool kept = *relative.begin() == "data" || *relative.begin() == "plugins";
+      if ((kept || *relative.begin() == "..") && !exists(file))
+        add({fmt::format("{}/config.resolved.toml: {} must name what is there; nothing lies at {}", run, key,
+                         file)});
+    }
+  }
+
   // The last event file of a finished run ends with that of the run; earlier ones may be torn by a crash.
   void events(const std::string& path, bool finished) {
     report.checked.push_back(path);

@@ -1,14 +1,16 @@
-#include "qkv/base/file.h"
-
 #include <doctest/doctest.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <functional>
+#include <thread>
 
 #include "base/temporary_folder.h"
+#include "qkv/base/files.h"
 
 using namespace qkv;
 
@@ -60,8 +62,7 @@ TEST_CASE("errors name the path and the reason") {
         missing + ": cannot be read; got No such file or directory");
   CHECK(message_of([&] { read_file(folder.path); }) == folder.path + ": must be a file; got a directory");
   CHECK(message_of([&] { write_file_atomic(missing, ""); }) ==
-        missing + ".tmp." + std::to_string(::getpid()) +
-            ": cannot be written; got No such file or directory");
+        missing + ": cannot be written; got No such file or directory");
   CHECK(message_of([&] { AppendFile file(folder.path); }) ==
         folder.path + ": cannot be written; got Is a directory");
   CHECK(message_of([&] { fsync_dir(missing); }) ==
@@ -116,9 +117,88 @@ TEST_CASE("an append file continues an existing one line by line") {
 
 TEST_CASE("a file without a size is read to its end and a limit holds for it") {
   CHECK(read_file("/proc/self/status").size() > 100);
-  CHECK(read_file("/dev/null") == "");
-  CHECK(message_of([] { read_file("/dev/zero", 5000); }) ==
-        "/dev/zero: must have at most 5000 bytes; got more");
+  CHECK(message_of([] { read_file("/proc/self/status", 50); }) ==
+        "/proc/self/status: must have at most 50 bytes; got more");
+}
+
+TEST_CASE("what is no plain file is refused as input, without waiting for a writer") {
+  TemporaryFolder folder;
+  const std::string pipe = folder / "pipe";
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  CHECK(message_of([&] { read_file(pipe); }) == pipe + ": must be a plain file; got a pipe");
+  CHECK(message_of([&] { checksum_file(pipe); }) == pipe + ": must be a plain file; got a pipe");
+  CHECK(message_of([&] { copy_files(pipe, folder / "copy"); }) ==
+        pipe + ": must be a plain file; got a pipe");
+  CHECK(message_of([] { read_file("/dev/zero"); }) == "/dev/zero: must be a plain file; got a device");
+  CHECK(message_of([&] { read_file_or_pipe(pipe, 100, Fault::usage); }) ==
+        pipe + ": must be a pipe that something writes to; got one that nothing does");
+  CHECK(not_a_directory(pipe) == "got a pipe");
+  CHECK(not_a_directory(folder / "none") == "it does not exist");
+}
+
+TEST_CASE("a pipe is read once, whole, and remembered") {
+  TemporaryFolder folder;
+  const std::string pipe = folder / "pipe", text(200000, 'x');
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  std::thread writer([&] { write_file_atomic(pipe, text); });
+  CHECK((read_file_or_pipe(pipe, 1 << 20, Fault::usage) == text));
+  writer.join();
+  CHECK((read_file_or_pipe(pipe, 1 << 20, Fault::usage) == text));
+}
+
+TEST_CASE("a link stays a link when its target is written, and a pipe a pipe") {
+  TemporaryFolder folder;
+  make_directories(folder / "far");
+  for (const char* target : {"far/there", "far/new"}) {
+    const std::string link = folder / "link";
+    std::filesystem::remove(link);
+    std::filesystem::create_symlink(target, link);
+    if (target == std::string("far/there")) write_file_atomic(folder / target, "old");
+    write_file_atomic(link, "new");
+    CHECK(std::filesystem::is_symlink(link));
+    CHECK(read_file(folder / target) == "new");
+  }
+  CHECK(files_in(folder / "far") == 2);
+}
+
+TEST_CASE("what a killed process left of an atomic file goes, that of a living one stays") {
+  TemporaryFolder folder;
+  const pid_t gone = ::fork();
+  if (gone == 0) ::_exit(0);
+  ::waitpid(gone, nullptr, 0);
+  const std::string left = fmt::format("a.tmp.{}", gone), other = fmt::format("b.tmp.{}", gone);
+  for (const std::string& name : {left, other, std::string("a.tmp.1"), std::string("a.tmp.x")})
+    write_file_atomic(folder / name, "x");
+  write_file_atomic(folder / "a", "new");
+  CHECK(files_below(folder.path) == std::vector<std::string>{"a", "a.tmp.1", "a.tmp.x", other});
+  remove_left_overs(folder.path);
+  CHECK(files_below(folder.path) == std::vector<std::string>{"a", "a.tmp.1", "a.tmp.x"});
+}
+
+TEST_CASE("a folder is copied with its sub-folders, whatever its modes") {
+  TemporaryFolder folder;
+  make_directories(folder / "from/deep");
+  write_file_atomic(folder / "from/a..b", "1");
+  write_file_atomic(folder / "from/deep/line\nfeed", "2");
+  std::filesystem::permissions(folder / "from", std::filesystem::perms(0555));
+  copy_files(folder / "from", folder / "to");
+  CHECK(files_below(folder / "to") == std::vector<std::string>{"a..b", "deep/line\nfeed"});
+  CHECK(read_file(folder / "to/deep/line\nfeed") == "2");
+  CHECK((std::filesystem::status(folder / "to").permissions() & std::filesystem::perms::owner_write) !=
+        std::filesystem::perms::none);
+  std::filesystem::permissions(folder / "from", std::filesystem::perms(0755));
+}
+
+TEST_CASE("an append file that was removed or moved away is not written any more") {
+  TemporaryFolder folder;
+  AppendFile file(folder / "log");
+  file.write_line("one");
+  std::filesystem::rename(folder / "log", folder / "log-2");
+  CHECK(message_of([&] { file.write_line("two"); }) ==
+        folder / "log" + ": must stay where it is while it is written; it was removed or moved");
+  AppendFile fresh(folder / "log");
+  CHECK(message_of([&] { file.sync(); }) != "no error");
+  CHECK(read_file(folder / "log-2") == "one\n");
 }
 
 TEST_CASE("checksums are XXH3-128, of bytes and of files alike") {

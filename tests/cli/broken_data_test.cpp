@@ -16,12 +16,12 @@ struct FileCase {
 };
 
 std::string line(int n, const std::string& text) {
-  return sentences(n - 2, 0) + text + "\n";  // the first line is a comment
+  return sentences(n - 2, 0) + text + "\n";  // the first line is empty
 }
 
 const FileCase kFiles[] = {
     {"train.tsv", "", "train.tsv: must have at least one line; got an empty file"},
-    {"train.tsv", "# nothing\n\n# here\n", "train.tsv: must have at least one sentence; got only comments"},
+    {"train.tsv", "\n \n", "train.tsv: must have at least one sentence; got only empty lines"},
     {"train.tsv", line(9, "money\tcaf\xe9 [bank]"), "train.tsv:9: text must be UTF-8; got byte 0xe9"},
     {"train.tsv", line(9, std::string("money\ta\0b [bank]", 16)), "train.tsv:9: text must not contain NUL"},
     {"train.tsv", line(9, "money the [bank]"), "train.tsv:9: a line must be label<TAB>sentence; got 0 tabs"},
@@ -125,7 +125,7 @@ TEST_CASE("texts and data for a trained model are refused where it cannot read t
   };
   const Case cases[] = {
       {{"predict", "runs/small", "we sat by the river"}, 3, "the text must hold one target word (bank)"},
-      {{"predict", "runs/small", "the bank by the bank"}, 3, "got 2 in \"the bank by the bank\""},
+      {{"predict", "runs/small", "the bank by the bank"}, 3, "got 2 in 'the bank by the bank'"},
       {{"predict", "runs/small", ""}, 3, "the text must hold one target word (bank)"},
       {{"predict", "runs/small", "the b\xe4nk bank"}, 3, "must be UTF-8; got byte 0xe4"},
       {{"predict", "runs/small", "the [bank] [bank]"}, 3, "must have one [target]; got 2"},

@@ -4,6 +4,7 @@
 
 #include <ctime>
 #include <filesystem>
+#include <set>
 
 #include "count.h"
 #include "paths.h"
@@ -44,6 +45,10 @@ struct Case {
   const char* problem;  // the only one; * stands for the names of a registry
 };
 
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
 double cpu_seconds() {
   return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
 }
@@ -68,6 +73,80 @@ std::vector<std::string> problems_of(const test::WsdConfig& folder, const std::s
 }
 
 }  // namespace
+
+TEST_CASE("check says what the data is like: classes, lengths, cut, repeated and misspelt") {
+  const TemporaryFolder folder;
+  std::string train;
+  for (int i = 0; i < 6; i++)
+    train += fmt::format("money\tteller {0} at the [bank] .\nriver\tfish {0} at the [bank] .\n", i);
+  train +=
+      "monye\tcash at the [bank] .\nMoney\tcash in the [bank] .\ncaf\u00e9\ta [bank] .\ncafe\u0301\tthe "
+      "[bank] !\n";
+  train += "river\tteller 1 at the [bank] .\n" + ("river\t" + std::string(24, 'x')) + "\n";
+  const std::size_t last = train.rfind(std::string(24, 'x'));
+  train.replace(last, 24, "a b c d e f g h i j k l m n o p q r s t the [bank] .");
+  write_file_atomic(folder / "train.tsv", train);
+  write_file_atomic(folder / "val.tsv", "river\tfish 1 at the [bank] .\nmoney\tteller 9 at the [bank] .\n");
+  write_file_atomic(folder / "c.toml",
+                    "data.train = \"train.tsv\"\ndata.val = \"val.tsv\"\nmodel.max_seq_len = 16\n"
+                    "train.max_steps = 1\n");
+  const CheckReport report = check_config(Section::load(folder / "c.toml"), true);
+  REQUIRE(report.ok());
+  const std::vector<std::string> lines = report.data.lines();
+  REQUIRE(lines.size() == 2);
+  CHECK(lines[0] ==
+        "train: 18 sentences, 6 labels (river 8, money 6, Money 1, cafe\u0301 1, caf\u00e9 1, monye 1), "
+        "longest 23 "
+        "(train.tsv:18), 1 cut (first: train.tsv:18)");
+  CHECK(lines[1] == "val: 2 sentences, 2 labels (money 1, river 1), longest 6 (val.tsv:1)");
+  const std::vector<std::string> expected = {
+      "data: 1 of 18 sentences of train is earlier in train, too (first: train.tsv:3 and train.tsv:17)",
+      "data: 1 of 18 sentences of train was there before with another label (first: train.tsv:3 and "
+      "train.tsv:17: "
+      "'money' and 'river')",
+      "data: 1 of 2 sentences of val is in train, too (first: train.tsv:4 and val.tsv:1)",
+      "data: labels 'Money' and 'money' differ only in case",
+      "data: labels 'cafe\u0301' and 'caf\u00e9' differ only in their Unicode normal form (NFC, NFD)",
+      "data: label 'monye' occurs once in train, and 'money' 6 times: is it misspelt?",
+      "data: 3 labels occur once in train: 'Money', 'cafe\u0301', 'caf\u00e9'"};
+  std::vector<std::string> warnings = report.data.warnings();
+  CHECK(std::set<std::string>(warnings.begin(), warnings.end()) ==
+        std::set<std::string>(expected.begin(), expected.end()));
+  // Pairs and texts, too; training does not look.
+  write_file_atomic(folder / "pairs.tsv", "a b\tx y\nc\tz\na b\tx y\n");
+  write_file_atomic(folder / "p.toml",
+                    "task.type = \"translation\"\nmodel.type = \"encoder-decoder\"\ndata.train = "
+                    "\"pairs.tsv\"\ndata.val = \"pairs.tsv\"\ntrain.max_steps = 1\n");
+  const CheckReport pairs = check_config(Section::load(folder / "p.toml"), true);
+  REQUIRE(pairs.ok());
+  CHECK(pairs.data.warnings().size() == 2);
+  CHECK(check_config(Section::load(folder / "p.toml")).data.empty());
+}
+
+TEST_CASE("check tells of all bad lines of all data files, up to a number") {
+  const TemporaryFolder folder;
+  write_file_atomic(folder / "train.tsv",
+                    "money no tab\nriver\tno target\nmoney\tthe [bank] .\nriver\t\xff [bank]\n");
+  write_file_atomic(folder / "c.toml", "data.train = \"train.tsv\"\ntrain.max_steps = 1\n");
+  CHECK(check_config(Section::load(folder / "c.toml")).data_problems.size() == 3);
+  write_file_atomic(folder / "train.tsv", "money\ta [bank]\nriver\tthe [bank]\n");
+  write_file_atomic(folder / "val.tsv", "mony\ta [bank]\nmoney\tx\nmoney\ta [bank]\n");
+  const auto problems =
+      check_config(Section::load(folder / "c.toml", {"data.val=" + (folder / "val.tsv")})).data_problems;
+  REQUIRE(problems.size() == 2);
+  CHECK(has(problems[0], "val.tsv:1: label must be known; got 'mony' (did you mean 'money'?)"));
+  CHECK(has(problems[1], "val.tsv:2: a sentence must have one [target]"));
+  std::string many;
+  for (int i = 0; i < 1000; i++) many += "bad\n";
+  write_file_atomic(folder / "train.tsv", many);
+  CHECK(check_config(Section::load(folder / "c.toml")).data_problems.size() == 21);
+  many.clear();
+  for (int i = 0; i < 3000; i++) many += fmt::format("l{}\tthe [bank{}]\n", i, i);
+  write_file_atomic(folder / "train.tsv", many);
+  const auto labels = check_config(Section::load(folder / "c.toml")).data_problems;
+  REQUIRE(labels.size() == 1);
+  CHECK(has(labels[0], "must have at most 2000 labels; got 3000"));
+}
 
 TEST_CASE("each broken model config gives one message, which says where and what to do") {
   const Case cases[] = {

@@ -42,10 +42,9 @@ struct Files {
 
 }  // namespace
 
-TEST_CASE("TSV pairs: comments have no tab, empty lines are skipped, a hash may begin a text") {
+TEST_CASE("TSV pairs: empty lines are skipped, a hash may begin a text, and there are no comments") {
   Files files;
-  const auto pairs =
-      read_pair_tsv(files.write("a.tsv", "# source and target\n\nein Hund\ta dog\r\n#1\tone\n"));
+  const auto pairs = read_pair_tsv(files.write("a.tsv", "\n\nein Hund\ta dog\r\n#1\tone\n"));
   REQUIRE(pairs.size() == 2);
   CHECK(pairs[0].source == "ein Hund");
   CHECK(pairs[0].target == "a dog");
@@ -57,7 +56,8 @@ TEST_CASE("TSV pairs: comments have no tab, empty lines are skipped, a hash may 
   CHECK(error("a\tb\tc\n") == "b.tsv:1: a line must be source<TAB>target; got 2 tabs in 'a\\x09b\\x09c'");
   CHECK(error("a\tb\n \tb\n") == "b.tsv:2: source must not be empty; got ' ' / 'b'");
   CHECK(error("a\t\n") == "b.tsv:1: target must not be empty; got 'a' / ''");
-  CHECK(error("# only this\n") == "b.tsv: must hold a pair; got none");
+  CHECK(error("\n") == "b.tsv: must hold a pair; got none");
+  CHECK(error("# a\n") == "b.tsv:1: a line must be source<TAB>target; got 0 tabs in '# a'");
   CHECK(error("a\tb\n\xff\tb\n") == "b.tsv:2: text must be UTF-8; got byte 0xff at byte 4 of the file");
 }
 

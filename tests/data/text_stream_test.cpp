@@ -4,6 +4,8 @@
 
 #include <map>
 
+#include "qkv/base/random.h"
+
 using namespace qkv;
 
 namespace {
@@ -71,8 +73,27 @@ TEST_CASE("bytes that never become a character do not hold a stream up, nor does
   TextStream stream(bytes, {}, "");
   std::string all;
   for (int i = 0; i < 1000; i++) all += stream.add(0x80);
+  all += stream.finish();
   CHECK(all.size() == 3000);
-  CHECK(bytes.decoded < 20 * 1000);
+  CHECK(bytes.decoded < 50 * 1000);
+}
+
+TEST_CASE("tokens of byte pairs that end within a character stream as the text that they are together") {
+  TokenizerConfig config;
+  config.type = "bpe";
+  config.vocab_size = 330;
+  auto bpe = Tokenizer::make(config);
+  bpe->train(
+      {"\U0001F600 \U0001F601 \U0001F602 \u4f60\u597d a\u00e9 \U0001F600\U0001F601 \U0001F64F na\u00efve"});
+  const std::string prompt = "a \U0001F600";
+  const std::vector<int> begin = bpe->encode(prompt);
+  Stream draws(7, "stream");
+  for (int i = 0; i < 500; i++) {
+    std::vector<int> ids;
+    for (int n = 0; n < 12; n++)
+      ids.push_back(static_cast<int>(draws.below(static_cast<std::uint64_t>(bpe->vocab_size()))));
+    CHECK(streamed(*bpe, begin, prompt, ids) == bpe->decode(ids));
+  }
 }
 
 TEST_CASE("words are set apart by spaces from the prompt on, but not twice") {

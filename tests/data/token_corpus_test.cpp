@@ -99,6 +99,11 @@ TEST_CASE("a large text is mapped from a cache that serves the next run, and a d
     CHECK(TokenCorpus({text}, *tokenizer, cache).mapped());
     CHECK(read_file(file) == whole);
   }
+  // Where there can be no cache, the same ids are in memory, and the reason is kept.
+  const TokenCorpus corpus({text}, *tokenizer, file + "/none");
+  CHECK_FALSE(corpus.mapped());
+  CHECK(corpus.size() * 2 + 72 == static_cast<std::int64_t>(whole.size()));
+  CHECK(corpus.cache_problem() == file + "/none: directory cannot be made; got Not a directory");
 }
 
 TEST_CASE("a folder stands for its *.txt files in order; what is no text is refused by name") {

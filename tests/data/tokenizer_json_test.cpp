@@ -52,6 +52,9 @@ TEST_CASE("tokenizer.json: saves and loads every type and option, in the layout 
     CHECK(loaded->encode("The bank can't") == tokenizer->encode("The bank can't"));
     CHECK(message(tokenizer->to_json()) == "accepted");
     const Json json = read_json(folder / "tokenizer.json");
+    CHECK(loaded->config().type == tokenizer->config().type);
+    CHECK(json.size() == 9);  // other toolkits refuse members that they do not know
+    CHECK_FALSE(json.contains("qkv"));
     CHECK(json["version"] == "1.0");
     CHECK(json["model"]["type"] == "WordLevel");
     CHECK(json["model"]["vocab"]["<unk>"] == 1);
@@ -59,8 +62,27 @@ TEST_CASE("tokenizer.json: saves and loads every type and option, in the layout 
   }
 }
 
+TEST_CASE(
+    "tokenizer.json of an earlier version: read as it was, A to Z in lower case, and written as it was") {
+  Json old = trained("word", false, "words", "über Ärzte the")->to_json();
+  old["normalizer"] = trained("word", true, "words", "a")->to_json()["normalizer"];
+  old["qkv"] = Json{{"type", "word"}, {"lowercase", true}, {"split", "words"},
+                    {"min_freq", 1},  {"vocab_size", 0},   {"specials", Json::array()}};
+  const auto words = Tokenizer::from_json(old);
+  CHECK(words->split("THE Ärzte") == std::vector<std::string>{"the", "Ärzte"});
+  CHECK(words->encode("THE Ärzte über")[1] == words->id("Ärzte"));
+  CHECK(words->to_json()["qkv"]["lowercase"] == true);
+  CHECK(Tokenizer::from_json(words->to_json())->split("Ä") == std::vector<std::string>{"Ä"});
+  // Where all tokens are ASCII both ways are one, and what is written is of this version.
+  Json ascii = trained("word", true, "words", "The bank")->to_json();
+  ascii["qkv"] = old["qkv"];
+  CHECK(Tokenizer::from_json(ascii)->to_json() == trained("word", true, "words", "The bank")->to_json());
+}
+
 TEST_CASE("tokenizer.json: what is missing, wrong or contradictory is named") {
-  const Json good = trained("word", true, "words", "a b")->to_json();
+  Json good = trained("word", true, "words", "a b")->to_json();
+  good["qkv"] = Json{{"type", "word"}, {"lowercase", true}, {"split", "words"},
+                     {"min_freq", 1},  {"vocab_size", 0},   {"specials", Json::array()}};
   auto with = [&](const std::string& pointer, const Json& value) {
     Json bad = good;
     bad[Json::json_pointer(pointer)] = value;

@@ -67,6 +67,28 @@ TEST_CASE("word tokenizer: both apostrophes are one") {
   CHECK(tokenizer->id_of("CAN\u2019T") == 2);
 }
 
+TEST_CASE("word tokenizer: lower case is that of all of Unicode, as tokenizer.json tells it to others") {
+  const auto tokenizer = trained(lower_words(), {"über ἀλήθεια οδοσ k"});
+  for (const char* text : {"Über", "ÜBER", "Ἀλήθεια", "ΟΔΟΣ", "\u212a"})
+    CHECK(tokenizer->encode(text)[0] > 1);
+  CHECK(tokenizer->split("İĦ\u00c5\u212b ß ẞ") == Strings{"i\u0307ħåå", "ß", "ß"});
+  CHECK(tokenizer->split("\u212a.\u212a.") == Strings{"k.k."});  // lower case comes before the cut
+  CHECK(tokenizer->split("'\u2019") == Strings{"''"});           // and so does the apostrophe
+}
+
+TEST_CASE("tokenizers: special tokens are those where a text names them, if it is read so") {
+  TokenizerConfig config = characters();
+  config.specials = {"<|endoftext|>", "<|end"};
+  const auto tokenizer = trained(config, {"ab<>|"});
+  CHECK(tokenizer->encode_marked("a<|endoftext|>b<|end|<pad>") ==
+        Ids{tokenizer->id("a"), 2, tokenizer->id("b"), 3, tokenizer->id("|"), tokenizer->id("<"), 1,
+            tokenizer->id("a"), 1, tokenizer->id(">")});
+  CHECK(tokenizer->encode("<|end") == Ids{tokenizer->id("<"), tokenizer->id("|"), 1, 1, 1});
+  CHECK(tokenizer->between_marks("a<|endoftext|><|endoftext|>b<unk>") == Strings{"a", "b<unk>"});
+  CHECK(tokenizer->end_id() == 2);
+  CHECK(trained(characters(), {"<|endoftext|>"})->end_id() == -1);
+}
+
 TEST_CASE("char tokenizer: code points to ids and back") {
   const auto tokenizer = trained(characters(), {"aab \u20ac\n"});
   CHECK(tokenizer->vocab_size() == 7);

@@ -71,6 +71,8 @@ TEST_CASE("word space: scores on files of questions and pairs, with how much is 
 TEST_CASE("spearman: ranks only, equal values share theirs") {
   CHECK(spearman({1, 2, 3, 4}, {10, 100, 1000, 1e9}) == doctest::Approx(1));
   CHECK(spearman({1, 2, 3}, {3, 2, 1}) == doctest::Approx(-1));
+  CHECK(std::isnan(spearman({1, NAN, 3}, {3, 2, 1})));  // what is no number has no rank
+  CHECK(std::isnan(spearman({1, 2, 3}, {NAN, NAN, NAN})));
   // Ranks 1, 2.5, 2.5, 4 against 1, 2, 3, 4: 4.5 / sqrt(4.5 * 5).
   CHECK(spearman({1, 2, 2, 3}, {1, 2, 3, 4}) == doctest::Approx(4.5 / std::sqrt(22.5)));
   CHECK(spearman({1, 1}, {1, 2}) == 0);
@@ -104,18 +106,35 @@ TEST_CASE("word2vec files: damage and lies about sizes are data errors, before m
       return std::string(error.what()).substr((folder / "v").size() + 2);
     }
   };
-  CHECK(read("1 2\na 1 2\n") == "accepted");
-  CHECK(read("1 2\r\na 1 2 \r\n") == "accepted");
-  CHECK(read("") == "byte 0: a word must come next");
-  CHECK(read("x 2\n") == "byte 1: must begin with the number of words");
-  CHECK(read("99999999999999999999 2\n").find("must begin with the number of words") != std::string::npos);
-  CHECK(read("200000000 1000000\na 1 2\n")
-            .find("must hold 200000000 words of 1000000 numbers; it is too short") != std::string::npos);
-  CHECK(read("1 2\na 1\n") != "accepted");
-  CHECK(read("1 2\na 1 nan\n") != "accepted");
-  CHECK(read("1 2\na 1 2 3\n") != "accepted");
-  CHECK(read("2 2\na 1 2\n") != "accepted");
-  CHECK(read("1 2\na 1 2\nb 1 2\n") == "byte 10: must end after 1 words; it goes on");
+  for (const char* good : {"1 2\na 1 2\n", "1 2\r\na 1 2 \r\n", "a 1 2\nb 1 2\n",
+                           "2 2\na 1e-50 +2\n\nnew york 1 2", "2 2\na 1 2\na 3 4\n"})
+    CHECK(read(good) == "accepted");
+  CHECK(read("").find(
+            "line 1: must be the number of words and that of numbers, or a word and its numbers; got ''") ==
+        0);
+  CHECK(read("x 2\n") == "accepted");  // of GloVe, one number wide
+  CHECK(read("x y\n") == "line 1: must hold a word and 1 numbers; got 'y' as number 1");
+  CHECK(read("99999999999999999999 2\n") == "accepted");
+  CHECK(read("200000000 1000000\na 1 2\n") ==
+        "line 2: must hold a word and 1000000 numbers; got 3 fields: 'a 1 2'");
+  CHECK(read("3 2\nking 1,5 0\nqueen 0.9 0.1\nman 0 1\n") ==
+        "line 2: must hold a word and 2 numbers; got '1,5' as number 1 (a decimal comma?)");
+  CHECK(read("1 2\na 1\n") == "line 2: must hold a word and 2 numbers; got 2 fields: 'a 1'");
+  CHECK(read("1 2\na 1 nan\n") == "line 2: must hold a word and 2 numbers; got 'nan' as number 2");
+  CHECK(read("1 2\na 1 2 3\n") == "line 2: must hold a word and 2 numbers; got 4 fields: 'a 1 2 3'");
+  CHECK(read("2 2\na 1 2\n") == "line 1 promises 2 words of 2 numbers; got 1 words");
+  CHECK(read("1 2\na 1 2\nb 1 2\n") == "line 1 promises 1 words of 2 numbers; got more, from line 3 on");
+  CHECK(read("a 1 2\nb 1\n") == "line 2: must hold a word and 2 numbers; got 2 fields: 'b 1'");
+  CHECK(read(std::string("2 1\na \0\0\0\0\n", 11)) ==
+        "word 2 of the 2 that line 1 promises, 7 bytes behind it: the file must go on; it ends");
+  CHECK(read(std::string("1 1\na \0\0\0\0\nb", 12)) ==
+        "line 1 promises 1 words of 1 numbers; got 1 bytes more");
+  write_file_atomic(folder / "twice", "3 1\na 1\nb 2\na 3\n");
+  const WordVectors twice = read_word2vec(folder / "twice");
+  CHECK(twice.words == std::vector<std::string>{"a", "b"});
+  CHECK(twice.vectors.data<float>()[0] == 1);
+  CHECK(twice.warning.find(": 1 word comes again, first 'a'; the first vector of each counts") !=
+        std::string::npos);
   const WordVectors table{{"one", "two"}, Tensor::from<float>({2, 3}, {1, 2, 3, 4, 5, 6})};
   Stream stream(1, "flip");
   for (bool binary : {false, true}) {

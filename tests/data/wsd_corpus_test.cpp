@@ -57,10 +57,10 @@ struct CoarseFolder {
 
 }  // namespace
 
-TEST_CASE("wsd tsv: labels, natural text with one bracketed word, comments and CR LF") {
+TEST_CASE("wsd tsv: labels, natural text with one bracketed word, empty lines and CR LF") {
   TemporaryFolder folder;
   write_file_atomic(folder / "a.tsv",
-                    "\xEF\xBB\xBF# comment\r\nmoney\tShe can't open an account at the [bank], can she?\r\n\n"
+                    "\xEF\xBB\xBF\r\nmoney\tShe can't open an account at the [bank], can she?\r\n\n"
                     "earth\t[Banks] of \u201cfog\u201d.");
   const WsdCorpus corpus = read_wsd(folder / "a.tsv");
   CHECK(corpus.labels == Strings{"earth", "money"});
@@ -79,10 +79,18 @@ TEST_CASE("wsd tsv: labels, natural text with one bracketed word, comments and C
   CHECK(known.examples[1].label == 2);
 }
 
+TEST_CASE("wsd tsv: a label may begin with #, and there are no comments") {
+  TemporaryFolder folder;
+  write_file_atomic(folder / "a.tsv", "#ai\tthe [bank] learns .\nmoney\ta [bank]\n");
+  CHECK(read_wsd(folder / "a.tsv").labels == Strings{"#ai", "money"});
+  CHECK(tsv_message("# a comment\nmoney\ta [bank]\n") ==
+        "a.tsv:1: a line must be label<TAB>sentence; got 0 tabs");
+}
+
 TEST_CASE("wsd tsv: errors name file, line, rule and what was found") {
   CHECK(tsv_message("") == "a.tsv: must have at least one line; got an empty file");
-  CHECK(tsv_message("# only\n\n") == "a.tsv: must have at least one sentence; got only comments");
-  CHECK(tsv_message("#\nno tab [x]") == "a.tsv:2: a line must be label<TAB>sentence; got 0 tabs");
+  CHECK(tsv_message(" \n\n") == "a.tsv: must have at least one sentence; got only empty lines");
+  CHECK(tsv_message("\nno tab [x]") == "a.tsv:2: a line must be label<TAB>sentence; got 0 tabs");
   CHECK(tsv_message("a\t[x]\ty") == "a.tsv:1: a line must be label<TAB>sentence; got 2 tabs");
   CHECK(tsv_message("\t[x]") == "a.tsv:1: label must be a name without white space around it; got ''");
   CHECK(tsv_message("a \t[x]") == "a.tsv:1: label must be a name without white space around it; got 'a '");

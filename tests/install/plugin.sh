@@ -46,6 +46,23 @@ expect 2 "got 'qkv 0.0.9, g++ 12, AVX2' (build it again)" bad other_version
 expect 2 "got a file without its stamp (build it with qkv_add_plugin)" bad no_stamp
 expect 2 "'throws' of throws.so threw 'no licence file'" "$qkv" check "$config" \
   --set "plugins=[\"$scratch/faulty/throws.so\"]" --set 'model.layers=[{type="throws"}]'
+uses_exits=(--set "plugins=[\"$scratch/faulty/exits_later.so\"]" --set 'model.layers=[{type="exits"}]')
+expect 2 "'exits' of exits_later.so threw no std::exception" "$qkv" check "$config" "${uses_exits[@]}"
+uses_exits=(--set "plugins=[\"$scratch/faulty/exits_later.so\"]" --set 'model.layers=[{type="exits", at_once=false}]')
+expect 2 "must not end the process; got exit(0) while one of $scratch/faulty/exits_later.so was used" \
+  "$qkv" train "$config" "${uses_exits[@]}" -q --set run.out_dir="$scratch" --set run.name=exits
+
+echo "-- one whose static objects fail is named, and says nothing more"
+expect 2 "load_throws.so: must load; got a static object that throws 'no licence'" bad load_throws
+expect 2 "load_throws_int.so: must load; got a static object that throws" bad load_throws_int
+expect 2 "load_exits.so: must load; got a static object that calls exit(0)" bad load_exits
+expect 2 "load_leaves.so: must load; got a static object that calls _exit(0)" bad load_leaves
+expect 2 "load_aborts.so: must load; got a static object that crashes (Aborted; licence.cpp:7: no licence)" bad load_aborts
+expect 2 "load_crashes.so: must load; got a static object that crashes (Segmentation fault)" bad load_crashes
+expect 2 "load_terminates.so: must load; got a static object that calls std::terminate" bad load_terminates
+expect 2 "load_exits.so: must load; got a static object that calls exit(0)" "$qkv" check "$config" \
+  --set "plugins=[\"$scratch/faulty/load_exits.so\"]"
+[[ ! -s $scratch/out ]]
 printf 'qkv-plug-in-abi: ' >"$scratch/junk.so"
 expect 2 "without its stamp" "$qkv" --plugin "$scratch/junk.so" list
 expect 2 "got a directory" "$qkv" --plugin "$scratch" list

@@ -14,6 +14,15 @@ cmake -S "$source/tests/install/consumer" -B "$scratch/found" -G Ninja -DCMAKE_P
 cmake --build "$scratch/found"
 "$scratch/found/consumer"
 
+
+echo "-- its products use the kernels of this CPU, where OpenBLAS would not"
+fake=$(find "$build" -name fake_openblas.so | head -n 1)
+if [[ $fake ]]; then
+  unset OPENBLAS_CORETYPE
+  LD_PRELOAD=$fake "$scratch/found/consumer" | grep "chosen by qkv"
+  OPENBLAS_CORETYPE=Prescott "$scratch/found/consumer" | grep "kernels Prescott, chosen by OPENBLAS_CORETYPE"
+fi
+
 echo "-- pkg-config"
 pc=$(dirname "$(find "$scratch/prefix" -name qkv.pc)")
 flags=$(PKG_CONFIG_PATH=$pc pkg-config --cflags --libs qkv)

@@ -14,6 +14,8 @@ TEST_CASE("metrics have four decimals as far as that says something") {
   CHECK(metric_text(3.2e-5) == "3.20e-05");
   CHECK(metric_text(2.5e7) == "2.50e+07");
   CHECK(metric_text(NAN) == "nan");
+  CHECK(metric_text(std::copysign(NAN, -1.0)) == "nan");
+  CHECK(short_count(std::copysign(NAN, -1.0)) == "nan");
   CHECK(metric_text(-INFINITY) == "-inf");
 }
 

@@ -41,6 +41,22 @@ TEST_CASE(
   CHECK(lines[11].find("* train") != std::string::npos);
 }
 
+TEST_CASE("the numbers of an axis have one form, and a long legend goes on in a new line") {
+  const std::string small = plot({{"a", {0, 1}, {0, 1e-3}}}, plain());
+  for (const char* tick : {"0.0010", "0.0005"}) CHECK(small.find(tick) != std::string::npos);
+  CHECK(small.find("e-") == std::string::npos);
+  const std::string tiny = plot({{"a", {0, 1}, {0, 1e-5}}}, plain());
+  CHECK(tiny.find("1.0e-05") != std::string::npos);
+  CHECK(tiny.find("0.0000") == std::string::npos);
+  std::vector<Curve> nine;
+  for (int i = 1; i <= 9; i++)
+    nine.push_back({"a-long-name/seed-" + std::to_string(i), {0, 1}, {0, double(i)}});
+  const std::string text = plot(nine, plain());
+  for (const Curve& curve : nine) CHECK(text.find(curve.name) != std::string::npos);
+  for (const std::string& line : split(text, '\n'))
+    CHECK(line.size() <= static_cast<std::size_t>(plain().width));
+}
+
 TEST_CASE("a single spike between many points is drawn") {
   Curve curve{"a", {}, {}};
   for (int i = 0; i < 10000; i++) curve.x.push_back(i), curve.y.push_back(i == 5003 ? 9.0 : 1.0);

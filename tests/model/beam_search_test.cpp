@@ -95,6 +95,21 @@ void enumerate(int seed, Index V, const BeamOptions& o, std::vector<int>& ids, d
 
 }  // namespace
 
+TEST_CASE("logits that are not finite end a search with an error, whatever row they are in") {
+  struct Broken : RandomModel {
+    using RandomModel::RandomModel;
+    Tensor feed(const Tensor& ids) override {
+      Tensor logits = RandomModel::feed(ids);
+      if (++feeds == 3) logits.data<float>()[logits.size() - 2] = NAN;
+      return logits;
+    }
+    int feeds = 0;
+  };
+  Broken model(3, 2, 5);
+  CHECK_THROWS_WITH_AS(beam_search(model, prompt(2), options(3, 6)),
+                       doctest::Contains("logits must be finite; got NaN for token 3 of 5"), Error);
+}
+
 TEST_CASE("a beam as wide as the tree finds what exhaustive search finds, by every normalisation") {
   const Index V = 5, longest = 4;
   for (int seed = 0; seed < 12; seed++)

@@ -4,12 +4,47 @@
 
 #include "nn/layer_check.h"
 #include "qkv/base/allocations.h"
+#include "qkv/model/beam_search.h"
 #include "qkv/ops/cross_entropy.h"
+#include "qkv/ops/shape_ops.h"
 
 using namespace qkv;
 using namespace qkv::test;
 
 namespace {
+
+// What a user may write: attention to the last `window` tokens, with a cache or without.
+template <bool Cached>
+struct Window : Layer {
+  Window(const Scope& s, const Section& section, Index width)
+      : window(section.get("window", Index{3}, "tokens that are seen", positive)),
+        n_head(section.get("n_head", Index{2}, "heads", positive)),
+        qkv(s / "qkv", width, 3 * width),
+        out(s / "out", width, width),
+        width(width) {}
+  Index out_width() const override { return width; }
+  bool continues() const override { return Cached; }
+  Var forward(const Var& x, const Context& context) const override {
+    std::array<Var, 3> parts = split<3>(qkv(x), -1);
+    if (context.rotary.cos.defined())
+      for (std::size_t i : {0, 1}) parts[i] = rotary(parts[i], context.rotary, {n_head, width / n_head});
+    if (Cached && context.cache)
+      for (std::size_t i : {1, 2}) parts[i] = context.cache->extended(parts[i]);
+    AttentionOptions o(n_head, width / n_head);
+    o.mask = context.mask;
+    const Index T = x.dim(1), S = parts[1].dim(1);
+    o.mask.keep = Tensor::result({T, S}, x.value(), Dtype::i32);
+    if (!x.is_symbolic())
+      for (Index i = 0; i < T * S; i++)
+        o.mask.keep.data<std::int32_t>()[i] = i / S + (S - T) - i % S < window;
+    return out(attend(parts[0], parts[1], parts[2], o));
+  }
+  Index window, n_head;
+  Linear qkv, out;
+  Index width;
+};
+QKV_REGISTER(Layer, "test-window", Window<false>, "attention to the last tokens");
+QKV_REGISTER(Layer, "test-window-cached", Window<true>, "attention to the last tokens, with a cache");
 
 struct Lm {
   explicit Lm(const std::string& keys, Dtype dtype = Dtype::f64)
@@ -70,6 +105,12 @@ const char* const kVariants[] = {
     "attention.n_head = 4\nattention.n_kv_head = 2\nnorm.type = \"rmsnorm\"\nffn.activation = \"swiglu\"",
     "attention.n_head = 4\nattention.n_kv_head = 1\nposition.type = \"rope\"\ntie_embeddings = true",
     "attention.n_head = 3\nattention.d_head = 4\nposition.type = \"alibi\"\nattention.bias = false",
+    // layers of the user's
+    "attention.type = \"test-window\"\nattention.window = 2\nattention.n_head = 4\nposition.type = \"rope\"",
+    "attention.type = \"test-window-cached\"\nattention.window = 2\nposition.type = \"rope\"",
+    "[[model.layers]]\ntype = \"block\"\n[[model.layers]]\ntype = \"test-window\"\nwindow = 4",
+    "position.type = \"alibi\"\n[[model.layers]]\ntype = \"test-window-cached\"\n[[model.layers]]\ntype = "
+    "\"feed-forward\"\nresidual = true",
 };
 
 }  // namespace
@@ -91,21 +132,78 @@ TEST_CASE(
 }
 
 TEST_CASE("rows of a decoding can be selected, doubled and dropped") {
-  const Lm lm(kVariants[6]);
-  const Tensor ids = ids_of(2, 6);
-  const auto decoding = lm.model.start({}, 2);
-  decoding->feed(columns(ids, 0, 5));
-  decoding->select({1, 1, 0});
-  Tensor next = Tensor::empty({3, 1}, Dtype::i32);
-  for (int r = 0; r < 3; r++)
-    next.data<std::int32_t>()[r] = ids.data<std::int32_t>()[(r < 2 ? 1 : 0) * 6 + 5];
-  const Tensor step = decoding->feed(next), all = lm.logits(ids);
-  for (Index v = 0; v < 11; v++) {
-    CHECK(step.at(v) == doctest::Approx(all.at((6 + 5) * 11 + v)));
-    CHECK(step.at(11 + v) == step.at(v));
-    CHECK(step.at(22 + v) == doctest::Approx(all.at(5 * 11 + v)));
+  for (const char* keys : {kVariants[6], kVariants[8], kVariants[9]}) {
+    CAPTURE(std::string(keys));
+    const Lm lm(keys);
+    const Tensor ids = ids_of(2, 6);
+    const auto decoding = lm.model.start({}, 2);
+    decoding->feed(columns(ids, 0, 5));
+    decoding->select({1, 1, 0});
+    Tensor next = Tensor::empty({3, 1}, Dtype::i32);
+    for (int r = 0; r < 3; r++)
+      next.data<std::int32_t>()[r] = ids.data<std::int32_t>()[(r < 2 ? 1 : 0) * 6 + 5];
+    const Tensor step = decoding->feed(next), all = lm.logits(ids);
+    for (Index v = 0; v < 11; v++) {
+      CHECK(step.at(v) == doctest::Approx(all.at((6 + 5) * 11 + v)));
+      CHECK(step.at(11 + v) == step.at(v));
+      CHECK(step.at(22 + v) == doctest::Approx(all.at(5 * 11 + v)));
+    }
+    CHECK_THROWS_WITH_AS(decoding->select({3}), doctest::Contains("row must be in [0, 3); got 3"), Error);
   }
-  CHECK_THROWS_WITH_AS(decoding->select({3}), doctest::Contains("row must be in [0, 3); got 3"), Error);
+}
+
+TEST_CASE(
+    "a layer that cannot continue from a cache writes what one that can does: greedy, sampled and by beam") {
+  for (const char* position : {"learned", "rope", "alibi"}) {
+    CAPTURE(std::string(position));
+    const std::string keys =
+        fmt::format("attention.n_head = 4\nposition.type = \"{}\"\nattention.type = ", position);
+    const Lm slow(keys + "\"test-window\""), fast(keys + "\"test-window-cached\"");
+    CHECK_FALSE(slow.model.stack.continues());
+    CHECK(fast.model.stack.continues());
+    auto text = [](const Lm& lm, double temperature) {
+      GenerateOptions options;
+      options.max_tokens = 30;  // more than the model's room
+      options.sampling.temperature = temperature;
+      std::vector<int> ids;
+      generate(lm.model, {1, 2, 3}, options, [&](int id) {
+        ids.push_back(id);
+        return true;
+      });
+      return ids;
+    };
+    for (double temperature : {0.0, 1.0}) CHECK(text(slow, temperature) == text(fast, temperature));
+    BeamOptions beam;
+    beam.n_best = 3;
+    auto best = [&](const Lm& lm) {
+      std::vector<std::vector<int>> all;
+      for (const auto& row : beam_search(*lm.model.start({}, 2), ids_of(2, 3), beam))
+        for (const Hypothesis& h : row) all.push_back(h.ids);
+      return all;
+    };
+    CHECK(best(slow) == best(fast));
+  }
+}
+
+TEST_CASE("the table of an attention belongs to its type") {
+  auto problem = [](const std::string& keys) {
+    return message([&] { Lm lm(keys); });
+  };
+  CHECK(problem("attention.type = \"test-windw\"").find("did you mean 'test-window'?") != std::string::npos);
+  CHECK(
+      problem("attention.type = \"test-window\"\nattention.scale = \"none\"").find("model.attention.scale") !=
+      std::string::npos);
+  CHECK(problem("attention.window = 3").find("model.attention.window") != std::string::npos);
+  CHECK(problem("attention.type = \"linear\"\nattention.d_out = 5")
+            .find("must name a layer that keeps the width 16") != std::string::npos);
+  Lm lm("attention.type = \"test-window\"");
+  const std::string resolved = lm.config.dump();
+  CHECK(resolved.find("window = 3") != std::string::npos);
+  CHECK(resolved.find("qkv") == std::string::npos);
+  const Section again = Section::parse(resolved, "again.toml");
+  ParameterStore store(5, Dtype::f64);
+  DecoderLm(Scope(store), again.section("model"), Lm::shape());
+  again.finish();
 }
 
 TEST_CASE("no position sees a later one, and each sees all before it") {

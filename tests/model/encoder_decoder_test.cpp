@@ -56,6 +56,9 @@ const char* const kKinds[] = {
     "[model.position]\ntype = \"alibi\"\n[model.ffn]\nactivation = \"swiglu\"\n",
     "tie_embeddings = true\n[model.position]\ntype = \"sinusoidal\"\n",
     "n_encoder_layer = 1\nn_decoder_layer = 3\n[model.attention]\nn_head = 4\nn_kv_head = 2\n",
+    // layers of decoder_lm_test.cpp
+    "[model.attention]\ntype = \"test-window\"\n[model.position]\ntype = \"rope\"\n",
+    "[model.attention]\ntype = \"test-window-cached\"\n",
 };
 
 }  // namespace
@@ -85,18 +88,21 @@ TEST_CASE("decoding token by token with caches equals the whole forward pass") {
 }
 
 TEST_CASE("rows selected before and while decoding go on as the rows they were") {
-  const Small s;
-  const Batch batch = pairs();
-  const Tensor whole = s.model->forward(batch).value();
-  auto decoding = s.own.start(batch, 2);
-  decoding->select({1, 0, 1});
-  decoding->feed(i32({3, 1}, {1, 1, 1}));
-  decoding->select({1, 2, 2, 1});  // of the sources 0, 1, 1, 0
-  const Tensor logits = decoding->feed(i32({4, 1}, {4, 9, 9, 4}));
-  for (Index r = 0; r < 4; r++) {
-    const Index b = r == 1 || r == 2;
-    for (Index v = 0; v < 11; v++)
-      CHECK(logits.at(r * 11 + v) == doctest::Approx(whole.at((b * 5 + 1) * 11 + v)).epsilon(1e-9));
+  for (const char* kind : {kKinds[0], kKinds[6], kKinds[7]}) {
+    CAPTURE(kind);
+    const Small s(kind);
+    const Batch batch = pairs();
+    const Tensor whole = s.model->forward(batch).value();
+    auto decoding = s.own.start(batch, 2);
+    decoding->select({1, 0, 1});
+    decoding->feed(i32({3, 1}, {1, 1, 1}));
+    decoding->select({1, 2, 2, 1});  // of the sources 0, 1, 1, 0
+    const Tensor logits = decoding->feed(i32({4, 1}, {4, 9, 9, 4}));
+    for (Index r = 0; r < 4; r++) {
+      const Index b = r == 1 || r == 2;
+      for (Index v = 0; v < 11; v++)
+        CHECK(logits.at(r * 11 + v) == doctest::Approx(whole.at((b * 5 + 1) * 11 + v)).epsilon(1e-9));
+    }
   }
 }
 

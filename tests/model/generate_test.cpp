@@ -77,6 +77,38 @@ TEST_CASE("draws follow the probabilities, and the temperature their powers") {
   CHECK(draws(logs({0.5, 0.3, 0.2}), cold).at(0) / 20000.0 == doctest::Approx(0.25 / 0.38).epsilon(0.03));
 }
 
+TEST_CASE("options work up to the edges of their ranges") {
+  const std::vector<float> logits = logs({0.05, 0.4, 0.3, 0.25});
+  for (const double least : {5e-324, 1e-320, 1e-300})
+    for (const SamplingOptions& o :
+         {SamplingOptions{least, 0, 1.0, 0.0}, SamplingOptions{1.0, 0, least, 0.0}}) {
+      CHECK(draws(logits, o, 50) == std::map<int, int>{{1, 50}});
+    }
+  CHECK(draws(logits, {1e308, 0, 1.0, 0.0}, 1000).size() == 4);
+  CHECK(draws(logits, {1.0, 0, 1.0, 1.0}, 50) == std::map<int, int>{{1, 50}});
+  CHECK(draws(logits, {1.0, std::numeric_limits<Index>::max(), 1.0, 0.0}, 1000).size() == 4);
+}
+
+TEST_CASE("logits of which no token follows are an error that says which") {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const std::pair<std::vector<float>, const char*> cases[] = {
+      {{0, NAN, 1}, "got NaN for token 1 of 3"},
+      {{0, 1, kInfinity}, "got infinity for token 2 of 3"},
+      {{-kInfinity, -kInfinity}, "got -infinity for token 0 of 2"}};
+  for (auto& [logits, words] : cases)
+    for (double temperature : {0.0, 1.0}) {
+      Sampling sampling({temperature, 0, 1.0, 0.0});
+      std::string message;
+      try {
+        sampling.next(logits.data(), static_cast<Index>(logits.size()), 0, 0);
+      } catch (const Error& e) {
+        message = e.what();
+        CHECK(e.fault() == Fault::data);
+      }
+      CHECK_MESSAGE(message.find(words) != std::string::npos, message);
+    }
+}
+
 TEST_CASE("top_k, top_p and min_p keep exactly the tokens they say") {
   const std::vector<float> logits = logs({0.05, 0.4, 0.3, 0.25});
   auto kept = [&](SamplingOptions options) {

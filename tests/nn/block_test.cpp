@@ -22,10 +22,10 @@ TEST_CASE("a block is attention and feed-forward with residuals; the norms stand
     const Var x = normal({2, 3, 4}, Dtype::f64);
     Var y;
     if (std::string(place) == "pre") {
-      y = x + block.attn(block.norm1(x), {});
+      y = x + block.attn->forward(block.norm1(x), {});
       y = y + (*block.ffn)((*block.norm2)(y));
     } else {
-      y = block.norm1(x + block.attn(x, {}));
+      y = block.norm1(x + block.attn->forward(x, {}));
       y = (*block.norm2)(y + (*block.ffn)(y));
     }
     CHECK(distance(block.forward(x, {}).value(), y.value()) < 1e-13);

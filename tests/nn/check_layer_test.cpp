@@ -7,16 +7,17 @@
 #include <cmath>
 
 #include "count.h"
+#include "qkv/autograd/capture.h"
 #include "qkv/autograd/gradcheck.h"
 #include "qkv/base/allocations.h"
 #include "qkv/base/text.h"
-#include "qkv/nn/attention.h"
 #include "qkv/nn/block.h"
 #include "qkv/nn/linear.h"
 #include "qkv/ops/activations.h"
 #include "qkv/ops/arithmetic.h"
 #include "qkv/ops/dropout.h"
 #include "qkv/ops/linear.h"
+#include "qkv/ops/norm.h"
 #include "qkv/ops/reduce.h"
 #include "qkv/ops/shape_ops.h"
 
@@ -177,9 +178,241 @@ struct NeedsEvenLength : Plain {
   }
 };
 
+// Each wrong attention below is this sound one with one fault: RMS norm on queries and keys, RoPE, ALiBi, a
+// cache.
+struct NormedAttention : Layer {
+  NormedAttention(const Scope& s, const Section& section, Index width)
+      : n_head(section.get("n_head", Index{2}, "heads", positive)),
+        D(width / n_head),
+        W_Q(s / "W_Q", width, width),
+        W_K(s / "W_K", width, width),
+        W_V(s / "W_V", width, width),
+        W_O(s / "W_O", width, width),
+        gain(s.param("gain", {width}, init::ones())) {}
+  Index out_width() const override { return n_head * D; }
+  bool continues() const override { return true; }
+
+  Var queries(const Var& x) const { return rms_norm(W_Q(x), gain, 1e-6); }
+  Var keys(const Var& x) const { return rms_norm(W_K(x), gain, 1e-6); }
+  Var turned(const Var& x, const Context& c) const {
+    return c.rotary.cos.defined() ? rotary(x, c.rotary, {n_head, D}) : x;
+  }
+  AttentionOptions options(const Context& c) const {
+    AttentionOptions o(n_head, D);
+    o.mask = c.mask;
+    return o;
+  }
+  Var forward(const Var& x, const Context& c) const override {
+    Var q = turned(queries(x), c), k = turned(keys(x), c), v = W_V(x);
+    if (c.cache) k = c.cache->extended(k), v = c.cache->extended(v);
+    return W_O(attend(q, k, v, options(c)));
+  }
+
+  Index n_head, D;
+  Linear W_Q, W_K, W_V, W_O;
+  Parameter gain;
+};
+
+struct IgnoresCache : NormedAttention {
+  using NormedAttention::NormedAttention;
+  Var forward(const Var& x, const Context& c) const override {
+    return W_O(attend(turned(queries(x), c), turned(keys(x), c), W_V(x), options(c)));
+  }
+};
+
+struct CachesValuesOnly : NormedAttention {  // keys of the new tokens, values of all
+  using NormedAttention::NormedAttention;
+  Var forward(const Var& x, const Context& c) const override {
+    Var k = turned(keys(x), c), v = W_V(x);
+    if (c.cache) {
+      v = c.cache->extended(v);
+      k = concat({Var(Tensor::zeros({x.dim(0), v.dim(1) - x.dim(1), x.dim(2)}, x.dtype())), k}, 1);
+    }
+    return W_O(attend(turned(queries(x), c), k, v, options(c)));
+  }
+};
+
+// Turns the keys again whenever the cache grows, by the angles of the first positions.
+struct TurnsTwice : NormedAttention {
+  using NormedAttention::NormedAttention;
+  Var forward(const Var& x, const Context& c) const override {
+    Var k = keys(x), v = W_V(x);
+    if (c.cache) k = c.cache->extended(k), v = c.cache->extended(v);
+    if (c.rotary.cos.defined()) k = rotary(k, rotary_table(0, k.dim(1), D, 500.0, k.dtype()), {n_head, D});
+    return W_O(attend(turned(queries(x), c), k, v, options(c)));
+  }
+};
+
+// What it has seen lies in the layer, where nobody selects rows.
+struct OwnMemory : NormedAttention {
+  using NormedAttention::NormedAttention;
+  Var forward(const Var& x, const Context& c) const override {
+    if (!c.cache) return NormedAttention::forward(x, c);
+    Var k = turned(keys(x), c), v = W_V(x);
+    if (c.cache->length() > 0) k = concat({seen(k_, x.dim(0)), k}, 1), v = concat({seen(v_, x.dim(0)), v}, 1);
+    k_ = k, v_ = v;
+    return W_O(attend(turned(queries(x), c), k, v, options(c)));
+  }
+  static Var seen(const Var& of, Index rows) {
+    Tensor from = Tensor::empty({rows}, Dtype::i32);
+    for (Index r = 0; r < rows; r++) from.data<std::int32_t>()[r] = static_cast<std::int32_t>(r % of.dim(0));
+    return index_select(of, from);
+  }
+  mutable Var k_, v_;
+};
+
+struct ForgetsRotary : NormedAttention {
+  using NormedAttention::NormedAttention;
+  Var forward(const Var& x, const Context& c) const override {
+    return W_O(attend(queries(x), keys(x), W_V(x), options(c)));
+  }
+  bool continues() const override { return false; }
+};
+
+struct ForgetsSlopes : NormedAttention {
+  using NormedAttention::NormedAttention;
+  Var forward(const Var& x, const Context& c) const override {
+    Context without = c;
+    without.mask.slopes = Tensor();
+    return NormedAttention::forward(x, without);
+  }
+};
+
+struct OffersNothing : NormedAttention {
+  using NormedAttention::NormedAttention;
+  Var forward(const Var& x, const Context& c) const override {
+    Var k = turned(keys(x), c), v = W_V(x);
+    if (c.cache) k = c.cache->extended(k), v = c.cache->extended(v);
+    return W_O(attention(turned(queries(x), c), k, v, options(c)));
+  }
+};
+
+struct OffersScores : NormedAttention {  // before the softmax
+  using NormedAttention::NormedAttention;
+  Var forward(const Var& x, const Context& c) const override {
+    Capture::offer("weights", Tensor::full({x.dim(0), n_head, x.dim(1), x.dim(1)}, 0.7, x.dtype()));
+    return NormedAttention::forward(x, c);
+  }
+};
+
+struct OffersOneHead : NormedAttention {
+  using NormedAttention::NormedAttention;
+  Var forward(const Var& x, const Context& c) const override {
+    Capture::offer("weights", Tensor::full({x.dim(0), x.dim(1), x.dim(1)}, 0.25, x.dtype()));
+    Var k = turned(keys(x), c), v = W_V(x);
+    if (c.cache) k = c.cache->extended(k), v = c.cache->extended(v);
+    return W_O(attention(turned(queries(x), c), k, v, options(c)));
+  }
+};
+
+struct ChangedByCapture : NormedAttention {
+  using NormedAttention::NormedAttention;
+  Var forward(const Var& x, const Context& c) const override {
+    const Var y = NormedAttention::forward(x, c);
+    return Capture::current() ? y * 2.0 : y;
+  }
+};
+
+// Looks at the memory, too.
+struct Crosses : NormedAttention {
+  using NormedAttention::NormedAttention;
+  Var forward(const Var& x, const Context& c) const override {
+    const Var y = NormedAttention::forward(x, c);
+    LayerPath here(path);
+    return y + cross(x, c);
+  }
+  virtual Var cross(const Var& x, const Context& c) const {
+    KeyValueCache::Entry* entry = c.cache ? &c.cache->next() : nullptr;
+    Var k, v;
+    if (entry && entry->keys.defined())
+      k = entry->keys, v = entry->values;
+    else
+      k = keys(c.memory), v = W_V(c.memory);
+    if (entry) entry->keys = k.value(), entry->values = v.value();
+    AttentionOptions o(n_head, D);
+    o.mask.key_keep = c.memory_keep;
+    return attend(queries(x), k, v, o);
+  }
+  std::string path = "layer.memory";
+};
+
+struct ForgetsMemory : Crosses {
+  using Crosses::Crosses;
+  Var cross(const Var& x, const Context&) const override { return x; }
+};
+
+struct SeesPaddingOfMemory : Crosses {
+  using Crosses::Crosses;
+  Var cross(const Var& x, const Context& c) const override {
+    Context all = c;
+    all.memory_keep = Tensor();
+    return Crosses::cross(x, all);
+  }
+};
+
+struct MemoryOnceOnly : Crosses {  // asks for it at every call
+  using Crosses::Crosses;
+  Var cross(const Var& x, const Context& c) const override {
+    Context without = c;
+    without.cache = nullptr;
+    return Crosses::cross(x, without);
+  }
+};
+
+struct TwoUnderOneName : Crosses {
+  TwoUnderOneName(const Scope& s, const Section& section, Index width) : Crosses(s, section, width) {
+    path = "";
+  }
+};
+
+struct PaddedMean : Plain {  // leaves the padding out of the sum, and divides by the padded length
+  using Plain::Plain;
+  Var forward(const Var& x, const Context& c) const override {
+    if (c.mask.causal) return down(x);
+    if (!c.mask.key_keep.defined()) return down(x + mean(x, 1, true));
+    const Tensor& k = c.mask.key_keep;
+    const Var keep = k.is_symbolic() ? Var(Tensor::symbolic({k.dim(0), k.dim(1), 1}, x.dtype()))
+                                     : Var(k.to(x.dtype()).reshape({k.dim(0), k.dim(1), 1}));
+    return down(x + mean(x * keep, 1, true));
+  }
+};
+
+struct KnowsTheLength : Plain {
+  using Plain::Plain;
+  Var forward(const Var& x, const Context& c) const override {
+    return c.mask.causal ? down(x) * (1.0 / static_cast<double>(x.dim(1))) : down(x);
+  }
+};
+
+struct ReadsTheMask : Plain {  // its elements, which a shape-only walk has not
+  using Plain::Plain;
+  Var forward(const Var& x, const Context& c) const override {
+    if (c.mask.key_keep.defined() && c.mask.key_keep.data<std::int32_t>()[0] < 0) return x;
+    return down(x);
+  }
+};
+
+struct OwnDropout : Plain {
+  using Plain::Plain;
+  Var forward(const Var& x, const Context&) const override {
+    const bool training = Tape::current() && Tape::current()->next_stream();
+    return training ? down(x) * (1.0 + 0.1 * calls++) : down(x);
+  }
+  mutable std::atomic<int> calls{0};
+};
+
+struct Remembers : Plain {  // the last length that it was called with
+  using Plain::Plain;
+  Var forward(const Var& x, const Context&) const override {
+    const Index last = length.exchange(x.dim(1));
+    return last == 5 ? down(x) * 2.0 : down(x);
+  }
+  mutable std::atomic<Index> length{0};
+};
+
 template <class T>
-void expect(const std::string& words) {
-  const Problems problems = check_layer<T>({6, "hidden = 4"});
+void expect(const std::string& words, LayerCheck options = {6, "hidden = 4"}) {
+  const Problems problems = check_layer<T>(options);
   INFO("problems: ", join(problems, "\n"));
   CHECK(std::any_of(problems.begin(), problems.end(),
                     [&](const std::string& p) { return p.find(words) != std::string::npos; }));
@@ -213,6 +446,32 @@ TEST_CASE("every wrong layer is caught with a message that names its fault") {
   expect<OnlyF32>("shapes: must work; got the error");
   expect<AlwaysDrops>("dropout() draws from the tape");
   expect<NeedsEvenLength>("mine: length must be even; got 3");
+}
+
+TEST_CASE("what a layer may forget of its context is named") {
+  const LayerCheck plain{8, ""}, other{8, "", true, 1e-6, true};
+  CHECK(check_layer<NormedAttention>(plain) == Problems{});
+  CHECK(check_layer<Crosses>(other) == Problems{});
+  expect<IgnoresCache>("cache: tokens that continue a cache must give what they give in the whole text",
+                       plain);
+  expect<CachesValuesOnly>("cache: tokens that continue a cache must give", plain);
+  expect<TurnsTwice>("cache: tokens that continue a cache with context.rotary must give", plain);
+  expect<OwnMemory>("cache: selected rows must go on as they were", plain);
+  expect<ForgetsRotary>("positions: context.rotary must turn queries and keys", plain);
+  expect<ForgetsSlopes>("positions: context.mask.slopes must be added to the scores", plain);
+  expect<OffersNothing>("capture: attention must offer its \"weights\"", plain);
+  expect<OffersScores>("capture: the rows of 'weights' must add up to 1", plain);
+  expect<OffersOneHead>("capture: 'weights' must be [B, H, T, T]; got [2, 4, 4]", plain);
+  expect<ChangedByCapture>("capture: a Capture must not change the output", plain);
+  expect<ForgetsMemory>("memory: it must be looked at", other);
+  expect<SeesPaddingOfMemory>("memory: its padding must not be seen", other);
+  expect<MemoryOnceOnly>("cache: must work; got the error", other);
+  expect<TwoUnderOneName>("capture: each name must be offered once; got 'weights' twice", other);
+  expect<PaddedMean>("padding: a text must give the same with padding behind it and without");
+  expect<KnowsTheLength>("causal mask: the beginning of a text must give the same alone");
+  expect<ReadsTheMask>("shapes: must work; got the error");
+  expect<OwnDropout>("dropout: equal random tapes must give equal bits");
+  expect<Remembers>("equal calls must give equal bits");
 }
 
 TEST_CASE("a config that the layer refuses is told, not thrown") {

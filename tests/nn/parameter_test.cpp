@@ -199,6 +199,18 @@ TEST_CASE("load: a warm start takes the names both have, but no wrong shapes") {
         }) == "run: tensors must match the model; 'a.weight' has shape [2]; model expects [2, 3]");
 }
 
+TEST_CASE("load: values that are not finite are refused by name") {
+  Example e;
+  for (const double bad : {NAN, INFINITY, -INFINITY}) {
+    Tensor bias = normal({2}, Dtype::f64);
+    bias.data<double>()[1] = bad;
+    CHECK(message([&] {
+            e.store.load({{"a.bias", bias}}, "run", true);
+          }) ==
+          fmt::format("run: tensors must match the model; 'a.bias' is not finite: {} at element 1", bad));
+  }
+}
+
 TEST_CASE("a symbolic store has shapes without values") {
   ParameterStore store(1, Dtype::f32, true);
   const Linear a(Scope(store) / "a", 3, 2);

@@ -136,5 +136,19 @@ for (const id of ["film", "attention", "curves", "norms", "time", "config"]) ass
 for (const id of ["evaluation", "ask"]) assert.equal(await stories.locator(`#${id}`).count(), 0, id);
 assert.equal(await stories.locator("#film-layer option").count(), 3);
 stories.check();
+// ---- on paper: as wide as A4, nothing is cut off or scrolled, and what only a screen can do is gone
+{
+  const paper = await open("bank/report.html", {viewport: {width: 718, height: 1000}});
+  await paper.emulateMedia({media: "print", colorScheme: "dark"});
+  const wide = await paper.locator(".card").evaluateAll(cards => cards.filter(c => c.scrollWidth > c.clientWidth + 1).map(c => c.textContent.slice(0, 40)));
+  assert.deepEqual(wide, []);
+  for (const screen of [".top", ".film-bar", ".controls", ".ask"]) assert(!await paper.locator(screen).first().isVisible(), screen);
+  assert.equal(await paper.evaluate(() => getComputedStyle(document.querySelector(".scroll")).overflowX), "visible");
+  assert.deepEqual(await paper.evaluate(() => tickTexts([0, 5e-4, 1e-3])), ["0.0000", "0.0005", "0.0010"]);
+  assert.deepEqual(await paper.evaluate(() => tickTexts([0, 1e-5, 2e-5])), ["0", "1e-5", "2e-5"]);
+  assert.doesNotMatch(await paper.evaluate(() => JSON.stringify(data)), /"[^"]*\/(home|root|tmp|work)\//);
+  paper.check();
+}
+
 await browser.close();
 console.log("the reports are whole");

@@ -189,6 +189,9 @@ TEST_CASE("qkv report writes one file, for several runs, too") {
   CHECK(exists(run.data.folder / "both.html"));
   const Json data = parse_json(run_qkv({"report", "runs/small", "runs/other", "--json"}, here).out, "report");
   CHECK(data.at("runs").size() == 2);
+  CHECK(dump_json(data).find(run.data.folder.path) == std::string::npos);
+  CHECK(without_folders("x=/home/me/data/bank.toml:2:3, \"/a/b\" 1 / n a/b/c/d") ==
+        "x=../bank.toml:2:3, \"../b\" 1 / n a/b/c/d");
   check_refused(run_qkv({"report", "runs/none"}, here), 3, "it does not exist");
   check_refused(run_qkv({"report", "runs/small", "-o", "none/report.html"}, here), 1, "none/report.html");
 }

@@ -106,6 +106,25 @@ TEST_CASE("a small model learns a text by heart, and continues it") {
   CHECK(text.task().readable(answer).substr(0, 17) == "one two three fou");
 }
 
+TEST_CASE("bits per character are those of the split that is scored") {
+  std::string val, train;
+  for (int i = 0; i < 40; i++) train += "a bee. ", val += "\u4f60\u597d";
+  TemporaryFolder folder;
+  write_file_atomic(folder / "train.txt", train);
+  write_file_atomic(folder / "val.txt", val);
+  const std::string files = "[data]\ntrain = \"" + (folder / "train.txt") + "\"\nval = \"" +
+                            (folder / "val.txt") + "\"\ntest = \"" + (folder / "train.txt") +
+                            "\"\n[tokenizer]\ntype = \"bpe\"\n";
+  Experiment e = build_experiment(Section::parse(files + kModel));
+  const Tokenizer& tokenizer = *e.task->tokenizer();
+  for (auto [split, text] : {std::pair{Split::val, val}, {Split::test, train}, {Split::train, train}}) {
+    const Metrics metrics = evaluate(*e.task, *e.model, split, 8);
+    const double tokens = static_cast<double>(tokenizer.encode(text).size());
+    CHECK(metrics.value("bits_per_char") == doctest::Approx(metrics.value("loss") / std::log(2.0) * tokens /
+                                                            static_cast<double>(count_code_points(text))));
+  }
+}
+
 TEST_CASE("made-up tokens need no file, and are the same for the same seed") {
   const std::string config =
       "[data]\nsource = \"synthetic\"\nvocab_size = 50\nexamples = 20\nbatch_size = 4\n" + kModel;

@@ -148,6 +148,47 @@ TEST_CASE("a trained model answers from its run directory alone, with the vocabu
   CHECK(loaded.task->readable(answer) == answer.at("translation").get<std::string>() + "\n");
 }
 
+TEST_CASE(
+    "an output never holds <unk>, but where it is kept, or stands for the source word that was looked at") {
+  TemporaryFolder folder;
+  // Names that occur once are unknown on both sides: a copy of one is a copy of <unk>.
+  std::string pairs;
+  for (int i = 0; i < 40; i++) pairs += fmt::format("hallo name{}\thello name{}\n", i, i);
+  write_file_atomic(folder / "p.tsv", pairs);
+  write_file_atomic(
+      folder / "t.toml",
+      "[task]\ntype = \"translation\"\n[data]\ntrain = \"p.tsv\"\nval = \"p.tsv\"\nbatch_size = 8\n"
+      "[tokenizer]\nmin_freq = 2\n[model]\ntype = \"encoder-decoder\"\nn_layer = 1\nd_model = 32\n"
+      "max_seq_len = 8\n[optimizer]\nlr = 1e-2\n[train]\nmax_steps = 60\n[eval]\nevery = 60\n");
+  const std::string run = folder / "run";
+  Session(folder / "t.toml").train(run);
+  auto answer = [&](const std::string& unknown, int beam = 1) {
+    const Experiment e =
+        load_experiment(run, "last", {"task.unknown=\"" + unknown + "\"", fmt::format("task.beam={}", beam)});
+    return e.task->predict(*e.model, "hallo name7").at("translation").get<std::string>();
+  };
+  CHECK(answer("keep") == "hello <unk>");
+  CHECK(answer("source") == "hello name7");
+  CHECK(answer("source", 3) == "hello name7");
+  for (int beam : {1, 3}) CHECK(answer("never", beam).find("<unk>") == std::string::npos);
+  Experiment e = load_experiment(run, "last", {"task.unknown=\"source\""});
+  CHECK(evaluate(*e.task, *e.model, Split::val, 8).value("exact_match") == 1);
+}
+
+TEST_CASE("pairs that are cut are counted, and a source that is cut says so") {
+  const Files files;
+  Session s(files.config(kPairs), {"model.max_seq_len=3"});
+  double cut = 0;
+  for (auto& [name, value] : s.experiment.task->facts())
+    if (name == "cut_pairs_train") cut = value;
+  CHECK(cut == 1);
+  const Json answer = s.experiment.task->predict(*s.experiment.model, "eins zwei drei vier eins");
+  CHECK(answer.at("cut_tokens") == 3);
+  CHECK(s.experiment.task->predict(*s.experiment.model, "eins").at("cut_tokens") == 0);
+  CHECK(has(error_of(Fault::usage, [&] { s.experiment.task->predict(*s.experiment.model, " "); }),
+            "the text must hold a token; got ' '"));
+}
+
 TEST_CASE("broken pairs and configs give one message each") {
   const Files files;
   auto error = [&](Fault fault, const std::string& data) {

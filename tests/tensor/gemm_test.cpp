@@ -211,11 +211,9 @@ TEST_CASE("a large product that is cut over the workers has the same bits for an
   set_threads(0);
 }
 
-TEST_CASE("gemm refuses sizes that BLAS cannot count and names its BLAS") {
+TEST_CASE("gemm refuses sizes that BLAS cannot count") {
   float x = 0;
   const Index many = Index{1} << 31;
   CHECK_THROWS_WITH_AS(gemm<float>(Trans::no, Trans::no, 1, many, 1, 1, &x, 1, &x, many, 0, &x, many),
                        "gemm: sizes must be below 2^31; got 2147483648", Error);
-  CHECK(std::string(blas_config()).find("OpenBLAS") != std::string::npos);
-  CHECK(std::string(blas_core()).size() > 0);
 }

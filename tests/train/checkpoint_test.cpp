@@ -20,7 +20,7 @@ const char* const kFiles[] = {"model.safetensors",    "optimizer.safetensors", "
 // Writes checkpoints of one small tensor.
 struct Writer {
   void write(std::int64_t step, bool best = false, Index size = 4) {
-    const Json state = {{"step", step}, {"task", Json::object()}};
+    const Json state = {{"version", 1}, {"step", step}, {"best_step", best_step}, {"task", Json::object()}};
     CheckpointData data;
     data.step = step;
     data.weights = {{"w", Tensor::full({size}, static_cast<double>(step))}};
@@ -29,6 +29,7 @@ struct Writer {
     data.config = "schema = 1\n";
     write_checkpoint(run.path, data, best);
   }
+  std::int64_t best_step = -1;
   std::vector<std::int64_t> steps() const {
     std::vector<std::int64_t> result;
     for (auto& [step, folder] : list_checkpoints(run.path)) result.push_back(step);
@@ -81,6 +82,65 @@ TEST_CASE("links are relative, so that a run can be moved") {
   CHECK(read_checkpoint(find_checkpoint(other.path, "step-000010")).weights[0].tensor.at(0) == 10);
   CHECK(has(error_of(Fault::data, [&] { find_checkpoint(other.path, "step-000030"); }),
             "must hold a checkpoint 'step-000030'"));
+}
+
+TEST_CASE("text files and copies in the place of links are as good, and become links again") {
+  Writer w;
+  w.write(10, true);
+  w.write(20);
+  const std::string folder = w.run / "checkpoints/";
+  for (const std::string& name : {std::string("last"), std::string("best")}) fs::remove(folder + name);
+  write_file_atomic(folder + "last", "step-000020\n");
+  write_file_atomic(folder + "best", "step-000010\n");
+  CHECK(find_checkpoint(w.run.path, "last") == folder + "step-000020");
+  CHECK(find_checkpoint(w.run.path, "best") == folder + "step-000010");
+  prune_checkpoints(w.run.path, 1, true);
+  CHECK(w.steps() == Steps{10, 20});
+  fs::remove(folder + "last");
+  fs::copy(folder + "step-000020", folder + "last");
+  CHECK(read_checkpoint(find_checkpoint(w.run.path, "last")).state.at("step") == 20);
+  point_links(w.run.path, 20, 10);
+  CHECK(w.link("last") == "step-000020");
+  CHECK(w.link("best") == "step-000010");
+}
+
+TEST_CASE("without the best checkpoint there is what the state calls so, or an error; no other is taken") {
+  Writer w;
+  w.write(10, true);
+  w.best_step = 10;
+  w.write(20);
+  const std::string folder = w.run / "checkpoints/";
+  fs::remove(folder + "best");
+  CHECK(find_checkpoint(w.run.path, "best") == folder + "step-000010");
+  fs::remove_all(folder + "step-000010");
+  CHECK(has(error_of(Fault::data, [&] { find_checkpoint(w.run.path, "best"); }),
+            "must hold the best checkpoint, step-000010; it is missing"));
+  fs::create_symlink("step-000010", folder + "best");
+  CHECK(has(error_of(Fault::data, [&] { find_checkpoint(w.run.path, "best"); }),
+            "best: must point at a checkpoint; step-000010 is missing"));
+  fs::remove(folder + "best");
+  w.best_step = -1;  // nothing evaluated
+  w.write(30);
+  CHECK(find_checkpoint(w.run.path, "best") == folder + "last");
+}
+
+TEST_CASE("a state of another step, version or run is refused") {
+  Writer w;
+  w.write(10);
+  w.write(20);
+  const std::string folder = w.run / "checkpoints/";
+  fs::remove_all(folder + "step-000010");
+  fs::rename(folder + "step-000020", folder + "step-000010");
+  CHECK(has(error_of(Fault::data, [&] { read_checkpoint(folder + "step-000010"); }),
+            "'step' must be that of its folder; got 20"));
+  fs::rename(folder + "step-000010", folder + "step-000020");
+  CHECK_NOTHROW(read_checkpoint(folder + "step-000020"));
+  write_file_atomic(w.run / "env.json", "{\"id\": \"mine\"}");
+  CHECK(has(error_of(Fault::data, [&] { read_checkpoint(folder + "step-000020"); }),
+            "must be a checkpoint of the run it lies in"));
+  write_file_atomic(folder + "step-000020/state.json", R"({"version": 99, "step": 20, "task": {}})");
+  CHECK(has(error_of(Fault::data, [&] { read_checkpoint_state(folder + "step-000020"); }),
+            "'version' must be 1; got 99"));
 }
 
 TEST_CASE("a write that fails leaves the older checkpoints and nothing else") {

@@ -112,6 +112,45 @@ TEST_CASE("links that a crash left behind follow the state of the checkpoint") {
   CHECK(std::filesystem::read_symlink(links + "best") == best);
 }
 
+TEST_CASE("a best value of another metric, mode or validation data does not count after a resume") {
+  const std::vector<std::string> changes[] = {
+      {"eval.metric=\"accuracy\""}, {"eval.mode=\"max\""}, {"data.val_fraction=0.2", "data.val=\"\""}};
+  for (const std::vector<std::string>& sets : changes) {
+    CAPTURE(sets[0]);
+    SmallData data;
+    const std::string config = data.encoder(), run = data.folder / "run";
+    Session(config).train(run);
+    std::vector<std::string> longer = sets;
+    longer.push_back("train.max_steps=16");
+    Session again(config, longer);
+    if (sets.size() > 1) {  // other training data is refused anyway
+      CHECK(has(error_of(Fault::usage, [&] { again.train(run, true); }), "training data must be that of"));
+      continue;
+    }
+    CHECK(again.train(run, true).best_step == 16);
+    CHECK(std::filesystem::read_symlink(run + "/checkpoints/best") == "step-000016");
+  }
+}
+
+TEST_CASE("a best checkpoint that is gone is told at the resume, and best starts anew") {
+  SmallData data;
+  const std::string config = data.encoder(), run = data.folder / "run";
+  const TrainResult before = Session(config).train(run);
+  std::filesystem::remove_all(run + "/checkpoints/" + step_name(before.best_step));
+  if (before.best_step == 12) return;  // then the run goes on from the one before
+  const TrainResult after = Session(config, {"train.max_steps=16"}).train(run, true);
+  CHECK(after.best_step == 16);
+}
+
+TEST_CASE("a run is not resumed to an end before the step it has reached") {
+  SmallData data;
+  const std::string config = data.encoder(), run = data.folder / "run";
+  Session(config).train(run);
+  Session again(config, {"train.max_steps=8"});
+  CHECK(has(error_of(Fault::usage, [&] { again.train(run, true); }),
+            "resume: the run must end at or behind step 12, which it has reached"));
+}
+
 TEST_CASE("a damaged checkpoint is passed over for the one before, and replaced on the way") {
   SmallData data;
   const std::vector<std::string> sets = {"checkpoint.every=2", "checkpoint.keep_last=2"};

@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "qkv/base/files.h"
 #include "train/small_run.h"
 
 namespace qkv::test {
@@ -13,9 +14,24 @@ TEST_CASE("an existing run directory is never overwritten unless asked for") {
   const RunDir first = RunDir::create(folder.path, "a", false);
   CHECK(first.path() == folder / "a");
   write_file_atomic(first.file("config.resolved.toml"), "one");
-  CHECK(RunDir::create(folder.path, "a", false).path() == folder / "a-2");
+  const RunDir second = RunDir::create(folder.path, "a", false);
+  CHECK(second.path() == folder / "a-2");
   CHECK(RunDir::create(folder.path, "a", false).path() == folder / "a-3");
   CHECK(read_file(first.file("config.resolved.toml")) == "one");
+}
+
+TEST_CASE("what a process left before it held a run is emptied and taken") {
+  TemporaryFolder folder;
+  make_directories(folder / "a/data");
+  write_file_atomic(folder / "a/.lock", "");
+  write_file_atomic(folder / "a/data/train.tsv", "half of");
+  make_directories(folder / "empty");
+  make_directories(folder / "letters");
+  write_file_atomic(folder / "letters/to_mother.txt", "dear");
+  CHECK(RunDir::create(folder.path, "a", false).path() == folder / "a");
+  CHECK(files_below(folder / "a") == std::vector<std::string>{".lock"});
+  CHECK(RunDir::create(folder.path, "empty", false).path() == folder / "empty");
+  CHECK(RunDir::create(folder.path, "letters", false).path() == folder / "letters-2");
 }
 
 TEST_CASE("two processes cannot train in one run directory") {
@@ -52,7 +68,7 @@ TEST_CASE("the run to resume has the same name, configuration and data, and is t
     return run.path();
   };
   auto newest = [&](const std::string& config) {
-    return newest_run(runs, "small", config, task);
+    return newest_run(runs, "small", session.config, config, task);
   };
   CHECK(newest(text) == "");
   const std::string first = make("small");
@@ -63,7 +79,19 @@ TEST_CASE("the run to resume has the same name, configuration and data, and is t
   std::filesystem::last_write_time(second + "/config.resolved.toml", time + std::chrono::seconds(1));
   CHECK(second == first + "-2");
   CHECK(newest(text) == second);
-  CHECK(newest(text + "changed = 1\n") == "");
+  CHECK(newest(text + "[more]\nkey = 1\n") == "");
+  // Threads and logs do not decide; a key that an older run does not have was at its default.
+  const auto replaced = [&](const char* key, const char* by) {
+    return std::regex_replace(text, std::regex(std::string("\n") + key + " = .*"), std::string("\n") + by);
+  };
+  CHECK(newest(replaced("threads", "threads = 3")) == second);
+  CHECK(newest(replaced("seed", "seed = 8")) == "");
+  write_file_atomic(second + "/config.resolved.toml", replaced("spike", ""));
+  CHECK(newest(text) == second);
+  write_file_atomic(second + "/config.resolved.toml", replaced("lr", ""));
+  CHECK(newest(text) == first);
+  write_file_atomic(second + "/config.resolved.toml", text);
+  std::filesystem::last_write_time(second + "/config.resolved.toml", time + std::chrono::seconds(1));
   write_file_atomic(second + "/data/train.tsv", sentences(44, 5));  // not this data any more
   CHECK(newest(text) == first);
 }

@@ -18,7 +18,7 @@ inline std::string sentences(int n, int seed) {
   const char* cues[2][4] = {{"cash", "loan", "account", "teller"}, {"water", "fish", "reeds", "boat"}};
   const char* begins[] = {"they saw the", "near a", "we went to the old", "she left her"};
   const char* tails[] = {"", " today", " in the rain", " before it got dark"};
-  std::string text = "# label<TAB>sentence\n";
+  std::string text = "\n";
   for (int i = 0; i < n; i++) {
     const int k = i / 2 + 3 * seed, sense = i % 2;  // only the cue depends on the sense
     text += fmt::format("{}\t{} [bank] with {}{}\n", sense ? "river" : "money", begins[k % 4],

@@ -55,6 +55,59 @@ TEST_CASE("the loss falls on a small set, and the model learns it") {
   CHECK(read_metrics(data.folder / "run/metrics.jsonl").back().number("accuracy") > 0.8);
 }
 
+TEST_CASE("with max_steps = 0 the weights stay as they are: evaluated, saved, and trained on later") {
+  SmallData data;
+  const std::string config = data.encoder(), first = data.folder / "first", as_is = data.folder / "as-is";
+  Session(config, {"train.max_steps=3"}).train(first);
+  const std::vector<std::string> none{"train.max_steps=0", "train.init_from=\"" + first + "\""};
+  Session zero(config, none);
+  zero.trainer.warm_start();
+  const TrainResult result = zero.train(as_is);
+  CHECK(result.reason == "max_steps");
+  CHECK(result.step == 0);
+  CHECK(result.best_step == 0);
+  CHECK(zero.value("head.weight").to_vector() != Session(config).value("head.weight").to_vector());
+  const auto evals = [&] {
+    int n = 0;
+    for (const Record& record : read_metrics(as_is + "/metrics.jsonl")) n += record.type() == "eval";
+    return n;
+  };
+  CHECK(evals() == 1);
+  const auto saved = list_checkpoints(as_is);
+  REQUIRE(saved.size() == 1);
+  CHECK(saved[0].first == 0);
+  const auto weights = read_checkpoint(saved[0].second).weights,
+             wanted = read_checkpoint(first + "/checkpoints/best").weights;
+  REQUIRE(weights.size() == wanted.size());
+  for (std::size_t i = 0; i < weights.size(); i++)
+    CHECK(weights[i].tensor.to_vector() == wanted[i].tensor.to_vector());
+  Session(config, none).train(as_is, true);  // nothing is left to do
+  CHECK(evals() == 1);
+  CHECK(Session(config, {none[1], "train.max_steps=3"}).train(as_is, true).step == 3);
+  CHECK(list_checkpoints(as_is).back().first == 3);
+}
+
+TEST_CASE("a run has one limit, and max_steps = 0 is one only where it is said") {
+  SmallData data;
+  const std::string config = data.encoder();
+  auto problem = [&](const std::string& keys) -> std::string {
+    std::string text = read_file(config);
+    text.replace(text.find("max_steps = 12\n"), 15, keys);
+    write_file_atomic(data.folder / "limit.toml", text);
+    try {
+      Session session(data.folder / "limit.toml");
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "";
+  };
+  CHECK(problem("").find("exactly one must be set; got 0 and 0") != std::string::npos);
+  CHECK(problem("max_steps = 3\nmax_epochs = 2\n").find("exactly one must be set; got 3 and 2") !=
+        std::string::npos);
+  CHECK(problem("max_steps = 0\nmax_epochs = 2\n") == "");
+  CHECK(problem("max_steps = 0\nmax_epochs = 0\n") == "");
+}
+
 TEST_CASE("1, 2 and 4 threads give the same bytes") {
   SmallData data;
   for (int threads : {1, 2, 4}) {
@@ -178,7 +231,7 @@ TEST_CASE("a run starts from the weights of another") {
   for (const std::string& from : {data.folder / "first", best + "/model.safetensors"}) {
     Session second(data.encoder(), {"train.init_from='" + from + "'"});
     CHECK(!same_bits(second.value("head.weight"), read_safetensors(best + "/model.safetensors")[0].tensor));
-    second.trainer.warm_start();
+    CHECK(has(second.trainer.warm_start(), "tensors taken; missing there: none; left over: none"));
     for (const NamedTensor& trained : read_safetensors(best + "/model.safetensors"))
       CHECK(same_bits(second.value(trained.name), trained.tensor));
   }
@@ -187,6 +240,41 @@ TEST_CASE("a run starts from the weights of another") {
       has(error_of(Fault::data, [&] { missing.trainer.warm_start(); }), "nowhere: must be a run directory"));
   Session other(data.encoder(), {"train.init_from='" + (data.folder / "first") + "'", "model.d_model=8"});
   CHECK(has(error_of(Fault::data, [&] { other.trainer.warm_start(); }), "model expects"));
+}
+
+TEST_CASE(
+    "initial values: what was taken, missing and left over is told; other words or classes are noticed") {
+  SmallData data;
+  Session first(data.encoder());
+  first.train(data.folder / "first");
+  const std::string folder = find_checkpoint(data.folder / "first", "best");
+  std::vector<NamedTensor> weights = read_safetensors(folder + "/model.safetensors");
+  for (NamedTensor& one : weights)
+    if (one.name != "head.weight") one.name = "w." + one.name;
+  write_safetensors(data.folder / "one.safetensors", weights);
+  Session partial(data.encoder(), {"train.init_from='" + (data.folder / "one.safetensors") + "'"});
+  const std::string line = partial.trainer.warm_start();
+  CHECK(has(line,
+            fmt::format("1 of {} tensors taken; missing there: {} (", weights.size(), weights.size() - 1)));
+  CHECK(has(line, fmt::format("left over: {} (w.", weights.size() - 1)));
+
+  auto replaced = [&](const std::string& file, const std::string& from, const std::string& to) {
+    std::string text = read_file(data.folder / file);
+    for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
+      text.replace(at, from.size(), to);
+    write_file_atomic(data.folder / file, text);
+  };
+  const std::vector<std::string> sets{"train.init_from='" + (data.folder / "first") + "'"};
+  for (const char* file : {"train.tsv", "val.tsv", "test.tsv"}) replaced(file, "money\t", "cash\t");
+  Session classes(data.encoder(), sets);
+  CHECK(has(classes.trainer.warm_start(),
+            "its classes are [\"money\",\"river\"] instead of [\"cash\",\"river\"]"));
+  replaced("train.tsv", "teller", "cashier");
+  Session words(data.encoder(), sets);
+  CHECK(has(error_of(Fault::usage, [&] { words.trainer.warm_start(); }),
+            "must have the vocabulary of this run; got another one of equal size, whose token "));
+  Session beside(data.encoder(), {"train.init_from='" + folder + "/model.safetensors'"});
+  CHECK(has(error_of(Fault::usage, [&] { beside.trainer.warm_start(); }), "'teller'"));
 }
 
 TEST_CASE("a parameter without gradient at the first step is an error that names it") {

@@ -28,9 +28,11 @@ class Capture {
   /// The same if it collects tensors called `name`, else null.
   static Capture* wanting(const char* name);
 
-  /// Stores `tensor` as "<name>" in the capture that wants it, if any does.
+  /// Stores `tensor` as "<path of the layer that runs>.<name>", e.g. "layers.0.weights", in the capture that
+  /// wants it, if any does; outside of the layers as "<name>".
   static void offer(const char* name, const Tensor& tensor) {
-    if (Capture* c = wanting(name)) c->put("", name, tensor);
+    if (Capture* c = tensor.is_symbolic() ? nullptr : wanting(name))
+      c->put(LayerPath::current() ? *LayerPath::current() : "", name, tensor);
   }
 
   /// Stores `tensor` as "<layer path>.<name>", e.g. "layers.0.attn.weights".

@@ -35,6 +35,9 @@ auto make(const Section& section, const std::string& fallback, Args&&... args) {
   } catch (const std::exception& e) {  // a user's constructor
     section.fail("type", fmt::format("must name what can be made; '{}' of {} threw '{}'", type, entry.origin,
                                      e.what()));
+  } catch (...) {
+    section.fail("type", fmt::format("must name what can be made; '{}' of {} threw no std::exception", type,
+                                     entry.origin));
   }
 }
 

@@ -31,8 +31,11 @@
 #else
 #define QKV_ABI_SANITIZER ""
 #endif
-/// What must agree between the library and a plug-in, e.g. "qkv 0.1.0, g++ 12, AVX2".
-#define QKV_ABI "qkv " QKV_VERSION ", " QKV_ABI_COMPILER ", " QKV_ABI_VECTORS QKV_ABI_SANITIZER
+/// One more whenever a public type changes its layout or its virtual functions.
+#define QKV_INTERFACE "2"
+/// What must agree between the library and a plug-in, e.g. "qkv 0.1.0, interface 2, g++ 12, AVX2".
+#define QKV_ABI \
+  "qkv " QKV_VERSION ", interface " QKV_INTERFACE ", " QKV_ABI_COMPILER ", " QKV_ABI_VECTORS QKV_ABI_SANITIZER
 
 /// The mark in front of the ABI text in the bytes of a plug-in, which ends in a semicolon.
 #define QKV_PLUGIN_MARK "qkv-plug-in-abi: "
@@ -45,9 +48,11 @@
 namespace qkv {
 
 /// Loads a plug-in, so that the registries have what it registers, with its file name as origin. The stamp is
-/// compared in the file's bytes, before any of its code runs. A file with the same bytes as a loaded one is
-/// passed over. Libraries stay loaded until the process ends. Throws usage errors: no such file, no plug-in,
-/// built for another qkv (both ABI texts), missing symbol, a name that is already registered.
+/// compared in the file's bytes, before any of its code runs; then another process loads the library, so that
+/// static objects that throw, exit, crash or wait for ever are an error here. A file with the same bytes as a
+/// loaded one is passed over. Libraries stay loaded until the process ends. Throws usage errors: no such
+/// file, no plug-in, built for another qkv (both ABI texts), missing symbol, a name that is already
+/// registered.
 void load_plugin(const std::string& path);
 
 /// The same, for the command line: configs that list a file of this name get this one instead, so that a run

@@ -1,16 +1,67 @@
-// Text files as checked lines, for the corpus readers.
+// Text as checked lines: of files for the corpus readers, of standard input for the verbs.
 #pragma once
 #include <cstddef>
+#include <cstdio>
 #include <string>
+#include <string_view>
 #include <vector>
+
+#include "qkv/base/error.h"
 
 namespace qkv {
 
 constexpr std::size_t kMaxLine = std::size_t{1} << 16;
 
+/// Keeps what is wrong with each line of a file, so that a reader tells it of all of them and not of the
+/// first.
+class LineProblems {
+ public:
+  /// Runs `f`; a data error is kept.
+  template <class F>
+  void attempt(F f) {
+    try {
+      f();
+    } catch (const Error& e) {
+      if (e.fault() != Fault::data) throw;
+      add(e.what());
+    }
+  }
+  /// Throws those so far when they are too many to go on.
+  void add(const std::string& problem);
+  /// Throws them in one data error, a line for each, if there are any.
+  void finish() const;
+
+ private:
+  std::vector<std::string> problems_;
+};
+
 /// The lines of a UTF-8 file without their ends (LF or CR LF); a byte order mark is skipped. Line i + 1 of
 /// the file is element i. Bytes that are not UTF-8, NUL bytes, lines longer than `max_line` bytes and files
-/// without any line are data errors `path:line: rule; got ..`.
-std::vector<std::string> read_lines(const std::string& path, std::size_t max_line = kMaxLine);
+/// without any line are data errors `path:line: rule; got ..`. With `problems`, bad lines are told there, and
+/// are empty in the result.
+std::vector<std::string> read_lines(const std::string& path, std::size_t max_line = kMaxLine,
+                                    LineProblems* problems = nullptr);
+
+/// A text without the byte order mark that it may begin with.
+std::string_view without_mark(std::string_view text);
+
+/// All of standard input, without byte order mark. What cannot be read is a data error.
+std::string read_standard_input();
+
+/// The lines of a stream as they come, by the same rules.
+class LineReader {
+ public:
+  explicit LineReader(std::FILE* file = stdin, std::string name = "standard input")
+      : file_(file), name_(std::move(name)) {}
+  /// The next line, not yet checked; false at the end. A stream that cannot be read is a data error.
+  bool next(std::string& line);
+  /// Throws what `read_lines` throws for a line, without its place.
+  static void check(std::string_view line);
+
+ private:
+  std::FILE* file_;
+  std::string name_;
+  bool first_ = true;
+};
 
 }  // namespace qkv

@@ -32,13 +32,12 @@ class PipelineTokenizer : public Tokenizer {
   void read_model(const Json& model, int n_specials, const std::string& where) override;
   /// Gives the model what tokenizer.json says of it, once the vocabulary stands.
   void read_parts(const Json& model, const std::string& where);
-  /// A token that stands for itself wherever a text holds it.
-  struct Literal {
-    std::string text;
-    int id;
-  };
-  /// Tokens of the text as it is given, and of the normalised text.
-  std::vector<Literal> raw_literals_, literals_;
+  using Literal = std::pair<std::string, int>;
+  /// Tokens that stand for themselves wherever the text as it is given, or the normalised text, holds them;
+  /// with an id below 0, text that none of the others is found in.
+  void stand_for_themselves(std::vector<Literal> raw, std::vector<Literal> normal);
+  /// True if decode() gives the unknown token; other special ones are left out.
+  virtual bool shows_unk() const { return true; }
 
  private:
   struct Parts;
@@ -65,8 +64,8 @@ class WordPieceTokenizer : public PipelineTokenizer {
 
 /// `[tokenizer] type = "file"`: a tokenizer.json of another toolkit. It is taken as it is, training leaves it
 /// alone, and saving writes what was read. `specials` that its vocabulary lacks are added at the end.
-/// Special tokens are never made by spelling them, and "post_processor", "truncation" and "padding" are kept
-/// but not applied: tasks add what they need around a text.
+/// Special tokens are never made by spelling them, and "post_processor" is kept but not applied: tasks add
+/// what they need around a text. "truncation", and "padding" that adds to a single text, are refused.
 class FileTokenizer : public PipelineTokenizer {
  public:
   /// Reads config.file.
@@ -75,6 +74,9 @@ class FileTokenizer : public PipelineTokenizer {
   void train(const std::vector<std::string>&) override {}
   void train_words(const std::vector<std::vector<std::string>>&) override {}
   Json to_json() const override { return json_; }
+
+ protected:
+  bool shows_unk() const override { return false; }
 
  private:
   void read_table(const std::string& where);

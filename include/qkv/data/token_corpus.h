@@ -25,7 +25,7 @@ class TextFiles {
   std::size_t bytes() const;
 
  private:
-  std::vector<std::string_view> parts_;
+  std::vector<std::string_view> maps_, parts_;  // files, and their texts without byte order mark
 };
 
 /// Parts of `texts` that begin at fraction `begin` and end before fraction `end` of the characters, cut
@@ -34,8 +34,8 @@ std::vector<std::string_view> slice(const std::vector<std::string_view>& texts, 
 
 /// Token ids of a text. Up to 16 MiB of text they are in memory. Beyond, they are written once to a cache
 /// file (2 or 4 bytes per token) whose name is the checksum of text and tokenizer, and mapped from there:
-/// memory does not grow with the text. A damaged cache file is written anew. Where `cache` is "" they stay in
-/// memory.
+/// memory does not grow with the text. A damaged cache file is written anew. Where `cache` is "" or
+/// cannot be written they stay in memory.
 class TokenCorpus {
  public:
   /// `cache` is the cache folder: see `cache_folder`.
@@ -49,15 +49,20 @@ class TokenCorpus {
   std::int64_t characters() const { return characters_; }
   std::int64_t unknown() const { return unknown_; }  ///< tokens that are <unk>
   bool mapped() const { return map_ != nullptr; }
+  /// Why the ids of a long text are in memory all the same; "" where they are not.
+  const std::string& cache_problem() const { return cache_problem_; }
   /// Ids [begin, begin + n).
   void read(std::int64_t begin, std::int64_t n, std::int32_t* out) const;
 
  private:
   void encode(const std::vector<std::string_view>& texts, const Tokenizer& tokenizer,
               const std::function<void(std::string_view)>& sink);
+  bool use_cache(const std::vector<std::string_view>& texts, const Tokenizer& tokenizer,
+                 const std::string& cache);
   bool map_cache(const std::string& file);
   void unmap();
   std::int64_t size_ = 0, characters_ = 0, unknown_ = 0;
+  std::string cache_problem_;
   int width_ = 2;                   // bytes per id
   const std::byte* ids_ = nullptr;  // in memory_ or in the map
   std::vector<std::byte> memory_;

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +13,8 @@
 #include "qkv/data/vocab.h"
 
 namespace qkv {
+
+class PrefixTable;
 
 /// The keys of `[tokenizer]`.
 struct TokenizerConfig {
@@ -31,7 +34,7 @@ struct TokenizerConfig {
     f("min_freq", min_freq, "tokens seen less often are unknown; pairs seen less often stay two tokens",
       positive);
     f("lowercase", lowercase,
-      "'word': turns A-Z into a-z; 'wordpiece': lower case without accents; others keep the case");
+      "'word': lower case; 'wordpiece': lower case without accents; others keep the case");
     f("split", split, "how text is cut: by the rules for words, or at spaces where it is cut already",
       one_of({"words", "spaces"}));
     f("specials", specials, "special tokens after those for padding and unknown ones, e.g. <bos>, <eos>");
@@ -68,6 +71,13 @@ class Tokenizer {
 
   /// Ids of a text; `counts` is added to.
   virtual std::vector<int> encode(std::string_view text, UnknownCount* counts = nullptr) const;
+  /// The same, but special tokens that the text names, such as `<|endoftext|>` between documents, are those:
+  /// all but what pads and what is unknown.
+  std::vector<int> encode_marked(std::string_view text, UnknownCount* counts = nullptr) const;
+  /// What lies between such names.
+  std::vector<std::string> between_marks(std::string_view text) const;
+  /// Id of the special token that ends a text, `<eos>` or `<|endoftext|>`, or -1.
+  int end_id() const;
   /// Ids of a text that is already cut: one per word unless subwords().
   std::vector<int> encode_words(const std::vector<std::string>& words, UnknownCount* counts = nullptr) const;
   /// Appends the ids of one word of such a text; `first` where it begins the text.
@@ -94,10 +104,11 @@ class Tokenizer {
 
   /// A new tokenizer without vocabulary: call train().
   static std::unique_ptr<Tokenizer> make(const TokenizerConfig& config);
-  /// tokenizer.json in the layout of Hugging Face, plus a member "qkv" with the config.
+  /// tokenizer.json in the layout of Hugging Face.
   virtual Json to_json() const;
-  /// A saved tokenizer; without the member "qkv", one of another toolkit (type "file"). `where` (a path)
-  /// starts the error messages; any damage and any part that is not known here is a data error.
+  /// A saved tokenizer; a file that none of those here would write is of another toolkit (type "file").
+  /// `where` (a path) starts the error messages; any damage and any part that is not known here is a data
+  /// error.
   static std::unique_ptr<Tokenizer> from_json(const Json& json, const std::string& where = "tokenizer");
   static std::unique_ptr<Tokenizer> load(const std::string& path);
   void save(const std::string& path) const;
@@ -108,7 +119,8 @@ class Tokenizer {
   /// Adds one token to the counts, if there are any.
   static void count(UnknownCount* counts, int id);
   /// Members of tokenizer.json that tell other toolkits how text is cut, e.g. "normalizer", "pre_tokenizer",
-  /// "decoder". They must follow from the config.
+  /// "decoder". They must follow from the config, and tell the tokenizer from others. Default: a
+  /// pre-tokenizer with the name of the type, which other toolkits refuse.
   virtual Json pipeline() const;
   /// The member "model": WordLevel, unless a tokenizer has more than a vocabulary.
   virtual Json model() const;
@@ -117,6 +129,14 @@ class Tokenizer {
 
   TokenizerConfig config_;
   Vocab vocab_;
+  bool old_ = false;  ///< read from a file of an earlier version: 'word' lowers A to Z only
+
+ private:
+  PrefixTable marks() const;
+  Json frame() const;  // of tokenizer.json: all but the model
+  static std::optional<TokenizerConfig> config_that_writes(const Json& json);
+  static std::unique_ptr<Tokenizer> of_config(const TokenizerConfig& config, const Json& json,
+                                              const std::string& where);
 };
 
 QKV_DECLARE_REGISTRY(Tokenizer);

@@ -65,18 +65,19 @@ struct PairScore {
 };
 /// Scores lines "word<TAB>word<TAB>number"; lines that begin with # are left out.
 PairScore score_pairs(const WordSpace& space, const std::string& path);
-/// Spearman's rank correlation; equal values share the mean of their ranks.
+/// Spearman's rank correlation; equal values share the mean of their ranks. NaN if a value is.
 double spearman(const std::vector<double>& x, const std::vector<double>& y);
 
 /// Words and vectors [V, d] (f32).
 struct WordVectors {
   std::vector<std::string> words;
   Tensor vectors;
+  std::string warning = {};  ///< of what was read: words that come twice, whose first vector counts
 };
 /// A file of word2vec: "V d" and a line feed, then V times a word, a space, and d numbers: as text with
-/// spaces between and a line feed behind, or (binary) as little-endian f32. Which of both it is, the file
-/// tells. What is missing, too much, no number or not UTF-8 is a data error; sizes are checked before
-/// anything is allocated.
+/// spaces between and a line feed behind, or (binary) as little-endian f32. Or one of GloVe: such text
+/// without its first line. Which it is, the file tells. What is missing, too much, no number or not UTF-8 is
+/// a data error that names the line and what was promised; memory is taken for what is there.
 WordVectors read_word2vec(const std::string& path);
 /// Writes such a file. Words with white space are data errors, as no reader could tell where they end.
 void write_word2vec(const std::string& path, const WordVectors& table, bool binary);

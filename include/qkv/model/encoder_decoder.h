@@ -17,8 +17,8 @@ struct EncoderDecoderConfig {
   template <class F>
   void fields(F& f) {
     stack.fields(f);
-    f("n_encoder_layer", n_encoder_layer, "blocks of the encoder; 0 = n_layer", non_negative);
-    f("n_decoder_layer", n_decoder_layer, "blocks of the decoder; 0 = n_layer", non_negative);
+    f("n_encoder_layer", n_encoder_layer, "blocks of the encoder; 0 = n_layer", between(0, kMostLayers));
+    f("n_decoder_layer", n_decoder_layer, "blocks of the decoder; 0 = n_layer", between(0, kMostLayers));
     f("max_seq_len", max_seq_len, "longest source and longest target in tokens", positive);
     f("share_embeddings", share_embeddings, "source and target have one token table; needs one vocabulary");
     f("tie_embeddings", tie_embeddings,
@@ -36,6 +36,7 @@ struct EncoderDecoder : Model, Generator {
   /// Translates batch.source_ids, one row each: self-attention from a cache, keys and values of the source
   /// computed once.
   std::unique_ptr<Decoding> start(const Batch& source, Index rows) const override;
+  bool needs_source() const override { return true; }
 
   Var encode(const Tensor& ids, const Tensor& keep) const;  // [B, S] -> [B, S, d]
   /// The vectors below the head of target tokens that stand at `start` and after. `context` holds the memory,

@@ -28,7 +28,16 @@ struct Generator {
   /// `source`: what the model is conditioned on (encoder-decoder: "source_ids", "source_keep" [B, S]); empty
   /// for models that only continue.
   virtual std::unique_ptr<Decoding> start(const Batch& source, Index rows) const = 0;
+  /// True if there must be a source: such a model answers, it does not continue.
+  virtual bool needs_source() const { return false; }
 };
+
+struct Model;
+
+/// Decoding through Model::forward over the whole text so far, for models of one's own and for layers that
+/// cannot continue from a cache: slower, and right. The model reads `source` and `ids` [rows, T], and gives
+/// logits [rows, T, V]; `room` is its max_seq_len. It must outlive the decoding.
+std::unique_ptr<Decoding> start_recomputed(const Model& model, const Batch& source, Index rows, Index room);
 
 struct SamplingOptions {
   double temperature = 1.0;  ///< divides the logits; 0 = always the likeliest token
@@ -42,8 +51,9 @@ class Sampling {
  public:
   /// Throws a usage error for options out of range.
   explicit Sampling(const SamplingOptions& options, std::uint64_t seed = 0);
-  /// The next token by logits [V]; -inf never. Filters act in the order temperature, top_k, top_p, min_p;
-  /// ties go to the lower id. Draw number `position` of sequence `row`: equal numbers give equal draws.
+  /// The next token by logits [V]; -inf never, NaN and +inf are data errors. Filters act in the order
+  /// temperature, top_k, top_p, min_p; ties go to the lower id. Draw number `position` of sequence `row`:
+  /// equal numbers give equal draws.
   int next(const float* logits, Index V, Index row, Index position);
 
  private:
@@ -56,7 +66,7 @@ struct GenerateOptions {
   SamplingOptions sampling;
   std::uint64_t seed = 0;
   Index max_tokens = 100;
-  std::vector<int> never;  ///< ids that are not generated, e.g. <pad>, <unk>
+  std::vector<int> never;  ///< ids that are not generated, e.g. <pad>, <unk>; but for that of `stop`
   int stop = -1;           ///< id that ends the text, -1 = none
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 #include "qkv/base/config.h"
 #include "qkv/model/generate.h"
+#include "qkv/model/stack.h"
 #include "qkv/model/word_vectors.h"
 #include "qkv/nn/linear.h"
 #include "qkv/nn/recurrent.h"
@@ -15,7 +16,7 @@ struct RecurrentNetConfig {
   std::string embedding = "learned", readout = "target";
   template <class F>
   void fields(F& f) {
-    f("n_layer", n_layer, "number of recurrent layers", positive);
+    f("n_layer", n_layer, "number of recurrent layers", between(1, kMostLayers));
     f("d_model", d_model, "width of the hidden state", positive);
     f("d_embed", d_embed, "width of the token vectors; 0 = d_model", non_negative);
     f("max_seq_len", max_seq_len, "longest text in tokens", positive);

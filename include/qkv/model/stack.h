@@ -4,12 +4,15 @@
 
 namespace qkv {
 
+/// Far more than anybody trains: a wrong number is refused before a model of that size is built.
+constexpr Index kMostLayers = 1000;
+
 struct StackConfig {
   Index n_layer = 1, d_model = 32;
   BlockConfig block;
   template <class F>
   void fields(F& f) {
-    f("n_layer", n_layer, "number of blocks", non_negative);
+    f("n_layer", n_layer, "number of blocks", between(0, kMostLayers));
     f("d_model", d_model, "width of the model; 0 = the vocabulary size, for one-hot words", non_negative);
     block.fields(f);
   }
@@ -21,6 +24,7 @@ struct Stack {
   Stack(const Scope& s, const Section& model, StackConfig config);
   Var operator()(const Var& x, const Context& context) const;  // [B, T, d] -> [B, T, out_width]
   Index out_width() const { return width; }
+  bool continues() const;  ///< every layer goes on from a cache
 
   std::vector<std::unique_ptr<Layer>> layers;
   std::vector<std::string> paths;  ///< of the layers, for error messages

@@ -6,6 +6,7 @@
 namespace qkv {
 
 struct AttentionConfig {
+  std::string type = "attention";
   Index n_head = 2, n_kv_head = 0, d_head = 0;
   std::string qkv = "learned";
   NameOrNumber scale = std::string("sqrt_d_k");
@@ -16,6 +17,9 @@ struct AttentionConfig {
     f("n_head", n_head, "number of heads; must divide d_model unless d_head is set", positive);
     f("n_kv_head", n_kv_head, "number of key/value heads; 0 = n_head", non_negative);
     f("d_head", d_head, "width of a head; 0 = d_model / n_head", non_negative);
+    // What follows an open `type` are the keys of the default; another layer has its own.
+    f("type", type,
+      "layer that a block uses as its self-attention, e.g. of a plug-in, with keys of its own here");
     f("qkv", qkv, "learned W_Q, W_K, W_V, or identity: parameter-free dot-product attention",
       one_of({"learned", "identity"}));
     f("scale", scale, "factor of the scores: sqrt_d_k (1 / sqrt(d_k)), none, or a number",
@@ -36,15 +40,23 @@ struct AttentionConfig {
 /// what the weights are made of: "queries" [B, T, H, D], "keys" and "values" [B, T, H_kv, D], all after RoPE,
 /// "scale" [] (f64), "scores" [B, H, T, T] = scale Q K^T, and "bias" [B, H, T, T], which is added to them:
 /// ALiBi, -inf where a key may not be seen.
-struct MultiHeadAttention {
+struct MultiHeadAttention : Layer {
   MultiHeadAttention(const Scope& s, const AttentionConfig& config, Index width);
-  Var operator()(const Var& x, const Context& context) const;
+  MultiHeadAttention(const Scope& s, const Section& section, Index width);
+  Var forward(const Var& x, const Context& context) const override;
+  Var operator()(const Var& x, const Context& context) const { return forward(x, context); }
+  Index out_width() const override { return width; }
+  bool continues() const override { return learned; }
 
   bool learned;
-  Index d_head;
+  Index width, d_head;
   AttentionOptions options;
   Parameter W_QKV, b_QKV, W_O, b_O;
   std::string path;
 };
+
+/// attention(q, k, v, options) for layers of one's own: offers what it looked at to a Capture, as
+/// MultiHeadAttention does, so that `inspect` and the report show it.
+Var attend(const Var& q, const Var& k, const Var& v, const AttentionOptions& options);
 
 }  // namespace qkv

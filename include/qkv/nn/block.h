@@ -1,6 +1,8 @@
 // Block: self-attention and feed-forward, each with residual and norm.
 #pragma once
+#include <memory>
 #include <optional>
+#include <string>
 
 #include "qkv/nn/attention.h"
 #include "qkv/nn/cross_attention.h"
@@ -13,6 +15,7 @@ struct BlockConfig {
   double dropout = 0.0;
   Index memory_width = 0;  // > 0: cross-attention to a memory of this width; set by the model
   AttentionConfig attention;
+  std::optional<Section> attention_table;  // of an attention.type of one's own
   FeedForwardConfig ffn;
   NormConfig norm;
   template <class F>
@@ -22,29 +25,35 @@ struct BlockConfig {
     f("ffn", ffn, "feed-forward layer");
     f("norm", norm, "normalisation");
   }
-  /// Checks the parts against the width, with the place in `where`, and hands the dropout on to them.
+  /// Checks the parts against the width, with the place in `where`, and hands the dropout on to them. Throws
+  /// where attention.type names no layer.
   void complete(const Section& where, Index width);
 };
 
 /// pre:  x + attn(norm(x)), then x + ffn(norm(x))   (Xiong et al. 2020)
 /// post: norm(x + attn(x)), then norm(x + ffn(x))   (Vaswani et al. 2017)
 /// [B, T, d] -> [B, T, d]; with d_ff = 0 without the last part. A decoder's block looks at the memory in
-/// between, with a residual and norm of its own. Needs a completed config.
+/// between, with a residual and norm of its own. Any registered layer that keeps the width can be the
+/// self-attention (attention.type). Needs a completed config.
 struct Block : Layer {
   Block(const Scope& s, const BlockConfig& config, Index width);
   Block(const Scope& s, const Section& section, Index width);
   Var forward(const Var& x, const Context& context) const override;
   Index out_width() const override { return width_; }
+  bool continues() const override { return attn->continues(); }
 
   Index width_;
   double dropout;
   bool pre;
   Norm norm1;
-  MultiHeadAttention attn;
+  std::unique_ptr<Layer> attn;
   std::optional<Norm> norm_cross;
   std::optional<CrossAttention> cross_attn;
   std::optional<Norm> norm2;
   std::optional<FeedForward> ffn;
+
+ private:
+  std::string attn_path_;
 };
 
 }  // namespace qkv

@@ -14,15 +14,19 @@ struct LayerCheck {
   std::string config = {};  ///< the keys of the layer's table as TOML, e.g. "hidden = 8"
   bool masks = true;        ///< false for layers that must see all tokens whatever the mask says
   double tolerance = 1e-6;  ///< of gradients against central differences, relative, f64
+  bool memory = false;      ///< true for layers that look at context.memory: it is given one, of `width`
+  bool positions = true;    ///< false for layers that know the order of tokens by themselves, or need none
 };
 
 /// One sentence per fault, empty for a sound layer. Checked are, in this order and as far as they make sense
 /// after what failed: construction and config (keys read, none accepted unread, equal after writing and
 /// reading back), shapes over odd sizes and of the symbolic walk, f32 and f64, `out_width`, no change of the
 /// input, equal bits when called again, from several threads and after loading into a fresh layer,
-/// independence of the examples of a batch, padding and causal masks, a gradient for every parameter,
-/// gradients of input and parameters against central differences, accumulation of gradients, and (in programs
-/// that count) no allocation after warm-up. Nothing is thrown.
+/// equal dropout under equal tapes, independence of the examples of a batch, padding and causal masks, the
+/// memory and its padding, RoPE and ALiBi where tokens see each other, equal outputs for the whole text and
+/// for pieces with a cache (where the layer says that it continues), what it offers to a Capture, a gradient
+/// for every parameter, gradients of input and parameters against central differences, accumulation of
+/// gradients, and (in programs that count) no allocation after warm-up. Nothing is thrown.
 std::vector<std::string> check_layer(const std::function<Layer::Factory>& make,
                                      const LayerCheck& options = {});
 

@@ -2,13 +2,14 @@
 #pragma once
 #include <vector>
 
-#include "qkv/tensor/tensor.h"
+#include "qkv/autograd/tape.h"
 
 namespace qkv {
 
-/// One entry per attention layer, in the order in which a forward pass meets them; every pass begins with
-/// `begin`. Keys and values lie as [rows, H_kv, capacity, D], so that a head's past is one contiguous block.
-/// Shared by no two threads.
+/// One entry per call of `next` or `extended`, in the order in which a forward pass makes them; every pass
+/// begins with `begin`. Keys and values of MultiHeadAttention lie as [rows, H_kv, capacity, D], so that a
+/// head's past is one contiguous block; a layer of one's own may keep anything whose first dimension is the
+/// rows. Shared by no two threads.
 class KeyValueCache {
  public:
   struct Entry {
@@ -27,6 +28,9 @@ class KeyValueCache {
   void advance(Index n) { length_ += n; }
   /// The entry of the next attention layer of this pass.
   Entry& next();
+
+  /// What this call got in the passes before, then x [rows, n, ..]: [rows, length() + n, ..].
+  Var extended(const Var& x);
 
   /// Appends k, v, which are `n` rows of `ld` elements per row of the batch, H_kv * D of them, from `k` and
   /// `v` on.

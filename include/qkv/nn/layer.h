@@ -27,6 +27,10 @@ struct Layer {
   virtual ~Layer() = default;
   virtual Var forward(const Var& x, const Context& context) const = 0;
   virtual Index out_width() const = 0;
+  /// True if `forward` goes on from context.cache where there is one: it then gets the new tokens alone.
+  /// Layers that look at each token by itself may say so, too. Where a layer of a model does not, generation
+  /// computes the whole text again for each token: slower, and right.
+  virtual bool continues() const { return false; }
 };
 
 QKV_DECLARE_REGISTRY(Layer);

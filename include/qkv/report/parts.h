@@ -22,7 +22,7 @@ Json norms_json(const RunLog& log);
 /// [{"part", "seconds"}] from the end line, or null.
 Json seconds_json(const RunLog& log);
 
-/// A text whose absolute paths have only their last two parts: where a page was made is nobody's business.
+/// A text whose absolute paths have only their last part: where a page was made is nobody's business.
 std::string without_folders(const std::string& text);
 /// [{"key", "value", "origin", "help"}] in the order of config.resolved.toml.
 Json config_json(const std::string& run, Problems& problems);
@@ -30,9 +30,9 @@ Json config_json(const std::string& run, Problems& problems);
 /// without it.
 Json expectations_json(const std::string& run, const Json& result, Problems& problems);
 
-/// What the trained model says of its test examples (validation where there are none): metrics, the confusion
-/// matrix, examples that it gets wrong. Null for tasks without classes.
-Json evaluation_json(Experiment& e, Problems& problems);
+/// What the trained model says of the examples of a split: metrics, the confusion matrix, and the `most`
+/// examples that it gets wrong most surely. Null for tasks without classes or examples to show.
+Json evaluation_json(Experiment& e, Split split, std::size_t most, Problems& problems);
 
 /// The captures of a run, frame by frame (captures.h); null where it has none.
 Json film_json(const std::string& run, Problems& problems);

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "qkv/data/token_corpus.h"
+#include "qkv/task/survey.h"
 #include "qkv/task/task.h"
 
 namespace qkv {
@@ -32,11 +33,12 @@ struct LanguageModelData {
   }
 };
 
-/// Batches: ids [B, T] and targets [B, T] (i32), the token after each; -100 where there is none. A training
-/// example is T + 1 tokens from a random place near its number times T, so that an epoch is one pass over the
-/// text and every offset occurs; evaluation takes all windows of T targets side by side, so that each token
-/// of the text but the first is predicted once. Metrics: loss (nats per token), perplexity, bits_per_char.
-class LanguageModel : public Task {
+/// Batches: ids [B, T] and targets [B, T] (i32), the token after each; -100 where there is none; split [1]. A
+/// training example is T + 1 tokens from a random place near its number times T, so that an epoch is one pass
+/// over the text and every offset occurs; evaluation takes all windows of T targets side by side, so that
+/// each token of the text but the first is predicted once. Metrics: loss (nats per token), perplexity,
+/// bits_per_char.
+class LanguageModel : public Task, public Surveyed {
  public:
   explicit LanguageModel(const TaskInput& input);
 
@@ -48,10 +50,11 @@ class LanguageModel : public Task {
   Index tokens(const Batch& batch) const override;
   Batch symbolic_batch(Index batch_size) override;
   std::vector<std::pair<std::string, double>> facts() override;
+  void survey(DataSurvey& survey) override;
   Loss loss(const Model& model, const Batch& batch) const override;
   void score(const Model& model, const Batch& batch, Metrics& metrics) const override;
   std::vector<std::string> metrics() const override;
-  /// {"text", "continuation"}: what follows by the likeliest tokens.
+  /// {"text", "continuation", "cut_tokens"}: what follows by the likeliest tokens.
   Json predict(const Model& model, const std::string& text) const override;
   std::string readable(const Json& prediction) const override;
   std::vector<ProbeText> probe_texts(const std::vector<std::string>& texts) const override;
@@ -63,6 +66,12 @@ class LanguageModel : public Task {
 
  private:
   bool synthetic() const { return data_.source == "synthetic"; }
+  struct Source {
+    std::string path;
+    double begin = 0, end = 1;
+  };
+
+  Source source(Split split) const;
   void load(Split split);
   ProbeText probe_text(const std::vector<int>& ids) const;
   const TokenCorpus* part(Split split) const { return parts_[static_cast<std::size_t>(split)].get(); }

@@ -53,6 +53,9 @@ class Metrics {
   std::vector<std::pair<std::string, double>> values() const;
   /// One of `values()`. Throws a usage error that lists the names.
   double value(const std::string& name) const;
+  /// Names of the values that are not finite: then the others say nothing, either.
+  std::vector<std::string> nonfinite() const;
+  /// What is not finite is null.
   Json json() const;
 
   Confusion confusion;

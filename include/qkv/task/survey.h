@@ -28,7 +28,6 @@ class DataSurvey {
   static constexpr Index kMost = 200000;
 
   /// What examples are called: "sentences", "pairs", "lines".
-  explicit DataSurvey(std::string unit = "examples") : unit_(std::move(unit)) {}
   void unit(std::string name) { unit_ = std::move(name); }
   void add(Split split, const SurveyedExample& example);
 
@@ -57,7 +56,7 @@ class DataSurvey {
 
   void label_warnings(std::vector<std::string>& out) const;
 
-  std::string unit_;
+  std::string unit_ = "examples";
   std::array<Part, 3> parts_;
   std::map<std::string, std::array<Index, 3>> labels_;
   std::unordered_map<std::string, Seen> seen_;  // by text

@@ -39,6 +39,7 @@ struct ProbeText {
   int target = -1;  ///< position of the word that the answer is about, or -1
   int label = -1;   ///< the right class, or -1
   int cue = -1;     ///< position of the word that decides, where the data knows it, or -1
+  int cut = 0;      ///< words or tokens of the text that the model has no room for
 };
 
 /// A usage error for the first word of a text that is not among those `known` to a task; `what` they are
@@ -75,7 +76,8 @@ struct Task {
   /// of the first examples of all splits, since what is too long for a model must be told before it is
   /// trained.
   virtual Batch symbolic_batch(Index batch_size);
-  /// Facts about the data for the log, e.g. the rate of unknown words. Default: none.
+  /// Facts about the data for the log, e.g. the rate of unknown words. What is called "cut_THINGS_SPLIT" is
+  /// the number of examples that are too long for the model, of which users are warned. Default: none.
   virtual std::vector<std::pair<std::string, double>> facts();
 
   // ---- learning
@@ -87,7 +89,8 @@ struct Task {
   virtual std::vector<std::string> metrics() const { return {}; }
 
   // ---- use of a trained model
-  /// The task's answer for one text, as an object with stable keys. Default: an error that there is none.
+  /// The task's answer for one text, as an object with stable keys; "cut_tokens" is how much of the text the
+  /// model had no room for. Default: an error that there is none.
   virtual Json predict(const Model& model, const std::string& text) const;
   /// A prediction as a person reads it, ending with a new line. Default: the JSON, indented.
   virtual std::string readable(const Json& prediction) const;

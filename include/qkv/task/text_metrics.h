@@ -23,8 +23,9 @@ class Bleu {
   /// BP * exp(mean of log p_n), p_n = matches / n-grams of the hypotheses; 2^-k / n-grams at the k-th order
   /// without a match; BP = exp(min(0, 1 - reference words / hypothesis words)).
   double score() const;
-  /// As sacreBLEU prints it, with its version whose definition this is.
-  std::string signature() const;
+  /// As sacreBLEU prints it, with its version whose definition this is. `letters`: "mixed", or "lc" for texts
+  /// that were lower-cased.
+  std::string signature(std::string_view letters = "mixed") const;
 
  private:
   static constexpr std::size_t kOrder = 4;
@@ -40,7 +41,7 @@ class Chrf {
   void add(std::string_view hypothesis, std::string_view reference);
   void merge(const Chrf& other);
   double score() const;
-  std::string signature() const;
+  std::string signature(std::string_view letters = "mixed") const;
 
  private:
   static constexpr std::size_t kOrder = 6;
@@ -54,26 +55,33 @@ struct Rouge {
 };
 Rouge rouge(std::string_view hypothesis, std::string_view reference);
 
-/// Equal up to white space.
-bool exact_match(std::string_view hypothesis, std::string_view reference);
+/// Equal words, cut by the rules of BLEU: "13a" or "none".
+bool exact_match(std::string_view hypothesis, std::string_view reference, std::string_view tokenize = "none");
+
+/// Lower case as Python's str.lower has it.
+std::string lower_case(std::string_view text);
 
 /// What the generated texts of a corpus score; parts merge.
 class TextScores {
  public:
-  /// The metrics wanted, in this order: bleu, chrf, rouge1, rouge2, rougeL, exact_match.
-  explicit TextScores(std::vector<std::string> names = {}, const std::string& bleu_tokenize = "13a");
+  /// The metrics wanted: bleu, chrf, rouge1, rouge2, rougeL, exact_match. `tokenize` is that of BLEU and
+  /// exact_match; with `lowercase` both texts are lower-cased first.
+  explicit TextScores(std::vector<std::string> names = {}, const std::string& tokenize = "13a",
+                      bool lowercase = false);
   void add(std::string_view hypothesis, std::string_view reference);
   /// Adds the texts of a part with the same metrics; one without metrics takes over the other.
   void merge(const TextScores& other);
   long texts() const { return texts_; }
   std::vector<std::pair<std::string, double>> values() const;
-  /// Of BLEU and chrF, where wanted: name -> signature.
+  /// How each metric was computed: name -> signature, in the manner of sacreBLEU.
   std::vector<std::pair<std::string, std::string>> signatures() const;
 
  private:
   bool wants(std::string_view name) const;
 
   std::vector<std::string> names_;
+  std::string tokenize_;
+  bool lowercase_;
   Bleu bleu_;
   Chrf chrf_;
   Rouge rouge_;  // sums

@@ -8,6 +8,7 @@
 
 #include "qkv/data/pair_corpus.h"
 #include "qkv/model/beam_search.h"
+#include "qkv/task/survey.h"
 #include "qkv/task/task.h"
 
 namespace qkv {
@@ -59,7 +60,7 @@ struct TranslationData {
 /// How texts are generated and scored: the keys of [task] beside its type.
 struct TranslationOutput {
   Index beam = 1, max_tokens = 0;
-  std::string normalize = "gnmt", bleu_tokenize = "13a";
+  std::string normalize = "gnmt", bleu_tokenize = "13a", unknown = "never";
   double length_penalty = 0.6;
   template <class F>
   void fields(F& f) {
@@ -69,7 +70,11 @@ struct TranslationOutput {
       "how outputs of different lengths compare: log P / ((5 + n) / 6)^length_penalty, "
       "log P / n, or log P",
       one_of({"gnmt", "average", "none"}));
-    f("length_penalty", length_penalty, "alpha of normalize = \"gnmt\"", between(0, 10));
+    f("length_penalty", length_penalty, "alpha of normalize = \"gnmt\": the larger, the longer the outputs",
+      between(0, 10));
+    f("unknown", unknown,
+      "<unk> in outputs: never, keep it, or replace it by the source word that gets most attention",
+      one_of({"never", "keep", "source"}));
     f("bleu_tokenize", bleu_tokenize, "how BLEU cuts texts, as sacreBLEU's option of that name",
       one_of({"13a", "none"}));
   }
@@ -78,8 +83,9 @@ struct TranslationOutput {
 /// Batches: source_ids, source_keep [B, S], ids, targets [B, T] (i32; -100 = no loss), example [B], split
 /// [1]. A source ends with <eos>; ids are <bos> and the target, targets the target and <eos>. What is longer
 /// than model.max_seq_len is cut. Metrics: the loss and token_accuracy of the next token given the reference,
-/// and scores of texts generated without it.
-class Translation : public Task {
+/// and scores of texts generated without it, against the targets as they were read; both are lower-cased
+/// first where the tokenizer does that.
+class Translation : public Task, public Surveyed {
  public:
   explicit Translation(const TaskInput& input)
       : Translation(input, "translation", {"bleu", "chrf", "exact_match"}) {}
@@ -92,12 +98,13 @@ class Translation : public Task {
   Index tokens(const Batch& batch) const override;
   Batch symbolic_batch(Index batch_size) override;
   std::vector<std::pair<std::string, double>> facts() override;
+  void survey(DataSurvey& survey) override;
   Loss loss(const Model& model, const Batch& batch) const override;
   /// Where the batch has "sampled" [B], texts are generated for those rows only.
   void score(const Model& model, const Batch& batch, Metrics& metrics) const override;
   std::vector<std::string> metrics() const override;
-  /// {"text", "translation" (or "summary"), "log_prob", "score", "unknown_words", "candidates": [{"text",
-  /// "score"}]}, best first.
+  /// {"text", "translation" (or "summary"), "log_prob", "score", "unknown_words", "cut_tokens", "candidates":
+  /// [{"text", "score"}]}, best first.
   Json predict(const Model& model, const std::string& text) const override;
   std::string readable(const Json& prediction) const override;
   Json state() const override;
@@ -114,6 +121,7 @@ class Translation : public Task {
     std::vector<int> ids;                 ///< source, target, source, target, ...
     std::vector<std::size_t> ends{0};     ///< where each of them ends
     std::vector<std::string> references;  ///< targets, as they were read
+    std::vector<std::string> sources;     ///< the same, where unknown = "source"
     UnknownCount source_unknown, target_unknown;
     Index cut = 0;  ///< pairs with a side that was too long
     bool loaded = false;
@@ -143,6 +151,8 @@ class Translation : public Task {
   static Ids side(const Part& part, int example, int which);
   const Tokenizer& source() const { return source_ ? *source_ : *target_; }
   std::vector<std::vector<Hypothesis>> generate(const Model& model, const Batch& batch, Index n_best) const;
+  std::string text_of(const std::vector<int>& ids, const Model& model, const std::string& source) const;
+  Batch source_batch(const std::string& text, UnknownCount* unknown, Index* cut) const;
 
   std::string output_;
   std::vector<std::string> scores_;

@@ -7,6 +7,7 @@
 
 #include "qkv/data/ngrams.h"
 #include "qkv/data/wsd_corpus.h"
+#include "qkv/task/survey.h"
 #include "qkv/task/task.h"
 
 namespace qkv {
@@ -61,7 +62,7 @@ struct LossConfig {
 
 /// Batches: ids [B, T], keep [B, T] (1 = a word), target [B], label [B], example [B], and with n-grams
 /// ngram_ids and ngram_offsets as `embedding_bag` wants them.
-class WordSenses : public Task {
+class WordSenses : public Task, public Surveyed {
  public:
   explicit WordSenses(const TaskInput& input);
 
@@ -74,8 +75,8 @@ class WordSenses : public Task {
   std::vector<std::string> metrics() const override { return {"loss", "accuracy", "macro_f1"}; }
   /// The sense of the [bracketed] word, or else of the only word that was a target in training:
   /// {"text", "target", "sense", "probability", "probabilities": {sense: p}, "logits": {sense: x},
-  /// "attention": [{"word", "weight", "known"}]}. The attention is the target's row of the first layer, where
-  /// each position holds its own word, as mean over heads; empty without attention.
+  /// "attention": [{"word", "weight", "known"}], "cut_tokens"}. The attention is the target's row of the
+  /// first layer, where each position holds its own word, as mean over heads; empty without attention.
   Json predict(const Model& model, const std::string& text) const override;
   std::string readable(const Json& prediction) const override;
   std::vector<ProbeText> probe_texts(const std::vector<std::string>& texts) const override;
@@ -87,6 +88,7 @@ class WordSenses : public Task {
   std::vector<std::pair<std::string, std::string>> files() const override;
   Batch symbolic_batch(Index batch_size) override;
   std::vector<std::pair<std::string, double>> facts() override;
+  void survey(DataSurvey& survey) override;
 
   const std::vector<std::string>& labels() const { return labels_; }
   const WsdDataConfig& data() const { return data_; }
@@ -101,12 +103,13 @@ class WordSenses : public Task {
   // form of that. The target is the first token of the target word.
   struct Encoded {
     std::vector<int> ids, words, forms;
-    int target, label;
+    int target, label, cut = 0;  // cut: words or tokens that max_seq_len has no room for
   };
   struct Part {
     std::vector<Encoded> examples;
     std::vector<WsdExample> sentences;  // of val and test, to be shown
     UnknownCount unknown;
+    Index cut = 0;  // sentences
     bool loaded = false;
   };
 
@@ -117,9 +120,10 @@ class WordSenses : public Task {
   WsdCorpus read(const std::string& path, const std::string& part) const;
   void cut_training_data();
   bool is_cut(Split split) const;
+  std::vector<WsdExample> read_split(Split split);
   void load(Split split);
   const Part& part(Split split) const { return parts_[static_cast<std::size_t>(split)]; }
-  std::pair<int, int> seen(const WsdExample& example) const;
+  std::pair<int, int> seen(const WsdExample& example, int& cut) const;
   void keep_room(Encoded& sentence) const;
   ProbeText probe_text(const WsdExample& example, const std::string& text) const;
   WsdExample marked(const std::string& text) const;
@@ -135,7 +139,6 @@ class WordSenses : public Task {
   std::vector<std::string> labels_, target_forms_;
   std::array<Part, 3> parts_;
   std::array<std::vector<WsdExample>, 3> raw_;  // sentences read but not encoded yet
-  bool training_data_is_cut_ = false;
   std::vector<int> class_counts_;
   WordForms forms_;
   Tensor class_weights_;

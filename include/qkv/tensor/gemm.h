@@ -23,11 +23,4 @@ void gemm_bias(Trans trans_a, Trans trans_b, Index m, Index n, Index k, const T*
 /// Floating-point operations of all products so far, 2 m n k each, by all threads of the process.
 std::int64_t gemm_flops();
 
-/// Name, version and configuration of the BLAS in use, e.g. "OpenBLAS 0.3.21 ... Zen".
-const char* blas_config();
-/// The kernel set the BLAS chose for this CPU.
-const char* blas_core();
-/// Threads the BLAS uses within one product: 1, as products are spread over workers above it.
-int blas_threads();
-
 }  // namespace qkv

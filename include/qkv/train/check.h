@@ -4,22 +4,33 @@
 #include <vector>
 
 #include "qkv/base/config.h"
+#include "qkv/task/survey.h"
 
 namespace qkv {
 
 /// What a check found. Sizes are 0 where problems kept them from being known.
 struct CheckReport {
+  explicit CheckReport(Section c) : config(std::move(c)) {}
+
   Section config;                     ///< with every table read
   std::vector<std::string> problems;  ///< of the config, "file:line:col: rule; got .." where it has a place
   std::vector<std::string> data_problems;  ///< of the data files
+  std::vector<std::string> warnings,
+      notes;  ///< what is right and yet may not be meant; what is worth knowing
   std::int64_t parameters = 0, steps = 0, batch_size = 0;
-  std::size_t memory_bytes = 0;  ///< estimate for training
+  std::size_t memory_bytes = 0;                       ///< estimate for training
+  DataSurvey data;                                    ///< of a task that is Surveyed, where it was asked for
+  std::vector<std::pair<std::string, double>> facts;  ///< of the task, then, too
 
   bool ok() const { return problems.empty() && data_problems.empty(); }
 };
 
+/// What is right with the data of a task and yet may not be meant: examples that are cut.
+std::vector<std::string> data_warnings(Task& task);
+
 /// Reads every table, builds the task and a model without storage, and walks through it. Goes on after a
-/// problem, so that all are found at once. Throws only if the file cannot be read or is no TOML.
-CheckReport check_config(const Section& config);
+/// problem, so that all are found at once. Throws only if the file cannot be read or is no TOML. With
+/// `survey`, looks at the examples, too.
+CheckReport check_config(const Section& config, bool survey = false);
 
 }  // namespace qkv

@@ -2,7 +2,7 @@
 //
 //   checkpoints/step-000500/  model.safetensors  optimizer.safetensors  state.json  tokenizer.json
 //                             config.resolved.toml  checksums.txt
-//   checkpoints/last, best    relative links
+//   checkpoints/last, best    relative links, or text files with the name where there are no links
 #pragma once
 #include <memory>
 
@@ -11,6 +11,12 @@
 #include "qkv/tensor/safetensors.h"
 
 namespace qkv {
+
+/// The name of a checkpoint's folder: "step-000500".
+std::string step_name(std::int64_t step);
+
+/// What the checkpoints of a run are told from those of others by; "" for runs of before there was such.
+std::string id_of_run(const std::string& run);
 
 struct CheckpointData {
   std::int64_t step = 0;
@@ -26,7 +32,7 @@ struct CheckpointData {
 void write_checkpoint(const std::string& run, const CheckpointData& data, bool best);
 
 /// Points the links `last` and `best` at these steps, as a checkpoint's state tells them after a crash;
-/// `best` goes where there is no such checkpoint.
+/// `best` goes where that is -1.
 void point_links(const std::string& run, std::int64_t last, std::int64_t best);
 
 /// Removes checkpoints but the newest `keep_last` up to the one `last` points to and the one `best` points
@@ -41,11 +47,14 @@ struct Checkpoint {
   std::shared_ptr<Tokenizer> tokenizer;
 };
 
+/// state.json of a checkpoint folder. Another version, run or step than the folder's is a data error.
+Json read_checkpoint_state(const std::string& folder);
+
 /// Reads a checkpoint folder. Checksums are compared first; damage is a data error that names the file.
 Checkpoint read_checkpoint(const std::string& folder, bool with_optimizer = false);
 
-/// The folder of a run's checkpoint "best" (else last), "last" or "step-000100"; `run` may be that folder
-/// itself. Throws a data error when there is none.
+/// The folder of a run's checkpoint "best", "last" or "step-000100"; `run` may be that folder itself. The
+/// best one of a run that has evaluated nothing is the last. Throws a data error when there is none.
 std::string find_checkpoint(const std::string& run, const std::string& which);
 
 /// All whole checkpoints of a run, oldest first: (step, folder).

@@ -28,7 +28,8 @@ struct TrainConfig {
   std::string on_nonfinite = "stop";
   template <class F>
   void fields(F& f) {
-    f("max_steps", max_steps, "optimizer steps; or give max_epochs", between(0, 1e12));
+    f("max_steps", max_steps, "optimizer steps, 0 = none: the weights as they are; or give max_epochs",
+      between(0, 1e12));
     f("max_epochs", max_epochs, "passes over the training data; or give max_steps", between(0, 1e9));
     f("grad_accum_steps", grad_accum_steps, "batches whose gradients are added up for one optimizer step",
       positive);

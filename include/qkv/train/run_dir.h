@@ -1,5 +1,6 @@
 // RunDir: the folder of a run, what is in it from the start, and who may write to it.
 #pragma once
+#include <map>
 #include <string>
 #include <vector>
 
@@ -12,8 +13,8 @@ namespace qkv {
 /// Holds the lock of a run directory, so that two trainers never write to one.
 class RunDir {
  public:
-  /// Creates `out_dir/name`, or `name-2`, `name-3`, ... when it exists. With `overwrite`, an existing one is
-  /// emptied.
+  /// Creates `out_dir/name`, or `name-2`, `name-3`, ... when it exists; what a process left there before it
+  /// held a run is emptied and taken. With `overwrite`, an existing one is emptied.
   static RunDir create(const std::string& out_dir, const std::string& name, bool overwrite);
   /// Takes over an existing one. Throws when another process holds it.
   static RunDir open(const std::string& path);
@@ -21,6 +22,7 @@ class RunDir {
   ~RunDir();
 
   const std::string& path() const { return path_; }
+  std::string name() const;
   std::string file(const std::string& name) const { return path_ + "/" + name; }
 
  private:
@@ -36,7 +38,7 @@ bool is_training(const std::string& run);
 /// it is and is referred to by absolute path. `run` is the way to the run directory: "../../" in the config
 /// of a checkpoint.
 std::vector<std::pair<std::string, std::string>> data_places(const Task& task, const std::string& run = "");
-/// Copies the task's data files to those places.
+/// Copies the task's data files to those places; of a folder all files, also those of its sub-folders.
 void keep_data(const std::string& run, const Task& task);
 
 /// Copies the plug-ins of the process to RUN/plugins, so that the run needs nothing else.
@@ -51,21 +53,33 @@ std::string config_of_run(const std::string& run);
 std::string resolved_config(const Section& config,
                             const std::vector<std::pair<std::string, std::string>>& replaced);
 
+/// The keys of a resolved config with their values as TOML: {"model.d_model", "64"}.
+std::map<std::string, std::string> resolved_values(const std::string& text);
+/// Whether a key can change what a run learns. Threads, logs, captures and names cannot.
+bool decides_result(const std::string& key);
+/// What tells the checkpoints of a run from those of others: a checksum of the config and data it starts
+/// with.
+std::string make_run_id(const Section& config, const Task& task);
+
 /// Checksums of what a run directory has beside its checkpoints and logs: configs, environment, data,
 /// plug-ins.
 void write_run_checksums(const std::string& run);
-/// Throws a data error where one of these files is not what it was. (A run that was killed before it wrote
-/// them has none.)
+/// Throws a data error where one of these files that a run is made from is not what it was. (A run that was
+/// killed while it changed them has no checksums.)
 void check_run_checksums(const std::string& run);
+/// Removes the checksums and what a run makes at its end, so that the other files may change.
+void remove_derived(const std::string& run);
 
-/// What keeps a run directory from being a run of the resolved config `text` with the data of `task`: the
-/// first key that differs, "train.max_steps = 20 (was 2)", or the data; "" where nothing does.
-std::string difference_of_run(const std::string& run, const std::string& text, const Task& task);
+/// What keeps a run directory from being a run of `config` (whose resolved text is `text`) with the data of
+/// `task`: the first key that differs and decides the result, "train.max_steps = 20 (was 2)", or the data; ""
+/// where nothing does.
+std::string difference_of_run(const std::string& run, const Section& config, const std::string& text,
+                              const Task& task);
 
-/// Newest run directory of `out_dir` whose name is `name` or `name-N`, whose resolved config is `text` and
-/// whose data is that of the task; "" if none.
-std::string newest_run(const std::string& out_dir, const std::string& name, const std::string& text,
-                       const Task& task);
+/// Newest run directory of `out_dir` whose name is `name` or `name-N` and that is a run of this config and
+/// data; "" if none.
+std::string newest_run(const std::string& out_dir, const std::string& name, const Section& config,
+                       const std::string& text, const Task& task);
 
 /// Version, source revision, CPU, BLAS, threads, seed and command of a run.
 Json environment(const std::vector<std::string>& command, int threads, std::int64_t seed);

@@ -63,9 +63,9 @@ class Trainer {
   /// paths are relative to them.
   void attach(std::string run, std::string resolved);
 
-  /// Takes the initial values that train.init_from names, if it does. For runs that start, not for resumed
-  /// ones.
-  void warm_start();
+  /// Takes the initial values that train.init_from names, if it does; a line that says which. For runs that
+  /// start, not for resumed ones. A usage error where the weights are those of another vocabulary.
+  std::string warm_start();
   /// Continues from the newest whole checkpoint of the run directory and says which damaged ones it passed
   /// over; false when there is no checkpoint yet. Throws a data error when all are damaged, a usage error
   /// when the data is not that of the checkpoint.
@@ -145,6 +145,7 @@ class Trainer {
     double seconds = 0;
   } recorded_;  // the state at the last training line, or where this process began
   double gradient_scale_ = 0;
+  std::string nonfinite_eval_;  // the first metric of the last evaluation that is not finite
   std::vector<std::pair<std::string, std::string>> users_;  // op and layer of each slot, in a replay
   Record record_;
 };

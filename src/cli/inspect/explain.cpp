@@ -61,8 +61,8 @@ struct Explain : Inspection {
                     layer.n_head, layer.d_head);
     for (const NamedTensor& named : experiment.parameters->named())
       e.learned = e.learned || named.name == layer.layer + ".W_Q";
-    e.scale = layer.scale;
     e.query = layer.query(h, t);
+    e.scale = layer.scale;
     for (Index s = 0; s < layer.T; s++) {
       e.keys.push_back(layer.key(h, s));
       e.values.push_back(layer.value(h, s));

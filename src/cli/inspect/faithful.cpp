@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <set>
 
 #include "look.h"
 #include "qkv/autograd/capture.h"
@@ -71,11 +72,19 @@ class Judge {
     const double whole = logits.at(answer);
     Worth worth;
     worth.by[kAttention] = mean_row(look.layers[0], text.target >= 0 ? text.target : look.layers[0].T - 1);
+    std::set<std::string> changed;
     worth.by[kZeroing] = losses(e_, text, answer, whole, [&](const std::string& name, const Var& x) {
       if (name == "static") return x;
+      changed.insert(name);
       const Index H = look.layers[0].n_head, H_kv = look.layers[0].n_kv_head;
       return without_word(x, x.dim(2) * (H + H_kv) / (H + 2 * H_kv));
     });
+    if (changed.size() < look.layers.size())  // a layer of one's own
+      fail(Fault::usage,
+           "inspect faithful: every attention layer must let its values be changed (Intervention::apply); "
+           "got {} "
+           "of {}",
+           changed.size(), look.layers.size());
     worth.by[kAblation] = losses(e_, text, answer, whole, [](const std::string& name, const Var& x) {
       return name == "static" ? without_word(x, 0) : x;
     });

@@ -7,7 +7,9 @@
 #include "qkv/autograd/capture.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
+#include "qkv/cli/answers.h"
 #include "qkv/log/terminal_text.h"
+#include "qkv/model/finite.h"
 
 namespace qkv {
 
@@ -20,6 +22,11 @@ std::vector<double> AttentionLook::row(const Tensor& x, Index h, Index t) const 
 }
 
 std::vector<double> AttentionLook::vector(const Tensor& x, Index n, Index h, Index t) const {
+  if (!complete())
+    fail(Fault::usage,
+         "inspect: layer {} must show its queries, keys and values; got its weights only (see attend, "
+         "qkv/nn/attention.h)",
+         layer);
   std::vector<double> out;
   for (Index i = 0; i < d_head; i++) out.push_back(x.at((t * n + h) * d_head + i));
   return out;
@@ -56,18 +63,20 @@ Experiment load(const Subject& subject) {
 
 static AttentionLook attention_of(const Capture& capture, const std::string& layer, Index T) {
   auto find = [&](const char* name) {
-    return *capture.find(layer + "." + name);
+    const Tensor* tensor = capture.find(layer + "." + name);
+    return tensor ? *tensor : Tensor();
   };
   AttentionLook look;
   look.layer = layer;
+  look.weights = find("weights");
+  look.T = T;
+  look.n_head = look.weights.dim(1);
   look.queries = find("queries");
   look.keys = find("keys");
   look.values = find("values");
   look.bias = find("bias");
-  look.weights = find("weights");
+  if (!look.complete()) return look;
   look.scale = find("scale").item();
-  look.T = T;
-  look.n_head = look.queries.dim(2);
   look.n_kv_head = look.keys.dim(2);
   look.d_head = look.queries.dim(3);
   return look;
@@ -81,12 +90,12 @@ Look look_at(const Experiment& e, const ProbeText& text) {
   Look look;
   look.text = text;
   Capture capture({"weights", "queries", "keys", "values", "scale", "bias", "vectors", "static"});
-  e.model->forward(e.task->probe_batch(&look.text, 1));
-  const std::string mark = ".queries";
+  finite_forward(*e.model, e.task->probe_batch(&look.text, 1));
+  const std::string mark = ".weights";
+  const auto T = static_cast<Index>(look.text.words.size());
   for (auto& [name, tensor] : capture.all())
-    if (ends_with(name, mark))
-      look.layers.push_back(attention_of(capture, name.substr(0, name.size() - mark.size()),
-                                         static_cast<Index>(look.text.words.size())));
+    if (ends_with(name, mark) && tensor.rank() == 4 && tensor.dim(2) == T && tensor.dim(3) == T)
+      look.layers.push_back(attention_of(capture, name.substr(0, name.size() - mark.size()), T));
   if (const Tensor* vectors = capture.find("vectors")) look.vectors = *vectors;
   if (const Tensor* fixed = capture.find("static")) look.fixed = *fixed;
   return look;
@@ -110,9 +119,13 @@ std::vector<ProbeText> texts_or_examples(const Experiment& e, const std::vector<
       !texts.empty() ? e.task->probe_texts(texts) : e.task->probe_examples(examples, count);
   if (probes.empty())
     fail(Fault::usage,
-         "inspect: the task must show what its model reads; got '{}', which does not (override Task::{}, "
-         "qkv/task/task.h)",
-         e.config.section("task").type("wsd"), texts.empty() ? "probe_examples" : "probe_texts");
+         "inspect: the run must be of a task that shows the words its model reads, as wsd, language-model "
+         "and the "
+         "puzzles do; got '{}', which shows {}",
+         e.config.section("task").type("wsd"), texts.empty() ? "no examples" : "no texts");
+  int cut = 0;
+  for (const ProbeText& probe : probes) cut += probe.cut;
+  warn_of_cut(cut);
   return probes;
 }
 
@@ -138,8 +151,8 @@ Index position_of(const Experiment& e, const ProbeText& text, const std::string&
   if (text.target >= 0 && is_word(text.target)) return text.target;
   for (Index t = 0; t <= last; t++)
     if (is_word(t)) return t;
-  fail(Fault::usage, "inspect: the text must hold the word {}; got \"{}\"{}", in_quotes(word), text.text,
-       suggest(word, text.words));
+  fail(Fault::usage, "inspect: the text must hold the word {}; got {}{}", in_quotes(word),
+       in_quotes(text.text), suggest(word, text.words));
 }
 
 std::string shown(const std::string& word) {

@@ -19,6 +19,8 @@ struct AttentionLook {
   Tensor bias;     ///< [1, H, T, T] added to the scores; -inf where a key may not be seen
   Tensor weights;  ///< [1, H, T, T]
 
+  /// False where a layer of one's own offers its weights only.
+  bool complete() const { return queries.defined() && keys.defined() && values.defined() && bias.defined(); }
   std::vector<double> query(Index head, Index t) const { return vector(queries, n_head, head, t); }
   /// Of the key and value head that `head` shares.
   std::vector<double> key(Index head, Index t) const { return shared(keys, head, t); }

@@ -33,7 +33,11 @@ static std::vector<std::string> tokens_of(const Subject& subject, const Checkpoi
 
 WordVectors word_table(const Subject& subject, const std::string& table) {
   const std::string& run = subject.path;
-  if (exists(run) && !is_directory(run)) return read_word2vec(run);
+  if (exists(run) && !is_directory(run)) {
+    WordVectors vectors = read_word2vec(run);
+    if (!vectors.warning.empty()) console().warn("{}", vectors.warning);
+    return vectors;
+  }
   const Checkpoint checkpoint = read_checkpoint(find_checkpoint(run, subject.checkpoint));
   const std::vector<std::string> tokens = tokens_of(subject, checkpoint);
   const Tensor* found = nullptr;

@@ -1,8 +1,11 @@
 #include "qkv/train/check.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 
 #include "qkv/base/json.h"
+#include "qkv/base/machine.h"
+#include "qkv/base/text.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
 #include "qkv/log/number_text.h"
@@ -19,9 +22,9 @@ struct Check : Verb {
   int run() override {
     int worst = 0;
     for (const std::string& file : configs) {
-      CheckReport report{Section::parse(""), {}, {}};
+      CheckReport report(Section::parse(""));
       try {
-        report = check_config(Section::load(file, sets));
+        report = check_config(Section::load(file, sets), true);
       } catch (const Error& e) {  // no TOML file
         report.problems.push_back(e.what());
       }
@@ -35,24 +38,44 @@ struct Check : Verb {
   std::string example() const override { return "qkv check configs/bank.toml --set model.n_layer=4"; }
 
   void print(const std::string& file, const CheckReport& report) const {
+    Json facts = Json::object();
+    for (auto& [name, value] : report.facts) facts[name] = json_number(value);
     if (json) {
       console().print("{}\n", dump_json({{"config", file},
                                          {"ok", report.ok()},
                                          {"problems", report.problems},
                                          {"data_problems", report.data_problems},
+                                         {"warnings", report.warnings},
+                                         {"notes", report.notes},
                                          {"parameters", report.parameters},
                                          {"steps", report.steps},
                                          {"batch_size", report.batch_size},
-                                         {"memory_bytes", report.memory_bytes}}));
+                                         {"memory_bytes", report.memory_bytes},
+                                         {"memory_limit_bytes", available_memory()},
+                                         {"data", report.data.json()},
+                                         {"facts", facts},
+                                         {"warnings", report.data.warnings()}}));
       return;
     }
     for (const std::string& note : report.config.notes()) console().info("{}", note);
     for (const std::string& problem : report.problems) console().error("{}", problem);
     for (const std::string& problem : report.data_problems) console().error("{}", problem);
-    if (report.ok())
-      console().print("{}: ok ({} parameters, {} steps of {}, about {})\n", file, grouped(report.parameters),
-                      grouped(report.steps), report.batch_size,
-                      byte_text(static_cast<double>(report.memory_bytes)));
+    for (const std::string& note : report.notes) console().info("{}", note);
+    if (!report.ok()) return;
+    console().print("{}: ok ({} parameters, {} steps of {}, about {})\n", file, grouped(report.parameters),
+                    grouped(report.steps), report.batch_size,
+                    byte_text(static_cast<double>(report.memory_bytes)));
+    if (const std::size_t most = available_memory(); report.memory_bytes > most)
+      console().warn("{}: this process may use {}", file, byte_text(static_cast<double>(most)));
+    for (const std::string& line : report.data.lines()) console().print("  {}\n", line);
+    for (auto& [name, value] : report.facts)
+      if (starts_with(name, "unknown_") && value > 0) {
+        std::string words = name;  // unknown_words_val
+        std::replace(words.begin(), words.end(), '_', ' ');
+        console().print("  {}: {:.1f} %\n", words, 100 * value);
+      }
+    for (const std::string& warning : report.data.warnings()) console().warn("{}", warning);
+    for (const std::string& warning : report.warnings) console().warn("{}", warning);
   }
 
   std::vector<std::string> configs, sets;

@@ -181,9 +181,11 @@ Course course_of(const std::string& a, const std::string& b) {
 
 // Whether the weights of the newest checkpoints are the same, byte by byte; none where one is missing.
 std::optional<bool> same_weights(const std::string& a, const std::string& b) {
-  const std::string file = "/checkpoints/last/model.safetensors";
-  if (!exists(a + file) || !exists(b + file)) return std::nullopt;
-  return checksum_file(a + file) == checksum_file(b + file);
+  if (list_checkpoints(a).empty() || list_checkpoints(b).empty()) return std::nullopt;
+  const auto sum = [](const std::string& run) {
+    return checksum_file(find_checkpoint(run, "last") + "/model.safetensors");
+  };
+  return sum(a) == sum(b);
 }
 
 struct Compare : Verb {

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <ctime>
 #include <filesystem>
 
 #include "qkv/base/file.h"
@@ -13,7 +14,9 @@
 #include "qkv/base/threads.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
+#include "qkv/log/number_text.h"
 #include "qkv/log/terminal_text.h"
+#include "qkv/tensor/blas.h"
 #include "qkv/tensor/gemm.h"
 #include "qkv/tensor/tensor.h"
 #include "qkv/train/config.h"
@@ -36,14 +39,52 @@ double shortest_of(int times, F f) {
   return best;
 }
 
-double gemm_gflops(Index n) {
+// What this thread has had of a CPU: on a busy machine a product is put aside now and then.
+double thread_seconds() {
+  timespec time{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+// By one thread. Beside it what its units give, each measured in turn: a shared machine changes its speed.
+struct Speed {
+  double gflops = 0, peak = 0;
+};
+
+Speed product_speed(Index n) {
   const Tensor a = Tensor::full({n, n}, 0.5), b = Tensor::full({n, n}, 0.25);
   Tensor c = Tensor::empty({n, n});
-  const double seconds = shortest_of(5, [&] {
-    gemm<float>(Trans::no, Trans::no, n, n, n, 1, a.data<float>(), n, b.data<float>(), n, 0, c.data<float>(),
-                n);
+  Speed best;
+  pool().run(2, [&](int task, int) {  // within a task a product stays on its thread
+    for (int i = 0; task == 0 && i < 9; i++) {
+      best.peak = std::max(best.peak, peak_gflops());
+      const double start = thread_seconds();
+      gemm<float>(Trans::no, Trans::no, n, n, n, 1, a.data<float>(), n, b.data<float>(), n, 0,
+                  c.data<float>(), n);
+      const double seconds = thread_seconds() - start;
+      best.gflops = std::max(best.gflops, 2.0 * static_cast<double>(n * n * n) / seconds / 1e9);
+    }
   });
-  return 2.0 * static_cast<double>(n * n * n) / seconds / 1e9;
+  return best;
+}
+
+// What speaks against the products of this machine.
+std::vector<std::string> product_warnings(const Blas& state, const Speed& speed) {
+  std::vector<std::string> result;
+  const CpuLevel cpu = cpu_level();
+  if (const std::string problem = state.core == "none" ? "" : product_problem(6, 2); !problem.empty())
+    result.push_back(fmt::format("the kernels {} {}: set OPENBLAS_CORETYPE to others", state.core, problem));
+  if (!state.note.empty()) result.push_back(state.note);
+  const std::vector<std::string> better = kernel_sets(cpu, state.core);
+  if (state.chosen_by == "OPENBLAS_CORETYPE" && better.size() > 1)
+    result.push_back(
+        fmt::format("OPENBLAS_CORETYPE forces the kernels {}, and this CPU has {}: unset it, or set it to {}",
+                    state.core, name_of(cpu), better.front()));
+  if (speed.gflops < 0.25 * speed.peak)
+    result.push_back(
+        fmt::format("a product reaches {:.1f} of the {:.0f} GFLOP/s that one thread of this CPU gives",
+                    speed.gflops, speed.peak));
+  return result;
 }
 
 // Bytes read plus bytes written of a copy between blocks far larger than the caches.
@@ -92,6 +133,8 @@ struct Doctor : Verb {
     const int threads = available_threads();
     set_threads(threads);
     const Json about = environment(command, threads, 0);
+    const Speed speed = product_speed(1024);
+    const std::vector<std::string> warnings = product_warnings(blas(), speed);
     const Json report = {
         {"version", kVersion},
         {"revision", kRevision},
@@ -101,8 +144,13 @@ struct Doctor : Verb {
         {"cpu_features", cpu_features()},
         {"blas", about.at("blas")},
         {"blas_core", about.at("blas_core")},
-        {"blas_threads", blas_threads()},
-        {"sgemm_gflops", json_number(static_cast<float>(gemm_gflops(1024)))},
+        {"blas_chosen_by", about.at("blas_chosen_by")},
+        {"blas_threads", blas().threads},
+        {"vectors", about.at("vectors")},
+        {"memory_bytes", about.at("memory_bytes")},
+        {"sgemm_gflops", json_number(static_cast<float>(speed.gflops))},
+        {"peak_gflops", json_number(static_cast<float>(speed.peak))},
+        {"warnings", warnings},
         {"copy_gb_per_s", json_number(static_cast<float>(copy_gb_per_s(1)))},
         {"copy_gb_per_s_all_cpus", json_number(static_cast<float>(copy_gb_per_s(threads)))},
         {"terminal",
@@ -114,6 +162,8 @@ struct Doctor : Verb {
         {"out_dir_writable", unwritable.empty()},
     };
     console().print("{}", json ? dump_json(report) + "\n" : text(report, unwritable));
+    if (!json)
+      for (const std::string& warning : warnings) console().warn("{}", warning);
     return unwritable.empty() ? 0 : 1;
   }
   std::string example() const override { return "qkv doctor"; }
@@ -139,10 +189,12 @@ struct Doctor : Verb {
     for (const Json& feature : r.at("cpu_features")) features += " " + feature.get<std::string>();
     line("cpu features",
          features.empty() ? "none of AVX2, FMA, AVX-512: expect slow runs" : features.substr(1));
-    line("blas", fmt::format("{}, core {}, {} thread per product", of("blas"), of("blas_core"),
-                             r.at("blas_threads").get<int>()));
-    line("sgemm 1024", fmt::format("{:.1f} GFLOP/s on one thread", number("sgemm_gflops")));
-    line("memory", fmt::format("{:.1f} GB/s copied by one thread, {:.1f} by all", number("copy_gb_per_s"),
+    line("blas", fmt::format("{}, {} thread per product", of("blas"), r.at("blas_threads").get<int>()));
+    line("kernels", fmt::format("{}, chosen by {}", of("blas_core"), of("blas_chosen_by")));
+    line("sgemm 1024", fmt::format("{:.1f} GFLOP/s on one thread; its units give {:.0f}",
+                                   number("sgemm_gflops"), number("peak_gflops")));
+    line("memory", fmt::format("{} usable, {:.1f} GB/s copied by one thread, {:.1f} by all",
+                               byte_text(number("memory_bytes")), number("copy_gb_per_s"),
                                number("copy_gb_per_s_all_cpus")));
     const Json& t = r.at("terminal");
     line("terminal",

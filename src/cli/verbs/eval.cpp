@@ -1,12 +1,16 @@
 #include <CLI/CLI.hpp>
+#include <cmath>
 
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
+#include "qkv/cli/answers.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/bars.h"
 #include "qkv/log/console.h"
+#include "qkv/log/number_text.h"
 #include "qkv/log/table.h"
+#include "qkv/report/parts.h"
 #include "qkv/train/checkpoint.h"
 #include "qkv/train/evaluate.h"
 #include "qkv/train/experiment.h"
@@ -17,7 +21,8 @@ namespace {
 std::string tables(const Metrics& metrics, const std::string& split, bool unicode) {
   std::string text;
   Table summary({"metric", split});
-  for (auto& [name, value] : metrics.values()) summary.row({name, fmt::format("{:.4f}", value)});
+  for (auto& [name, value] : metrics.values())
+    summary.row({name, std::isfinite(value) ? fmt::format("{:.4f}", value) : metric_text(value)});
   text += summary.str(unicode);
   for (auto& [name, signature] : metrics.texts.signatures())
     text += fmt::format("{} signature: {}\n", name, signature);
@@ -48,6 +53,10 @@ struct Eval : Verb {
     app.add_option("--groups", groups,
                    "also count groups of this many examples in a row that are right throughout")
         ->check(CLI::Range(2, 1000));
+    listing = app.add_option("--mistakes", mistakes, "also list this many mistakes, the surest first")
+                  ->expected(0, 1)
+                  ->default_str("20")
+                  ->check(CLI::Range(1, 100000));
     app.add_flag("--json", json, "print one JSON object");
   }
   int run() override {
@@ -59,9 +68,14 @@ struct Eval : Verb {
     if (!data.empty()) split = "test";
     if (split.empty()) split = e.task->examples(Split::test) > 0 ? "test" : "val";
     Metrics metrics = evaluate(*e.task, *e.model, split_from(split), 128);
+    if (const auto bad = metrics.nonfinite(); !bad.empty())
+      console().warn("eval: {} of {} must be finite; got {}: the other values say nothing, either",
+                     bad.front(), split, metric_text(metrics.value(bad.front())));
     if (groups > 1) metrics.add("group_accuracy", metrics.group_accuracy(groups), 1);
-    console().print("{}",
-                    json ? dump_json(metrics.json()) + "\n" : tables(metrics, split, console().unicode()));
+    Json result = metrics.json();
+    if (listing->count() > 0) result["mistakes"] = mistakes_of(e);
+    console().print("{}", json ? dump_json(result) + "\n" : tables(metrics, split, console().unicode()));
+    if (!json && listing->count() > 0) console().print("{}", list(result["mistakes"]));
     return 0;
   }
   std::string example() const override { return "qkv eval runs/bank --split val"; }
@@ -77,9 +91,35 @@ struct Eval : Verb {
     if (config.section("data").has("folds")) sets.push_back("data.folds=0");
   }
 
+  Json mistakes_of(Experiment& e) const {
+    Problems ignored;
+    const Json all = evaluation_json(e, split_from(split), static_cast<std::size_t>(mistakes), ignored);
+    if (all.is_null())
+      fail(Fault::usage, "eval: --mistakes must be for examples with classes; got the {} split of task '{}'",
+           split, e.config.section("task").type("wsd"));
+    Json result = Json::array();
+    for (const Json& one : all.at("mistakes"))
+      result.push_back({{"text", one.at("text")},
+                        {"label", all.at("labels").at(one.at("label").get<std::size_t>())},
+                        {"answer", all.at("labels").at(one.at("answer").get<std::size_t>())},
+                        {"probability", one.at("probability")},
+                        {"right", one.at("right")}});
+    return result;
+  }
+
+  std::string list(const Json& wrong) const {
+    Table table({"gold", "answer", "p", "p(gold)", "text"});
+    for (const Json& one : wrong)
+      table.row({one.at("label").get<std::string>(), one.at("answer").get<std::string>(),
+                 fmt::format("{:.3f}", one.at("probability").get<double>()),
+                 fmt::format("{:.3f}", one.at("right").get<double>()), one.at("text").get<std::string>()});
+    return wrong.empty() ? "\nno mistakes\n" : "\n" + table.max_cell(100).str(console().unicode());
+  }
+
   std::string path, split, data, which = "best";
   std::vector<std::string> sets;
-  int groups = 1;
+  CLI::Option* listing = nullptr;
+  int groups = 1, mistakes = 0;
   bool json = false;
 };
 
@@ -93,15 +133,11 @@ struct Predict : Verb {
   }
   int run() override {
     const Experiment e = load_experiment(path, which, sets);
-    auto answer = [&](const std::string& text) {
+    return answer_each(texts, json, [&](const std::string& text) {
       const Json prediction = e.task->predict(*e.model, text);
+      warn_of_cut(prediction.value("cut_tokens", std::int64_t{0}));
       console().print("{}", json ? dump_json(prediction) + "\n" : e.task->readable(prediction));
-    };
-    for (const std::string& text : texts) answer(text);
-    if (texts.empty())
-      for (std::string line; std::getline(std::cin, line) && !console().out_closed();)
-        if (!line.empty()) answer(line);
-    return 0;
+    });
   }
   std::string example() const override { return "qkv predict runs/bank \"We sat by the river bank.\""; }
 

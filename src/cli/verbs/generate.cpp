@@ -3,13 +3,14 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <iostream>
-#include <iterator>
+#include <limits>
 
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
+#include "qkv/cli/answers.h"
 #include "qkv/cli/verb.h"
+#include "qkv/data/lines.h"
 #include "qkv/data/text_stream.h"
 #include "qkv/log/console.h"
 #include "qkv/model/beam_search.h"
@@ -22,7 +23,11 @@ struct Generate : Verb {
   void setup(CLI::App& app) override {
     app.add_option("run", path, "run directory or checkpoint")->required();
     app.add_option("--prompt", prompt, "the text to continue; without it, standard input, else a line break");
-    app.add_option("--max-tokens", options.max_tokens, "tokens to add")->check(CLI::Range(1, 1000000));
+    app.add_option(
+           "--max-tokens", options.max_tokens,
+           "tokens to add; beyond the model's context, drawing goes on from the last half of it, beam "
+           "search stops")
+        ->check(CLI::Range(1, 1000000));
     app.add_option("--temperature", options.sampling.temperature,
                    "divides the logits; 0 = the likeliest token");
     app.add_option("--top-k", options.sampling.top_k, "only the k likeliest tokens; 0 = all");
@@ -30,7 +35,9 @@ struct Generate : Verb {
     app.add_option("--min-p", options.sampling.min_p, "only tokens this fraction as likely as the likeliest");
     CLI::Option* width = app.add_option("--beam", beam, "the likeliest text by beam search of this width")
                              ->check(CLI::Range(1, 1000));
-    app.add_option("--seed", options.seed, "seed of the draws");
+    app.add_option("--seed", seed, "seed of the draws")
+        ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()));
+    app.add_flag("--allow-unk", allow_unk, "the token of unknown words may be generated");
     for (CLI::Option* drawn : app.get_options())
       for (const char* name : {"temperature", "top-k", "top-p", "min-p", "seed"})
         if (drawn->check_lname(name)) width->excludes(drawn);
@@ -41,11 +48,13 @@ struct Generate : Verb {
   }
 
   int run() override {
+    options.seed = static_cast<std::uint64_t>(seed);
+    const Sampling checks(options.sampling);
     const Experiment e = load_experiment(path, which, sets);
     set_threads(static_cast<int>(e.run.threads));
     const auto* model = dynamic_cast<const Generator*>(e.model.get());
     const Tokenizer* tokenizer = e.task->tokenizer();
-    if (!model)
+    if (!model || model->needs_source())
       fail(Fault::usage,
            "generate: the run must have a model that continues text; got a '{}' (see qkv predict)",
            e.config.section("model").type("encoder-classifier"));
@@ -54,14 +63,13 @@ struct Generate : Verb {
            "generate: the run must have a tokenizer to read a prompt; got task '{}' without one (see qkv "
            "predict)",
            e.config.section("task").type("wsd"));
-    options.never = {tokenizer->pad_id(), tokenizer->unk_id()};
-    options.stop = tokenizer->id("<eos>");
-    if (interactive) {
-      for (std::string line; prompt_user() && std::getline(std::cin, line) && !console().out_closed();)
-        if (!line.empty()) answer(*model, *tokenizer, line + "\n");
-      return 0;
-    }
-    if (prompt.empty() && ::isatty(0) == 0) prompt.assign(std::istreambuf_iterator<char>(std::cin), {});
+    options.never = {tokenizer->pad_id()};
+    if (!allow_unk) options.never.push_back(tokenizer->unk_id());
+    options.stop = tokenizer->end_id();
+    if (interactive)
+      return answer_each(
+          {}, json, [&](const std::string& line) { answer(*model, *tokenizer, line + "\n"); }, "> ");
+    if (prompt.empty() && ::isatty(0) == 0) prompt = read_standard_input();
     answer(*model, *tokenizer, prompt.empty() ? "\n" : prompt);
     return 0;
   }
@@ -69,40 +77,36 @@ struct Generate : Verb {
     return "qkv generate runs/stories --prompt \"Once upon a time\" --max-tokens 200 --temperature 0.8";
   }
 
-  bool prompt_user() const {
-    if (console().live()) console().print("> ");
-    return true;
-  }
-
   void answer(const Generator& model, const Tokenizer& tokenizer, const std::string& text) const {
     if (const std::size_t bad = first_invalid_utf8(text); bad != std::string::npos)
       fail(Fault::usage, "generate: the prompt must be UTF-8; got {}", in_quotes(text));
-    const std::vector<int> begin = tokenizer.encode(text);
+    const std::vector<int> begin = tokenizer.encode_marked(text);
     if (beam > 0)
       search(model, tokenizer, text, begin);
     else
       draw(model, tokenizer, text, begin);
   }
 
-  // Text appears as it is made.
+  // Text appears as it is made, the prompt once there is something to add.
   void draw(const Generator& model, const Tokenizer& tokenizer, const std::string& text,
             const std::vector<int>& begin) const {
     std::vector<int> ids;
     TextStream stream(tokenizer, begin, text);
-    if (!json) console().verbatim(text);
+    const Index room = model.start({}, 1)->room(),
+                cut = room < 0 ? 0 : static_cast<Index>(begin.size()) - room;
+    warn_of_cut(cut);
     generate(model, begin, options, [&](int id) {
-      if (json) {
-        ids.push_back(id);
-        return true;
-      }
-      console().verbatim(stream.add(id));
+      ids.push_back(id);
+      if (!json) console().verbatim((ids.size() == 1 ? text : "") + stream.add(id));
       return !console().out_closed();
     });
     if (json)
-      console().print("{}\n",
-                      dump_json({{"prompt", text}, {"text", tokenizer.decode(ids)}, {"tokens", ids.size()}}));
+      console().print("{}\n", dump_json({{"prompt", text},
+                                         {"text", tokenizer.decode(ids)},
+                                         {"tokens", ids.size()},
+                                         {"cut_tokens", std::max<Index>(0, cut)}}));
     else
-      console().verbatim(stream.finish() + "\n");
+      console().verbatim((ids.empty() ? text : "") + stream.finish() + "\n");
   }
 
   // The likeliest of the texts that beam search finds; in JSON, all of them.
@@ -115,11 +119,17 @@ struct Generate : Verb {
     o.max_tokens = options.max_tokens;
     o.stop = options.stop;
     o.never = options.never;
-    if (decoding->room() >= 0) {  // at least half of it is for the answer
-      const Index most = std::max<Index>(1, decoding->room() - std::min(o.max_tokens, decoding->room() / 2));
-      const Index cut = std::max<Index>(0, static_cast<Index>(begin.size()) - most);
+    const Index room = decoding->room();
+    Index cut = 0;
+    if (room >= 0) {  // at least half of it is for the answer
+      const Index most = std::max<Index>(1, room - std::min(o.max_tokens, room / 2));
+      cut = std::max<Index>(0, static_cast<Index>(begin.size()) - most);
       begin.erase(begin.begin(), begin.begin() + cut);
     }
+    warn_of_cut(cut);
+    if (const Index left = room + 1 - static_cast<Index>(begin.size()); room >= 0 && left < o.max_tokens)
+      console().warn("the model's context of {} tokens leaves {} of --max-tokens {}: beam search stops there",
+                     room, left, o.max_tokens);
     const Tensor prompt_ids = Tensor::from({1, static_cast<Index>(begin.size())}, begin);
     const std::vector<Hypothesis> found = beam_search(*decoding, prompt_ids, o).at(0);
     if (!json) {
@@ -137,14 +147,15 @@ struct Generate : Verb {
                        {"log_prob", json_number(static_cast<float>(h.log_prob))},
                        {"score", json_number(static_cast<float>(h.score))},
                        {"ended", h.ended}});
-    console().print("{}\n", dump_json({{"prompt", text}, {"beams", beams}}));
+    console().print("{}\n", dump_json({{"prompt", text}, {"beams", beams}, {"cut_tokens", cut}}));
   }
 
   std::string path, prompt, which = "best";
   std::vector<std::string> sets;
   GenerateOptions options;
+  std::int64_t seed = 0;
   int beam = 0;
-  bool interactive = false, json = false;
+  bool interactive = false, allow_unk = false, json = false;
 };
 
 QKV_REGISTER(Verb, "generate", Generate, "continue a text with a trained language model");

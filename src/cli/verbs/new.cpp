@@ -1,6 +1,11 @@
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cctype>
+#include <cstdlib>
+#include <filesystem>
+#include <map>
 
 #include "../../base/embedded.h"
 #include "qkv/base/file.h"
@@ -8,6 +13,8 @@
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
 #include "qkv/task/task.h"
+#include "qkv/train/optimizer.h"
+#include "qkv/train/schedule.h"
 
 namespace qkv {
 
@@ -17,7 +24,62 @@ extern const EmbeddedFiles kScaffold;
 
 namespace {
 
-const std::vector<std::string> kKinds{"config", "layer", "op", "plugin", "sequence", "task"};
+// What each kind writes: folders of the scaffold, and what follows the user's name in each.
+struct Part {
+  std::string folder, suffix;
+};
+const std::map<std::string, std::vector<Part>> kKinds{
+    {"config", {{"config", ""}}},
+    {"layer", {{"layer", ""}}},
+    {"attention", {{"attention", ""}, {"text", ""}}},
+    {"op", {{"op", ""}}},
+    {"task", {{"task", ""}}},
+    {"sequence", {{"sequence", ""}}},
+    {"model", {{"model", ""}, {"text", ""}}},
+    {"optimizer", {{"optimizer", ""}}},
+    {"schedule", {{"schedule", ""}}},
+    {"plugin",
+     {{"attention", "-attention"},
+      {"optimizer", "-optimizer"},
+      {"schedule", "-schedule"},
+      {"plugin", ""},
+      {"text", ""}}},
+};
+
+std::vector<std::string> kinds() {
+  std::vector<std::string> names;
+  for (auto& [kind, parts] : kKinds) names.push_back(kind);
+  return names;
+}
+
+bool is_taken(const std::string& folder, const std::string& name) {
+  if (folder == "layer" || folder == "attention") return Registry<Layer>::instance().contains(name);
+  if (folder == "task" || folder == "sequence") return Registry<Task>::instance().contains(name);
+  if (folder == "model") return Registry<Model>::instance().contains(name);
+  if (folder == "optimizer") return Registry<Optimizer>::instance().contains(name);
+  return folder == "schedule" && Registry<Schedule>::instance().contains(name);
+}
+
+// The program that runs, and where the CMake package beside it is: the build tree, or where it is installed.
+std::filesystem::path program() {
+  std::error_code unknown;
+  return std::filesystem::read_symlink("/proc/self/exe", unknown);
+}
+
+std::string package() {
+  const std::filesystem::path root = program().parent_path().parent_path();
+  const bool known =
+      exists((root / "qkvConfig.cmake").string()) || exists((root / "include/qkv/qkv.h").string());
+  return known ? root.string() : "";
+}
+
+// Where the shell finds a program of this name, or "".
+std::string in_path(const std::string& name) {
+  const char* path = std::getenv("PATH");
+  for (const std::string& folder : split(path ? path : "", ':'))
+    if (!folder.empty() && ::access((folder + "/" + name).c_str(), X_OK) == 0) return folder + "/" + name;
+  return "";
+}
 
 void replace_all(std::string& text, const std::string& what, const std::string& by) {
   for (std::size_t at = 0; (at = text.find(what, at)) != std::string::npos; at += by.size())
@@ -38,30 +100,19 @@ std::string pascal_case(const std::string& name) {
 
 struct New : Verb {
   void setup(CLI::App& app) override {
-    app.add_option("kind", kind, join(kKinds, ", "))->required();
+    app.add_option("kind", kind, join(kinds(), ", "))->required();
     app.add_option("name", name, "its name, in kebab-case: gated-mlp")->required();
     app.add_option("-o,--output", folder, "directory to make; default: the name");
   }
 
   int run() override {
-    if (!std::count(kKinds.begin(), kKinds.end(), kind))
-      fail(Fault::usage, "new: unknown kind '{}'{}", kind, suggest(kind, kKinds));
+    if (!kKinds.count(kind)) fail(Fault::usage, "new: unknown kind '{}'{}", kind, suggest(kind, kinds()));
     check_name();
     if (folder.empty()) folder = name;
     if (exists(folder)) fail(Fault::usage, "new: {} must not exist yet; got something there", folder);
     make_directories(folder);
-    // A plug-in is a project with something in it: a layer.
-    const std::string own = (kind == "plugin" ? "layer" : kind) + "/", project = "project/";
-    for (auto& [path, text] : kScaffold) {
-      const bool shared = starts_with(path, project) && kind != "config";
-      if (!shared && !starts_with(path, own)) continue;
-      std::string file = path.substr(path.find('/') + 1);
-      file.resize(file.size() - 3);  // .in
-      replace_all(file, "NAME", name);
-      replace_all(file, "FILE", snake_case(name));
-      write_file_atomic(folder + "/" + file, filled(text));
-      console().print("{}/{}\n", folder, file);
-    }
+    if (kind != "config") write({"project", ""});
+    for (const Part& part : kKinds.at(kind)) write(part);
     console().info("{}", next());
     return 0;
   }
@@ -73,32 +124,60 @@ struct New : Verb {
                        name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string::npos;
     if (!kebab)
       fail(Fault::usage, "new: the name must be kebab-case, as in gated-mlp; got {}", in_quotes(name));
-    const bool layer = kind == "layer" || kind == "plugin", task = kind == "task" || kind == "sequence";
-    if ((layer && Registry<Layer>::instance().contains(name)) ||
-        (task && Registry<Task>::instance().contains(name)))
-      fail(Fault::usage, "new: the name must not be taken; there is a {} '{}' already",
-           layer ? "layer" : "task", name);
+    for (const Part& part : kKinds.at(kind))
+      if (is_taken(part.folder, name + part.suffix))
+        fail(Fault::usage, "new: the name must not be taken; there is a {} '{}' already",
+             part.folder == "attention"  ? "layer"
+             : part.folder == "sequence" ? "task"
+                                         : part.folder,
+             name + part.suffix);
   }
 
-  std::string filled(std::string text) const {
+  // The files of a part. A part of a plug-in leaves its config out: the plug-in has one.
+  void write(const Part& part) const {
+    for (auto& [path, text] : kScaffold) {
+      if (!starts_with(path, part.folder + "/") || (!part.suffix.empty() && ends_with(path, ".toml.in")))
+        continue;
+      const std::string own = name + part.suffix;
+      std::string file = path.substr(part.folder.size() + 1);
+      file.resize(file.size() - 3);  // .in
+      replace_all(file, "NAME", own);
+      replace_all(file, "FILE", snake_case(own));
+      write_file_atomic(folder + "/" + file, filled(text, own));
+      console().print("{}/{}\n", folder, file);
+    }
+  }
+
+  static std::string filled(std::string text, const std::string& name) {
     replace_all(text, "@name@", name);
     replace_all(text, "@file@", snake_case(name));
     replace_all(text, "@Type@", pascal_case(name));
+    replace_all(text, "@hints@", package().empty() ? "" : fmt::format(" HINTS [[{}]]", package()));
     return text;
   }
 
+  // What to type now, in any shell on this machine.
   std::string next() const {
-    if (kind == "config") return fmt::format("next: cd {} && qkv train {}.toml", folder, name);
-    const std::string build = fmt::format(
-        "next: cd {} && cmake -S . -B build && cmake --build build && ctest --test-dir build", folder);
-    return kind == "op" ? build : build + fmt::format(" && qkv train {}.toml", name);
+    std::error_code unknown;
+    const bool found = std::filesystem::equivalent(in_path("qkv"), program(), unknown);
+    const std::string qkv = found ? "qkv" : quoted(program().string()), home = "next: cd " + quoted(folder);
+    const std::string train = fmt::format(" && {} train {}.toml", qkv, name);
+    if (kind == "config") return home + train;
+    return home +
+           fmt::format(" && cmake{} -S . -B build && cmake --build build && ctest --test-dir build",
+                       in_path("ninja").empty() ? "" : " -G Ninja") +
+           (kind == "op" ? "" : train);
+  }
+  static std::string quoted(std::string word) {
+    if (word.find_first_of(" \t\n'\"\\$`&|;<>()*?[]#~!{}") == std::string::npos) return word;
+    replace_all(word, "'", "'\\''");
+    return "'" + word + "'";
   }
 
   std::string kind, name, folder;
 };
 
-QKV_REGISTER(Verb, "new", New,
-             "write a small layer, op, task, sequence task, plug-in or config to start from");
+QKV_REGISTER(Verb, "new", New, "write a small config, layer, op, task, model, optimizer, ... to start from");
 
 }  // namespace
 }  // namespace qkv

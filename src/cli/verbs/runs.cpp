@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <iostream>
 
-#include "qkv/base/file.h"
+#include "qkv/base/files.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/cli/verb.h"
@@ -107,7 +107,8 @@ struct Runs : Verb {
   }
 
   int run() override {
-    if (!is_directory(folder)) fail(Fault::data, "{}: must be a folder of runs; it does not exist", folder);
+    if (!is_directory(folder))
+      fail(Fault::data, "{}: must be a folder of runs; {}", folder, not_a_directory(folder));
     if (is_run(folder))
       fail(Fault::usage, "{0}: must be a folder of runs; got a run (see qkv log {0})", folder);
     std::vector<Run> runs;

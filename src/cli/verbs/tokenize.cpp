@@ -1,9 +1,9 @@
 #include <CLI/CLI.hpp>
-#include <iostream>
 
 #include "qkv/base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
+#include "qkv/cli/answers.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
 #include "qkv/log/terminal_text.h"
@@ -58,13 +58,11 @@ struct Tokenize : Verb {
       else
         for (std::size_t i = 0; i < ids.size(); i++)
           console().print("{:>6}  {}\n", ids[i], visible(tokens[i]));
+      if (!json && ids.empty()) console().print("\n");
     };
-    for (const std::string& text : texts) answer(text);
-    if (texts.empty() && file.empty())
-      for (std::string line; std::getline(std::cin, line) && !console().out_closed();)
-        if (!line.empty()) answer(line);
+    const int code = texts.empty() && !file.empty() ? 0 : answer_each(texts, json, answer);
     if (all.unknown > 0) console().warn("{} of {} tokens are unknown", all.unknown, all.tokens);
-    return 0;
+    return code;
   }
   std::string example() const override { return "qkv tokenize runs/bank \"We sat by the river bank.\""; }
 

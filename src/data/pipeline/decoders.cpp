@@ -1,4 +1,5 @@
 #include "../json_members.h"
+#include "../replaced.h"
 #include "byte_level.h"
 #include "parts.h"
 #include "qkv/base/text.h"
@@ -12,17 +13,13 @@ std::string fused(const Strings& tokens) {
   return join(tokens, "");
 }
 
-void replace_all(std::string& text, std::string_view from, std::string_view to) {
-  for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
-    text.replace(at, from.size(), to);
-}
-
 // Takes out the spaces that cutting put around punctuation, as the published code does, token by token.
 void clean_up(std::string& text) {
-  for (const char* mark : {".", "?", "!", ","}) replace_all(text, std::string(" ") + mark, mark);
-  replace_all(text, " ' ", "'");
-  for (const char* tail : {"n't", "'m", "'s", "'ve", "'re"}) replace_all(text, std::string(" ") + tail, tail);
-  replace_all(text, " do not", " don't");
+  for (const char* mark : {".", "?", "!", ","}) text = replaced(text, std::string(" ") + mark, mark);
+  text = replaced(text, " ' ", "'");
+  for (const char* tail : {"n't", "'m", "'s", "'ve", "'re"})
+    text = replaced(text, std::string(" ") + tail, tail);
+  text = replaced(text, " do not", " don't");
 }
 
 Decoder word_piece(const Json& part, const std::string& where) {
@@ -62,7 +59,7 @@ Decoder make_decoder(const Json& part, const std::string& where) {
     if (suffix.empty()) fail(Fault::data, "{}: 'suffix' must not be empty", where);
     return [=](Strings tokens) {
       for (std::size_t i = 0; i < tokens.size(); ++i)
-        replace_all(tokens[i], suffix, i + 1 < tokens.size() ? " " : "");
+        tokens[i] = replaced(tokens[i], suffix, i + 1 < tokens.size() ? " " : "");
       return tokens;
     };
   }

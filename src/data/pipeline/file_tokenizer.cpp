@@ -14,11 +14,10 @@ QKV_REGISTER(Tokenizer, "file", FileTokenizer, "a tokenizer.json of another tool
 namespace {
 
 constexpr int kMostSteps = 64;  // of a pipeline, parts of parts counted
-constexpr std::size_t kMostLiterals = 4096;
 
 JsonLimits limits() {
   JsonLimits result;
-  result.bytes = std::size_t{256} << 20;
+  result.bytes = std::size_t{64} << 20;
   result.depth = 16;
   return result;
 }
@@ -38,6 +37,17 @@ int count_steps(const Json& part) {
   return n;
 }
 
+// Padding fills up batches; where it makes a single text longer, ids would not be those of the file.
+void check_padding(const Json& json, const std::string& where) {
+  if (!json.contains("padding") || json["padding"].is_null()) return;
+  const Json& padding = object_member(json, "padding", where);
+  const bool longest = padding.contains("strategy") && padding["strategy"] == "BatchLongest";
+  const bool multiple = padding.contains("pad_to_multiple_of") && !padding["pad_to_multiple_of"].is_null();
+  if (!longest || multiple)
+    fail(Fault::data, "{}: 'padding' must be null, or to the longest text of a batch; got {}", where,
+         brief(padding));
+}
+
 Json parts_of(const Json& json, const std::string& where) {
   check_members(json,
                 {"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer",
@@ -50,6 +60,11 @@ Json parts_of(const Json& json, const std::string& where) {
       fail(Fault::data, "{}: '{}' must have at most {} steps", where, key, kMostSteps);
     parts[key] = json[key];
   }
+  if (json.contains("truncation") && !json["truncation"].is_null())
+    fail(Fault::data,
+         "{}: 'truncation' must be null; got {} (model.max_seq_len and data.length say how long texts are)",
+         where, brief(json["truncation"]));
+  check_padding(json, where);
   if (json.contains("post_processor") && json["post_processor"].is_object()) {
     const std::string type = string_member(json["post_processor"], "type", where + ": post_processor");
     const std::vector<std::string> known{"ByteLevel", "TemplateProcessing", "BertProcessing",
@@ -85,8 +100,9 @@ void FileTokenizer::read_table(const std::string& where) {
   const Json& model = object_member(json_, "model", where);
   std::map<int, std::string> table;
   const Json& own = object_member(model, "vocab", where + ": model");
-  const auto most =
-      static_cast<std::int64_t>(own.size() + json_["added_tokens"].size() + config_.specials.size());
+  constexpr std::size_t kMostGaps = 1024;  // or as many as there are tokens
+  const std::size_t count = own.size() + json_["added_tokens"].size();
+  const auto most = static_cast<std::int64_t>(count + std::max(count, kMostGaps));
   auto put = [&](std::int64_t id, const std::string& token, const std::string& at) {
     const auto [entry, is_new] = table.emplace(static_cast<int>(id), token);
     if (!is_new && entry->second != token)
@@ -95,11 +111,12 @@ void FileTokenizer::read_table(const std::string& where) {
   };
   for (const auto& item : own.items()) {
     if (!is_unsigned(item.value()) || item.value().get<std::uint64_t>() >= static_cast<std::uint64_t>(most))
-      fail(Fault::data, "{}: model: ids must be 0 to {} without gaps; got {} for {}", where, most - 1,
+      fail(Fault::data, "{}: model: ids must be in [0, {}), with few gaps; got {} for {}", where, most,
            brief(item.value()), in_quotes(item.key()));
     put(item.value().get<std::int64_t>(), item.key(), where + ": model");
   }
   std::vector<int> specials;
+  std::vector<Literal> raw_literals, literals;
   const std::string at = where + ": added_tokens";
   for (const Json& token : list_member(json_, "added_tokens", where)) {
     if (!token.is_object()) fail(Fault::data, "{}: must be objects; got {}", at, brief(token));
@@ -109,6 +126,8 @@ void FileTokenizer::read_table(const std::string& where) {
     put(id, content, at);
     if (bool_member_or(token, "special", false, at)) {
       specials.push_back(id);
+      // Other toolkits look for it, though it is read as text: nothing is found inside.
+      (bool_member_or(token, "normalized", false, at) ? literals : raw_literals).emplace_back(content, -1);
       continue;
     }
     for (const char* flag : {"single_word", "lstrip", "rstrip"})
@@ -116,14 +135,12 @@ void FileTokenizer::read_table(const std::string& where) {
         fail(Fault::data, "{}: '{}' must be false for tokens that are not special; got true for {}", at, flag,
              in_quotes(content));
     if (content.empty()) fail(Fault::data, "{}: 'content' must not be empty", at);
-    if (literals_.size() + raw_literals_.size() == kMostLiterals)
-      fail(Fault::data, "{}: at most {} tokens may stand for themselves", at, kMostLiterals);
     if (bool_member_or(token, "normalized", true, at))
-      literals_.push_back({normalize(content), id});
+      literals.emplace_back(normalize(content), id);
     else
-      raw_literals_.push_back({content, id});
-    if (!literals_.empty() && literals_.back().text.empty()) literals_.pop_back();
+      raw_literals.emplace_back(content, id);
   }
+  stand_for_themselves(std::move(raw_literals), std::move(literals));
   auto find = [&](const std::string& token) {
     for (const auto& [id, text] : table)
       if (text == token) return id;
@@ -134,7 +151,7 @@ void FileTokenizer::read_table(const std::string& where) {
       specials.push_back(id);
       continue;
     }
-    const int id = static_cast<int>(table.size());
+    const int id = table.empty() ? 0 : table.rbegin()->first + 1;
     put(id, special, "tokenizer: specials");
     specials.push_back(id);
     json_["added_tokens"].push_back({{"id", id},
@@ -147,9 +164,10 @@ void FileTokenizer::read_table(const std::string& where) {
   }
   std::vector<std::string> tokens;
   for (auto& [id, token] : table) {
-    if (id != static_cast<int>(tokens.size()))
-      fail(Fault::data, "{}: model: ids must be 0 to {} without gaps; got none of {}", where,
-           table.rbegin()->first, tokens.size());
+    while (static_cast<int>(tokens.size()) < id) {  // a gap: a token that no text has
+      specials.push_back(static_cast<int>(tokens.size()));
+      tokens.push_back(fmt::format("<unused {}>", tokens.size()));
+    }
     tokens.push_back(token);
   }
   const std::string unk = string_member_or(model, "unk_token", "", where + ": model");

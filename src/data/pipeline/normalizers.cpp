@@ -1,11 +1,13 @@
 #include "../json_members.h"
+#include "../unicode.h"
 #include "parts.h"
 #include "pattern.h"
 #include "qkv/base/text.h"
-#include "unicode.h"
 
 namespace qkv {
 namespace {
+
+constexpr std::size_t kMostGrowth = 16, kMostGrown = std::size_t{4} << 20;
 
 template <class Keep>
 std::string filtered(std::string_view text, Keep keep) {
@@ -66,30 +68,28 @@ Normalizer replace(const Json& part, const std::string& where) {
   check_members(part, {"type", "pattern", "content"}, where);
   const Json& pattern = object_member(part, "pattern", where);
   const std::string content = string_member(part, "content", where);
-  if (pattern.contains("Regex")) {
-    const Pattern regex(string_member(pattern, "Regex", where), where);
-    return [=](std::string text) {
-      std::string result;
-      std::size_t end = 0;
-      for (const auto& [first, last] : regex.matches(text)) {
-        result += text.substr(end, first - end) + content;
-        end = last;
-      }
-      return result + text.substr(end);
-    };
-  }
-  const std::string literal = string_member(pattern, "String", where);
-  if (literal.empty()) fail(Fault::data, "{}: 'String' must not be empty", where);
+  const bool is_regex = pattern.contains("Regex");
+  const std::string expression = string_member(pattern, is_regex ? "Regex" : "String", where);
+  const Pattern regex(expression, is_regex ? Pattern::Kind::regex : Pattern::Kind::text, where);
   return [=](std::string text) {
     std::string result;
     std::size_t end = 0;
-    for (std::size_t at; (at = text.find(literal, end)) != std::string::npos; end = at + literal.size())
-      result += text.substr(end, at - end) + content;
-    return result + text.substr(end);
+    for (const Span& match : regex.matches(text)) {
+      result.append(text, end, match.begin - end).append(content);
+      end = match.end;
+      check_growth(result.size(), text.size(), where);
+    }
+    return result.append(text, end);
   };
 }
 
 }  // namespace
+
+void check_growth(std::size_t size, std::size_t before, const std::string& where) {
+  if (size > kMostGrown && size / kMostGrowth > before)
+    fail(Fault::data, "{}: a text may grow {} times, or to {} bytes; got {} of {} bytes", where, kMostGrowth,
+         kMostGrown, size, before);
+}
 
 Normalizer make_normalizer(const Json& part, const std::string& where) {
   if (part.is_null())
@@ -106,7 +106,11 @@ Normalizer make_normalizer(const Json& part, const std::string& where) {
     for (const Json& step : list_member(part, "normalizers", where))
       steps.push_back(make_normalizer(step, where));
     return [=](std::string text) {
-      for (const Normalizer& step : steps) text = step(std::move(text));
+      const std::size_t size = text.size();
+      for (const Normalizer& step : steps) {
+        text = step(std::move(text));
+        check_growth(text.size(), size, where);
+      }
       return text;
     };
   }

@@ -13,6 +13,9 @@ using Normalizer = std::function<std::string(std::string)>;
 using PreTokenizer = std::function<std::vector<std::string>(std::vector<std::string>)>;
 using Decoder = std::function<std::vector<std::string>(std::vector<std::string>)>;
 
+/// A data error where a text has grown by what no real step does, so that no file fills the memory.
+void check_growth(std::size_t size, std::size_t before, const std::string& where);
+
 /// null, BertNormalizer, Lowercase, StripAccents, NFC, NFD, NFKC, NFKD, Replace, Sequence.
 Normalizer make_normalizer(const Json& part, const std::string& where);
 /// null, ByteLevel, BertPreTokenizer, Whitespace, WhitespaceSplit, Split, Sequence: pieces into smaller ones.

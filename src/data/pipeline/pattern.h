@@ -1,25 +1,44 @@
-// Pattern: a regular expression over UTF-8, by PCRE2 with Unicode properties.
+// Pattern: a regular expression over UTF-8 in the dialect of Oniguruma, which tokenizer.json is written in.
 #pragma once
 #include <memory>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace qkv {
 
+/// Part of a text, in bytes.
+struct Span {
+  std::size_t begin, end;
+};
+
+/// While it lives, the patterns of this thread share the CPU time that a text of this size may take; inside
+/// another one it changes nothing.
+class PatternTime {
+ public:
+  explicit PatternTime(std::size_t bytes);
+  ~PatternTime();
+  PatternTime(const PatternTime&) = delete;
+  PatternTime& operator=(const PatternTime&) = delete;
+
+ private:
+  bool outermost_;
+};
+
 class Pattern {
  public:
-  /// An expression that PCRE2 does not accept is a data error.
-  Pattern(const std::string& expression, std::string where);
-  /// Every match, as [begin, end) in bytes; empty ones are left out. `text` must be UTF-8. An expression that
-  /// needs more than some million steps on one match is a data error, not a wait.
-  std::vector<std::pair<std::size_t, std::size_t>> matches(std::string_view text) const;
+  enum class Kind { regex, text };
+  /// An expression that Oniguruma does not accept is a data error; a text stands for itself.
+  Pattern(const std::string& expression, Kind kind, std::string where);
+  /// Every match, also empty ones that do not follow a match at once; none in an empty text. `text` must be
+  /// UTF-8. An expression that takes more time than PatternTime grants is a data error.
+  std::vector<Span> matches(std::string_view text) const;
 
  private:
   struct Code;
+  std::vector<Span> places(std::string_view text) const;
   std::shared_ptr<const Code> code_;
-  std::string where_;
+  std::string where_, text_;  // text_: what is looked for in place of a pattern
 };
 
 }  // namespace qkv

@@ -5,9 +5,11 @@
 #include <unordered_map>
 
 #include "../json_members.h"
+#include "../prefix_table.h"
 #include "../vocab_member.h"
 #include "byte_level.h"
 #include "parts.h"
+#include "pattern.h"
 #include "qkv/base/text.h"
 #include "token_model.h"
 
@@ -22,6 +24,8 @@ struct PipelineTokenizer::Parts {
   Decoder decoder;
   std::string type;
   std::unique_ptr<TokenModel> model;
+  PrefixTable raw_literals, literals;
+  std::unordered_map<int, std::string> normal;  // literals that the normalizer changes, as they are decoded
 };
 
 PipelineTokenizer::PipelineTokenizer(const TokenizerConfig& config, Json parts, const std::string& model_type,
@@ -57,40 +61,22 @@ std::string_view take_lines(std::string_view& rest) {
   return lines;
 }
 
-// Calls between(text) for what lies between literals and literal(id) for those, leftmost and longest first.
-template <class Literals, class Between, class Found>
-void cut_at(std::string_view text, const Literals& literals, Between between, Found literal) {
-  std::vector<std::size_t> places(literals.size(), 0);  // of the next one of each, once it was looked for
-  for (std::size_t from = 0; from < text.size();) {
-    std::size_t at = std::string_view::npos, best = 0;
-    for (std::size_t i = 0; i < literals.size(); ++i) {
-      if (from == 0 || places[i] < from) places[i] = text.find(literals[i].text, from);
-      if (places[i] < at || (places[i] == at && at != std::string_view::npos &&
-                             literals[i].text.size() > literals[best].text.size()))
-        at = places[i], best = i;
-    }
-    if (at != from) between(text.substr(from, at == std::string_view::npos ? at : at - from));
-    if (at == std::string_view::npos) return;
-    literal(literals[best].id);
-    from = at + literals[best].text.size();
-  }
-}
-
 }  // namespace
 
 // take(piece, -1) for each piece of the text, take("", id) for each token that stands for itself.
 template <class Take>
 void PipelineTokenizer::for_pieces(std::string_view text, Take take) const {
   check_utf8(text);
+  const PatternTime time(text.size());
   auto literal = [&](int id) {
     take(std::string_view(), id);
   };
   cut_at(
-      text, raw_literals_,
+      text, steps_->raw_literals,
       [&](std::string_view part) {
         const std::string normal = steps_->normalizer(std::string(part));
         cut_at(
-            normal, literals_,
+            normal, steps_->literals,
             [&](std::string_view rest) {
               for (const std::string& piece : steps_->pre_tokenizer({std::string(rest)})) take(piece, -1);
             },
@@ -152,7 +138,9 @@ std::string PipelineTokenizer::decode(const std::vector<int>& ids) const {
   std::vector<std::string> tokens;
   for (int id : ids) {
     const std::string& text = token(id);
-    if (id == vocab_.unk_id() || !vocab_.is_special(id)) tokens.push_back(text);
+    const auto normal = steps_->normal.find(id);
+    if (!vocab_.is_special(id) || (shows_unk() && id == vocab_.unk_id()))
+      tokens.push_back(normal == steps_->normal.end() ? text : normal->second);
   }
   return join(steps_->decoder(std::move(tokens)), "");
 }
@@ -189,6 +177,12 @@ void PipelineTokenizer::read_model(const Json& json, int n_specials, const std::
   if (const std::string type = string_member(json, "type", where); type != steps_->type)
     fail(Fault::data, "{}: 'type' must be {}; got {}", where, in_quotes(steps_->type), in_quotes(type));
   read_parts(json, where);
+}
+
+void PipelineTokenizer::stand_for_themselves(std::vector<Literal> raw, std::vector<Literal> normal) {
+  for (auto& [text, id] : normal)
+    if (id >= 0) steps_->normal.emplace(id, text);
+  steps_->raw_literals = PrefixTable(std::move(raw)), steps_->literals = PrefixTable(std::move(normal));
 }
 
 void PipelineTokenizer::read_parts(const Json& json, const std::string& where) {

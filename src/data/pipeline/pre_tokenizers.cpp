@@ -1,14 +1,20 @@
+#include <algorithm>
+
 #include "../json_members.h"
+#include "../unicode.h"
 #include "byte_level.h"
 #include "parts.h"
 #include "pattern.h"
 #include "qkv/base/text.h"
-#include "unicode.h"
 
 namespace qkv {
 namespace {
 
 using Strings = std::vector<std::string>;
+// \w+|[^\w\s]+ with the \w of Unicode, which is not Oniguruma's.
+constexpr const char* kWords =
+    R"([\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]+|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}\s]+)";
+
 using Cutter = std::function<void(const std::string& piece, Strings& out)>;
 
 // A pre-tokenizer that cuts every piece by itself.
@@ -24,18 +30,55 @@ void add(std::string_view piece, Strings& out) {
   if (!piece.empty()) out.emplace_back(piece);
 }
 
-// What the pattern matches and what lies between, each kept or dropped.
-Cutter by_pattern(const std::string& expression, bool matches, bool gaps, const std::string& where) {
-  const Pattern pattern(expression, where);
+// A part of a piece, and whether it is one that separates: what the pattern matches, or with "invert" the
+// rest.
+struct Part {
+  Span span;
+  bool separates;
+};
+
+std::vector<Part> parts_of(const Pattern& pattern, bool invert, std::string_view text) {
+  std::vector<Part> parts;
+  std::size_t end = 0;
+  for (const Span& match : pattern.matches(text)) {
+    if (match.begin > end) parts.push_back({{end, match.begin}, invert});
+    parts.push_back({match, !invert});
+    end = match.end;
+  }
+  if (end < text.size()) parts.push_back({{end, text.size()}, invert});
+  return parts;
+}
+
+// A separator joins the piece before or after it, but no other separator does.
+void merge(std::vector<Part>& parts, const std::string& behavior) {
+  std::vector<Part> merged;
+  auto extend = [&](const Part& part) {
+    Span& last = merged.back().span;
+    last = {std::min(last.begin, part.span.begin), std::max(last.end, part.span.end)};
+  };
+  const bool next = behavior == "MergedWithNext", contiguous = behavior == "Contiguous";
+  if (next) std::reverse(parts.begin(), parts.end());
+  bool before = false;
+  for (const Part& part : parts) {
+    const bool joins = contiguous ? part.separates == before : part.separates && !before;
+    before = part.separates;
+    if (joins && !merged.empty())
+      extend(part);
+    else
+      merged.push_back(part);
+  }
+  if (next) std::reverse(merged.begin(), merged.end());
+  parts = std::move(merged);
+}
+
+// By the pattern, as one of the behaviours says.
+Cutter by_pattern(const Pattern& pattern, const std::string& behavior, bool invert) {
   return [=](const std::string& piece, Strings& out) {
-    const std::string_view text = piece;
-    std::size_t end = 0;
-    for (const auto& [first, last] : pattern.matches(text)) {
-      if (gaps) add(text.substr(end, first - end), out);
-      if (matches) add(text.substr(first, last - first), out);
-      end = last;
-    }
-    if (gaps) add(text.substr(end), out);
+    std::vector<Part> parts = parts_of(pattern, invert, piece);
+    if (behavior != "Removed" && behavior != "Isolated") merge(parts, behavior);
+    for (const Part& part : parts)
+      if (behavior != "Removed" || !part.separates)
+        add(std::string_view(piece).substr(part.span.begin, part.span.end - part.span.begin), out);
   };
 }
 
@@ -43,17 +86,10 @@ PreTokenizer byte_level(const Json& part, const std::string& where) {
   check_members(part, {"type", "add_prefix_space", "trim_offsets", "use_regex"}, where);
   const bool prefix = bool_member_or(part, "add_prefix_space", true, where);
   const bool cuts = bool_member_or(part, "use_regex", true, where);
-  const Cutter cut = by_pattern(kGpt2Pattern, true, true, where);
   return each([=](const std::string& piece, Strings& out) {
-    std::size_t at = 0;
-    const bool spaced = piece.empty() || unicode::is_white(next_code_point(piece, at));
-    const std::string text = prefix && !spaced ? " " + piece : piece;
-    Strings parts;
-    if (cuts)
-      cut(text, parts);
-    else
-      add(text, parts);
-    for (const std::string& bytes : parts) out.push_back(to_letters(bytes));
+    const std::string text = prefix && piece[0] != ' ' ? " " + piece : piece;
+    if (!cuts) return out.push_back(to_letters(text));
+    gpt2_pieces(text, [&](std::string_view bytes) { out.push_back(to_letters(bytes)); });
   });
 }
 
@@ -80,16 +116,21 @@ void bert(const std::string& piece, Strings& out) {
 PreTokenizer split_by(const Json& part, const std::string& where) {
   check_members(part, {"type", "pattern", "behavior", "invert"}, where);
   const Json& pattern = object_member(part, "pattern", where);
-  std::string expression = string_member_or(pattern, "Regex", "", where);
-  if (!pattern.contains("Regex"))  // the text itself: quoted, where it holds no end of a quotation
-    expression = "\\Q" + string_member(pattern, "String", where) + "\\E";
-  if (!pattern.contains("Regex") && expression.find("\\E") != expression.size() - 2)
-    fail(Fault::data, "{}: 'String' must not hold \\E; got {}", where, brief(pattern));
+  const bool is_regex = pattern.contains("Regex");
+  const std::string expression = string_member(pattern, is_regex ? "Regex" : "String", where);
   const std::string behavior = string_member(part, "behavior", where);
-  if (behavior != "Removed" && behavior != "Isolated")
-    fail(Fault::data, "{}: 'behavior' must be 'Removed' or 'Isolated'; got {}", where, in_quotes(behavior));
-  const bool invert = bool_member_or(part, "invert", false, where), isolated = behavior == "Isolated";
-  return each(by_pattern(expression, isolated || invert, isolated || !invert, where));
+  const Strings known{"Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"};
+  if (std::find(known.begin(), known.end(), behavior) == known.end())
+    fail(Fault::data, "{}: 'behavior' must be one of {}; got {}", where, join(known, ", "),
+         in_quotes(behavior));
+  const Pattern separators(expression, is_regex ? Pattern::Kind::regex : Pattern::Kind::text, where);
+  return each(by_pattern(separators, behavior, bool_member_or(part, "invert", false, where)));
+}
+
+std::size_t size_of(const Strings& pieces) {
+  std::size_t size = 0;
+  for (const std::string& piece : pieces) size += piece.size();
+  return size;
 }
 
 }  // namespace
@@ -109,14 +150,19 @@ PreTokenizer make_pre_tokenizer(const Json& part, const std::string& where) {
     for (const Json& step : list_member(part, "pretokenizers", where))
       steps.push_back(make_pre_tokenizer(step, where));
     return [=](Strings pieces) {
-      for (const PreTokenizer& step : steps) pieces = step(std::move(pieces));
+      const std::size_t size = size_of(pieces);
+      for (const PreTokenizer& step : steps) {
+        pieces = step(std::move(pieces));
+        check_growth(size_of(pieces), size, where);
+      }
       return pieces;
     };
   }
   if (type == "BertPreTokenizer" || starts_with(type, "Whitespace")) check_members(part, {"type"}, where);
   if (type == "BertPreTokenizer") return each(bert);
-  if (type == "Whitespace") return each(by_pattern(R"(\w+|[^\w\s]+)", true, false, where));
-  if (type == "WhitespaceSplit") return each(by_pattern(R"(\s+)", false, true, where));
+  if (type == "Whitespace") return each(by_pattern({kWords, Pattern::Kind::regex, where}, "Removed", true));
+  if (type == "WhitespaceSplit")
+    return each(by_pattern({R"(\s+)", Pattern::Kind::regex, where}, "Removed", false));
   fail(Fault::data,
        "{}: must be ByteLevel, BertPreTokenizer, Whitespace, WhitespaceSplit, Split or Sequence; got {}",
        where, in_quotes(type));

@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "../json_members.h"
+#include "../prefix_table.h"
 #include "merges.h"
 #include "qkv/base/text.h"
 #include "token_model.h"
@@ -17,20 +18,11 @@ class WordPiece : public TokenModel {
   void encode(const Vocab& vocab, std::string_view word, std::vector<int>& ids) const override {
     const std::size_t begin = ids.size();
     bool found = count_code_points(word) <= max_chars_;
-    std::string token;
     for (std::size_t at = 0; found && at < word.size();) {
-      int id = vocab.unk_id();
-      std::size_t n = std::min(word.size() - at, longest_);
-      for (; n > 0; --n) {
-        if (at + n < word.size() && (static_cast<unsigned char>(word[at + n]) & 0xC0) == 0x80) continue;
-        token = at > 0 ? prefix_ : "";
-        token += word.substr(at, n);
-        id = vocab.id(token);
-        if (id != vocab.unk_id()) break;
-      }
-      found = n > 0;
-      if (found) ids.push_back(id);
-      at += n;
+      const PrefixTable::Hit hit = (at > 0 ? inner_ : first_).longest(word.substr(at));
+      found = hit.size > 0;
+      if (found) ids.push_back(hit.id);
+      at += hit.size;
     }
     if (found) return;
     ids.resize(begin);  // one part is unknown: the word is
@@ -83,7 +75,7 @@ class WordPiece : public TokenModel {
       if (is_new) tokens.push_back(token);
       return at->second;
     });
-    note_longest(tokens);
+    note(tokens, [&](int id) { return id < n_specials; });
   }
 
   void read(const Json& model, const Vocab& vocab, const std::string& where) override {
@@ -96,17 +88,26 @@ class WordPiece : public TokenModel {
     if (model.contains("max_input_chars_per_word"))
       max_chars_ = static_cast<std::size_t>(
           integer_member(model, "max_input_chars_per_word", 1, std::int64_t{1} << 31, where));
-    note_longest(vocab.tokens());
+    note(vocab.tokens(), [&](int id) { return vocab.is_special(id); });
   }
 
  private:
-  void note_longest(const std::vector<std::string>& tokens) {
-    longest_ = 1;
-    for (const std::string& token : tokens) longest_ = std::max(longest_, token.size());
+  // `is_special` tells the ids that no text yields.
+  template <class IsSpecial>
+  void note(const std::vector<std::string>& tokens, IsSpecial is_special) {
+    std::vector<std::pair<std::string, int>> first, inner;
+    for (int id = 0; id < static_cast<int>(tokens.size()); ++id) {
+      const std::string& token = tokens[static_cast<std::size_t>(id)];
+      if (is_special(id)) continue;
+      first.emplace_back(token, id);
+      if (starts_with(token, prefix_)) inner.emplace_back(token.substr(prefix_.size()), id);
+    }
+    first_ = PrefixTable(std::move(first)), inner_ = PrefixTable(std::move(inner));
   }
 
   std::string prefix_ = "##";
-  std::size_t max_chars_ = 100, longest_ = 1;
+  std::size_t max_chars_ = 100;
+  PrefixTable first_, inner_;  // tokens that begin a word; that go on, without the prefix
 };
 
 class WordLevel : public TokenModel {

@@ -37,7 +37,8 @@ class SenseModel {
   // ---- text to tokens, by the rules of data/split.h
 
   normal(word) {
-    if (this.packed.lowercase) word = word.replace(/[A-Z]/g, c => c.toLowerCase());
+    if (this.packed.lowercase === "A-Z") word = word.replace(/[A-Z]/g, c => c.toLowerCase());
+    if (this.packed.lowercase === "all") word = Array.from(word, c => c.toLowerCase()).join("");
     return this.packed.split === "spaces" ? word : word.replaceAll("\u2019", "'");
   }
   tokens(sentence) {

@@ -1,0 +1,26 @@
+// What this process may use of the machine.
+#pragma once
+#include <cstddef>
+#include <string>
+
+namespace qkv {
+
+/// Limits of the control groups (versions 1 and 2) that the process is in: the smallest on the way up.
+struct GroupLimits {
+  double cpus;        ///< a quota, e.g. 1.5; infinity without
+  std::size_t bytes;  ///< of memory; the largest number without
+};
+/// `root` stands before each path, "/proc/self/cgroup" and those that it leads to.
+GroupLimits group_limits(const std::string& root = "");
+
+/// Bytes that this process may hold: of the machine, its control groups, and ulimit -v.
+std::size_t available_memory();
+
+/// Bytes that this process holds now.
+std::size_t resident_memory();
+
+/// Whether the system may refuse addresses long before memory is used up: under ulimit -v, or without
+/// overcommitment.
+bool memory_is_limited();
+
+}  // namespace qkv

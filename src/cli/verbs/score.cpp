@@ -1,0 +1,68 @@
+#include <CLI/CLI.hpp>
+
+#include "qkv/base/json.h"
+#include "qkv/base/text.h"
+#include "qkv/cli/verb.h"
+#include "qkv/data/lines.h"
+#include "qkv/log/console.h"
+#include "qkv/task/text_metrics.h"
+
+namespace qkv {
+namespace {
+
+struct Score : Verb {
+  void setup(CLI::App& app) override {
+    app.add_option("--hyp", hypotheses, "file with the texts to score, one per line")->required();
+    app.add_option("--ref", references, "file with their references, line by line")->required();
+    app.add_option("--metric", metrics, "some of bleu, chrf, rouge, exact_match, with commas between");
+    app.add_option("--tokenize", tokenize, "how BLEU cuts texts: 13a, or none where they are cut already")
+        ->check(CLI::IsMember({"13a", "none"}));
+    app.add_flag("--lowercase", lowercase, "take upper and lower case for the same");
+    app.add_flag("--json", json, "print one JSON object");
+  }
+
+  int run() override {
+    std::vector<std::string> names;
+    for (const std::string& name : split(metrics, ',')) {
+      const std::vector<std::string> known{"bleu", "chrf", "rouge", "exact_match"};
+      if (!std::count(known.begin(), known.end(), name))
+        fail(Fault::usage, "score: --metric must name bleu, chrf, rouge or exact_match; got '{}'{}", name,
+             suggest(name, known));
+      if (name == "rouge")
+        names.insert(names.end(), {"rouge1", "rouge2", "rougeL"});
+      else
+        names.push_back(name);
+    }
+    const std::vector<std::string> h = read_lines(hypotheses), r = read_lines(references);
+    if (h.size() != r.size())
+      fail(Fault::data, "score: {} and {} must have as many lines; got {} and {}", hypotheses, references,
+           h.size(), r.size());
+    TextScores scores(names, tokenize, lowercase);
+    for (std::size_t i = 0; i < h.size(); i++) scores.add(h[i], r[i]);
+    const auto values = scores.values();
+    const auto signatures = scores.signatures();
+    Json result = {{"lines", h.size()}};
+    for (std::size_t i = 0; i < names.size(); i++) {
+      const auto& [name, value] = values[i];
+      result[name] = value;
+      result[name + "_signature"] = signatures[i].second;
+      if (!json) console().print("{:<11}  {:>8.4f}  {}\n", name, value, signatures[i].second);
+    }
+    if (json)
+      console().print("{}\n", dump_json(result));
+    else
+      console().print("{} lines\n", h.size());
+    return 0;
+  }
+  std::string example() const override {
+    return "qkv score --hyp hypotheses.txt --ref references.txt --metric bleu,chrf";
+  }
+
+  std::string hypotheses, references, metrics = "bleu,chrf,rouge", tokenize = "13a";
+  bool lowercase = false, json = false;
+};
+
+QKV_REGISTER(Verb, "score", Score, "BLEU, chrF and ROUGE of a file of texts against a file of references");
+
+}  // namespace
+}  // namespace qkv

@@ -1,0 +1,134 @@
+// The config that a run directory keeps, and what follows from it: whether two runs are the same.
+#include <filesystem>
+#include <set>
+
+#include "qkv/base/files.h"
+#include "qkv/base/text.h"
+#include "qkv/train/run_dir.h"
+
+namespace fs = std::filesystem;
+
+namespace qkv {
+namespace {
+
+bool same_bytes(const std::string& a, const std::string& b) {
+  std::error_code ignored;
+  return fs::file_size(a, ignored) == fs::file_size(b, ignored) && fs::is_regular_file(b, ignored) &&
+         checksum_file(a) == checksum_file(b);
+}
+
+// The key of [data] whose files are not those that the run directory keeps; "" where all are.
+std::string changed_data(const std::string& run, const Task& task) {
+  const auto files = task.files();
+  const auto places = data_places(task);
+  for (std::size_t i = 0; i < files.size(); i++) {
+    const std::string source = files[i].second, copy = run + "/" + places[i].second;
+    if (fs::path(places[i].second).is_absolute()) continue;
+    const bool folder = is_directory(source);
+    const std::vector<std::string> names = folder ? files_below(source) : std::vector<std::string>{""};
+    bool same = !folder || names == files_below(copy);
+    for (const std::string& name : names)
+      same = same && same_bytes(source + (folder ? "/" : "") + name, copy + (folder ? "/" : "") + name);
+    if (!same) return places[i].first;
+  }
+  return "";
+}
+
+}  // namespace
+
+std::string resolved_config(const Section& config,
+                            const std::vector<std::pair<std::string, std::string>>& replaced) {
+  std::string result, table;
+  for (const std::string& line : split(config.dump(), '\n')) {
+    if (!line.empty() && line[0] == '[') table = line.substr(1, line.find(']') - 1);
+    std::string out = line;
+    for (auto& [key, value] : replaced) {
+      const std::size_t dot = key.rfind('.');
+      const std::string name = dot == std::string::npos ? key : key.substr(dot + 1);
+      if (table == (dot == std::string::npos ? "" : key.substr(0, dot)) && starts_with(line, name + " ="))
+        out = name + " = " + value;
+    }
+    result += out + "\n";
+  }
+  while (ends_with(result, "\n\n")) result.pop_back();
+  return result;
+}
+
+std::map<std::string, std::string> resolved_values(const std::string& text) {
+  std::map<std::string, std::string> values;
+  std::map<std::string, int> arrays;
+  std::string table;
+  for (const std::string& line : split(text, '\n')) {
+    const std::size_t equals = line.find(" = ");
+    if (starts_with(line, "[[")) {
+      const std::string name = line.substr(2, line.find(']') - 2);
+      table = fmt::format("{}[{}].", name, arrays[name]++);
+    } else if (starts_with(line, "[")) {
+      table = line.substr(1, line.find(']') - 1) + ".";
+    } else if (equals != std::string::npos) {
+      // Below an array of tables, the same key may come again.
+      std::string key = table + line.substr(0, equals);
+      while (values.count(key)) key += "'";
+      values[key] = line.substr(equals + 3);
+    }
+  }
+  return values;
+}
+
+bool decides_result(const std::string& key) {
+  for (const char* other :
+       {"run.name", "run.out_dir", "run.threads", "log.", "inspect.", "checkpoint.", "bench.", "expect."})
+    if (starts_with(key, other)) return false;
+  return true;
+}
+
+std::string make_run_id(const Section& config, const Task& task) {
+  std::string text;
+  std::set<std::string> paths{"plugins"};
+  for (auto& [key, path] : task.files()) {
+    paths.insert("data." + key);
+    text += key + " " + (is_directory(path) ? "" : checksum_file(path)) + "\n";
+    for (const std::string& name : is_directory(path) ? files_below(path) : std::vector<std::string>{})
+      text += name + " " + checksum_file(path + "/" + name) + "\n";
+  }
+  for (const ResolvedKey& key : config.resolved())
+    if (decides_result(key.key) && !paths.count(key.key)) text += key.key + " = " + key.value + "\n";
+  return checksum(text);
+}
+
+std::string difference_of_run(const std::string& run, const Section& config, const std::string& text,
+                              const Task& task) {
+  auto own = resolved_values(read_file(config_of_run(run), 1 << 20)), now = resolved_values(text);
+  for (const ResolvedKey& key : config.resolved())  // what an older run does not have was at its default
+    if (key.origin == "default" && !own.count(key.key)) now.erase(key.key);
+  for (const auto& [key, value] : now) {
+    const auto found = own.find(key);
+    const std::string before = found == own.end() ? "not set" : found->second;
+    if (before != value && decides_result(key)) return fmt::format("{} = {} (was {})", key, value, before);
+    if (found != own.end()) own.erase(found);
+  }
+  for (const auto& [key, value] : own)
+    if (decides_result(key)) return fmt::format("{} is not set (was {})", key, value);
+  const std::string changed = changed_data(run, task);
+  return changed.empty() ? "" : fmt::format("another content of {}", changed);
+}
+
+std::string newest_run(const std::string& out_dir, const std::string& name, const Section& config,
+                       const std::string& text, const Task& task) {
+  std::string best;
+  fs::file_time_type best_time{};
+  std::error_code error;
+  for (auto& entry : fs::directory_iterator(out_dir, error)) {
+    const std::string own = entry.path().filename().string();
+    const bool named =
+        own == name || (starts_with(own, name + "-") && own.size() > name.size() + 1 &&
+                        own.find_first_not_of("0123456789", name.size() + 1) == std::string::npos);
+    const std::string run = entry.path().string(), resolved = run + "/config.resolved.toml";
+    if (!named || !exists(resolved) || !difference_of_run(run, config, text, task).empty()) continue;
+    const auto time = fs::last_write_time(resolved, error);
+    if (best.empty() || time > best_time) best = entry.path().string(), best_time = time;
+  }
+  return best;
+}
+
+}  // namespace qkv
