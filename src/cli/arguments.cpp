@@ -109,7 +109,7 @@ class Walk {
                         words[next].find_first_not_of("0123456789") == std::string::npos;
     if (takes_value(option) && option.get_items_expected_min() == 0 && !inside && !number)
       values.push_back(option.get_default_str());  // --mistakes [N]
-    const int least = takes_value(option) ? std::max(1, option.get_items_expected_min()) : 0;
+    const int least = option.get_items_expected_min();  // 0: a flag, or a value that may follow
     while (static_cast<int>(values.size()) < least && next < words.size() &&
            (values.empty() || !is_option(words[next])))
       values.push_back(words[next++]);

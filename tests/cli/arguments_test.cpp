@@ -159,6 +159,24 @@ TEST_CASE("arguments: lists of texts, with and without --") {
   CHECK(results_at(unset.app, {{"check", "--set"}, false, true}) == Words{"a=1", "unset=[\"b.\\\"c\\\"\"]"});
 }
 
+TEST_CASE("arguments: a value that may follow its option") {
+  for (const Words& words :
+       {Words{"v", "a", "--n"}, {"v", "a", "--n", "7"}, {"v", "--n=7", "a"}, {"v", "--n", "--f", "a"}}) {
+    CLI::App app;
+    CLI::App* verb = app.add_subcommand("v");
+    std::string place;
+    int n = 0;
+    bool flag = false;
+    verb->add_option("place", place)->required();
+    verb->add_option("--n", n)->expected(0, 1)->default_str("20");
+    verb->add_flag("--f", flag);
+    take_marked_values(app);
+    parse(app, words);
+    CHECK(place == "a");
+    CHECK(n == (std::count(words.begin(), words.end(), "7") || words[1] == "--n=7" ? 7 : 20));
+  }
+}
+
 TEST_CASE("arguments: numbers are decimal, whole, finite and within 64 bits") {
   auto seed = [](const std::string& value) {
     return message({"generate", "run", "--seed", value});
