@@ -88,9 +88,7 @@ int parse_and_run(int argc, char** argv) {
   app.add_option("--color", global.color, "auto, always or never")
       ->check(CLI::IsMember({"auto", "always", "never"}));
   app.add_option("--plugin", global.plugins,
-                 "a plug-in to load first; it takes the place of one of that name in a config")
-      ->take_all()
-      ->expected(1);
+                 "a plug-in to load first; it takes the place of one of that name in a config");
   std::vector<std::pair<CLI::App*, std::unique_ptr<Verb>>> verbs;
   for (auto& [name, entry] : Registry<Verb>::instance().entries()) {
     std::unique_ptr<Verb> verb = entry.make();
@@ -102,11 +100,9 @@ int parse_and_run(int argc, char** argv) {
   }
   app.require_subcommand(1);
   app.footer(
-      "Example:\n  qkv train configs/bank.toml\n  qkv help train\nExit codes: 0 success, 1 run-time failure, "
-      "2 "
-      "usage or config error, 3 bad data or checkpoint,\n4 training diverged, 129/130/143 stopped by a "
-      "signal "
-      "after saving.");
+      "Example:\n  qkv train configs/bank.toml\n  qkv help train\n"
+      "Exit codes: 0 success, 1 run-time failure, 2 usage or config error,\n"
+      "3 bad data or checkpoint, 4 training diverged, 129/130/143 stopped by a signal after saving.");
   take_marked_values(app);
   std::vector<std::string> words = marked_words(app, {argv + std::min(1, argc), argv + argc});
   std::reverse(words.begin(), words.end());  // as CLI11 takes them
@@ -118,7 +114,7 @@ int parse_and_run(int argc, char** argv) {
     console().result(wrapped_help(text.str(), std::max(60, console().out_width())));
     return 0;
   } catch (const CLI::ParseError& e) {
-    fail(Fault::usage, "qkv: {}", unmarked(e.what()));
+    fail(Fault::usage, "qkv: {}", error_text(e.what()));
   }
   configure_console(global);
   for (auto& [sub, verb] : verbs)

@@ -109,7 +109,7 @@ class Walk {
                         words[next].find_first_not_of("0123456789") == std::string::npos;
     if (takes_value(option) && option.get_items_expected_min() == 0 && !inside && !number)
       values.push_back(option.get_default_str());  // --mistakes [N]
-    const int least = takes_value(option) ? std::max(1, option.get_items_expected_min()) : 0;
+    const int least = option.get_items_expected_min();  // 0: a flag, or a value that may follow
     while (static_cast<int>(values.size()) < least && next < words.size() &&
            (values.empty() || !is_option(words[next])))
       values.push_back(words[next++]);
@@ -188,13 +188,15 @@ void take_marked_values(CLI::App& app) {
     }
     const std::string type = option->get_type_name();
     const bool of_parts = option->get_type_size_max() > 1;
+    const bool needed =
+        !option->get_positional() && !option->check_lname("prompt") && starts_with(type, "TEXT");
     option->transform(CLI::Validator(
-        [type, of_parts](std::string& word) {
+        [type, of_parts, needed](std::string& word) {
           if (word.empty() || word[0] != kMark) return std::string();
           word.erase(0, 1);
           // What CLI11 has between the parts of lists of lists; the same value for TOML.
           if (of_parts && CLI::detail::is_separator(word)) word = '"' + word + '"';
-          return check_value(word, type);
+          return needed && word.empty() ? "must not be empty" : check_value(word, type);
         },
         ""));
   }
@@ -205,8 +207,26 @@ std::vector<std::string> marked_words(const CLI::App& app, const std::vector<std
   return Walk(app).run(words);
 }
 
-std::string unmarked(std::string text) {
+std::string error_text(std::string text) {
   text.erase(std::remove(text.begin(), text.end(), kMark), text.end());
+  const std::string name = text.substr(0, text.find(": ") + 2), value = name + "Value ",
+                    range = " not in range ", set = " not in {";
+  if (const std::size_t at = text.find(range); starts_with(text, value) && at != std::string::npos) {
+    const std::size_t to = text.find(" to ", at);
+    const std::string low = text.substr(at + range.size(), to - at - range.size()),
+                      high = text.substr(to + 4);
+    const std::string got = text.substr(value.size(), at - value.size());
+    if (high.size() > 18)
+      return fmt::format("{}must be at least {}; got {}", name, low.substr(0, low.find('.')), got);
+    return fmt::format("{}must be between {} and {}; got {}", name, low, high, got);
+  }
+  if (const std::size_t at = text.rfind(set); at != std::string::npos && text.back() == '}') {
+    const std::string names = text.substr(at + set.size(), text.size() - at - set.size() - 1);
+    return fmt::format("{}must be one of {}; got {}", name, join(split(names, ','), ", "),
+                       in_quotes(text.substr(name.size(), at - name.size())));
+  }
+  if (starts_with(text, "The following argument"))
+    return "there must be no more arguments; got " + text.substr(text.find(": ") + 2);
   return text;
 }
 

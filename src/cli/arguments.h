@@ -14,8 +14,9 @@ namespace qkv {
 /// which hides it from CLI11, and the options take the mark off again: a value arrives as it was typed.
 
 /// Lets the options of `app` and of its verbs take marked values. An option that may be given many times
-/// takes one value each time, and a number must be one: decimal, finite, within 64 bits. `--set` gets an
-/// `--unset`.
+/// takes one value each time, and a number must be one: decimal, finite, within 64 bits. Of
+/// options only --prompt may be empty: a variable of the shell that is not set must not pass for no option.
+/// `--set` gets an `--unset`.
 void take_marked_values(CLI::App& app);
 
 /// The words behind the program's name for `app.parse`, first to last. Usage errors for verbs and options
@@ -23,7 +24,7 @@ void take_marked_values(CLI::App& app);
 /// one more `--set`.
 std::vector<std::string> marked_words(const CLI::App& app, const std::vector<std::string>& words);
 
-/// The text of one of CLI11's errors without marks.
-std::string unmarked(std::string text);
+/// The text of one of CLI11's errors in our words, without marks.
+std::string error_text(std::string text);
 
 }  // namespace qkv

@@ -35,7 +35,7 @@ const KernelSet* find(const std::string& core) {
 }  // namespace
 
 CpuLevel cpu_level() {
-#if defined(__x86_64__)
+#if defined(__x86_64__) || defined(__i386__)
   __builtin_cpu_init();  // may run before main
   auto all = [](auto... has) {
     return (... && (has != 0));
@@ -78,7 +78,7 @@ namespace {
 
 // Independent chains of multiply-adds, more than the units of a CPU have under way at once.
 constexpr int kChains = 12;
-#if defined(__x86_64__)
+#if defined(__x86_64__) || defined(__i386__)
 #define QKV_TARGET(isa) __attribute__((target(isa)))
 #else
 #define QKV_TARGET(isa)
@@ -96,7 +96,7 @@ constexpr int kChains = 12;
     return total[0];                                                                      \
   }
 QKV_MULTIPLY_ADDS(multiply_adds_128, 16, "sse2")
-#if defined(__x86_64__)
+#if defined(__x86_64__) || defined(__i386__)
 QKV_MULTIPLY_ADDS(multiply_adds_avx, 32, "avx")
 QKV_MULTIPLY_ADDS(multiply_adds_fma, 32, "avx2,fma")
 QKV_MULTIPLY_ADDS(multiply_adds_512, 64, "avx512f")
@@ -107,7 +107,7 @@ QKV_MULTIPLY_ADDS(multiply_adds_512, 64, "avx512f")
 double peak_gflops() {
   float (*run)(int) = multiply_adds_128;
   int lanes = 4;
-#if defined(__x86_64__)
+#if defined(__x86_64__) || defined(__i386__)
   const CpuLevel level = cpu_level();
   if (level >= CpuLevel::avx) run = level == CpuLevel::avx ? multiply_adds_avx : multiply_adds_fma, lanes = 8;
   if (level == CpuLevel::avx512) run = multiply_adds_512, lanes = 16;

@@ -35,7 +35,7 @@ void TrainingTables::read(const Section& config, const std::vector<std::string>&
     run.report("out_dir", "must be a directory; got \"\" (the working directory is \".\")");
   if ((r.shards & (r.shards - 1)) != 0)
     run.report("shards", fmt::format("must be a power of two; got {}", r.shards));
-  constexpr Index kMostShards = 1024;  // each has gradients of its own
+  constexpr std::int64_t kMostShards = 1024;  // each has gradients of its own
   if (r.shards > kMostShards)
     run.report("shards", fmt::format("must be at most {}; got {}", kMostShards, r.shards));
   if (!metrics.empty() && !std::count(metrics.begin(), metrics.end(), eval.metric))

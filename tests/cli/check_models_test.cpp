@@ -102,7 +102,7 @@ TEST_CASE("each broken config of a model that generates gives one message, which
       {kDecoder, "ffn.activation = \"swish\"",
        "14:18: model.ffn.activation must be one of \"gelu\", \"relu\", \"silu\", \"swiglu\"; got \"swish\""},
       {kDecoder, "dropout = -0.1", "14:11: model.dropout must be between 0 and 0.999; got -0.1"},
-      {kDecoder, "n_layer = -3", "14:11: model.n_layer must not be negative; got -3"},
+      {kDecoder, "n_layer = -3", "14:11: model.n_layer must be between 0 and 1000; got -3"},
       {kDecoder, "[optimizer]\nbetas = [0.9, 1.5]",
        "15:15: optimizer.betas[1] must be between 0 and 0.999999999; got 1.5"},
       {kDecoder, "[schedule]\nwarmup_steps = 100",
@@ -113,7 +113,7 @@ TEST_CASE("each broken config of a model that generates gives one message, which
       {kData, "type = \"encoder-classifier\"\nd_model = 32",
        "10:1: model does not fit; batch: must have 'keep'; got ids, targets (models that fit: *)"},
       {kData, "type = \"lstm\"\nd_model = 0", "13:11: model.d_model must be positive; got 0"},
-      {kData, "type = \"gru\"\nn_layer = 0", "13:11: model.n_layer must be positive; got 0"},
+      {kData, "type = \"gru\"\nn_layer = 0", "13:11: model.n_layer must be between 1 and 1000; got 0"},
       {kData, "type = \"rnn\"\nattention.n_head = 2",
        "13:1: unknown table 'model.attention' (known: max_seq_len, type, n_layer, d_model, d_embed, "
        "bidirectional, dropout, embedding, readout)"},

@@ -78,7 +78,8 @@ TEST_CASE("recurrent configs that cannot be are refused") {
   CHECK(message([] {
           Net net("gru", "bidirectional = true");
         }).find("must be false where the next token is predicted") != std::string::npos);
-  CHECK(message([] { Net net("gru", "n_layer = 0"); }).find("n_layer must be positive") != std::string::npos);
+  CHECK(message([] { Net net("gru", "n_layer = 0"); }).find("n_layer must be between 1 and 1000") !=
+        std::string::npos);
   const Net net("gru");
   CHECK(message([&] {
           net.model->forward(sentence(std::vector<std::int32_t>(10, 1)));
