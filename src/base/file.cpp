@@ -115,6 +115,7 @@ std::string read_file(const std::string& path, std::size_t limit, Fault fault) {
     if (used > limit) fail(fault, "{}: must have at most {} bytes; got more", path, limit);
     if (count == 0) {
       bytes.resize(used);
+      check_unpacked(path, bytes, fault);
       return bytes;
     }
     if (used == bytes.size()) bytes.reserve(2 * used + kChunk);

@@ -69,6 +69,19 @@ void check_plain_file(const std::string& path, Fault fault) {
        kind_of(status.st_mode));
 }
 
+void check_unpacked(const std::string& path, std::string_view bytes, Fault fault) {
+  constexpr std::pair<std::string_view, const char*> kPackers[] = {{"\x1f\x8b", "gzip"},
+                                                                   {"PK\x03\x04", "zip"},
+                                                                   {"\xfd"
+                                                                    "7zXZ",
+                                                                    "xz"},
+                                                                   {"BZh", "bzip2"},
+                                                                   {"\x28\xb5\x2f\xfd", "Zstandard"}};
+  for (auto& [begin, packer] : kPackers)
+    if (starts_with(bytes, begin) && first_invalid_utf8(bytes.substr(0, 1000)) < 990)
+      fail(fault, "{}: must not be compressed; got a file of {} (unpack it first)", path, packer);
+}
+
 std::string not_a_directory(const std::string& path) {
   struct stat status;
   return ::stat(path.c_str(), &status) == 0 ? fmt::format("got {}", kind_of(status.st_mode))

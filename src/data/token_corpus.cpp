@@ -11,6 +11,7 @@
 #include <filesystem>
 
 #include "qkv/base/file.h"
+#include "qkv/base/files.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/data/lines.h"
@@ -93,6 +94,7 @@ TextFiles::TextFiles(const std::string& path) {
   }
   for (const std::string& file : files) {
     maps_.push_back(map_file(file));
+    check_unpacked(file, maps_.back());
     parts_.push_back(without_mark(maps_.back()));
     if (const std::size_t bad = first_invalid_utf8(parts_.back()); bad != std::string::npos)
       fail(Fault::data, "{}: must be UTF-8; got byte 0x{:02x} at byte {}", file,

@@ -33,6 +33,27 @@ std::string message_of(const std::function<void()>& run) {
 
 }  // namespace
 
+TEST_CASE("files that are compressed are named, texts that look a little like them are not") {
+  TemporaryFolder folder;
+  const std::pair<std::string, const char*> files[] = {{std::string("\x1f\x8b\x08\0\0", 5), "gzip"},
+                                                       {"PK\x03\x04\x14\xff", "zip"},
+                                                       {"\xfd"
+                                                        "7zXZ",
+                                                        "xz"},
+                                                       {"BZh91AY&SY\xff", "bzip2"},
+                                                       {"\x28\xb5\x2f\xfd\x24", "Zstandard"}};
+  for (auto& [bytes, name] : files) {
+    write_file_atomic(folder / "data", bytes);
+    CHECK_THROWS_WITH_AS(
+        read_file(folder / "data"),
+        fmt::format("{}: must not be compressed; got a file of {} (unpack it first)", folder / "data", name)
+            .c_str(),
+        Error);
+  }
+  write_file_atomic(folder / "data", "BZh is a word here");
+  CHECK(read_file(folder / "data") == "BZh is a word here");
+}
+
 TEST_CASE("what is written atomically is read back, and nothing else is left in the folder") {
   TemporaryFolder folder;
   std::string bytes(3000000, 'x');

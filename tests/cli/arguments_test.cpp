@@ -179,8 +179,9 @@ TEST_CASE("arguments: a value that may follow its option") {
 
 TEST_CASE("arguments: numbers are decimal, whole, finite and within 64 bits") {
   auto seed = [](const std::string& value) {
-    return message({"generate", "run", "--seed", value});
+    return message({"claims", "--seed", value});
   };
+  CHECK(message({"generate", "run", "--seed", "-1"}) == "--seed: must be at least 0; got -1");
   CHECK(seed("18446744073709551615") == "");
   CHECK(seed("18446744073709551616") ==
         "--seed: must be between 0 and 18446744073709551615; got '18446744073709551616'");

@@ -1,6 +1,7 @@
 // Files beyond the reading and writing of one: which kind they are, what lies in a folder, copies.
 #pragma once
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "qkv/base/file.h"
@@ -9,6 +10,8 @@ namespace qkv {
 
 /// Throws where `path` is there and is no plain file (a pipe, a device), before it is waited for.
 void check_plain_file(const std::string& path, Fault fault = Fault::data);
+/// Throws where a file begins as those of gzip, zip, xz, bzip2 and Zstandard do: nothing here reads them.
+void check_unpacked(const std::string& path, std::string_view bytes, Fault fault = Fault::data);
 /// What to say of a path that is no directory: "it does not exist", or "got a file".
 std::string not_a_directory(const std::string& path);
 /// The bytes of a plain file, or of a pipe, which is read once: what came is remembered for the next call.
