@@ -40,6 +40,10 @@ void write_run_files(const RunDir& run, const Experiment& e, const std::string& 
   write_file_atomic(run.file("config.toml"), read_file_or_pipe(config_file, 1 << 24, Fault::usage));
   Json env = environment(command, pool().size(), e.run.seed);
   env["id"] = make_run_id(e.config, *e.task);
+  const auto places = data_places(*e.task);
+  for (std::size_t i = 0; i < places.size(); i++)  // of data that stays where it is
+    if (fs::path(places[i].second).is_absolute())
+      env["checksum of " + places[i].first] = content_checksum(e.task->files()[i].second);
   write_file_atomic(run.file("env.json"), dump_json(env, 2) + "\n");
   write_file_atomic(run.file("origins.json"), dump_json(origins(e.config), 2) + "\n");
   write_file_atomic(run.file("config.resolved.toml"), resolved);

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "qkv/base/files.h"
+#include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/train/run_dir.h"
 
@@ -11,25 +12,19 @@ namespace fs = std::filesystem;
 namespace qkv {
 namespace {
 
-bool same_bytes(const std::string& a, const std::string& b) {
-  std::error_code ignored;
-  return fs::file_size(a, ignored) == fs::file_size(b, ignored) && fs::is_regular_file(b, ignored) &&
-         checksum_file(a) == checksum_file(b);
-}
-
-// The key of [data] whose files are not those that the run directory keeps; "" where all are.
+// The key of [data] whose files are not those that the run directory keeps, or was made from where it refers
+// to them; "" where all are.
 std::string changed_data(const std::string& run, const Task& task) {
   const auto files = task.files();
   const auto places = data_places(task);
   for (std::size_t i = 0; i < files.size(); i++) {
-    const std::string source = files[i].second, copy = run + "/" + places[i].second;
-    if (fs::path(places[i].second).is_absolute()) continue;
-    const bool folder = is_directory(source);
-    const std::vector<std::string> names = folder ? files_below(source) : std::vector<std::string>{""};
-    bool same = !folder || names == files_below(copy);
-    for (const std::string& name : names)
-      same = same && same_bytes(source + (folder ? "/" : "") + name, copy + (folder ? "/" : "") + name);
-    if (!same) return places[i].first;
+    const std::string &key = places[i].first, copy = run + "/" + places[i].second;
+    std::string before;
+    if (!fs::path(places[i].second).is_absolute())
+      before = exists(copy) ? content_checksum(copy) : "none";
+    else if (exists(run + "/env.json"))
+      before = read_json(run + "/env.json").value("checksum of " + key, "");
+    if (!before.empty() && before != content_checksum(files[i].second)) return key;
   }
   return "";
 }
@@ -82,14 +77,20 @@ bool decides_result(const std::string& key) {
   return true;
 }
 
+std::string content_checksum(const std::string& path) {
+  if (!is_directory(path)) return checksum_file(path);
+  std::string text;
+  for (const std::string& name : files_below(path))
+    text += name + " " + checksum_file(path + "/" + name) + "\n";
+  return checksum(text);
+}
+
 std::string make_run_id(const Section& config, const Task& task) {
   std::string text;
   std::set<std::string> paths{"plugins"};
   for (auto& [key, path] : task.files()) {
     paths.insert("data." + key);
-    text += key + " " + (is_directory(path) ? "" : checksum_file(path)) + "\n";
-    for (const std::string& name : is_directory(path) ? files_below(path) : std::vector<std::string>{})
-      text += name + " " + checksum_file(path + "/" + name) + "\n";
+    text += key + " " + content_checksum(path) + "\n";
   }
   for (const ResolvedKey& key : config.resolved())
     if (decides_result(key.key) && !paths.count(key.key)) text += key.key + " = " + key.value + "\n";

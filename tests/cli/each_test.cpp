@@ -91,6 +91,33 @@ TEST_CASE("several --each give every combination, and a mean over data, but not 
   CHECK(exists(data.folder / "runs/b-each/report.html"));
 }
 
+TEST_CASE("a series over data folders that was interrupted can be finished") {
+  const TemporaryFolder folder;
+  for (const char* word : {"bass", "hood"}) {
+    make_directories(folder / word);
+    std::string data, gold;
+    for (int i = 0; i < 20; i++) {
+      data += fmt::format("1\tthe {} was {} {}\n", word, i % 2 ? "loud" : "wet", i);
+      gold += fmt::format("{}\n", i % 2);
+    }
+    write_file_atomic(folder / (std::string(word) + "/train.data.txt"), data);
+    write_file_atomic(folder / (std::string(word) + "/train.gold.txt"), gold);
+    write_file_atomic(folder / (std::string(word) + "/classes_map.txt"), R"({"0": "water", "1": "sound"})");
+  }
+  write_file_atomic(folder / "c.toml",
+                    "data.val_fraction = 0.2\nmodel.d_model = 8\nmodel.attention.n_head = 2\n"
+                    "train.max_steps = 4\neval.every = 2\n");
+  const std::vector<std::string> command = {"train", "c.toml", "-q", "--each", "data.path", "bass", "hood"};
+  const Finished whole = run_qkv(command, {folder.path});
+  REQUIRE(whole.code == 0);
+  CHECK(read_json(folder / "runs/c-each/summary.json").contains("mean"));
+  std::filesystem::remove(folder / "runs/c-each/hood/result.json");  // as a kill before the end leaves it
+  const Finished again = run_qkv(command, {folder.path});
+  CHECK(again.code == 0);
+  CHECK(again.out == whole.out);
+  CHECK_FALSE(exists(folder / "runs/c-each/hood-2"));
+}
+
 TEST_CASE("old runs of another config or other data are no results of --seeds, --folds and --each") {
   SmallData data;
   data.encoder();

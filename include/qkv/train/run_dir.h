@@ -57,6 +57,8 @@ std::string resolved_config(const Section& config,
 std::map<std::string, std::string> resolved_values(const std::string& text);
 /// Whether a key can change what a run learns. Threads, logs, captures and names cannot.
 bool decides_result(const std::string& key);
+/// A checksum of a data file, or of all files of a folder.
+std::string content_checksum(const std::string& path);
 /// What tells the checkpoints of a run from those of others: a checksum of the config and data it starts
 /// with.
 std::string make_run_id(const Section& config, const Task& task);
