@@ -77,4 +77,16 @@ TEST_CASE("after a resume, the time to the end is told by the speed since") {
   CHECK_FALSE(has(resumed, "eta 1d"));
 }
 
+TEST_CASE("a training ends with what to do next, and one of a name that is taken says that it is another") {
+  SmallData data;
+  data.encoder();
+  const ProcessOptions here{data.folder.path};
+  const Finished first = run_qkv({"train", "small.toml"}, here);
+  CHECK(has(first.err, "next     qkv predict runs/small, qkv report runs/small"));
+  const Finished second = run_qkv({"train", "small.toml"}, here);
+  CHECK(has(second.err, "runs/small exists and stays as it is: this run is called runs/small-2"));
+  CHECK(has(second.err, "next     qkv predict runs/small-2"));
+  CHECK_FALSE(has(run_qkv({"train", "small.toml", "-q"}, here).err, "next"));
+}
+
 }  // namespace qkv::test
