@@ -98,14 +98,6 @@ std::string styled(Style style, std::string_view text) {
       .append("\033[0m");
 }
 
-std::string without_color(std::string_view text) {
-  std::string result;
-  walk(
-      text, [&](char32_t, std::string_view bytes) { return result += bytes, true; },
-      [](std::string_view) { return true; });
-  return result;
-}
-
 std::string harmless(std::string_view text, bool keep_color) {
   std::string result;
   result.reserve(text.size());

@@ -38,7 +38,3 @@ TEST_CASE("text from data cannot control the terminal") {
   CHECK(harmless(styled(Style::green, "ok"), false) == "ok");
   CHECK(harmless("ключ 鍵 …", false) == "ключ 鍵 …");
 }
-
-TEST_CASE("taking colour out leaves every other byte") {
-  CHECK(without_color("a\r\033[1mb\033[0m\xFF\033[2J") == "a\rb\xFF\033[2J");
-}

@@ -23,7 +23,6 @@ std::string pad_left(std::string_view text, int width);
 enum class Style { bold, dim, red, green, yellow, cyan };
 /// Text between colour codes. A console takes them out again wherever colour is not wanted.
 std::string styled(Style style, std::string_view text);
-std::string without_color(std::string_view text);
 
 /// Text without colour codes (unless `keep_color`) and with other control characters and malformed UTF-8
 /// shown as

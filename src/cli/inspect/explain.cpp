@@ -20,8 +20,6 @@ struct Explain : Inspection {
     example_ = app.add_flag("--example", "\"bank grows money\", with simple vectors, instead of a run");
     vectors_ =
         app.add_option("--vector", stated, "WORD=0.5,-1,...: a text of stated vectors instead of a run")
-            ->take_all()
-            ->expected(1)
             ->excludes(example_);
     app.add_option("--scale", scale, "factor of the scores of stated vectors")->needs(vectors_);
   }

@@ -16,7 +16,7 @@ namespace {
 struct Bench : Verb {
   void setup(CLI::App& app) override {
     app.add_option("config", configs, "config files")->required();
-    app.add_option("--set", request.sets, "override a key in each of them")->take_all()->expected(1);
+    app.add_option("--set", request.sets, "override a key in each of them");
     app.add_option("--steps", request.steps,
                    "optimizer steps (or tokens) to measure; 0 = as many as fit in --seconds");
     app.add_option("--seconds", request.seconds, "how long to measure")

@@ -16,7 +16,7 @@ namespace {
 struct Check : Verb {
   void setup(CLI::App& app) override {
     app.add_option("config", configs, "config files")->required();
-    app.add_option("--set", sets, "override a key in each of them")->take_all()->expected(1);
+    app.add_option("--set", sets, "override a key in each of them");
     app.add_flag("--json", json, "print one JSON object per config");
   }
   int run() override {

@@ -15,7 +15,7 @@ struct Config : Verb {
     app.require_subcommand(1);
     show_ = app.add_subcommand("show", "every key with its value and where that comes from");
     show_->add_option("config", file, "config file or run directory")->required();
-    show_->add_option("--set", sets, "override a key: --set train.max_steps=100")->take_all()->expected(1);
+    show_->add_option("--set", sets, "override a key: --set train.max_steps=100");
     show_->footer("Example:\n  qkv config show configs/bank.toml --set model.n_layer=4");
     diff_ = app.add_subcommand("diff", "the keys whose values differ; exit code 1 if any does");
     diff_->add_option("a", file, "config file or run directory")->required();

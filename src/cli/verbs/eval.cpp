@@ -49,7 +49,7 @@ struct Eval : Verb {
     app.add_option("--split", split, "train, val or test; test where there is one");
     app.add_option("--data", data, "other data in the task's format, instead of the split's");
     app.add_option("--checkpoint", which, "best, last or step-000100");
-    app.add_option("--set", sets, "override a key of the config, e.g. task.beam=5")->take_all()->expected(1);
+    app.add_option("--set", sets, "override a key of the config, e.g. task.beam=5");
     app.add_option("--groups", groups,
                    "also count groups of this many examples in a row that are right throughout")
         ->check(CLI::Range(2, 1000));
@@ -128,7 +128,7 @@ struct Predict : Verb {
     app.add_option("run", path, "run directory or checkpoint")->required();
     app.add_option("text", texts, "texts; without any, lines of standard input");
     app.add_option("--checkpoint", which, "best, last or step-000100");
-    app.add_option("--set", sets, "override a key of the config, e.g. task.beam=5")->take_all()->expected(1);
+    app.add_option("--set", sets, "override a key of the config, e.g. task.beam=5");
     app.add_flag("--json", json, "print one JSON object per text");
   }
   int run() override {

@@ -42,7 +42,7 @@ struct Generate : Verb {
       for (const char* name : {"temperature", "top-k", "top-p", "min-p", "seed"})
         if (drawn->check_lname(name)) width->excludes(drawn);
     app.add_option("--checkpoint", which, "best, last or step-000100");
-    app.add_option("--set", sets, "override a key of the config")->take_all()->expected(1);
+    app.add_option("--set", sets, "override a key of the config");
     app.add_flag("--interactive", interactive, "continue one line after the other");
     app.add_flag("--json", json, "print one JSON object per text");
   }

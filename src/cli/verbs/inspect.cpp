@@ -18,7 +18,7 @@ struct Inspect : Verb {
       Kind kind{app.add_subcommand(name, entry.help), entry.make()};
       kind.inspection->setup(*kind.app);
       kind.app->add_option("--checkpoint", subject.checkpoint, "best, last or step-000100");
-      kind.app->add_option("--set", subject.sets, "override a key of the config")->take_all()->expected(1);
+      kind.app->add_option("--set", subject.sets, "override a key of the config");
       kind.app->add_flag("--json", subject.json, "print JSON, one object per text where there are texts");
       kind.app->footer("Example:\n  " + kind.inspection->example());
       kinds.push_back(std::move(kind));

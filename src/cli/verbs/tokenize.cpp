@@ -32,7 +32,7 @@ struct Tokenize : Verb {
   void setup(CLI::App& app) override {
     app.add_option("source", path, "run directory, checkpoint, config or tokenizer.json")->required();
     app.add_option("text", texts, "texts; without any, lines of standard input");
-    app.add_option("--set", sets, "override a key of the config")->take_all()->expected(1);
+    app.add_option("--set", sets, "override a key of the config");
     app.add_option("--save", file, "also write the tokenizer as tokenizer.json");
     app.add_flag("--json", json, "print one JSON object per text");
   }

@@ -9,9 +9,7 @@ namespace {
 struct Train : Verb {
   void setup(CLI::App& app) override {
     app.add_option("config", request.config, "config file")->required();
-    app.add_option("--set", request.sets, "override a key: --set train.max_steps=100")
-        ->take_all()
-        ->expected(1);
+    app.add_option("--set", request.sets, "override a key: --set train.max_steps=100");
     app.add_flag("--resume", request.resume, "continue the interrupted run of the same config");
     app.add_flag("--overwrite", request.overwrite, "empty the run directory of that name first");
     app.add_flag("--check-expect", request.check_expect, "exit with 1 when a bound of [expect] is missed");
@@ -42,7 +40,7 @@ struct Train : Verb {
 struct Resume : Verb {
   void setup(CLI::App& app) override {
     app.add_option("run", path, "run directory")->required();
-    app.add_option("--set", sets, "override a key")->take_all()->expected(1);
+    app.add_option("--set", sets, "override a key");
   }
   int run() override { return resume_run(path, sets); }
   std::string example() const override { return "qkv resume runs/bank --set train.max_epochs=30"; }
