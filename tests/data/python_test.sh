@@ -15,5 +15,5 @@ if [ ! -e venv/ready ]; then
     { tail -n 3 pip.log && echo "skipped: pip does not get tokenizers and transformers" && exit 77; }
   touch venv/ready
 fi
-export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
+export HF_HUB_OFFLINE=1 TRANSFORMERS_VERBOSITY=error TOKENIZERS_PARALLELISM=false
 exec venv/bin/python "$source/tests/data/python_test.py" "$source" "$qkv" "${QKV_SEED:-1}"

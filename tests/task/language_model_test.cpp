@@ -70,6 +70,31 @@ TEST_CASE("evaluation predicts every token but the first exactly once") {
   CHECK(row(batch, "targets", 3).back() == -100);
 }
 
+TEST_CASE("a special token between documents is one, in texts and prompts, and ends what is generated") {
+  std::string documents;
+  for (int i = 0; i < 60; i++) documents += "ab\n<|endoftext|>\n";
+  const std::string tokens = "val_fraction = 0.2\n[tokenizer]\ntype = \"bpe\"\nvocab_size = 300\n";
+  Text text(documents, tokens + "specials = [\"<|endoftext|>\"]\n");
+  const Tokenizer& tokenizer = *text.task().tokenizer();
+  CHECK(tokenizer.token(2) == "<|endoftext|>");
+  CHECK(tokenizer.id("endoftext") == -1);  // no merge is learned from the name
+  std::map<int, int> seen;
+  Batch batch;
+  for (int i = 0; i < text.task().examples(Split::train); i++) {
+    text.task().collate(Split::train, &i, 1, nullptr, batch);
+    for (int id : row(batch, "ids", 0)) seen[id]++;
+  }
+  CHECK(seen.size() >= 3);
+  CHECK(seen[2] >= 40);
+  CHECK(seen.count(tokenizer.id("<")) == 0);
+  Trainer trainer(text.experiment);
+  for (int i = 0; i < 100; i++) trainer.step();
+  const Json answer = text.task().predict(*text.experiment.model, "\n<|endoftext|>\n");
+  CHECK(answer["continuation"] == "ab\n");
+  Text plain(documents, tokens);  // without the key it is text as any other
+  CHECK(plain.task().tokenizer()->id("endoftext") > 0);
+}
+
 TEST_CASE("a training example is a piece of the text, and every offset occurs") {
   std::string cycle;
   for (int i = 0; i < 10; i++) cycle += "abcdefghijklmnopqrstuvwxyz";
