@@ -206,7 +206,7 @@ TEST_CASE("the table of an attention belongs to its type") {
   again.finish();
 }
 
-TEST_CASE("no position sees a later one, and each sees all before it") {
+TEST_CASE("no position sees a later one, and each sees all before it, but for those with a window") {
   for (const char* keys : kVariants) {
     CAPTURE(std::string(keys));
     const Lm lm(keys);
@@ -218,7 +218,8 @@ TEST_CASE("no position sees a later one, and each sees all before it") {
       for (Index t = 0; t < 6; t++) {
         double difference = 0;
         for (Index v = 0; v < 11; v++) difference += std::abs(before.at(t * 11 + v) - after.at(t * 11 + v));
-        CHECK((t < changed) == (difference == 0));
+        if (t < changed || std::string(keys).find("test-window") == std::string::npos)
+          CHECK((t < changed) == (difference == 0));
       }
     }
   }
