@@ -43,8 +43,6 @@ std::string tables(const Metrics& metrics, const std::string& split, bool unicod
   return text + "\n" + classes.str(unicode) + "\n" + matrix.str(unicode);
 }
 
-constexpr int kMistakes = 20;
-
 struct Eval : Verb {
   void setup(CLI::App& app) override {
     app.add_option("run", path, "run directory or checkpoint")->required();
@@ -55,8 +53,9 @@ struct Eval : Verb {
     app.add_option("--groups", groups,
                    "also count groups of this many examples in a row that are right throughout")
         ->check(CLI::Range(2, 1000));
-    listing = app.add_option("--mistakes", mistakes, "also list this many mistakes (20), the surest first")
+    listing = app.add_option("--mistakes", mistakes, "also list this many mistakes, the surest first")
                   ->expected(0, 1)
+                  ->default_str("20")
                   ->check(CLI::Range(1, 100000));
     app.add_flag("--json", json, "print one JSON object");
   }
@@ -94,8 +93,7 @@ struct Eval : Verb {
 
   Json mistakes_of(Experiment& e) const {
     Problems ignored;
-    const Json all = evaluation_json(e, split_from(split),
-                                     static_cast<std::size_t>(mistakes > 0 ? mistakes : kMistakes), ignored);
+    const Json all = evaluation_json(e, split_from(split), static_cast<std::size_t>(mistakes), ignored);
     if (all.is_null())
       fail(Fault::usage, "eval: --mistakes must be for examples with classes; got the {} split of task '{}'",
            split, e.config.section("task").type("wsd"));
