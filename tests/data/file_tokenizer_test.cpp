@@ -80,6 +80,12 @@ TEST_CASE("tokenizer.json of another toolkit: added tokens as the normalizer lea
   lower["added_tokens"][1]["content"] = "HoHo", lower["added_tokens"][1]["normalized"] = true;
   CHECK(Tokenizer::from_json(lower)->encode("hoHOho") == std::vector<int>{11, 0, 3});
   CHECK(Tokenizer::from_json(lower)->decode({11}) == "hoho");
+  Json apart = foreign();  // an added token that the normalizer hides is no token of the model
+  apart["normalizer"] = {{"type", "Replace"}, {"pattern", {{"Regex", "^"}}}, {"content", "_"}};
+  apart["added_tokens"][1]["normalized"] = true;
+  apart["pre_tokenizer"] = {{"type", "WhitespaceSplit"}};
+  apart["model"] = {{"type", "WordLevel"}, {"vocab", apart["model"]["vocab"]}, {"unk_token", "!"}};
+  CHECK(Tokenizer::from_json(apart)->encode("h hoho he") == std::vector<int>{9, 9, 5});
   Json gap = foreign();
   gap["model"]["vocab"]["gap"] = 40;
   CHECK(Tokenizer::from_json(gap)->vocab_size() == 41);

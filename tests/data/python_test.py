@@ -130,7 +130,7 @@ def read():
     corpus, right = [text().replace("[UNK]", "") for _ in range(800)], True
     for name, tokenizer, trainer in foreign():
         tokenizer.train_from_iterator(corpus, trainer)
-        tokenizer.add_tokens([AddedToken("ABC", normalized=False), AddedToken("AB", normalized=name[:7] != "Replace")])
+        tokenizer.add_tokens([AddedToken("ABC", normalized=False), AddedToken("AB", normalized=True)])
         tokenizer.save("foreign.json")
         tokenizer = Tokenizer.from_file("foreign.json")
         tokenizer.encode_special_tokens = True

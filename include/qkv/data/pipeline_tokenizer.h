@@ -30,6 +30,8 @@ class PipelineTokenizer : public Tokenizer {
   Json pipeline() const override { return parts_; }
   Json model() const override;
   void read_model(const Json& model, int n_specials, const std::string& where) override;
+  /// Tells the model which ids are no tokens of its own; before read_parts().
+  void hide(std::vector<bool> added);
   /// Gives the model what tokenizer.json says of it, once the vocabulary stands.
   void read_parts(const Json& model, const std::string& where);
   using Literal = std::pair<std::string, int>;

@@ -100,9 +100,9 @@ class Bpe : public TokenModel {
  private:
   using Symbols = std::vector<int>;
 
-  static int known(const Vocab& vocab, std::string_view token) {
+  int known(const Vocab& vocab, std::string_view token) const {
     const int id = vocab.find(token);
-    return id >= 0 && vocab.is_special(id) ? -1 : id;
+    return has(vocab, id) ? id : -1;
   }
 
   void add(int left, int right, int merged) {

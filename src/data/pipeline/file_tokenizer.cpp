@@ -182,6 +182,9 @@ void FileTokenizer::read_table(const std::string& where) {
   } catch (const Error& error) {
     fail(Fault::data, "{}: model: {}", where, error.what());
   }
+  std::vector<bool> added(static_cast<std::size_t>(vocab_.size()), true);
+  for (const auto& item : own.items()) added[item.value().get<std::size_t>()] = false;
+  hide(std::move(added));
   read_parts(model, where + ": model");
 }
 

@@ -185,6 +185,10 @@ void PipelineTokenizer::stand_for_themselves(std::vector<Literal> raw, std::vect
   steps_->raw_literals = PrefixTable(std::move(raw)), steps_->literals = PrefixTable(std::move(normal));
 }
 
+void PipelineTokenizer::hide(std::vector<bool> added) {
+  steps_->model->hide(std::move(added));
+}
+
 void PipelineTokenizer::read_parts(const Json& json, const std::string& where) {
   steps_->model->read(json, vocab_, where);
 }

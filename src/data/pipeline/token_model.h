@@ -24,8 +24,22 @@ class TokenModel {
   /// Takes what json() gave, and checks it against the vocabulary.
   virtual void read(const Json& model, const Vocab& vocab, const std::string& where) = 0;
 
+  /// Ids of the vocabulary that are no tokens of the model: tokens that were added to it. Comes before
+  /// read().
+  void hide(std::vector<bool> added) { added_ = std::move(added); }
+
   /// "BPE", "WordPiece" or "WordLevel"; another type is a data error.
   static std::unique_ptr<TokenModel> make(const std::string& type, const std::string& where);
+
+ protected:
+  /// True for what a text may become: no special token and no added one.
+  bool has(const Vocab& vocab, int id) const {
+    const auto at = static_cast<std::size_t>(id);
+    return id >= 0 && !vocab.is_special(id) && (at >= added_.size() || !added_[at]);
+  }
+
+ private:
+  std::vector<bool> added_;
 };
 
 std::unique_ptr<TokenModel> make_bpe();

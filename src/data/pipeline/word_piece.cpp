@@ -88,7 +88,7 @@ class WordPiece : public TokenModel {
     if (model.contains("max_input_chars_per_word"))
       max_chars_ = static_cast<std::size_t>(
           integer_member(model, "max_input_chars_per_word", 1, std::int64_t{1} << 31, where));
-    note(vocab.tokens(), [&](int id) { return vocab.is_special(id); });
+    note(vocab.tokens(), [&](int id) { return !has(vocab, id); });
   }
 
  private:
@@ -113,7 +113,8 @@ class WordPiece : public TokenModel {
 class WordLevel : public TokenModel {
  public:
   void encode(const Vocab& vocab, std::string_view piece, std::vector<int>& ids) const override {
-    ids.push_back(vocab.id(piece));
+    const int id = vocab.id(piece);
+    ids.push_back(has(vocab, id) ? id : vocab.unk_id());
   }
   Json json(const Vocab& vocab) const override {
     return {{"type", "WordLevel"}, {"unk_token", vocab.token(vocab.unk_id())}};
