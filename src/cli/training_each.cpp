@@ -10,6 +10,7 @@
 #include "qkv/log/console.h"
 #include "qkv/log/table.h"
 #include "qkv/train/config.h"
+#include "qkv/train/run_dir.h"
 
 namespace fs = std::filesystem;
 
@@ -161,7 +162,7 @@ int train_each(const TrainingRequest& request, const std::vector<EachValue>& eac
     const std::string place = many ? part.runs.parent : parent + "/" + part.setting.name;
     if (many) {
       worst = std::max(worst, train_many(part.request, part.runs));
-    } else if (request.overwrite || !exists(place + "/result.json")) {
+    } else if (request.overwrite || !is_finished(place)) {
       if (!exists(place + "/config.resolved.toml")) part.request.overwrite = true;  // what a kill left
       worst = std::max(worst, train_run(part.request));
     }

@@ -11,6 +11,7 @@
 #include "qkv/task/metrics.h"
 #include "qkv/train/check.h"
 #include "qkv/train/config.h"
+#include "qkv/train/run_dir.h"
 
 namespace fs = std::filesystem;
 
@@ -127,7 +128,7 @@ int train_many(const TrainingRequest& request, const ManyRuns& runs) {
     std::vector<Json> parts;
     for (TrainingRequest one : folds) {
       const std::string place = parent + "/" + one.name, result = place + "/result.json";
-      if (!exists(result)) {
+      if (!is_finished(place)) {
         one.overwrite = !exists(place + "/config.resolved.toml");  // what a kill left of its beginning
         const int code = train_run(one);
         if (code > 1) return code;

@@ -186,6 +186,11 @@ void write_run_checksums(const std::string& run) {
   write_checksums(run, files);
 }
 
+bool is_finished(const std::string& run) {
+  return exists(run + "/result.json") && exists(run + "/checksums.txt") &&
+         read_file(run + "/checksums.txt").find("  result.json\n") != std::string::npos;
+}
+
 void check_run_checksums(const std::string& run) {
   if (!exists(run + "/checksums.txt")) return;
   for (const std::string& problem : checksum_problems(run)) {

@@ -20,10 +20,10 @@ constexpr bool kShimLoads = true;
 
 using Tree = std::map<std::string, std::string>;
 
-/// Names and contents of all files below a folder without what the clock decides.
+/// Names and contents of all files below a folder without what the clock and its own place decide.
 inline Tree tree_of(const std::string& folder) {
-  static const std::regex times(R"re(,"([a-z_]+_s|step_ms)":[-+.e0-9]+|"seconds": [-+.e0-9]+)re"),
-      sums("[0-9a-f]{32}  (state.json|checksums.txt)\n");
+  const std::regex times(R"re(,"([a-z_]+_s|step_ms)":[-+.e0-9]+|"seconds": [-+.e0-9]+)re"),
+      sums("[0-9a-f]{32}  (state|origins|checksums)[.](json|txt)\n"), place(folder);
   Tree tree;
   for (auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
     const std::string name = entry.path().lexically_relative(folder).string(),
@@ -33,8 +33,9 @@ inline Tree tree_of(const std::string& folder) {
     else if (entry.is_directory())
       tree[name] = "folder";
     else if (file != "train.log" && !starts_with(file, "events.out"))
-      tree[name] =
-          std::regex_replace(std::regex_replace(read_file(entry.path().string()), times, ""), sums, "");
+      for (const std::regex* what : {&times, &sums, &place})
+        tree[name] =
+            std::regex_replace(what == &times ? read_file(entry.path().string()) : tree[name], *what, "");
   }
   return tree;
 }

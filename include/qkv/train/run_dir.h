@@ -66,6 +66,8 @@ std::string make_run_id(const Section& config, const Task& task);
 /// Checksums of what a run directory has beside its checkpoints and logs: configs, environment, data,
 /// plug-ins.
 void write_run_checksums(const std::string& run);
+/// Whether a run has its result, and the checksums that are written last.
+bool is_finished(const std::string& run);
 /// Throws a data error where one of these files that a run is made from is not what it was. (A run that was
 /// killed while it changed them has no checksums.)
 void check_run_checksums(const std::string& run);
