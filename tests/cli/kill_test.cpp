@@ -130,51 +130,52 @@ TEST_CASE("a signal in the final evaluation is obeyed, and resume finishes the r
   write_file_atomic(folder / "l.toml", "");
   CHECK(run_qkv({"resume", "runs/l", "--set", "eval.test=false"}, {folder.path}).code == 0);
   CHECK(exists(folder / "runs/l/result.json"));
-  TEST_CASE("resume, killed after each of its changes of a file, then resumed: the same bytes") {
-    if (!kShimLoads) return;
-    const TemporaryFolder finished, stopped;
-    prepare_config(finished.path);
-    REQUIRE(run_qkv({"train", "small.toml"}, {finished.path}).code == 0);
-    const auto copy_of = [](const TemporaryFolder& from) {
-      return [&from](const std::string& to) {
-        std::filesystem::copy(
-            from.path, to,
-            std::filesystem::copy_options::recursive | std::filesystem::copy_options::copy_symlinks);
-      };
-    };
-    SUBCASE("of a finished run") {
-      CHECK(kill_at_each_change({copy_of(finished), {"resume", "runs/small"}, {"resume", "runs/small"}}) >
-            20);
-    }
-    SUBCASE("of a finished run that is to go on, by another metric") {
-      const std::vector<std::string> longer = {"resume", "runs/small",          "--set", "train.max_steps=6",
-                                               "--set",  "eval.metric=accuracy"};
-      CHECK(kill_at_each_change({copy_of(finished), longer, longer}) > 60);
-    }
-    SUBCASE("of a run that was killed") {
-      prepare_config(stopped.path);
-      for (int n = 100; !exists(stopped / "runs/small/checkpoints/step-000002"); n += 10)
-        run_and_kill({"train", "small.toml", "--overwrite"}, stopped.path, n);
-      CHECK(kill_at_each_change({copy_of(stopped), {"resume", "runs/small"}, {"resume", "runs/small"}}) > 60);
-    }
-  }
+}
 
-  TEST_CASE("a second trainer in one run directory is refused, and the first goes on") {
-    const Long& run = long_run();
-    const std::string place = run.place("two");
-    Process first(Long::train(), {place});
-    REQUIRE(run.reach(first, place, 0.1));
-    const std::string part = "runs/small: only one process may train in a run directory; another one does";
-    check_refused(run_qkv(Long::resume(), {place}), 1, part);
-    auto same = Long::train();
-    same.push_back("--resume");
-    check_refused(run_qkv(same, {place}), 1, part);
-    auto over = Long::train();
-    over.push_back("--overwrite");
-    check_refused(run_qkv(over, {place}), 1, part);
-    REQUIRE(first.running());
-    CHECK(first.wait().code == 0);
-    run.check_same(place);
+TEST_CASE("resume, killed after each of its changes of a file, then resumed: the same bytes") {
+  if (!kShimLoads) return;
+  const TemporaryFolder finished, stopped;
+  prepare_config(finished.path);
+  REQUIRE(run_qkv({"train", "small.toml"}, {finished.path}).code == 0);
+  const auto copy_of = [](const TemporaryFolder& from) {
+    return [&from](const std::string& to) {
+      std::filesystem::copy(
+          from.path, to,
+          std::filesystem::copy_options::recursive | std::filesystem::copy_options::copy_symlinks);
+    };
+  };
+  SUBCASE("of a finished run") {
+    CHECK(kill_at_each_change({copy_of(finished), {"resume", "runs/small"}, {"resume", "runs/small"}}) > 20);
   }
+  SUBCASE("of a finished run that is to go on, by another metric") {
+    const std::vector<std::string> longer = {"resume", "runs/small",          "--set", "train.max_steps=6",
+                                             "--set",  "eval.metric=accuracy"};
+    CHECK(kill_at_each_change({copy_of(finished), longer, longer}) > 60);
+  }
+  SUBCASE("of a run that was killed") {
+    prepare_config(stopped.path);
+    for (int n = 100; !exists(stopped / "runs/small/checkpoints/step-000002"); n += 10)
+      run_and_kill({"train", "small.toml", "--overwrite"}, stopped.path, n);
+    CHECK(kill_at_each_change({copy_of(stopped), {"resume", "runs/small"}, {"resume", "runs/small"}}) > 60);
+  }
+}
+
+TEST_CASE("a second trainer in one run directory is refused, and the first goes on") {
+  const Long& run = long_run();
+  const std::string place = run.place("two");
+  Process first(Long::train(), {place});
+  REQUIRE(run.reach(first, place, 0.1));
+  const std::string part = "runs/small: only one process may train in a run directory; another one does";
+  check_refused(run_qkv(Long::resume(), {place}), 1, part);
+  auto same = Long::train();
+  same.push_back("--resume");
+  check_refused(run_qkv(same, {place}), 1, part);
+  auto over = Long::train();
+  over.push_back("--overwrite");
+  check_refused(run_qkv(over, {place}), 1, part);
+  REQUIRE(first.running());
+  CHECK(first.wait().code == 0);
+  run.check_same(place);
+}
 
 }  // namespace qkv::test
