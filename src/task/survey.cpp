@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "../data/pipeline/unicode.h"
+#include "../data/unicode.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 
