@@ -52,6 +52,8 @@ class Library {
   // Tries one kernel set after the other until products are right.
   bool settle() {
     std::lock_guard lock(mutex_);
+    if (chosen_by_ == "qkv" && lower_ascii(corename_()) != lower_ascii(core_))
+      take(core_);  // a helper chose since
     for (std::string problem; core_ != kNone; next()) {
       if (kernel_level(core_) > cpu_level())
         problem = fmt::format("needs {}, which this CPU lacks", name_of(kernel_level(core_)));
@@ -119,6 +121,8 @@ class Library {
     if (why.empty()) {
       for (const std::string& set : kernel_sets(kernel_level(own_), "Prescott"))
         if (kernel_level(set) < kernel_level(own_)) candidates_.push_back(set);
+      // The helpers that OpenBLAS has just started would otherwise choose once more, at a time of their own.
+      if (alloc_ && free_ && !memory_is_limited()) free_(alloc_(0));
       if (best != own_) candidates_.insert(candidates_.begin(), ""), next();
     } else {
       if (best != own_) note_ = fmt::format("{} would suit this CPU better, but {}", best, why);
