@@ -121,7 +121,7 @@ Table table_of(const std::vector<EachValue>& each, const std::vector<Row>& rows)
   for (const Row& row : rows) {
     std::vector<std::string> cells;
     for (const std::string& value : row.values)
-      cells.push_back(value == "mean" ? value : name_of_value(value));
+      cells.push_back(value.find('/') == std::string::npos ? value : name_of_value(value));
     for (std::size_t c = cells.size(); c < columns.size(); c++) {
       const auto found = row.metrics.find(columns[c]);
       cells.push_back(found == row.metrics.end() ? "" : fmt::format("{:.4f}", found->second));
