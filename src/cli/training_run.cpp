@@ -158,9 +158,10 @@ int run_trainer(Experiment& e, Trainer& trainer, RunDir& run, const Start& start
     write_run_checksums(run.path());
   }
   console().detach_file();
+  const auto* generator = dynamic_cast<const Generator*>(e.model.get());
   if (whole)
     console().info("  next     qkv {0} {1}, qkv report {1}",
-                   dynamic_cast<const Generator*>(e.model.get()) ? "generate" : "predict", run.path());
+                   generator && !generator->needs_source() ? "generate" : "predict", run.path());
   if (result.signal) return 128 + result.signal;
   if (result.reason == "diverged") fail_diverged(result, trainer, run.path());
   if (whole && start.check_expect) return check_expectations(e.config, metrics);
