@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -23,6 +24,7 @@
 #include "qkv/base/file.h"
 #include "qkv/base/registry.h"
 #include "qkv/base/text.h"
+#include "qkv/base/threads.h"
 
 namespace qkv {
 namespace {
@@ -66,6 +68,19 @@ std::string readable(std::string message, const std::string& path) {
   return "the missing symbol " + (status == 0 ? std::string(name.get()) : symbol);
 }
 
+// ---- exit()
+
+std::atomic<bool> may_not_exit{false};
+
+void exit_of_plugin(int code, void*) {
+  if (!may_not_exit) return;
+  const std::string line =
+      fmt::format("error: plug-in: must not end the process; got exit({}) while one of {} was used\n", code,
+                  join(loaded().paths, ", "));
+  (void)!::write(STDERR_FILENO, line.data(), line.size());
+  ::_exit(static_cast<int>(Fault::usage));
+}
+
 // ---- the trial: a plug-in's static objects may throw, exit or crash, so that another process loads it first
 
 // Of the trial process: ends it with a line that says why.
@@ -98,7 +113,13 @@ std::string readable(std::string message, const std::string& path) {
   std::set_terminate(thrown_in_trial);
   ::on_exit([](int code, void*) { end_trial(fmt::format("a static object that calls exit({})", code)); },
             nullptr);
-  if (!::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) end_trial(readable(::dlerror(), path));
+  // dlopen is declared not to throw, but what a static object throws comes through it.
+  void* (*volatile load)(const char*, int) = ::dlopen;
+  try {
+    if (!load(path.c_str(), RTLD_NOW | RTLD_LOCAL)) end_trial(readable(::dlerror(), path));
+  } catch (...) {
+    thrown_in_trial();
+  }
   end_trial(kLoaded);
 }
 
@@ -169,9 +190,19 @@ void load_plugin(const std::string& path) {
   if (!::dlopen(absolute.c_str(), RTLD_NOW | RTLD_LOCAL))
     fail(Fault::usage, "{}: must load; got {}", path, readable(::dlerror(), absolute));
   if (pending.size() == 0) fail(Fault::usage, "{}: must register something; got no QKV_REGISTER line", path);
+  pool();  // whose threads would be joined first, and not all when one of them calls exit()
+  static const int registered = ::on_exit(exit_of_plugin, nullptr);
+  (void)registered;
   all.paths.push_back(path);
   all.checksums.push_back(sum);
   pending.commit();
+}
+
+NoExit::NoExit() {
+  may_not_exit = true;
+}
+NoExit::~NoExit() {
+  may_not_exit = false;
 }
 
 void load_plugin_instead(const std::string& path) {

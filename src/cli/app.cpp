@@ -1,10 +1,8 @@
 #include <fcntl.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <csignal>
-#include <cstdlib>
 #include <new>
 #include <sstream>
 
@@ -128,26 +126,6 @@ void open_standard_streams() {
   for (int descriptor : {0, 1, 2})
     if (::fcntl(descriptor, F_GETFD) < 0) (void)::open("/dev/null", O_RDWR);  // the lowest that is free
 }
-
-// While it lives, exit() called from a plug-in is an error and no success.
-struct NoExit {
-  NoExit() {
-    static const int registered = ::on_exit(
-        [](int code, void*) {
-          if (!running || loaded_plugins().empty()) return;
-          console().error("plug-in: must not end the process; got exit({}) while one of {} was used", code,
-                          join(loaded_plugins(), ", "));
-          ::_exit(static_cast<int>(Fault::usage));
-        },
-        nullptr);
-    (void)registered;
-    running = true;
-  }
-  ~NoExit() { running = false; }
-  NoExit(const NoExit&) = delete;
-  NoExit& operator=(const NoExit&) = delete;
-  static inline bool running = false;
-};
 
 }  // namespace
 

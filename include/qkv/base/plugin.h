@@ -62,6 +62,14 @@ void load_plugin_instead(const std::string& path);
 /// Loads what a config lists under `plugins`; a fault is told at the place of the key.
 void load_plugins(const Section& root);
 
+/// While it lives, exit() called by the code of a plug-in is an error and no success.
+struct NoExit {
+  NoExit();
+  ~NoExit();
+  NoExit(const NoExit&) = delete;
+  NoExit& operator=(const NoExit&) = delete;
+};
+
 /// The files loaded so far, as they were given.
 const std::vector<std::string>& loaded_plugins();
 
