@@ -344,7 +344,7 @@ bool Trainer::evaluate_and_record(MetricSinks& sinks) {
   const std::vector<std::string> bad = metrics.nonfinite();
   nonfinite_eval_ = bad.empty() ? "" : bad.front();
   const bool better = eval_.higher_is_better() ? value > state_.best_value : value < state_.best_value;
-  const bool best = std::isfinite(value) && (state_.best_step < 0 || better);
+  const bool best = bad.empty() && (state_.best_step < 0 || better);
   if (best) {
     state_.best_step = state_.step;
     state_.best_value = value;
@@ -362,7 +362,7 @@ bool Trainer::evaluate_and_record(MetricSinks& sinks) {
   }
   if (best) record_.add("best", true);
   sinks.write(record_);
-  if (log_.tensorboard) record_samples(sinks);
+  if (log_.tensorboard && bad.empty()) record_samples(sinks);
   return best;
 }
 
