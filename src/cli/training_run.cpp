@@ -115,7 +115,7 @@ int run_trainer(Experiment& e, Trainer& trainer, RunDir& run, const Start& start
         run.path(), tensorboard_run(e, run.path(), resumed ? trainer.state().step : -1)));
   const std::size_t bytes = trainer.memory_estimate();
   sinks.write(start_record(e, trainer, run, resumed).add("memory_bytes", static_cast<std::int64_t>(bytes)));
-  warn_of_limits(e, bytes);
+  warn_of_limits(e, bytes + resident_memory());
   for (const std::string& warning : data_warnings(*e.task)) console().warn("{}", warning);
   watch_signals();
   TrainResult result = trainer.train(sinks, [&](std::int64_t step) { bar->step(step); });

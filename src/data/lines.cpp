@@ -64,7 +64,7 @@ bool LineReader::next(std::string& line) {
 }
 
 void LineReader::check(std::string_view line) {
-  check_line(line, "", kMaxLine, 0, "the line");
+  check_line(line, "", kMaxText, 0, "the line");
 }
 
 constexpr std::size_t kMostProblems = 20;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "qkv/base/machine.h"
 #include "qkv/base/make.h"
 #include "qkv/base/text.h"
 #include "qkv/model/stack.h"
@@ -110,7 +111,7 @@ CheckReport check_config(const Section& config, bool survey) {
       report.warnings = data_warnings(*e.task);
       report.parameters = e.parameters->count();
       report.steps = trainer.max_steps();
-      report.memory_bytes = trainer.memory_estimate();
+      report.memory_bytes = trainer.memory_estimate() + resident_memory();
       auto* surveyed = dynamic_cast<Surveyed*>(e.task.get());
       if (!survey) return;
       report.facts = e.task->facts();

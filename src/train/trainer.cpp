@@ -383,7 +383,7 @@ std::size_t Trainer::memory_estimate() const {
   const double threads =
       static_cast<double>(experiment_.run.threads > 0 ? experiment_.run.threads : available_threads());
   const double parameters = static_cast<double>(store.count()) * static_cast<double>(size_of(store.dtype()));
-  double bytes = static_cast<double>(resident_memory()) + parameters;  // the last: a checkpoint being read
+  double bytes = parameters;  // a checkpoint being read
   if (store.symbolic()) bytes += parameters + static_cast<double>(optimizer_->bytes());
   if (!learner_) {
     TrainingTables tables;

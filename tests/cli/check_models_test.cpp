@@ -86,7 +86,7 @@ TEST_CASE("each broken config of a model that generates gives one message, which
        "15:23: model.attention.n_kv_head must divide n_head = 4; got 3 (try 2)"},
       {kDecoder, "attention.n_head = 0", "14:20: model.attention.n_head must be positive; got 0"},
       {kDecoder, "attention.qk_norm = true",
-       "14:11: unknown key 'model.attention.qk_norm' (known: n_head, "
+       "14:11: unknown key 'model.attention.qk_norm' (known: type, n_head, "
        "n_kv_head, d_head, qkv, scale, bias)"},
       {kDecoder, "attention.dropout = 0.5",
        "14:11: unknown key 'model.attention.dropout' (did you mean 'model.dropout'?)"},
@@ -120,7 +120,8 @@ TEST_CASE("each broken config of a model that generates gives one message, which
       {kData, "type = \"lsmt\"", "12:8: model.type must be one of *; got \"lsmt\" (did you mean 'lstm'?)"},
       {kTranslation, "attention.n_head = 3",
        "12:20: model.attention.n_head must divide d_model = 32; got 3 (try 2 or 4)"},
-      {kTranslation, "n_encoder_layer = -1", "12:19: model.n_encoder_layer must not be negative; got -1"},
+      {kTranslation, "n_encoder_layer = -1",
+       "12:19: model.n_encoder_layer must be between 0 and 1000; got -1"},
       {kTranslation, "tie_embeddings = \"yes\"",
        "12:18: model.tie_embeddings must be true or false; got \"yes\""},
       {kTranslation, "[[model.layers]]\ntype = \"block\"",

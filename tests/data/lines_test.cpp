@@ -56,6 +56,6 @@ TEST_CASE("what no file may hold, no line may hold") {
         "text must be UTF-8; got byte 0xe9 at byte 3 of the line");
   CHECK(error_of([] { LineReader::check(std::string_view("a\0", 2)); }) ==
         "text must not contain NUL; got one at byte 1 of the line");
-  CHECK(error_of([] { LineReader::check(std::string(kMaxLine + 1, 'x')); }) ==
-        "a line must have at most 65536 bytes; got 65537");
+  CHECK(error_of([] { LineReader::check(std::string(kMaxText + 1, 'x')); }) ==
+        "a line must have at most 16777216 bytes; got 16777217");
 }

@@ -40,7 +40,9 @@ TEST_CASE("wsd: a prediction has the sense, its probability, and what the target
   const Json p = predict("The river Bank lends unheard words");
   Words keys;
   for (auto& [key, value] : p.items()) keys.push_back(key);
-  CHECK(keys == Words{"text", "target", "sense", "probability", "probabilities", "logits", "attention"});
+  CHECK(keys == Words{"text", "target", "sense", "probability", "probabilities", "logits", "attention",
+                      "cut_tokens"});
+  CHECK(p["cut_tokens"] == 0);
   CHECK(p["target"] == "Bank");
   CHECK(p["text"] == "The river Bank lends unheard words");
   CHECK(p["probabilities"].size() == 2);

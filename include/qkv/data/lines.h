@@ -10,7 +10,8 @@
 
 namespace qkv {
 
-constexpr std::size_t kMaxLine = std::size_t{1} << 16;
+constexpr std::size_t kMaxLine = std::size_t{1} << 16;  ///< bytes, of a data file
+constexpr std::size_t kMaxText = std::size_t{1} << 24;  ///< bytes, of a text to be answered
 
 /// Keeps what is wrong with each line of a file, so that a reader tells it of all of them and not of the
 /// first.
@@ -48,7 +49,7 @@ std::string_view without_mark(std::string_view text);
 /// All of standard input, without byte order mark. What cannot be read is a data error.
 std::string read_standard_input();
 
-/// The lines of a stream as they come, by the same rules.
+/// The lines of a stream as they come, by the same rules, but for their length: at most kMaxText bytes.
 class LineReader {
  public:
   explicit LineReader(std::FILE* file = stdin, std::string name = "standard input")
