@@ -19,7 +19,7 @@ Stack::Stack(const Scope& s, const Section& model, StackConfig config) : width(c
     model.report("n_layer", fmt::format("must be left out or be the number of [[model.layers]], {}; got {}",
                                         n, config.n_layer));
   bool known = n <= kMostLayers;
-  if (!known) model.report("layers", fmt::format("must be at most {} layers; got {}", kMostLayers, n));
+  if (!known) model.report("layers", fmt::format("must have at most {} layers; got {}", kMostLayers, n));
   if (known)
     for (const Section& layer : listed) known = check_type<Layer>(layer, "block") && known;
   if (!known) {  // nor is the width of what follows

@@ -54,7 +54,7 @@ TEST_CASE("a stack has n_layer blocks; pre-norm stacks end with a norm") {
 TEST_CASE("a stack of listed layers has a limit, as n_layer has one") {
   std::string text;
   for (int i = 0; i < 1001; i++) text += "[[model.layers]]\ntype = \"layernorm\"\n";
-  CHECK_THROWS_WITH(TestStack{text}, "c.toml:1:1: model.layers must be at most 1000 layers; got 1001");
+  CHECK_THROWS_WITH(TestStack{text}, "c.toml:1:1: model.layers must have at most 1000 layers; got 1001");
 }
 
 TEST_CASE("a stack applies its blocks in turn, then the norm") {
