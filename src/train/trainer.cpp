@@ -94,7 +94,7 @@ Trainer::Trainer(Experiment& experiment) : experiment_(experiment) {
   parameters.freeze(train_.freeze);
   if (parameters.trainable_count() == 0)
     fail(Fault::usage, "train.freeze: must leave something to train; got everything");
-  chunks_ = chunks_of(parameters);
+  if (!parameters.symbolic()) chunks_ = chunks_of(parameters);
   gradients_.resize(static_cast<std::size_t>(shards));
   for (int s = 0; s < shards; s++) shards_.push_back(std::make_unique<Shard>());
   if (learner_) learner_->share(shards, *optimizer_->row_sharing());
