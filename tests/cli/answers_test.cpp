@@ -130,6 +130,11 @@ TEST_CASE("what the model has no room for is told in text and in JSON") {
       qkv({"train", "small.toml", "--set", "model.max_seq_len=4", "--set", "run.name=cut"});
   CHECK(train.code == 0);
   CHECK(count(train.err, "warning: data: 44 of 44 sentences of the train split are longer") == 1);
+  write_file_atomic(trained() + "/long.tsv", "river\t" + words + "\n");
+  const Finished eval = qkv({"eval", "runs/small", "--data", "long.tsv"});
+  CHECK(eval.code == 0);
+  CHECK(count(eval.err, "warning: data: ") == 1);
+  CHECK(count(eval.err, "1 of 1 sentences of the test split are longer than model.max_seq_len") == 1);
 }
 
 TEST_CASE("weights that are not finite, or too large to compute with, give errors and no numbers") {

@@ -11,6 +11,7 @@
 #include "qkv/log/number_text.h"
 #include "qkv/log/table.h"
 #include "qkv/report/parts.h"
+#include "qkv/train/check.h"
 #include "qkv/train/checkpoint.h"
 #include "qkv/train/evaluate.h"
 #include "qkv/train/experiment.h"
@@ -67,6 +68,8 @@ struct Eval : Verb {
     set_threads(static_cast<int>(e.run.threads));
     if (!data.empty()) split = "test";
     if (split.empty()) split = e.task->examples(Split::test) > 0 ? "test" : "val";
+    for (const std::string& warning : data_warnings(*e.task))
+      if (warning.find(" of the " + split + " split ") != std::string::npos) console().warn("{}", warning);
     Metrics metrics = evaluate(*e.task, *e.model, split_from(split), 128);
     if (const auto bad = metrics.nonfinite(); !bad.empty())
       console().warn("eval: {} of {} must be finite; got {}: the other values say nothing, either",
