@@ -124,11 +124,11 @@ class Reader {
 
   bool convert(const ConfigValue& value, std::string& out) {
     const Constraint* choice = constraint(Constraint::Kind::one_of);
-    const bool number = value.kind == Kind::integer || value.kind == Kind::real || value.kind == Kind::date;
+    const bool plain = value.kind != Kind::array && value.kind != Kind::table;
     if (value.kind != Kind::string)
       return problem(
           value, choice ? choice->rule : "must be a string",
-          choice || !number ? "" : fmt::format(" (in quotes it is one: '\"{}\"')", short_text(value)));
+          choice || !plain ? "" : fmt::format(" (in quotes it is one: '\"{}\"')", short_text(value)));
     if (choice && std::find(choice->names.begin(), choice->names.end(), value.text) == choice->names.end()) {
       std::string found = nearest(value.text, choice->names);
       return problem(value, choice->rule,
@@ -146,9 +146,11 @@ class Reader {
   static std::string number_hint(const ConfigValue& value) {
     double number = 0;
     const char *begin = value.text.data(), *end = begin + value.text.size();
-    const bool is_number = value.kind == Kind::string && begin != end &&
-                           std::from_chars(begin, end, number).ptr == end && std::isfinite(number);
-    return is_number ? fmt::format(" (write {})", shortest(number)) : "";
+    if (value.kind != Kind::string) return "";
+    const auto [rest, fault] = std::from_chars(begin, end, number);
+    return rest == end && fault == std::errc() && std::isfinite(number)
+               ? fmt::format(" (write {})", shortest(number))
+               : "";
   }
 
   bool convert(const ConfigValue& value, NameOrNumber& out) {

@@ -7,6 +7,7 @@
 
 #include "qkv/base/file.h"
 #include "qkv/base/text.h"
+#include "qkv/data/lines.h"
 #include "qkv/data/word_space.h"
 
 namespace qkv {
@@ -19,12 +20,11 @@ std::string_view first_line(std::string_view text) {
   return text.substr(0, text.find('\n'));
 }
 
-// A number of rows or columns, 0 where it is none.
-Index count(std::string_view digits, Index most) {
-  Index value = 0;
+// A number of rows or columns; 0 where it is beyond all bounds.
+bool is_count(std::string_view digits, Index& value) {
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-  const bool whole = error == std::errc() && end == digits.data() + digits.size();
-  return whole && value >= 1 && value <= most ? value : 0;
+  if (error == std::errc::result_out_of_range) value = 0;
+  return error != std::errc::invalid_argument && end == digits.data() + digits.size();
 }
 
 // A finite number, whatever the locale.
@@ -32,9 +32,10 @@ bool number(std::string_view text, float& value) {
   if (!text.empty() && text[0] == '+') text.remove_prefix(1);
   const char* last = text.data() + text.size();
   auto [end, error] = std::from_chars(text.data(), last, value);
-  if (error == std::errc::result_out_of_range) {  // too small for a float
+  if (error == std::errc::result_out_of_range) {  // too small for a float, or too large
     double wide = 0;
-    end = std::from_chars(text.data(), last, wide).ptr, error = std::errc();
+    const auto again = std::from_chars(text.data(), last, wide);
+    end = again.ptr, error = again.ec;
     value = static_cast<float>(wide);
   }
   return error == std::errc() && end == last && std::isfinite(value);
@@ -56,14 +57,15 @@ class Reader {
   Reader(const std::string& path, std::string_view bytes) : path_(path), bytes_(bytes) {
     const std::string_view line = first_line(bytes);
     const auto fields = word_views(line);
-    if (fields.size() == 2 && line.size() < bytes.size()) {
-      rows_ = count(fields[0], kMostRows), width_ = count(fields[1], kMostColumns);
-      if (rows_ > 0 && width_ > 0) {
-        bytes_.remove_prefix(line.size() + 1);
-        ++line_;
-        return;
-      }
-      rows_ = 0;
+    Index rows = 0;
+    if (fields.size() == 2 && is_count(fields[0], rows) && is_count(fields[1], width_)) {
+      if (rows < 1 || rows > kMostRows || width_ < 1 || width_ > kMostColumns)
+        fail(Fault::data, "{}: line 1: must promise 1 to {} words of 1 to {} numbers; got {}", path_,
+             kMostRows, kMostColumns, in_quotes(line.substr(0, kShown)));
+      rows_ = rows;
+      bytes_.remove_prefix(std::min(bytes.size(), line.size() + 1));
+      ++line_;
+      return;
     }
     width_ = static_cast<Index>(fields.size()) - 1;
     if (width_ < 1 || width_ > kMostColumns || !is_text(bytes))
@@ -180,7 +182,7 @@ class Reader {
 
 WordVectors read_word2vec(const std::string& path) {
   const std::string bytes = read_file(path);
-  return Reader(path, bytes).read();
+  return Reader(path, without_mark(bytes)).read();
 }
 
 void write_word2vec(const std::string& path, const WordVectors& table, bool binary) {

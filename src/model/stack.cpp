@@ -18,8 +18,10 @@ Stack::Stack(const Scope& s, const Section& model, StackConfig config) : width(c
   if (n > 0 && model.has("n_layer") && config.n_layer != n)
     model.report("n_layer", fmt::format("must be left out or be the number of [[model.layers]], {}; got {}",
                                         n, config.n_layer));
-  bool known = true;
-  for (const Section& layer : listed) known = check_type<Layer>(layer, "block") && known;
+  bool known = n <= kMostLayers;
+  if (!known) model.report("layers", fmt::format("must have at most {} layers; got {}", kMostLayers, n));
+  if (known)
+    for (const Section& layer : listed) known = check_type<Layer>(layer, "block") && known;
   if (!known) {  // nor is the width of what follows
     for (const Section& layer : listed) layer.skip_all();
     return;

@@ -75,6 +75,7 @@ void Translation::score(const Model& model, const Batch& batch, Metrics& metrics
     if (!sampled || sampled->data<std::int32_t>()[b]) rows.push_back(static_cast<int>(b));
   const bool lowercase = target_->normalize("A").find('A') == std::string::npos;
   TextScores scores(scores_, options_.bleu_tokenize, lowercase);
+  if (!std::isfinite(loss.sum.value().item())) rows.clear();  // such a model writes no texts
   for (std::size_t begin = 0; begin < rows.size(); begin += kTogether) {
     const std::size_t end = std::min(rows.size(), begin + kTogether);
     Batch some;

@@ -210,8 +210,8 @@ static std::string best_by_state(const std::string& run) {
 }
 
 std::string find_checkpoint(const std::string& run, const std::string& which) {
-  if (!is_directory(checkpoints(run)) && (exists(run + "/checksums.txt") || exists(run + "/state.json")))
-    return run;
+  const bool is_run = is_directory(checkpoints(run)) || exists(run + "/origins.json");
+  if (!is_run && (exists(run + "/checksums.txt") || exists(run + "/state.json"))) return run;
   if (!is_directory(run))
     fail(Fault::data, "{}: must be a run directory or a checkpoint; {}", run, not_a_directory(run));
   const std::string own = checkpoints(run) + "/" + which, target = link_target(own);

@@ -175,6 +175,7 @@ std::string plugin_places(const std::string& run) {
 std::string config_of_run(const std::string& run) {
   const std::string file = run + "/config.resolved.toml";
   if (!is_directory(run)) fail(Fault::data, "{}: must be a run directory; {}", run, not_a_directory(run));
+  if (exists(run + "/state.json")) fail(Fault::data, "{}: must be a run directory; got a checkpoint", run);
   if (!exists(file)) fail(Fault::data, "{}: must exist in a run directory; the file is missing", file);
   return file;
 }

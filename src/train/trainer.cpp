@@ -94,7 +94,7 @@ Trainer::Trainer(Experiment& experiment) : experiment_(experiment) {
   parameters.freeze(train_.freeze);
   if (parameters.trainable_count() == 0)
     fail(Fault::usage, "train.freeze: must leave something to train; got everything");
-  chunks_ = chunks_of(parameters);
+  if (!parameters.symbolic()) chunks_ = chunks_of(parameters);
   gradients_.resize(static_cast<std::size_t>(shards));
   for (int s = 0; s < shards; s++) shards_.push_back(std::make_unique<Shard>());
   if (learner_) learner_->share(shards, *optimizer_->row_sharing());
@@ -344,7 +344,7 @@ bool Trainer::evaluate_and_record(MetricSinks& sinks) {
   const std::vector<std::string> bad = metrics.nonfinite();
   nonfinite_eval_ = bad.empty() ? "" : bad.front();
   const bool better = eval_.higher_is_better() ? value > state_.best_value : value < state_.best_value;
-  const bool best = std::isfinite(value) && (state_.best_step < 0 || better);
+  const bool best = bad.empty() && (state_.best_step < 0 || better);
   if (best) {
     state_.best_step = state_.step;
     state_.best_value = value;
@@ -362,7 +362,7 @@ bool Trainer::evaluate_and_record(MetricSinks& sinks) {
   }
   if (best) record_.add("best", true);
   sinks.write(record_);
-  if (log_.tensorboard) record_samples(sinks);
+  if (log_.tensorboard && bad.empty()) record_samples(sinks);
   return best;
 }
 

@@ -142,6 +142,9 @@ TEST_CASE("layers: words of --set that are nearly TOML") {
   CHECK(problems("", {"lr=.5"}) == "--set #1: lr must be a number; got \".5\" (write 0.5)");
   CHECK(problems("", {"optimizer.split=2024"}) ==
         "--set #1: optimizer.split must be a string; got 2024 (in quotes it is one: '\"2024\"')");
+  CHECK(problems("", {"lr=1e400"}) == "--set #1: lr must be a number; got \"1e400\"");
+  CHECK(problems("", {"optimizer.split=true"}) ==
+        "--set #1: optimizer.split must be a string; got true (in quotes it is one: '\"true\"')");
   CHECK(problems("", {"optimizer.split=1_1_1"}) ==
         "--set #1: optimizer.split must be a string; got 1_1_1 (in quotes it is one: '\"1_1_1\"')");
 }

@@ -156,15 +156,26 @@ TEST_CASE("weights that are not finite, or too large to compute with, give error
 }
 
 TEST_CASE("a run whose evaluations are not finite has diverged, and has no result") {
-  const Finished run =
-      qkv({"train", "small.toml", "--set", "optimizer.lr=1e30", "--set", "train.on_nonfinite=skip", "--set",
-           "eval.every=1", "--set", "eval.patience=2", "--set", "run.name=overflow"});
-  CAPTURE(run.err);
-  CHECK(run.code == 4);
-  CHECK(count(run.err, "a validation loss that is not") == 1);
-  CHECK(count(run.err, "-nan") == 0);
-  CHECK(count(run.err, "stopped early") == 0);
-  CHECK_FALSE(exists(trained() + "/runs/overflow/result.json"));
+  std::string pairs;
+  for (int i = 0; i < 20; i++) pairs += "one two\tthree four\n";
+  write_file_atomic(trained() + "/pairs.tsv", pairs);
+  write_file_atomic(
+      trained() + "/pairs.toml",
+      "task.type = \"translation\"\ndata.train = \"pairs.tsv\"\ndata.val = \"pairs.tsv\"\nmodel.type = "
+      "\"encoder-decoder\"\nmodel.n_layer = 1\nmodel.d_model = 16\nmodel.max_seq_len = 12\n"
+      "model.attention.n_head = 2\ntrain.max_steps = 4\neval.metric = \"exact_match\"\n");
+  for (const std::string name : {"small", "rhyme", "pairs"}) {  // the last two write texts, too
+    const Finished run = qkv({"train", name + ".toml", "--set", "optimizer.lr=1e30", "--set",
+                              "train.on_nonfinite=skip", "--set", "eval.every=1", "--set", "eval.patience=2",
+                              "--set", "log.tensorboard=true", "--set", "run.name=overflow-" + name});
+    CAPTURE(run.err);
+    CHECK(run.code == 4);
+    CHECK(count(run.err, "a validation loss that is not") == 1);
+    CHECK(count(run.err, "-nan") == 0);
+    CHECK(count(run.err, "* best") == 0);
+    CHECK(count(run.err, "stopped early") == 0);
+    CHECK_FALSE(exists(trained() + "/runs/overflow-" + name + "/result.json"));
+  }
 }
 
 TEST_CASE("what generate refuses, it refuses before it prints") {

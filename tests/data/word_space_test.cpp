@@ -114,7 +114,13 @@ TEST_CASE("word2vec files: damage and lies about sizes are data errors, before m
         0);
   CHECK(read("x 2\n") == "accepted");  // of GloVe, one number wide
   CHECK(read("x y\n") == "line 1: must hold a word and 1 numbers; got 'y' as number 1");
-  CHECK(read("99999999999999999999 2\n") == "accepted");
+  for (const char* counts : {"99999999999999999999 2", "3 0", "0 2", "-3 2", "3 99999999"})
+    CHECK(read(std::string(counts) + "\na 1 2\n") ==
+          fmt::format("line 1: must promise 1 to 268435456 words of 1 to 1048576 numbers; got '{}'", counts));
+  CHECK(read("3 2") == "line 1 promises 3 words of 2 numbers; got 0 words");
+  CHECK(read("\xEF\xBB\xBF"
+             "1 2\na 1 2\n") == "accepted");
+  CHECK(read("1 2\na 1e999 2\n") == "line 2: must hold a word and 2 numbers; got '1e999' as number 1");
   CHECK(read("200000000 1000000\na 1 2\n") ==
         "line 2: must hold a word and 1000000 numbers; got 3 fields: 'a 1 2'");
   CHECK(read("3 2\nking 1,5 0\nqueen 0.9 0.1\nman 0 1\n") ==

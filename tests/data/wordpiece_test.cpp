@@ -91,3 +91,13 @@ TEST_CASE("wordpiece: words with more characters than max_word_chars are unknown
   CHECK(tokenizer->to_json()["model"]["max_input_chars_per_word"] == 4);
   CHECK(tokenizer->encode(std::string(100000, 'a')) == std::vector<int>{1});
 }
+
+TEST_CASE("wordpiece: tokens are not so long that a long word takes a minute") {
+  CHECK(with_vocab({"[UNK]", std::string(1000, 'a')})->split(std::string(50, 'a')) == Strings{"[UNK]"});
+  CHECK_THROWS_WITH(with_vocab({"[UNK]", "a", "##" + std::string(50000, 'a')}),
+                    "tokenizer: model: vocab: tokens must have at most 4100 bytes; got 50002");
+  auto config = config_of("wordpiece", 0);
+  config.max_word_chars = 1001;
+  CHECK_THROWS_WITH(Tokenizer::make(config)->train({"a"}),
+                    "tokenizer.max_word_chars must be at most 1000; got 1001");
+}

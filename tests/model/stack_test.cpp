@@ -51,6 +51,12 @@ TEST_CASE("a stack has n_layer blocks; pre-norm stacks end with a norm") {
   CHECK(empty.stack(x, {}).value().shares_buffer(x));
 }
 
+TEST_CASE("a stack of listed layers has a limit, as n_layer has one") {
+  std::string text;
+  for (int i = 0; i < 1001; i++) text += "[[model.layers]]\ntype = \"layernorm\"\n";
+  CHECK_THROWS_WITH(TestStack{text}, "c.toml:1:1: model.layers must have at most 1000 layers; got 1001");
+}
+
 TEST_CASE("a stack applies its blocks in turn, then the norm") {
   const TestStack s("[model]\nn_layer = 2\nffn.d_ff = 5");
   const Var x = normal({2, 3, 4}, Dtype::f64);

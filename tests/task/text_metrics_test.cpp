@@ -163,6 +163,24 @@ TEST_CASE("BLEU, chrF and ROUGE are those of sacreBLEU and rouge_score, in odd c
   }
 }
 
+TEST_CASE("ROUGE-L: the longest common subsequence, of a word and of many, as its definition has it") {
+  Lcg random;
+  for (const std::size_t most : {1, 5, 63, 64, 65, 300})
+    for (int trial = 0; trial < 20; trial++) {
+      std::string a, b;
+      for (std::string* text : {&a, &b})
+        for (std::size_t n = 1 + random.below(most); n > 0; n--)
+          *text += std::string(1, static_cast<char>('a' + random.below(trial % 2 ? 3 : 20))) + " ";
+      const std::size_t n = a.size() / 2, m = b.size() / 2;
+      std::vector<std::vector<int>> length(n + 1, std::vector<int>(m + 1, 0));
+      for (std::size_t i = 0; i < n; i++)
+        for (std::size_t j = 0; j < m; j++)
+          length[i + 1][j + 1] =
+              a[2 * i] == b[2 * j] ? length[i][j] + 1 : std::max(length[i][j + 1], length[i + 1][j]);
+      CHECK(rouge(a, b).rougeL == 2.0 * length[n][m] / static_cast<double>(n + m));
+    }
+}
+
 TEST_CASE("300 random lines of letters, digits, points and dashes score as in sacreBLEU and rouge_score") {
   const std::string alphabet = "aab c.,-31&; '";
   Lcg random;

@@ -84,6 +84,13 @@ TEST_CASE("links are relative, so that a run can be moved") {
             "must hold a checkpoint 'step-000030'"));
 }
 
+TEST_CASE("a run that ended before its first checkpoint is not taken for one") {
+  TemporaryFolder run;
+  for (const char* file : {"/checksums.txt", "/origins.json"}) write_file_atomic(run.path + file, "");
+  CHECK(has(error_of(Fault::data, [&] { find_checkpoint(run.path, "best"); }),
+            "must hold a checkpoint 'best'; got 0 checkpoints"));
+}
+
 TEST_CASE("text files and copies in the place of links are as good, and become links again") {
   Writer w;
   w.write(10, true);

@@ -65,7 +65,9 @@ struct Check : Verb {
                     grouped(report.steps), report.batch_size,
                     byte_text(static_cast<double>(report.memory_bytes)));
     if (const std::size_t most = available_memory(); report.memory_bytes > most)
-      console().warn("{}: this process may use {}", file, byte_text(static_cast<double>(most)));
+      console().warn("{}: training must fit into memory; got about {} for the {} that this process may use",
+                     file, byte_text(static_cast<double>(report.memory_bytes)),
+                     byte_text(static_cast<double>(most)));
     for (const std::string& line : report.data.lines()) console().print("  {}\n", line);
     for (auto& [name, value] : report.facts)
       if (starts_with(name, "unknown_") && value > 0) {

@@ -81,6 +81,9 @@ struct Generate : Verb {
     if (const std::size_t bad = first_invalid_utf8(text); bad != std::string::npos)
       fail(Fault::usage, "generate: the prompt must be UTF-8; got {}", in_quotes(text));
     const std::vector<int> begin = tokenizer.encode_marked(text);
+    if (begin.empty())
+      fail(Fault::usage, "generate: the prompt must hold a token; got {} (give one by --prompt)",
+           in_quotes(text));
     if (beam > 0)
       search(model, tokenizer, text, begin);
     else
@@ -112,7 +115,6 @@ struct Generate : Verb {
   // The likeliest of the texts that beam search finds; in JSON, all of them.
   void search(const Generator& model, const Tokenizer& tokenizer, const std::string& text,
               std::vector<int> begin) const {
-    if (begin.empty()) fail(Fault::usage, "generate: the prompt must hold a token; got none");
     const std::unique_ptr<Decoding> decoding = model.start({}, 1);
     BeamOptions o;
     o.beam = o.n_best = beam;

@@ -203,7 +203,7 @@ struct Runs : Verb {
       if (!std::count(names.begin(), names.end(), name))
         fail(Fault::usage, "runs: --remove must name runs in {}; got {}{}", folder, in_quotes(name),
              suggest(name, names));
-      doomed.push_back(name);
+      if (!std::count(doomed.begin(), doomed.end(), name)) doomed.push_back(name);
     }
     std::vector<RunDir> held;  // a run that trains cannot be opened
     for (const Run& run : runs)

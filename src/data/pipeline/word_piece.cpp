@@ -38,6 +38,9 @@ class WordPiece : public TokenModel {
 
   void train(const TokenCounts& words, const TokenizerConfig& config,
              std::vector<std::string>& tokens) override {
+    if (config.max_word_chars > kMostChars)
+      fail(Fault::usage, "tokenizer.max_word_chars must be at most {}; got {}", kMostChars,
+           config.max_word_chars);
     max_chars_ = static_cast<std::size_t>(config.max_word_chars);
     TokenCounts letters;
     std::vector<std::pair<std::vector<std::string>, long>> spelt;
@@ -88,6 +91,11 @@ class WordPiece : public TokenModel {
     if (model.contains("max_input_chars_per_word"))
       max_chars_ = static_cast<std::size_t>(
           integer_member(model, "max_input_chars_per_word", 1, std::int64_t{1} << 31, where));
+    constexpr std::size_t kMostBytes = 4 * kMostChars + 100;  // with the prefix
+    for (const std::string& token : vocab.tokens())
+      if (token.size() > kMostBytes)
+        fail(Fault::data, "{}: vocab: tokens must have at most {} bytes; got {}", where, kMostBytes,
+             token.size());
     note(vocab.tokens(), [&](int id) { return !has(vocab, id); });
   }
 
@@ -105,6 +113,7 @@ class WordPiece : public TokenModel {
     first_ = PrefixTable(std::move(first)), inner_ = PrefixTable(std::move(inner));
   }
 
+  static constexpr int kMostChars = 1000;  // of a token: what a long word may take grows with it
   std::string prefix_ = "##";
   std::size_t max_chars_ = 100;
   PrefixTable first_, inner_;  // tokens that begin a word; that go on, without the prefix
