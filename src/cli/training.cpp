@@ -44,10 +44,25 @@ void write_run_files(const RunDir& run, const Experiment& e, const std::string& 
   for (std::size_t i = 0; i < places.size(); i++)  // of data that stays where it is
     if (fs::path(places[i].second).is_absolute())
       env["checksum of " + places[i].first] = content_checksum(e.task->files()[i].second);
+  if (const std::string sum = start_checksum(e.config); !sum.empty())
+    env["checksum of train.init_from"] = sum;
   write_file_atomic(run.file("env.json"), dump_json(env, 2) + "\n");
   write_file_atomic(run.file("origins.json"), dump_json(origins(e.config), 2) + "\n");
   write_file_atomic(run.file("config.resolved.toml"), resolved);
   write_run_checksums(run.path());
+}
+
+// Data that stays where it is may have changed there; that of the run directory has checksums.
+void warn_of_changed_data(const std::string& run, const Task& task) {
+  if (!exists(run + "/env.json")) return;
+  const Json env = read_json(run + "/env.json");
+  const auto files = task.files();
+  const auto places = data_places(task);
+  for (std::size_t i = 0; i < places.size(); i++) {
+    const std::string before = env.value("checksum of " + places[i].first, "");
+    if (!before.empty() && before != content_checksum(files[i].second))
+      console().warn("{}: {} is not the data that the run began with", places[i].first, files[i].second);
+  }
 }
 
 bool lies_in(const std::string& file, const std::string& folder) {
@@ -208,6 +223,7 @@ int resume_run(const std::string& path, const std::vector<std::string>& sets) {
   if (const std::string change = changed_arithmetic(path); !change.empty())
     console().info("products are computed differently than when the run began: {}; last bits may differ",
                    change);
+  warn_of_changed_data(run.path(), *e.task);
   if (!sets.empty()) start.changes = changes(config, own);
   if (!start.changes.empty()) start.config = kept_config(e, "", run.path());
   trainer.attach(run.path(), kept_config(e, "../../", run.path()));

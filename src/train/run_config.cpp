@@ -5,6 +5,7 @@
 #include "qkv/base/files.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
+#include "qkv/train/checkpoint.h"
 #include "qkv/train/run_dir.h"
 
 namespace fs = std::filesystem;
@@ -85,6 +86,17 @@ std::string content_checksum(const std::string& path) {
   return checksum(text);
 }
 
+std::string start_checksum(const Section& config) {
+  const std::string from = config.section("train").get("init_from", std::string());
+  if (from.empty()) return "";
+  try {
+    return checksum_file(
+        ends_with(from, ".safetensors") ? from : find_checkpoint(from, "best") + "/model.safetensors");
+  } catch (const Error&) {  // what is gone cannot be compared
+    return "";
+  }
+}
+
 std::string make_run_id(const Section& config, const Task& task) {
   std::string text;
   std::set<std::string> paths{"plugins"};
@@ -110,6 +122,10 @@ std::string difference_of_run(const std::string& run, const Section& config, con
   }
   for (const auto& [key, value] : own)
     if (decides_result(key)) return fmt::format("{} is not set (was {})", key, value);
+  const std::string start = start_checksum(config);
+  if (!start.empty() && exists(run + "/env.json") &&
+      read_json(run + "/env.json").value("checksum of train.init_from", start) != start)
+    return "other weights in train.init_from";
   const std::string changed = changed_data(run, task);
   return changed.empty() ? "" : fmt::format("another content of {}", changed);
 }

@@ -103,6 +103,8 @@ RunDir RunDir::open(const std::string& given) {
   std::string path = given;
   while (path.size() > 1 && path.back() == '/') path.pop_back();
   if (!is_directory(path)) fail(Fault::data, "{}: must be a run directory; {}", path, not_a_directory(path));
+  for (const char* file : {"/train.log", "/metrics.jsonl", "/captures/index.jsonl"})
+    if (exists(path + file)) check_plain_file(path + file);
   const int lock = take_lock(path);
   if (lock == kTaken)
     fail(Fault::runtime, "{}: only one process may train in a run directory; another one does", path);

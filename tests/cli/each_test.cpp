@@ -148,6 +148,25 @@ TEST_CASE("old runs of another config or other data are no results of --seeds, -
   }
 }
 
+TEST_CASE("old runs that began with other weights are no results of --seeds") {
+  SmallData data;
+  data.encoder();
+  const std::vector<std::string> way = {"--seeds", "2", "--set", "train.init_from=runs/b"},
+                                 base = {"--set", "run.name=b", "--overwrite"};
+  REQUIRE(each(data, base).code == 0);
+  const Finished first = each(data, way);
+  REQUIRE(first.code == 0);
+  CHECK(each(data, way).out == first.out);
+  std::vector<std::string> other = base;
+  other.insert(other.end(), {"--set", "run.seed=5"});
+  REQUIRE(each(data, other).code == 0);
+  const Finished refused = each(data, way);
+  CHECK(refused.code == 2);
+  CHECK(has(refused.err, "got other weights in train.init_from"));
+  std::filesystem::remove_all(data.folder / "runs/b");  // gone is not another
+  CHECK(each(data, way).out == first.out);
+}
+
 TEST_CASE("train --each refuses what it could not tell apart, before any training") {
   SmallData data;
   data.encoder();

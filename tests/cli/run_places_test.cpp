@@ -66,6 +66,28 @@ eval.every = 2
   CHECK(count(verified.err, "data.train must name what is there; nothing lies at runs/text/data/train") == 1);
 }
 
+TEST_CASE("data that stays where it is, and is another one at the resume, is told") {
+  Place place;
+  fs::create_directory(place.folder / "texts");
+  std::string text;
+  for (int i = 0; i < 60; i++) text += "owl sat up . mouse went home . ";
+  write_file_atomic(place.folder / "texts/a.txt", text);
+  write_file_atomic(place.folder / "texts/large", "");
+  fs::resize_file(place.folder / "texts/large", 65 << 20);
+  write_file_atomic(place.folder / "text.toml", R"(task.type = "language-model"
+data = {train = "texts", val_fraction = 0.2, batch_size = 4}
+model = {type = "decoder-lm", n_layer = 1, d_model = 16, max_seq_len = 16, attention.n_head = 2}
+train.max_steps = 2
+)");
+  must(place.qkv({"train", "text.toml", "-q"}));
+  CHECK_FALSE(exists(place.folder / "runs/text/data"));
+  const std::vector<std::string> longer = {"resume", "runs/text", "--set", "train.max_steps=3"};
+  const std::string part = "is not the data that the run began with";
+  CHECK(count(place.qkv(longer).err, part) == 0);
+  write_file_atomic(place.folder / "texts/a.txt", text.substr(15) + text.substr(0, 15));
+  CHECK(count(place.qkv(longer).err, part) == 1);
+}
+
 TEST_CASE("data of any name is kept") {
   Place place;
   for (const char* name : {"t.a\"b", "t.a\\b", "t.x\ny", "t.\x7f", "..t"}) {
@@ -170,6 +192,9 @@ TEST_CASE("keys without effect on a run that is there, and files in the place of
                                                   {"report", "train.tsv"},
                                                   {"why", "train.tsv", "1"}})
     check_refused(place.qkv(command), 3, "; got a file");
+  check_refused(place.qkv({"resume", "runs/small/checkpoints/last"}), 3,
+                "last: must be a run directory; got a checkpoint");
+  CHECK(place.qkv({"verify", "runs/small"}).code == 0);
   for (const char* name : {"..", ".", "a/b"})
     check_refused(place.qkv({"check", "small.toml", "--set", std::string("run.name=") + name}), 2,
                   "name must be the name of a directory");
@@ -219,6 +244,14 @@ TEST_CASE("pipes: a config is read from one, once; as any other input they are r
     CHECK(place.qkv({"verify", "runs/small"}).code == (lock ? 0 : 3));
     CHECK(place.qkv({"log", "runs/small"}).code == 0);
     fs::rename(place.folder / "kept", place.folder / "runs/small/" + file);
+  }
+  for (const char* file : {"metrics.jsonl", "train.log", "captures/index.jsonl"}) {
+    CAPTURE(file);
+    const std::string path = place.folder / "runs/small/" + file;
+    fs::rename(path, place.folder / "kept");
+    REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
+    check_refused(place.qkv({"resume", "runs/small"}), 3, refused);
+    fs::rename(place.folder / "kept", path);
   }
 }
 

@@ -59,6 +59,8 @@ std::map<std::string, std::string> resolved_values(const std::string& text);
 bool decides_result(const std::string& key);
 /// A checksum of a data file, or of all files of a folder.
 std::string content_checksum(const std::string& path);
+/// A checksum of the weights that train.init_from names; "" where there are none.
+std::string start_checksum(const Section& config);
 /// What tells the checkpoints of a run from those of others: a checksum of the config and data it starts
 /// with.
 std::string make_run_id(const Section& config, const Task& task);
