@@ -36,9 +36,10 @@ int check_expectations(const Section& config, const Json& metrics) {
     const double value = to_double(metrics.at(split).at(name), name);  // NaN misses every bound
     const bool met = least ? value >= bound : value <= bound;
     missed += !met;
-    console().info("expect  {} {} {:.4f}: {} is {}  {}", name, least ? ">=" : "<=", bound, split,
-                   std::isfinite(value) ? fmt::format("{:.4f}", value) : metric_text(value),
-                   met ? "PASS" : "FAIL");
+    const std::string line = fmt::format(
+        "expect  {} {} {:.6g}: {} is {}  {}", name, least ? ">=" : "<=", bound, split,
+        std::isfinite(value) ? fmt::format("{:.6g}", value) : metric_text(value), met ? "PASS" : "FAIL");
+    met ? console().info("{}", line) : console().error("{}", line);
   }
   return missed ? 1 : 0;
 }
