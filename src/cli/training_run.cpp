@@ -11,6 +11,7 @@
 #include "qkv/log/number_text.h"
 #include "qkv/log/train_log.h"
 #include "qkv/model/generate.h"
+#include "qkv/model/skip_gram.h"
 #include "qkv/tensor/blas.h"
 #include "qkv/train/check.h"
 #include "qkv/train/checkpoint.h"
@@ -39,6 +40,15 @@ Record start_record(Experiment& e, const Trainer& trainer, const RunDir& run, bo
   r.add("threads", pool().size()).add("shards", trainer.shards()).add("run_dir", run.path());
   if (resumed) r.add("resumed_from", trainer.state().step).add("time_s", trainer.state().seconds);
   return r;
+}
+
+// What to do with the trained model.
+std::string next_step(const Experiment& e, const std::string& path) {
+  if (dynamic_cast<const SkipGram*>(e.model.get())) return fmt::format("inspect {} neighbors WORD", path);
+  const auto* generator = dynamic_cast<const Generator*>(e.model.get());
+  const bool writes =
+      generator && !generator->needs_source() && e.task->tokenizer() && e.task->shape().n_class == 0;
+  return fmt::format("{} {}", writes ? "generate" : "predict", path);
 }
 
 // What of this machine will not do for the run, or is not used as it could be.
@@ -158,10 +168,7 @@ int run_trainer(Experiment& e, Trainer& trainer, RunDir& run, const Start& start
     write_run_checksums(run.path());
   }
   console().detach_file();
-  const auto* generator = dynamic_cast<const Generator*>(e.model.get());
-  if (whole)
-    console().info("  next     qkv {0} {1}, qkv report {1}",
-                   generator && !generator->needs_source() ? "generate" : "predict", run.path());
+  if (whole) console().info("  next     qkv {}, qkv report {}", next_step(e, run.path()), run.path());
   if (result.signal) return 128 + result.signal;
   if (result.reason == "diverged") fail_diverged(result, trainer, run.path());
   if (whole && start.check_expect) return check_expectations(e.config, metrics);

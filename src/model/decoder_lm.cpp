@@ -17,7 +17,7 @@ static DecoderLmConfig read(const Section& section) {
     c.stack.n_layer = static_cast<Index>(listed.size());
   section.read(c);
   if (c.stack.d_model == 0) {
-    section.skip("layers");
+    skip_layers(section);
     section.fail("d_model", "must be positive; got 0");
   }
   check_position(section, c.position, c.stack.block.attention, c.stack.d_model);

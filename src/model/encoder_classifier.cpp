@@ -24,7 +24,7 @@ static EncoderClassifierConfig read(const Section& section, const DataShape& sha
   Index& d = c.stack.d_model;
   if (c.embedding == "one-hot" && d == 0) d = shape.vocab_size;
   if (d == 0) {
-    section.skip("layers");
+    skip_layers(section);
     section.fail("d_model", "must be positive unless embedding = \"one-hot\"; got 0");
   }
   if (c.embedding == "one-hot" && d != shape.vocab_size)

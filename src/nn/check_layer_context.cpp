@@ -188,6 +188,18 @@ class ContextChecker : Checks {
           "positions: context.rotary must turn queries and keys (position.type = \"rope\"); got equal "
           "outputs with "
           "and without (LayerCheck::positions = false where the layer knows the order by itself)");
+    if (t.rope > 0) {
+      const Tensor x = input(1, 5);
+      auto from = [&](Index begin) {
+        return call(subject, x, with_rope(masked(true, {}), t.rope, begin, 5)).value();
+      };
+      if (const double d = difference(from(0), 0, from(9), 0, 0, 5); d > kEqual)
+        report(
+            "positions: context.rotary must turn both queries and keys, and nothing else: only distances "
+            "count; "
+            "got a difference of {:.2g} for a text that begins 9 tokens later",
+            d);
+    }
     if (t.alibi < 0)
       report(
           "positions: context.mask.slopes must be added to the scores (position.type = \"alibi\"); got equal "

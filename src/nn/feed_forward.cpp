@@ -16,6 +16,7 @@ FeedForward::FeedForward(const Scope& s, const FeedForwardConfig& config, Index 
 Var FeedForward::operator()(const Var& x) const {
   Var h = up(x);  // [.., d_ff]
   if (activation == "gelu") h = gelu(h, GeluForm::tanh);
+  if (activation == "gelu-erf") h = gelu(h);
   if (activation == "relu") h = relu(h);
   if (activation == "silu") h = silu(h);
   if (activation == "swiglu") h = swiglu((*gate)(x), h);

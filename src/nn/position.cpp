@@ -31,6 +31,11 @@ Tensor alibi_slopes(Index n_head, Dtype dtype) {
   return Tensor::from({n_head}, slopes).to(dtype);
 }
 
+void skip_layers(const Section& model) {
+  model.skip("layers");
+  if (model.has("attention") && model.section("attention").has("type")) model.section("attention").skip_all();
+}
+
 void check_position(const Section& model, const PositionConfig& c, const AttentionConfig& heads,
                     Index width) {
   const bool in_attention = c.type == "rope" || c.type == "alibi";
@@ -38,10 +43,12 @@ void check_position(const Section& model, const PositionConfig& c, const Attenti
   if (in_attention && c.origin != "start")
     position.report("origin",
                     fmt::format("must be \"start\" with type = \"{}\"; got \"{}\"", c.type, c.origin));
-  if (c.type == "rope" && heads.head_width(width) % 2 != 0)
+  if (c.type == "rope" && heads.head_width(width) % 2 != 0) {
+    skip_layers(model);
     position.report(
         "type", fmt::format("\"rope\" needs heads of even width; got {} (try model.attention.d_head = {})",
                             heads.head_width(width), heads.head_width(width) + 1));
+  }
   if (c.type == "rope" && heads.qkv != "learned")
     position.report("type", "\"rope\" needs model.attention.qkv = \"learned\"; got \"" + heads.qkv + "\"");
 }

@@ -80,9 +80,9 @@ std::vector<std::pair<std::string, double>> Task::facts() {
 }
 
 Json Task::predict(const Model&, const std::string&) const {
-  fail(
-      Fault::usage,
-      "predict: the task must answer texts; got one that does not (override Task::predict, qkv/task/task.h)");
+  fail(Fault::usage,
+       "predict: the task must answer texts; got one that does not (see qkv inspect; a task of a plug-in "
+       "overrides Task::predict)");
 }
 
 std::string Task::readable(const Json& prediction) const {

@@ -211,6 +211,11 @@ TEST_CASE("each broken model config gives one message, which says where and what
        "config.toml:10:10: model.layers must be an array of tables; got 3 (write [[model.layers]])"},
       {"unknown layer", "[[model.layers]]\ntype = \"blok\"\nany = 1\n[[model.layers]]\ntype = \"linear\"",
        "config.toml:11:8: model.layers[0].type must be one of *; got \"blok\" (did you mean 'block'?)"},
+      {"positions for which no layer is made",
+       "attention.d_head = 5\nposition.type = \"rope\"\n[[model.layers]]\ntype = \"attention\"\nn_head = 2",
+       "config.toml:11:17: model.position.type \"rope\" needs heads of even width; got 5 (try "
+       "model.attention.d_head "
+       "= 6)"},
       {"unknown key of a layer", "[[model.layers]]\ntype = \"linear\"\nwidth = 8",
        "config.toml:12:1: unknown key 'model.layers[0].width' (known: type, d_in, d_out, bias)"},
       {"two counts of layers",

@@ -87,6 +87,13 @@ TEST_CASE("a training ends with what to do next, and one of a name that is taken
   CHECK(has(second.err, "runs/small exists and stays as it is: this run is called runs/small-2"));
   CHECK(has(second.err, "next     qkv predict runs/small-2"));
   CHECK_FALSE(has(run_qkv({"train", "small.toml", "-q"}, here).err, "next"));
+  // The verb is one that takes such a run: neither a recurrent classifier nor a puzzle writes text.
+  data.config("[model]\ntype = \"lstm\"\nd_model = 16\nmax_seq_len = 12\n", "lstm");
+  CHECK(has(run_qkv({"train", "lstm.toml"}, here).err, "next     qkv predict runs/lstm"));
+  write_file_atomic(data.folder / "puzzle.toml",
+                    "task.type = \"induction\"\ndata.examples = 64\nmodel.type = \"decoder-lm\"\n"
+                    "model.d_model = 16\ntrain.max_steps = 1\n");
+  CHECK(has(run_qkv({"train", "puzzle.toml"}, here).err, "next     qkv predict runs/puzzle"));
 }
 
 }  // namespace qkv::test

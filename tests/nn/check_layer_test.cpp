@@ -267,6 +267,14 @@ struct ForgetsRotary : NormedAttention {
   bool continues() const override { return false; }
 };
 
+struct TurnsQueriesOnly : NormedAttention {
+  using NormedAttention::NormedAttention;
+  Var forward(const Var& x, const Context& c) const override {
+    return W_O(attend(turned(queries(x), c), keys(x), W_V(x), options(c)));
+  }
+  bool continues() const override { return false; }
+};
+
 struct ForgetsSlopes : NormedAttention {
   using NormedAttention::NormedAttention;
   Var forward(const Var& x, const Context& c) const override {
@@ -456,6 +464,7 @@ TEST_CASE("what a layer may forget of its context is named") {
   expect<StartsAtZero>("cache: tokens that continue a cache with context.rotary must give", plain);
   expect<OwnMemory>("cache: selected rows must go on as they were", plain);
   expect<ForgetsRotary>("positions: context.rotary must turn queries and keys", plain);
+  expect<TurnsQueriesOnly>("positions: context.rotary must turn both queries and keys", plain);
   expect<ForgetsSlopes>("positions: context.mask.slopes must be added to the scores", plain);
   expect<OffersNothing>("capture: attention must offer its \"weights\"", plain);
   expect<OffersScores>("capture: the rows of 'weights' must add up to 1", plain);

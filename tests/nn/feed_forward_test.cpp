@@ -14,13 +14,14 @@ double apply(const std::string& activation, double v, double gate) {
   if (activation == "relu") return std::max(v, 0.0);
   if (activation == "silu") return v / (1 + std::exp(-v));
   if (activation == "swiglu") return gate / (1 + std::exp(-gate)) * v;
+  if (activation == "gelu-erf") return 0.5 * v * (1 + std::erf(v / std::sqrt(2.0)));
   return 0.5 * v * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v)));
 }
 
 }  // namespace
 
 TEST_CASE("FeedForward is down(f(up(x))) for every activation, with gradients of all parameters") {
-  for (const char* activation : {"gelu", "relu", "silu", "swiglu"}) {
+  for (const char* activation : {"gelu", "gelu-erf", "relu", "silu", "swiglu"}) {
     CAPTURE(activation);
     ParameterStore store(1, Dtype::f64);
     const Scope root(store);

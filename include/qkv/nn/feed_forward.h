@@ -14,11 +14,12 @@ struct FeedForwardConfig {
   template <class F>
   void fields(F& f) {
     f("d_ff", d_ff, "width of the inner layer; 0 = no feed-forward layer", non_negative);
-    f("activation", activation, "non-linearity", one_of({"gelu", "relu", "silu", "swiglu"}));
+    f("activation", activation, "non-linearity; gelu is the tanh form (GPT-2), gelu-erf the exact one (BERT)",
+      one_of({"gelu", "gelu-erf", "relu", "silu", "swiglu"}));
   }
 };
 
-/// x [.., d] -> down(dropout(f(up(x)))) [.., d], f being gelu (tanh form), relu or silu; swiglu:
+/// x [.., d] -> down(dropout(f(up(x)))) [.., d], f being gelu (tanh form), gelu-erf, relu or silu; swiglu:
 /// down(dropout(silu(gate(x)) * up(x))) (Shazeer 2020).
 struct FeedForward {
   FeedForward(const Scope& s, const FeedForwardConfig& config, Index width);

@@ -10,11 +10,17 @@ struct PositionConfig {
   std::string origin = "start";
   template <class F>
   void fields(F& f) {
-    f("type", type, "how positions are told", one_of({"learned", "sinusoidal", "rope", "alibi", "none"}));
+    f("type", type,
+      "how positions are told; rope turns element i of a head with element i + d / 2, as GPT-NeoX and Llama "
+      "do",
+      one_of({"learned", "sinusoidal", "rope", "alibi", "none"}));
     f("origin", origin, "count from the start of the text, or from the target word (signed, clipped)",
       one_of({"start", "target"}));
   }
 };
+
+/// Accepts the tables of layers unread, before an error because of which none is made.
+void skip_layers(const Section& model);
 
 /// Reports positions that these heads cannot be told, at model.position.
 void check_position(const Section& model, const PositionConfig& config, const AttentionConfig& heads,

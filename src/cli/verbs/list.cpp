@@ -93,8 +93,15 @@ struct List : Verb {
       Json array = Json::array();
       Table table({"name", "what it is", "from"});
       table.title(fmt::format("{}  ({})", kind.name, kind.where)).max_cell(100);
-      for (const Item& item : kind.items()) {
-        const std::vector<std::string> lines = wrapped(item.help, std::max(30, console().out_width() - 28));
+      const std::vector<Item> items = kind.items();
+      std::size_t names = 4, origins = 4;
+      for (const Item& item : items) {
+        names = std::max(names, item.name.size());
+        origins = std::max(origins, item.origin.size());
+      }
+      const int left = console().out_width() - static_cast<int>(names + origins) - 6;  // 2 for the indent
+      for (const Item& item : items) {
+        const std::vector<std::string> lines = wrapped(item.help, std::max(30, left));
         table.row({item.name, lines[0], item.origin});
         for (std::size_t i = 1; i < lines.size(); i++) table.row({"", "  " + lines[i]});
         array.push_back({{"name", item.name}, {"help", item.help}, {"origin", item.origin}});
