@@ -6,8 +6,10 @@
 #include <cstdlib>
 #include <filesystem>
 #include <map>
+#include <set>
 
 #include "../../base/embedded.h"
+#include "qkv/autograd/tape.h"
 #include "qkv/base/file.h"
 #include "qkv/base/text.h"
 #include "qkv/cli/verb.h"
@@ -52,11 +54,19 @@ std::vector<std::string> kinds() {
   return names;
 }
 
+std::string snake_case(std::string name) {
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
 bool is_taken(const std::string& folder, const std::string& name) {
   if (folder == "layer" || folder == "attention") return Registry<Layer>::instance().contains(name);
   if (folder == "task" || folder == "sequence") return Registry<Task>::instance().contains(name);
   if (folder == "model") return Registry<Model>::instance().contains(name);
   if (folder == "optimizer") return Registry<Optimizer>::instance().contains(name);
+  if (folder == "op")
+    for (const Op* op : registered_ops())
+      if (op->name == snake_case(name)) return true;
   return folder == "schedule" && Registry<Schedule>::instance().contains(name);
 }
 
@@ -86,16 +96,23 @@ void replace_all(std::string& text, const std::string& what, const std::string& 
     text.replace(at, what.size(), by);
 }
 
-std::string snake_case(std::string name) {
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
-}
-
 std::string pascal_case(const std::string& name) {
   std::string result;
   for (const std::string& part : split(name, '-'))
     result += static_cast<char>(std::toupper(static_cast<unsigned char>(part[0]))) + part.substr(1);
   return result;
+}
+
+// `word` is an identifier of this code.
+bool names(const std::string& code, const std::string& word) {
+  auto inside = [&](std::size_t at) {
+    return at < code.size() && (std::isalnum(static_cast<unsigned char>(code[at])) || code[at] == '_');
+  };
+  for (std::size_t at = 0; (at = code.find(word, at)) != std::string::npos; at++) {
+    const std::size_t line = code.rfind('\n', at) + 1, comment = code.find("//", line);
+    if (!inside(at - 1) && !inside(at + word.size()) && comment > at) return true;
+  }
+  return false;
 }
 
 struct New : Verb {
@@ -126,11 +143,26 @@ struct New : Verb {
       fail(Fault::usage, "new: the name must be kebab-case, as in gated-mlp; got {}", in_quotes(name));
     for (const Part& part : kKinds.at(kind))
       if (is_taken(part.folder, name + part.suffix))
-        fail(Fault::usage, "new: the name must not be taken; there is a {} '{}' already",
-             part.folder == "attention"  ? "layer"
-             : part.folder == "sequence" ? "task"
-                                         : part.folder,
+        fail(Fault::usage, "new: the name must not be taken; there is a{} '{}' already",
+             part.folder == "attention"  ? " layer"
+             : part.folder == "sequence" ? " task"
+             : part.folder[0] == 'o'     ? "n " + part.folder
+                                         : " " + part.folder,
              name + part.suffix);
+    // Reserved by CMake as targets, and by C++ where an op is a function.
+    static const std::set<std::string> targets{"all", "clean", "help", "install", "package", "test"},
+        words{"and", "case", "default", "delete", "double", "float",
+              "int", "new",  "not",     "or",     "switch", "xor"};
+    bool used = kind != "config" && targets.count(name);
+    for (const Part& part : kKinds.at(kind)) {
+      used = used || (part.folder == "op" && words.count(name));
+      for (auto& [path, text] : kScaffold)
+        if (starts_with(path, part.folder + "/") && path.find(".cpp") != std::string::npos)
+          used = used || names(text, pascal_case(name + part.suffix));
+    }
+    if (used)
+      fail(Fault::usage,
+           "new: the name must not be one that CMake, C++ or the code to start from uses; got '{}'", name);
   }
 
   // The files of a part. A part of a plug-in leaves its config out: the plug-in has one.
