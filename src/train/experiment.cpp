@@ -168,7 +168,9 @@ int choose_shards(std::int64_t configured, std::int64_t batch_size, double mean_
 }
 
 void check_shapes(const Experiment& e) {
-  const Index batch_size = e.config.section("data").get("batch_size", Index{32}, "", positive);
+  constexpr Index kMost = 1'000'000'000;  // more is refused with the table
+  const Index batch_size =
+      std::min(kMost, e.config.section("data").get("batch_size", Index{32}, "", positive));
   const Batch batch = e.task->symbolic_batch(batch_size);
   const std::optional<Error> error = misfit(*e.task, *e.model, batch);
   if (!error) return;
