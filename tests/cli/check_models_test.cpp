@@ -100,7 +100,8 @@ TEST_CASE("each broken config of a model that generates gives one message, which
       {kDecoder, "norm.place = \"middle\"",
        "14:14: model.norm.place must be one of \"pre\", \"post\"; got \"middle\""},
       {kDecoder, "ffn.activation = \"swish\"",
-       "14:18: model.ffn.activation must be one of \"gelu\", \"relu\", \"silu\", \"swiglu\"; got \"swish\""},
+       "14:18: model.ffn.activation must be one of \"gelu\", \"gelu-erf\", \"relu\", \"silu\", \"swiglu\"; "
+       "got \"swish\""},
       {kDecoder, "dropout = -0.1", "14:11: model.dropout must be between 0 and 0.999; got -0.1"},
       {kDecoder, "n_layer = -3", "14:11: model.n_layer must be between 0 and 1000; got -3"},
       {kDecoder, "[optimizer]\nbetas = [0.9, 1.5]",

@@ -187,7 +187,7 @@ TEST_CASE("each broken model config gives one message, which says where and what
        "\"alibi\", \"none\"; got "
        "\"rotary\""},
       {"unknown activation", "ffn.activation = \"gleu\"",
-       "config.toml:10:18: model.ffn.activation must be one of \"gelu\", \"relu\", \"silu\", \"swiglu\"; got "
+       "config.toml:10:18: model.ffn.activation must be one of \"gelu\", \"gelu-erf\", \"relu\", \"silu\", \"swiglu\"; got "
        "\"gleu\" (did you mean 'gelu'?)"},
       {"negative width", "ffn.d_ff = -1", "config.toml:10:12: model.ffn.d_ff must not be negative; got -1"},
       {"unknown norm", "norm.type = \"batchnorm\"",
