@@ -12,8 +12,6 @@
 namespace qkv {
 namespace {
 
-constexpr Index kTogether = 32;  // texts that are generated at a time, so that the beams fit in memory
-
 // Rows `rows` [begin, end) of a tensor of ids.
 Tensor rows_of(const Tensor& t, const std::vector<int>& rows, std::size_t begin, std::size_t end) {
   const Index width = t.dim(1);

@@ -7,7 +7,9 @@
 #include "qkv/base/machine.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
+#include "qkv/model/encoder_decoder.h"
 #include "qkv/ops/optimizer_kernels.h"
+#include "qkv/task/translation.h"
 #include "qkv/tensor/symbolic_bytes.h"
 #include "qkv/train/checkpoint.h"
 #include "qkv/train/evaluate.h"
@@ -376,6 +378,17 @@ static std::pair<double, double> walk(const Experiment& e, const Batch& batch) {
   return {bytes.count(), bytes.largest()};
 }
 
+// What a thread keeps while it writes translations: keys and values of the target and of the source in each
+// layer, twice while the hypotheses of a beam change places.
+static double cache_bytes(const Experiment& e) {
+  const auto* task = dynamic_cast<const Translation*>(e.task.get());
+  const auto* model = dynamic_cast<const EncoderDecoder*>(e.model.get());
+  if (!task || !model) return 0;
+  const Index per_token = 4 * model->config.stack.d_model * static_cast<Index>(model->decoder.layers.size());
+  return 2.0 * static_cast<double>(task->rows_together() * model->config.max_seq_len * per_token) *
+         static_cast<double>(size_of(e.parameters->dtype()));
+}
+
 std::size_t Trainer::memory_estimate() const {
   const ParameterStore& store = *experiment_.parameters;
   Task& task = *experiment_.task;
@@ -403,7 +416,8 @@ std::size_t Trainer::memory_estimate() const {
     constexpr Index kFinalBatch = 128;
     const Index examples = std::min(n, std::max<Index>(kFinalBatch, eval_batch_size_));
     const double batches = std::ceil(static_cast<double>(n) / static_cast<double>(examples));
-    bytes += 2.5 * walk(experiment_, task.Task::symbolic_batch(examples)).second * std::min(threads, batches);
+    const double each = 2.5 * walk(experiment_, task.Task::symbolic_batch(examples)).second;
+    bytes += (each + cache_bytes(experiment_)) * std::min(threads, batches);
   }
   return static_cast<std::size_t>(bytes);
 }

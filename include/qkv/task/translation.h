@@ -110,6 +110,8 @@ class Translation : public Task, public Surveyed {
   Json state() const override;
   const Tokenizer* tokenizer() const override { return target_.get(); }
   std::vector<std::pair<std::string, std::string>> files() const override;
+  /// Hypotheses that a thread keeps at a time while texts are scored.
+  Index rows_together() const { return kTogether * options_.beam; }
 
  protected:
   /// `output` names the answer of predict; `scores` are those of TextScores.
@@ -117,6 +119,8 @@ class Translation : public Task, public Surveyed {
 
  private:
   static constexpr int kNoTarget = -100;
+  static constexpr Index kTogether =
+      32;  // texts that are generated at a time, so that the beams fit in memory
   struct Part {
     std::vector<int> ids;                 ///< source, target, source, target, ...
     std::vector<std::size_t> ends{0};     ///< where each of them ends
