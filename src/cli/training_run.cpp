@@ -2,6 +2,8 @@
 
 #include <filesystem>
 
+#include <algorithm>
+
 #include "qkv/base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/base/machine.h"
@@ -125,7 +127,9 @@ int run_trainer(Experiment& e, Trainer& trainer, RunDir& run, const Start& start
         run.path(), tensorboard_run(e, run.path(), resumed ? trainer.state().step : -1)));
   const std::size_t bytes = trainer.memory_estimate();
   sinks.write(start_record(e, trainer, run, resumed).add("memory_bytes", static_cast<std::int64_t>(bytes)));
-  warn_of_limits(e, bytes + resident_memory());
+  // What lies in memory already: programs and data, and the weights, which the estimate has.
+  const auto weights = static_cast<std::size_t>(e.parameters->count()) * size_of(e.parameters->dtype());
+  warn_of_limits(e, bytes + std::max(resident_memory(), weights) - weights);
   for (const std::string& warning : data_warnings(*e.task)) console().warn("{}", warning);
   watch_signals();
   TrainResult result = trainer.train(sinks, [&](std::int64_t step) { bar->step(step); });

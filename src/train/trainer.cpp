@@ -397,7 +397,7 @@ std::size_t Trainer::memory_estimate() const {
       static_cast<double>(experiment_.run.threads > 0 ? experiment_.run.threads : available_threads());
   const double parameters = static_cast<double>(store.count()) * static_cast<double>(size_of(store.dtype()));
   double bytes = parameters;  // a checkpoint being read
-  if (store.symbolic()) bytes += parameters + static_cast<double>(optimizer_->bytes());
+  bytes += parameters + static_cast<double>(optimizer_->bytes());
   if (!learner_) {
     TrainingTables tables;
     tables.read(experiment_.config, task.metrics());
