@@ -1,8 +1,7 @@
 #include "training_run.h"
 
-#include <filesystem>
-
 #include <algorithm>
+#include <filesystem>
 
 #include "qkv/base/file.h"
 #include "qkv/base/json.h"
