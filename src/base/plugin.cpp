@@ -186,9 +186,13 @@ void load_plugin(const std::string& path) {
   PendingRegistrations pending(std::filesystem::path(path).filename().string());
   // An absolute path: the loader looks for bare names elsewhere.
   const std::string absolute = std::filesystem::absolute(path).string();
-  try_in_another_process(path, absolute);
-  if (!::dlopen(absolute.c_str(), RTLD_NOW | RTLD_LOCAL))
-    fail(Fault::usage, "{}: must load; got {}", path, readable(::dlerror(), absolute));
+  {
+    // The loader holds its lock while static objects are built; a worker that needs it would wait for ever.
+    const RunInline inline_runs;
+    try_in_another_process(path, absolute);
+    if (!::dlopen(absolute.c_str(), RTLD_NOW | RTLD_LOCAL))
+      fail(Fault::usage, "{}: must load; got {}", path, readable(::dlerror(), absolute));
+  }
   if (pending.size() == 0) fail(Fault::usage, "{}: must register something; got no QKV_REGISTER line", path);
   pool();  // whose threads would be joined first, and not all when one of them calls exit()
   static const int registered = ::on_exit(exit_of_plugin, nullptr);

@@ -217,6 +217,14 @@ bool in_task() {
   return current_worker >= 0;
 }
 
+RunInline::RunInline() : previous_(current_worker) {
+  current_worker = std::max(current_worker, 0);
+}
+
+RunInline::~RunInline() {
+  current_worker = previous_;
+}
+
 namespace {
 
 // The pool of the process; `current` is what it holds, to be read without the mutex.

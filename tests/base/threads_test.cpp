@@ -95,6 +95,19 @@ TEST_CASE("the only task of a run has the workers at its side") {
   CHECK(threads.size() == 2);
 }
 
+TEST_CASE("a thread that asks for it runs all tasks itself") {
+  ThreadPool pool(2);
+  std::set<std::thread::id> threads;
+  const auto run = [&] { pool.run(2, [&](int, int) { threads.insert(std::this_thread::get_id()); }); };
+  {
+    const RunInline inline_runs;
+    CHECK(in_task());
+    run();
+  }
+  CHECK(threads == std::set<std::thread::id>{std::this_thread::get_id()});
+  CHECK_FALSE(in_task());
+}
+
 TEST_CASE("runs from several threads take turns") {
   ThreadPool pool(2);
   std::atomic<int> done{0};

@@ -55,6 +55,19 @@ class ThreadPool {
 /// The same for any number of threads.
 bool in_task();
 
+/// While one lives, `run` on this thread executes inline: for code that holds a lock which the workers may
+/// need, such as the loader's while it builds the static objects of a plug-in.
+class RunInline {
+ public:
+  RunInline();
+  ~RunInline();
+  RunInline(const RunInline&) = delete;
+  RunInline& operator=(const RunInline&) = delete;
+
+ private:
+  int previous_;
+};
+
 /// The CPUs this process may use, at least 1.
 int available_threads();
 
