@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "qkv/base/allocations.h"
+#include "base/allocations.h"
 
 extern "C" {
 void* __libc_malloc(std::size_t size);

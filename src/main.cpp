@@ -4,7 +4,7 @@
 #include <cstring>
 #include <filesystem>
 
-#include "qkv/base/machine.h"
+#include "base/machine.h"
 #include "qkv/cli/verb.h"
 
 // OpenBLAS starts a helper for each CPU when it is loaded, and none of them is ever used here. Where the

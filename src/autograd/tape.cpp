@@ -6,7 +6,7 @@
 #include <string>
 
 #include "accumulate.h"
-#include "qkv/autograd/watch.h"
+#include "autograd/watch.h"
 #include "qkv/base/registry.h"
 
 namespace qkv {

@@ -1,4 +1,4 @@
-#include "qkv/autograd/watch.h"
+#include "autograd/watch.h"
 
 #include <algorithm>
 #include <cmath>

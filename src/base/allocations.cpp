@@ -1,4 +1,4 @@
-#include "qkv/base/allocations.h"
+#include "base/allocations.h"
 
 namespace qkv {
 

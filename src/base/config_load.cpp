@@ -4,8 +4,8 @@
 #include <filesystem>
 #include <map>
 
+#include "base/files.h"
 #include "config_tree.h"
-#include "qkv/base/files.h"
 #include "qkv/base/text.h"
 
 namespace qkv {

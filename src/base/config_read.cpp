@@ -4,9 +4,9 @@
 #include <cmath>
 #include <filesystem>
 
+#include "base/config_schema.h"
 #include "config_tree.h"
 #include "qkv/base/config.h"
-#include "qkv/base/config_schema.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 

@@ -1,4 +1,4 @@
-#include "qkv/base/config_schema.h"
+#include "base/config_schema.h"
 
 #include <cmath>
 

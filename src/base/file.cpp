@@ -1,4 +1,4 @@
-#include "qkv/base/file.h"
+#include "base/file.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "qkv/base/files.h"
+#include "base/files.h"
 
 namespace fs = std::filesystem;
 

@@ -1,4 +1,4 @@
-#include "qkv/base/files.h"
+#include "base/files.h"
 
 #include <fcntl.h>
 #include <poll.h>

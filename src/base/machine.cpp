@@ -1,4 +1,4 @@
-#include "qkv/base/machine.h"
+#include "base/machine.h"
 
 #include <sched.h>
 #include <sys/resource.h>

@@ -21,7 +21,7 @@
 #include <filesystem>
 #include <memory>
 
-#include "qkv/base/file.h"
+#include "base/file.h"
 #include "qkv/base/registry.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"

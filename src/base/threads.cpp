@@ -12,8 +12,8 @@
 #include <thread>
 #include <vector>
 
+#include "base/machine.h"
 #include "qkv/base/error.h"
-#include "qkv/base/machine.h"
 
 namespace qkv {
 namespace {

@@ -1,6 +1,6 @@
 // The models of the bank data that several claims look at.
 #pragma once
-#include "qkv/claims/claim.h"
+#include "claims/claim.h"
 
 namespace qkv {
 

@@ -2,8 +2,8 @@
 #include <limits>
 #include <map>
 
-#include "qkv/base/file.h"
-#include "qkv/claims/claim.h"
+#include "base/file.h"
+#include "claims/claim.h"
 
 namespace qkv {
 namespace {

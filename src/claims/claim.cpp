@@ -1,4 +1,4 @@
-#include "qkv/claims/claim.h"
+#include "claims/claim.h"
 
 #include <algorithm>
 #include <chrono>

@@ -1,5 +1,5 @@
+#include "claims/claim.h"
 #include "measures.h"
-#include "qkv/claims/claim.h"
 #include "qkv/ops/attention.h"
 
 namespace qkv {

@@ -1,4 +1,4 @@
-#include "qkv/claims/claim.h"
+#include "claims/claim.h"
 #include "qkv/nn/attention.h"
 #include "qkv/ops/cross_entropy.h"
 #include "qkv/ops/reduce.h"

@@ -1,7 +1,7 @@
 #include <chrono>
 
+#include "claims/claim.h"
 #include "measures.h"
-#include "qkv/claims/claim.h"
 #include "qkv/ops/linear.h"
 
 namespace qkv {

@@ -1,5 +1,5 @@
+#include "claims/claim.h"
 #include "measures.h"
-#include "qkv/claims/claim.h"
 #include "qkv/nn/attention.h"
 #include "qkv/nn/position.h"
 #include "qkv/ops/shape_ops.h"

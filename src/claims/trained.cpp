@@ -1,15 +1,15 @@
-#include "qkv/claims/trained.h"
+#include "claims/trained.h"
 
 #include <dlfcn.h>
 
 #include <cmath>
 #include <filesystem>
 
-#include "qkv/base/file.h"
+#include "base/file.h"
 #include "qkv/base/text.h"
 #include "qkv/train/evaluate.h"
-#include "qkv/train/expect.h"
 #include "qkv/train/trainer.h"
+#include "train/expect.h"
 
 namespace fs = std::filesystem;
 

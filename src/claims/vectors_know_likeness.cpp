@@ -1,5 +1,5 @@
-#include "qkv/claims/claim.h"
-#include "qkv/data/word_space.h"
+#include "claims/claim.h"
+#include "data/word_space.h"
 
 namespace qkv {
 namespace {

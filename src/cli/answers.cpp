@@ -1,8 +1,8 @@
-#include "qkv/cli/answers.h"
+#include "cli/answers.h"
 
+#include "data/lines.h"
 #include "qkv/base/error.h"
 #include "qkv/base/json.h"
-#include "qkv/data/lines.h"
 #include "qkv/log/console.h"
 
 namespace qkv {

@@ -7,11 +7,11 @@
 #include <sstream>
 
 #include "arguments.h"
+#include "log/terminal_text.h"
 #include "qkv/base/plugin.h"
 #include "qkv/base/text.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
-#include "qkv/log/terminal_text.h"
 #include "qkv/tensor/blas.h"
 #include "qkv/version.h"
 

@@ -1,4 +1,4 @@
-#include "qkv/cli/bench.h"
+#include "cli/bench.h"
 
 #include <sys/wait.h>
 #include <unistd.h>
@@ -10,15 +10,15 @@
 #include <filesystem>
 #include <fstream>
 
-#include "qkv/base/allocations.h"
+#include "base/allocations.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
 #include "qkv/log/console.h"
 #include "qkv/model/generate.h"
 #include "qkv/tensor/gemm.h"
-#include "qkv/train/expect.h"
 #include "qkv/train/trainer.h"
+#include "train/expect.h"
 
 namespace qkv {
 namespace {

@@ -2,9 +2,9 @@
 #include <cmath>
 #include <map>
 
+#include "cli/bench.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/cli/bench.h"
 #include "qkv/train/experiment.h"
 
 namespace qkv {

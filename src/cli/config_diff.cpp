@@ -1,12 +1,12 @@
-#include "qkv/cli/config_diff.h"
+#include "cli/config_diff.h"
 
 #include <map>
 
-#include "qkv/base/file.h"
+#include "base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
-#include "qkv/train/check.h"
+#include "train/check.h"
 
 namespace qkv {
 

@@ -1,8 +1,8 @@
-#include "qkv/cli/config_reference.h"
+#include "cli/config_reference.h"
 
+#include "cli/config_schema.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/cli/config_schema.h"
 
 namespace qkv {
 namespace {

@@ -1,13 +1,13 @@
 // The schema is composed from what is read: for each registered type, a config that names it is checked, and
 // what was asked for in its table is the schema of that table.
-#include "qkv/cli/config_schema.h"
+#include "cli/config_schema.h"
 
-#include "qkv/base/config_schema.h"
+#include "base/config_schema.h"
 #include "qkv/base/json.h"
 #include "qkv/task/task.h"
-#include "qkv/train/check.h"
 #include "qkv/train/optimizer.h"
 #include "qkv/train/schedule.h"
+#include "train/check.h"
 
 namespace qkv {
 namespace {

@@ -1,18 +1,18 @@
-#include "qkv/cli/training.h"
+#include "cli/training.h"
 
 #include <algorithm>
 #include <filesystem>
 #include <map>
 
-#include "qkv/base/files.h"
+#include "base/files.h"
+#include "base/toml.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
-#include "qkv/base/toml.h"
 #include "qkv/log/console.h"
-#include "qkv/train/check.h"
-#include "qkv/train/environment.h"
-#include "qkv/train/expect.h"
+#include "train/check.h"
+#include "train/environment.h"
+#include "train/expect.h"
 #include "training_run.h"
 
 namespace fs = std::filesystem;

@@ -3,14 +3,14 @@
 #include <filesystem>
 #include <map>
 
-#include "qkv/base/file.h"
+#include "base/file.h"
+#include "cli/training.h"
+#include "log/table.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/cli/training.h"
 #include "qkv/log/console.h"
-#include "qkv/log/table.h"
 #include "qkv/train/config.h"
-#include "qkv/train/run_dir.h"
+#include "train/run_dir.h"
 
 namespace fs = std::filesystem;
 

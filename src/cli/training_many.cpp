@@ -2,16 +2,16 @@
 #include <cmath>
 #include <filesystem>
 
-#include "qkv/base/file.h"
+#include "base/file.h"
+#include "cli/training.h"
+#include "log/table.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/cli/training.h"
 #include "qkv/log/console.h"
-#include "qkv/log/table.h"
 #include "qkv/task/metrics.h"
-#include "qkv/train/check.h"
 #include "qkv/train/config.h"
-#include "qkv/train/run_dir.h"
+#include "train/check.h"
+#include "train/run_dir.h"
 
 namespace fs = std::filesystem;
 

@@ -3,23 +3,23 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "qkv/base/file.h"
+#include "base/file.h"
+#include "base/machine.h"
+#include "log/jsonl.h"
+#include "log/number_text.h"
+#include "log/train_log.h"
+#include "model/skip_gram.h"
 #include "qkv/base/json.h"
-#include "qkv/base/machine.h"
 #include "qkv/base/threads.h"
 #include "qkv/log/console.h"
-#include "qkv/log/jsonl.h"
-#include "qkv/log/number_text.h"
-#include "qkv/log/train_log.h"
 #include "qkv/model/generate.h"
-#include "qkv/model/skip_gram.h"
 #include "qkv/tensor/blas.h"
-#include "qkv/train/check.h"
-#include "qkv/train/checkpoint.h"
 #include "qkv/train/evaluate.h"
-#include "qkv/train/expect.h"
-#include "qkv/train/tensorboard_run.h"
 #include "qkv/version.h"
+#include "train/check.h"
+#include "train/checkpoint.h"
+#include "train/expect.h"
+#include "train/tensorboard_run.h"
 
 namespace fs = std::filesystem;
 

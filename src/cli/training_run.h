@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "qkv/train/experiment.h"
-#include "qkv/train/run_dir.h"
 #include "qkv/train/trainer.h"
+#include "train/run_dir.h"
 
 namespace qkv {
 

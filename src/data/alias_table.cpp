@@ -1,4 +1,4 @@
-#include "qkv/data/alias_table.h"
+#include "data/alias_table.h"
 
 #include <cmath>
 

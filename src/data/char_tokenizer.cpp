@@ -1,4 +1,4 @@
-#include "qkv/data/char_tokenizer.h"
+#include "data/char_tokenizer.h"
 
 #include <unordered_map>
 

@@ -1,11 +1,11 @@
-#include "qkv/data/lines.h"
+#include "data/lines.h"
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 
-#include "qkv/base/file.h"
+#include "base/file.h"
 #include "qkv/base/text.h"
 
 namespace qkv {

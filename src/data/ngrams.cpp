@@ -1,4 +1,4 @@
-#include "qkv/data/ngrams.h"
+#include "data/ngrams.h"
 
 #include <limits>
 

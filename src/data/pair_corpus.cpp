@@ -1,12 +1,12 @@
-#include "qkv/data/pair_corpus.h"
+#include "data/pair_corpus.h"
 
 #include <algorithm>
 
+#include "data/lines.h"
+#include "data/ngrams.h"
 #include "qkv/base/error.h"
 #include "qkv/base/random.h"
 #include "qkv/base/text.h"
-#include "qkv/data/lines.h"
-#include "qkv/data/ngrams.h"
 
 namespace qkv {
 namespace {

@@ -4,8 +4,8 @@
 #include <limits>
 #include <numeric>
 
+#include "data/permuted.h"
 #include "qkv/base/random.h"
-#include "qkv/data/permuted.h"
 
 namespace qkv {
 

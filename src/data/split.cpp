@@ -1,4 +1,4 @@
-#include "qkv/data/split.h"
+#include "data/split.h"
 
 #include <algorithm>
 #include <array>

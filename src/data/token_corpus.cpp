@@ -1,4 +1,4 @@
-#include "qkv/data/token_corpus.h"
+#include "data/token_corpus.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -10,11 +10,11 @@
 #include <cstring>
 #include <filesystem>
 
-#include "qkv/base/file.h"
-#include "qkv/base/files.h"
+#include "base/file.h"
+#include "base/files.h"
+#include "data/lines.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/data/lines.h"
 
 namespace fs = std::filesystem;
 

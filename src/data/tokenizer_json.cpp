@@ -3,11 +3,11 @@
 // added a member "qkv" with the config; its files are still read, and must say the same twice.
 #include <algorithm>
 
+#include "base/file.h"
+#include "data/pipeline_tokenizer.h"
 #include "json_members.h"
-#include "qkv/base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/data/pipeline_tokenizer.h"
 #include "vocab_member.h"
 
 namespace qkv {

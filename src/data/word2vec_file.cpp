@@ -5,10 +5,10 @@
 #include <cstring>
 #include <unordered_set>
 
-#include "qkv/base/file.h"
+#include "base/file.h"
+#include "data/lines.h"
+#include "data/word_space.h"
 #include "qkv/base/text.h"
-#include "qkv/data/lines.h"
-#include "qkv/data/word_space.h"
 
 namespace qkv {
 namespace {

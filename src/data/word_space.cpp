@@ -1,11 +1,11 @@
-#include "qkv/data/word_space.h"
+#include "data/word_space.h"
 
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 
+#include "data/lines.h"
 #include "qkv/base/text.h"
-#include "qkv/data/lines.h"
 #include "qkv/tensor/gemm.h"
 #include "unicode.h"
 

@@ -1,8 +1,8 @@
-#include "qkv/data/word_tokenizer.h"
+#include "data/word_tokenizer.h"
 
+#include "data/split.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/data/split.h"
 #include "replaced.h"
 #include "unicode.h"
 

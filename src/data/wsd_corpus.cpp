@@ -1,4 +1,4 @@
-#include "qkv/data/wsd_corpus.h"
+#include "data/wsd_corpus.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -6,11 +6,11 @@
 #include <set>
 #include <unordered_map>
 
-#include "qkv/base/file.h"
+#include "base/file.h"
+#include "data/lines.h"
+#include "data/split.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/data/lines.h"
-#include "qkv/data/split.h"
 
 namespace qkv {
 namespace {

@@ -1,4 +1,4 @@
-#include "qkv/log/bars.h"
+#include "log/bars.h"
 
 #include <algorithm>
 #include <cmath>

@@ -17,9 +17,9 @@
 #include <mutex>
 #include <vector>
 
+#include "log/terminal_text.h"
 #include "qkv/base/error.h"
 #include "qkv/base/text.h"
-#include "qkv/log/terminal_text.h"
 
 namespace qkv {
 namespace {

@@ -1,4 +1,4 @@
-#include "qkv/log/event_file.h"
+#include "log/event_file.h"
 
 #include <fmt/core.h>
 

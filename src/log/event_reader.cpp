@@ -3,8 +3,8 @@
 
 #include <cmath>
 
+#include "log/event_file.h"
 #include "protobuf.h"
-#include "qkv/log/event_file.h"
 
 namespace qkv {
 namespace {

@@ -1,4 +1,4 @@
-#include "qkv/log/jsonl.h"
+#include "log/jsonl.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,8 +10,8 @@
 #include <limits>
 #include <utility>
 
+#include "base/files.h"
 #include "qkv/base/error.h"
-#include "qkv/base/files.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 

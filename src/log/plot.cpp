@@ -1,4 +1,4 @@
-#include "qkv/log/plot.h"
+#include "log/plot.h"
 
 #include <fmt/core.h>
 
@@ -6,8 +6,8 @@
 #include <cmath>
 #include <limits>
 
+#include "log/terminal_text.h"
 #include "qkv/base/text.h"
-#include "qkv/log/terminal_text.h"
 
 namespace qkv {
 namespace {

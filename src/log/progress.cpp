@@ -1,12 +1,12 @@
-#include "qkv/log/progress.h"
+#include "log/progress.h"
 
 #include <algorithm>
 #include <cmath>
 #include <utility>
 
-#include "qkv/log/bars.h"
-#include "qkv/log/number_text.h"
-#include "qkv/log/terminal_text.h"
+#include "log/bars.h"
+#include "log/number_text.h"
+#include "log/terminal_text.h"
 
 namespace qkv {
 namespace {

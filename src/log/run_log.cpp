@@ -1,12 +1,12 @@
-#include "qkv/log/run_log.h"
+#include "log/run_log.h"
 
 #include <fmt/core.h>
 
 #include <algorithm>
 #include <filesystem>
 
+#include "base/files.h"
 #include "qkv/base/error.h"
-#include "qkv/base/files.h"
 
 namespace fs = std::filesystem;
 

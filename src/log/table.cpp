@@ -1,10 +1,10 @@
-#include "qkv/log/table.h"
+#include "log/table.h"
 
 #include <algorithm>
 #include <utility>
 
+#include "log/terminal_text.h"
 #include "qkv/base/error.h"
-#include "qkv/log/terminal_text.h"
 
 namespace qkv {
 namespace {

@@ -1,8 +1,8 @@
-#include "qkv/log/tensorboard.h"
+#include "log/tensorboard.h"
 
 #include <fmt/core.h>
 
-#include "qkv/log/jsonl.h"
+#include "log/jsonl.h"
 
 namespace qkv {
 namespace {

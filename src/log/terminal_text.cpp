@@ -1,4 +1,4 @@
-#include "qkv/log/terminal_text.h"
+#include "log/terminal_text.h"
 
 #include <algorithm>
 

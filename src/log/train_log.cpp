@@ -1,4 +1,4 @@
-#include "qkv/log/train_log.h"
+#include "log/train_log.h"
 
 #include <algorithm>
 #include <array>
@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
-#include "qkv/log/number_text.h"
-#include "qkv/log/terminal_text.h"
+#include "log/number_text.h"
+#include "log/terminal_text.h"
 
 namespace qkv {
 namespace {

@@ -1,11 +1,11 @@
-#include "qkv/model/beam_search.h"
+#include "model/beam_search.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
+#include "model/finite.h"
 #include "qkv/base/error.h"
-#include "qkv/model/finite.h"
 
 namespace qkv {
 namespace {

@@ -1,4 +1,4 @@
-#include "qkv/model/encoder_decoder.h"
+#include "model/encoder_decoder.h"
 
 #include "qkv/ops/dropout.h"
 #include "qkv/ops/linear.h"

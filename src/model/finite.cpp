@@ -1,10 +1,10 @@
-#include "qkv/model/finite.h"
+#include "model/finite.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
-#include "qkv/autograd/watch.h"
+#include "autograd/watch.h"
 
 namespace qkv {
 namespace {

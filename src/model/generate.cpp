@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "qkv/model/finite.h"
+#include "model/finite.h"
 
 namespace qkv {
 

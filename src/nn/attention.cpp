@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "attention_inside.h"
+#include "ops/cached_attention.h"
 #include "qkv/autograd/capture.h"
-#include "qkv/ops/cached_attention.h"
 #include "qkv/ops/linear.h"
 #include "qkv/ops/shape_ops.h"
 

@@ -1,4 +1,4 @@
-#include "qkv/ops/cached_attention.h"
+#include "ops/cached_attention.h"
 
 #include <cmath>
 

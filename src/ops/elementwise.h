@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "qkv/autograd/gradcheck.h"
-#include "qkv/tensor/broadcast.h"
+#include "tensor/broadcast.h"
 
 namespace qkv::elementwise {
 

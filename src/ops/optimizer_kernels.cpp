@@ -1,4 +1,4 @@
-#include "qkv/ops/optimizer_kernels.h"
+#include "ops/optimizer_kernels.h"
 
 #include <cmath>
 

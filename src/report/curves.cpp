@@ -4,7 +4,7 @@
 
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/report/parts.h"
+#include "report/parts.h"
 
 namespace qkv {
 namespace {

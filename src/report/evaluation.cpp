@@ -3,11 +3,11 @@
 #include <limits>
 #include <numeric>
 
+#include "model/finite.h"
 #include "qkv/base/json.h"
 #include "qkv/base/threads.h"
-#include "qkv/model/finite.h"
 #include "qkv/ops/softmax.h"
-#include "qkv/report/parts.h"
+#include "report/parts.h"
 
 namespace qkv {
 namespace {

@@ -3,13 +3,13 @@
 #include <cmath>
 #include <map>
 
-#include "qkv/base/file.h"
+#include "base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/report/pack.h"
-#include "qkv/report/parts.h"
-#include "qkv/tensor/linalg.h"
 #include "qkv/train/captures.h"
+#include "report/pack.h"
+#include "report/parts.h"
+#include "tensor/linalg.h"
 
 namespace qkv {
 namespace {

@@ -2,13 +2,13 @@
 #include <algorithm>
 #include <functional>
 
+#include "data/split.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/data/split.h"
 #include "qkv/model/encoder_classifier.h"
-#include "qkv/report/pack.h"
-#include "qkv/report/parts.h"
-#include "qkv/task/wsd.h"
+#include "report/pack.h"
+#include "report/parts.h"
+#include "task/wsd.h"
 
 namespace qkv {
 namespace {

@@ -1,11 +1,11 @@
-#include "qkv/report/report.h"
+#include "report/report.h"
 
-#include "../base/embedded.h"
-#include "qkv/base/files.h"
+#include "base/embedded.h"
+#include "base/files.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/report/parts.h"
 #include "qkv/version.h"
+#include "report/parts.h"
 
 namespace qkv {
 

@@ -2,11 +2,11 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/file.h"
 #include "qkv/base/config.h"
-#include "qkv/base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/report/parts.h"
+#include "report/parts.h"
 
 namespace qkv {
 namespace {

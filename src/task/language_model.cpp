@@ -1,4 +1,4 @@
-#include "qkv/task/language_model.h"
+#include "task/language_model.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "qkv/task/planted_cues.h"
+#include "task/planted_cues.h"
 
 #include <algorithm>
 

@@ -1,8 +1,8 @@
-#include "qkv/task/survey.h"
+#include "task/survey.h"
 
 #include <algorithm>
 
-#include "../data/unicode.h"
+#include "data/unicode.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 

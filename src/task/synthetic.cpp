@@ -5,10 +5,10 @@
 #include <cstring>
 #include <numeric>
 
+#include "data/permuted.h"
+#include "model/finite.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/data/permuted.h"
-#include "qkv/model/finite.h"
 #include "qkv/ops/cross_entropy.h"
 #include "qkv/ops/reduce.h"
 

@@ -1,4 +1,4 @@
-#include "qkv/task/synthetic_classification.h"
+#include "task/synthetic_classification.h"
 
 #include "qkv/base/text.h"
 #include "qkv/ops/cross_entropy.h"

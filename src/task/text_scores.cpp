@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "../data/unicode.h"
+#include "data/unicode.h"
 #include "qkv/base/error.h"
 #include "qkv/base/text.h"
 #include "qkv/task/text_metrics.h"

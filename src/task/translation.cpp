@@ -1,10 +1,10 @@
-#include "qkv/task/translation.h"
+#include "task/translation.h"
 
 #include <algorithm>
 
+#include "data/folds.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/data/folds.h"
 #include "qkv/ops/cross_entropy.h"
 
 namespace qkv {

@@ -7,7 +7,7 @@
 #include "qkv/base/text.h"
 #include "qkv/ops/cross_entropy.h"
 #include "qkv/ops/reduce.h"
-#include "qkv/task/translation.h"
+#include "task/translation.h"
 
 namespace qkv {
 namespace {

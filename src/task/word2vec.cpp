@@ -1,11 +1,11 @@
-#include "qkv/task/word2vec.h"
+#include "task/word2vec.h"
 
 #include <algorithm>
 #include <cmath>
 
+#include "data/token_corpus.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/data/token_corpus.h"
 #include "qkv/ops/loss.h"
 #include "qkv/ops/reduce.h"
 

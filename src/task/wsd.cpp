@@ -1,14 +1,14 @@
-#include "qkv/task/wsd.h"
+#include "task/wsd.h"
 
 #include <algorithm>
 #include <cmath>
 #include <optional>
 #include <set>
 
-#include "qkv/base/file.h"
+#include "base/file.h"
+#include "data/folds.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/data/folds.h"
 #include "qkv/ops/arithmetic.h"
 #include "qkv/ops/cross_entropy.h"
 

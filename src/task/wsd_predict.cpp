@@ -2,13 +2,13 @@
 #include <algorithm>
 #include <cmath>
 
+#include "data/split.h"
+#include "model/finite.h"
 #include "qkv/autograd/capture.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/data/split.h"
-#include "qkv/model/finite.h"
 #include "qkv/ops/softmax.h"
-#include "qkv/task/wsd.h"
+#include "task/wsd.h"
 
 namespace qkv {
 namespace {

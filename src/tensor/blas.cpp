@@ -8,8 +8,8 @@
 #include <mutex>
 #include <optional>
 
+#include "base/machine.h"
 #include "qkv/base/error.h"
-#include "qkv/base/machine.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
 

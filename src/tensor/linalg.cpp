@@ -1,5 +1,5 @@
 // The only source that includes xtensor-blas: its cblas prototypes clash with <cblas.h>, which gemm.cpp owns.
-#include "qkv/tensor/linalg.h"
+#include "tensor/linalg.h"
 
 #include <cmath>
 #include <tuple>

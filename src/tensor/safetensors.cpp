@@ -8,7 +8,7 @@
 #include <limits>
 #include <set>
 
-#include "qkv/base/files.h"
+#include "base/files.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 

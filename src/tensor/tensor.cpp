@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "qkv/tensor/symbolic_bytes.h"
+#include "tensor/symbolic_bytes.h"
 
 namespace qkv {
 namespace {

@@ -1,13 +1,13 @@
-#include "qkv/train/check.h"
+#include "train/check.h"
 
 #include <algorithm>
 
-#include "qkv/base/machine.h"
+#include "base/machine.h"
 #include "qkv/base/make.h"
 #include "qkv/base/text.h"
 #include "qkv/model/stack.h"
-#include "qkv/train/expect.h"
 #include "qkv/train/trainer.h"
+#include "train/expect.h"
 
 namespace qkv {
 namespace {

@@ -1,4 +1,4 @@
-#include "qkv/train/checkpoint.h"
+#include "train/checkpoint.h"
 
 #include <unistd.h>
 
@@ -7,12 +7,12 @@
 #include <cstring>
 #include <filesystem>
 
+#include "base/files.h"
 #include "qkv/base/config.h"
-#include "qkv/base/files.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
-#include "qkv/train/checksums.h"
+#include "train/checksums.h"
 
 namespace fs = std::filesystem;
 

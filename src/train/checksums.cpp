@@ -1,8 +1,8 @@
-#include "qkv/train/checksums.h"
+#include "train/checksums.h"
 
 #include <algorithm>
 
-#include "qkv/base/file.h"
+#include "base/file.h"
 #include "qkv/base/text.h"
 
 namespace qkv {

@@ -2,9 +2,9 @@
 
 #include <cmath>
 
+#include "log/number_text.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/log/number_text.h"
 
 namespace qkv {
 

@@ -1,15 +1,15 @@
-#include "qkv/train/environment.h"
+#include "train/environment.h"
 
 #include <fstream>
 
-#include "qkv/base/file.h"
+#include "base/file.h"
+#include "base/machine.h"
 #include "qkv/base/json.h"
-#include "qkv/base/machine.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
 #include "qkv/tensor/blas.h"
-#include "qkv/train/run_dir.h"
 #include "qkv/version.h"
+#include "train/run_dir.h"
 
 namespace qkv {
 

@@ -1,12 +1,12 @@
-#include "qkv/train/expect.h"
+#include "train/expect.h"
 
 #include <algorithm>
 #include <cmath>
 
+#include "log/number_text.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
-#include "qkv/log/number_text.h"
 
 namespace qkv {
 

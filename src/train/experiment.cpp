@@ -2,17 +2,17 @@
 
 #include <algorithm>
 
-#include "qkv/base/file.h"
+#include "base/file.h"
+#include "base/machine.h"
+#include "log/number_text.h"
 #include "qkv/base/json.h"
-#include "qkv/base/machine.h"
 #include "qkv/base/plugin.h"
 #include "qkv/base/text.h"
-#include "qkv/log/number_text.h"
-#include "qkv/train/checkpoint.h"
 #include "qkv/train/config.h"
-#include "qkv/train/expect.h"
 #include "qkv/train/optimizer.h"
 #include "qkv/train/schedule.h"
+#include "train/checkpoint.h"
+#include "train/expect.h"
 
 namespace qkv {
 

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "ops/optimizer_kernels.h"
 #include "qkv/base/threads.h"
-#include "qkv/ops/optimizer_kernels.h"
 
 namespace qkv {
 

@@ -2,9 +2,9 @@
 
 #include <map>
 
+#include "ops/optimizer_kernels.h"
 #include "qkv/base/make.h"
 #include "qkv/base/threads.h"
-#include "qkv/ops/optimizer_kernels.h"
 
 namespace qkv {
 

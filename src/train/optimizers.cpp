@@ -1,5 +1,5 @@
 // The optimisers that [optimizer] may name. Their formulas are those of ops/optimizer_kernels.h.
-#include "qkv/ops/optimizer_kernels.h"
+#include "ops/optimizer_kernels.h"
 #include "qkv/train/optimizer.h"
 
 namespace qkv {

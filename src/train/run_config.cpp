@@ -2,11 +2,11 @@
 #include <filesystem>
 #include <set>
 
-#include "qkv/base/files.h"
+#include "base/files.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/train/checkpoint.h"
-#include "qkv/train/run_dir.h"
+#include "train/checkpoint.h"
+#include "train/run_dir.h"
 
 namespace fs = std::filesystem;
 

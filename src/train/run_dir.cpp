@@ -1,4 +1,4 @@
-#include "qkv/train/run_dir.h"
+#include "train/run_dir.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -10,13 +10,13 @@
 #include <filesystem>
 #include <fstream>
 
-#include "qkv/base/files.h"
+#include "base/files.h"
+#include "base/toml.h"
 #include "qkv/base/json.h"
 #include "qkv/base/plugin.h"
 #include "qkv/base/text.h"
-#include "qkv/base/toml.h"
 #include "qkv/log/console.h"
-#include "qkv/train/checksums.h"
+#include "train/checksums.h"
 
 namespace fs = std::filesystem;
 

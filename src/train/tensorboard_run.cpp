@@ -1,11 +1,11 @@
-#include "qkv/train/tensorboard_run.h"
+#include "train/tensorboard_run.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <filesystem>
 
-#include "qkv/base/file.h"
+#include "base/file.h"
 #include "qkv/base/text.h"
 
 namespace qkv {

@@ -4,15 +4,15 @@
 #include <chrono>
 #include <cmath>
 
-#include "qkv/base/machine.h"
+#include "base/machine.h"
+#include "model/encoder_decoder.h"
+#include "ops/optimizer_kernels.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
-#include "qkv/model/encoder_decoder.h"
-#include "qkv/ops/optimizer_kernels.h"
-#include "qkv/task/translation.h"
-#include "qkv/tensor/symbolic_bytes.h"
-#include "qkv/train/checkpoint.h"
 #include "qkv/train/evaluate.h"
+#include "task/translation.h"
+#include "tensor/symbolic_bytes.h"
+#include "train/checkpoint.h"
 
 namespace qkv {
 

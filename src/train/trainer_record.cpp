@@ -2,10 +2,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "log/event_file.h"
+#include "ops/optimizer_kernels.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/log/event_file.h"
-#include "qkv/ops/optimizer_kernels.h"
 #include "qkv/train/trainer.h"
 
 namespace qkv {

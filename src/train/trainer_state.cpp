@@ -4,13 +4,13 @@
 #include <map>
 #include <type_traits>
 
-#include "qkv/base/file.h"
+#include "base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
-#include "qkv/train/checkpoint.h"
-#include "qkv/train/run_dir.h"
 #include "qkv/train/trainer.h"
+#include "train/checkpoint.h"
+#include "train/run_dir.h"
 
 namespace fs = std::filesystem;
 

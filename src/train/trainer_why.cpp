@@ -2,11 +2,11 @@
 #include <algorithm>
 #include <cmath>
 
-#include "qkv/autograd/watch.h"
+#include "autograd/watch.h"
+#include "ops/optimizer_kernels.h"
 #include "qkv/base/text.h"
-#include "qkv/ops/optimizer_kernels.h"
-#include "qkv/train/checkpoint.h"
 #include "qkv/train/trainer.h"
+#include "train/checkpoint.h"
 
 namespace qkv {
 namespace {

@@ -1,20 +1,20 @@
-#include "qkv/train/verify.h"
+#include "train/verify.h"
 
 #include <cmath>
 #include <filesystem>
 
+#include "base/file.h"
+#include "log/event_file.h"
+#include "log/jsonl.h"
 #include "qkv/base/config.h"
-#include "qkv/base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/data/tokenizer.h"
-#include "qkv/log/event_file.h"
-#include "qkv/log/jsonl.h"
 #include "qkv/tensor/safetensors.h"
 #include "qkv/train/captures.h"
-#include "qkv/train/checkpoint.h"
-#include "qkv/train/checksums.h"
-#include "qkv/train/run_dir.h"
+#include "train/checkpoint.h"
+#include "train/checksums.h"
+#include "train/run_dir.h"
 
 namespace fs = std::filesystem;
 

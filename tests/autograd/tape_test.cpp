@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "base/allocations.h"
 #include "qkv/autograd/gradcheck.h"
-#include "qkv/base/allocations.h"
 #include "qkv/ops/attention.h"
 #include "qkv/ops/cross_entropy.h"
 #include "qkv/ops/dropout.h"

@@ -2,8 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include "base/config_schema.h"
 #include "qkv/base/config.h"
-#include "qkv/base/config_schema.h"
 #include "qkv/base/json.h"
 
 using namespace qkv;

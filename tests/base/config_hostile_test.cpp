@@ -1,8 +1,8 @@
 #include <doctest/doctest.h>
 
+#include "base/file.h"
 #include "base/temporary_folder.h"
 #include "qkv/base/config.h"
-#include "qkv/base/file.h"
 #include "qkv/base/random.h"
 
 using namespace qkv;

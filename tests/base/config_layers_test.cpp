@@ -1,8 +1,8 @@
 // Layers of a config: base files, the file, the command line. What a later one does to an earlier.
 #include <doctest/doctest.h>
 
+#include "base/file.h"
 #include "qkv/base/config.h"
-#include "qkv/base/file.h"
 #include "temporary_folder.h"
 
 using namespace qkv;

@@ -4,8 +4,8 @@
 
 #include <filesystem>
 
+#include "base/file.h"
 #include "base/temporary_folder.h"
-#include "qkv/base/file.h"
 
 using namespace qkv;
 

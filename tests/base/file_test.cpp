@@ -9,8 +9,8 @@
 #include <functional>
 #include <thread>
 
+#include "base/files.h"
 #include "base/temporary_folder.h"
-#include "qkv/base/files.h"
 
 using namespace qkv;
 

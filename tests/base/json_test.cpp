@@ -5,8 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "base/file.h"
 #include "base/temporary_folder.h"
-#include "qkv/base/file.h"
 
 using namespace qkv;
 

@@ -14,9 +14,9 @@
 #include <thread>
 #include <vector>
 
+#include "base/file.h"
+#include "base/machine.h"
 #include "qkv/base/error.h"
-#include "qkv/base/file.h"
-#include "qkv/base/machine.h"
 #include "temporary_folder.h"
 
 using namespace qkv;
@@ -98,7 +98,9 @@ TEST_CASE("the only task of a run has the workers at its side") {
 TEST_CASE("a thread that asks for it runs all tasks itself") {
   ThreadPool pool(2);
   std::set<std::thread::id> threads;
-  const auto run = [&] { pool.run(2, [&](int, int) { threads.insert(std::this_thread::get_id()); }); };
+  const auto run = [&] {
+    pool.run(2, [&](int, int) { threads.insert(std::this_thread::get_id()); });
+  };
   {
     const RunInline inline_runs;
     CHECK(in_task());

@@ -4,10 +4,10 @@
 #include <cstdio>
 #include <sstream>
 
+#include "base/file.h"
 #include "count.h"
 #include "paths.h"
 #include "qkv/base/config.h"
-#include "qkv/base/file.h"
 
 namespace qkv::test {
 namespace {

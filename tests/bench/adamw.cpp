@@ -1,6 +1,6 @@
 // The AdamW update and the norm for clipping: one thread, from the cache and from memory.
 #include "micro.h"
-#include "qkv/ops/optimizer_kernels.h"
+#include "ops/optimizer_kernels.h"
 
 namespace qkv::bench {
 namespace {

@@ -1,4 +1,4 @@
-#include "qkv/claims/claim.h"
+#include "claims/claim.h"
 
 #include <doctest/doctest.h>
 

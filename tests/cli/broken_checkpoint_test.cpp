@@ -4,8 +4,8 @@
 #include <algorithm>
 
 #include "cli/process.h"
-#include "qkv/train/checkpoint.h"
-#include "qkv/train/checksums.h"
+#include "train/checkpoint.h"
+#include "train/checksums.h"
 #include "train/small_run.h"
 
 namespace fs = std::filesystem;

@@ -1,13 +1,13 @@
 // Broken configs of language models, translation and recurrent nets: each gives one message with its place.
 #include <doctest/doctest.h>
 
+#include "base/file.h"
 #include "base/temporary_folder.h"
 #include "count.h"
-#include "qkv/base/file.h"
 #include "qkv/base/text.h"
 #include "qkv/ops/cross_entropy.h"
 #include "qkv/task/task.h"
-#include "qkv/train/check.h"
+#include "train/check.h"
 
 using namespace qkv;
 using test::counted;

@@ -1,4 +1,4 @@
-#include "qkv/train/check.h"
+#include "train/check.h"
 
 #include <doctest/doctest.h>
 
@@ -6,10 +6,10 @@
 #include <filesystem>
 #include <set>
 
+#include "base/allocations.h"
+#include "base/file.h"
 #include "count.h"
 #include "paths.h"
-#include "qkv/base/allocations.h"
-#include "qkv/base/file.h"
 #include "qkv/base/text.h"
 #include "qkv/nn/layer.h"
 #include "qkv/ops/shape_ops.h"
@@ -187,7 +187,8 @@ TEST_CASE("each broken model config gives one message, which says where and what
        "\"alibi\", \"none\"; got "
        "\"rotary\""},
       {"unknown activation", "ffn.activation = \"gleu\"",
-       "config.toml:10:18: model.ffn.activation must be one of \"gelu\", \"gelu-erf\", \"relu\", \"silu\", \"swiglu\"; got "
+       "config.toml:10:18: model.ffn.activation must be one of \"gelu\", \"gelu-erf\", \"relu\", \"silu\", "
+       "\"swiglu\"; got "
        "\"gleu\" (did you mean 'gelu'?)"},
       {"negative width", "ffn.d_ff = -1", "config.toml:10:12: model.ffn.d_ff must not be negative; got -1"},
       {"unknown norm", "norm.type = \"batchnorm\"",

@@ -1,4 +1,4 @@
-#include "qkv/cli/config_reference.h"
+#include "cli/config_reference.h"
 
 #include <doctest/doctest.h>
 

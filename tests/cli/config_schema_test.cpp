@@ -1,11 +1,11 @@
-#include "qkv/cli/config_schema.h"
+#include "cli/config_schema.h"
 
 #include <doctest/doctest.h>
 
 #include <cmath>
 
 #include "qkv/base/json.h"
-#include "qkv/train/check.h"
+#include "train/check.h"
 #include "wsd_config.h"
 
 using namespace qkv;

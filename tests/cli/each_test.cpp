@@ -1,7 +1,7 @@
 #include <filesystem>
 
+#include "base/file.h"
 #include "cli/process.h"
-#include "qkv/base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "train/small_run.h"

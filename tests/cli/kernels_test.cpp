@@ -3,7 +3,7 @@
 #include "process.h"
 #include "qkv/base/json.h"
 #include "qkv/tensor/blas.h"
-#include "qkv/train/run_dir.h"
+#include "train/run_dir.h"
 
 using namespace qkv;
 using namespace qkv::test;

@@ -2,7 +2,7 @@
 
 #include "cli/process.h"
 #include "qkv/base/json.h"
-#include "qkv/train/checksums.h"
+#include "train/checksums.h"
 #include "train/small_run.h"
 
 namespace qkv::test {

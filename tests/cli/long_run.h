@@ -5,7 +5,7 @@
 #include <thread>
 
 #include "cli/process.h"
-#include "qkv/train/checkpoint.h"
+#include "train/checkpoint.h"
 #include "train/small_run.h"
 
 namespace qkv::test {

@@ -12,9 +12,9 @@
 #include <string>
 #include <vector>
 
+#include "base/file.h"
 #include "base/temporary_folder.h"
 #include "paths.h"
-#include "qkv/base/file.h"
 
 namespace qkv::test {
 

@@ -4,10 +4,10 @@
 
 #include <thread>
 
+#include "base/files.h"
+#include "base/toml.h"
 #include "cli/kill_points.h"
 #include "cli/long_run.h"
-#include "qkv/base/files.h"
-#include "qkv/base/toml.h"
 
 namespace fs = std::filesystem;
 

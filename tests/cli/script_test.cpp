@@ -15,10 +15,10 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "base/file.h"
 #include "base/temporary_folder.h"
 #include "count.h"
 #include "paths.h"
-#include "qkv/base/file.h"
 #include "qkv/base/text.h"
 
 using namespace qkv;

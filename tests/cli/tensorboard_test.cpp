@@ -1,12 +1,12 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "base/file.h"
 #include "cli/process.h"
-#include "qkv/base/file.h"
+#include "log/event_file.h"
+#include "log/run_log.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/log/event_file.h"
-#include "qkv/log/run_log.h"
 #include "train/small_run.h"
 
 namespace qkv::test {

@@ -4,7 +4,7 @@
 #include <charconv>
 #include <cmath>
 
-#include "qkv/base/file.h"
+#include "base/file.h"
 #include "qkv/base/text.h"
 
 namespace qkv::conformance {

@@ -2,8 +2,8 @@
 #include <cmath>
 
 #include "operators.h"
+#include "ops/optimizer_kernels.h"
 #include "qkv/ops/arithmetic.h"
-#include "qkv/ops/optimizer_kernels.h"
 
 namespace qkv::conformance {
 namespace {

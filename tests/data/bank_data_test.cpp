@@ -6,9 +6,9 @@
 #include <map>
 #include <set>
 
+#include "data/wsd_corpus.h"
 #include "paths.h"
 #include "qkv/base/text.h"
-#include "qkv/data/wsd_corpus.h"
 
 using namespace qkv;
 

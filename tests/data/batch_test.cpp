@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "qkv/base/allocations.h"
+#include "base/allocations.h"
 
 using namespace qkv;
 

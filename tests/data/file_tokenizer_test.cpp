@@ -1,8 +1,8 @@
 #include <doctest/doctest.h>
 
+#include "base/file.h"
 #include "base/temporary_folder.h"
 #include "data/trained_tokenizer.h"
-#include "qkv/base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 

@@ -1,4 +1,4 @@
-#include "qkv/data/folds.h"
+#include "data/folds.h"
 
 #include <doctest/doctest.h>
 

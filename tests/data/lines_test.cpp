@@ -1,12 +1,12 @@
-#include "qkv/data/lines.h"
+#include "data/lines.h"
 
 #include <doctest/doctest.h>
 
 #include <functional>
 
+#include "base/file.h"
 #include "base/temporary_folder.h"
 #include "qkv/base/error.h"
-#include "qkv/base/file.h"
 
 using namespace qkv;
 

@@ -1,8 +1,8 @@
-#include "qkv/data/ngrams.h"
+#include "data/ngrams.h"
 
 #include <doctest/doctest.h>
 
-#include "qkv/base/allocations.h"
+#include "base/allocations.h"
 
 using namespace qkv;
 

@@ -1,13 +1,13 @@
-#include "qkv/data/pair_corpus.h"
+#include "data/pair_corpus.h"
 
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <set>
 
+#include "base/file.h"
 #include "base/temporary_folder.h"
 #include "qkv/base/error.h"
-#include "qkv/base/file.h"
 #include "qkv/base/text.h"
 
 using namespace qkv;

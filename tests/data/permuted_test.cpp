@@ -1,4 +1,4 @@
-#include "qkv/data/permuted.h"
+#include "data/permuted.h"
 
 #include <doctest/doctest.h>
 

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <set>
 
-#include "qkv/base/allocations.h"
+#include "base/allocations.h"
 #include "qkv/base/random.h"
 
 using namespace qkv;

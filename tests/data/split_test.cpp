@@ -1,4 +1,4 @@
-#include "qkv/data/split.h"
+#include "data/split.h"
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-#include "qkv/data/text_stream.h"
+#include "data/text_stream.h"
 
 #include <doctest/doctest.h>
 

@@ -1,11 +1,11 @@
-#include "qkv/data/token_corpus.h"
+#include "data/token_corpus.h"
 
 #include <doctest/doctest.h>
 
 #include <filesystem>
 
+#include "base/file.h"
 #include "base/temporary_folder.h"
-#include "qkv/base/file.h"
 #include "qkv/base/text.h"
 
 namespace fs = std::filesystem;

@@ -1,7 +1,7 @@
 #include <doctest/doctest.h>
 
+#include "base/file.h"
 #include "base/temporary_folder.h"
-#include "qkv/base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/base/random.h"
 #include "qkv/data/tokenizer.h"

@@ -4,9 +4,9 @@
 
 #include <set>
 
+#include "data/pair_corpus.h"
 #include "paths.h"
 #include "qkv/base/text.h"
-#include "qkv/data/pair_corpus.h"
 
 using namespace qkv;
 

@@ -1,14 +1,14 @@
-#include "qkv/data/word_space.h"
+#include "data/word_space.h"
 
 #include <doctest/doctest.h>
 
 #include <cmath>
 #include <cstring>
 
+#include "base/file.h"
 #include "base/temporary_folder.h"
-#include "qkv/base/file.h"
+#include "data/alias_table.h"
 #include "qkv/base/random.h"
-#include "qkv/data/alias_table.h"
 
 using namespace qkv;
 

@@ -1,13 +1,13 @@
-#include "qkv/data/wsd_corpus.h"
+#include "data/wsd_corpus.h"
 
 #include <doctest/doctest.h>
 
 #include <functional>
 
+#include "base/file.h"
 #include "base/temporary_folder.h"
-#include "qkv/base/file.h"
+#include "data/lines.h"
 #include "qkv/base/random.h"
-#include "qkv/data/lines.h"
 
 using namespace qkv;
 

@@ -8,7 +8,7 @@
 
 #include "cli/long_run.h"
 #include "count.h"
-#include "qkv/train/verify.h"
+#include "train/verify.h"
 
 namespace fs = std::filesystem;
 

@@ -3,10 +3,10 @@
 
 #include <filesystem>
 
+#include "base/file.h"
 #include "count.h"
 #include "fuzz/targets.h"
 #include "paths.h"
-#include "qkv/base/file.h"
 
 namespace fs = std::filesystem;
 

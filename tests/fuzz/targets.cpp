@@ -5,16 +5,16 @@
 
 #include <stdexcept>
 
+#include "data/pair_corpus.h"
+#include "data/split.h"
+#include "data/word_space.h"
+#include "data/wsd_corpus.h"
+#include "log/event_file.h"
+#include "log/jsonl.h"
 #include "qkv/base/config.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/data/pair_corpus.h"
-#include "qkv/data/split.h"
 #include "qkv/data/tokenizer.h"
-#include "qkv/data/word_space.h"
-#include "qkv/data/wsd_corpus.h"
-#include "qkv/log/event_file.h"
-#include "qkv/log/jsonl.h"
 #include "qkv/tensor/safetensors.h"
 
 namespace qkv::test {

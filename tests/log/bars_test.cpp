@@ -1,10 +1,10 @@
-#include "qkv/log/bars.h"
+#include "log/bars.h"
 
 #include <doctest/doctest.h>
 
 #include <cmath>
 
-#include "qkv/log/terminal_text.h"
+#include "log/terminal_text.h"
 
 using namespace qkv;
 

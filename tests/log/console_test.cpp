@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "log/capture.h"
+#include "log/terminal_text.h"
 #include "qkv/base/error.h"
-#include "qkv/log/terminal_text.h"
 
 using namespace qkv;
 using namespace qkv::test;

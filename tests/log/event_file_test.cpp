@@ -1,13 +1,13 @@
-#include "qkv/log/event_file.h"
+#include "log/event_file.h"
 
 #include <doctest/doctest.h>
 
 #include <cmath>
 
 #include "base/temporary_folder.h"
+#include "log/tensorboard.h"
 #include "qkv/base/error.h"
 #include "qkv/base/text.h"
-#include "qkv/log/tensorboard.h"
 
 using namespace qkv;
 

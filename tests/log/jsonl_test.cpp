@@ -1,4 +1,4 @@
-#include "qkv/log/jsonl.h"
+#include "log/jsonl.h"
 
 #include <doctest/doctest.h>
 

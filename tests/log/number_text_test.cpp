@@ -1,4 +1,4 @@
-#include "qkv/log/number_text.h"
+#include "log/number_text.h"
 
 #include <doctest/doctest.h>
 

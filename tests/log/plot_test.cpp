@@ -1,4 +1,4 @@
-#include "qkv/log/plot.h"
+#include "log/plot.h"
 
 #include <doctest/doctest.h>
 

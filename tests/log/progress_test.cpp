@@ -1,4 +1,4 @@
-#include "qkv/log/progress.h"
+#include "log/progress.h"
 
 #include <doctest/doctest.h>
 
@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "log/capture.h"
-#include "qkv/log/terminal_text.h"
+#include "log/terminal_text.h"
 
 using namespace qkv;
 using namespace qkv::test;

@@ -1,9 +1,9 @@
-#include "qkv/log/run_log.h"
+#include "log/run_log.h"
 
 #include <doctest/doctest.h>
 
+#include "base/file.h"
 #include "base/temporary_folder.h"
-#include "qkv/base/file.h"
 
 using namespace qkv;
 

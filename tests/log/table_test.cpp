@@ -1,4 +1,4 @@
-#include "qkv/log/table.h"
+#include "log/table.h"
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-#include "qkv/log/train_log.h"
+#include "log/train_log.h"
 
 #include <doctest/doctest.h>
 

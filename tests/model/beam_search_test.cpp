@@ -1,4 +1,4 @@
-#include "qkv/model/beam_search.h"
+#include "model/beam_search.h"
 
 #include <doctest/doctest.h>
 

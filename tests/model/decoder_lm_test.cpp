@@ -2,9 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include "base/allocations.h"
+#include "model/beam_search.h"
 #include "nn/layer_check.h"
-#include "qkv/base/allocations.h"
-#include "qkv/model/beam_search.h"
 #include "qkv/ops/cross_entropy.h"
 #include "qkv/ops/shape_ops.h"
 

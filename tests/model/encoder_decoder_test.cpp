@@ -1,4 +1,4 @@
-#include "qkv/model/encoder_decoder.h"
+#include "model/encoder_decoder.h"
 
 #include <doctest/doctest.h>
 

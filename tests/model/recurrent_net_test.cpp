@@ -1,4 +1,4 @@
-#include "qkv/model/recurrent_net.h"
+#include "model/recurrent_net.h"
 
 #include <doctest/doctest.h>
 

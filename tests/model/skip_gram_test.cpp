@@ -1,4 +1,4 @@
-#include "qkv/model/skip_gram.h"
+#include "model/skip_gram.h"
 
 #include <doctest/doctest.h>
 

@@ -6,10 +6,10 @@
 #include <atomic>
 #include <cmath>
 
+#include "base/allocations.h"
 #include "count.h"
 #include "qkv/autograd/capture.h"
 #include "qkv/autograd/gradcheck.h"
-#include "qkv/base/allocations.h"
 #include "qkv/base/text.h"
 #include "qkv/nn/block.h"
 #include "qkv/nn/linear.h"

@@ -1,6 +1,6 @@
 #include <doctest/doctest.h>
 
-#include "qkv/base/allocations.h"
+#include "base/allocations.h"
 #include "qkv/ops/activations.h"
 #include "qkv/ops/arithmetic.h"
 #include "qkv/ops/attention.h"

@@ -3,12 +3,12 @@
 #include <cmath>
 #include <limits>
 
+#include "base/file.h"
 #include "base/temporary_folder.h"
-#include "qkv/base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/base/random.h"
-#include "qkv/report/parts.h"
-#include "qkv/report/report.h"
+#include "report/parts.h"
+#include "report/report.h"
 
 namespace qkv::test {
 namespace {

@@ -1,4 +1,4 @@
-#include "qkv/report/pack.h"
+#include "report/pack.h"
 
 #include <doctest/doctest.h>
 

@@ -1,13 +1,13 @@
-#include "qkv/report/report.h"
+#include "report/report.h"
 
 #include <cmath>
 
 #include "cli/process.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/report/parts.h"
-#include "qkv/tensor/linalg.h"
 #include "qkv/train/captures.h"
+#include "report/parts.h"
+#include "tensor/linalg.h"
 #include "train/small_run.h"
 
 namespace qkv::test {

@@ -1,4 +1,4 @@
-#include "qkv/task/language_model.h"
+#include "task/language_model.h"
 
 #include <doctest/doctest.h>
 
@@ -6,8 +6,8 @@
 #include <cmath>
 #include <map>
 
+#include "base/file.h"
 #include "base/temporary_folder.h"
-#include "qkv/base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/train/evaluate.h"
 #include "qkv/train/trainer.h"

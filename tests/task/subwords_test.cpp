@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "base/file.h"
 #include "base/temporary_folder.h"
-#include "qkv/base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/task/task.h"
 

@@ -1,4 +1,4 @@
-#include "qkv/task/synthetic_classification.h"
+#include "task/synthetic_classification.h"
 
 #include "nn/layer_check.h"
 #include "qkv/base/json.h"

@@ -1,4 +1,4 @@
-#include "qkv/task/translation.h"
+#include "task/translation.h"
 
 #include <doctest/doctest.h>
 

@@ -1,11 +1,11 @@
-#include "qkv/task/word2vec.h"
+#include "task/word2vec.h"
 
 #include <doctest/doctest.h>
 
 #include <cmath>
 
+#include "base/file.h"
 #include "base/temporary_folder.h"
-#include "qkv/base/file.h"
 #include "qkv/base/json.h"
 
 using namespace qkv;

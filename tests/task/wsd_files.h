@@ -1,9 +1,9 @@
 // Small word-sense data in files, and what the tests read from its batches.
 #pragma once
+#include "base/file.h"
 #include "base/temporary_folder.h"
 #include "model/sentences.h"
-#include "qkv/base/file.h"
-#include "qkv/task/wsd.h"
+#include "task/wsd.h"
 
 namespace qkv::test {
 

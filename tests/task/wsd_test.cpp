@@ -1,4 +1,4 @@
-#include "qkv/task/wsd.h"
+#include "task/wsd.h"
 
 #include <set>
 

@@ -1,4 +1,4 @@
-#include "qkv/tensor/linalg.h"
+#include "tensor/linalg.h"
 
 #include <doctest/doctest.h>
 

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "base/file.h"
 #include "base/temporary_folder.h"
-#include "qkv/base/file.h"
 #include "qkv/base/random.h"
 
 using namespace qkv;

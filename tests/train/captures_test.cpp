@@ -3,8 +3,8 @@
 #include <cmath>
 
 #include "qkv/base/json.h"
-#include "qkv/train/verify.h"
 #include "train/small_run.h"
+#include "train/verify.h"
 
 namespace qkv::test {
 namespace {

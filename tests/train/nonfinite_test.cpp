@@ -4,9 +4,9 @@
 #include <cmath>
 #include <limits>
 
+#include "autograd/watch.h"
 #include "cli/process.h"
 #include "count.h"
-#include "qkv/autograd/watch.h"
 #include "qkv/base/json.h"
 #include "qkv/nn/layer.h"
 #include "qkv/nn/linear.h"
@@ -15,7 +15,7 @@
 #include "qkv/ops/reduce.h"
 #include "qkv/ops/shape_ops.h"
 #include "qkv/ops/softmax.h"
-#include "qkv/train/checkpoint.h"
+#include "train/checkpoint.h"
 #include "train/small_run.h"
 
 namespace qkv {

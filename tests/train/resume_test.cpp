@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "qkv/train/checkpoint.h"
+#include "train/checkpoint.h"
 #include "train/small_run.h"
 
 namespace qkv::test {

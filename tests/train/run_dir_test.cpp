@@ -1,10 +1,10 @@
-#include "qkv/train/run_dir.h"
+#include "train/run_dir.h"
 
 #include <doctest/doctest.h>
 
 #include <cstring>
 
-#include "qkv/base/files.h"
+#include "base/files.h"
 #include "train/small_run.h"
 
 namespace qkv::test {

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "base/file.h"
 #include "base/temporary_folder.h"
-#include "qkv/base/file.h"
-#include "qkv/log/jsonl.h"
+#include "log/jsonl.h"
 #include "qkv/train/trainer.h"
 
 namespace qkv::test {

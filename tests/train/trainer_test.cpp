@@ -3,12 +3,12 @@
 #include <cmath>
 #include <cstring>
 
+#include "log/run_log.h"
 #include "qkv/base/threads.h"
-#include "qkv/log/run_log.h"
 #include "qkv/model/baselines.h"
 #include "qkv/ops/arithmetic.h"
-#include "qkv/train/checkpoint.h"
 #include "qkv/train/evaluate.h"
+#include "train/checkpoint.h"
 #include "train/small_run.h"
 
 namespace qkv {

@@ -1,4 +1,4 @@
-#include "qkv/train/verify.h"
+#include "train/verify.h"
 
 #include <doctest/doctest.h>
 
@@ -7,8 +7,8 @@
 
 #include "qkv/base/text.h"
 #include "qkv/tensor/safetensors.h"
-#include "qkv/train/checkpoint.h"
-#include "qkv/train/run_dir.h"
+#include "train/checkpoint.h"
+#include "train/run_dir.h"
 #include "train/small_run.h"
 
 namespace fs = std::filesystem;

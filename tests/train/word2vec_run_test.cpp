@@ -1,9 +1,9 @@
 #include <doctest/doctest.h>
 
+#include "base/file.h"
 #include "base/temporary_folder.h"
-#include "qkv/base/file.h"
+#include "data/word_space.h"
 #include "qkv/base/threads.h"
-#include "qkv/data/word_space.h"
 #include "qkv/train/trainer.h"
 
 using namespace qkv;

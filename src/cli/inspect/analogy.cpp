@@ -1,8 +1,8 @@
 #include <CLI/CLI.hpp>
 
+#include "log/table.h"
 #include "qkv/base/json.h"
 #include "qkv/log/console.h"
-#include "qkv/log/table.h"
 #include "word_table.h"
 
 namespace qkv {

@@ -3,13 +3,13 @@
 #include <algorithm>
 
 #include "attention_page.h"
+#include "base/file.h"
+#include "log/bars.h"
+#include "log/terminal_text.h"
 #include "look.h"
-#include "qkv/base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/log/bars.h"
 #include "qkv/log/console.h"
-#include "qkv/log/terminal_text.h"
 
 namespace qkv {
 namespace {

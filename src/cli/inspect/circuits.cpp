@@ -14,7 +14,7 @@
 #include "qkv/ops/matmul.h"
 #include "qkv/ops/norm.h"
 #include "qkv/ops/shape_ops.h"
-#include "qkv/tensor/linalg.h"
+#include "tensor/linalg.h"
 
 namespace qkv {
 namespace {

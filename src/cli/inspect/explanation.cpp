@@ -5,10 +5,10 @@
 #include <cmath>
 #include <limits>
 
+#include "log/table.h"
 #include "look.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/log/table.h"
 
 namespace qkv {
 

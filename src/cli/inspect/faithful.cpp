@@ -5,12 +5,12 @@
 #include <numeric>
 #include <set>
 
+#include "data/word_space.h"
+#include "log/table.h"
 #include "look.h"
 #include "qkv/autograd/capture.h"
 #include "qkv/base/json.h"
-#include "qkv/data/word_space.h"
 #include "qkv/log/console.h"
-#include "qkv/log/table.h"
 #include "qkv/ops/reduce.h"
 #include "qkv/ops/shape_ops.h"
 

@@ -4,10 +4,10 @@
 #include <map>
 #include <optional>
 
+#include "log/table.h"
 #include "look.h"
 #include "qkv/base/json.h"
 #include "qkv/log/console.h"
-#include "qkv/log/table.h"
 
 namespace qkv {
 namespace {

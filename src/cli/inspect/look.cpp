@@ -4,12 +4,12 @@
 #include <algorithm>
 #include <numeric>
 
+#include "cli/answers.h"
+#include "log/terminal_text.h"
+#include "model/finite.h"
 #include "qkv/autograd/capture.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/cli/answers.h"
-#include "qkv/log/terminal_text.h"
-#include "qkv/model/finite.h"
 
 namespace qkv {
 

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "qkv/cli/inspect.h"
+#include "cli/inspect.h"
 #include "qkv/train/experiment.h"
 
 namespace qkv {

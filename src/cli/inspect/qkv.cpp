@@ -2,10 +2,10 @@
 #include <CLI/CLI.hpp>
 #include <cmath>
 
+#include "log/table.h"
 #include "look.h"
 #include "qkv/base/json.h"
 #include "qkv/log/console.h"
-#include "qkv/log/table.h"
 
 namespace qkv {
 namespace {

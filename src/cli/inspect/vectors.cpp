@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <cmath>
 
+#include "log/table.h"
 #include "look.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
-#include "qkv/log/table.h"
-#include "qkv/tensor/linalg.h"
+#include "tensor/linalg.h"
 
 namespace qkv {
 namespace {

@@ -3,13 +3,13 @@
 #include <CLI/CLI.hpp>
 #include <cstring>
 
+#include "base/file.h"
+#include "log/table.h"
 #include "look.h"
-#include "qkv/base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
-#include "qkv/log/table.h"
-#include "qkv/train/checkpoint.h"
+#include "train/checkpoint.h"
 
 namespace qkv {
 

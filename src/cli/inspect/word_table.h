@@ -2,9 +2,9 @@
 #pragma once
 #include <string>
 
+#include "cli/inspect.h"
+#include "data/word_space.h"
 #include "qkv/base/json_fwd.h"
-#include "qkv/cli/inspect.h"
-#include "qkv/data/word_space.h"
 
 namespace qkv {
 

@@ -1,14 +1,14 @@
 // Whole training steps through the real trainer, or tokens: how long, how fast, how much memory.
-#include "qkv/cli/bench.h"
+#include "cli/bench.h"
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
+#include "log/table.h"
 #include "qkv/base/error.h"
 #include "qkv/base/json.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
-#include "qkv/log/table.h"
 
 namespace qkv {
 namespace {

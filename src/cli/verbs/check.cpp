@@ -1,14 +1,14 @@
-#include "qkv/train/check.h"
+#include "train/check.h"
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
+#include "base/machine.h"
+#include "log/number_text.h"
 #include "qkv/base/json.h"
-#include "qkv/base/machine.h"
 #include "qkv/base/text.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
-#include "qkv/log/number_text.h"
 
 namespace qkv {
 namespace {

@@ -1,11 +1,11 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
+#include "claims/claim.h"
+#include "log/terminal_text.h"
 #include "qkv/base/json.h"
-#include "qkv/claims/claim.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
-#include "qkv/log/terminal_text.h"
 
 namespace qkv {
 namespace {

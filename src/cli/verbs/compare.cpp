@@ -6,15 +6,15 @@
 #include <map>
 #include <optional>
 
-#include "qkv/base/file.h"
+#include "base/file.h"
+#include "cli/config_diff.h"
+#include "log/run_log.h"
+#include "log/table.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/cli/config_diff.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
-#include "qkv/log/run_log.h"
-#include "qkv/log/table.h"
-#include "qkv/train/checkpoint.h"
+#include "train/checkpoint.h"
 
 namespace fs = std::filesystem;
 

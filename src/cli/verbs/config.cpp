@@ -1,9 +1,9 @@
 #include <CLI/CLI.hpp>
 
+#include "cli/config_diff.h"
+#include "cli/config_reference.h"
+#include "cli/config_schema.h"
 #include "qkv/base/json.h"
-#include "qkv/cli/config_diff.h"
-#include "qkv/cli/config_reference.h"
-#include "qkv/cli/config_schema.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
 

@@ -9,19 +9,19 @@
 #include <ctime>
 #include <filesystem>
 
-#include "qkv/base/file.h"
+#include "base/file.h"
+#include "log/number_text.h"
+#include "log/terminal_text.h"
 #include "qkv/base/json.h"
 #include "qkv/base/threads.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
-#include "qkv/log/number_text.h"
-#include "qkv/log/terminal_text.h"
 #include "qkv/tensor/blas.h"
 #include "qkv/tensor/gemm.h"
 #include "qkv/tensor/tensor.h"
 #include "qkv/train/config.h"
-#include "qkv/train/run_dir.h"
 #include "qkv/version.h"
+#include "train/run_dir.h"
 
 namespace qkv {
 namespace {

@@ -1,20 +1,20 @@
 #include <CLI/CLI.hpp>
 #include <cmath>
 
+#include "cli/answers.h"
+#include "log/bars.h"
+#include "log/number_text.h"
+#include "log/table.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
-#include "qkv/cli/answers.h"
 #include "qkv/cli/verb.h"
-#include "qkv/log/bars.h"
 #include "qkv/log/console.h"
-#include "qkv/log/number_text.h"
-#include "qkv/log/table.h"
-#include "qkv/report/parts.h"
-#include "qkv/train/check.h"
-#include "qkv/train/checkpoint.h"
 #include "qkv/train/evaluate.h"
 #include "qkv/train/experiment.h"
+#include "report/parts.h"
+#include "train/check.h"
+#include "train/checkpoint.h"
 
 namespace qkv {
 namespace {

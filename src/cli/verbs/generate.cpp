@@ -5,15 +5,15 @@
 #include <CLI/CLI.hpp>
 #include <limits>
 
+#include "cli/answers.h"
+#include "data/lines.h"
+#include "data/text_stream.h"
+#include "model/beam_search.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
-#include "qkv/cli/answers.h"
 #include "qkv/cli/verb.h"
-#include "qkv/data/lines.h"
-#include "qkv/data/text_stream.h"
 #include "qkv/log/console.h"
-#include "qkv/model/beam_search.h"
 #include "qkv/train/experiment.h"
 
 namespace qkv {

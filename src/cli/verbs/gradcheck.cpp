@@ -3,11 +3,11 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
+#include "log/table.h"
+#include "log/terminal_text.h"
 #include "qkv/base/json.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
-#include "qkv/log/table.h"
-#include "qkv/log/terminal_text.h"
 
 namespace qkv {
 namespace {

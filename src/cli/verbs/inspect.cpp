@@ -1,4 +1,4 @@
-#include "qkv/cli/inspect.h"
+#include "cli/inspect.h"
 
 #include <CLI/CLI.hpp>
 

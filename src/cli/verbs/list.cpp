@@ -1,12 +1,12 @@
 #include <CLI/CLI.hpp>
 
+#include "claims/claim.h"
+#include "log/table.h"
+#include "log/terminal_text.h"
 #include "qkv/autograd/tape.h"
 #include "qkv/base/json.h"
-#include "qkv/claims/claim.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
-#include "qkv/log/table.h"
-#include "qkv/log/terminal_text.h"
 #include "qkv/task/task.h"
 #include "qkv/train/optimizer.h"
 #include "qkv/train/schedule.h"

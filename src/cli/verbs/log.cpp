@@ -2,14 +2,14 @@
 #include <chrono>
 #include <thread>
 
+#include "log/number_text.h"
+#include "log/run_log.h"
+#include "log/table.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
-#include "qkv/log/number_text.h"
-#include "qkv/log/run_log.h"
-#include "qkv/log/table.h"
-#include "qkv/train/run_dir.h"
+#include "train/run_dir.h"
 
 namespace qkv {
 namespace {

@@ -8,9 +8,9 @@
 #include <map>
 #include <set>
 
-#include "../../base/embedded.h"
+#include "base/embedded.h"
+#include "base/file.h"
 #include "qkv/autograd/tape.h"
-#include "qkv/base/file.h"
 #include "qkv/base/text.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"

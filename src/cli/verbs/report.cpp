@@ -1,8 +1,8 @@
-#include "qkv/report/report.h"
+#include "report/report.h"
 
 #include <CLI/CLI.hpp>
 
-#include "qkv/base/file.h"
+#include "base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"

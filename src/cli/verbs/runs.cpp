@@ -7,16 +7,16 @@
 #include <filesystem>
 #include <iostream>
 
-#include "qkv/base/files.h"
+#include "base/files.h"
+#include "log/number_text.h"
+#include "log/run_log.h"
+#include "log/table.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
-#include "qkv/log/number_text.h"
-#include "qkv/log/run_log.h"
-#include "qkv/log/table.h"
 #include "qkv/train/config.h"
-#include "qkv/train/run_dir.h"
+#include "train/run_dir.h"
 
 namespace fs = std::filesystem;
 

@@ -1,9 +1,9 @@
 #include <CLI/CLI.hpp>
 
+#include "data/lines.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/cli/verb.h"
-#include "qkv/data/lines.h"
 #include "qkv/log/console.h"
 #include "qkv/task/text_metrics.h"
 

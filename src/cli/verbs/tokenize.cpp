@@ -1,14 +1,14 @@
 #include <CLI/CLI.hpp>
 
-#include "qkv/base/file.h"
+#include "base/file.h"
+#include "cli/answers.h"
+#include "log/terminal_text.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/cli/answers.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
-#include "qkv/log/terminal_text.h"
-#include "qkv/train/checkpoint.h"
 #include "qkv/train/experiment.h"
+#include "train/checkpoint.h"
 
 namespace qkv {
 namespace {

@@ -1,6 +1,6 @@
 #include <CLI/CLI.hpp>
 
-#include "qkv/cli/training.h"
+#include "cli/training.h"
 #include "qkv/cli/verb.h"
 
 namespace qkv {

@@ -1,4 +1,4 @@
-#include "qkv/train/verify.h"
+#include "train/verify.h"
 
 #include <CLI/CLI.hpp>
 

@@ -1,13 +1,13 @@
 #include <CLI/CLI.hpp>
 
+#include "log/run_log.h"
 #include "qkv/base/json.h"
 #include "qkv/base/threads.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
-#include "qkv/log/run_log.h"
-#include "qkv/train/expect.h"
-#include "qkv/train/run_dir.h"
 #include "qkv/train/trainer.h"
+#include "train/expect.h"
+#include "train/run_dir.h"
 
 namespace qkv {
 namespace {

@@ -4,8 +4,8 @@
 #include <queue>
 #include <unordered_map>
 
-#include "../json_members.h"
 #include "byte_level.h"
+#include "data/json_members.h"
 #include "merges.h"
 #include "qkv/base/text.h"
 #include "token_model.h"

@@ -2,7 +2,7 @@
 
 #include <array>
 
-#include "../unicode.h"
+#include "data/unicode.h"
 #include "qkv/base/text.h"
 
 namespace qkv {

@@ -1,6 +1,6 @@
-#include "../json_members.h"
-#include "../replaced.h"
 #include "byte_level.h"
+#include "data/json_members.h"
+#include "data/replaced.h"
 #include "parts.h"
 #include "qkv/base/text.h"
 

@@ -2,10 +2,10 @@
 #include <algorithm>
 #include <map>
 
-#include "../json_members.h"
-#include "../vocab_member.h"
+#include "data/json_members.h"
+#include "data/pipeline_tokenizer.h"
+#include "data/vocab_member.h"
 #include "qkv/base/text.h"
-#include "qkv/data/pipeline_tokenizer.h"
 
 namespace qkv {
 

@@ -1,5 +1,5 @@
-#include "../json_members.h"
-#include "../unicode.h"
+#include "data/json_members.h"
+#include "data/unicode.h"
 #include "parts.h"
 #include "pattern.h"
 #include "qkv/base/text.h"

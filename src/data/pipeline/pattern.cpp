@@ -6,8 +6,8 @@
 #include <climits>
 #include <ctime>
 
-#include "../replaced.h"
-#include "../unicode.h"
+#include "data/replaced.h"
+#include "data/unicode.h"
 #include "qkv/base/error.h"
 #include "qkv/base/text.h"
 

@@ -1,13 +1,13 @@
-#include "qkv/data/pipeline_tokenizer.h"
+#include "data/pipeline_tokenizer.h"
 
 #include <algorithm>
 #include <numeric>
 #include <unordered_map>
 
-#include "../json_members.h"
-#include "../prefix_table.h"
-#include "../vocab_member.h"
 #include "byte_level.h"
+#include "data/json_members.h"
+#include "data/prefix_table.h"
+#include "data/vocab_member.h"
 #include "parts.h"
 #include "pattern.h"
 #include "qkv/base/text.h"

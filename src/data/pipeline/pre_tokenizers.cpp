@@ -1,8 +1,8 @@
 #include <algorithm>
 
-#include "../json_members.h"
-#include "../unicode.h"
 #include "byte_level.h"
+#include "data/json_members.h"
+#include "data/unicode.h"
 #include "parts.h"
 #include "pattern.h"
 #include "qkv/base/text.h"

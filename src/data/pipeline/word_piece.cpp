@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <unordered_map>
 
-#include "../json_members.h"
-#include "../prefix_table.h"
+#include "data/json_members.h"
+#include "data/prefix_table.h"
 #include "merges.h"
 #include "qkv/base/text.h"
 #include "token_model.h"

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "qkv/base/config.h"
-#include "qkv/task/survey.h"
+#include "task/survey.h"
 
 namespace qkv {
 

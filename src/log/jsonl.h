@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "qkv/base/file.h"
+#include "base/file.h"
 #include "qkv/log/metrics.h"
 
 namespace qkv {

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "qkv/log/event_file.h"
+#include "log/event_file.h"
 #include "qkv/log/metrics.h"
 
 namespace qkv {

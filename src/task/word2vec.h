@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "qkv/data/alias_table.h"
+#include "data/alias_table.h"
 #include "qkv/task/task.h"
 
 namespace qkv {

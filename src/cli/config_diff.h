@@ -3,8 +3,8 @@
 #include <string>
 #include <vector>
 
+#include "log/table.h"
 #include "qkv/base/config.h"
-#include "qkv/log/table.h"
 
 namespace qkv {
 

@@ -4,7 +4,7 @@
 #include <string_view>
 #include <vector>
 
-#include "qkv/base/file.h"
+#include "base/file.h"
 
 namespace qkv {
 

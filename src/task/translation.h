@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "qkv/data/pair_corpus.h"
-#include "qkv/model/beam_search.h"
-#include "qkv/task/survey.h"
+#include "data/pair_corpus.h"
+#include "model/beam_search.h"
 #include "qkv/task/task.h"
+#include "task/survey.h"
 
 namespace qkv {
 

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "qkv/base/file.h"
+#include "base/file.h"
 
 namespace qkv {
 

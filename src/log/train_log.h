@@ -5,9 +5,9 @@
 #include <optional>
 #include <string>
 
+#include "log/progress.h"
 #include "qkv/log/console.h"
 #include "qkv/log/metrics.h"
-#include "qkv/log/progress.h"
 
 namespace qkv {
 

@@ -4,9 +4,9 @@
 #include <memory>
 #include <string>
 
-#include "qkv/data/token_corpus.h"
-#include "qkv/task/survey.h"
+#include "data/token_corpus.h"
 #include "qkv/task/task.h"
+#include "task/survey.h"
 
 namespace qkv {
 

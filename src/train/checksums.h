@@ -1,5 +1,5 @@
-// Checksums of the files of a folder, kept beside them in checksums.txt: lines `checksum  file`, the last of them for
-// the list itself.
+// Checksums of the files of a folder, kept beside them in checksums.txt: lines `checksum  file`, the last of
+// them for the list itself.
 #pragma once
 #include <string>
 #include <vector>

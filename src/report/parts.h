@@ -3,8 +3,8 @@
 #include <string>
 #include <vector>
 
+#include "log/run_log.h"
 #include "qkv/base/json_fwd.h"
-#include "qkv/log/run_log.h"
 #include "qkv/train/experiment.h"
 
 namespace qkv {

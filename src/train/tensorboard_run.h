@@ -2,7 +2,7 @@
 #pragma once
 #include <string>
 
-#include "qkv/log/tensorboard.h"
+#include "log/tensorboard.h"
 #include "qkv/train/experiment.h"
 
 namespace qkv {

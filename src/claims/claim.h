@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "claims/trained.h"
 #include "qkv/base/random.h"
 #include "qkv/base/registry.h"
-#include "qkv/claims/trained.h"
 
 namespace qkv {
 

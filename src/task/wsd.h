@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
-#include "qkv/data/ngrams.h"
-#include "qkv/data/wsd_corpus.h"
-#include "qkv/task/survey.h"
+#include "data/ngrams.h"
+#include "data/wsd_corpus.h"
 #include "qkv/task/task.h"
+#include "task/survey.h"
 
 namespace qkv {
 

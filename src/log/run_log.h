@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "qkv/log/jsonl.h"
-#include "qkv/log/plot.h"
+#include "log/jsonl.h"
+#include "log/plot.h"
 
 namespace qkv {
 
