@@ -6,7 +6,7 @@
 #include "base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/train/captures.h"
+#include "train/captures.h"
 #include "report/pack.h"
 #include "report/parts.h"
 #include "tensor/linalg.h"

@@ -1,4 +1,4 @@
-#include "qkv/train/captures.h"
+#include "train/captures.h"
 
 #include <algorithm>
 #include <filesystem>

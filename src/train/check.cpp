@@ -6,8 +6,9 @@
 #include "qkv/base/make.h"
 #include "qkv/base/text.h"
 #include "qkv/model/stack.h"
-#include "qkv/train/trainer.h"
 #include "train/expect.h"
+#include "train/memory.h"
+#include "train/resume.h"
 
 namespace qkv {
 namespace {
@@ -106,12 +107,13 @@ CheckReport check_config(const Section& config, bool survey) {
       collect.attempt([&] { e.task->examples(split); });
   if (built && report.data_problems.empty())
     collect.attempt([&] {
-      Trainer trainer(e);
-      if (const std::string line = trainer.warm_start(); !line.empty()) report.notes.push_back(line);
+      const Training training = prepare_training(e);
+      const std::string line = warm_start(e, tables.train.init_from);
+      if (!line.empty()) report.notes.push_back(line);
       report.warnings = data_warnings(*e.task);
       report.parameters = e.parameters->count();
-      report.steps = trainer.max_steps();
-      report.memory_bytes = trainer.memory_estimate() + resident_memory();
+      report.steps = training.max_steps;
+      report.memory_bytes = memory_estimate(training) + resident_memory();
       auto* surveyed = dynamic_cast<Surveyed*>(e.task.get());
       if (!survey) return;
       report.facts = e.task->facts();

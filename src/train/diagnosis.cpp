@@ -1,4 +1,4 @@
-#include "qkv/train/diagnosis.h"
+#include "train/diagnosis.h"
 
 #include <cmath>
 

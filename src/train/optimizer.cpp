@@ -5,6 +5,7 @@
 #include "ops/optimizer_kernels.h"
 #include "qkv/base/make.h"
 #include "qkv/base/threads.h"
+#include "train/reduce.h"
 
 namespace qkv {
 

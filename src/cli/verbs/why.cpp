@@ -5,8 +5,8 @@
 #include "qkv/base/threads.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
-#include "qkv/train/trainer.h"
 #include "train/expect.h"
+#include "train/replay.h"
 #include "train/run_dir.h"
 
 namespace qkv {
@@ -39,8 +39,8 @@ struct Why : Verb {
     skip_expectations(config);
     Experiment e = build_experiment(config);
     set_threads(static_cast<int>(e.run.threads));
-    Trainer trainer(e);
-    const Diagnosis d = trainer.why(path, step);
+    Training training = prepare_training(e);
+    const Diagnosis d = why(training, path, step);
     console().print("{}", json ? dump_json(d.json()) + "\n" : d.text());
     return 0;
   }
