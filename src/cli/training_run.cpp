@@ -7,6 +7,7 @@
 #include "base/machine.h"
 #include "log/jsonl.h"
 #include "log/number_text.h"
+#include "log/record_keys.h"
 #include "log/train_log.h"
 #include "model/skip_gram.h"
 #include "qkv/base/json.h"
@@ -31,18 +32,19 @@ namespace {
 
 Record start_record(Experiment& e, const Training& t, const RunDir& run, bool resumed) {
   Record r("start");
-  r.add("version", kVersion).add("name", run.name());
-  r.add("task", e.config.section("task").type("wsd"))
-      .add("model", e.config.section("model").type("encoder-classifier"));
-  r.add("parameters", e.parameters->count());
+  r.add(key::version, kVersion).add(key::name, run.name());
+  r.add(key::task, e.config.section("task").type("wsd"))
+      .add(key::model, e.config.section("model").type("encoder-classifier"));
+  r.add(key::parameters, e.parameters->count());
   for (Split split : {Split::train, Split::val, Split::test})
-    r.add(std::string(name_of(split)) + "_examples", e.task->examples(split));
+    r.add(key_of(key::examples_of, name_of(split)), e.task->examples(split));
   for (auto& [name, value] : e.task->facts()) r.add(name, static_cast<float>(value));
-  r.add("vocab_size", e.task->shape().vocab_size).add("max_steps", t.max_steps);
-  r.add("batch_size", t.tables.batch_size).add("optimizer", e.config.section("optimizer").type("adamw"));
-  r.add("metric", t.tables.eval.metric).add("seed", e.run.seed).add("dtype", e.run.dtype);
-  r.add("threads", pool().size()).add("shards", t.shards()).add("run_dir", run.path());
-  if (resumed) r.add("resumed_from", t.state.step).add("time_s", t.state.seconds);
+  r.add(key::vocab_size, e.task->shape().vocab_size).add(key::max_steps, t.max_steps);
+  r.add(key::batch_size, t.tables.batch_size)
+      .add(key::optimizer, e.config.section("optimizer").type("adamw"));
+  r.add(key::metric, t.tables.eval.metric).add(key::seed, e.run.seed).add(key::dtype, e.run.dtype);
+  r.add(key::threads, pool().size()).add(key::shards, t.shards()).add(key::run_dir, run.path());
+  if (resumed) r.add(key::resumed_from, t.state.step).add(key::time_s, t.state.seconds);
   return r;
 }
 
@@ -86,7 +88,7 @@ Json final_metrics(Experiment& e, const Training& t, const std::string& run, Met
       bad = fmt::format("a {} {} that is not", name_of(split), names.front());
     if (split == Split::val) continue;
     Record r("eval");
-    r.add("split", "test").add("step", best.state->at("step").get<std::int64_t>());
+    r.add(key::split, "test").add(key::step, best.state->at("step").get<std::int64_t>());
     for (auto& [name, value] : metrics.values()) r.add(name, static_cast<float>(value));
     sinks.write(r);
   }
@@ -128,7 +130,7 @@ int run_training(Training& t, RunDir& run, const Start& start) {
     sinks.add(std::make_unique<TensorboardSink>(run.path(),
                                                 tensorboard_run(e, run.path(), resumed ? t.state.step : -1)));
   const std::size_t bytes = memory_estimate(t);
-  sinks.write(start_record(e, t, run, resumed).add("memory_bytes", static_cast<std::int64_t>(bytes)));
+  sinks.write(start_record(e, t, run, resumed).add(key::memory_bytes, static_cast<std::int64_t>(bytes)));
   // What lies in memory already: programs and data, and the weights, which the estimate has.
   const auto weights = static_cast<std::size_t>(e.parameters->count()) * size_of(e.parameters->dtype());
   warn_of_limits(e, bytes + std::max(resident_memory(), weights) - weights);
@@ -148,24 +150,24 @@ int run_training(Training& t, RunDir& run, const Start& start) {
     result.failed_step = metrics.at("step").get<std::int64_t>();
   }
   Record end("end");
-  end.add("reason", name_of(result.reason))
-      .add("step", result.step)
-      .add("time_s", static_cast<float>(t.state.seconds));
-  end.add("tokens", t.state.tokens);
+  end.add(key::reason, name_of(result.reason))
+      .add(key::step, result.step)
+      .add(key::time_s, static_cast<float>(t.state.seconds));
+  end.add(key::tokens, t.state.tokens);
   const TrainSeconds& s = t.seconds;
-  for (auto [part, seconds] : {std::pair{"data_s", s.steps.data},
-                               {"forward_s", s.steps.forward},
-                               {"backward_s", s.steps.backward},
-                               {"reduce_s", s.steps.reduce},
-                               {"update_s", s.steps.update},
-                               {"eval_s", s.evaluate},
-                               {"capture_s", s.capture},
-                               {"checkpoint_s", s.checkpoint}})
+  for (auto [part, seconds] : {std::pair{key::data_s, s.steps.data},
+                               {key::forward_s, s.steps.forward},
+                               {key::backward_s, s.steps.backward},
+                               {key::reduce_s, s.steps.reduce},
+                               {key::update_s, s.steps.update},
+                               {key::eval_s, s.evaluate},
+                               {key::capture_s, s.capture},
+                               {key::checkpoint_s, s.checkpoint}})
     end.add(part, static_cast<float>(seconds));
   if (result.best_step >= 0)
-    end.add("best_step", result.best_step)
-        .add("best_value", static_cast<float>(result.best_value))
-        .add("checkpoint", run.file("checkpoints/best"));
+    end.add(key::best_step, result.best_step)
+        .add(key::best_value, static_cast<float>(result.best_value))
+        .add(key::checkpoint, run.file("checkpoints/best"));
   sinks.write(end);
   sinks.flush();
   if (whole) {

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "log/event_file.h"
+#include "log/record_keys.h"
 #include "ops/optimizer_kernels.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
@@ -29,11 +30,11 @@ void RunLogger::spike(const StepReport& report) {
   const double deviations = t_.tables.train.spike;
   const Spike spike = look_for_spike(t_.state.spikes, report.loss, report.grad_norm, deviations);
   if (!spike || deviations == 0) return;
-  record_.reset("spike").add("step", t_.state.step);
-  record_.add("loss", static_cast<float>(report.loss));
-  record_.add("usual_loss", static_cast<float>(spike.usual_loss));
-  record_.add("grad_norm", static_cast<float>(report.grad_norm));
-  record_.add("usual_grad_norm", static_cast<float>(spike.usual_grad_norm));
+  record_.reset("spike").add(key::step, t_.state.step);
+  record_.add(key::loss, static_cast<float>(report.loss));
+  record_.add(key::usual_loss, static_cast<float>(spike.usual_loss));
+  record_.add(key::grad_norm, static_cast<float>(report.grad_norm));
+  record_.add(key::usual_grad_norm, static_cast<float>(spike.usual_grad_norm));
   sinks_.write(record_);
 }
 
@@ -42,58 +43,59 @@ void RunLogger::line(const StepReport& report) {
   const double mean = state.window_count > 0 ? state.window_loss / state.window_count : report.loss;
   const double epoch = static_cast<double>(state.step * t_.tables.train.grad_accum_steps) /
                        static_cast<double>(t_.batches->per_epoch());
-  record_.reset("train").add("step", state.step).add("epoch", static_cast<float>(epoch));
-  record_.add("loss", static_cast<float>(mean)).add("lr", static_cast<float>(report.lr));
-  record_.add("grad_norm", static_cast<float>(report.grad_norm)).add("tokens", state.tokens);
-  if (!report.finite) record_.add("skipped", state.skipped);
+  record_.reset("train").add(key::step, state.step).add(key::epoch, static_cast<float>(epoch));
+  record_.add(key::loss, static_cast<float>(mean)).add(key::lr, static_cast<float>(report.lr));
+  record_.add(key::grad_norm, static_cast<float>(report.grad_norm)).add(key::tokens, state.tokens);
+  if (!report.finite) record_.add(key::skipped, state.skipped);
   // Of the time since the last line.
   const double seconds = std::max(1e-9, state.seconds - line_.seconds);
   const auto steps = static_cast<double>(std::max<std::int64_t>(1, state.step - line_.step));
   const auto tokens = static_cast<double>(state.tokens - line_.tokens);
-  record_.add("tokens_per_s", static_cast<float>(std::round(tokens / seconds)));
-  record_.add("step_ms", static_cast<float>(1e3 * seconds / steps));
-  record_.add("time_s", static_cast<float>(state.seconds));
+  record_.add(key::tokens_per_s, static_cast<float>(std::round(tokens / seconds)));
+  record_.add(key::step_ms, static_cast<float>(1e3 * seconds / steps));
+  record_.add(key::time_s, static_cast<float>(state.seconds));
   sinks_.write(record_);
   state.window_loss = state.window_count = 0;
   line_ = {state.step, state.tokens, state.seconds};
 }
 
 void RunLogger::nonfinite(const Diagnosis& d, const StepReport& report) {
-  record_.reset("nonfinite").add("step", report.step);
-  record_.add("loss", report.loss).add("grad_norm", report.grad_norm).add("pass", d.pass);
-  if (!d.op.empty()) record_.add("op", d.op).add("layer", d.layer);
-  if (!d.parameters.empty()) record_.add("parameters", join(d.parameters, ", "));
-  if (!d.examples.empty()) record_.add("examples", d.example_list());
-  record_.add("where", d.where);
-  for (std::size_t i = 0; i < d.inputs.size(); i++) record_.add(fmt::format("input_{}", i + 1), d.inputs[i]);
-  if (!report.finite && t_.skips()) record_.add("skipped", t_.state.skipped);
+  record_.reset("nonfinite").add(key::step, report.step);
+  record_.add(key::loss, report.loss).add(key::grad_norm, report.grad_norm).add(key::pass, d.pass);
+  if (!d.op.empty()) record_.add(key::op, d.op).add(key::layer, d.layer);
+  if (!d.parameters.empty()) record_.add(key::parameters, join(d.parameters, ", "));
+  if (!d.examples.empty()) record_.add(key::examples, d.example_list());
+  record_.add(key::where, d.where);
+  for (std::size_t i = 0; i < d.inputs.size(); i++)
+    record_.add(key_of(key::input, std::to_string(i + 1)), d.inputs[i]);
+  if (!report.finite && t_.skips()) record_.add(key::skipped, t_.state.skipped);
   sinks_.write(record_);
 }
 
 void RunLogger::evaluation(const Metrics& metrics, const Metrics& of_training, bool best) {
-  record_.reset("eval").add("split", "val").add("step", t_.state.step);
+  record_.reset("eval").add(key::split, "val").add(key::step, t_.state.step);
   for (auto& [name, value] : metrics.values()) record_.add(name, static_cast<float>(value));
-  for (auto& [name, value] : of_training.values()) record_.add("train_" + name, static_cast<float>(value));
-  if (best) record_.add("best", true);
+  for (auto& [name, value] : of_training.values())
+    record_.add(key_of(key::of_training, name), static_cast<float>(value));
+  if (best) record_.add(key::best, true);
   sinks_.write(record_);
 }
 
 void RunLogger::norms(const StepReport& report) {
   const ParameterStore& store = *t_.experiment.parameters;
-  record_.reset("norms").add("step", t_.state.step);
-  std::string name;
+  record_.reset("norms").add(key::step, t_.state.step);
   for (const NamedTensor& named : store.named()) {
     double squares = 0;
     dispatch("norms", named.tensor.dtype(), [&](auto t) {
       squares = sum_of_squares(named.tensor.data<decltype(t)>(), named.tensor.size());
     });
-    record_.add((name = "weight/") + named.name, static_cast<float>(std::sqrt(squares)));
+    record_.add(key_of(key::weight, named.name), static_cast<float>(std::sqrt(squares)));
   }
   auto squares = report.squares.begin();
   for (int s = 0; s < store.size() && squares != report.squares.end(); s++)
     for (const ParameterStore::Part& part : store.slot(s).parts) {
       const double norm = std::sqrt(*squares++) * report.gradient_scale;
-      if (!part.frozen) record_.add((name = "gradient/") + part.name, static_cast<float>(norm));
+      if (!part.frozen) record_.add(key_of(key::gradient, part.name), static_cast<float>(norm));
     }
   sinks_.write(record_);
 }
@@ -111,9 +113,9 @@ void RunLogger::histograms(const StepReport& report) {
   for (int s = 0; s < store.size(); s++) {
     const ParameterStore::Slot& slot = store.slot(s);
     for (const ParameterStore::Part& part : slot.parts) {
-      write("weight/" + part.name, slot.value.rows(part.begin, part.rows), 1);
+      write(key_of(key::weight, part.name), slot.value.rows(part.begin, part.rows), 1);
       if (part.frozen || !report.gradients || !report.gradients->has_slot(s)) continue;
-      write("gradient/" + part.name, report.gradients->of_slot(s).rows(part.begin, part.rows),
+      write(key_of(key::gradient, part.name), report.gradients->of_slot(s).rows(part.begin, part.rows),
             report.gradient_scale);
     }
   }
