@@ -137,7 +137,7 @@ int run_training(Training& t, RunDir& run, const Start& start) {
   for (const std::string& warning : data_warnings(*e.task)) console().warn("{}", warning);
   install_signal_handlers();
   TrainResult result = train(t, sinks, [&](std::int64_t step) { bar->step(step); });
-  bool whole = result.whole();
+  bool whole = is_whole(result.reason);
   Json metrics;
   std::string bad;
   if (whole) metrics = final_metrics(e, t, run.path(), sinks, bad);

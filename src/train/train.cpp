@@ -1,5 +1,6 @@
 // The loop of a training run.
 #include <cmath>
+#include <optional>
 
 #include "ops/optimizer_kernels.h"
 #include "train/captures.h"
@@ -19,9 +20,17 @@ bool due(std::int64_t step, std::int64_t every) {
   return every > 0 && step % every == 0;
 }
 
-// Evaluations without improvement have used up the patience.
-bool stale(const Training& t) {
-  return t.tables.eval.patience > 0 && t.state.stale_evals >= t.tables.eval.patience;
+bool has_validation(const Training& t) {
+  return t.experiment.task->examples(Split::val) > 0;
+}
+
+bool evaluation_due(const Training& t) {
+  return (due(t.state.step, t.tables.eval.every) || t.state.step == t.max_steps) && has_validation(t);
+}
+
+bool checkpoint_due(const Training& t) {
+  const std::int64_t every = t.tables.checkpoint.every;
+  return due(t.state.step, every > 0 ? every : t.tables.eval.every);
 }
 
 bool finite_parameters(const ParameterStore& store) {
@@ -54,72 +63,80 @@ void explain(Training& t, RunLogger& log, const StepReport& report, TrainResult&
 }
 
 // Ends a run, keeping the state before the step that failed where it is finite.
-void diverge(Training& t, MetricSinks& sinks, RunLogger& log, const StepReport& report, TrainResult& result) {
-  result.reason = StopReason::diverged;
+StopReason diverge(Training& t, MetricSinks& sinks, RunLogger& log, const StepReport& report,
+                   TrainResult& result) {
   explain(t, log, report, result);
   if (!report.finite && t.state.step > 0 && finite_parameters(*t.experiment.parameters))
     save(t, sinks, false);
+  return StopReason::diverged;
 }
 
 // What comes before the first step. With max_steps = 0 the weights stay as they are, e.g. those of
 // train.init_from: they are evaluated and saved.
-void begin(Training& t, MetricSinks& sinks, RunLogger& log, bool has_val) {
+void begin(Training& t, MetricSinks& sinks, RunLogger& log) {
   if (!t.files.run.empty()) t.captures->open(t.files.run, t.state.step);
   if (t.state.step == 0) capture(t, t.max_steps == 0);
   if (t.max_steps > 0 || t.files.last_saved >= 0) return;
   if (!finite_parameters(*t.experiment.parameters))
     fail(Fault::data, "train: the weights must be finite; got a NaN or an infinity");
-  save(t, sinks, has_val && validate(t, log, StepReport()).best);
+  save(t, sinks, has_validation(t) && validate(t, log, StepReport()).best);
+}
+
+// Why the run ends behind the present step, if it does.
+std::optional<StopReason> stop_reason(const Training& t, int signal) {
+  const std::int64_t patience = t.tables.eval.patience;  // evaluations without improvement
+  if (patience > 0 && t.state.stale_evals >= patience) return StopReason::early_stop;
+  if (signal) return StopReason::interrupted;
+  if (t.state.step >= t.max_steps) return StopReason::max_steps;
+  return std::nullopt;
 }
 
 }  // namespace
 
 TrainResult train(Training& t, MetricSinks& sinks, const std::function<void(std::int64_t)>& on_step) {
   TrainState& state = t.state;
-  const TrainingTables& c = t.tables;
-  const double start = seconds_now() - state.seconds;
-  const std::int64_t save_every = c.checkpoint.every > 0 ? c.checkpoint.every : c.eval.every;
-  const bool has_val = t.experiment.task->examples(Split::val) > 0;
-  RunLogger log(t, sinks);
   TrainResult result;
-  if (stale(t)) result.reason = StopReason::early_stop;
-  begin(t, sinks, log, has_val);
-  for (bool last = stale(t) || state.step >= t.max_steps; !last;) {
+  RunLogger log(t, sinks);
+  const double start = seconds_now() - state.seconds;
+  begin(t, sinks, log);
+  std::optional<StopReason> stop = stop_reason(t, 0);
+  while (!stop) {
     const StepReport& report = t.step();
     state.seconds = seconds_now() - start;
     if (!report.finite && (!t.skips() || state.skipped_in_a_row >= kMaxSkippedInARow)) {
-      diverge(t, sinks, log, report, result);
+      stop = diverge(t, sinks, log, report, result);
       break;
     }
     if (!report.finite && state.skipped <= kSkipsExplained) explain(t, log, report, result);
     log.step(report);
     Evaluation evaluation;
-    if (has_val && (due(state.step, c.eval.every) || state.step == t.max_steps))
-      evaluation = validate(t, log, report);
+    if (evaluation_due(t)) evaluation = validate(t, log, report);
     if (on_step) on_step(state.step);
-    result.signal = signal_received();
-    if (result.signal) result.reason = StopReason::interrupted;
-    if (stale(t)) result.reason = StopReason::early_stop, result.signal = 0;
-    last = result.reason != StopReason::max_steps || state.step == t.max_steps;
-    capture(t, last && result.reason != StopReason::interrupted);
-    if (evaluation.best || last || due(state.step, save_every)) {
-      if (!finite_parameters(*t.experiment.parameters)) {  // the checkpoints so far are worth more than this
-        diverge(t, sinks, log, report, result);
-        break;
-      }
-      save(t, sinks, evaluation.best);
+    stop = stop_reason(t, signal_received());
+    if (stop == StopReason::interrupted) result.signal = signal_received();
+    capture(t, stop && stop != StopReason::interrupted);
+    if (evaluation.best || stop || checkpoint_due(t)) {
+      if (finite_parameters(*t.experiment.parameters))
+        save(t, sinks, evaluation.best);
+      else  // the checkpoints so far are worth more than this one
+        stop = diverge(t, sinks, log, report, result);
     }
-    if (last && !evaluation.nonfinite.empty() && result.reason != StopReason::interrupted) {
-      result.reason = StopReason::diverged;
+    if (stop && is_whole(*stop) && !evaluation.nonfinite.empty()) {
+      stop = StopReason::diverged;
       result.failed_step = state.step;
       result.fault = fmt::format("a validation {} that is not", evaluation.nonfinite);
     }
   }
   state.seconds = seconds_now() - start;
+  result.reason = *stop;
   result.step = state.step;
   result.best_step = state.best_step;
   result.best_value = state.best_value;
   return result;
+}
+
+bool is_whole(StopReason reason) {
+  return reason == StopReason::max_steps || reason == StopReason::early_stop;
 }
 
 const char* name_of(StopReason reason) {

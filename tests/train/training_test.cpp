@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "log/run_log.h"
+#include "paths.h"
 #include "qkv/base/threads.h"
 #include "qkv/model/baselines.h"
 #include "qkv/ops/arithmetic.h"
@@ -39,6 +40,13 @@ QKV_REGISTER(Model, "test-poison", PoisonModel);
 }  // namespace
 
 using namespace test;
+
+TEST_CASE("docs/training-step.md prints the training loop as it is") {
+  const std::string page = read_file(source_dir() + "/docs/training-step.md");
+  const std::size_t begin = page.find("TrainResult train("), end = page.find("```", begin);
+  REQUIRE(end != std::string::npos);
+  CHECK(has(read_file(source_dir() + "/src/train/train.cpp"), page.substr(begin, end - begin)));
+}
 
 TEST_CASE("the loss falls on a small set, and the model learns it") {
   SmallData data;

@@ -111,6 +111,8 @@ Training prepare_training(Experiment& e);
 enum class StopReason { max_steps, early_stop, interrupted, diverged };
 /// "max_steps", "early_stop", "interrupted" or "diverged".
 const char* name_of(StopReason reason);
+/// Whether the run came to the end that its config asks for.
+bool is_whole(StopReason reason);
 
 /// How a run ended.
 struct TrainResult {
@@ -120,9 +122,6 @@ struct TrainResult {
   std::string fault;              ///< what was not finite, and where, when diverged
   double best_value = 0;
   int signal = 0;  ///< SIGINT or SIGTERM when interrupted
-
-  /// Whether the run came to the end that its config asks for.
-  bool whole() const { return reason == StopReason::max_steps || reason == StopReason::early_stop; }
 };
 
 /// Trains to the end, early stop or signal. Records go to `sinks`; `on_step` is called after each step.
