@@ -13,7 +13,6 @@
 #include "train/check.h"
 #include "train/environment.h"
 #include "train/expect.h"
-#include "train/resume.h"
 #include "training_run.h"
 
 namespace fs = std::filesystem;
@@ -185,8 +184,7 @@ static int train_config(const TrainingRequest& request) {
   if (request.resume && old.empty())
     console().info("no interrupted run of '{}' with this configuration in {}: starting one", name, out_dir);
   if (old.empty())
-    if (std::string taken = warm_start(e, training.tables.train.init_from); !taken.empty())
-      start.changes.push_back(std::move(taken));
+    if (std::string taken = warm_start(training); !taken.empty()) start.changes.push_back(std::move(taken));
   RunDir run = old.empty() ? RunDir::create(out_dir, name, request.overwrite) : RunDir::open(old);
   if (old.empty() && run.path() != out_dir + "/" + name)
     console().info(

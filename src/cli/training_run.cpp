@@ -20,8 +20,6 @@
 #include "train/check.h"
 #include "train/checkpoint.h"
 #include "train/expect.h"
-#include "train/memory.h"
-#include "train/resume.h"
 #include "train/signals.h"
 #include "train/tensorboard_run.h"
 
@@ -113,7 +111,7 @@ int run_training(Training& t, RunDir& run, const Start& start) {
   Experiment& e = t.experiment;
   console().attach_file(run.file("train.log"));
   const bool resumed = start.resume && qkv::resume(t);
-  if (start.resume && !resumed) warm_start(e, t.tables.train.init_from);
+  if (start.resume && !resumed) warm_start(t);
   for (const std::string& change : start.changes) console().info("{}", change);
   if (start.resume) {
     remove_derived(run.path());
@@ -155,11 +153,11 @@ int run_training(Training& t, RunDir& run, const Start& start) {
       .add(key::time_s, static_cast<float>(t.state.seconds));
   end.add(key::tokens, t.state.tokens);
   const TrainSeconds& s = t.seconds;
-  for (auto [part, seconds] : {std::pair{key::data_s, s.steps.data},
-                               {key::forward_s, s.steps.forward},
-                               {key::backward_s, s.steps.backward},
-                               {key::reduce_s, s.steps.reduce},
-                               {key::update_s, s.steps.update},
+  for (auto [part, seconds] : {std::pair{key::data_s, s.data},
+                               {key::forward_s, s.forward},
+                               {key::backward_s, s.backward},
+                               {key::reduce_s, s.reduce},
+                               {key::update_s, s.update},
                                {key::eval_s, s.evaluate},
                                {key::capture_s, s.capture},
                                {key::checkpoint_s, s.checkpoint}})

@@ -2,43 +2,7 @@
 
 #include <algorithm>
 
-#include "qkv/train/experiment.h"
-
 namespace qkv {
-
-Lengths measure_data(Task& task, const TrainingTables& tables, bool few) {
-  constexpr Index kFew = 1000;
-  for (Split split : {Split::val, Split::test}) task.examples(split);
-  Lengths lengths;
-  lengths.examples = task.examples(Split::train);
-  if (lengths.examples == 0) fail(Fault::data, "data.train: must hold examples; got none");
-  Index measured = lengths.examples;
-  if (!tables.by_tokens && task.uniform_length()) measured = 1;
-  if (!tables.by_tokens && few) measured = std::min(measured, kFew);
-  double total = 0;
-  for (Index i = 0; i < measured; i++) {
-    const Index length = task.length(Split::train, static_cast<int>(i));
-    total += static_cast<double>(length);
-    if ((tables.buckets || tables.by_tokens) && measured == lengths.examples)
-      lengths.each.push_back(static_cast<int>(length));
-  }
-  lengths.mean = std::max(1.0, total / static_cast<double>(measured));
-  return lengths;
-}
-
-Sampler make_sampler(const TrainingTables& tables, Lengths lengths, std::uint64_t seed) {
-  SamplerOptions options;
-  options.lengths = std::move(lengths.each);
-  if (tables.by_tokens) options.batch_tokens = tables.batch_size;
-  return Sampler(lengths.examples, tables.batch_size, seed, std::move(options));
-}
-
-int shards_of(std::int64_t configured, const TrainingTables& tables, Index examples, double mean_length) {
-  Index size = tables.batch_size;
-  if (tables.by_tokens)
-    size = std::max<Index>(1, static_cast<Index>(static_cast<double>(size) / mean_length));
-  return choose_shards(configured, std::min(size, examples), mean_length);
-}
 
 const std::vector<int>& TrainBatches::examples(std::int64_t batch) {
   sampler_.batch(batch, examples_);
@@ -54,6 +18,47 @@ TrainBatches::Part TrainBatches::collate(const std::vector<int>& examples, std::
   const Stream noise(seed_, "noise", batch, shard);
   qkv::collate(task_, Split::train, part.begin, part.size, &noise, out);
   return part;
+}
+
+// A power of two, at most 4, and the more the more tokens each shard has: products stay efficient, and adding
+// the gradients of all shards stays cheap beside them.
+static int choose_shards(Index examples, double mean_tokens) {
+  constexpr double kTokens = 96;
+  int shards = 1;
+  while (shards < 4 && 2 * shards <= examples &&
+         static_cast<double>(examples) * mean_tokens >= 4 * shards * shards * kTokens)
+    shards *= 2;
+  return shards;
+}
+
+std::unique_ptr<TrainBatches> make_batches(Task& task, const TrainingTables& tables, const RunConfig& run,
+                                           bool few) {
+  constexpr Index kFew = 1000;
+  for (Split split : {Split::val, Split::test}) task.examples(split);
+  const Index n = task.examples(Split::train);
+  if (n == 0) fail(Fault::data, "data.train: must hold examples; got none");
+  Index measured = n;
+  if (!tables.by_tokens && task.uniform_length()) measured = 1;
+  if (!tables.by_tokens && few) measured = std::min(measured, kFew);
+  SamplerOptions options;
+  double tokens = 0;
+  for (Index i = 0; i < measured; i++) {
+    const Index length = task.length(Split::train, static_cast<int>(i));
+    tokens += static_cast<double>(length);
+    if ((tables.buckets || tables.by_tokens) && measured == n)
+      options.lengths.push_back(static_cast<int>(length));
+  }
+  const double mean = std::max(1.0, tokens / static_cast<double>(measured));
+  Index examples = tables.batch_size;  // of a batch
+  if (tables.by_tokens) {
+    options.batch_tokens = tables.batch_size;
+    examples = std::max<Index>(1, static_cast<Index>(static_cast<double>(examples) / mean));
+  }
+  const auto seed = static_cast<std::uint64_t>(run.seed);
+  const int shards =
+      run.shards > 0 ? static_cast<int>(run.shards) : choose_shards(std::min(examples, n), mean);
+  return std::make_unique<TrainBatches>(task, Sampler(n, tables.batch_size, seed, std::move(options)), seed,
+                                        shards);
 }
 
 }  // namespace qkv

@@ -6,19 +6,6 @@
 
 namespace qkv {
 
-/// Lengths of the training examples.
-struct Lengths {
-  Index examples = 0;
-  double mean = 1;        ///< in tokens, at least 1
-  std::vector<int> each;  ///< where batches are made by length
-};
-/// Reads the data of all splits, so that a fault in it is reported before a run directory is made. With
-/// `few`, the mean is of the first examples only.
-Lengths measure_data(Task& task, const TrainingTables& tables, bool few);
-Sampler make_sampler(const TrainingTables& tables, Lengths lengths, std::uint64_t seed);
-/// The number of shards that the config asks for, or that the tokens of a batch suggest.
-int shards_of(std::int64_t configured, const TrainingTables& tables, Index examples, double mean_length);
-
 /// What is in a batch follows from (seed, number of the batch, shard) alone.
 class TrainBatches {
  public:
@@ -47,5 +34,10 @@ class TrainBatches {
   int shards_;
   std::vector<int> examples_;
 };
+
+/// Reads the data of all splits, so that a fault in it is reported before a run directory is made, and
+/// measures the training examples; with `few` only the first ones, if that is enough.
+std::unique_ptr<TrainBatches> make_batches(Task& task, const TrainingTables& tables, const RunConfig& run,
+                                           bool few);
 
 }  // namespace qkv

@@ -6,9 +6,8 @@
 #include "qkv/base/make.h"
 #include "qkv/base/text.h"
 #include "qkv/model/stack.h"
+#include "qkv/train/training.h"
 #include "train/expect.h"
-#include "train/memory.h"
-#include "train/resume.h"
 
 namespace qkv {
 namespace {
@@ -107,8 +106,8 @@ CheckReport check_config(const Section& config, bool survey) {
       collect.attempt([&] { e.task->examples(split); });
   if (built && report.data_problems.empty())
     collect.attempt([&] {
-      const Training training = prepare_training(e);
-      const std::string line = warm_start(e, tables.train.init_from);
+      Training training = prepare_training(e);
+      const std::string line = warm_start(training);
       if (!line.empty()) report.notes.push_back(line);
       report.warnings = data_warnings(*e.task);
       report.parameters = e.parameters->count();

@@ -152,22 +152,6 @@ Experiment load_experiment(const std::string& run, const std::string& which,
   return e;
 }
 
-int choose_shards(std::int64_t configured, std::int64_t batch_size, double mean_tokens) {
-  if (configured > 0) {
-    if ((configured & (configured - 1)) != 0)
-      fail(Fault::usage, "run.shards: must be a power of two; got {}", configured);
-    return static_cast<int>(configured);
-  }
-  // At most 4, and the more of them the more tokens for each: products stay efficient, and adding the
-  // gradients of all shards stays cheap beside them.
-  constexpr double kTokens = 96;
-  int shards = 1;
-  while (shards < 4 && 2 * shards <= batch_size &&
-         static_cast<double>(batch_size) * mean_tokens >= 4 * shards * shards * kTokens)
-    shards *= 2;
-  return shards;
-}
-
 void check_shapes(const Experiment& e) {
   constexpr Index kMost = 1'000'000'000;  // more is refused with the table
   const Index batch_size =

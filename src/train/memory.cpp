@@ -1,4 +1,4 @@
-#include "train/memory.h"
+#include "qkv/train/training.h"
 
 #include <algorithm>
 #include <cmath>

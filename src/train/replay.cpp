@@ -8,7 +8,6 @@
 #include "qkv/base/text.h"
 #include "train/batches.h"
 #include "train/checkpoint.h"
-#include "train/resume.h"
 
 namespace qkv {
 namespace {
@@ -237,7 +236,7 @@ Diagnosis why(Training& t, const std::string& run, std::int64_t step) {
   while (!all.empty() && (all.back().first >= step || !checkpoint_problems(all.back().second).empty()))
     all.pop_back();
   if (all.empty()) {
-    warm_start(t.experiment, t.tables.train.init_from);
+    warm_start(t);
   } else {
     restore(t, all.back().second);
     from = {fmt::format("replayed from the checkpoint of step {}", all.back().first)};

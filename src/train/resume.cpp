@@ -1,4 +1,4 @@
-#include "train/resume.h"
+#include "qkv/train/training.h"
 
 #include <map>
 #include <type_traits>

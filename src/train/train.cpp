@@ -5,7 +5,6 @@
 #include "ops/optimizer_kernels.h"
 #include "train/captures.h"
 #include "train/replay.h"
-#include "train/resume.h"
 #include "train/signals.h"
 #include "train/stopwatch.h"
 #include "train/validate.h"

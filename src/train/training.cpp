@@ -11,7 +11,8 @@ namespace qkv {
 namespace {
 
 // The steps of the run, and of its evaluations where the config gives epochs.
-void set_limits(Training& t, std::int64_t per_epoch) {
+void set_limits(Training& t) {
+  const std::int64_t per_epoch = t.batches->per_epoch();
   const TrainConfig& c = t.tables.train;
   const std::int64_t accumulated = c.grad_accum_steps;
   t.max_steps = c.max_epochs == 0 ? c.max_steps : (c.max_epochs * per_epoch + accumulated - 1) / accumulated;
@@ -41,12 +42,10 @@ Training::Training(Training&& other) noexcept = default;
 Training::~Training() = default;
 
 Training prepare_training(Experiment& e) {
-  const auto seed = static_cast<std::uint64_t>(e.run.seed);
   Training t(e);
   t.tables.read(e.config, e.task->metrics());
-  const Lengths lengths = measure_data(*e.task, t.tables, e.parameters->symbolic());
-  Sampler sampler = make_sampler(t.tables, lengths, seed);
-  set_limits(t, sampler.steps_per_epoch());
+  t.batches = make_batches(*e.task, t.tables, e.run, e.parameters->symbolic());
+  set_limits(t);
   t.optimizer = make_optimizer(e.config.section("optimizer"), *e.parameters);
   t.schedule = make_schedule(e.config.section("schedule"), t.optimizer->lr(), t.max_steps);
   check_in_place(e, t.tables.train, *t.optimizer);
@@ -57,8 +56,6 @@ Training prepare_training(Experiment& e) {
   e.parameters->freeze(t.tables.train.freeze);
   if (e.parameters->trainable_count() == 0)
     fail(Fault::usage, "train.freeze: must leave something to train; got everything");
-  const int shards = shards_of(e.run.shards, t.tables, lengths.examples, lengths.mean);
-  t.batches = std::make_unique<TrainBatches>(*e.task, std::move(sampler), seed, shards);
   t.one_step = make_step(e, t.tables.train, *t.batches, *t.optimizer);
   return t;
 }
@@ -66,7 +63,11 @@ Training prepare_training(Experiment& e) {
 const StepReport& Training::step() {
   const std::int64_t number = state.step + 1;
   const StepReport& report = one_step->make(number, schedule->rate(number));
-  seconds.steps += report.seconds;
+  seconds.data += report.seconds.data;
+  seconds.forward += report.seconds.forward;
+  seconds.backward += report.seconds.backward;
+  seconds.reduce += report.seconds.reduce;
+  seconds.update += report.seconds.update;
   if (report.finite || skips()) state.count(report);
   return report;
 }
@@ -90,12 +91,6 @@ void TrainState::count(const StepReport& report) {
   tokens += report.tokens;
   window_loss += report.loss_sum;
   window_count += report.count;
-}
-
-StepSeconds& StepSeconds::operator+=(const StepSeconds& other) {
-  data += other.data, forward += other.forward, backward += other.backward;
-  reduce += other.reduce, update += other.update;
-  return *this;
 }
 
 }  // namespace qkv

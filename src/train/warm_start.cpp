@@ -5,8 +5,8 @@
 #include "base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
+#include "qkv/train/training.h"
 #include "train/checkpoint.h"
-#include "train/resume.h"
 
 namespace fs = std::filesystem;
 
@@ -45,7 +45,9 @@ Json member(const Json& state, const char* name) {
 
 }  // namespace
 
-std::string warm_start(Experiment& e, const std::string& from) {
+std::string warm_start(Training& t) {
+  const std::string& from = t.tables.train.init_from;
+  const Experiment& e = t.experiment;
   if (from.empty()) return "";
   const std::string where = "train.init_from '" + from + "'";
   const bool file = ends_with(from, ".safetensors");

@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "base/temporary_folder.h"
 #include "log/jsonl.h"
-#include "train/resume.h"
+#include "qkv/train/training.h"
 
 namespace qkv::test {
 

@@ -69,7 +69,7 @@ TEST_CASE("with max_steps = 0 the weights stay as they are: evaluated, saved, an
   Session(config, {"train.max_steps=3"}).train(first);
   const std::vector<std::string> none{"train.max_steps=0", "train.init_from=\"" + first + "\""};
   Session zero(config, none);
-  warm_start(zero.experiment, zero.training.tables.train.init_from);
+  warm_start(zero.training);
   const TrainResult result = zero.train(as_is);
   CHECK(result.reason == StopReason::max_steps);
   CHECK(result.step == 0);
@@ -239,19 +239,15 @@ TEST_CASE("a run starts from the weights of another") {
   for (const std::string& from : {data.folder / "first", best + "/model.safetensors"}) {
     Session second(data.encoder(), {"train.init_from='" + from + "'"});
     CHECK(!same_bits(second.value("head.weight"), read_safetensors(best + "/model.safetensors")[0].tensor));
-    CHECK(has(warm_start(second.experiment, second.training.tables.train.init_from),
-              "tensors taken; missing there: none; left over: none"));
+    CHECK(has(warm_start(second.training), "tensors taken; missing there: none; left over: none"));
     for (const NamedTensor& trained : read_safetensors(best + "/model.safetensors"))
       CHECK(same_bits(second.value(trained.name), trained.tensor));
   }
   Session missing(data.encoder(), {"train.init_from=\"nowhere\""});
-  CHECK(has(
-      error_of(Fault::data, [&] { warm_start(missing.experiment, missing.training.tables.train.init_from); }),
-      "nowhere: must be a run directory"));
-  Session other(data.encoder(), {"train.init_from='" + (data.folder / "first") + "'", "model.d_model=8"});
   CHECK(
-      has(error_of(Fault::data, [&] { warm_start(other.experiment, other.training.tables.train.init_from); }),
-          "model expects"));
+      has(error_of(Fault::data, [&] { warm_start(missing.training); }), "nowhere: must be a run directory"));
+  Session other(data.encoder(), {"train.init_from='" + (data.folder / "first") + "'", "model.d_model=8"});
+  CHECK(has(error_of(Fault::data, [&] { warm_start(other.training); }), "model expects"));
 }
 
 TEST_CASE(
@@ -265,7 +261,7 @@ TEST_CASE(
     if (one.name != "head.weight") one.name = "w." + one.name;
   write_safetensors(data.folder / "one.safetensors", weights);
   Session partial(data.encoder(), {"train.init_from='" + (data.folder / "one.safetensors") + "'"});
-  const std::string line = warm_start(partial.experiment, partial.training.tables.train.init_from);
+  const std::string line = warm_start(partial.training);
   CHECK(has(line,
             fmt::format("1 of {} tensors taken; missing there: {} (", weights.size(), weights.size() - 1)));
   CHECK(has(line, fmt::format("left over: {} (w.", weights.size() - 1)));
@@ -279,17 +275,14 @@ TEST_CASE(
   const std::vector<std::string> sets{"train.init_from='" + (data.folder / "first") + "'"};
   for (const char* file : {"train.tsv", "val.tsv", "test.tsv"}) replaced(file, "money\t", "cash\t");
   Session classes(data.encoder(), sets);
-  CHECK(has(warm_start(classes.experiment, classes.training.tables.train.init_from),
+  CHECK(has(warm_start(classes.training),
             "its classes are [\"money\",\"river\"] instead of [\"cash\",\"river\"]"));
   replaced("train.tsv", "teller", "cashier");
   Session words(data.encoder(), sets);
-  CHECK(has(
-      error_of(Fault::usage, [&] { warm_start(words.experiment, words.training.tables.train.init_from); }),
-      "must have the vocabulary of this run; got another one of equal size, whose token "));
+  CHECK(has(error_of(Fault::usage, [&] { warm_start(words.training); }),
+            "must have the vocabulary of this run; got another one of equal size, whose token "));
   Session beside(data.encoder(), {"train.init_from='" + folder + "/model.safetensors'"});
-  CHECK(has(
-      error_of(Fault::usage, [&] { warm_start(beside.experiment, beside.training.tables.train.init_from); }),
-      "'teller'"));
+  CHECK(has(error_of(Fault::usage, [&] { warm_start(beside.training); }), "'teller'"));
 }
 
 TEST_CASE("a parameter without gradient at the first step is an error that names it") {

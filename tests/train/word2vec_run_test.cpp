@@ -4,7 +4,7 @@
 #include "base/temporary_folder.h"
 #include "data/word_space.h"
 #include "qkv/base/threads.h"
-#include "train/resume.h"
+#include "qkv/train/training.h"
 
 using namespace qkv;
 

@@ -17,11 +17,11 @@ class Captures;
 class TrainBatches;
 class TrainStep;
 
-/// Wall-clock seconds of one step. Forward and backward share the time of the workers in the proportion of
-/// their own.
-struct StepSeconds {
-  double data = 0, forward = 0, backward = 0, reduce = 0, update = 0;
-  StepSeconds& operator+=(const StepSeconds& other);
+/// Wall-clock seconds by what was done in them. Forward and backward share the time of the workers in the
+/// proportion of their own.
+struct TrainSeconds {
+  double data = 0, forward = 0, backward = 0, reduce = 0, update = 0, evaluate = 0, capture = 0,
+         checkpoint = 0;
 };
 
 /// What one optimizer step found.
@@ -37,7 +37,7 @@ struct StepReport {
   /// `gradient_scale`; empty where rows learn in place.
   std::vector<double> squares;
   const Gradients* gradients = nullptr;  ///< the same gradients; null where rows learn in place
-  StepSeconds seconds;
+  TrainSeconds seconds;
 };
 
 /// Running statistics of loss and gradient norm by which spikes are found.
@@ -58,12 +58,6 @@ struct TrainState {
 
   /// Counts a step that was made, or left out because it was not finite.
   void count(const StepReport& report);
-};
-
-/// Wall-clock seconds of this process by what was done in them.
-struct TrainSeconds {
-  StepSeconds steps;
-  double evaluate = 0, capture = 0, checkpoint = 0;
 };
 
 /// Where the checkpoints of a run go. Without a directory a run leaves no trace.
@@ -98,7 +92,7 @@ struct Training {
   std::unique_ptr<Captures> captures;
   RunFiles files;
   TrainState state;
-  TrainSeconds seconds;
+  TrainSeconds seconds;  ///< of this process
 };
 
 /// Reads the tables [data] batch_size, [optimizer], [schedule], [train], [eval], [checkpoint], [log],
@@ -124,6 +118,20 @@ struct TrainResult {
   int signal = 0;  ///< SIGINT or SIGTERM when interrupted
 };
 
+/// Takes the initial values that train.init_from names, if it does; a line that says which. For runs that
+/// start, not for resumed ones. A usage error where the weights are those of another vocabulary.
+std::string warm_start(Training& training);
+/// Writes a checkpoint of the present state into the run directory, unless it is there already, and removes
+/// those that [checkpoint] does not keep. Without a run directory: nothing.
+void save_checkpoint(Training& training, bool best);
+/// Takes weights, optimizer and state of a checkpoint. A usage error where it was trained on other data.
+void restore(Training& training, const std::string& checkpoint);
+/// Continues from the newest whole checkpoint of the run directory and says which damaged ones it passed
+/// over; false when there is no checkpoint yet. Throws a data error when all are damaged.
+bool resume(Training& training);
+/// Estimated bytes of parameters, gradients, moments of the optimizer, and activations of training and
+/// evaluation.
+std::size_t memory_estimate(const Training& training);
 /// Trains to the end, early stop or signal. Records go to `sinks`; `on_step` is called after each step.
 TrainResult train(Training& training, MetricSinks& sinks,
                   const std::function<void(std::int64_t)>& on_step = {});
