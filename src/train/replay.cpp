@@ -51,8 +51,7 @@ std::string text_of(const Task& task, const Batch& batch) {
 
 void describe(const Watch::Finding& f, const ParameterStore& store, Diagnosis& d) {
   d.pass = f.backward ? "backward" : "forward";
-  d.op = f.op;
-  d.layer = f.layer;
+  d.source = {f.op, f.layer};
   d.value = value_name(f.value);
   d.where = f.backward ? fmt::format("gradient of input {} {}", f.input + 1, to_string(f.bad))
                        : "result " + to_string(f.bad);
@@ -73,11 +72,11 @@ void describe(const Watch::Finding& f, const ParameterStore& store, Diagnosis& d
 
 // A loss that is not finite without a recorded op to blame.
 void describe_loss(double loss, Diagnosis& d) {
-  d.pass = "forward", d.op = "loss", d.value = value_name(loss);
+  d.pass = "forward", d.source.op = "loss", d.value = value_name(loss);
   d.where = "the loss does not come from a recorded op";
 }
 
-using Users = std::vector<std::pair<std::string, std::string>>;  // op and layer that first use each slot
+using Users = std::vector<Diagnosis::Source>;  // what first uses each slot
 
 // One shard as the step computes it, but looked at. Without a fault, `gradients` are its gradients and
 // `users`, where they are still empty, who uses the parameters.
@@ -93,7 +92,10 @@ void watch_shard(const Training& t, const std::vector<int>& numbers, std::int64_
   if (!watch.finding()) tape.backward(loss.sum, gradients);
   if (!watch.finding()) {
     if (users.empty())
-      for (int slot = 0; slot < store.size(); slot++) users.push_back(watch.user_of(slot));
+      for (int slot = 0; slot < store.size(); slot++) {
+        const auto [op, layer] = watch.user_of(slot);
+        users.push_back({op, layer});
+      }
     const double value = loss.sum.value().item();
     if (!std::isfinite(value)) describe_loss(value, d);
     return;
@@ -159,7 +161,7 @@ void find_largest(const Experiment& e, const std::vector<double>& squares, const
   const auto slot =
       static_cast<std::size_t>(std::max_element(squares.begin(), squares.end()) - squares.begin());
   d.parameters = names_in(e.parameters->slot(static_cast<int>(slot)), {});
-  d.op = users.at(slot).first, d.layer = users.at(slot).second;
+  d.source = users.at(slot);
   double total = 0;
   for (double part : squares) total += part;
   d.where = fmt::format("{:.0f}% of the squares", total > 0 ? 100 * squares[slot] / total : 0);

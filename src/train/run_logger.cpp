@@ -62,7 +62,7 @@ void RunLogger::line(const StepReport& report) {
 void RunLogger::nonfinite(const Diagnosis& d, const StepReport& report) {
   record_.reset("nonfinite").add(key::step, report.step);
   record_.add(key::loss, report.loss).add(key::grad_norm, report.grad_norm).add(key::pass, d.pass);
-  if (!d.op.empty()) record_.add(key::op, d.op).add(key::layer, d.layer);
+  if (!d.source.op.empty()) record_.add(key::op, d.source.op).add(key::layer, d.source.layer);
   if (!d.parameters.empty()) record_.add(key::parameters, join(d.parameters, ", "));
   if (!d.examples.empty()) record_.add(key::examples, d.example_list());
   record_.add(key::where, d.where);

@@ -240,7 +240,7 @@ TEST_CASE("a mask of -inf is no fault, and a finite step names its largest gradi
   CHECK(d.examples.size() == 8);
   CHECK(d.examples.front().grad_norm >= d.examples.back().grad_norm);
   CHECK(d.parameters.size() == 1);
-  CHECK(!d.op.empty());
+  CHECK(!d.source.op.empty());
   CHECK(has(d.text(), "replayed from the checkpoint of step 4"));
   CHECK(has(d.text(), "every value is finite"));
   // The replay gives the numbers that were logged.
