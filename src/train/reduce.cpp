@@ -12,16 +12,14 @@ std::vector<Chunk> chunks_of(const ParameterStore& store) {
   constexpr Index kElements = 32 * 1024;  // 128 KiB of f32: several arrays of it fit in L2
   std::vector<Chunk> chunks;
   int named = 0;
-  for (int s = 0; s < store.size(); s++) {
-    const ParameterStore::Slot& slot = store.slot(s);
-    const Index row = slot.value.size() / std::max<Index>(1, slot.value.dim(0));
-    for (const ParameterStore::Part& part : slot.parts) {
-      for (Index at = 0; at < part.rows * row; at += kElements)
-        chunks.push_back(
-            {s, named, part.begin * row + at, std::min(kElements, part.rows * row - at), part.frozen});
-      named++;
-    }
-  }
+  store.each_part([&](int s, const ParameterStore::Part& part) {
+    const Tensor& value = store.slot(s).value;
+    const Index begin = part.begin * (value.size() / std::max<Index>(1, value.dim(0))),
+                size = part.of(value).size();
+    for (Index at = 0; at < size; at += kElements)
+      chunks.push_back({s, named, begin + at, std::min(kElements, size - at), part.frozen});
+    named++;
+  });
   return chunks;
 }
 
@@ -73,10 +71,9 @@ double Reduction::reduce(std::vector<Gradients>& shards, std::vector<double>& sq
 
 void check_all_have_gradients(const Gradients& gradients, const ParameterStore& store) {
   std::string names;
-  for (int s = 0; s < store.size(); s++)
-    if (!gradients.has_slot(s))
-      for (const ParameterStore::Part& part : store.slot(s).parts)
-        if (!part.frozen) names += (names.empty() ? "'" : ", '") + part.name + "'";
+  store.each_part([&](int s, const ParameterStore::Part& part) {
+    if (!gradients.has_slot(s) && !part.frozen) names += (names.empty() ? "'" : ", '") + part.name + "'";
+  });
   if (!names.empty())
     fail(Fault::usage,
          "train: every parameter must get a gradient at step 1; got none for {} "

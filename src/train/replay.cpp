@@ -30,8 +30,7 @@ std::vector<std::string> names_in(const ParameterStore::Slot& slot, const Tensor
   std::vector<std::string> all, bad;
   for (const ParameterStore::Part& part : slot.parts) {
     all.push_back(part.name);
-    if (values.defined() && range_of(values.rows(part.begin, part.rows)).nonfinite > 0)
-      bad.push_back(part.name);
+    if (values.defined() && range_of(part.of(values)).nonfinite > 0) bad.push_back(part.name);
   }
   return bad.empty() ? all : bad;
 }

@@ -92,11 +92,11 @@ void RunLogger::norms(const StepReport& report) {
     record_.add(key_of(key::weight, named.name), static_cast<float>(std::sqrt(squares)));
   }
   auto squares = report.squares.begin();
-  for (int s = 0; s < store.size() && squares != report.squares.end(); s++)
-    for (const ParameterStore::Part& part : store.slot(s).parts) {
-      const double norm = std::sqrt(*squares++) * report.gradient_scale;
-      if (!part.frozen) record_.add(key_of(key::gradient, part.name), static_cast<float>(norm));
-    }
+  store.each_part([&](int, const ParameterStore::Part& part) {
+    if (squares == report.squares.end()) return;
+    const double norm = std::sqrt(*squares++) * report.gradient_scale;
+    if (!part.frozen) record_.add(key_of(key::gradient, part.name), static_cast<float>(norm));
+  });
   sinks_.write(record_);
 }
 
@@ -110,15 +110,11 @@ void RunLogger::histograms(const StepReport& report) {
           histogram_of(values.data<decltype(t)>(), static_cast<std::size_t>(values.size()), factor));
     });
   };
-  for (int s = 0; s < store.size(); s++) {
-    const ParameterStore::Slot& slot = store.slot(s);
-    for (const ParameterStore::Part& part : slot.parts) {
-      write(key_of(key::weight, part.name), slot.value.rows(part.begin, part.rows), 1);
-      if (part.frozen || !report.gradients || !report.gradients->has_slot(s)) continue;
-      write(key_of(key::gradient, part.name), report.gradients->of_slot(s).rows(part.begin, part.rows),
-            report.gradient_scale);
-    }
-  }
+  store.each_part([&](int s, const ParameterStore::Part& part) {
+    write(key_of(key::weight, part.name), part.of(store.slot(s).value), 1);
+    if (!part.frozen && report.gradients && report.gradients->has_slot(s))
+      write(key_of(key::gradient, part.name), part.of(report.gradients->of_slot(s)), report.gradient_scale);
+  });
 }
 
 void RunLogger::samples() {
