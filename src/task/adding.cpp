@@ -17,7 +17,7 @@ struct AddingData {
   Index length = 50;
   template <class F>
   void fields(F& f) {
-    f("length", length, "numbers of a sequence", between(2, 1 << 20));
+    f("length", length, "numbers of a sequence", rule::between(2, 1 << 20));
   }
 };
 
@@ -28,7 +28,7 @@ struct AddingData {
 class Adding : public DrawnTask {
  public:
   explicit Adding(const TaskInput& input) : DrawnTask(input) {
-    const Section section = input.config.section("data");
+    const Section section = input.data();
     section.read(adding_);
     section.read(data_);
     check_length(input, "length", adding_.length);

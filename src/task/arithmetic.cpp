@@ -37,7 +37,7 @@ struct AdderData {
   bool reverse = true;
   template <class F>
   void fields(F& f) {
-    f("digits", digits, "digits of each summand", between(1, 9));
+    f("digits", digits, "digits of each summand", rule::between(1, 9));
     f("reverse", reverse, "write the sum from its last digit, as one adds by hand");
   }
 };
@@ -47,7 +47,7 @@ struct AdderData {
 class Adder : public CountedTask {
  public:
   explicit Adder(const TaskInput& input) : CountedTask(input) {
-    const Section section = input.config.section("data");
+    const Section section = input.data();
     section.read(adder_);
     section.read(data_);
     limit_ = 1;
@@ -99,7 +99,7 @@ struct ModularData {
   Index modulus = 97;
   template <class F>
   void fields(F& f) {
-    f("modulus", modulus, "the sum is taken modulo this", between(2, 1 << 20));
+    f("modulus", modulus, "the sum is taken modulo this", rule::between(2, 1 << 20));
   }
 };
 
@@ -108,7 +108,7 @@ struct ModularData {
 class ModularAddition : public CountedTask {
  public:
   explicit ModularAddition(const TaskInput& input) : CountedTask(input) {
-    const Section section = input.config.section("data");
+    const Section section = input.data();
     data_.train_fraction = data_.val_fraction = 0.5;
     section.read(modular_);
     section.read(data_);

@@ -13,10 +13,10 @@ struct CopyMemoryData {
   Index n_symbols = 8, length = 10, delay = 100;
   template <class F>
   void fields(F& f) {
-    f("n_symbols", n_symbols, "number of different symbols", between(2, 1 << 16));
-    f("length", length, "symbols to remember", between(1, 1 << 16));
+    f("n_symbols", n_symbols, "number of different symbols", rule::between(2, 1 << 16));
+    f("length", length, "symbols to remember", rule::between(1, 1 << 16));
     f("delay", delay, "T: blanks between the last symbol and the first answer, a signal for it at their end",
-      between(1, 1 << 20));
+      rule::between(1, 1 << 20));
   }
 };
 
@@ -26,7 +26,7 @@ struct CopyMemoryData {
 class CopyMemory : public DrawnTask {
  public:
   explicit CopyMemory(const TaskInput& input) : DrawnTask(input) {
-    const Section section = input.config.section("data");
+    const Section section = input.data();
     section.read(copy_);
     section.read(data_);
     check_length(input, "delay", total());

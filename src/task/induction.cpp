@@ -12,10 +12,10 @@ struct InductionData {
   Index n_symbols = 32, length = 32, min_period = 4, max_period = 16;
   template <class F>
   void fields(F& f) {
-    f("n_symbols", n_symbols, "number of different symbols", between(2, 1 << 20));
-    f("length", length, "tokens of a sequence", between(2, 1 << 20));
-    f("min_period", min_period, "fewest symbols before they repeat", between(1, 1 << 20));
-    f("max_period", max_period, "most symbols before they repeat", between(1, 1 << 20));
+    f("n_symbols", n_symbols, "number of different symbols", rule::between(2, 1 << 20));
+    f("length", length, "tokens of a sequence", rule::between(2, 1 << 20));
+    f("min_period", min_period, "fewest symbols before they repeat", rule::between(1, 1 << 20));
+    f("max_period", max_period, "most symbols before they repeat", rule::between(1, 1 << 20));
   }
 };
 
@@ -25,7 +25,7 @@ struct InductionData {
 class Induction : public DrawnTask {
  public:
   explicit Induction(const TaskInput& input) : DrawnTask(input) {
-    const Section section = input.config.section("data");
+    const Section section = input.data();
     section.read(induction_);
     section.read(data_);
     const auto [n, length, low, high] =

@@ -9,6 +9,7 @@
 #include "qkv/log/console.h"
 #include "qkv/model/generate.h"
 #include "qkv/ops/cross_entropy.h"
+#include "task/rows.h"
 
 namespace qkv {
 
@@ -37,45 +38,35 @@ std::vector<std::string> pieces_of(const std::vector<std::string_view>& texts, c
 
 }  // namespace
 
-LanguageModel::LanguageModel(const TaskInput& input) {
-  const Section section = input.config.section("data");
+LanguageModel::LanguageModel(const TaskInput& input) : seed_(input.seed()), tokenizer_(input.tokenizer) {
+  const Section section = input.data();
   section.read(data_);
-  label_smoothing_ = input.config.section("train").get(
-      "label_smoothing", 0.0, "share of the target's probability spread over all tokens", probability);
-  seed_ = static_cast<std::uint64_t>(input.config.section("run").get<std::int64_t>("seed", 1337));
-  const Index longest =
-      input.config.section("model").get<Index>("max_seq_len", 64, "longest text in tokens", positive);
+  label_smoothing_ = input.loss().label_smoothing;
+  const Index longest = input.max_length();
   if (data_.length == 0) data_.length = longest;
   if (data_.length > longest)
     section.report("length",
                    fmt::format("must be at most model.max_seq_len = {}; got {}", longest, data_.length));
-  TokenizerConfig tokenizer_config;
-  tokenizer_config.type = "char";
-  const Section tokenizer_section = input.config.section("tokenizer");
-  if (!synthetic()) {
-    read_tokenizer(tokenizer_section, tokenizer_config);
-    if (data_.train.empty() && !input.state)
-      section.report("train", "must name a text; got none (or source = \"synthetic\")");
-  }
-  input.config.check();
-  tokenizer_ = input.tokenizer;
-  if (synthetic() || input.state) return;
-  tokenizer_ = Tokenizer::make(tokenizer_config);
-  try {
-    const TextFiles text(data_.train);
-    const std::vector<std::string> pieces =
-        pieces_of(slice(text.parts(), 0, data_.val.empty() ? 1 - data_.val_fraction : 1), *tokenizer_);
-    tokenizer_->train(pieces);
-    for (const std::string& piece : pieces)
-      if (piece.find(kEndOfText) != std::string::npos) {
-        console().warn("{}: {} is read as any other text; tokenizer.specials = [\"{}\"] makes it one token",
-                       data_.train, kEndOfText, kEndOfText);
-        break;
-      }
-  } catch (const Error& e) {
-    if (!input.data_problem || e.fault() != Fault::data) throw;
-    *input.data_problem = e.what();
-  }
+  tokenizer_config_.type = "char";
+  if (synthetic()) return;
+  read_tokenizer(input.tokenizer_table(), tokenizer_config_);
+  if (data_.train.empty() && !input.state)
+    section.report("train", "must name a text; got none (or source = \"synthetic\")");
+}
+
+void LanguageModel::prepare() {
+  if (synthetic()) return;
+  tokenizer_ = Tokenizer::make(tokenizer_config_);
+  const TextFiles text(data_.train);
+  const std::vector<std::string> pieces =
+      pieces_of(slice(text.parts(), 0, data_.val.empty() ? 1 - data_.val_fraction : 1), *tokenizer_);
+  tokenizer_->train(pieces);
+  for (const std::string& piece : pieces)
+    if (piece.find(kEndOfText) != std::string::npos) {
+      console().warn("{}: {} is read as any other text; tokenizer.specials = [\"{}\"] makes it one token",
+                     data_.train, kEndOfText, kEndOfText);
+      break;
+    }
 }
 
 DataShape LanguageModel::shape() const {
@@ -291,15 +282,12 @@ std::vector<ProbeText> LanguageModel::probe_examples(Split split, Index count) {
 }
 
 Batch LanguageModel::probe_batch(const ProbeText* texts, Index n) const {
-  Index T = 1;
-  for (Index i = 0; i < n; i++) T = std::max(T, static_cast<Index>(texts[i].words.size()));
   Batch batch;
-  std::int32_t* ids = batch.fill("ids", {n, T}, Dtype::i32).data<std::int32_t>();
-  for (Index i = 0; i < n; i++)
-    for (Index t = 0; t < T; t++) {
-      const bool real = t < static_cast<Index>(texts[i].words.size());
-      ids[i * T + t] = real ? std::max(0, tokenizer_->id(texts[i].words[static_cast<std::size_t>(t)])) : 0;
-    }
+  fill_rows(batch, "ids", nullptr, n, 0, [&](Index i) {
+    std::vector<int> ids;
+    for (const std::string& word : texts[i].words) ids.push_back(std::max(0, tokenizer_->id(word)));
+    return ids;
+  });
   return batch;
 }
 

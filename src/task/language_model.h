@@ -11,25 +11,28 @@
 namespace qkv {
 
 /// The keys of [data] for this task.
+enum class TextSource { text, synthetic };
+inline std::vector<std::string> names_of(TextSource) {
+  return {"text", "synthetic"};
+}
+
 struct LanguageModelData {
-  std::string source = "text", train, val, test;
+  TextSource source = TextSource::text;
+  std::string train, val, test;
   double val_fraction = 0.1;
-  Index length = 0, batch_size = 32, eval_batch_size = 32;
+  Index length = 0;
   Index vocab_size = 256, examples = 1024;
   template <class F>
   void fields(F& f) {
-    f("source", source, "text: from files; synthetic: random tokens, for benchmarks",
-      one_of({"text", "synthetic"}));
-    f("train", train, "training text: a file, or a folder of *.txt", path);
-    f("val", val, "validation text; empty: the last val_fraction of the training text", path);
-    f("test", test, "test text; empty: none", path);
+    f("source", source, "text: from files; synthetic: random tokens, for benchmarks");
+    f("train", train, "training text: a file, or a folder of *.txt", rule::path);
+    f("val", val, "validation text; empty: the last val_fraction of the training text", rule::path);
+    f("test", test, "test text; empty: none", rule::path);
     f("val_fraction", val_fraction, "share of the characters of the training text, from its end",
-      between(0.0, 0.9));
-    f("length", length, "tokens of an example; 0 = model.max_seq_len", non_negative);
-    f("batch_size", batch_size, "examples per optimizer step and accumulation part", positive);
-    f("eval_batch_size", eval_batch_size, "examples per evaluation batch", positive);
-    f("vocab_size", vocab_size, "synthetic: number of different tokens", between(2, 1 << 24));
-    f("examples", examples, "synthetic: examples per epoch", between(1, 1 << 24));
+      rule::between(0.0, 0.9));
+    f("length", length, "tokens of an example; 0 = model.max_seq_len", rule::non_negative);
+    f("vocab_size", vocab_size, "synthetic: number of different tokens", rule::between(2, 1 << 24));
+    f("examples", examples, "synthetic: examples per epoch", rule::between(1, 1 << 24));
   }
 };
 
@@ -41,6 +44,7 @@ struct LanguageModelData {
 class LanguageModel : public Task, public Surveyed {
  public:
   explicit LanguageModel(const TaskInput& input);
+  void prepare() override;
 
   DataShape shape() const override;
   Index examples(Split split) override;
@@ -65,7 +69,7 @@ class LanguageModel : public Task, public Surveyed {
   std::vector<std::pair<std::string, std::string>> files() const override;
 
  private:
-  bool synthetic() const { return data_.source == "synthetic"; }
+  bool synthetic() const { return data_.source == TextSource::synthetic; }
   struct Source {
     std::string path;
     double begin = 0, end = 1;
@@ -79,6 +83,7 @@ class LanguageModel : public Task, public Surveyed {
   LanguageModelData data_;
   double label_smoothing_ = 0;
   std::uint64_t seed_;
+  TokenizerConfig tokenizer_config_;
   std::shared_ptr<Tokenizer> tokenizer_;
   std::array<std::unique_ptr<TokenCorpus>, 3> parts_;
   std::array<double, 3> characters_per_token_{1, 1, 1};

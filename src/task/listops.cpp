@@ -16,11 +16,12 @@ struct ListOpsData {
   double nesting = 0.3;
   template <class F>
   void fields(F& f) {
-    f("max_depth", max_depth, "deepest nesting", between(1, kDeepest));
-    f("max_args", max_args, "most arguments of an operator; the fewest are 2", between(2, kMostArgs));
-    f("min_length", min_length, "fewest tokens of an expression, brackets included", between(4, 1 << 16));
-    f("max_length", max_length, "most tokens of an expression, brackets included", between(4, 1 << 16));
-    f("nesting", nesting, "probability that an argument is an expression again", between(0, 0.95));
+    f("max_depth", max_depth, "deepest nesting", rule::between(1, kDeepest));
+    f("max_args", max_args, "most arguments of an operator; the fewest are 2", rule::between(2, kMostArgs));
+    f("min_length", min_length, "fewest tokens of an expression, brackets included",
+      rule::between(4, 1 << 16));
+    f("max_length", max_length, "most tokens of an expression, brackets included", rule::between(4, 1 << 16));
+    f("nesting", nesting, "probability that an argument is an expression again", rule::between(0, 0.95));
   }
 };
 
@@ -71,7 +72,7 @@ Index value_of(const std::vector<std::int32_t>& ids, std::size_t& at, Index dept
 class ListOps : public DrawnTask {
  public:
   explicit ListOps(const TaskInput& input) : DrawnTask(input) {
-    const Section section = input.config.section("data");
+    const Section section = input.data();
     section.read(list_);
     section.read(data_);
     if (list_.min_length > list_.max_length)
@@ -95,8 +96,9 @@ class ListOps : public DrawnTask {
       row.add(kAsk, value);
       return;
     }
-    fail(Fault::usage, "data: must allow expressions of {} to {} tokens; got none in {} draws",
-         list_.min_length, list_.max_length, kDraws);
+    raise(Fault::usage,
+          {"data", fmt::format("must allow expressions of {} to {} tokens; got none in {} draws",
+                               list_.min_length, list_.max_length, kDraws)});
   }
 
   Question question(const std::string& text) const override {

@@ -4,18 +4,16 @@
 
 #include "qkv/base/random.h"
 #include "qkv/base/text.h"
-#include "qkv/ops/cross_entropy.h"
 
 namespace qkv {
 
 QKV_REGISTER(Task, "planted-cues", PlantedCues,
              "classify made-up sentences of which it is known which word decides");
 
-PlantedCues::PlantedCues(const TaskInput& input)
-    : seed_(static_cast<std::uint64_t>(input.config.section("run").get("seed", std::int64_t{1337}))) {
-  const Section data = input.config.section("data");
+PlantedCues::PlantedCues(const TaskInput& input) : seed_(input.seed()) {
+  const Section data = input.data();
   data.read(data_);
-  const Index longest = input.config.section("model").get("max_seq_len", Index{64});
+  const Index longest = input.max_length();
   if (data_.min_length < data_.families + 1)
     data.report("min_length", fmt::format("must hold a question and a cue of each of {} families; got {}",
                                           data_.families, data_.min_length));
@@ -60,19 +58,12 @@ Index PlantedCues::length(Split split, int example) const {
 
 void PlantedCues::fill(const std::vector<Sentence>& sentences, Batch& batch) {
   const auto n = static_cast<Index>(sentences.size());
-  Index T = 1;
-  for (const Sentence& s : sentences) T = std::max(T, static_cast<Index>(s.ids.size()));
-  std::int32_t* ids = batch.fill("ids", {n, T}, Dtype::i32).data<std::int32_t>();
-  std::int32_t* keep = batch.fill("keep", {n, T}, Dtype::i32).data<std::int32_t>();
+  fill_rows(
+      batch, "ids", "keep", n,
+      0, [&](Index b) -> auto& { return sentences[static_cast<std::size_t>(b)].ids; });
   std::int32_t* target = batch.fill("target", {n}, Dtype::i32).data<std::int32_t>();
   std::int32_t* label = batch.fill("label", {n}, Dtype::i32).data<std::int32_t>();
-  for (Index b = 0; b < n; b++) {
-    const Sentence& s = sentences[static_cast<std::size_t>(b)];
-    const auto length = static_cast<Index>(s.ids.size());
-    std::fill_n(std::copy(s.ids.begin(), s.ids.end(), ids + b * T), T - length, 0);
-    std::fill_n(std::fill_n(keep + b * T, length, 1), T - length, 0);
-    target[b] = s.target, label[b] = s.label;
-  }
+  for (const Sentence& s : sentences) *target++ = s.target, *label++ = s.label;
 }
 
 void PlantedCues::collate(Split split, const int* indices, Index n, const Stream*, Batch& batch) const {
@@ -80,15 +71,6 @@ void PlantedCues::collate(Split split, const int* indices, Index n, const Stream
   for (Index b = 0; b < n; b++) sentences.push_back(draw(split, indices[b]));
   fill(sentences, batch);
   std::copy(indices, indices + n, batch.fill("example", {n}, Dtype::i32).data<std::int32_t>());
-}
-
-Loss PlantedCues::loss(const Model& model, const Batch& batch) const {
-  const CrossEntropy loss = cross_entropy(model.forward(batch), batch.at("label"));
-  return {loss.sum, loss.weight};
-}
-
-void PlantedCues::score(const Model& model, const Batch& batch, Metrics& metrics) const {
-  score_classes(model.forward(batch), batch, labels_, metrics);
 }
 
 // ---- a look inside
@@ -127,13 +109,9 @@ std::vector<ProbeText> PlantedCues::probe_examples(Split split, Index per_class)
 
 Batch PlantedCues::probe_batch(const ProbeText* texts, Index n) const {
   std::vector<Sentence> sentences;
-  for (Index i = 0; i < n; i++) {
-    Sentence s{{}, texts[i].target, texts[i].cue, std::max(0, texts[i].label)};
-    for (const std::string& word : texts[i].words)
-      s.ids.push_back(
-          static_cast<std::int32_t>(std::find(words_.begin(), words_.end(), word) - words_.begin()));
-    sentences.push_back(std::move(s));
-  }
+  for (Index i = 0; i < n; i++)
+    sentences.push_back(
+        {ids_of_words(texts[i].words, words_), texts[i].target, texts[i].cue, std::max(0, texts[i].label)});
   Batch batch;
   fill(sentences, batch);
   return batch;

@@ -1,6 +1,6 @@
 // PlantedCues: made-up sentences to classify, of which it is known which word decides.
 #pragma once
-#include "qkv/task/task.h"
+#include "task/rows.h"
 
 namespace qkv {
 
@@ -10,15 +10,15 @@ struct PlantedCuesData {
   Index examples = 4096, eval_examples = 512;
   template <class F>
   void fields(F& f) {
-    f("n_class", n_class, "number of classes", between(2, 1000));
+    f("n_class", n_class, "number of classes", rule::between(2, 1000));
     f("families", families, "families of cues; a sentence has a cue of each, and asks for one of them",
-      between(1, 100));
-    f("fillers", fillers, "number of different words that say nothing", between(1, 100000));
-    f("min_length", min_length, "words of the shortest sentence", between(2, 10000));
-    f("max_length", max_length, "words of the longest sentence", between(2, 10000));
-    f("examples", examples, "training sentences", between(1, 1 << 30));
+      rule::between(1, 100));
+    f("fillers", fillers, "number of different words that say nothing", rule::between(1, 100000));
+    f("min_length", min_length, "words of the shortest sentence", rule::between(2, 10000));
+    f("max_length", max_length, "words of the longest sentence", rule::between(2, 10000));
+    f("examples", examples, "training sentences", rule::between(1, 1 << 30));
     f("eval_examples", eval_examples, "sentences of the validation split and of the test split",
-      between(0, 1 << 30));
+      rule::between(0, 1 << 30));
   }
 };
 
@@ -27,7 +27,7 @@ struct PlantedCuesData {
 /// for decides, the others are decoys. The target is the word that asks. So a method that says which word a
 /// model went by can be marked right or wrong. Drawn from Stream(seed, split, index). Batches: ids, keep [B,
 /// T], target, label, example [B].
-class PlantedCues : public Task {
+class PlantedCues : public ClassTask {
  public:
   explicit PlantedCues(const TaskInput& input);
 
@@ -37,9 +37,6 @@ class PlantedCues : public Task {
   }
   Index length(Split split, int example) const override;
   void collate(Split split, const int* indices, Index n, const Stream* noise, Batch& batch) const override;
-  Loss loss(const Model& model, const Batch& batch) const override;
-  void score(const Model& model, const Batch& batch, Metrics& metrics) const override;
-  std::vector<std::string> metrics() const override { return {"loss", "accuracy", "macro_f1"}; }
   std::vector<ProbeText> probe_texts(const std::vector<std::string>& texts) const override;
   std::vector<ProbeText> probe_examples(Split split, Index per_class) override;
   Batch probe_batch(const ProbeText* texts, Index n) const override;

@@ -11,11 +11,11 @@ struct RecallData {
   Index n_keys = 16, n_values = 16, pairs = 4, queries = 1, gap = 0;
   template <class F>
   void fields(F& f) {
-    f("n_keys", n_keys, "number of different keys", between(1, 1 << 20));
-    f("n_values", n_values, "number of different values", between(2, 1 << 20));
-    f("pairs", pairs, "keys with a value in a sequence", between(1, 1 << 16));
-    f("queries", queries, "keys asked for", between(1, 1 << 16));
-    f("gap", gap, "blanks between the last pair and the first query", between(0, 1 << 20));
+    f("n_keys", n_keys, "number of different keys", rule::between(1, 1 << 20));
+    f("n_values", n_values, "number of different values", rule::between(2, 1 << 20));
+    f("pairs", pairs, "keys with a value in a sequence", rule::between(1, 1 << 16));
+    f("queries", queries, "keys asked for", rule::between(1, 1 << 16));
+    f("gap", gap, "blanks between the last pair and the first query", rule::between(0, 1 << 20));
   }
 };
 
@@ -24,7 +24,7 @@ struct RecallData {
 class AssociativeRecall : public DrawnTask {
  public:
   explicit AssociativeRecall(const TaskInput& input) : DrawnTask(input) {
-    const Section section = input.config.section("data");
+    const Section section = input.data();
     section.read(recall_);
     section.read(data_);
     if (recall_.pairs > recall_.n_keys)

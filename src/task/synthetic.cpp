@@ -11,18 +11,18 @@
 #include "qkv/base/text.h"
 #include "qkv/ops/cross_entropy.h"
 #include "qkv/ops/reduce.h"
+#include "task/rows.h"
 
 namespace qkv {
 
 // ---- batches
 
-SyntheticTask::SyntheticTask(const TaskInput& input)
-    : seed_(static_cast<std::uint64_t>(input.config.section("run").get("seed", std::int64_t{1337}))) {}
+SyntheticTask::SyntheticTask(const TaskInput& input) : seed_(input.seed()) {}
 
 void SyntheticTask::check_length(const TaskInput& input, const std::string& key, Index longest) const {
-  const Index limit = input.config.section("model").get("max_seq_len", Index{64});
+  const Index limit = input.max_length();
   if (longest > limit)
-    input.config.section("data").report(
+    input.data().report(
         key, fmt::format("makes sequences of {} tokens; model.max_seq_len must hold them; got {}", longest,
                          limit));
   input.config.check();
@@ -37,26 +37,23 @@ Index SyntheticTask::length(Split split, int example) const {
 void SyntheticTask::collate(Split split, const int* indices, Index n, const Stream*, Batch& batch) const {
   thread_local std::vector<SyntheticRow> rows;
   if (static_cast<Index>(rows.size()) < n) rows.resize(static_cast<std::size_t>(n));
-  Index T = 0;
+  auto row = [&](Index b) -> SyntheticRow& {
+    return rows[static_cast<std::size_t>(b)];
+  };
+  for (Index b = 0; b < n; b++) write(split, indices[b], row(b));
+  const Index T =
+      fill_rows(
+          batch, "ids", uniform_ ? nullptr : "keep", n, 0, [&](Index b) -> auto& { return row(b).ids; })
+          .length;
+  fill_rows(
+      batch, "targets", nullptr, n,
+      SyntheticRow::kNoTarget, [&](Index b) -> auto& { return row(b).targets; });
+  if (rows[0].values.empty()) return;
+  float* values = batch.fill("values", {n, T}).data<float>();
+  float* answers = batch.fill("answers", {n}).data<float>();
   for (Index b = 0; b < n; b++) {
-    SyntheticRow& row = rows[static_cast<std::size_t>(b)];
-    write(split, indices[b], row);
-    T = std::max(T, static_cast<Index>(row.ids.size()));
-  }
-  std::int32_t* ids = batch.fill("ids", {n, T}, Dtype::i32).data<std::int32_t>();
-  std::int32_t* targets = batch.fill("targets", {n, T}, Dtype::i32).data<std::int32_t>();
-  std::int32_t* keep = uniform_ ? nullptr : batch.fill("keep", {n, T}, Dtype::i32).data<std::int32_t>();
-  const bool numbers = !rows[0].values.empty();
-  float* values = numbers ? batch.fill("values", {n, T}).data<float>() : nullptr;
-  float* answers = numbers ? batch.fill("answers", {n}).data<float>() : nullptr;
-  for (Index b = 0; b < n; b++) {
-    const SyntheticRow& row = rows[static_cast<std::size_t>(b)];
-    const auto size = static_cast<Index>(row.ids.size());
-    std::fill_n(std::copy(row.ids.begin(), row.ids.end(), ids + b * T), T - size, 0);
-    std::fill_n(std::copy(row.targets.begin(), row.targets.end(), targets + b * T), T - size,
-                SyntheticRow::kNoTarget);
-    if (keep) std::fill_n(std::fill_n(keep + b * T, size, 1), T - size, 0);
-    if (numbers) std::copy(row.values.begin(), row.values.end(), values + b * T), answers[b] = row.answer;
+    values = std::copy(row(b).values.begin(), row(b).values.end(), values);
+    *answers++ = row(b).answer;
   }
 }
 
@@ -167,9 +164,10 @@ void DrawnTask::write(Split split, Index index, SyntheticRow& row) const {
     draw(stream, row);
     if (split_of(row) == split) return;
   }
-  fail(Fault::usage,
-       "data: must allow enough different sequences for three splits; got none for {} in {} draws",
-       name_of(split), kAttempts);
+  raise(Fault::usage,
+        {"data", fmt::format("must allow enough different sequences for three splits; got none for {} in {} "
+                             "draws",
+                             name_of(split), kAttempts)});
 }
 
 void DrawnTask::check_splits(const TaskInput& input) const {
@@ -177,7 +175,7 @@ void DrawnTask::check_splits(const TaskInput& input) const {
   try {
     for (Split split : {Split::train, Split::val, Split::test}) write(split, 0, row);
   } catch (const Error& e) {
-    input.config.section("data").fail("", std::string(e.what()).substr(6));
+    input.data().fail("", e.text().rule);
   }
 }
 
@@ -192,7 +190,7 @@ void DrawnTask::draw_distinct(Stream& stream, Index n, Index count, std::vector<
 // ---- cases that are counted
 
 void CountedTask::set_cases(const TaskInput& input, Index cases) {
-  const Section data = input.config.section("data");
+  const Section data = input.data();
   if (data_.train_fraction + data_.val_fraction > 1 + 1e-9)
     data.report("val_fraction", fmt::format("must be at most 1 - train_fraction = {:.6g}; got {:.6g}",
                                             1 - data_.train_fraction, data_.val_fraction));

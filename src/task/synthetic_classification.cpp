@@ -1,21 +1,19 @@
 #include "task/synthetic_classification.h"
 
 #include "qkv/base/text.h"
-#include "qkv/ops/cross_entropy.h"
 
 namespace qkv {
 
 QKV_REGISTER(Task, "synthetic-classification", SyntheticClassification,
              "made-up token sequences to classify, for benchmarks");
 
-SyntheticClassification::SyntheticClassification(const TaskInput& input)
-    : seed_(static_cast<std::uint64_t>(input.config.section("run").get("seed", std::int64_t{1337}))) {
-  const Section data = input.config.section("data");
+SyntheticClassification::SyntheticClassification(const TaskInput& input) : seed_(input.seed()) {
+  const Section data = input.data();
   data.read(data_);
   if (data_.vocab_size < data_.n_class)
     data.report("vocab_size",
                 fmt::format("must be at least n_class = {}; got {}", data_.n_class, data_.vocab_size));
-  const Index longest = input.config.section("model").get("max_seq_len", Index{64});
+  const Index longest = input.max_length();
   if (data_.length > longest)
     data.report("length",
                 fmt::format("must be at most model.max_seq_len = {}; got {}", longest, data_.length));
@@ -52,15 +50,6 @@ void SyntheticClassification::collate(Split split, const int* indices, Index n, 
       row[t] = static_cast<std::int32_t>(any ? chosen : c + C * chosen);
     }
   }
-}
-
-Loss SyntheticClassification::loss(const Model& model, const Batch& batch) const {
-  const CrossEntropy loss = cross_entropy(model.forward(batch), batch.at("label"));
-  return {loss.sum, loss.weight};
-}
-
-void SyntheticClassification::score(const Model& model, const Batch& batch, Metrics& metrics) const {
-  score_classes(model.forward(batch), batch, labels_, metrics);
 }
 
 }  // namespace qkv

@@ -1,6 +1,6 @@
 // SyntheticClassification: made-up token sequences to classify, for benchmarks and first steps; no files.
 #pragma once
-#include "qkv/task/task.h"
+#include "task/rows.h"
 
 namespace qkv {
 
@@ -9,12 +9,12 @@ struct SyntheticClassificationConfig {
   Index vocab_size = 256, length = 16, n_class = 2, examples = 4096, eval_examples = 256;
   template <class F>
   void fields(F& f) {
-    f("vocab_size", vocab_size, "number of different tokens", between(2, 1 << 30));
-    f("length", length, "tokens per sequence", between(1, 1 << 20));
-    f("n_class", n_class, "number of classes", between(2, 1 << 20));
-    f("examples", examples, "training sequences", between(1, 1 << 30));
+    f("vocab_size", vocab_size, "number of different tokens", rule::between(2, 1 << 30));
+    f("length", length, "tokens per sequence", rule::between(1, 1 << 20));
+    f("n_class", n_class, "number of classes", rule::between(2, 1 << 20));
+    f("examples", examples, "training sequences", rule::between(1, 1 << 30));
     f("eval_examples", eval_examples, "sequences of the validation split and of the test split",
-      between(0, 1 << 30));
+      rule::between(0, 1 << 30));
   }
 };
 
@@ -22,7 +22,7 @@ struct SyntheticClassificationConfig {
 /// them, on average, from all tokens alike, the other half from the share of the vocabulary that belongs to
 /// its class (token modulo n_class = class). So it can be learned, by counting, and costs no memory.
 /// Batches: ids [B, T], keep [B, T] (all 1), target [B] (0), label [B], example [B].
-class SyntheticClassification : public Task {
+class SyntheticClassification : public ClassTask {
  public:
   explicit SyntheticClassification(const TaskInput& input);
 
@@ -31,14 +31,10 @@ class SyntheticClassification : public Task {
   Index length(Split, int) const override { return data_.length; }
   void collate(Split split, const int* indices, Index n, const Stream* noise, Batch& batch) const override;
   Index tokens(const Batch& batch) const override { return batch.at("ids").size(); }
-  Loss loss(const Model& model, const Batch& batch) const override;
-  void score(const Model& model, const Batch& batch, Metrics& metrics) const override;
-  std::vector<std::string> metrics() const override { return {"loss", "accuracy", "macro_f1"}; }
 
  private:
   SyntheticClassificationConfig data_;
   std::uint64_t seed_;
-  std::vector<std::string> labels_;
 };
 
 }  // namespace qkv

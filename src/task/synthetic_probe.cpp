@@ -3,6 +3,7 @@
 
 #include "qkv/base/text.h"
 #include "qkv/task/synthetic.h"
+#include "task/rows.h"
 
 namespace qkv {
 
@@ -33,22 +34,8 @@ std::vector<ProbeText> SyntheticTask::probe_examples(Split split, Index count) {
 }
 
 Batch SyntheticTask::probe_batch(const ProbeText* texts, Index n) const {
-  Index T = 1;
-  for (Index i = 0; i < n; i++) T = std::max(T, static_cast<Index>(texts[i].words.size()));
   Batch batch;
-  std::int32_t* ids = batch.fill("ids", {n, T}, Dtype::i32).data<std::int32_t>();
-  std::int32_t* keep = batch.fill("keep", {n, T}, Dtype::i32).data<std::int32_t>();
-  for (Index i = 0; i < n; i++)
-    for (Index t = 0; t < T; t++) {
-      const bool real = t < static_cast<Index>(texts[i].words.size());
-      const auto found =
-          real ? std::find(symbols_.begin(), symbols_.end(), texts[i].words[static_cast<std::size_t>(t)])
-               : symbols_.begin();
-      QKV_CHECK(found != symbols_.end(), "probe: words must be tokens of the task; got '{}'",
-                texts[i].words[static_cast<std::size_t>(t)]);
-      ids[i * T + t] = static_cast<std::int32_t>(found - symbols_.begin());
-      keep[i * T + t] = real;
-    }
+  fill_rows(batch, "ids", "keep", n, 0, [&](Index i) { return ids_of_words(texts[i].words, symbols_); });
   return batch;
 }
 

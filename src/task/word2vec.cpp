@@ -13,41 +13,37 @@ namespace qkv {
 
 QKV_REGISTER(Task, "word2vec", Word2vec, "word vectors from the words around, with negative sampling");
 
-Word2vec::Word2vec(const TaskInput& input) {
-  const Section section = input.config.section("data");
+Word2vec::Word2vec(const TaskInput& input)
+    : around_(input.model_type() == "cbow"), seed_(input.seed()), tokenizer_(input.tokenizer) {
+  const Section section = input.data();
   section.read(data_);
-  input.config.section("task").read(config_);
-  seed_ = static_cast<std::uint64_t>(input.config.section("run").get<std::int64_t>("seed", 1337));
-  around_ = input.config.section("model").type("skip-gram") == "cbow";
-  TokenizerConfig tokenizer_config;
-  read_tokenizer(input.config.section("tokenizer"), tokenizer_config);
+  input.options().read(config_);
+  read_tokenizer(input.tokenizer_table(), tokenizer_config_);
   if (data_.train.empty() && !input.state) section.report("train", "must name a text; got none");
-  input.config.check();
-  tokenizer_ = input.tokenizer;
-  if (input.state) {
-    if (!tokenizer_) fail(Fault::data, "word2vec: a trained model must come with its tokenizer; got none");
-    try {
-      counts_ = input.state->at("counts").get<std::vector<std::int64_t>>();
-    } catch (const Json::exception&) {
-      fail(Fault::data, "word2vec: the task's state must hold counts; got {}",
-           dump_json(*input.state).substr(0, 100));
-    }
-    if (static_cast<int>(counts_.size()) != tokenizer_->vocab_size())
-      fail(Fault::data, "word2vec: the task's state must hold a count for each of the {} words; got {}",
-           tokenizer_->vocab_size(), counts_.size());
-    draw_from_counts();
-    return;
-  }
-  tokenizer_ = Tokenizer::make(tokenizer_config);
+  if (input.state) restore(*input.state);
+}
+
+void Word2vec::restore(const Json& state) {
+  if (!tokenizer_) fail(Fault::data, "word2vec: a trained model must come with its tokenizer; got none");
   try {
-    read_texts();
-    tokenizer_->train(lines_[0]);
-    load(Split::train);
-    count();
-  } catch (const Error& e) {
-    if (!input.data_problem || e.fault() != Fault::data) throw;
-    *input.data_problem = e.what();
+    counts_ = state.at("counts").get<std::vector<std::int64_t>>();
+  } catch (const Json::exception&) {
+    fail(Fault::data, "word2vec: the task's state must hold counts; got {}", dump_json(state).substr(0, 100));
   }
+  if (static_cast<int>(counts_.size()) != tokenizer_->vocab_size())
+    fail(Fault::data, "word2vec: the task's state must hold a count for each of the {} words; got {}",
+         tokenizer_->vocab_size(), counts_.size());
+  draw_from_counts();
+}
+
+void Word2vec::prepare() {
+  tokenizer_ = Tokenizer::make(tokenizer_config_);
+  read_texts();
+  tokenizer_->train(lines_[0]);
+  load(Split::train);
+  counts_.assign(static_cast<std::size_t>(tokenizer_->vocab_size()), 0);
+  for (std::int32_t id : part(Split::train).ids) counts_[static_cast<std::size_t>(id)]++;
+  draw_from_counts();
 }
 
 // ---- data
@@ -107,12 +103,6 @@ void Word2vec::load(Split split) {
     fail(Fault::data, "{}: must hold a line with two words that the vocabulary knows; got none", data_.train);
   lines_[s] = std::vector<std::string>();
   parts_[s].loaded = true;
-}
-
-void Word2vec::count() {
-  counts_.assign(static_cast<std::size_t>(tokenizer_->vocab_size()), 0);
-  for (std::int32_t id : part(Split::train).ids) counts_[static_cast<std::size_t>(id)]++;
-  draw_from_counts();
 }
 
 void Word2vec::draw_from_counts() {

@@ -13,15 +13,15 @@ namespace qkv {
 struct Word2vecData {
   std::string train, val;
   double val_fraction = 0;
-  Index length = 1000, batch_size = 32;
+  Index length = 1000;
   template <class F>
   void fields(F& f) {
-    f("train", train, "text, one sentence per line: a file, or a folder of *.txt", path);
-    f("val", val, "text whose loss is evaluated; empty: the last val_fraction of the training text", path);
+    f("train", train, "text, one sentence per line: a file, or a folder of *.txt", rule::path);
+    f("val", val, "text whose loss is evaluated; empty: the last val_fraction of the training text",
+      rule::path);
     f("val_fraction", val_fraction, "share of the sentences of the training text, from its end",
-      between(0.0, 0.9));
-    f("length", length, "words after which a longer line is cut", between(2, 1 << 20));
-    f("batch_size", batch_size, "sentences per step", positive);
+      rule::between(0.0, 0.9));
+    f("length", length, "words after which a longer line is cut", rule::between(2, 1 << 20));
   }
 };
 
@@ -31,11 +31,12 @@ struct Word2vecConfig {
   double subsample = 1e-3, power = 0.75;
   template <class F>
   void fields(F& f) {
-    f("window", window, "words on each side, at most; how many is drawn for each word", between(1, 1000));
-    f("negatives", negatives, "words drawn for each true one", between(1, 64));
+    f("window", window, "words on each side, at most; how many is drawn for each word",
+      rule::between(1, 1000));
+    f("negatives", negatives, "words drawn for each true one", rule::between(1, 64));
     f("subsample", subsample, "words that are more frequent than this are left out at times; 0 = never",
-      between(0.0, 1.0));
-    f("power", power, "words are drawn by their frequency to this power", between(0.0, 10.0));
+      rule::between(0.0, 1.0));
+    f("power", power, "words are drawn by their frequency to this power", rule::between(0.0, 10.0));
   }
 };
 
@@ -47,6 +48,7 @@ struct Word2vecConfig {
 class Word2vec : public Task {
  public:
   explicit Word2vec(const TaskInput& input);
+  void prepare() override;
 
   DataShape shape() const override;
   Index examples(Split split) override;
@@ -70,8 +72,8 @@ class Word2vec : public Task {
     UnknownCount unknown;
     bool loaded = false;
   };
+  void restore(const Json& state);
   void read_texts();
-  void count();
   void draw_from_counts();
   void append(const std::string& line, Part& part) const;
   void load(Split split);
@@ -80,7 +82,8 @@ class Word2vec : public Task {
   Word2vecData data_;
   Word2vecConfig config_;
   bool around_ = false;  // CBOW: the words around predict
-  std::uint64_t seed_ = 0;
+  std::uint64_t seed_;
+  TokenizerConfig tokenizer_config_;
   std::shared_ptr<Tokenizer> tokenizer_;
   std::array<std::vector<std::string>, 2> lines_;  // read, not yet encoded
   bool read_ = false;                              // the texts, into lines_

@@ -91,7 +91,7 @@ StorageBlock* from_system(std::size_t k) {
   bytes = (bytes + alignment - 1) / alignment * alignment;
   void* memory = std::aligned_alloc(alignment, bytes);
   if (!memory)
-    fail(Fault::runtime, "memory: a block of {} bytes must be available; the system refused it", bytes);
+    fail(Fault::memory, "memory: a block of {} bytes must be available; the system refused it", bytes);
   if (alignment == kHugePage) madvise(memory, bytes, MADV_HUGEPAGE);
   Central& c = central();
   std::lock_guard lock(c.mutex);
@@ -106,7 +106,7 @@ StorageBlock* from_system(std::size_t k) {
 
 StorageBlock* allocate(std::size_t bytes) {
   if (bytes > (std::size_t{1} << 46))
-    fail(Fault::runtime, "memory: a tensor must be below 64 TiB; got {} bytes", bytes);
+    fail(Fault::memory, "memory: a tensor must be below 64 TiB; got {} bytes", bytes);
   std::size_t k = class_of(bytes);
   StorageBlock* block = nullptr;
   if (bytes_of_class(k) < kLarge)

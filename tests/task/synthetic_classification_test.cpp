@@ -12,7 +12,7 @@ namespace {
 std::unique_ptr<Task> make_synthetic(const std::string& data) {
   const Section config =
       Section::parse("[task]\ntype = \"synthetic-classification\"\n[data]\n" + data, "synthetic.toml");
-  return make_task({config, nullptr, nullptr});
+  return make_task({config});
 }
 
 std::vector<double> values(const Task& task, Split split, std::vector<int> indices, const char* name) {

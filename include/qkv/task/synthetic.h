@@ -79,9 +79,9 @@ struct DrawnData {
   Index examples = 1 << 20, eval_examples = 256;
   template <class F>
   void fields(F& f) {
-    f("examples", examples, "training sequences: an epoch", between(1, 1 << 30));
+    f("examples", examples, "training sequences: an epoch", rule::between(1, 1 << 30));
     f("eval_examples", eval_examples, "sequences of the validation split and of the test split",
-      between(0, 1 << 30));
+      rule::between(0, 1 << 30));
   }
 };
 
@@ -118,11 +118,11 @@ struct CountedData {
   Index eval_examples = 0;
   template <class F>
   void fields(F& f) {
-    f("train_fraction", train_fraction, "share of all cases to train on", probability);
+    f("train_fraction", train_fraction, "share of all cases to train on", rule::probability);
     f("val_fraction", val_fraction, "share of all cases to validate on; the rest is for testing",
-      probability);
+      rule::probability);
     f("eval_examples", eval_examples, "at most so many cases for validation and for testing; 0 = all",
-      between(0, 1 << 30));
+      rule::between(0, 1 << 30));
   }
 };
 
