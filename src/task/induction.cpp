@@ -4,6 +4,7 @@
 
 #include "qkv/base/text.h"
 #include "qkv/task/synthetic.h"
+#include "task/common.h"
 
 namespace qkv {
 namespace {
@@ -30,10 +31,8 @@ class Induction : public DrawnTask {
     section.read(data_);
     const auto [n, length, low, high] =
         std::tuple(induction_.n_symbols, induction_.length, induction_.min_period, induction_.max_period);
-    if (low > high)
-      section.report("min_period", fmt::format("must be at most max_period = {}; got {}", high, low));
-    if (high > n)
-      section.report("max_period", fmt::format("must be at most n_symbols = {}; got {}", n, high));
+    check_at_most(section, "min_period", low, "max_period", high);
+    check_at_most(section, "max_period", high, "n_symbols", n);
     if (high >= length)
       section.report("max_period", fmt::format("must be less than length = {}; got {}", length, high));
     check_length(input, "length", length);

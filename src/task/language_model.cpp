@@ -9,7 +9,7 @@
 #include "qkv/log/console.h"
 #include "qkv/model/generate.h"
 #include "qkv/ops/cross_entropy.h"
-#include "task/rows.h"
+#include "task/common.h"
 
 namespace qkv {
 
@@ -44,9 +44,7 @@ LanguageModel::LanguageModel(const TaskInput& input) : seed_(input.seed()), toke
   label_smoothing_ = input.loss().label_smoothing;
   const Index longest = input.max_length();
   if (data_.length == 0) data_.length = longest;
-  if (data_.length > longest)
-    section.report("length",
-                   fmt::format("must be at most model.max_seq_len = {}; got {}", longest, data_.length));
+  check_at_most(section, "length", data_.length, "model.max_seq_len", longest);
   tokenizer_config_.type = "char";
   if (synthetic()) return;
   read_tokenizer(input.tokenizer_table(), tokenizer_config_);
@@ -299,10 +297,7 @@ Json LanguageModel::state() const {
 }
 
 std::vector<std::pair<std::string, std::string>> LanguageModel::files() const {
-  std::vector<std::pair<std::string, std::string>> result;
-  for (auto& [key, path] : {std::pair{"train", data_.train}, {"val", data_.val}, {"test", data_.test}})
-    if (!path.empty()) result.emplace_back(key, path);
-  return result;
+  return given_files({{"train", data_.train}, {"val", data_.val}, {"test", data_.test}});
 }
 
 }  // namespace qkv

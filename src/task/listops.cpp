@@ -5,6 +5,7 @@
 
 #include "qkv/base/text.h"
 #include "qkv/task/synthetic.h"
+#include "task/common.h"
 
 namespace qkv {
 namespace {
@@ -75,9 +76,7 @@ class ListOps : public DrawnTask {
     const Section section = input.data();
     section.read(list_);
     section.read(data_);
-    if (list_.min_length > list_.max_length)
-      section.report("min_length", fmt::format("must be at most max_length = {}; got {}", list_.max_length,
-                                               list_.min_length));
+    check_at_most(section, "min_length", list_.min_length, "max_length", list_.max_length);
     check_length(input, "max_length", list_.max_length + 1);
     for (Index i = 0; i < 10; i++) symbols_.push_back(fmt::format("{}", i));
     symbols_.insert(symbols_.end(), std::begin(kOperators), std::end(kOperators));

@@ -1,6 +1,6 @@
 // PlantedCues: made-up sentences to classify, of which it is known which word decides.
 #pragma once
-#include "task/rows.h"
+#include "task/common.h"
 
 namespace qkv {
 

@@ -3,6 +3,7 @@
 
 #include "qkv/base/text.h"
 #include "qkv/task/synthetic.h"
+#include "task/common.h"
 
 namespace qkv {
 namespace {
@@ -27,12 +28,8 @@ class AssociativeRecall : public DrawnTask {
     const Section section = input.data();
     section.read(recall_);
     section.read(data_);
-    if (recall_.pairs > recall_.n_keys)
-      section.report("pairs",
-                     fmt::format("must be at most n_keys = {}; got {}", recall_.n_keys, recall_.pairs));
-    if (recall_.queries > recall_.pairs)
-      section.report("queries",
-                     fmt::format("must be at most pairs = {}; got {}", recall_.pairs, recall_.queries));
+    check_at_most(section, "pairs", recall_.pairs, "n_keys", recall_.n_keys);
+    check_at_most(section, "queries", recall_.queries, "pairs", recall_.pairs);
     check_length(input, recall_.gap > 0 ? "gap" : "pairs", 2 * recall_.pairs + recall_.gap + recall_.queries);
     for (Index i = 0; i < recall_.n_keys; i++) symbols_.push_back(fmt::format("k{}", i));
     for (Index i = 0; i < recall_.n_values; i++) symbols_.push_back(fmt::format("v{}", i));

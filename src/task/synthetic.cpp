@@ -11,7 +11,7 @@
 #include "qkv/base/text.h"
 #include "qkv/ops/cross_entropy.h"
 #include "qkv/ops/reduce.h"
-#include "task/rows.h"
+#include "task/common.h"
 
 namespace qkv {
 

@@ -14,9 +14,7 @@ SyntheticClassification::SyntheticClassification(const TaskInput& input) : seed_
     data.report("vocab_size",
                 fmt::format("must be at least n_class = {}; got {}", data_.n_class, data_.vocab_size));
   const Index longest = input.max_length();
-  if (data_.length > longest)
-    data.report("length",
-                fmt::format("must be at most model.max_seq_len = {}; got {}", longest, data_.length));
+  check_at_most(data, "length", data_.length, "model.max_seq_len", longest);
   data.check();
   for (Index i = 0; i < data_.n_class; i++) labels_.push_back(fmt::format("class {}", i));
 }

@@ -1,6 +1,6 @@
 // SyntheticClassification: made-up token sequences to classify, for benchmarks and first steps; no files.
 #pragma once
-#include "task/rows.h"
+#include "task/common.h"
 
 namespace qkv {
 

@@ -3,7 +3,7 @@
 
 #include "qkv/base/text.h"
 #include "qkv/task/synthetic.h"
-#include "task/rows.h"
+#include "task/common.h"
 
 namespace qkv {
 

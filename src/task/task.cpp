@@ -6,7 +6,7 @@
 #include "qkv/base/make.h"
 #include "qkv/ops/cross_entropy.h"
 #include "qkv/ops/reduce.h"
-#include "task/rows.h"
+#include "task/common.h"
 
 namespace qkv {
 

@@ -6,6 +6,7 @@
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/ops/cross_entropy.h"
+#include "task/common.h"
 
 namespace qkv {
 
@@ -51,9 +52,7 @@ void Translation::find_specials() {
 // What one key allows depends on another.
 void Translation::check(const Section& section) const {
   if (made_up()) {
-    if (data_.min_length > data_.max_length)
-      section.report("min_length", fmt::format("must be at most max_length = {}; got {}", data_.max_length,
-                                               data_.min_length));
+    check_at_most(section, "min_length", data_.min_length, "max_length", data_.max_length);
     if (data_.max_length >= max_seq_len_)
       section.report("max_length", fmt::format("must be less than model.max_seq_len = {}; got {}",
                                                max_seq_len_, data_.max_length));
@@ -279,18 +278,15 @@ Json Translation::state() const {
 }
 
 std::vector<std::pair<std::string, std::string>> Translation::files() const {
-  std::vector<std::pair<std::string, std::string>> result;
-  for (auto& [key, path] : {std::pair{"train", data_.train},
-                            {"val", data_.val},
-                            {"test", data_.test},
-                            {"train_source", data_.train_source},
-                            {"train_target", data_.train_target},
-                            {"val_source", data_.val_source},
-                            {"val_target", data_.val_target},
-                            {"test_source", data_.test_source},
-                            {"test_target", data_.test_target}})
-    if (!path.empty()) result.emplace_back(key, path);
-  return result;
+  return given_files({{"train", data_.train},
+                      {"val", data_.val},
+                      {"test", data_.test},
+                      {"train_source", data_.train_source},
+                      {"train_target", data_.train_target},
+                      {"val_source", data_.val_source},
+                      {"val_target", data_.val_target},
+                      {"test_source", data_.test_source},
+                      {"test_target", data_.test_target}});
 }
 
 }  // namespace qkv

@@ -8,6 +8,7 @@
 #include "qkv/base/text.h"
 #include "qkv/ops/loss.h"
 #include "qkv/ops/reduce.h"
+#include "task/common.h"
 
 namespace qkv {
 
@@ -255,10 +256,7 @@ Json Word2vec::state() const {
 }
 
 std::vector<std::pair<std::string, std::string>> Word2vec::files() const {
-  std::vector<std::pair<std::string, std::string>> result;
-  for (auto& [key, path] : {std::pair{"train", data_.train}, {"val", data_.val}})
-    if (!path.empty()) result.emplace_back(key, path);
-  return result;
+  return given_files({{"train", data_.train}, {"val", data_.val}});
 }
 
 }  // namespace qkv

@@ -44,9 +44,7 @@ void WordSenses::prepare() {
 
 // What one key allows depends on another.
 void WordSenses::check(const Section& section) const {
-  if (data_.ngram_min > data_.ngram_max)
-    section.report("ngram_min",
-                   fmt::format("must be at most ngram_max = {}; got {}", data_.ngram_max, data_.ngram_min));
+  check_at_most(section, "ngram_min", data_.ngram_min, "ngram_max", data_.ngram_max);
   if (data_.folds == 1) section.report("folds", "must be 0 or at least 2; got 1");
   if (data_.folds > 1 && (data_.fold < 0 || data_.fold >= data_.folds))
     section.report("fold", fmt::format("must be in [0, folds = {}); got {}", data_.folds, data_.fold));
@@ -325,11 +323,8 @@ Json WordSenses::state() const {
 }
 
 std::vector<std::pair<std::string, std::string>> WordSenses::files() const {
-  std::vector<std::pair<std::string, std::string>> result;
-  for (auto& [key, path] :
-       {std::pair{"path", data_.path}, {"train", data_.train}, {"val", data_.val}, {"test", data_.test}})
-    if (!path.empty()) result.emplace_back(key, path);
-  return result;
+  return given_files(
+      {{"path", data_.path}, {"train", data_.train}, {"val", data_.val}, {"test", data_.test}});
 }
 
 Batch WordSenses::symbolic_batch(Index batch_size) {

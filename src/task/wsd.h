@@ -8,7 +8,7 @@
 #include "data/ngrams.h"
 #include "data/wsd_corpus.h"
 #include "qkv/task/task.h"
-#include "task/rows.h"
+#include "task/common.h"
 #include "task/survey.h"
 
 namespace qkv {

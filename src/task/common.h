@@ -1,12 +1,19 @@
-// Sequences of different lengths as rows of a batch, and what tasks with classes share.
+// What tasks share: sequences of different lengths as rows of a batch, classes, keys that limit each other.
 #pragma once
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "qkv/task/task.h"
 
 namespace qkv {
+
+/// Reports that the value of a key is above what another key allows.
+inline void check_at_most(const Section& table, const char* key, Index value, const char* other,
+                          Index limit) {
+  if (value > limit) table.report(key, fmt::format("must be at most {} = {}; got {}", other, limit, value));
+}
 
 /// The ids [n, length] that `fill_rows` has written.
 struct FilledRows {
@@ -29,6 +36,14 @@ FilledRows fill_rows(Batch& batch, const char* name, const char* keep, Index n, 
     if (kept) kept = std::fill_n(std::fill_n(kept, size, 1), T - size, 0);
   }
   return {ids, T};
+}
+
+using Files = std::vector<std::pair<std::string, std::string>>;
+/// Of keys of [data] and their files, those that are given.
+inline Files given_files(Files all) {
+  all.erase(std::remove_if(all.begin(), all.end(), [](const auto& file) { return file.second.empty(); }),
+            all.end());
+  return all;
 }
 
 /// The places of words in a vocabulary, which has them all.
