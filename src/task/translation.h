@@ -13,7 +13,6 @@
 
 namespace qkv {
 
-/// The keys of [data] for this task.
 enum class PairSource { files, reverse, synthetic };
 inline std::vector<std::string> names_of(PairSource) {
   return {"files", "reverse", "synthetic"};
@@ -24,6 +23,7 @@ inline std::vector<std::string> names_of(PairFormat) {
   return {"tsv", "scan"};
 }
 
+/// The keys of [data] for this task.
 struct TranslationData {
   PairSource source = PairSource::files;
   PairFormat format = PairFormat::tsv;
@@ -59,13 +59,13 @@ struct TranslationData {
   }
 };
 
-/// How texts are generated and scored: the keys of [task] beside its type.
 /// What becomes of <unk> in outputs.
 enum class UnknownWords { never, keep, source };
 inline std::vector<std::string> names_of(UnknownWords) {
   return {"never", "keep", "source"};
 }
 
+/// How texts are generated and scored: the keys of [task] beside its type.
 struct TranslationOutput {
   Index beam = 1, max_tokens = 0;
   LengthNorm normalize = LengthNorm::gnmt;

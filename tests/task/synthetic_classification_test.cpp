@@ -1,4 +1,4 @@
-#include "task/synthetic_classification.h"
+#include "qkv/task/task.h"
 
 #include "nn/layer_check.h"
 #include "qkv/base/json.h"

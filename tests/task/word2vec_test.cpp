@@ -1,4 +1,4 @@
-#include "task/word2vec.h"
+#include "qkv/task/task.h"
 
 #include <doctest/doctest.h>
 
