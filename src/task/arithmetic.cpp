@@ -47,12 +47,11 @@ struct AdderData {
 class Adder : public CountedTask {
  public:
   explicit Adder(const TaskInput& input) : CountedTask(input) {
-    const Section section = input.data();
-    section.read(adder_);
-    section.read(data_);
+    table_.read(adder_);
+    table_.read(data_);
     limit_ = 1;
     for (Index i = 0; i < adder_.digits; i++) limit_ *= 10;
-    set_cases(input, limit_ * limit_);
+    set_cases(limit_ * limit_);
     check_length(input, "digits", 3 * adder_.digits + 2);
     for (Index i = 0; i < 10; i++) symbols_.push_back(fmt::format("{}", i));
     symbols_.insert(symbols_.end(), {"+", "="});
@@ -108,11 +107,10 @@ struct ModularData {
 class ModularAddition : public CountedTask {
  public:
   explicit ModularAddition(const TaskInput& input) : CountedTask(input) {
-    const Section section = input.data();
     data_.train_fraction = data_.val_fraction = 0.5;
-    section.read(modular_);
-    section.read(data_);
-    set_cases(input, modular_.modulus * modular_.modulus);
+    table_.read(modular_);
+    table_.read(data_);
+    set_cases(modular_.modulus * modular_.modulus);
     check_length(input, "modulus", 3);
     for (Index i = 0; i < modular_.modulus; i++) symbols_.push_back(fmt::format("{}", i));
     symbols_.push_back("=");

@@ -26,13 +26,11 @@ struct CopyMemoryData {
 class CopyMemory : public DrawnTask {
  public:
   explicit CopyMemory(const TaskInput& input) : DrawnTask(input) {
-    const Section section = input.data();
-    section.read(copy_);
-    section.read(data_);
+    table_.read(copy_);
+    table_.read(data_);
     check_length(input, "delay", total());
     for (Index i = 0; i < copy_.n_symbols; i++) symbols_.push_back(fmt::format("{}", i));
     symbols_.insert(symbols_.end(), {"_", "!"});
-    check_splits(input);
   }
 
   void draw(Stream& stream, SyntheticRow& row) const override {

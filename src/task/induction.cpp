@@ -26,18 +26,16 @@ struct InductionData {
 class Induction : public DrawnTask {
  public:
   explicit Induction(const TaskInput& input) : DrawnTask(input) {
-    const Section section = input.data();
-    section.read(induction_);
-    section.read(data_);
+    table_.read(induction_);
+    table_.read(data_);
     const auto [n, length, low, high] =
         std::tuple(induction_.n_symbols, induction_.length, induction_.min_period, induction_.max_period);
-    check_at_most(section, "min_period", low, "max_period", high);
-    check_at_most(section, "max_period", high, "n_symbols", n);
+    check_at_most(table_, "min_period", low, "max_period", high);
+    check_at_most(table_, "max_period", high, "n_symbols", n);
     if (high >= length)
-      section.report("max_period", fmt::format("must be less than length = {}; got {}", length, high));
+      table_.report("max_period", fmt::format("must be less than length = {}; got {}", length, high));
     check_length(input, "length", length);
     for (Index i = 0; i < n; i++) symbols_.push_back(fmt::format("s{}", i));
-    check_splits(input);
   }
 
   void draw(Stream& stream, SyntheticRow& row) const override {

@@ -73,16 +73,14 @@ Index value_of(const std::vector<std::int32_t>& ids, std::size_t& at, Index dept
 class ListOps : public DrawnTask {
  public:
   explicit ListOps(const TaskInput& input) : DrawnTask(input) {
-    const Section section = input.data();
-    section.read(list_);
-    section.read(data_);
-    check_at_most(section, "min_length", list_.min_length, "max_length", list_.max_length);
+    table_.read(list_);
+    table_.read(data_);
+    check_at_most(table_, "min_length", list_.min_length, "max_length", list_.max_length);
     check_length(input, "max_length", list_.max_length + 1);
     for (Index i = 0; i < 10; i++) symbols_.push_back(fmt::format("{}", i));
     symbols_.insert(symbols_.end(), std::begin(kOperators), std::end(kOperators));
     symbols_.insert(symbols_.end(), {"]", "="});
     uniform_ = false;
-    check_splits(input);
   }
 
   void draw(Stream& stream, SyntheticRow& row) const override {

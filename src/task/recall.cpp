@@ -25,16 +25,14 @@ struct RecallData {
 class AssociativeRecall : public DrawnTask {
  public:
   explicit AssociativeRecall(const TaskInput& input) : DrawnTask(input) {
-    const Section section = input.data();
-    section.read(recall_);
-    section.read(data_);
-    check_at_most(section, "pairs", recall_.pairs, "n_keys", recall_.n_keys);
-    check_at_most(section, "queries", recall_.queries, "pairs", recall_.pairs);
+    table_.read(recall_);
+    table_.read(data_);
+    check_at_most(table_, "pairs", recall_.pairs, "n_keys", recall_.n_keys);
+    check_at_most(table_, "queries", recall_.queries, "pairs", recall_.pairs);
     check_length(input, recall_.gap > 0 ? "gap" : "pairs", 2 * recall_.pairs + recall_.gap + recall_.queries);
     for (Index i = 0; i < recall_.n_keys; i++) symbols_.push_back(fmt::format("k{}", i));
     for (Index i = 0; i < recall_.n_values; i++) symbols_.push_back(fmt::format("v{}", i));
     symbols_.push_back("_");
-    check_splits(input);
   }
 
   void draw(Stream& stream, SyntheticRow& row) const override {

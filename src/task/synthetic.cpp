@@ -17,15 +17,13 @@ namespace qkv {
 
 // ---- batches
 
-SyntheticTask::SyntheticTask(const TaskInput& input) : seed_(input.seed()) {}
+SyntheticTask::SyntheticTask(const TaskInput& input) : table_(input.data()), seed_(input.seed()) {}
 
 void SyntheticTask::check_length(const TaskInput& input, const std::string& key, Index longest) const {
   const Index limit = input.max_length();
   if (longest > limit)
-    input.data().report(
-        key, fmt::format("makes sequences of {} tokens; model.max_seq_len must hold them; got {}", longest,
-                         limit));
-  input.config.check();
+    table_.report(key, fmt::format("makes sequences of {} tokens; model.max_seq_len must hold them; got {}",
+                                   longest, limit));
 }
 
 Index SyntheticTask::length(Split split, int example) const {
@@ -170,12 +168,12 @@ void DrawnTask::write(Split split, Index index, SyntheticRow& row) const {
                              name_of(split), kAttempts)});
 }
 
-void DrawnTask::check_splits(const TaskInput& input) const {
+void DrawnTask::prepare() {
   SyntheticRow row;
   try {
     for (Split split : {Split::train, Split::val, Split::test}) write(split, 0, row);
   } catch (const Error& e) {
-    input.data().fail("", e.text().rule);
+    table_.fail("", e.text().rule);
   }
 }
 
@@ -189,19 +187,18 @@ void DrawnTask::draw_distinct(Stream& stream, Index n, Index count, std::vector<
 
 // ---- cases that are counted
 
-void CountedTask::set_cases(const TaskInput& input, Index cases) {
-  const Section data = input.data();
+void CountedTask::set_cases(Index cases) {
   if (data_.train_fraction + data_.val_fraction > 1 + 1e-9)
-    data.report("val_fraction", fmt::format("must be at most 1 - train_fraction = {:.6g}; got {:.6g}",
-                                            1 - data_.train_fraction, data_.val_fraction));
+    table_.report("val_fraction", fmt::format("must be at most 1 - train_fraction = {:.6g}; got {:.6g}",
+                                              1 - data_.train_fraction, data_.val_fraction));
   const auto part = [&](double fraction) {
     return static_cast<Index>(std::llround(static_cast<double>(cases) * fraction));
   };
   cases_ = cases, train_ = part(data_.train_fraction);
   val_ = std::min(part(data_.val_fraction), cases - train_);
   if (train_ < 1)
-    data.report("train_fraction",
-                fmt::format("must leave a case to train on; got {:.6g} of {}", data_.train_fraction, cases));
+    table_.report("train_fraction", fmt::format("must leave a case to train on; got {:.6g} of {}",
+                                                data_.train_fraction, cases));
 }
 
 Index CountedTask::examples(Split split) {
