@@ -38,9 +38,9 @@ FilledRows fill_rows(Batch& batch, const char* name, const char* keep, Index n, 
   return {ids, T};
 }
 
-using Files = std::vector<std::pair<std::string, std::string>>;
+using KeyedFiles = std::vector<std::pair<std::string, std::string>>;
 /// Of keys of [data] and their files, those that are given.
-inline Files given_files(Files all) {
+inline KeyedFiles given_files(KeyedFiles all) {
   all.erase(std::remove_if(all.begin(), all.end(), [](const auto& file) { return file.second.empty(); }),
             all.end());
   return all;

@@ -21,7 +21,7 @@ TEST_CASE("the sinusoidal table has sines and cosines of geometric wavelengths")
 
 TEST_CASE("sinusoidal positions are added to sqrt(d) x, without parameters") {
   ParameterStore store(1, Dtype::f64);
-  const Position f(Scope(store) / "position", {"sinusoidal", "start"}, 8, 4);
+  const Position f(Scope(store) / "position", {PositionType::sinusoidal, PositionOrigin::start}, 8, 4);
   CHECK(store.size() == 0);
   const Tensor x = normal({2, 3, 4}, Dtype::f64), table = sinusoidal_table(3, 0, 4, Dtype::f64);
   const Tensor y = f(x).value();
@@ -52,7 +52,7 @@ TEST_CASE("positions counted from the target are signed, and clipped beyond max_
 
 TEST_CASE("no positions: x itself") {
   ParameterStore store(1);
-  const Position f(Scope(store) / "position", {"none", "target"}, 3, 2);
+  const Position f(Scope(store) / "position", {PositionType::none, PositionOrigin::target}, 3, 2);
   const Tensor x = normal({1, 9, 2}, Dtype::f32);
   CHECK(f(x).value().shares_buffer(x));
   CHECK_FALSE(f.relative);
@@ -61,7 +61,7 @@ TEST_CASE("no positions: x itself") {
 TEST_CASE("too long a text and a missing target are errors that name the layer") {
   ParameterStore store(1);
   const Position start(Scope(store) / "a", {PositionType::learned, PositionOrigin::start}, 3, 2);
-  const Position target(Scope(store) / "b", {"sinusoidal", "target"}, 3, 2);
+  const Position target(Scope(store) / "b", {PositionType::sinusoidal, PositionOrigin::target}, 3, 2);
   CHECK(message([&] {
           (void)start(Tensor::zeros({1, 4, 2}));
         }) == "position: length must be at most max_seq_len = 3; got 4 (in a)");
