@@ -315,7 +315,7 @@ class LanguageModel : public Task, public Surveyed {
   void load(Split split) {
     std::unique_ptr<TokenCorpus>& corpus = parts_[static_cast<std::size_t>(split)];
     const Source from = source(split);
-    if (corpus || from.path.empty()) return;
+    if (corpus || from.path.empty() || !tokenizer_) return;
     const std::string& path = from.path;
     const TextFiles text(path);
     corpus =

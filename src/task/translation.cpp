@@ -171,6 +171,7 @@ void Translation::append(const std::string& text, const Tokenizer& tokenizer, In
 
 void Translation::load(Split split) const {
   Part& part = parts_[static_cast<std::size_t>(split)];
+  if (!target_) return;  // its file cannot be read
   std::call_once(part.once, [&] {
     for (TextPair& pair : pairs(split)) {
       const Index cut = part.cut;

@@ -282,7 +282,7 @@ class Word2vec : public Task {
   }
 
   void load(Split split) {
-    if (split == Split::test) return;
+    if (split == Split::test || !tokenizer_) return;
     const auto s = static_cast<std::size_t>(split);
     if (parts_[s].loaded) return;
     if (!read_ && !data_.train.empty()) read_texts();
