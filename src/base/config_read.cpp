@@ -213,22 +213,16 @@ class Reader {
   // Paths are dumped absolute, so that the dump means the same in another folder.
   std::string resolved_text() const {
     if (!constraint(Constraint::Kind::path)) return value_text(*field_);
-    auto absolute = [](std::string& name) {
+    auto absolute = [](const std::string& name) {
       std::error_code error;
-      auto whole = std::filesystem::absolute(name, error);
-      if (!name.empty() && !error) name = whole.lexically_normal().string();
+      const auto whole = std::filesystem::absolute(name, error);
+      return toml_string(name.empty() || error ? name : whole.lexically_normal().string());
     };
-    Field copy = *field_;
-    std::string one;
-    std::vector<std::string> many;
-    if (auto* member = std::get_if<std::string*>(&field_->value)) {
-      absolute(one = **member);
-      copy.value = &one;
-    } else if (auto* members = std::get_if<std::vector<std::string>*>(&field_->value)) {
-      for (auto& name : many = **members) absolute(name);
-      copy.value = &many;
-    }
-    return value_text(copy);
+    if (auto* member = std::get_if<std::string*>(&field_->value)) return absolute(**member);
+    std::vector<std::string> all;
+    for (const std::string& name : *std::get<std::vector<std::string>*>(field_->value))
+      all.push_back(absolute(name));
+    return "[" + join(all, ", ") + "]";
   }
 
   ConfigDocument& document_;
