@@ -19,7 +19,9 @@ Json schema_of_key(const Statement& statement) {
   if (statement.type.empty()) type = {"string", "number"};
   Json schema = {{"type", type}};
   for (const Constraint& rule : statement.rules) {
-    if (rule.kind == Constraint::Kind::one_of && type == "string") schema["enum"] = rule.names;
+    // The first: what a field allows of the choices of an enum.
+    if (rule.kind == Constraint::Kind::one_of && type == "string" && !schema.contains("enum"))
+      schema["enum"] = rule.names;
     if (rule.kind != Constraint::Kind::range) continue;
     if (std::isfinite(rule.low)) schema[rule.low_excluded ? "exclusiveMinimum" : "minimum"] = rule.low;
     if (std::isfinite(rule.high)) schema["maximum"] = rule.high;
