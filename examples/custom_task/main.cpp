@@ -1,5 +1,5 @@
-// A user-defined task: at which position of a row is the largest digit? The examples are generated on the fly, as
-// a function of (seed, split, index), and the model is the library's encoder classifier.
+// A user-defined task: at which position of a row is the largest digit? The examples are generated on the
+// fly, as a function of (seed, split, index), and the model is the library's encoder classifier.
 #include <qkv/base/json.h>
 #include <qkv/qkv.h>
 
