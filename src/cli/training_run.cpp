@@ -31,16 +31,16 @@ namespace {
 Record start_record(Experiment& e, const Training& t, const RunDir& run, bool resumed) {
   Record r("start");
   r.add(key::version, kVersion).add(key::name, run.name());
-  r.add(key::task, e.config.section("task").type("wsd"))
-      .add(key::model, e.config.section("model").type("encoder-classifier"));
+  r.add(key::task, e.config.section("task").type(Task::kDefault))
+      .add(key::model, e.config.section("model").type(Model::kDefault));
   r.add(key::parameters, e.parameters->count());
   for (Split split : {Split::train, Split::val, Split::test})
     r.add(key_of(key::examples_of, name_of(split)), e.task->examples(split));
   for (auto& [name, value] : e.task->facts()) r.add(name, static_cast<float>(value));
   r.add(key::vocab_size, e.task->shape().vocab_size).add(key::max_steps, t.max_steps);
-  r.add(key::batch_size, t.tables.batch_size)
-      .add(key::optimizer, e.config.section("optimizer").type("adamw"));
-  r.add(key::metric, t.tables.eval.metric).add(key::seed, e.run.seed).add(key::dtype, e.run.dtype);
+  r.add(key::batch_size, t.tables.batches.batch_size)
+      .add(key::optimizer, e.config.section("optimizer").type(Optimizer::kDefault));
+  r.add(key::metric, t.tables.eval.metric).add(key::seed, e.run.seed).add(key::dtype, name_of(e.run.dtype));
   r.add(key::threads, pool().size()).add(key::shards, t.shards()).add(key::run_dir, run.path());
   if (resumed) r.add(key::resumed_from, t.state.step).add(key::time_s, t.state.seconds);
   return r;

@@ -31,33 +31,33 @@ static int choose_shards(Index examples, double mean_tokens) {
   return shards;
 }
 
-std::unique_ptr<TrainBatches> make_batches(Task& task, const TrainingTables& tables, const RunConfig& run,
+std::unique_ptr<TrainBatches> make_batches(Task& task, const BatchConfig& config, const RunConfig& run,
                                            bool few) {
   constexpr Index kFew = 1000;
   for (Split split : {Split::val, Split::test}) task.examples(split);
   const Index n = task.examples(Split::train);
   if (n == 0) fail(Fault::data, "data.train: must hold examples; got none");
   Index measured = n;
-  if (!tables.by_tokens && task.uniform_length()) measured = 1;
-  if (!tables.by_tokens && few) measured = std::min(measured, kFew);
+  if (!config.by_tokens() && task.uniform_length()) measured = 1;
+  if (!config.by_tokens() && few) measured = std::min(measured, kFew);
   SamplerOptions options;
   double tokens = 0;
   for (Index i = 0; i < measured; i++) {
     const Index length = task.length(Split::train, static_cast<int>(i));
     tokens += static_cast<double>(length);
-    if ((tables.buckets || tables.by_tokens) && measured == n)
+    if ((config.buckets || config.by_tokens()) && measured == n)
       options.lengths.push_back(static_cast<int>(length));
   }
   const double mean = std::max(1.0, tokens / static_cast<double>(measured));
-  Index examples = tables.batch_size;  // of a batch
-  if (tables.by_tokens) {
-    options.batch_tokens = tables.batch_size;
+  Index examples = config.batch_size;  // of a batch
+  if (config.by_tokens()) {
+    options.batch_tokens = config.batch_size;
     examples = std::max<Index>(1, static_cast<Index>(static_cast<double>(examples) / mean));
   }
   const auto seed = static_cast<std::uint64_t>(run.seed);
   const int shards =
       run.shards > 0 ? static_cast<int>(run.shards) : choose_shards(std::min(examples, n), mean);
-  return std::make_unique<TrainBatches>(task, Sampler(n, tables.batch_size, seed, std::move(options)), seed,
+  return std::make_unique<TrainBatches>(task, Sampler(n, config.batch_size, seed, std::move(options)), seed,
                                         shards);
 }
 

@@ -37,7 +37,7 @@ class TrainBatches {
 
 /// Reads the data of all splits, so that a fault in it is reported before a run directory is made, and
 /// measures the training examples; with `few` only the first ones, if that is enough.
-std::unique_ptr<TrainBatches> make_batches(Task& task, const TrainingTables& tables, const RunConfig& run,
+std::unique_ptr<TrainBatches> make_batches(Task& task, const BatchConfig& config, const RunConfig& run,
                                            bool few);
 
 }  // namespace qkv

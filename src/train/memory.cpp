@@ -26,11 +26,11 @@ Walk walk(const Experiment& e, Index examples) {
 }
 
 // Examples of a training batch, if all are as long as the longest.
-Index batch_examples(Task& task, const TrainingTables& tables) {
-  if (!tables.by_tokens) return std::min(tables.batch_size, task.examples(Split::train));
+Index batch_examples(Task& task, const BatchConfig& config) {
+  if (!config.by_tokens()) return std::min(config.batch_size, task.examples(Split::train));
   Index longest = 1;
   for (const auto& [name, tensor] : task.Task::symbolic_batch(1)) longest = std::max(longest, tensor.size());
-  return std::max<Index>(1, tables.batch_size / longest);
+  return std::max<Index>(1, config.batch_size / longest);
 }
 
 // An evaluation keeps nothing: about a block's input and two results of its inner width at a time.
@@ -52,8 +52,8 @@ std::size_t memory_estimate(const Training& t) {
       static_cast<double>(e.parameters->count()) * static_cast<double>(size_of(e.parameters->dtype()));
   double bytes = 2 * parameters;  // once more in a checkpoint that is read
   bytes += static_cast<double>(t.optimizer->bytes());
-  bytes += t.one_step->bytes(walk(e, batch_examples(*e.task, t.tables)).all, threads);
-  bytes += evaluation_bytes(e, t.tables.eval_batch_size, threads);
+  bytes += t.one_step->bytes(walk(e, batch_examples(*e.task, t.tables.batches)).all, threads);
+  bytes += evaluation_bytes(e, t.tables.batches.eval_batch_size, threads);
   return static_cast<std::size_t>(bytes);
 }
 

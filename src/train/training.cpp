@@ -37,14 +37,13 @@ void check_metric(const Experiment& e, const EvalConfig& eval) {
 
 }  // namespace
 
-Training::Training(Experiment& e) : experiment(e) {}
+Training::Training(Experiment& e) : experiment(e), tables(e.tables) {}
 Training::Training(Training&& other) noexcept = default;
 Training::~Training() = default;
 
 Training prepare_training(Experiment& e) {
   Training t(e);
-  t.tables.read(e.config, e.task->metrics());
-  t.batches = make_batches(*e.task, t.tables, e.run, e.parameters->symbolic());
+  t.batches = make_batches(*e.task, t.tables.batches, e.run, e.parameters->symbolic());
   set_limits(t);
   t.optimizer = make_optimizer(e.config.section("optimizer"), *e.parameters);
   t.schedule = make_schedule(e.config.section("schedule"), t.optimizer->lr(), t.max_steps);

@@ -28,8 +28,8 @@ Evaluation validate(Training& t, RunLogger& log, const StepReport& report) {
     return false;
   };
   const auto score = [&](Split split, std::int64_t examples) {
-    return evaluate(*t.experiment.task, *t.experiment.model, split, t.tables.eval_batch_size, c.samples,
-                    examples, notice);
+    return evaluate(*t.experiment.task, *t.experiment.model, split, t.tables.batches.eval_batch_size,
+                    c.samples, examples, notice);
   };
   const Metrics metrics = score(Split::val, 0);
   const std::vector<std::string> bad = metrics.nonfinite();

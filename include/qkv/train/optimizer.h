@@ -17,6 +17,7 @@ struct Chunk {
 
 class Optimizer {
  public:
+  static constexpr const char* kDefault = "adamw";  ///< [optimizer] type
   /// `config`: the [optimizer] table.
   using Factory = std::unique_ptr<Optimizer>(const Section& config, const ParameterStore& store);
   virtual ~Optimizer() = default;

@@ -77,13 +77,13 @@ struct Training {
   /// The report is good until the next step.
   const StepReport& step();
   /// Whether a step that is not finite is left out (train.on_nonfinite = "skip").
-  bool skips() const { return tables.train.on_nonfinite == "skip"; }
+  bool skips() const { return tables.train.on_nonfinite == OnNonfinite::skip; }
   /// Optimizer steps per pass over the training data, rounded up.
   std::int64_t steps_per_epoch() const;
   int shards() const;
 
   Experiment& experiment;
-  TrainingTables tables;
+  TrainingTables tables;  ///< those of the experiment, with eval.every in steps
   std::int64_t max_steps = 0;
   std::unique_ptr<TrainBatches> batches;
   std::unique_ptr<Optimizer> optimizer;
