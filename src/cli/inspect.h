@@ -4,11 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "qkv/base/registry.h"
-
-namespace CLI {
-class App;
-}
+#include "qkv/cli/verb.h"
 
 namespace qkv {
 
@@ -25,7 +21,7 @@ struct Subject {
 struct Inspection {
   using Factory = std::unique_ptr<Inspection>();
   virtual ~Inspection() = default;
-  virtual void setup(CLI::App& app) = 0;
+  virtual void setup(Options& options) = 0;
   virtual int run(const Subject& subject) = 0;
   /// False where it can do without anything to look at: its `run` then checks what is given.
   virtual bool needs_subject() const { return true; }

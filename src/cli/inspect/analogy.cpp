@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 
 #include "log/table.h"
 #include "qkv/base/json.h"
@@ -9,10 +8,10 @@ namespace qkv {
 namespace {
 
 struct Analogy : WordInspection {
-  void setup(CLI::App& app) override {
-    WordInspection::setup(app);
-    app.add_option("word", words, "A B C: A is to B as C is to ...")->expected(0, 3);
-    app.add_option("--questions", questions, "file of questions A B C D: share of right answers");
+  void setup(Options& options) override {
+    WordInspection::setup(options);
+    options.add("word", &words, "A B C: A is to B as C is to ...").most = 3;
+    options.add("--questions", &questions, "file of questions A B C D: share of right answers");
   }
   int run(const Subject& subject) override {
     if (words.size() != 3 && (!words.empty() || questions.empty()))

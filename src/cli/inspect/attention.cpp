@@ -1,5 +1,4 @@
 // inspect attention: which word looks at which, as heat maps in the terminal, JSON or a page.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 
 #include "attention_page.h"
@@ -108,10 +107,10 @@ Json json_of(const Look& look, const Choice& choice) {
 }
 
 struct AttentionMaps : Inspection {
-  void setup(CLI::App& app) override {
-    app.add_option("text", texts, "texts")->required();
-    choice.add(app);
-    app.add_option("--html", html, "write a page with the maps instead");
+  void setup(Options& options) override {
+    options.add("text", &texts, "texts").required = true;
+    choice.add(options);
+    options.add("--html", &html, "write a page with the maps instead");
   }
   int run(const Subject& subject) override {
     const Experiment e = load(subject);

@@ -1,7 +1,6 @@
 // What a head would do with words as they stand in the vocabulary (Elhage et al. 2021, "A mathematical
 // framework for transformer circuits"): QK says which word looks for which, OV what a word that is looked at
 // adds to the answer.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -77,12 +76,12 @@ std::vector<Pair> largest(const Tensor& left, const Tensor& middle, const Tensor
 }
 
 struct InspectCircuits : Inspection {
-  void setup(CLI::App& app) override {
-    app.add_option("--layer", layer, "only this layer, counted from 0");
-    app.add_option("--head", head, "only this head, counted from 0");
-    app.add_option("--top", top, "how many pairs")->check(CLI::Range(1, 1000));
-    app.add_option("--words", words, "only the first words of the vocabulary, the most frequent")
-        ->check(CLI::Range(1, 5000));
+  void setup(Options& options) override {
+    options.add("--layer", &layer, "only this layer, counted from 0");
+    options.add("--head", &head, "only this head, counted from 0");
+    options.add("--top", &top, "how many pairs").range = {1, 1000};
+    options.add("--words", &words, "only the first words of the vocabulary, the most frequent").range = {
+        1, 5000};
   }
 
   int run(const Subject& subject) override {

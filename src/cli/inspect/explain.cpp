@@ -1,5 +1,4 @@
 // inspect explain: the whole computation of one word's new vector.
-#include <CLI/CLI.hpp>
 #include <cmath>
 
 #include "explanation.h"
@@ -12,19 +11,17 @@ namespace qkv {
 namespace {
 
 struct Explain : Inspection {
-  void setup(CLI::App& app) override {
-    app.add_option("text", text, "the text");
-    app.add_option("--token", token,
-                   "the word whose new vector is computed; default: the target, or the last");
-    choice.add(app);
-    example_ = app.add_flag("--example", "\"bank grows money\", with simple vectors, instead of a run");
-    vectors_ =
-        app.add_option("--vector", stated, "WORD=0.5,-1,...: a text of stated vectors instead of a run")
-            ->excludes(example_);
-    app.add_option("--scale", scale, "factor of the scores of stated vectors")->needs(vectors_);
+  void setup(Options& options) override {
+    options.add("text", &text, "the text");
+    options.add("--token", &token, "the word whose new vector is computed; default: the target, or the last");
+    choice.add(options);
+    options.add("--example", &simple, "\"bank grows money\", with simple vectors, instead of a run");
+    options.add("--vector", &stated, "WORD=0.5,-1,...: a text of stated vectors instead of a run")
+        .excludes = {"--example"};
+    options.add("--scale", &scale, "factor of the scores of stated vectors").needs = {"--vector"};
   }
   int run(const Subject& subject) override {
-    const bool stated_text = *example_ || *vectors_;
+    const bool stated_text = simple || !stated.empty();
     if (stated_text != subject.path.empty() || stated_text != text.empty())
       fail(Fault::usage,
            "inspect explain: either a run and a text must be given, or --vector, or --example; got {}",
@@ -32,9 +29,9 @@ struct Explain : Inspection {
            : text.empty()       ? "a run without text"
                                 : "both");
     if (!std::isfinite(scale)) fail(Fault::usage, "inspect explain: --scale must be finite; got {}", scale);
-    const Explanation e = *example_   ? example_explanation()
-                          : *vectors_ ? stated_explanation(stated, token, scale)
-                                      : of_run(subject);
+    const Explanation e = simple            ? example_explanation()
+                          : !stated.empty() ? stated_explanation(stated, token, scale)
+                                            : of_run(subject);
     console().print("{}", subject.json ? dump_json(e.json()) + "\n" : e.text(console().unicode()));
     return 0;
   }
@@ -74,7 +71,7 @@ struct Explain : Inspection {
   std::string text, token;
   std::vector<std::string> stated;
   double scale = 1;
-  CLI::Option *example_ = nullptr, *vectors_ = nullptr;
+  bool simple = false;
 };
 
 QKV_REGISTER(Inspection, "explain", Explain,

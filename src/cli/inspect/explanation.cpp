@@ -1,6 +1,5 @@
 #include "explanation.h"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -128,8 +127,9 @@ Explanation stated_explanation(const std::vector<std::string>& stated, const std
     std::vector<double> vector;
     bool good = sign != std::string::npos && sign > 0 && is_utf8(one);
     for (const std::string& part : split(good ? one.substr(sign + 1) : "", ',')) {
-      double value = 0;
-      good = good && CLI::detail::lexical_cast(part, value) && std::isfinite(value);
+      char* end = nullptr;
+      const double value = std::strtod(part.c_str(), &end);
+      good = good && !part.empty() && *end == '\0' && std::isfinite(value);
       vector.push_back(value);
     }
     if (!good)

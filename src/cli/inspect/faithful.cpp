@@ -163,7 +163,7 @@ struct Verdict {
 };
 
 struct InspectFaithful : Inspection {
-  void setup(CLI::App& app) override { choice.add(app); }
+  void setup(Options& options) override { choice.add(options); }
 
   int run(const Subject& subject) override {
     const Experiment e = load(subject);

@@ -65,7 +65,7 @@ constexpr std::pair<const char*, Mean Head::*> kScores[] = {
     {"duplicate", &Head::duplicate}, {"induction", &Head::induction}, {"cue", &Head::cue}};
 
 struct InspectHeads : Inspection {
-  void setup(CLI::App& app) override { choice.add(app); }
+  void setup(Options& options) override { choice.add(options); }
 
   int run(const Subject& subject) override {
     const Experiment e = load(subject);

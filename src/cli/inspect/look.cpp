@@ -1,6 +1,5 @@
 #include "look.h"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <numeric>
 
@@ -34,9 +33,9 @@ std::vector<double> AttentionLook::vector(const Tensor& x, Index n, Index h, Ind
 
 // ---- options
 
-void Choice::add(CLI::App& app) {
-  app.add_option("--layer", layer, "only this layer, from 0 on")->check(CLI::Range(0, 1000000));
-  app.add_option("--head", head, "only this head, from 0 on")->check(CLI::Range(0, 1000000));
+void Choice::add(Options& options) {
+  options.add("--layer", &layer, "only this layer, from 0 on").range = {0, 1000000};
+  options.add("--head", &head, "only this head, from 0 on").range = {0, 1000000};
 }
 
 static std::vector<Index> chosen(const char* option, int one, Index n) {
@@ -129,10 +128,9 @@ std::vector<ProbeText> texts_or_examples(const Experiment& e, const std::vector<
   return probes;
 }
 
-void TextChoice::add(CLI::App& app) {
-  app.add_option("text", texts, "texts; default: examples of the data");
-  app.add_option("--examples", examples, "examples, of each class where there are classes")
-      ->check(CLI::Range(1, 10000));
+void TextChoice::add(Options& options) {
+  options.add("text", &texts, "texts; default: examples of the data");
+  options.add("--examples", &examples, "examples, of each class where there are classes").range = {1, 10000};
 }
 
 // ---- words

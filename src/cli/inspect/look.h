@@ -45,7 +45,7 @@ struct Look {
 /// The layers and heads that the command line chooses: all unless it says which.
 struct Choice {
   /// Options --layer and --head.
-  void add(CLI::App& app);
+  void add(Options& options);
   std::vector<Index> layers(const Look& look) const;
   std::vector<Index> heads(const AttentionLook& layer) const;
   /// The one that is shown of many: as chosen, else the first.
@@ -70,7 +70,7 @@ std::vector<ProbeText> texts_or_examples(const Experiment& e, const std::vector<
 /// The texts that the command line gives, else examples.
 struct TextChoice {
   /// Argument text and option --examples.
-  void add(CLI::App& app);
+  void add(Options& options);
   std::vector<ProbeText> of(const Experiment& e) const { return texts_or_examples(e, texts, examples); }
 
   std::vector<std::string> texts;

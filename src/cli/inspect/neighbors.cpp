@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 
 #include "qkv/base/json.h"
 #include "qkv/log/console.h"
@@ -8,12 +7,12 @@ namespace qkv {
 namespace {
 
 struct Neighbors : WordInspection {
-  void setup(CLI::App& app) override {
-    WordInspection::setup(app);
-    app.add_option("word", words, "words");
-    app.add_option("--pairs", pairs, "file of pairs with the similarity people see: rank correlation");
-    app.add_option("--save", save, "write the vectors as a text file of word2vec");
-    app.add_option("--save-binary", save_binary, "write them as a binary file of word2vec");
+  void setup(Options& options) override {
+    WordInspection::setup(options);
+    options.add("word", &words, "words");
+    options.add("--pairs", &pairs, "file of pairs with the similarity people see: rank correlation");
+    options.add("--save", &save, "write the vectors as a text file of word2vec");
+    options.add("--save-binary", &save_binary, "write them as a binary file of word2vec");
   }
   int run(const Subject& subject) override {
     if (words.empty() && pairs.empty() && save.empty() && save_binary.empty())

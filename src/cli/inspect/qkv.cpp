@@ -1,5 +1,4 @@
 // inspect qkv: the query, key and value of each word.
-#include <CLI/CLI.hpp>
 #include <cmath>
 
 #include "log/table.h"
@@ -49,11 +48,10 @@ Json json_of(const Look& look, const Choice& choice) {
 }
 
 struct QueriesKeysValues : Inspection {
-  void setup(CLI::App& app) override {
-    app.add_option("text", texts, "texts")->required();
-    choice.add(app);
-    app.description(
-        "the query, key and value of each word; the first layer and head unless chosen or --json");
+  void setup(Options& options) override {
+    options.add("text", &texts, "texts").required = true;
+    choice.add(options);
+    options.help = "the query, key and value of each word; the first layer and head unless chosen or --json";
   }
   int run(const Subject& subject) override {
     const Experiment e = load(subject);

@@ -1,5 +1,4 @@
 // inspect vectors: how the vector of a word differs from text to text.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 
@@ -40,9 +39,9 @@ Pca components(const std::vector<Occurrence>& all) {
 }
 
 struct WordVectorsAcross : Inspection {
-  void setup(CLI::App& app) override {
-    app.add_option("word", word, "the word, as the tokenizer cuts it")->required();
-    app.add_option("text", texts, "texts that hold it")->required();
+  void setup(Options& options) override {
+    options.add("word", &word, "the word, as the tokenizer cuts it").required = true;
+    options.add("text", &texts, "texts that hold it").required = true;
   }
   int run(const Subject& subject) override {
     const Experiment e = load(subject);

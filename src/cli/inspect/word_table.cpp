@@ -1,6 +1,5 @@
 #include "word_table.h"
 
-#include <CLI/CLI.hpp>
 #include <cstring>
 
 #include "base/file.h"
@@ -73,9 +72,9 @@ int row_of(const WordSpace& space, const std::string& word) {
        near.empty() ? "" : fmt::format(" (did you mean '{}'?)", near));
 }
 
-void WordInspection::setup(CLI::App& app) {
-  app.add_option("-k,--count", k, "how many words are shown")->check(CLI::Range(1, 100000));
-  app.add_option("--table", table, "parameter with a row per token, if not the first one");
+void WordInspection::setup(Options& options) {
+  options.add("-k,--count", &k, "how many words are shown").range = {1, 100000};
+  options.add("--table", &table, "parameter with a row per token, if not the first one");
 }
 
 Json neighbors_json(const std::vector<Neighbor>& neighbors) {

@@ -16,7 +16,7 @@ int row_of(const WordSpace& space, const std::string& word);
 
 /// What `neighbors` and `analogy` share: how many words, of which table.
 struct WordInspection : Inspection {
-  void setup(CLI::App& app) override;
+  void setup(Options& options) override;
   std::string table;
   int k = 10;
 };

@@ -1,5 +1,4 @@
 // Two runs side by side: what was set differently, what came of it, and from which step on they part.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -189,10 +188,10 @@ std::optional<bool> same_weights(const std::string& a, const std::string& b) {
 }
 
 struct Compare : Verb {
-  void setup(CLI::App& app) override {
-    app.add_option("a", first, "run directory, or a directory of train --seeds or --each")->required();
-    app.add_option("b", second, "another one")->required();
-    app.add_flag("--json", json, "print one JSON object");
+  void setup(Options& options) override {
+    options.add("a", &first, "run directory, or a directory of train --seeds or --each").required = true;
+    options.add("b", &second, "another one").required = true;
+    options.add("--json", &json, "print one JSON object");
   }
 
   int run() override {

@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 #include <cmath>
 
 #include "cli/answers.h"
@@ -45,20 +44,20 @@ std::string tables(const Metrics& metrics, const std::string& split, bool unicod
 }
 
 struct Eval : Verb {
-  void setup(CLI::App& app) override {
-    app.add_option("run", path, "run directory or checkpoint")->required();
-    app.add_option("--split", split, "train, val or test; test where there is one");
-    app.add_option("--data", data, "other data in the task's format, instead of the split's");
-    app.add_option("--checkpoint", which, "best, last or step-000100");
-    app.add_option("--set", sets, "override a key of the config, e.g. task.beam=5");
-    app.add_option("--groups", groups,
-                   "also count groups of this many examples in a row that are right throughout")
-        ->check(CLI::Range(2, 1000));
-    listing = app.add_option("--mistakes", mistakes, "also list this many mistakes, the surest first")
-                  ->expected(0, 1)
-                  ->default_str("20")
-                  ->check(CLI::Range(1, 100000));
-    app.add_flag("--json", json, "print one JSON object");
+  void setup(Options& options) override {
+    options.add("run", &path, "run directory or checkpoint").required = true;
+    options.add("--split", &split, "train, val or test; test where there is one");
+    options.add("--data", &data, "other data in the task's format, instead of the split's");
+    options.add("--checkpoint", &which, "best, last or step-000100");
+    options.add("--set", &sets, "override a key of the config, e.g. task.beam=5");
+    options
+        .add("--groups", &groups,
+             "also count groups of this many examples in a row that are right throughout")
+        .range = {2, 1000};
+    listing = &options.add("--mistakes", &mistakes, "also list this many mistakes, the surest first");
+    listing->alone = "20";
+    listing->range = {1, 100000};
+    options.add("--json", &json, "print one JSON object");
   }
   int run() override {
     if (first_invalid_utf8(data) != std::string::npos)
@@ -76,9 +75,9 @@ struct Eval : Verb {
                      bad.front(), split, metric_text(metrics.value(bad.front())));
     if (groups > 1) metrics.add("group_accuracy", metrics.group_accuracy(groups), 1);
     Json result = metrics.json();
-    if (listing->count() > 0) result["mistakes"] = mistakes_of(e);
+    if (listing->given) result["mistakes"] = mistakes_of(e);
     console().print("{}", json ? dump_json(result) + "\n" : tables(metrics, split, console().unicode()));
-    if (!json && listing->count() > 0) console().print("{}", list(result["mistakes"]));
+    if (!json && listing->given) console().print("{}", list(result["mistakes"]));
     return 0;
   }
   std::string example() const override { return "qkv eval runs/bank --split val"; }
@@ -121,18 +120,18 @@ struct Eval : Verb {
 
   std::string path, split, data, which = "best";
   std::vector<std::string> sets;
-  CLI::Option* listing = nullptr;
+  Option* listing = nullptr;
   int groups = 1, mistakes = 0;
   bool json = false;
 };
 
 struct Predict : Verb {
-  void setup(CLI::App& app) override {
-    app.add_option("run", path, "run directory or checkpoint")->required();
-    app.add_option("text", texts, "texts; without any, lines of standard input");
-    app.add_option("--checkpoint", which, "best, last or step-000100");
-    app.add_option("--set", sets, "override a key of the config, e.g. task.beam=5");
-    app.add_flag("--json", json, "print one JSON object per text");
+  void setup(Options& options) override {
+    options.add("run", &path, "run directory or checkpoint").required = true;
+    options.add("text", &texts, "texts; without any, lines of standard input");
+    options.add("--checkpoint", &which, "best, last or step-000100");
+    options.add("--set", &sets, "override a key of the config, e.g. task.beam=5");
+    options.add("--json", &json, "print one JSON object per text");
   }
   int run() override {
     const Experiment e = load_experiment(path, which, sets);

@@ -2,7 +2,6 @@
 
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <limits>
 
 #include "cli/answers.h"
@@ -20,31 +19,28 @@ namespace qkv {
 namespace {
 
 struct Generate : Verb {
-  void setup(CLI::App& app) override {
-    app.add_option("run", path, "run directory or checkpoint")->required();
-    app.add_option("--prompt", prompt, "the text to continue; without it, standard input, else a line break");
-    app.add_option(
-           "--max-tokens", options.max_tokens,
-           "tokens to add; beyond the model's context, drawing goes on from the last half of it, beam "
-           "search stops")
-        ->check(CLI::Range(1, 1000000));
-    app.add_option("--temperature", options.sampling.temperature,
-                   "divides the logits; 0 = the likeliest token");
-    app.add_option("--top-k", options.sampling.top_k, "only the k likeliest tokens; 0 = all");
-    app.add_option("--top-p", options.sampling.top_p, "only the likeliest tokens that together reach p");
-    app.add_option("--min-p", options.sampling.min_p, "only tokens this fraction as likely as the likeliest");
-    CLI::Option* width = app.add_option("--beam", beam, "the likeliest text by beam search of this width")
-                             ->check(CLI::Range(1, 1000));
-    app.add_option("--seed", seed, "seed of the draws")
-        ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()));
-    app.add_flag("--allow-unk", allow_unk, "the token of unknown words may be generated");
-    for (CLI::Option* drawn : app.get_options())
-      for (const char* name : {"temperature", "top-k", "top-p", "min-p", "seed"})
-        if (drawn->check_lname(name)) width->excludes(drawn);
-    app.add_option("--checkpoint", which, "best, last or step-000100");
-    app.add_option("--set", sets, "override a key of the config");
-    app.add_flag("--interactive", interactive, "continue one line after the other");
-    app.add_flag("--json", json, "print one JSON object per text");
+  void setup(Options& arguments) override {
+    arguments.add("run", &path, "run directory or checkpoint").required = true;
+    arguments.add("--prompt", &prompt, "the text to continue; without it, standard input, else a line break");
+    arguments
+        .add("--max-tokens", &options.max_tokens,
+             "tokens to add; beyond the model's context, drawing goes on from the last half of it, beam "
+             "search stops")
+        .range = {1, 1000000};
+    arguments.add("--temperature", &options.sampling.temperature,
+                  "divides the logits; 0 = the likeliest token");
+    arguments.add("--top-k", &options.sampling.top_k, "only the k likeliest tokens; 0 = all");
+    arguments.add("--top-p", &options.sampling.top_p, "only the likeliest tokens that together reach p");
+    arguments.add("--min-p", &options.sampling.min_p, "only tokens this fraction as likely as the likeliest");
+    Option& width = arguments.add("--beam", &beam, "the likeliest text by beam search of this width");
+    width.range = {1, 1000};
+    width.excludes = {"--temperature", "--top-k", "--top-p", "--min-p", "--seed"};
+    arguments.add("--seed", &seed, "seed of the draws").range = {0, std::numeric_limits<std::int64_t>::max()};
+    arguments.add("--allow-unk", &allow_unk, "the token of unknown words may be generated");
+    arguments.add("--checkpoint", &which, "best, last or step-000100");
+    arguments.add("--set", &sets, "override a key of the config");
+    arguments.add("--interactive", &interactive, "continue one line after the other");
+    arguments.add("--json", &json, "print one JSON object per text");
   }
 
   int run() override {

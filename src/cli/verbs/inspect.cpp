@@ -1,7 +1,5 @@
 #include "cli/inspect.h"
 
-#include <CLI/CLI.hpp>
-
 #include "qkv/cli/verb.h"
 
 namespace qkv {
@@ -11,35 +9,33 @@ QKV_DEFINE_REGISTRY(Inspection);
 namespace {
 
 struct Inspect : Verb {
-  void setup(CLI::App& app) override {
-    app.add_option("run", subject.path, "run directory, checkpoint or, for words, a file of word2vec");
-    app.require_subcommand(1);
+  void setup(Options& options) override {
+    options.add("run", &subject.path, "run directory, checkpoint or, for words, a file of word2vec");
     for (auto& [name, entry] : Registry<Inspection>::instance().entries()) {
-      Kind kind{app.add_subcommand(name, entry.help), entry.make()};
-      kind.inspection->setup(*kind.app);
-      kind.app->add_option("--checkpoint", subject.checkpoint, "best, last or step-000100");
-      kind.app->add_option("--set", subject.sets, "override a key of the config");
-      kind.app->add_flag("--json", subject.json, "print JSON, one object per text where there are texts");
-      kind.app->footer("Example:\n  " + kind.inspection->example());
-      kinds.push_back(std::move(kind));
+      Options& own = options.add_verb(name, entry.help);
+      inspections.push_back(entry.make());
+      inspections.back()->setup(own);
+      own.add("--checkpoint", &subject.checkpoint, "best, last or step-000100");
+      own.add("--set", &subject.sets, "override a key of the config");
+      own.add("--json", &subject.json, "print JSON, one object per text where there are texts");
+      own.example = inspections.back()->example();
     }
+    verbs = &options.verbs;
   }
   int run() override {
-    for (Kind& kind : kinds) {
-      if (!kind.app->parsed()) continue;
-      if (subject.path.empty() && kind.inspection->needs_subject())
-        fail(Fault::usage, "inspect: a run must be given before '{}'; got none", kind.app->get_name());
-      return kind.inspection->run(subject);
+    auto inspection = inspections.begin();
+    for (const Options& verb : *verbs) {
+      if (verb.chosen && subject.path.empty() && (*inspection)->needs_subject())
+        fail(Fault::usage, "inspect: a run must be given before '{}'; got none", verb.name);
+      if (verb.chosen) return (*inspection)->run(subject);
+      ++inspection;
     }
     return 0;
   }
   std::string example() const override { return "qkv inspect runs/word2vec neighbors king"; }
 
-  struct Kind {
-    CLI::App* app;
-    std::unique_ptr<Inspection> inspection;
-  };
-  std::vector<Kind> kinds;
+  std::vector<std::unique_ptr<Inspection>> inspections;  // as in *verbs
+  const std::list<Options>* verbs = nullptr;
   Subject subject;
 };
 

@@ -1,7 +1,5 @@
 #include "report/report.h"
 
-#include <CLI/CLI.hpp>
-
 #include "base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/cli/verb.h"
@@ -11,10 +9,10 @@ namespace qkv {
 namespace {
 
 struct Report : Verb {
-  void setup(CLI::App& app) override {
-    app.add_option("run", runs, "run directories; details are of the first, the curves of all")->required();
-    app.add_option("-o,--output", output, "file to write; report.html in the first run directory");
-    app.add_flag("--json", json, "print the data of the page instead");
+  void setup(Options& options) override {
+    options.add("run", &runs, "run directories; details are of the first, the curves of all").required = true;
+    options.add("-o,--output", &output, "file to write; report.html in the first run directory");
+    options.add("--json", &json, "print the data of the page instead");
   }
   int run() override {
     const Json data = report_data(runs);

@@ -1,7 +1,6 @@
 // The runs of a folder, and an end to those that are not wanted.
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <cmath>
 #include <ctime>
 #include <filesystem>
@@ -96,14 +95,14 @@ std::string date_text(std::time_t time) {
 }
 
 struct Runs : Verb {
-  void setup(CLI::App& app) override {
-    app.add_option("dir", folder, "folder of runs")->capture_default_str();
-    app.add_option("--sort", sort, "name, date, steps, size, best, or a metric: its value at the best step");
-    app.add_option("--remove", unwanted, "remove these, after asking")
-        ->expected(1, 1000)
-        ->type_name("NAME...");
-    app.add_flag("--yes", yes, "remove without asking");
-    app.add_flag("--json", json, "print one JSON object per run");
+  void setup(Options& options) override {
+    options.add("dir", &folder, "folder of runs").shows_default = true;
+    options.add("--sort", &sort, "name, date, steps, size, best, or a metric: its value at the best step");
+    Option& doomed = options.add("--remove", &unwanted, "remove these, after asking");
+    doomed.most = 1000;
+    doomed.label = "NAME...";
+    options.add("--yes", &yes, "remove without asking");
+    options.add("--json", &json, "print one JSON object per run");
   }
 
   int run() override {

@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 
 #include "data/lines.h"
 #include "qkv/base/json.h"
@@ -11,14 +10,14 @@ namespace qkv {
 namespace {
 
 struct Score : Verb {
-  void setup(CLI::App& app) override {
-    app.add_option("--hyp", hypotheses, "file with the texts to score, one per line")->required();
-    app.add_option("--ref", references, "file with their references, line by line")->required();
-    app.add_option("--metric", metrics, "some of bleu, chrf, rouge, exact_match, with commas between");
-    app.add_option("--tokenize", tokenize, "how BLEU cuts texts: 13a, or none where they are cut already")
-        ->check(CLI::IsMember({"13a", "none"}));
-    app.add_flag("--lowercase", lowercase, "take upper and lower case for the same");
-    app.add_flag("--json", json, "print one JSON object");
+  void setup(Options& options) override {
+    options.add("--hyp", &hypotheses, "file with the texts to score, one per line").required = true;
+    options.add("--ref", &references, "file with their references, line by line").required = true;
+    options.add("--metric", &metrics, "some of bleu, chrf, rouge, exact_match, with commas between");
+    options.add("--tokenize", &tokenize, "how BLEU cuts texts: 13a, or none where they are cut already")
+        .choices = {"13a", "none"};
+    options.add("--lowercase", &lowercase, "take upper and lower case for the same");
+    options.add("--json", &json, "print one JSON object");
   }
 
   int run() override {
