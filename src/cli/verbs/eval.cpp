@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "cli/answers.h"
+#include "inspect/look.h"
 #include "log/bars.h"
 #include "log/number_text.h"
 #include "log/table.h"

@@ -7,6 +7,7 @@
 #include "cli/answers.h"
 #include "data/lines.h"
 #include "data/text_stream.h"
+#include "inspect/look.h"
 #include "model/beam_search.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
