@@ -12,7 +12,4 @@ namespace qkv {
 int answer_each(const std::vector<std::string>& texts, bool json,
                 const std::function<void(const std::string& text)>& answer, const std::string& prompt = "");
 
-/// The warning for a text of which the model had no room for `tokens`; none for 0.
-void warn_of_cut(std::int64_t tokens);
-
 }  // namespace qkv

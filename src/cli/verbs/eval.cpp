@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "cli/answers.h"
+#include "inspect/look.h"
 #include "log/bars.h"
 #include "log/number_text.h"
 #include "log/table.h"
@@ -18,9 +19,10 @@
 namespace qkv {
 namespace {
 
-std::string tables(const Metrics& metrics, const std::string& split, bool unicode) {
+// `examples`: a split, or the file that took its place.
+std::string tables(const Metrics& metrics, const std::string& examples, bool unicode) {
   std::string text;
-  Table summary({"metric", split});
+  Table summary({"metric", examples});
   for (auto& [name, value] : metrics.values())
     summary.row({name, std::isfinite(value) ? fmt::format("{:.4f}", value) : metric_text(value)});
   text += summary.str(unicode);
@@ -76,7 +78,8 @@ struct Eval : Verb {
     if (groups > 1) metrics.add("group_accuracy", metrics.group_accuracy(groups), 1);
     Json result = metrics.json();
     if (listing->given) result["mistakes"] = mistakes_of(e);
-    console().print("{}", json ? dump_json(result) + "\n" : tables(metrics, split, console().unicode()));
+    console().print("{}", json ? dump_json(result) + "\n"
+                               : tables(metrics, data.empty() ? split : data, console().unicode()));
     if (!json && listing->given) console().print("{}", list(result["mistakes"]));
     return 0;
   }

@@ -7,6 +7,7 @@
 #include "cli/answers.h"
 #include "data/lines.h"
 #include "data/text_stream.h"
+#include "inspect/look.h"
 #include "model/beam_search.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
@@ -17,6 +18,18 @@
 
 namespace qkv {
 namespace {
+
+// What tokens add to a text, without the space that only parts them from it. Alone, the first of them may be
+// written otherwise (as "##ing").
+std::string added_text(const Tokenizer& tokenizer, const std::vector<int>& begin, const std::string& text,
+                       const std::vector<int>& ids) {
+  TextStream stream(tokenizer, begin, text);
+  std::string all;
+  for (int id : ids) all += stream.add(id);
+  all += stream.finish();
+  const bool parted = starts_with(all, " ") && !starts_with(tokenizer.decode(ids), " ");
+  return parted ? all.substr(1) : all;
+}
 
 struct Generate : Verb {
   void setup(Options& arguments) override {
@@ -101,7 +114,7 @@ struct Generate : Verb {
     });
     if (json)
       console().print("{}\n", dump_json({{"prompt", text},
-                                         {"text", tokenizer.decode(ids)},
+                                         {"text", added_text(tokenizer, begin, text, ids)},
                                          {"tokens", ids.size()},
                                          {"cut_tokens", std::max<Index>(0, cut)}}));
     else
@@ -140,7 +153,7 @@ struct Generate : Verb {
     }
     Json beams = Json::array();
     for (const Hypothesis& h : found)
-      beams.push_back({{"text", tokenizer.decode(h.ids)},
+      beams.push_back({{"text", added_text(tokenizer, begin, text, h.ids)},
                        {"tokens", h.ids.size()},
                        {"log_prob", json_number(static_cast<float>(h.log_prob))},
                        {"score", json_number(static_cast<float>(h.score))},

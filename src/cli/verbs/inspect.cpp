@@ -1,10 +1,65 @@
 #include "cli/inspect.h"
 
-#include "qkv/cli/verb.h"
+#include <numeric>
+
+#include "qkv/base/json.h"
+#include "qkv/base/text.h"
+#include "qkv/log/console.h"
 
 namespace qkv {
 
 QKV_DEFINE_REGISTRY(Inspection);
+
+void Subject::print(const Json& answer, const std::string& text) const {
+  console().print("{}", json ? dump_json(answer) + "\n" : text);
+}
+
+void HeadChoice::add(Options& options) {
+  options.add("--layer", &layer, "only this layer, from 0 on").range = {0, 1000000};
+  options.add("--head", &head, "only this head, from 0 on").range = {0, 1000000};
+}
+
+static std::vector<Index> chosen(const char* option, int one, Index n) {
+  if (one >= n) fail(Fault::usage, "inspect: --{} must be in [0, {}); got {}", option, n, one);
+  if (one >= 0) return {one};
+  std::vector<Index> all(static_cast<std::size_t>(n));
+  std::iota(all.begin(), all.end(), Index{0});
+  return all;
+}
+
+std::vector<Index> HeadChoice::layers(const Look& look) const {
+  return chosen("layer", layer, static_cast<Index>(look.layers.size()));
+}
+
+std::vector<Index> HeadChoice::heads(const AttentionLook& one) const {
+  return chosen("head", head, one.n_head);
+}
+
+void TextChoice::add(Options& options) {
+  options.add("text", &texts, "texts; default: examples of the data");
+  options.add("--examples", &examples, "examples, of each class where there are classes").range = {1, 10000};
+}
+
+std::string number(double value) {
+  return fmt::format("{:.4g}", value == 0 ? 0.0 : value);
+}
+
+std::string numbers(const std::vector<double>& values, std::size_t most) {
+  std::vector<std::string> parts;
+  for (std::size_t i = 0; i < std::min(values.size(), most); i++) parts.push_back(number(values[i]));
+  if (values.size() > most) parts.emplace_back("...");
+  return "[" + join(parts, ", ") + "]";
+}
+
+Json json_number32(double value) {
+  return json_number(static_cast<float>(value));
+}
+
+Json json_numbers(const std::vector<double>& values) {
+  Json list = Json::array();
+  for (double value : values) list.push_back(json_number32(value));
+  return list;
+}
 
 namespace {
 

@@ -1,83 +1,43 @@
-#include "look.h"
+#include "inspect/look.h"
 
-#include <algorithm>
-#include <numeric>
-
-#include "cli/answers.h"
 #include "log/terminal_text.h"
 #include "model/finite.h"
 #include "qkv/autograd/capture.h"
-#include "qkv/base/json.h"
 #include "qkv/base/text.h"
+#include "qkv/log/console.h"
 
 namespace qkv {
 
-// ---- attention
-
-std::vector<double> AttentionLook::row(const Tensor& x, Index h, Index t) const {
-  std::vector<double> out;
-  for (Index s = 0; s < T; s++) out.push_back(x.at((h * x.dim(2) + t) * x.dim(3) + s));
-  return out;
-}
-
-std::vector<double> AttentionLook::vector(const Tensor& x, Index n, Index h, Index t) const {
+std::vector<double> AttentionLook::vector(const Tensor& x, Index head, Index t) const {
   if (!complete())
     fail(Fault::usage,
          "inspect: layer {} must show its queries, keys and values; got its weights only (see attend, "
          "qkv/nn/attention.h)",
          layer);
-  std::vector<double> out;
-  for (Index i = 0; i < d_head; i++) out.push_back(x.at((t * n + h) * d_head + i));
-  return out;
-}
-
-// ---- options
-
-void Choice::add(Options& options) {
-  options.add("--layer", &layer, "only this layer, from 0 on").range = {0, 1000000};
-  options.add("--head", &head, "only this head, from 0 on").range = {0, 1000000};
-}
-
-static std::vector<Index> chosen(const char* option, int one, Index n) {
-  if (one >= n) fail(Fault::usage, "inspect: --{} must be in [0, {}); got {}", option, n, one);
-  if (one >= 0) return {one};
-  std::vector<Index> all(static_cast<std::size_t>(n));
-  std::iota(all.begin(), all.end(), Index{0});
-  return all;
-}
-
-std::vector<Index> Choice::layers(const Look& look) const {
-  return chosen("layer", layer, static_cast<Index>(look.layers.size()));
-}
-
-std::vector<Index> Choice::heads(const AttentionLook& one) const {
-  return chosen("head", head, one.n_head);
-}
-
-// ---- looking
-
-Experiment load(const Subject& subject) {
-  return load_experiment(subject.path, subject.checkpoint, subject.sets);
+  const Index heads = x.dim(1);
+  return x.reshape({T * heads, d_head}).rows(t * heads + head, 1).to_vector();
 }
 
 static AttentionLook attention_of(const Capture& capture, const std::string& layer, Index T) {
-  auto find = [&](const char* name) {
+  auto find = [&](const char* name) {  // without the axis of the batch
     const Tensor* tensor = capture.find(layer + "." + name);
-    return tensor ? *tensor : Tensor();
+    if (!tensor) return Tensor();
+    const Shape& shape = tensor->shape();
+    return tensor->to(Dtype::f64).reshape(Shape(shape.begin() + 1, shape.rank() - 1));
   };
   AttentionLook look;
   look.layer = layer;
   look.weights = find("weights");
   look.T = T;
-  look.n_head = look.weights.dim(1);
+  look.n_head = look.weights.dim(0);
   look.queries = find("queries");
   look.keys = find("keys");
   look.values = find("values");
   look.bias = find("bias");
   if (!look.complete()) return look;
-  look.scale = find("scale").item();
-  look.n_kv_head = look.keys.dim(2);
-  look.d_head = look.queries.dim(3);
+  look.scale = capture.find(layer + ".scale")->item();
+  look.n_kv_head = look.keys.dim(1);
+  look.d_head = look.queries.dim(2);
   return look;
 }
 
@@ -95,24 +55,25 @@ Look look_at(const Experiment& e, const ProbeText& text) {
   for (auto& [name, tensor] : capture.all())
     if (ends_with(name, mark) && tensor.rank() == 4 && tensor.dim(2) == T && tensor.dim(3) == T)
       look.layers.push_back(attention_of(capture, name.substr(0, name.size() - mark.size()), T));
-  if (const Tensor* vectors = capture.find("vectors")) look.vectors = *vectors;
-  if (const Tensor* fixed = capture.find("static")) look.fixed = *fixed;
+  auto vectors = [&](const char* name) {
+    const Tensor* found = capture.find(name);
+    return found ? found->reshape({found->dim(1), found->dim(2)}) : Tensor();
+  };
+  look.vectors = vectors("vectors");
+  look.fixed = vectors("static");
   return look;
 }
 
-Look look_at_attention(const Experiment& e, const std::string& text) {
-  Look look = look_at(e, text);
-  if (look.layers.empty())
-    fail(Fault::usage, "inspect: the model must have self-attention; got a '{}' without",
+void check_attention(const Experiment& e, bool has_attention, const std::string& who) {
+  if (!has_attention)
+    fail(Fault::usage, "{}: the model must have self-attention; got a '{}' without", who,
          e.config.section("model").type("encoder-classifier"));
-  return look;
 }
 
 std::vector<ProbeText> texts_or_examples(const Experiment& e, const std::vector<std::string>& texts,
                                          Index count) {
   for (const std::string& text : texts)
-    if (const std::size_t bad = first_invalid_utf8(text); bad != std::string::npos)
-      fail(Fault::usage, "inspect: the text must be UTF-8; got {}", in_quotes(text));
+    if (!is_utf8(text)) fail(Fault::usage, "inspect: the text must be UTF-8; got {}", in_quotes(text));
   const Split examples = e.task->examples(Split::test) > 0 ? Split::test : Split::val;
   std::vector<ProbeText> probes =
       !texts.empty() ? e.task->probe_texts(texts) : e.task->probe_examples(examples, count);
@@ -128,12 +89,9 @@ std::vector<ProbeText> texts_or_examples(const Experiment& e, const std::vector<
   return probes;
 }
 
-void TextChoice::add(Options& options) {
-  options.add("text", &texts, "texts; default: examples of the data");
-  options.add("--examples", &examples, "examples, of each class where there are classes").range = {1, 10000};
+void warn_of_cut(std::int64_t tokens) {
+  if (tokens > 0) console().warn("the model has no room for {} tokens of a text: they are left out", tokens);
 }
-
-// ---- words
 
 bool same_word(const Experiment& e, const std::string& a, const std::string& b) {
   const Tokenizer* tokenizer = e.task->tokenizer();
@@ -153,39 +111,16 @@ Index position_of(const Experiment& e, const ProbeText& text, const std::string&
        in_quotes(text.text), suggest(word, text.words));
 }
 
-std::string shown(const std::string& word) {
+std::string printable(const std::string& word) {
   if (word == "\n") return "\\n";
   if (word == "\t") return "\\t";
   return trim(word).empty() ? "'" + harmless(word, false) + "'" : harmless(word, false);
 }
 
-std::vector<std::string> shown(const std::vector<std::string>& words) {
+std::vector<std::string> printable(const std::vector<std::string>& words) {
   std::vector<std::string> result;
-  for (const std::string& word : words) result.push_back(shown(word));
+  for (const std::string& word : words) result.push_back(printable(word));
   return result;
-}
-
-// ---- numbers
-
-std::string number(double value) {
-  return fmt::format("{:.4g}", value == 0 ? 0.0 : value);
-}
-
-std::string numbers(const std::vector<double>& values, std::size_t most) {
-  std::vector<std::string> parts;
-  for (std::size_t i = 0; i < std::min(values.size(), most); i++) parts.push_back(number(values[i]));
-  if (values.size() > most) parts.emplace_back("...");
-  return "[" + join(parts, ", ") + "]";
-}
-
-Json json_numbers(const std::vector<double>& values) {
-  Json list = Json::array();
-  for (double value : values) list.push_back(json_number(static_cast<float>(value)));
-  return list;
-}
-
-double dot(const std::vector<double>& a, const std::vector<double>& b) {
-  return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
 }
 
 }  // namespace qkv
