@@ -1,5 +1,4 @@
 // What attention computes: shares of all words, their weighted sum, heads, order and reach.
-#include <algorithm>
 #include <cmath>
 
 #include "claims/claim.h"
@@ -10,8 +9,10 @@
 #include "qkv/ops/arithmetic.h"
 #include "qkv/ops/attention.h"
 #include "qkv/ops/matmul.h"
+#include "qkv/ops/reduce.h"
 #include "qkv/ops/shape_ops.h"
 #include "qkv/ops/softmax.h"
+#include "qkv/tensor/xt.h"
 
 namespace qkv {
 namespace {
@@ -41,26 +42,16 @@ QKV_REGISTER(Claim, "bank-grows-money", QuickClaim<bank_grows_money>,
 // Words of length 1: then no dot product is larger than that of a word with itself.
 void parameter_free_rows(Evidence& e) {
   constexpr Index T = 12, d = 16;
-  Tensor x = e.normal("words", {1, T, d});
-  for (Index t = 0; t < T; t++) {
-    const double length = length_of(x.reshape({T, d}).rows(t, 1));
-    for (Index i = 0; i < d; i++) x.data<double>()[t * d + i] /= length;
-  }
+  const Tensor any = e.normal("words", {1, T, d});
+  const Tensor x = div(any, sqrt(sum(square(any), -1, true))).value();
   Tensor weights;
   attention(x, x, x, AttentionOptions(1, d), &weights);
-  double error = 0, self = 1, smallest = 1;
-  for (Index t = 0; t < T; t++) {
-    double sum = 0;
-    for (Index s = 0; s < T; s++) {
-      sum += weights.at(t * T + s);
-      smallest = std::min(smallest, weights.at(t * T + s));
-    }
-    error = std::max(error, std::abs(sum - 1));
-    self = std::min(self, weights.at(t * T + t));
-  }
-  e.at_most("largest |sum of a row - 1|", error, 1e-14);
-  e.at_least("smallest weight of all", smallest, 1e-3);
-  e.at_least("smallest weight of a word for itself (an even share is 1/12)", self, 1.0 / T);
+  weights = weights.reshape({T, T});
+  const auto row = view<double, 2>(weights);
+  e.at_most("largest |sum of a row - 1|", xt::amax(xt::abs(xt::sum(row, {1}) - 1.0))(), 1e-14);
+  e.at_least("smallest weight of all", xt::amin(row)(), 1e-3);
+  e.at_least("smallest weight of a word for itself (an even share is 1/12)", xt::amin(xt::diagonal(row))(),
+             1.0 / T);
 }
 
 QKV_REGISTER(
@@ -73,16 +64,16 @@ void weighted_sum(Evidence& e) {
                v = e.normal("values", {B, T, H * D});
   Tensor weights;
   const Tensor y = attention(q, k, v, AttentionOptions(H, D), &weights).value();
-  Tensor sum = Tensor::zeros({B, T, H * D}, Dtype::f64);
+  Tensor sum = Tensor::zeros({B, T, H, D}, Dtype::f64);
+  const Tensor values = v.reshape({B, T, H, D});
+  auto total = view<double, 4>(sum);
   for (Index b = 0; b < B; b++)
     for (Index t = 0; t < T; t++)
       for (Index h = 0; h < H; h++)
-        for (Index s = 0; s < T; s++) {
-          const double weight = weights.at(((b * H + h) * T + t) * T + s);
-          for (Index i = 0; i < D; i++)
-            sum.data<double>()[(b * T + t) * H * D + h * D + i] +=
-                weight * v.at((b * T + s) * H * D + h * D + i);
-        }
+        for (Index s = 0; s < T; s++)
+          xt::view(total, b, t, h, xt::all()) +=
+              view<double, 4>(weights)(b, h, t, s) * xt::view(view<double, 4>(values), b, s, h, xt::all());
+  sum = sum.reshape(y.shape());
   e.at_most("largest |output - sum of weight x value|, term by term", largest_difference(y, sum), 1e-14);
 }
 
@@ -165,8 +156,8 @@ QKV_REGISTER(Claim, "order-blind", QuickClaim<order_blind>,
 
 constexpr Index kWords = 16, kWidth = 16;
 
-// Length of d output_t / d input_s of one layer, for each t and s.
-std::vector<double> reach(const Evidence& e, bool causal) {
+// Length of d output_t / d input_s of one layer, for each t and s: [T, T].
+Tensor reach(const Evidence& e, bool causal) {
   ParameterStore parameters(e.seed(), Dtype::f64);
   AttentionConfig config;
   const MultiHeadAttention attn(Scope(parameters) / "attn", config, kWidth);
@@ -174,7 +165,7 @@ std::vector<double> reach(const Evidence& e, bool causal) {
   context.mask.causal = causal;
   const Tensor words = e.normal("words", {1, kWords, kWidth}),
                upstream = e.normal("upstream", {1, 1, kWidth});
-  std::vector<double> lengths;
+  Tensor lengths = Tensor::empty({kWords, kWords}, Dtype::f64);
   for (Index t = 0; t < kWords; t++) {
     Tape tape;
     const Var x = tape.variable(words);
@@ -182,26 +173,23 @@ std::vector<double> reach(const Evidence& e, bool causal) {
     Gradients gradients;
     tape.backward_from(y, upstream, gradients);
     const Tensor gradient = gradients.of(x).reshape({kWords, kWidth});
-    for (Index s = 0; s < kWords; s++) lengths.push_back(length_of(gradient.rows(s, 1)));
+    for (Index s = 0; s < kWords; s++)
+      lengths.data<double>()[t * kWords + s] = length_of(gradient.rows(s, 1));
   }
   return lengths;
 }
 
 void one_step_reach(Evidence& e) {
-  const std::vector<double> all = reach(e, false), causal = reach(e, true);
-  const double typical = *std::max_element(all.begin(), all.end());
-  double past = typical, future = 0;
-  for (std::size_t t = 0; t < kWords; t++)
-    for (std::size_t s = 0; s < kWords; s++) {
-      if (s <= t)
-        past = std::min(past, causal[t * kWords + s]);
-      else
-        future = std::max(future, causal[t * kWords + s]);
-    }
-  e.at_least("smallest gradient between any two of 16 words / the largest",
-             *std::min_element(all.begin(), all.end()) / typical, 1e-6);
-  e.at_least("smallest gradient of a word to an earlier one, causal / the largest", past / typical, 1e-6);
-  e.equal("largest gradient of a word to a later one, causal", future, 0);
+  const Tensor everything = reach(e, false), masked = reach(e, true);
+  const auto all = view<double, 2>(everything), causal = view<double, 2>(masked);
+  const double typical = xt::amax(all)();
+  const auto future = xt::triu(causal, 1);
+  e.at_least("smallest gradient between any two of 16 words / the largest", xt::amin(all)() / typical, 1e-6);
+  e.at_least(
+      "smallest gradient of a word to an earlier one, causal / the largest",
+      xt::amin(xt::where(xt::equal(xt::triu(xt::ones_like(causal), 1), 1.0), typical, causal))() / typical,
+      1e-6);
+  e.equal("largest gradient of a word to a later one, causal", xt::amax(future)(), 0);
 }
 
 QKV_REGISTER(Claim, "one-step-reach", QuickClaim<one_step_reach>,
@@ -224,8 +212,7 @@ Seen look(const Evidence& e, double scale) {
   Gradients gradients;
   tape.backward_from(weights, e.normal("upstream", {kRows, kRows}), gradients);
   const Tensor slope = gradients.of(scores);
-  for (Index i = 0; i < slope.size(); i++)
-    seen.vanished += (std::abs(slope.at(i)) < 1e-6) / static_cast<double>(slope.size());
+  seen.vanished = xt::mean(xt::cast<double>(xt::abs(view<double>(slope)) < 1e-6))();
   return seen;
 }
 
@@ -243,23 +230,16 @@ QKV_REGISTER(Claim, "scaled-scores", QuickClaim<scaled_scores>,
              "without 1 / sqrt(d_k) scores are as wide as sqrt(d_k), and softmax and its gradient collapse");
 
 double not_finite(const Tensor& x) {
-  double count = 0;
-  for (Index i = 0; i < x.size(); i++) count += !std::isfinite(x.at(i));
-  return count;
+  return xt::sum(xt::cast<double>(!xt::isfinite(view<float>(x))))();
 }
 
 void softmax_stable(Evidence& e) {
   constexpr Index n = 8;
   const Tensor x = e.normal("scores", {1, n});
-  const auto shifted = [&](double by) {
-    Tensor y = x.clone();
-    for (Index i = 0; i < n; i++) y.data<double>()[i] += by;
-    return y;
-  };
   const Tensor plain = softmax(x).value();
   for (const double by : {1e4, -1e4})
     e.at_most(fmt::format("change of the softmax by adding {:+g} to all scores", by),
-              largest_difference(softmax(shifted(by)).value(), plain), 1e-11);
+              largest_difference(softmax(add(x, by)).value(), plain), 1e-11);
   const Tensor far = Tensor::from({1, 3}, std::vector<float>{1e4F, 0, -1e4F});
   e.at_most("error of softmax(10000, 0, -10000) = (1, 0, 0), in f32",
             largest_difference(softmax(far).value(), Tensor::from({1, 3}, std::vector<float>{1, 0, 0})), 0);
