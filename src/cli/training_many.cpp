@@ -94,7 +94,7 @@ Json statistics(const std::vector<double>& values) {
 // A task that can cut its data has the key data.folds.
 void check_folds(const TrainingRequest& request) {
   const CheckReport report = check_config(Section::load(request.config, request.sets));
-  if (!report.problems.empty()) return;  // which are told with the whole request
+  if (!report.problems.empty()) return;  // which are reported with the whole request
   for (const ResolvedKey& key : report.config.resolved())
     if (key.key == "data.folds") return;
   fail(Fault::usage, "train: --folds must be for a task that can cut its data; got '{}', which cannot",

@@ -65,7 +65,7 @@ class Film {
   }
 
  private:
-  // Evenly chosen captures, the first and the last among them; damaged ones are left out and told.
+  // Evenly chosen captures, the first and the last among them; damaged ones are left out and reported.
   void read_frames() {
     const std::size_t n = index_.captures.size(), wanted = std::min(n, kFrames);
     for (std::size_t k = 0; k < wanted; k++) {
@@ -238,7 +238,7 @@ Json film_json(const std::string& run, Problems& problems) {
   try {
     return Film(run, problems).make();
   } catch (const Json::exception&) {
-    problems.push_back(run + "/captures/index.jsonl: must tell texts and points; got other members");
+    problems.push_back(run + "/captures/index.jsonl: must have texts and points; got other members");
   } catch (const Error& e) {
     problems.push_back(e.what());
   }
