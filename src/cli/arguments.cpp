@@ -1,4 +1,4 @@
-// The one source that knows CLI11.
+// The one source that knows CLI11, whole for that reason.
 // CLI11 has a syntax of its own for values: "[a, b]" is a list, "--x=" has no value, "++" and the names of
 // verbs are commands wherever they stand, "010" is 8. So `Walk` reads the words and marks each value, which
 // hides it from CLI11; the options take the mark off again.
@@ -166,9 +166,9 @@ class Walk {
 
   Option& find(const std::string& name, const std::string& word) {
     std::vector<std::string> known;
-    for (const Options* options = at_; options; options = options->parent)
-      for (const Option& option : options->options) {
-        if (has_name(option, name)) return const_cast<Option&>(option);  // all of them are the program's
+    for (Options* options = at_; options; options = options->parent)
+      for (Option& option : options->options) {
+        if (has_name(option, name)) return option;
         for (const std::string& flag : flags_of(option))
           if (starts_with(flag, "--")) known.push_back(flag);
       }
@@ -320,7 +320,7 @@ std::string wrapped_help(const std::string& text, int width) {
 
 }  // namespace
 
-Options::Options(std::string verb, std::string text, const Options* above)
+Options::Options(std::string verb, std::string text, Options* above)
     : name(std::move(verb)), help(std::move(text)), parent(above) {
   static bool unread = false;  // `parse_arguments` returns the text
   add("-h,--help", &unread, "Print this help message and exit");

@@ -37,7 +37,7 @@ struct Option {
 
 /// The options and verbs of a program, or of one of its verbs.
 struct Options {
-  Options(std::string verb, std::string text, const Options* above = nullptr);
+  Options(std::string verb, std::string text, Options* above = nullptr);
   Options(const Options&) = delete;  // options point into it
   Options& operator=(const Options&) = delete;
 
@@ -48,7 +48,7 @@ struct Options {
 
   std::string name, help;
   std::string example;  ///< a runnable one, for --help
-  const Options* parent;
+  Options* parent;
   std::list<Option> options;  ///< the first is --help
   std::list<Options> verbs;
   bool chosen = false;  ///< by the user
