@@ -1,7 +1,9 @@
+#include <algorithm>
 #include <cmath>
 
 #include "cli/answers.h"
 #include "inspect/look.h"
+#include "inspect/mistakes.h"
 #include "log/bars.h"
 #include "log/number_text.h"
 #include "log/table.h"
@@ -12,7 +14,6 @@
 #include "qkv/log/console.h"
 #include "qkv/train/evaluate.h"
 #include "qkv/train/experiment.h"
-#include "report/parts.h"
 #include "train/check.h"
 #include "train/checkpoint.h"
 
@@ -77,10 +78,9 @@ struct Eval : Verb {
                      bad.front(), split, metric_text(metrics.value(bad.front())));
     if (groups > 1) metrics.add("group_accuracy", metrics.group_accuracy(groups), 1);
     Json result = metrics.json();
-    if (listing->given) result["mistakes"] = mistakes_of(e);
+    const std::string wrong = listing->given ? listed(answers_of(e), result) : "";
     console().print("{}", json ? dump_json(result) + "\n"
-                               : tables(metrics, data.empty() ? split : data, console().unicode()));
-    if (!json && listing->given) console().print("{}", list(result["mistakes"]));
+                               : tables(metrics, data.empty() ? split : data, console().unicode()) + wrong);
     return 0;
   }
   std::string example() const override { return "qkv eval runs/bank --split val"; }
@@ -96,29 +96,31 @@ struct Eval : Verb {
     if (config.section("data").has("folds")) sets.push_back("data.folds=0");
   }
 
-  Json mistakes_of(Experiment& e) const {
-    Problems ignored;
-    const Json all = evaluation_json(e, split_from(split), static_cast<std::size_t>(mistakes), ignored);
-    if (all.is_null())
+  ClassAnswers answers_of(const Experiment& e) const {
+    std::optional<ClassAnswers> answers = class_answers(e, split_from(split));
+    if (!answers)
       fail(Fault::usage, "eval: --mistakes must be for examples with classes; got the {} split of task '{}'",
            split, e.config.section("task").type("wsd"));
-    Json result = Json::array();
-    for (const Json& one : all.at("mistakes"))
-      result.push_back({{"text", one.at("text")},
-                        {"label", all.at("labels").at(one.at("label").get<std::size_t>())},
-                        {"answer", all.at("labels").at(one.at("answer").get<std::size_t>())},
-                        {"probability", one.at("probability")},
-                        {"right", one.at("right")}});
-    return result;
+    answers->mistakes.resize(std::min(answers->mistakes.size(), static_cast<std::size_t>(mistakes)));
+    return std::move(*answers);
   }
 
-  std::string list(const Json& wrong) const {
+  std::string listed(const ClassAnswers& answers, Json& result) const {
+    auto label = [&](int id) {
+      return answers.confusion.labels()[static_cast<std::size_t>(id)];
+    };
     Table table({"gold", "answer", "p", "p(gold)", "text"});
-    for (const Json& one : wrong)
-      table.row({one.at("label").get<std::string>(), one.at("answer").get<std::string>(),
-                 fmt::format("{:.3f}", one.at("probability").get<double>()),
-                 fmt::format("{:.3f}", one.at("right").get<double>()), one.at("text").get<std::string>()});
-    return wrong.empty() ? "\nno mistakes\n" : "\n" + table.max_cell(100).str(console().unicode());
+    result["mistakes"] = Json::array();
+    for (const Mistake& one : answers.mistakes) {
+      table.row({label(one.label), label(one.answer), fmt::format("{:.3f}", one.probability),
+                 fmt::format("{:.3f}", one.right), one.text});
+      result["mistakes"].push_back({{"text", one.text},
+                                    {"label", label(one.label)},
+                                    {"answer", label(one.answer)},
+                                    {"probability", json_number(static_cast<float>(one.probability))},
+                                    {"right", json_number(static_cast<float>(one.right))}});
+    }
+    return answers.mistakes.empty() ? "\nno mistakes\n" : "\n" + table.max_cell(100).str(console().unicode());
   }
 
   std::string path, split, data, which = "best";
