@@ -92,14 +92,14 @@ void add_layer(const Experiment& e, const Weights& weights, const std::string& p
   words.vectors = normed(weights, path, words.vectors);
   const Index D = head_width(e, path, Q.dim(0)), H = Q.dim(0) / D, group = H / (K.dim(0) / D);
   if (choice.head >= H) fail(Fault::usage, "inspect: --head must be in [0, {}]; got {}", H - 1, choice.head);
-  const auto top = static_cast<std::size_t>(choice.pairs);
   for (Index h = 0; h < H; h++) {
     if (choice.head >= 0 && choice.head != h) continue;
     const Tensor q = Q.rows(h * D, D), k = K.rows(h / group * D, D), v = V.rows(h / group * D, D);  // [D, d]
     const Tensor o = slice(O, 1, h * D, (h + 1) * D).value();                                       // [d, D]
     const Tensor qk = mul(matmul(transpose(q), k), 1 / std::sqrt(static_cast<double>(D))).value();
     const Tensor ov = matmul(transpose(v), transpose(o)).value();  // [d, d], as qk
-    result.push_back({path, h, circuit(words, qk, words, D, top), circuit(words, ov, answers, D, top)});
+    result.push_back(
+        {path, h, circuit(words, qk, words, D, choice.pairs), circuit(words, ov, answers, D, choice.pairs)});
   }
 }
 

@@ -30,7 +30,7 @@ struct HeadCircuits {
 /// Which heads, and how much of their circuits.
 struct CircuitChoice {
   int layer = -1, head = -1;  ///< -1: all
-  int pairs = 8;
+  std::size_t pairs = 8;
   int words = 1000;  ///< the first, most frequent ones of the vocabulary
 };
 
