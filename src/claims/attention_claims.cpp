@@ -124,7 +124,7 @@ QKV_REGISTER(Claim, "context-changes-row", QuickClaim<context_changes_row>,
              "another word in the sentence changes the attention row of \"bank\", and so its vector");
 
 // How much the vectors of a layer change when the words are shuffled, beyond being shuffled themselves.
-double change(const Evidence& e, const char* position_type) {
+double change(const Evidence& e, PositionType position_type) {
   constexpr Index kWords = 10, kWidth = 16;
   ParameterStore parameters(e.seed(), Dtype::f64);
   PositionConfig config;
@@ -146,9 +146,10 @@ double change(const Evidence& e, const char* position_type) {
 }
 
 void order_blind(Evidence& e) {
-  e.at_most("change by shuffling the words, without positions", change(e, "none"), 1e-14);
-  e.at_least("change by shuffling the words, with learned positions", change(e, "learned"), 1e-4);
-  e.at_least("change by shuffling the words, with sinusoidal positions", change(e, "sinusoidal"), 1e-4);
+  e.at_most("change by shuffling the words, without positions", change(e, PositionType::none), 1e-14);
+  e.at_least("change by shuffling the words, with learned positions", change(e, PositionType::learned), 1e-4);
+  e.at_least("change by shuffling the words, with sinusoidal positions", change(e, PositionType::sinusoidal),
+             1e-4);
 }
 
 QKV_REGISTER(Claim, "order-blind", QuickClaim<order_blind>,

@@ -67,7 +67,7 @@ Look look_at(const Experiment& e, const ProbeText& text) {
 void check_attention(const Experiment& e, bool has_attention, const std::string& who) {
   if (!has_attention)
     fail(Fault::usage, "{}: the model must have self-attention; got a '{}' without", who,
-         e.config.section("model").type("encoder-classifier"));
+         e.config.section("model").type(Model::kDefault));
 }
 
 std::vector<ProbeText> texts_or_examples(const Experiment& e, const std::vector<std::string>& texts,
@@ -82,7 +82,7 @@ std::vector<ProbeText> texts_or_examples(const Experiment& e, const std::vector<
          "inspect: the run must be of a task that shows the words its model reads, as wsd, language-model "
          "and the "
          "puzzles do; got '{}', which shows {}",
-         e.config.section("task").type("wsd"), texts.empty() ? "no examples" : "no texts");
+         e.config.section("task").type(Task::kDefault), texts.empty() ? "no examples" : "no texts");
   int cut = 0;
   for (const ProbeText& probe : probes) cut += probe.cut;
   warn_of_cut(cut);

@@ -33,7 +33,7 @@ Occurrences occurrences_of(const Experiment& e, const std::string& word,
     const Look look = look_at(e, text);
     if (!look.vectors.defined() || !look.fixed.defined())
       fail(Fault::usage, "inspect vectors: the model must have a vector per word; got a '{}' without",
-           e.config.section("model").type("encoder-classifier"));
+           e.config.section("model").type(Model::kDefault));
     const std::size_t before = vectors.size();
     for (Index t = 0; t < static_cast<Index>(look.text.words.size()); t++)
       if (same_word(e, look.text.words[static_cast<std::size_t>(t)], word)) {

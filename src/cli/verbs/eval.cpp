@@ -91,7 +91,7 @@ struct Eval : Verb {
     if (!config.section("data").has("test"))
       fail(Fault::usage,
            "eval: --data must be for a task that reads files; got '{}', which makes its own examples",
-           config.section("task").type("wsd"));
+           config.section("task").type(Task::kDefault));
     sets.push_back("data.test=" + Json(data).dump());
     if (config.section("data").has("folds")) sets.push_back("data.folds=0");
   }
@@ -100,7 +100,7 @@ struct Eval : Verb {
     std::optional<ClassAnswers> answers = class_answers(e, split_from(split));
     if (!answers)
       fail(Fault::usage, "eval: --mistakes must be for examples with classes; got the {} split of task '{}'",
-           split, e.config.section("task").type("wsd"));
+           split, e.config.section("task").type(Task::kDefault));
     answers->mistakes.resize(std::min(answers->mistakes.size(), static_cast<std::size_t>(mistakes)));
     return std::move(*answers);
   }
