@@ -77,9 +77,9 @@ std::vector<std::string> runs_of_all_kinds(const SmallData& data) {
        text +
            "[task]\ntype = \"word2vec\"\n[model]\ntype = \"skip-gram\"\nd_model = 8\n[optimizer]\ntype = "
            "\"sparse-sgd\"\n");
-  const std::string resumed = trained(folder, "resumed", encoder, {"train.max_steps=2"});
+  const std::string resumed = trained(folder, "resumed", encoder, {"train.max_steps=4"});
   std::filesystem::remove(resumed + "/metrics.jsonl");  // else the first line stays
-  REQUIRE(run_qkv({"resume", resumed, "-q", "--set", "train.max_steps=3"}).code == 0);
+  REQUIRE(run_qkv({"resume", resumed, "-q", "--set", "train.max_steps=5"}).code == 0);
   runs.push_back(resumed);
   return runs;
 }
