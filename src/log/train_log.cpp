@@ -139,12 +139,7 @@ void ConsoleSink::start(const Record& record) {
   }
   if (record.has("resumed_from")) console_.info("resumed at step {}", first_step_);
 
-  ProgressOptions options;
-  options.label = "train";
-  options.total = max_steps_;
-  options.start = first_step_;
-  options.plain_lines = false;
-  progress_ = std::make_unique<Progress>(std::move(options), console_);
+  progress_ = std::make_unique<Progress>("train", first_step_, max_steps_, console_);
 }
 
 std::string ConsoleSink::train_prefix(const Record& record) const {

@@ -98,9 +98,8 @@ class Console {
   /// limit.
   int out_width() const;
 
-  /// Status lines form a stack, the last added is drawn. Without a live terminal nothing is.
-  void push(StatusLine* line);
-  void remove(StatusLine* line);
+  /// Draws this line from now on, or none (nullptr). Without a live terminal nothing is drawn.
+  void show(StatusLine* line);
   void redraw();
 
  private:

@@ -4,7 +4,6 @@
 
 #include "attention_page.h"
 #include "base/file.h"
-#include "log/bars.h"
 #include "log/terminal_text.h"
 #include "look.h"
 #include "qkv/base/json.h"

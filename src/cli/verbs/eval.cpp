@@ -2,7 +2,6 @@
 #include <cmath>
 
 #include "cli/answers.h"
-#include "log/bars.h"
 #include "log/number_text.h"
 #include "log/table.h"
 #include "qkv/base/json.h"

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <climits>
-#include <ctime>
 
+#include "base/clock.h"
 #include "data/replaced.h"
 #include "data/unicode.h"
 #include "qkv/base/error.h"
@@ -41,21 +41,17 @@ struct Allowance {
 };
 thread_local Allowance allowance;
 
-double cpu_seconds() {
-  timespec time{};
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
-
 class Stopwatch {
  public:
   ~Stopwatch() {
-    if (start_ >= 0) allowance.used += cpu_seconds() - start_;
+    if (start_ >= 0) allowance.used += thread_cpu_seconds() - start_;
   }
   void start() {
-    if (start_ < 0) start_ = cpu_seconds();
+    if (start_ < 0) start_ = thread_cpu_seconds();
   }
-  bool is_late() const { return start_ >= 0 && allowance.used + cpu_seconds() - start_ > allowance.seconds; }
+  bool is_late() const {
+    return start_ >= 0 && allowance.used + thread_cpu_seconds() - start_ > allowance.seconds;
+  }
 
  private:
   double start_ = -1;
