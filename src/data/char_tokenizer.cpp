@@ -23,7 +23,7 @@ std::vector<std::string> CharTokenizer::split(std::string_view text) const {
 void CharTokenizer::train(const std::vector<std::string>& texts) {
   std::unordered_map<char32_t, long> found;
   for (const std::string& text : texts) {
-    check_utf8(text);
+    check_utf8(text, "tokenizer");
     for (std::size_t i = 0; i < text.size();) ++found[next_code_point(text, i)];
   }
   TokenCounts counts;
@@ -36,7 +36,7 @@ void CharTokenizer::train(const std::vector<std::string>& texts) {
 }
 
 std::vector<int> CharTokenizer::encode(std::string_view text, UnknownCount* counts) const {
-  check_utf8(text);
+  check_utf8(text, "tokenizer");
   std::vector<int> ids;
   ids.reserve(text.size());
   for (std::size_t i = 0, begin = 0; i < text.size(); begin = i) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "qkv/base/json.h"
+#include "qkv/data/vocab.h"
 
 namespace qkv {
 
@@ -26,5 +27,14 @@ bool bool_member_or(const Json& object, const char* key, bool absent, const std:
 
 /// Refuses a member that is not among `known`, so that nothing a file says is dropped in silence.
 void check_members(const Json& object, const std::vector<std::string>& known, const std::string& where);
+
+// ---- of tokenizer.json
+
+/// Tokens of the member "vocab" of a model, by id; the ids must be 0 ... n-1 without gaps.
+std::vector<std::string> read_vocab_member(const Json& model, const std::string& where);
+Json vocab_member(const Vocab& vocab);
+/// An element of "added_tokens".
+Json special_token(int id, const std::string& content);
+Json read_tokenizer_json(const std::string& path);
 
 }  // namespace qkv

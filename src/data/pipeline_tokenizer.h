@@ -18,7 +18,6 @@ class PipelineTokenizer : public Tokenizer {
                    UnknownCount* counts = nullptr) const override;
   bool subwords() const override { return true; }
   std::string normalize(std::string_view word) const override;
-  std::string canonical(std::string_view text) const override;
   std::string decode(const std::vector<int>& ids) const override;
   void train(const std::vector<std::string>& texts) override;
   void train_words(const std::vector<std::vector<std::string>>& sentences) override;

@@ -8,13 +8,9 @@
 #include "json_members.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "vocab_member.h"
 
 namespace qkv {
 namespace {
-
-constexpr int kMaxNesting = 16;
-constexpr std::size_t kMostBytes = std::size_t{64} << 20;
 
 Json config_json(const TokenizerConfig& config) {
   return {{"type", config.type},         {"lowercase", config.lowercase},   {"split", config.split},
@@ -48,14 +44,7 @@ bool is_ascii(std::string_view text) {
 
 Json added_tokens(const Vocab& vocab) {
   Json list = Json::array();
-  for (int id = 0; id < vocab.n_specials(); ++id)
-    list.push_back({{"id", id},
-                    {"content", vocab.token(id)},
-                    {"single_word", false},
-                    {"lstrip", false},
-                    {"rstrip", false},
-                    {"normalized", false},
-                    {"special", true}});
+  for (int id = 0; id < vocab.n_specials(); ++id) list.push_back(special_token(id, vocab.token(id)));
   return list;
 }
 
@@ -187,10 +176,7 @@ std::unique_ptr<Tokenizer> Tokenizer::from_json(const Json& json, const std::str
 }
 
 std::unique_ptr<Tokenizer> Tokenizer::load(const std::string& path) {
-  JsonLimits limits;
-  limits.bytes = kMostBytes;
-  limits.depth = kMaxNesting;
-  return from_json(read_json(path, limits), path);
+  return from_json(read_tokenizer_json(path), path);
 }
 
 void Tokenizer::save(const std::string& path) const {

@@ -3,7 +3,6 @@
 #include "data/split.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "replaced.h"
 #include "unicode.h"
 
 namespace qkv {
@@ -15,18 +14,14 @@ WordTokenizer::WordTokenizer(const TokenizerConfig& config) : Tokenizer(config) 
 // In the order that pipeline() says, since lower case can move where words end (that of U+212A is an ASCII
 // k).
 std::vector<std::string> WordTokenizer::split(std::string_view text) const {
-  check_utf8(text);
+  check_utf8(text, "tokenizer");
   const std::string normal = normalize(text);
   const auto cut = config_.split == "spaces" ? word_views(normal) : split_text(normal);
   return {cut.begin(), cut.end()};
 }
 
-std::string WordTokenizer::canonical(std::string_view text) const {
-  return join(split(text), " ");
-}
-
 std::string WordTokenizer::normalize(std::string_view word) const {
-  const std::string result = config_.split == "spaces" ? std::string(word) : replaced(word, "\u2019", "'");
+  const std::string result = config_.split == "spaces" ? std::string(word) : replace_all(word, "\u2019", "'");
   return !config_.lowercase ? result : old_ ? lower_ascii(result) : unicode::lower(result);
 }
 

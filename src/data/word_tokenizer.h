@@ -10,7 +10,6 @@ class WordTokenizer : public Tokenizer {
  public:
   explicit WordTokenizer(const TokenizerConfig& config);
   std::vector<std::string> split(std::string_view text) const override;
-  std::string canonical(std::string_view text) const override;
   std::string normalize(std::string_view word) const override;
   /// The words with single spaces between them.
   std::string decode(const std::vector<int>& ids) const override;

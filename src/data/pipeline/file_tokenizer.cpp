@@ -4,7 +4,6 @@
 
 #include "data/json_members.h"
 #include "data/pipeline_tokenizer.h"
-#include "data/vocab_member.h"
 #include "qkv/base/text.h"
 
 namespace qkv {
@@ -15,16 +14,9 @@ namespace {
 
 constexpr int kMostSteps = 64;  // of a pipeline, parts of parts counted
 
-JsonLimits limits() {
-  JsonLimits result;
-  result.bytes = std::size_t{64} << 20;
-  result.depth = 16;
-  return result;
-}
-
 Json read_file_json(const TokenizerConfig& config) {
   if (config.file.empty()) fail(Fault::usage, "tokenizer: type 'file' must have 'file'; got none");
-  Json json = read_json(config.file, limits());
+  Json json = read_tokenizer_json(config.file);
   if (json.is_object()) json.erase("qkv");  // of a run: the other members say the same
   return json;
 }
@@ -154,13 +146,7 @@ void FileTokenizer::read_table(const std::string& where) {
     const int id = table.empty() ? 0 : table.rbegin()->first + 1;
     put(id, special, "tokenizer: specials");
     specials.push_back(id);
-    json_["added_tokens"].push_back({{"id", id},
-                                     {"content", special},
-                                     {"single_word", false},
-                                     {"lstrip", false},
-                                     {"rstrip", false},
-                                     {"normalized", false},
-                                     {"special", true}});
+    json_["added_tokens"].push_back(special_token(id, special));
   }
   std::vector<std::string> tokens;
   for (auto& [id, token] : table) {

@@ -7,7 +7,6 @@
 #include "byte_level.h"
 #include "data/json_members.h"
 #include "data/prefix_table.h"
-#include "data/vocab_member.h"
 #include "parts.h"
 #include "pattern.h"
 #include "qkv/base/text.h"
@@ -66,7 +65,7 @@ std::string_view take_lines(std::string_view& rest) {
 // take(piece, -1) for each piece of the text, take("", id) for each token that stands for itself.
 template <class Take>
 void PipelineTokenizer::for_pieces(std::string_view text, Take take) const {
-  check_utf8(text);
+  check_utf8(text, "tokenizer");
   const PatternTime time(text.size());
   auto literal = [&](int id) {
     take(std::string_view(), id);
@@ -122,16 +121,8 @@ void PipelineTokenizer::append_word(std::string_view word, bool first, std::vect
 }
 
 std::string PipelineTokenizer::normalize(std::string_view word) const {
-  check_utf8(word);
+  check_utf8(word, "tokenizer");
   return steps_->normalizer(std::string(word));
-}
-
-std::string PipelineTokenizer::canonical(std::string_view text) const {
-  std::vector<std::string> pieces;
-  for_pieces(text, [&](std::string_view piece, int id) {
-    pieces.push_back(id < 0 ? std::string(piece) : token(id));
-  });
-  return join(steps_->decoder(pieces), "");
 }
 
 std::string PipelineTokenizer::decode(const std::vector<int>& ids) const {
