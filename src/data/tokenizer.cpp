@@ -15,8 +15,13 @@ void Tokenizer::count(UnknownCount* counts, int id) {
 
 void read_tokenizer(const Section& section, TokenizerConfig& config) {
   const std::string type = section.type(config.type, Registry<Tokenizer>::instance().names());
+  const bool keeps_case = type == "char" || type == "bpe" || type == "file";
   if (type != "word") section.drop_inherited("split");
+  if (keeps_case) section.drop_inherited("lowercase"), config.lowercase = false;
   section.read(config);
+  if (keeps_case && config.lowercase)
+    section.report("lowercase", fmt::format("must be false with type {}, which keeps the case; got true",
+                                            in_quotes(type)));
 }
 
 Tokenizer::Tokenizer(TokenizerConfig config) : config_(std::move(config)), vocab_(config_.specials) {}
