@@ -1,6 +1,6 @@
 #include "qkv/ops/recurrent.h"
 
-#include "ops/near.h"
+#include "tensors.h"
 #include "qkv/ops/activations.h"
 #include "qkv/ops/arithmetic.h"
 #include "qkv/ops/linear.h"

@@ -178,6 +178,7 @@ TEST_CASE("faults planted in a layer are named with op, pass, layer, parameter a
     CHECK(has(d.text(), kWord));
     CHECK(parse_json(dump_json(d.json()), "why").at("examples").at(0).at("example") == kExample);
   }
+  test::check_counted("planted faults", 14);
 }
 
 TEST_CASE("parameters that are not finite are named themselves") {
