@@ -7,6 +7,7 @@
 #include "autograd/watch.h"
 #include "cli/process.h"
 #include "count.h"
+#include "log/read_metrics.h"
 #include "qkv/base/json.h"
 #include "qkv/nn/layer.h"
 #include "qkv/nn/linear.h"
