@@ -115,7 +115,7 @@ std::string date_text() {
 struct Console::Impl {
   std::mutex mutex;
   ConsoleOptions options;
-  bool live = false, color = false, out_color = false, out_terminal = false, unicode = false;
+  bool live = false, color = false, unicode = false, out_terminal = false;
   std::atomic<bool> out_closed{false};
   StatusLine* line = nullptr;
   bool drawn = false;
@@ -178,11 +178,11 @@ Console::~Console() = default;
 void Console::configure(const ConsoleOptions& options) {
   const std::lock_guard<std::mutex> lock(impl_->mutex);
   impl_->options = options;
-  impl_->live = isatty(options.err) && takes_escapes() && options.verbosity >= 0;
-  impl_->color = wants_color(options.color, options.err);
-  impl_->out_color = wants_color(options.color, options.out);
+  live_ = impl_->live = isatty(options.err) && takes_escapes() && options.verbosity >= 0;
+  color_ = impl_->color = wants_color(options.color, options.err);
+  unicode_ = impl_->unicode = options.unicode.value_or(locale_is_utf8());
+  out_color_ = wants_color(options.color, options.out);
   impl_->out_terminal = isatty(options.out);
-  impl_->unicode = options.unicode.value_or(locale_is_utf8());
 }
 
 void Console::message(Level level, std::string_view text) {
@@ -201,13 +201,13 @@ void Console::file_message(std::string_view text) {
 }
 
 void Console::result(std::string_view text) {
-  impl_->result(harmless(text, impl_->out_color));
+  impl_->result(harmless(text, out_color_));
 }
 void Console::verbatim(std::string_view text) {
   impl_->result(impl_->out_terminal ? harmless(text, false) : std::string(text));
 }
 void Console::screen(std::string_view text) {
-  impl_->result("\033[H\033[J" + harmless(text, impl_->out_color));
+  impl_->result("\033[H\033[J" + harmless(text, out_color_));
 }
 
 bool Console::enabled(Level level) const {
@@ -225,18 +225,6 @@ void Console::detach_file() {
   impl_->file.reset();
 }
 
-bool Console::live() const {
-  return impl_->live;
-}
-bool Console::color() const {
-  return impl_->color;
-}
-bool Console::out_color() const {
-  return impl_->out_color;
-}
-bool Console::unicode() const {
-  return impl_->unicode;
-}
 bool Console::out_closed() const {
   return impl_->out_closed;
 }

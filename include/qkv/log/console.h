@@ -86,10 +86,10 @@ class Console {
   void detach_file();
 
   /// Messages go to a terminal that can redraw a line.
-  bool live() const;
-  bool color() const;
-  bool out_color() const;
-  bool unicode() const;
+  bool live() const { return live_; }
+  bool color() const { return color_; }
+  bool out_color() const { return out_color_; }
+  bool unicode() const { return unicode_; }
   /// True once the reader of stdout is gone: long listings may stop.
   bool out_closed() const;
   /// Columns of the terminal now; 80 where unknown.
@@ -105,6 +105,7 @@ class Console {
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
+  bool live_ = false, color_ = false, unicode_ = false, out_color_ = false;
 };
 
 /// The console of this process on stdout and stderr.
