@@ -108,7 +108,7 @@ void FileTokenizer::read_table(const std::string& where) {
     put(item.value().get<std::int64_t>(), item.key(), where + ": model");
   }
   std::vector<int> specials;
-  std::vector<Literal> raw_literals, literals;
+  std::vector<std::pair<std::string, int>> raw_literals, literals;
   const std::string at = where + ": added_tokens";
   for (const Json& token : list_member(json_, "added_tokens", where)) {
     if (!token.is_object()) fail(Fault::data, "{}: must be objects; got {}", at, brief(token));
@@ -132,7 +132,9 @@ void FileTokenizer::read_table(const std::string& where) {
     else
       raw_literals.emplace_back(content, id);
   }
-  stand_for_themselves(std::move(raw_literals), std::move(literals));
+  for (auto& [text, id] : literals)
+    if (id >= 0) normal_.emplace(id, text);
+  raw_literals_ = PrefixTable(std::move(raw_literals)), literals_ = PrefixTable(std::move(literals));
   auto find = [&](const std::string& token) {
     for (const auto& [id, text] : table)
       if (text == token) return id;
@@ -170,8 +172,8 @@ void FileTokenizer::read_table(const std::string& where) {
   }
   std::vector<bool> added(static_cast<std::size_t>(vocab_.size()), true);
   for (const auto& item : own.items()) added[item.value().get<std::size_t>()] = false;
-  hide(std::move(added));
-  read_parts(model, where + ": model");
+  model_->hide(std::move(added));
+  model_->read(model, vocab_, where + ": model");
 }
 
 }  // namespace qkv
