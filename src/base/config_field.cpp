@@ -60,24 +60,6 @@ const char* name_of(bool plural) {
   return plural ? "strings" : "a string";
 }
 
-void add_rows(const std::vector<Field>& fields, const std::string& prefix,
-              std::vector<std::pair<std::string, std::string>>& rows) {
-  for (auto& field : fields) {
-    if (!field.children.empty()) {
-      add_rows(field.children, prefix + field.name + ".", rows);
-      continue;
-    }
-    std::string rules;
-    for (auto& constraint : field.constraints)
-      if (!constraint.rule.empty()) rules += "; " + constraint.rule;
-    const bool needed = std::any_of(field.constraints.begin(), field.constraints.end(),
-                                    [](auto& one) { return one.kind == Constraint::Kind::required; });
-    std::string key = prefix + field.name;
-    if (!needed && !field.clear) key += " = " + value_text(field);
-    rows.emplace_back(key, field.help + rules);
-  }
-}
-
 }  // namespace
 
 Constraint between(double low, double high) {
@@ -130,19 +112,6 @@ std::string value_text(const Field& field) {
         }
       },
       field.value);
-}
-
-std::string help_table(const std::vector<Field>& fields) {
-  std::vector<std::pair<std::string, std::string>> rows;
-  add_rows(fields, "", rows);
-  int width = 0;
-  for (auto& row : rows) width = std::max(width, std::min(display_width(row.first), 40));
-  std::string text;
-  for (auto& [key, help] : rows) {
-    int gap = std::max(0, width - display_width(key)) + 2;
-    text += std::string(trim(key + std::string(static_cast<std::size_t>(gap), ' ') + help)) + "\n";
-  }
-  return text;
 }
 
 }  // namespace qkv

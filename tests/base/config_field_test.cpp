@@ -44,19 +44,6 @@ struct OuterConfig {
 
 }  // namespace
 
-TEST_CASE("the help table lists every key once with default, help and rule") {
-  OuterConfig config;
-  CHECK(help_table(fields_of(config)) ==
-        "train             training file; must be given\n"
-        "size = 2          how many; must be positive\n"
-        "mode = \"max\"      what is best; must be one of \"min\", \"max\"\n"
-        "betas = [0.1]     rates; must be between 0 and 1\n"
-        "scale = 2.0       factor\n"
-        "limit             bound; must be at least 1.5\n"
-        "extra.rate = 0.5  share; must be between 0 and 1\n"
-        "inner.rate = 0.5  share; must be between 0 and 1\n");
-}
-
 TEST_CASE("the JSON schema follows from the same fields") {
   OuterConfig config;
   Json schema = json_schema(fields_of(config));

@@ -120,7 +120,4 @@ std::string type_name(const Field& field);
 /// The value as TOML text.
 std::string value_text(const Field& field);
 
-/// One line per key: name, default, help and rules; sub-tables by dotted names.
-std::string help_table(const std::vector<Field>& fields);
-
 }  // namespace qkv
