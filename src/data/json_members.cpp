@@ -15,11 +15,6 @@ const Json& member(const Json& object, const char* key, bool (Json::*is)() const
   return *found;
 }
 
-bool absent_or_null(const Json& object, const char* key) {
-  auto found = object.find(key);
-  return found == object.end() || found->is_null();
-}
-
 }  // namespace
 
 std::string brief(const Json& value) {
@@ -28,6 +23,12 @@ std::string brief(const Json& value) {
 
 bool is_unsigned(const Json& value) {
   return value.is_number_unsigned() || (value.is_number_integer() && value.get<std::int64_t>() >= 0);
+}
+
+const Json& member_or_null(const Json& object, const char* key) {
+  static const Json null;
+  auto found = object.find(key);
+  return found == object.end() ? null : *found;
 }
 
 const Json& object_member(const Json& object, const char* key, const std::string& where) {
@@ -56,10 +57,10 @@ std::int64_t integer_member(const Json& object, const char* key, std::int64_t lo
 
 std::string string_member_or(const Json& object, const char* key, const std::string& absent,
                              const std::string& where) {
-  return absent_or_null(object, key) ? absent : string_member(object, key, where);
+  return member_or_null(object, key).is_null() ? absent : string_member(object, key, where);
 }
 bool bool_member_or(const Json& object, const char* key, bool absent, const std::string& where) {
-  return absent_or_null(object, key) ? absent : bool_member(object, key, where);
+  return member_or_null(object, key).is_null() ? absent : bool_member(object, key, where);
 }
 
 void check_members(const Json& object, const std::vector<std::string>& known, const std::string& where) {

@@ -20,7 +20,9 @@ bool bool_member(const Json& object, const char* key, const std::string& where);
 std::int64_t integer_member(const Json& object, const char* key, std::int64_t low, std::int64_t high,
                             const std::string& where);
 
-/// The same, with what an absent or null member stands for.
+/// Null where it is absent, or the object none.
+const Json& member_or_null(const Json& object, const char* key);
+/// The same as above, with what an absent or null member stands for.
 std::string string_member_or(const Json& object, const char* key, const std::string& absent,
                              const std::string& where);
 bool bool_member_or(const Json& object, const char* key, bool absent, const std::string& where);

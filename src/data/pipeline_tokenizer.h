@@ -84,8 +84,7 @@ class FileTokenizer : public PipelineTokenizer {
   bool shows_unk() const override { return false; }
 
  private:
-  void read_table(const std::string& where);
-
+  struct Table;
   Json json_;
 };
 

@@ -79,17 +79,14 @@ void Tokenizer::read_model(const Json& model, int n_specials, const std::string&
 
 Json Tokenizer::frame() const {
   const Json parts = pipeline();
-  auto part = [&](const char* key) {
-    return parts.contains(key) ? parts[key] : Json();
-  };
   return {{"version", "1.0"},
           {"truncation", nullptr},
           {"padding", nullptr},
           {"added_tokens", added_tokens(vocab_)},
-          {"normalizer", part("normalizer")},
-          {"pre_tokenizer", part("pre_tokenizer")},
-          {"post_processor", part("post_processor")},
-          {"decoder", part("decoder")}};
+          {"normalizer", member_or_null(parts, "normalizer")},
+          {"pre_tokenizer", member_or_null(parts, "pre_tokenizer")},
+          {"post_processor", member_or_null(parts, "post_processor")},
+          {"decoder", member_or_null(parts, "decoder")}};
 }
 
 Json Tokenizer::to_json() const {
@@ -129,16 +126,13 @@ std::unique_ptr<Tokenizer> Tokenizer::of_config(const TokenizerConfig& config, c
 // The config of the tokenizer here that would write all of this file but the vocabulary.
 std::optional<TokenizerConfig> Tokenizer::config_that_writes(const Json& json) {
   TokenizerConfig config;
-  if (json.contains("added_tokens") && json["added_tokens"].is_array())
-    for (const Json& token : json["added_tokens"])
-      if (token.is_object() && token.contains("content") && token["content"].is_string())
-        config.specials.push_back(token["content"].get<std::string>());
+  for (const Json& token : member_or_null(json, "added_tokens"))
+    if (const Json& content = member_or_null(token, "content"); content.is_string())
+      config.specials.push_back(content.get<std::string>());
   config.specials.erase(config.specials.begin(),
                         config.specials.begin() +
                             std::min<std::ptrdiff_t>(2, static_cast<std::ptrdiff_t>(config.specials.size())));
-  const Json type = json.contains("model") && json["model"].is_object() && json["model"].contains("type")
-                        ? json["model"]["type"]
-                        : Json();
+  const Json& type = member_or_null(member_or_null(json, "model"), "type");
   for (const std::string& name : Registry<Tokenizer>::instance().names())
     for (const char* split : {"words", "spaces"})
       for (bool lowercase : {true, false}) {

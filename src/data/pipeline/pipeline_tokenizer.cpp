@@ -12,19 +12,15 @@ namespace qkv {
 QKV_REGISTER(Tokenizer, "bpe", BpeTokenizer, "byte-level byte-pair encoding, as GPT-2's; no text is unknown");
 QKV_REGISTER(Tokenizer, "wordpiece", WordPieceTokenizer, "parts of words, as BERT's");
 
-static Json part_of(const Json& parts, const char* key) {
-  return parts.contains(key) ? parts[key] : Json();
-}
-
 PipelineTokenizer::PipelineTokenizer(const TokenizerConfig& config, Json parts, const std::string& model_type,
                                      const std::string& where)
     : Tokenizer(config),
       type_(model_type),
       model_(TokenModel::make(model_type, where + ": model")),
       parts_(std::move(parts)),
-      normalizer_(make_normalizer(part_of(parts_, "normalizer"), where + ": normalizer")),
-      pre_tokenizer_(make_pre_tokenizer(part_of(parts_, "pre_tokenizer"), where + ": pre_tokenizer")),
-      decoder_(make_decoder(part_of(parts_, "decoder"), where + ": decoder")) {}
+      normalizer_(make_normalizer(member_or_null(parts_, "normalizer"), where + ": normalizer")),
+      pre_tokenizer_(make_pre_tokenizer(member_or_null(parts_, "pre_tokenizer"), where + ": pre_tokenizer")),
+      decoder_(make_decoder(member_or_null(parts_, "decoder"), where + ": decoder")) {}
 
 namespace {
 
