@@ -71,7 +71,7 @@ void check_members(const Json& object, const std::vector<std::string>& known, co
 
 // ---- of tokenizer.json
 
-std::vector<std::string> read_vocab_member(const Json& model, const std::string& where) {
+std::vector<std::string> read_vocab_member(const Json& model, int n_specials, const std::string& where) {
   const Json& table = object_member(model, "vocab", where);
   std::vector<std::string> tokens(table.size());
   for (const auto& item : table.items()) {
@@ -85,6 +85,9 @@ std::vector<std::string> read_vocab_member(const Json& model, const std::string&
            in_quotes(token), in_quotes(item.key()));
     token = item.key();
   }
+  if (tokens.size() < static_cast<std::size_t>(n_specials))
+    fail(Fault::data, "{}: vocab must have at least the {} special tokens; got {} tokens", where, n_specials,
+         tokens.size());
   return tokens;
 }
 

@@ -63,18 +63,22 @@ void Tokenizer::read_model(const Json& model, int n_specials, const std::string&
   const std::string type = string_member(model, "type", where);
   if (type != "WordLevel")
     fail(Fault::data, "{}: 'type' must be 'WordLevel'; got {}", where, in_quotes(type));
-  std::vector<std::string> tokens = read_vocab_member(model, where);
-  if (tokens.size() < static_cast<std::size_t>(n_specials))
-    fail(Fault::data, "{}: vocab must have at least the {} special tokens; got {} tokens", where, n_specials,
-         tokens.size());
+  read_vocab(model, n_specials, where);
+  const std::string unk = string_member(model, "unk_token", where);
+  if (unk != vocab_.token(unk_id()))
+    fail(Fault::data, "{}: 'unk_token' must be '<unk>'; got {}", where, in_quotes(unk));
+}
+
+void Tokenizer::read_vocab(const Json& model, int n_specials, const std::string& where) {
+  std::vector<std::string> tokens = read_vocab_member(model, n_specials, where);
+  for (int id = 0; id < n_specials; ++id)
+    if (const std::string& found = tokens[static_cast<std::size_t>(id)]; found != token(id))
+      fail(Fault::data, "{}: id {} must be {}; got {}", where, id, in_quotes(token(id)), in_quotes(found));
   try {
     vocab_ = Vocab::from_tokens(std::move(tokens), n_specials);
   } catch (const Error& error) {
     fail(Fault::data, "{}: {}", where, error.what());
   }
-  const std::string unk = string_member(model, "unk_token", where);
-  if (unk != vocab_.token(unk_id()))
-    fail(Fault::data, "{}: 'unk_token' must be '<unk>'; got {}", where, in_quotes(unk));
 }
 
 Json Tokenizer::frame() const {
@@ -104,13 +108,8 @@ std::unique_ptr<Tokenizer> Tokenizer::of_config(const TokenizerConfig& config, c
   } catch (const Error& error) {
     fail(Fault::data, "{}: {}", where, error.what());
   }
-  const int n_specials = tokenizer->vocab_.n_specials();
-  const std::vector<std::string> specials = tokenizer->vocab_.tokens();
-  tokenizer->read_model(object_member(json, "model", where), n_specials, where + ": model");
-  for (int id = 0; id < n_specials; ++id)
-    if (tokenizer->token(id) != specials[static_cast<std::size_t>(id)])
-      fail(Fault::data, "{}: model: id {} must be {}; got {}", where, id,
-           in_quotes(specials[static_cast<std::size_t>(id)]), in_quotes(tokenizer->token(id)));
+  tokenizer->read_model(object_member(json, "model", where), tokenizer->vocab_.n_specials(),
+                        where + ": model");
   const Json expected = tokenizer->to_json();
   for (const auto& item : json.items()) {
     if (item.key() == "qkv") continue;

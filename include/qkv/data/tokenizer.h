@@ -122,6 +122,8 @@ class Tokenizer {
   virtual Json model() const;
   /// Takes the vocabulary (and more) from what model() gave.
   virtual void read_model(const Json& model, int n_specials, const std::string& where);
+  /// Takes the member "vocab" of a model, which must begin with the special tokens there are.
+  void read_vocab(const Json& model, int n_specials, const std::string& where);
 
   TokenizerConfig config_;
   Vocab vocab_;

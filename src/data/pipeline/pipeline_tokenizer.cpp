@@ -1,7 +1,6 @@
 #include "data/pipeline_tokenizer.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "byte_level.h"
 #include "data/json_members.h"
@@ -23,13 +22,6 @@ PipelineTokenizer::PipelineTokenizer(const TokenizerConfig& config, Json parts, 
       decoder_(make_decoder(member_or_null(parts_, "decoder"), where + ": decoder")) {}
 
 namespace {
-
-// A table made here: the first `n_specials` tokens are special, padding and the unknown token first.
-Vocab own_table(std::vector<std::string> tokens, int n_specials) {
-  std::vector<int> specials(static_cast<std::size_t>(n_specials));
-  std::iota(specials.begin(), specials.end(), 0);
-  return Vocab::from_table(std::move(tokens), specials, Vocab::kPad, Vocab::kUnk);
-}
 
 // Cuts off about a megabyte that ends behind a line: pieces need several times the memory of their text.
 std::string_view take_lines(std::string_view& rest) {
@@ -124,7 +116,7 @@ void PipelineTokenizer::train(const std::vector<std::string>& texts) {
   const int n_specials = vocab_.n_specials();
   std::vector<std::string> tokens(vocab_.tokens().begin(), vocab_.tokens().begin() + n_specials);
   model_->train(counts, config_, tokens);
-  vocab_ = own_table(std::move(tokens), n_specials);
+  vocab_ = Vocab::from_tokens(std::move(tokens), n_specials);
 }
 
 void PipelineTokenizer::train_words(const std::vector<std::vector<std::string>>& sentences) {
@@ -140,11 +132,7 @@ Json PipelineTokenizer::model() const {
 }
 
 void PipelineTokenizer::read_model(const Json& json, int n_specials, const std::string& where) {
-  std::vector<std::string> tokens = read_vocab_member(json, where);
-  if (static_cast<int>(tokens.size()) < n_specials)
-    fail(Fault::data, "{}: vocab must have at least the {} special tokens; got {} tokens", where, n_specials,
-         tokens.size());
-  vocab_ = own_table(std::move(tokens), n_specials);
+  read_vocab(json, n_specials, where);
   if (const std::string type = string_member(json, "type", where); type != type_)
     fail(Fault::data, "{}: 'type' must be {}; got {}", where, in_quotes(type_), in_quotes(type));
   model_->read(json, vocab_, where);
@@ -201,7 +189,7 @@ WordPieceTokenizer::WordPieceTokenizer(const TokenizerConfig& config)
     fail(Fault::usage, "tokenizer: vocab_size must be 0 or at least {}, the special tokens; got {}",
          tokens.size(), config.vocab_size);
   const int n_specials = static_cast<int>(tokens.size());
-  vocab_ = own_table(std::move(tokens), n_specials);
+  vocab_ = Vocab::from_tokens(std::move(tokens), n_specials);
 }
 
 }  // namespace qkv
