@@ -123,14 +123,11 @@ PreTokenizer split_by(const Json& part, const std::string& where) {
   return each(by_pattern(separators, behavior, bool_member_or(part, "invert", false, where)));
 }
 
-StepKind<PreTokenizer> plain(const char* type, const Cutter& cut) {
-  return {type, {}, [cut](const Json&, const std::string&) {
-            return each(cut);
-          }};
-}
-
+// Cuts by a fixed pattern, and drops what separates.
 StepKind<PreTokenizer> words(const char* type, const char* regex, bool invert) {
-  return plain(type, by_pattern({regex, Pattern::Kind::regex, "pre_tokenizer"}, "Removed", invert));
+  return {type, {}, [=](const Json&, const std::string& where) {
+            return each(by_pattern({regex, Pattern::Kind::regex, where}, "Removed", invert));
+          }};
 }
 
 }  // namespace
@@ -138,7 +135,11 @@ StepKind<PreTokenizer> words(const char* type, const char* regex, bool invert) {
 PreTokenizer make_pre_tokenizer(const Json& part, const std::string& where) {
   static const std::vector<StepKind<PreTokenizer>> kinds{
       {"ByteLevel", {"add_prefix_space", "trim_offsets", "use_regex"}, byte_level},
-      plain("BertPreTokenizer", bert),
+      {"BertPreTokenizer",
+       {},
+       [](const Json&, const std::string&) {
+         return each(bert);
+       }},
       words("Whitespace", kWords, true),
       words("WhitespaceSplit", R"(\s+)", false),
       {"Split", {"pattern", "behavior", "invert"}, split_by}};
