@@ -1,6 +1,8 @@
 // How text is cut: one regular expression, run by Oniguruma.
 #include "data/split.h"
 
+#include <unordered_map>
+
 #include "data/pipeline/pattern.h"
 #include "qkv/base/text.h"
 
@@ -30,8 +32,13 @@ std::vector<std::string_view> split_text(std::string_view text) {
   check_utf8(text, "split");
   static const Pattern pattern(split_regex(), Pattern::Kind::regex, "split");
   std::vector<std::string_view> tokens;
-  for (const Span& match : pattern.matches(text))
-    tokens.push_back(text.substr(match.begin, match.end - match.begin));
+  std::unordered_map<std::string_view, std::vector<Span>>
+      seen;  // no token holds white space, and words repeat
+  for (std::string_view part : word_views(text)) {
+    const auto [at, is_new] = seen.try_emplace(part);
+    if (is_new) at->second = pattern.matches(part);
+    for (const Span& match : at->second) tokens.push_back(part.substr(match.begin, match.end - match.begin));
+  }
   return tokens;
 }
 

@@ -14,7 +14,10 @@ namespace {
 
 // The pieces that a text is cut into, with a space between.
 std::string pieces(const std::string& text, const Json& pre_tokenizer, const Json& normalizer = nullptr) {
-  return join(make_pre_tokenizer(pre_tokenizer, "x")({make_normalizer(normalizer, "x")(text)}), " ");
+  const PatternTime time(text.size());
+  return join(make_pre_tokenizer(pre_tokenizer, "tokenizer: pre_tokenizer")(
+                  {make_normalizer(normalizer, "tokenizer: normalizer")(text)}),
+              " ");
 }
 
 }  // namespace

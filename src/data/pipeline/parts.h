@@ -54,8 +54,8 @@ Step make_step(const Json& part, const std::string& where, const std::vector<Ste
   for (const StepKind<Step>& kind : kinds) {
     known.push_back(kind.type);
     if (type != kind.type) continue;
-    Strings members = kind.members;
-    members.push_back("type");
+    Strings members{"type"};
+    members.insert(members.end(), kind.members.begin(), kind.members.end());
     check_members(part, members, where);
     return kind.make(part, where);
   }

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <unordered_map>
 
 #include "byte_level.h"
 #include "data/unicode.h"
@@ -81,6 +82,18 @@ Cutter by_pattern(const Pattern& pattern, const std::string& behavior, bool inve
   };
 }
 
+// Parts that GPT-2 cuts alike wherever they stand: they begin with the space before a word.
+template <class Take>
+void for_each_word(std::string_view text, Take take) {
+  for (std::size_t end = 1; !text.empty(); end++) {
+    const bool before_word = end + 1 < text.size() && text[end] == ' ' && text[end + 1] > ' ';
+    if (end < text.size() && !before_word) continue;
+    take(text.substr(0, end));
+    text.remove_prefix(end);
+    end = 0;
+  }
+}
+
 PreTokenizer byte_level(const Json& part, const std::string& where) {
   const bool prefix = bool_member_or(part, "add_prefix_space", true, where);
   const bool cuts = bool_member_or(part, "use_regex", true, where);
@@ -88,8 +101,14 @@ PreTokenizer byte_level(const Json& part, const std::string& where) {
   return each([=](const std::string& piece, Strings& out) {
     const std::string text = prefix && piece[0] != ' ' ? " " + piece : piece;
     if (!cuts) return out.push_back(to_letters(text));
-    for (const Span& match : gpt2.matches(text))
-      out.push_back(to_letters(std::string_view(text).substr(match.begin, match.end - match.begin)));
+    std::unordered_map<std::string_view, Strings> seen;
+    for_each_word(text, [&](std::string_view word) {
+      const auto [at, is_new] = seen.try_emplace(word);
+      if (is_new)
+        for (const Span& match : gpt2.matches(word))
+          at->second.push_back(to_letters(word.substr(match.begin, match.end - match.begin)));
+      out.insert(out.end(), at->second.begin(), at->second.end());
+    });
   });
 }
 
