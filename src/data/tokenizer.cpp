@@ -14,7 +14,9 @@ void Tokenizer::count(UnknownCount* counts, int id) {
 }
 
 void read_tokenizer(const Section& section, TokenizerConfig& config) {
-  const std::string type = section.type(config.type, Registry<Tokenizer>::instance().names());
+  const Registry<Tokenizer>& registry = Registry<Tokenizer>::instance();
+  const std::string type = section.given<std::string>("type").value_or(config.type);
+  if (!registry.contains(type)) section.type(config.type, registry.names());  // reports it
   const bool keeps_case = type == "char" || type == "bpe" || type == "file";
   if (type != "word") section.drop_inherited("split");
   if (keeps_case) section.drop_inherited("lowercase"), config.lowercase = false;

@@ -94,7 +94,7 @@ StorageBlock* from_system(std::size_t k) {
   const std::size_t bytes = block_bytes(bytes_of_class(k)), alignment = alignment_of(bytes);
   void* memory = std::aligned_alloc(alignment, bytes);
   if (!memory)
-    fail(Fault::runtime, "memory: a block of {} bytes must be available; the system refused it", bytes);
+    fail(Fault::memory, "memory: a block of {} bytes must be available; the system refused it", bytes);
   if (alignment == kHugePage) madvise(memory, bytes, MADV_HUGEPAGE);
   Central& c = central();
   std::lock_guard lock(c.mutex);
@@ -115,7 +115,7 @@ std::size_t block_bytes(std::size_t bytes) {
 
 StorageBlock* allocate(std::size_t bytes) {
   if (bytes > (std::size_t{1} << 46))
-    fail(Fault::runtime, "memory: a tensor must be below 64 TiB; got {} bytes", bytes);
+    fail(Fault::memory, "memory: a tensor must be below 64 TiB; got {} bytes", bytes);
   std::size_t k = class_of(bytes);
   StorageBlock* block = nullptr;
   if (bytes_of_class(k) < kLarge)

@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 
 #include "base/file.h"
 #include "cli/answers.h"
@@ -22,19 +21,19 @@ std::shared_ptr<const Tokenizer> tokenizer_of(const std::string& path, const std
     const Section config = Section::load(path, sets);
     RunConfig run;
     read_common(config, run);
-    const std::shared_ptr<Task> task = make_task({config, nullptr, nullptr, nullptr});
+    const std::shared_ptr<Task> task = make_task({config});
     if (task->tokenizer()) return {task, task->tokenizer()};  // it lives as long as its task
   }
   fail(Fault::usage, "tokenize: the task must have a tokenizer; got none in {}", path);
 }
 
 struct Tokenize : Verb {
-  void setup(CLI::App& app) override {
-    app.add_option("source", path, "run directory, checkpoint, config or tokenizer.json")->required();
-    app.add_option("text", texts, "texts; without any, lines of standard input");
-    app.add_option("--set", sets, "override a key of the config");
-    app.add_option("--save", file, "also write the tokenizer as tokenizer.json");
-    app.add_flag("--json", json, "print one JSON object per text");
+  void setup(Options& options) override {
+    options.add("source", &path, "run directory, checkpoint, config or tokenizer.json").required = true;
+    options.add("text", &texts, "texts; without any, lines of standard input");
+    options.add("--set", &sets, "override a key of the config");
+    options.add("--save", &file, "also write the tokenizer as tokenizer.json");
+    options.add("--json", &json, "print one JSON object per text");
   }
 
   int run() override {

@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 
 #include "log/run_log.h"
 #include "qkv/base/json.h"
@@ -6,7 +5,6 @@
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
 #include "qkv/train/trainer.h"
-#include "train/expect.h"
 #include "train/run_dir.h"
 
 namespace qkv {
@@ -25,18 +23,17 @@ std::int64_t step_of_interest(const std::string& run) {
 }
 
 struct Why : Verb {
-  void setup(CLI::App& app) override {
-    app.add_option("run", path, "run directory")->required();
-    app.add_option("step", step,
-                   "optimizer step; without it, the first that was not finite, else the last spike");
-    app.add_flag("--json", json, "print one JSON object");
+  void setup(Options& options) override {
+    options.add("run", &path, "run directory").required = true;
+    options.add("step", &step,
+                "optimizer step; without it, the first that was not finite, else the last spike");
+    options.add("--json", &json, "print one JSON object");
   }
   int run() override {
     const std::string file = config_of_run(path);
     check_run_checksums(path);
     if (step == 0) step = step_of_interest(path);
     const Section config = Section::load(file);
-    skip_expectations(config);
     Experiment e = build_experiment(config);
     set_threads(static_cast<int>(e.run.threads));
     Trainer trainer(e);
