@@ -1,9 +1,9 @@
 // RecurrentNet: RNN, LSTM and GRU as the models of the same tasks that transformers are trained on.
 #pragma once
+#include "model/word_vectors.h"
 #include "qkv/base/config.h"
 #include "qkv/model/generate.h"
 #include "qkv/model/stack.h"
-#include "qkv/model/word_vectors.h"
 #include "qkv/nn/linear.h"
 #include "qkv/nn/recurrent.h"
 

@@ -28,10 +28,11 @@ void AttentionConfig::check(const Section& where, Index width) const {
     where.report("n_kv_head", fmt::format("must divide n_head = {}; got {} (try {})", n_head, kv,
                                           near_divisors(n_head, kv)));
   if (qkv == "identity" && d_head && d_head * n_head != width)
-    where.report("d_head",
-                 fmt::format("times n_head must be d_model = {} with qkv = \"identity\"; got {} x {} (leave "
-                             "d_head out)",
-                             width, d_head, n_head));
+    where.report(
+        "d_head",
+        fmt::format(
+            "times n_head must be d_model = {} with qkv = \"identity\"; got {} x {} (leave d_head out)",
+            width, d_head, n_head));
   if (qkv == "identity" && kv != n_head)
     where.report("n_kv_head", fmt::format("must be n_head = {} with qkv = \"identity\"; got {}", n_head, kv));
 }
@@ -42,7 +43,7 @@ AttentionOptions AttentionConfig::options(Index width) const {
   o.n_kv_head = n_kv_head ? n_kv_head : n_head;
   const double* number = std::get_if<double>(&scale);
   const bool none = !number && std::get<std::string>(scale) == "none";
-  o.scale = number ? *number : none ? 1.0 : 1.0 / std::sqrt(static_cast<double>(D));
+  o.scale = number ? *number : none ? 1.0 : 1.0 / std::sqrt(double(D));
   o.dropout = dropout;
   return o;
 }
@@ -107,7 +108,7 @@ Var MultiHeadAttention::forward(const Var& x, const Context& context) const {
                       : attention_packed(qkv, o, wanted);
   } else {
     show(x.value(), {0, 0, 0});
-    y = Intervention::active()
+    y = Intervention::current()
             ? attention_packed(Intervention::apply(path, "qkv", concat({x, x, x}, -1)), o, wanted)
             : attention(x, x, x, o, wanted);
   }

@@ -30,7 +30,7 @@ const Op kSilu("silu", [](GradSuite& g) {
 });
 const Op kSwiglu("swiglu", [](GradSuite& g) {
   for (double alpha : {1.0, 1.7}) {
-    auto f = [alpha](const std::vector<Var>& in) {
+    auto f = [alpha](const Vars& in) {
       return swiglu(in[0], in[1], alpha);
     };
     g.check("matrix", {g.normal({3, 7}), g.normal({3, 7})}, f);

@@ -11,15 +11,14 @@ namespace {
 
 const Op kSlice("slice", [](GradSuite& g) {
   auto check = [&](const char* label, const Shape& shape, int axis, Index begin, Index end) {
-    g.check(label, {g.normal(shape)},
-            [=](const std::vector<Var>& in) { return slice(in[0], axis, begin, end); });
+    g.check(label, {g.normal(shape)}, [=](const Vars& in) { return slice(in[0], axis, begin, end); });
   };
   check("leading axis", {4, 3}, 0, 1, 3);
   check("last axis", {4, 3}, -1, 1, 2);
   check("middle axis", {2, 4, 3}, 1, 0, 2);
   check("negative end", {2, 4, 3}, 1, 1, -1);
   check("all", {3}, 0, 0, 3);
-  g.check("split", {g.normal({2, 6})}, [](const std::vector<Var>& in) {
+  g.check("split", {g.normal({2, 6})}, [](const Vars& in) {
     auto [a, b, c] = split<3>(in[0], 1);
     return concat({c, a, a, b}, 0);
   });
@@ -27,18 +26,16 @@ const Op kSlice("slice", [](GradSuite& g) {
 const Op kConcat("concat", [](GradSuite& g) {
   auto check = [&](const char* label, const Shape& a, const Shape& b, const Shape& c, int axis) {
     g.check(label, {g.normal(a), g.normal(b), g.normal(c)},
-            [=](const std::vector<Var>& in) { return concat(in.data(), 3, axis); });
+            [=](const Vars& in) { return concat(in.data(), 3, axis); });
   };
   check("leading axis", {2, 3}, {1, 3}, {3, 3}, 0);
   check("last axis", {2, 3}, {2, 1}, {2, 4}, -1);
   check("middle axis", {2, 1, 3}, {2, 2, 3}, {2, 1, 3}, 1);
   check("empty part", {2, 3}, {2, 0}, {2, 1}, 1);
   check("size 1", {1}, {1}, {1}, 0);
-  g.check("one tensor twice", {g.normal({2, 3})}, [](const std::vector<Var>& in) {
-    return concat({in[0], in[0]}, 0);
-  });
+  g.check("one tensor twice", {g.normal({2, 3})}, [](const Vars& in) { return concat({in[0], in[0]}, 0); });
   for (int axis : {0, 1, -1})
-    g.check("stack", {g.normal({2, 3}), g.normal({2, 3})}, [=](const std::vector<Var>& in) {
+    g.check("stack", {g.normal({2, 3}), g.normal({2, 3})}, [=](const Vars& in) {
       return stack({in[0], in[1]}, axis);
     });
 });
@@ -74,7 +71,7 @@ Var slice(const Var& x, int axis, Index begin, Index end) {
     Shape shape = x.shape();
     shape.set(view.axis, past - first);
     y = Tensor::result(shape, x.value());
-    const Index unit = static_cast<Index>(size_of(x.dtype()));
+    const Index unit = Index(size_of(x.dtype()));
     if (!y.is_symbolic())
       copy_runs(view.outer, width * unit, y.bytes(), width * unit, x.value().bytes() + at * unit, row * unit);
   }
@@ -116,10 +113,9 @@ Var concat(const Var* parts, int count, int axis) {
             "concat: rows must have below 2^31 elements; got {}", row);
   std::int32_t* begin = begins.data<std::int32_t>();
   begin[0] = 0;
-  for (int i = 0; i < count; i++)
-    begin[i + 1] = begin[i] + static_cast<std::int32_t>(parts[i].dim(axis) * view.inner);
+  for (int i = 0; i < count; i++) begin[i + 1] = begin[i] + std::int32_t(parts[i].dim(axis) * view.inner);
   if (!y.is_symbolic()) {
-    const Index unit = static_cast<Index>(size_of(y.dtype()));
+    const Index unit = Index(size_of(y.dtype()));
     for (int i = 0; i < count; i++) {
       const Index n = begin[i + 1] - begin[i];
       copy_runs(view.outer, n * unit, y.bytes() + begin[i] * unit, row * unit, parts[i].value().bytes(),
@@ -144,7 +140,7 @@ Var concat(const Var* parts, int count, int axis) {
 }
 
 Var concat(std::initializer_list<Var> parts, int axis) {
-  return concat(parts.begin(), static_cast<int>(parts.size()), axis);
+  return concat(parts.begin(), int(parts.size()), axis);
 }
 
 Var stack(const Var* parts, int count, int axis) {
@@ -168,7 +164,7 @@ Var stack(const Var* parts, int count, int axis) {
 }
 
 Var stack(std::initializer_list<Var> parts, int axis) {
-  return stack(parts.begin(), static_cast<int>(parts.size()), axis);
+  return stack(parts.begin(), int(parts.size()), axis);
 }
 
 }  // namespace qkv

@@ -28,8 +28,7 @@ const Op kMinimum("minimum", [](GradSuite& g) { check_binary(g, minimum); });
 const Op kWhere("where", [](GradSuite& g) {
   auto check = [&](const char* label, const Shape& condition, const Shape& a, const Shape& b) {
     const Tensor c = g.ids(condition, 2);
-    g.check(label, {g.normal(a), g.normal(b)},
-            [c](const std::vector<Var>& in) { return where(c, in[0], in[1]); });
+    g.check(label, {g.normal(a), g.normal(b)}, [c](const Vars& in) { return where(c, in[0], in[1]); });
   };
   check("same shape", {3, 5}, {3, 5}, {3, 5});
   check("scalar operand", {2, 3}, {2, 3}, {});

@@ -6,6 +6,9 @@
 
 namespace qkv {
 
+/// Row r of the result is row from[r] of x, as `Decoding::select` wants it. Throws `what: row must be ..`.
+Tensor select_rows(const char* what, const Tensor& x, const std::vector<int>& from);
+
 /// One entry per call of `next` or `extended`, in the order in which a forward pass makes them; every pass
 /// begins with `begin`. Keys and values of MultiHeadAttention lie as [rows, H_kv, capacity, D], so that a
 /// head's past is one contiguous block; a layer of one's own may keep anything whose first dimension is the
@@ -13,8 +16,8 @@ namespace qkv {
 class KeyValueCache {
  public:
   struct Entry {
-    Tensor keys,
-        values;  ///< [rows, H_kv, capacity, D]; of cross-attention [rows, S, H_kv * D], computed once
+    /// [rows, H_kv, capacity, D]; of cross-attention [rows, S, H_kv * D], computed once.
+    Tensor keys, values;
   };
 
   /// For `layers` attention layers; more of them cost an allocation each.

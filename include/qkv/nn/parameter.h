@@ -62,9 +62,9 @@ class ParameterStore {
   Parameter add_packed(const std::vector<std::string>& names, const std::vector<Index>& rows,
                        const Shape& row, const Init& init);
 
-  int size() const { return static_cast<int>(slots_.size()); }
-  Slot& slot(int i) { return slots_[static_cast<std::size_t>(i)]; }
-  const Slot& slot(int i) const { return slots_[static_cast<std::size_t>(i)]; }
+  int size() const { return int(slots_.size()); }
+  Slot& slot(int i) { return slots_[std::size_t(i)]; }
+  const Slot& slot(int i) const { return slots_[std::size_t(i)]; }
   /// Number of scalar parameters, and of those that are trained.
   Index count() const;
   Index trainable_count() const;

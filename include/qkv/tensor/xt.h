@@ -79,15 +79,15 @@ class View : public Adaptor {
 template <class T, class Pointer>
 View<DynamicView<T>> dynamic_view(Pointer data, const Tensor& tensor) {
   xt::svector<std::size_t, 4> shape(tensor.shape().begin(), tensor.shape().end());
-  return {Elements<T>(data, static_cast<std::size_t>(tensor.size())), shape};
+  return {Elements<T>(data, std::size_t(tensor.size())), shape};
 }
 
 template <class T, std::size_t N, class Pointer>
 View<FixedView<T, N>> fixed_view(Pointer data, const Tensor& tensor) {
-  QKV_CHECK(tensor.rank() == static_cast<int>(N), "view: rank must be {}; got {}", N, tensor.shape());
+  QKV_CHECK(tensor.rank() == int(N), "view: rank must be {}; got {}", N, tensor.shape());
   std::array<std::size_t, N> shape;
   std::copy(tensor.shape().begin(), tensor.shape().end(), shape.begin());
-  return {Elements<T>(data, static_cast<std::size_t>(tensor.size())), shape};
+  return {Elements<T>(data, std::size_t(tensor.size())), shape};
 }
 
 }  // namespace detail
@@ -130,7 +130,7 @@ Tensor to_tensor(const xt::xexpression<E>& expression) {
                 "to_tensor: elements must be float, double, or integers");
   const auto& source = expression.derived_cast();
   Shape shape;
-  for (auto extent : source.shape()) shape.push_back(static_cast<Index>(extent));
+  for (auto extent : source.shape()) shape.push_back(Index(extent));
   Tensor tensor = Tensor::empty(shape, DtypeOf<T>::value);
   auto out = view<T>(tensor);
   xt::noalias(out) = xt::cast<T>(source);
