@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Compiles and runs every ```cpp block of docs/tutorial.md as the body of a main, and those of docs/extending.md as a
-# plug-in whose layers pass check_layer and whose other parts train, tokenize and print: tutorial_test.sh SOURCE BUILD SCRATCH
+# Compiles and runs every ```cpp block of docs/tutorial.md as the body of a main, those of docs/extending.md as a
+# plug-in whose layers pass check_layer and whose other parts train, tokenize and print, and that of README.md as a program
+# that trains the config below it: tutorial_test.sh SOURCE BUILD SCRATCH
 set -euo pipefail
 source=$1 build=$2 scratch=$3
 rm -rf "$scratch"
@@ -15,6 +16,10 @@ awk -v folder="$scratch" '
               print "#include <qkv/qkv.h>\nusing namespace qkv;" >file; next}
   /^```/ && on {on = 0; close(file)}
   on {print >>file}' "$source/docs/extending.md"
+first() { awk -v fence="\`\`\`$1" '$0 == fence {on = 1; next} /^```/ && on {exit} on' "$source/README.md"; }
+first cpp >"$scratch/readme.cpp"
+first toml >"$scratch/readme.toml"
+ln -s "$source/configs" "$scratch/configs"
 cat >"$scratch/check.cpp" <<END
 #include <cstdio>
 #include <qkv/qkv.h>
@@ -38,6 +43,8 @@ foreach(step \${steps})
 endforeach()
 file(GLOB parts part-*.cpp)
 qkv_add_plugin(extending \${parts})
+add_executable(readme readme.cpp)
+target_link_libraries(readme PRIVATE qkv::qkv)
 add_executable(check check.cpp \${parts})
 target_link_libraries(check PRIVATE qkv::qkv)
 END
@@ -52,6 +59,11 @@ for step in "$scratch"/step-*.cpp; do
   passed=$((passed + 1))
 done
 [[ $passed -ge 7 ]]
+
+echo "-- README.md"
+"$scratch/build/readme" list layers | grep renew
+"$scratch/build/readme" train "$scratch/readme.toml" --set train.max_epochs=1 --set run.out_dir="$scratch"
+grep -q '"layers.1.gate.weight"' "$scratch/readme/checkpoints/last/model.safetensors"
 
 echo "-- docs/extending.md"
 "$scratch/build/check"

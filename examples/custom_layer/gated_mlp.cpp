@@ -1,4 +1,4 @@
-// A layer of one's own that configs may name: a gated MLP with residual, x + down(gelu(gate(h)) * up(h)), h =
+// A user-defined layer that configs can name: a gated MLP with residual, x + down(gelu(gate(h)) * up(h)), h =
 // norm(x). This file is linked into a program (main.cpp) or made a plug-in (../plugin), as it is.
 #include <qkv/qkv.h>
 

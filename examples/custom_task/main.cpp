@@ -1,5 +1,5 @@
-// A task of one's own: where in a row of digits stands the largest one? The examples are made on the fly, as
-// a function of (seed, split, index), and the model is the library's encoder classifier.
+// A user-defined task: at which position of a row is the largest digit? The examples are generated on the
+// fly, as a function of (seed, split, index), and the model is the library's encoder classifier.
 #include <qkv/base/json.h>
 #include <qkv/qkv.h>
 
