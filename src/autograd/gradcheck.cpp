@@ -130,11 +130,4 @@ std::vector<GradResult> run_gradcheck(const Op& op) {
   return suite.results();
 }
 
-std::vector<GradResult> run_gradcheck_all() {
-  std::vector<GradResult> results;
-  for (const Op* op : registered_ops())
-    for (GradResult& result : run_gradcheck(*op)) results.push_back(std::move(result));
-  return results;
-}
-
 }  // namespace qkv

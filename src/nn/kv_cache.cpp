@@ -1,4 +1,4 @@
-#include "qkv/nn/kv_cache.h"
+#include "qkv/nn/layer.h"
 
 #include <algorithm>
 

@@ -19,10 +19,6 @@ void check_masks(GradSuite& g, bool packed);
 const Op kAttention("attention", [](GradSuite& g) { check_masks(g, false); });
 const Op kAttentionPacked("attention_packed", [](GradSuite& g) { check_masks(g, true); });
 
-struct Weights {
-  Tensor weights, dropped, used;  // dropped: 0 or 1 / (1 - p); used: weights * dropped
-};
-
 // The result without elements, and as many tensors of weights as `weigh` keeps.
 Tensor symbolic(const AttentionShape& p, const AttentionOptions& o, Dtype dtype) {
   for (int i = 0; i < (o.dropout > 0 ? 3 : 1); i++) Tensor::symbolic({p.B, p.H, p.T, p.S}, dtype);
@@ -33,27 +29,17 @@ template <class T>
 Tensor weigh(const AttentionShape& p, const AttentionOptions& o, const HeadRows<const T>& in, Weights& w) {
   const Dtype dtype = DtypeOf<T>::value;
   const Shape shape{p.B, p.H, p.T, p.S};
-  w.weights = Tensor::empty(shape, dtype);
+  w.weights = w.used = Tensor::empty(shape, dtype);
   Tape* tape = Tape::current();
-  const Stream* stream = o.dropout > 0 && tape ? tape->next_stream() : nullptr;
-  if (stream) {
+  if (const Stream* stream = o.dropout > 0 && tape ? tape->next_stream() : nullptr) {
     w.dropped = Tensor::empty(shape, dtype);
     w.used = Tensor::empty(shape, dtype);
     keep_mask(*stream, 0, T(o.dropout), w.dropped.data<T>(), std::size_t(w.dropped.size()),
               T(1 / (1 - o.dropout)));
   }
   Tensor y = Tensor::empty({p.B, p.T, p.H * p.D_v}, dtype);
-  forward<T>(p, in, w.weights.data<T>(), stream ? w.dropped.data<T>() : nullptr,
-             stream ? w.used.data<T>() : nullptr, y.data<T>());
+  forward<T>(p, in, w, y.data<T>());
   return y;
-}
-
-template <class T>
-void run_backward(const AttentionShape& p, const HeadRows<const T>& in, const Weights& w, const Tensor& dy,
-                  const HeadRows<T>& out, double beta_q, double beta_kv) {
-  const bool drop = w.dropped.defined();
-  backward<T>(p, in, w.weights.data<T>(), drop ? w.dropped.data<T>() : nullptr,
-              drop ? w.used.data<T>() : nullptr, dy.data<T>(), out, T(beta_q), T(beta_kv));
 }
 
 void check_masks(GradSuite& g, bool packed) {
@@ -186,7 +172,7 @@ Var attention(const Var& q, const Var& k, const Var& v, const AttentionOptions& 
                       Sink::Buffer b = dx.buffer(0);
                       dq = b.gradient, beta_q = b.beta, out.q = dq.data<T>();
                     }
-                    run_backward<T>(p, rows(p, vq, vk, vv), w, dy, out, beta_q, 1);
+                    backward<T>(p, rows(p, vq, vk, vv), w, dy.data<T>(), out, T(beta_q), 1);
                   });
   });
 }
@@ -211,8 +197,8 @@ Var attention_packed(const Var& qkv, const AttentionOptions& o, Tensor* weights)
     if (weights) *weights = w.weights;
     return record(kAttentionPacked, {qkv}, y, [=, value = qkv.value()](const Tensor& dy, Sink& dx) {
       Sink::Buffer d = dx.buffer(0);
-      run_backward<T>(p, rows(p, value.template data<T>()), w, dy, rows(p, d.gradient.template data<T>()),
-                      d.beta, d.beta);
+      backward<T>(p, rows(p, value.template data<T>()), w, dy.data<T>(),
+                  rows(p, d.gradient.template data<T>()), T(d.beta), T(d.beta));
     });
   });
 }

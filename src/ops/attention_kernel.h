@@ -88,10 +88,20 @@ void weights_of_query(const AttentionShape& p, Index b, Index h, Index t, T* row
   simd::softmax_row(keys, row, row);
 }
 
+// dropped: 0 or 1 / (1 - p), undefined without dropout; used: weights * dropped, or the weights themselves.
+struct Weights {
+  Tensor weights, dropped, used;
+  template <class T>
+  const T* mask() const {
+    return dropped.defined() ? dropped.data<T>() : nullptr;
+  }
+};
+
 // weights = softmax(scale Q K^T); y = (weights * dropped) V
 template <class T>
-void forward(const AttentionShape& p, const HeadRows<const T>& in, T* weights, const T* dropped, T* used,
-             T* y) {
+void forward(const AttentionShape& p, const HeadRows<const T>& in, Weights& w, T* y) {
+  T *weights = w.weights.data<T>(), *used = w.used.data<T>();
+  const T* dropped = w.mask<T>();
   const Index group = p.H / p.H_kv, ld_y = p.H * p.D_v;
   for (Index b = 0; b < p.B; b++)
     for (Index h = 0; h < p.H; h++)
@@ -105,7 +115,7 @@ void forward(const AttentionShape& p, const HeadRows<const T>& in, T* weights, c
         for (Index t = t0; t < t1; t++) weights_of_query(p, b, h, t, weights + at + (t - t0) * p.S);
         if (dropped)
           simd::apply(n * p.S, used + at, weights + at, dropped + at, [](auto w, auto m) { return w * m; });
-        gemm<T>(Trans::no, Trans::no, n, p.D_v, keys, 1, (dropped ? used : weights) + at, p.S, v, in.ld_v, 0,
+        gemm<T>(Trans::no, Trans::no, n, p.D_v, keys, 1, used + at, p.S, v, in.ld_v, 0,
                 y + (b * p.T + t0) * ld_y + h * p.D_v, ld_y);
       }
 }
@@ -113,8 +123,9 @@ void forward(const AttentionShape& p, const HeadRows<const T>& in, T* weights, c
 // dV = W^T dY; dW = dY V^T; dS = W (dW - rowsum(W dW)); dQ = scale dS K; dK = scale dS^T Q
 // With a softcap the scores were s = c tanh(s0 / c), so dS is followed by ds0 = dS (1 - (s / c)^2).
 template <class T>
-void backward(const AttentionShape& p, const HeadRows<const T>& in, const T* weights, const T* dropped,
-              const T* used, const T* dy, const HeadRows<T>& out, T beta_q, T beta_kv) {
+void backward(const AttentionShape& p, const HeadRows<const T>& in, const Weights& w, const T* dy,
+              const HeadRows<T>& out, T beta_q, T beta_kv) {
+  const T *weights = w.weights.data<T>(), *used = w.used.data<T>(), *dropped = w.mask<T>();
   const Index group = p.H / p.H_kv, ld_y = p.H * p.D_v;
   const T scale = T(p.scale);
   const bool capped = p.softcap > 0;
@@ -134,8 +145,8 @@ void backward(const AttentionShape& p, const HeadRows<const T>& in, const T* wei
         const T beta = t1 == p.T && h % group == 0 ? beta_kv : T(1);
         t1 = t0;
         if (out.v)
-          gemm<T>(Trans::yes, Trans::no, keys, p.D_v, n, 1, (dropped ? used : weights) + at, p.S, dy_chunk,
-                  ld_y, beta, out.v + dv, out.ld_v);
+          gemm<T>(Trans::yes, Trans::no, keys, p.D_v, n, 1, used + at, p.S, dy_chunk, ld_y, beta, out.v + dv,
+                  out.ld_v);
         if (!out.q && !out.k) continue;
         gemm<T>(Trans::no, Trans::yes, n, keys, p.D_v, 1, dy_chunk, ld_y, in.v + v, in.ld_v, 0, ds, p.S);
         if (capped)

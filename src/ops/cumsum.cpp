@@ -25,18 +25,7 @@ Tensor running_sum(const Tensor& x, const AxisView& view, bool exclusive, bool r
   double* total = carry.data<double>();
   dispatch("cumsum", x.dtype(), [&](auto t) {
     using T = decltype(t);
-    for (Index i = 0; i < outer && inner == 1; i++) {  // the sum stays in a register
-      const T* in = x.data<T>() + i * n;
-      T* out = y.data<T>() + i * n;
-      double sum = 0;
-      for (Index k = 0; k < n; k++) {
-        const Index at = reverse ? n - 1 - k : k;
-        const double before = sum;
-        sum += double(in[at]);
-        out[at] = T(exclusive ? before : sum);
-      }
-    }
-    for (Index i = 0; i < outer && inner != 1; i++) {
+    for (Index i = 0; i < outer; i++) {
       carry.fill(0);
       for (Index k = 0; k < n; k++) {
         const Index at = (i * n + (reverse ? n - 1 - k : k)) * inner;

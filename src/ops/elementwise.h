@@ -73,12 +73,12 @@ Tensor combine(const Broadcast<2>& plan, const Var& a, const Var& b, F f) {
 
 // Gradient of operand `i`: f(dy, a, b), summed over the axes along which the operand is repeated.
 template <class F>
-void pull(const Broadcast<2>& plan, int i, const Tensor& dy, const Tensor& a, const Tensor& b, Sink& dx,
-          F f) {
+void accumulate_gradient(const Broadcast<2>& plan, int i, const Tensor& dy, const Tensor& a, const Tensor& b,
+                         Sink& dx, F f) {
   if (!dx.needs(i)) return;
   const bool sums = plan.repeats(i);
   Tensor d = sums ? dx.zeroed(i) : Tensor::empty(dx.shape(i), dy.dtype());
-  dispatch("pull", dy.dtype(), [&](auto t) {
+  dispatch("backward", dy.dtype(), [&](auto t) {
     using T = decltype(t);
     const T *pa = a.data<T>(), *pb = b.data<T>(), *pg = dy.data<T>();
     T* out = d.data<T>();
@@ -96,10 +96,22 @@ void pull(const Broadcast<2>& plan, int i, const Tensor& dy, const Tensor& a, co
 
 // The same for f = dy or -dy, which needs no operand and, with equal shapes, no work.
 template <bool negative>
-void pull_sum(const Broadcast<2>& plan, int i, const Tensor& dy, Sink& dx) {
+void accumulate_sum(const Broadcast<2>& plan, int i, const Tensor& dy, Sink& dx) {
   if (!dx.needs(i)) return;
   if (!negative && dx.shape(i) == dy.shape()) return dx.add(i, dy);
-  pull(plan, i, dy, dy, dy, dx, [](auto g, auto, auto) { return negative ? -g : g; });
+  accumulate_gradient(plan, i, dy, dy, dy, dx, [](auto g, auto, auto) { return negative ? -g : g; });
+}
+
+// y = f(a, b) with broadcasting; da and db are functions of dy, a and b.
+template <class F, class Da, class Db>
+Var of_pair(const Op& op, const Var& a, const Var& b, F f, Da da, Db db) {
+  check_dtypes(op.name, a, b);
+  const Broadcast<2> plan(op.name, a.shape(), b.shape());
+  return record(op, {a, b}, combine(plan, a, b, f),
+                [=, va = a.value(), vb = b.value()](const Tensor& dy, Sink& dx) {
+                  accumulate_gradient(plan, 0, dy, va, vb, dx, da);
+                  accumulate_gradient(plan, 1, dy, va, vb, dx, db);
+                });
 }
 
 // The scalar as a batch of the type of `v`.

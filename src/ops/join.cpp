@@ -4,6 +4,7 @@
 #include "copy.h"
 #include "qkv/autograd/gradcheck.h"
 #include "qkv/ops/shape_ops.h"
+#include "tensor/rows.h"
 
 namespace qkv {
 using namespace copying;
@@ -40,17 +41,11 @@ const Op kConcat("concat", [](GradSuite& g) {
     });
 });
 
-// to[o, i] (+)= from[o, i] for runs of `n` elements in rows of `to_n` and `from_n`.
+// to[r, i] = beta to[r, i] + from[r, i] for runs of `n` elements in rows of `to_n` and `from_n`.
 template <class T>
-void add_runs(Index rows, Index n, T* to, Index to_n, const T* from, Index from_n, bool assign) {
-  for (Index r = 0; r < rows; r++) {
-    T* out = to + r * to_n;
-    const T* in = from + r * from_n;
-    if (assign)
-      std::copy_n(in, n, out);
-    else
-      for (Index i = 0; i < n; i++) out[i] += in[i];
-  }
+void add_runs(double beta, Index rows, Index n, T* to, Index to_n, const T* from, Index from_n) {
+  for (Index r = 0; r < rows; r++)
+    simd::apply_beta(beta, n, to + r * to_n, from + r * from_n, [](auto v) { return v; });
 }
 
 }  // namespace
@@ -62,24 +57,21 @@ Var slice(const Var& x, int axis, Index begin, Index end) {
             "slice: range must lie in [0, {}]; got [{}, {}) on axis {} of {}", view.n, begin, end, axis,
             x.shape());
   const Index width = (past - first) * view.inner, row = view.n * view.inner, at = first * view.inner;
+  Shape shape = x.shape();
+  shape.set(view.axis, past - first);
   Tensor y;
-  if (view.outer == 1) {  // contiguous: share the buffer
-    Shape shape = x.shape();
-    shape.set(view.axis, past - first);
+  if (view.outer == 1)  // contiguous: share the buffer
     y = x.value().reshape(Shape{view.n, view.inner}).rows(first, past - first).reshape(shape);
-  } else {
-    Shape shape = x.shape();
-    shape.set(view.axis, past - first);
+  else
     y = Tensor::result(shape, x.value());
-    const Index unit = Index(size_of(x.dtype()));
-    if (!y.is_symbolic())
-      copy_runs(view.outer, width * unit, y.bytes(), width * unit, x.value().bytes() + at * unit, row * unit);
-  }
+  const Index unit = Index(size_of(x.dtype()));
+  if (view.outer != 1 && !y.is_symbolic())
+    copy_runs(view.outer, width * unit, y.bytes(), width * unit, x.value().bytes() + at * unit, row * unit);
   return record(kSlice, {x}, y, [=](const Tensor& dy, Sink& dx) {
     Tensor d = dx.zeroed(0);
     dispatch("slice", dy.dtype(), [&](auto t) {
       using T = decltype(t);
-      add_runs<T>(view.outer, width, d.data<T>() + at, row, dy.data<T>(), width, false);
+      add_runs<T>(1, view.outer, width, d.data<T>() + at, row, dy.data<T>(), width);
     });
   });
 }
@@ -133,7 +125,7 @@ Var concat(const Var* parts, int count, int axis) {
       const Index n = begin[i + 1] - begin[i];
       dispatch("concat", dy.dtype(), [&](auto t) {
         using T = decltype(t);
-        add_runs<T>(view.outer, n, d.gradient.data<T>(), n, dy.data<T>() + begin[i], row, d.beta == 0);
+        add_runs<T>(d.beta, view.outer, n, d.gradient.data<T>(), n, dy.data<T>() + begin[i], row);
       });
     }
   });

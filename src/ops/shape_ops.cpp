@@ -170,7 +170,7 @@ Var broadcast_to(const Var& x, const Shape& shape) {
       });
     });
   return record(kBroadcastTo, {x}, y,
-                [=](const Tensor& dy, Sink& dx) { elementwise::pull_sum<false>(plan, 0, dy, dx); });
+                [=](const Tensor& dy, Sink& dx) { elementwise::accumulate_sum<false>(plan, 0, dy, dx); });
 }
 
 namespace {

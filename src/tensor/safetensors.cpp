@@ -248,9 +248,4 @@ std::vector<NamedTensor> decode_safetensors(std::string_view bytes, const std::s
   return read_all(MemorySource(bytes), where, metadata);
 }
 
-SafetensorsIndex index_safetensors(const std::string& path) {
-  FileSource source(path);
-  return read_index(source, path);
-}
-
 }  // namespace qkv

@@ -50,8 +50,7 @@ class GradSuite {
   std::uint64_t draws_ = 0;
 };
 
-/// Runs the row of one op, or of all ops.
+/// Runs the row of an op.
 std::vector<GradResult> run_gradcheck(const Op& op);
-std::vector<GradResult> run_gradcheck_all();
 
 }  // namespace qkv
