@@ -16,7 +16,7 @@ struct RecurrentNetConfig {
   std::string embedding = "learned", readout = "target";
   template <class F>
   void fields(F& f) {
-    f("n_layer", n_layer, "number of recurrent layers", between(1, kMostLayers));
+    f("n_layer", n_layer, "number of recurrent layers", between(1, kMaxLayers));
     f("d_model", d_model, "width of the hidden state", positive);
     f("d_embed", d_embed, "width of the token vectors; 0 = d_model", non_negative);
     f("max_seq_len", max_seq_len, "longest text in tokens", positive);

@@ -20,7 +20,7 @@ QKV_REGISTER(Model, "cbow", SkipGram, "word2vec: the mean of the vectors around 
 
 namespace {
 
-constexpr int kMostTargets = 65;
+constexpr int kMaxTargets = 65;
 
 SkipGramConfig read(const Section& section) {
   SkipGramConfig c;
@@ -33,7 +33,7 @@ SkipGramConfig read(const Section& section) {
 // Scores, and from them the losses and the gradients with the sign of a step: g_k = lr (y_k - s(score_k)).
 template <class T>
 double step_sizes(Index d, const T* h, T* const* rows, int n, T lr, T* g) {
-  T likelihood[kMostTargets];
+  T likelihood[kMaxTargets];
   for (int k = 0; k < n; k++) likelihood[k] = (k == 0 ? 1 : -1) * simd::dot<T>(d, h, rows[k]);
   simd::apply(n, likelihood, [](auto v) { return simd::logistic(v); });
   double product = 1;  // of at most 65 numbers of which few are small: one logarithm for all
@@ -79,8 +79,8 @@ RowLearner::Learned learn_all(const Batch& batch, Index d, T lr, Rows& inputs, R
   const Index P = targets.dim(0);
   const int n = int(targets.dim(1));
   std::vector<T> h(std::size_t(d), T(0)), e(std::size_t(d), T(0));
-  T g[kMostTargets];
-  T* rows[kMostTargets];
+  T g[kMaxTargets];
+  T* rows[kMaxTargets];
   RowLearner::Learned learned;
   for (Index p = 0; p < P; p++, target += n) {
     const Index bag = offset[p + 1] - offset[p];
@@ -153,8 +153,8 @@ void SkipGram::share(int shards, RowSharing sharing) {
 
 RowLearner::Learned SkipGram::learn(const Batch& batch, int shard, double lr) {
   Tensor in = embed.value(), out = output.value();  // handles: they share the buffers of the parameters
-  QKV_CHECK(batch.at("targets").dim(1) <= kMostTargets, "skip-gram: at most {} words may be drawn; got {}",
-            kMostTargets - 1, batch.at("targets").dim(1) - 1);
+  QKV_CHECK(batch.at("targets").dim(1) <= kMaxTargets, "skip-gram: at most {} words may be drawn; got {}",
+            kMaxTargets - 1, batch.at("targets").dim(1) - 1);
   const Index V = in.dim(0), d = in.dim(1);
   Learned learned;
   dispatch("skip-gram", in.dtype(), [&](auto t) {

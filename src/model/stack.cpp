@@ -18,8 +18,8 @@ Stack::Stack(const Scope& s, const Section& model, StackConfig config) : width(c
   if (n > 0 && model.has("n_layer") && config.n_layer != n)
     model.report("n_layer", fmt::format("must be left out or be the number of [[model.layers]], {}; got {}",
                                         n, config.n_layer));
-  bool known = n <= kMostLayers;
-  if (!known) model.report("layers", fmt::format("must have at most {} layers; got {}", kMostLayers, n));
+  bool known = n <= kMaxLayers;
+  if (!known) model.report("layers", fmt::format("must have at most {} layers; got {}", kMaxLayers, n));
   if (known)
     for (const Section& layer : listed) known = check_type<Layer>(layer, "block") && known;
   if (!known) {  // nor is the width of what follows

@@ -32,11 +32,12 @@ void check_binary(GradSuite& g, F f, bool positive = false) {
 }
 
 template <class F>
-void check_unary(GradSuite& g, F f, double low = -2.0, double high = 2.0) {
+void check_unary(GradSuite& g, F f, double low = -2.0, double high = 2.0,
+                 const GradSuite::Function& composed = {}) {
   auto op = [f](const Vars& in) {
     return f(in[0]);
   };
-  g.check("matrix", {g.uniform({3, 7}, low, high)}, op);
+  g.check("matrix", {g.uniform({3, 7}, low, high)}, op, composed);
   g.check("size 1", {g.uniform({1}, low, high)}, op);
   g.check("scalar", {g.uniform({}, low, high)}, op);
 }

@@ -32,7 +32,7 @@ const Op kLinear("linear", [](GradSuite& g) {
 // is worth the waking of the pool (about 1 us) from some 10,000 weights on.
 template <class T>
 void product(Index rows, Index out, Index in, const T* x, const T* weight, const T* bias, T* y) {
-  constexpr Index kFewRows = 8, kBlock = 8 * 1024, kLeast = 2 * kBlock;  // elements of W
+  constexpr Index kMaxRows = 8, kBlock = 8 * 1024, kMinWeights = 2 * kBlock;  // elements of W
   auto columns = [&](Index begin, Index n) {
     const T* w = weight + begin * in;
     if (bias)
@@ -40,7 +40,7 @@ void product(Index rows, Index out, Index in, const T* x, const T* weight, const
     else
       gemm<T>(Trans::no, Trans::yes, rows, n, in, 1, x, in, w, in, 0, y + begin, out);
   };
-  if (rows > kFewRows || out * in < kLeast) return columns(0, out);
+  if (rows > kMaxRows || out * in < kMinWeights) return columns(0, out);
   const Index block = std::max<Index>(1, kBlock / in / 16) * 16;  // rows of W: whole batches of any CPU
   pool().run(int((out + block - 1) / block),
              [&](int task, int) { columns(task * block, std::min(block, out - task * block)); });

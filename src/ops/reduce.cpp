@@ -56,7 +56,7 @@ Tensor scaled_sum(const Reduction& plan, const Tensor& x, double factor) {
 }
 
 // f(dy[o]), one value per result, repeated for the elements it came from.
-Tensor spread(const Reduction& plan, const Shape& shape, const Tensor& dy, double factor) {
+Tensor broadcast_gradient(const Reduction& plan, const Shape& shape, const Tensor& dy, double factor) {
   Tensor d = Tensor::empty(shape, dy.dtype());
   const Broadcast<2> pairs = plan.pairs(shape);
   dispatch("reduce", dy.dtype(), [&](auto t) {
@@ -76,14 +76,15 @@ Tensor spread(const Reduction& plan, const Shape& shape, const Tensor& dy, doubl
 Var sum(const Var& x, const Axes& axes, bool keep_dims) {
   const Reduction plan("sum", x, axes, keep_dims);
   return record(kSum, {x}, scaled_sum(plan, x.value(), 1),
-                [=](const Tensor& dy, Sink& dx) { dx.add(0, spread(plan, dx.shape(0), dy, 1)); });
+                [=](const Tensor& dy, Sink& dx) { dx.add(0, broadcast_gradient(plan, dx.shape(0), dy, 1)); });
 }
 
 Var mean(const Var& x, const Axes& axes, bool keep_dims) {
   const Reduction plan("mean", x, axes, keep_dims);
   const double factor = 1.0 / double(plan.count);
-  return record(kMean, {x}, scaled_sum(plan, x.value(), factor),
-                [=](const Tensor& dy, Sink& dx) { dx.add(0, spread(plan, dx.shape(0), dy, factor)); });
+  return record(kMean, {x}, scaled_sum(plan, x.value(), factor), [=](const Tensor& dy, Sink& dx) {
+    dx.add(0, broadcast_gradient(plan, dx.shape(0), dy, factor));
+  });
 }
 
 Var logsumexp(const Var& x, const Axes& axes, bool keep_dims) {

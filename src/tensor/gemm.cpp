@@ -83,12 +83,12 @@ void product(Trans trans_a, Trans trans_b, Index m, Index n, Index k, const T* a
 template <class T>
 void cut(Trans trans_a, Trans trans_b, Index m, Index n, Index k, const T* a, Index lda, const T* b,
          Index ldb, const Target<T>& c) {
-  constexpr Index kLarge = 1 << 23, kSide = 2048, kMostBlocks = 8, kUnit = 16;
+  constexpr Index kLarge = 1 << 23, kSide = 2048, kMaxBlocks = 8, kUnit = 16;
   if (in_task() || m * n * k < kLarge) return product(trans_a, trans_b, m, n, k, a, lda, b, ldb, c);
   const bool by_rows = m > n;
   const Index side = std::max(m, n);
   Index blocks = 2;
-  while (blocks < kMostBlocks && side >= blocks * kSide) blocks *= 2;
+  while (blocks < kMaxBlocks && side >= blocks * kSide) blocks *= 2;
   const Index block = ((side + blocks - 1) / blocks + kUnit - 1) / kUnit * kUnit;
   pool().run(int((side + block - 1) / block), [&](int task, int) {
     const Index begin = task * block, size = std::min(block, side - begin);
