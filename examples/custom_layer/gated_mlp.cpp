@@ -9,8 +9,8 @@ struct GatedMlpConfig {
   double dropout = 0.0;
   template <class F>
   void fields(F& f) {
-    f("hidden", hidden, "width of the inner layer", positive);
-    f("dropout", dropout, "probability of zeroing an inner activation while training", probability);
+    f("hidden", hidden, "width of the inner layer", rule::positive);
+    f("dropout", dropout, "probability of zeroing an inner activation while training", rule::probability);
   }
 };
 

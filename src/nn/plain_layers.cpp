@@ -18,8 +18,8 @@ struct LinearConfig {
   bool bias = true;
   template <class F>
   void fields(F& f) {
-    f("d_in", d_in, "width of the input; 0 = that of the layer before", non_negative);
-    f("d_out", d_out, "width of the output; 0 = that of the input", non_negative);
+    f("d_in", d_in, "width of the input; 0 = that of the layer before", rule::non_negative);
+    f("d_out", d_out, "width of the output; 0 = that of the input", rule::non_negative);
     f("bias", bias, "learn a bias");
   }
 };
@@ -61,21 +61,21 @@ struct FeedForwardLayer : TokenLayer {
 };
 
 double read_eps(const Section& section) {
-  return section.get("eps", NormConfig().eps, "added to the variance", positive);
+  return section.get("eps", NormConfig().eps, "added to the variance", rule::positive);
 }
 struct LayerNormLayer : TokenLayer {
   LayerNormLayer(const Scope& s, const Section& section, Index width)
-      : TokenLayer(width, Norm(s, {"layernorm", "", read_eps(section)}, width)) {}
+      : TokenLayer(width, Norm(s, {NormType::layernorm, NormPlace::pre, read_eps(section)}, width)) {}
 };
 struct RmsNormLayer : TokenLayer {
   RmsNormLayer(const Scope& s, const Section& section, Index width)
-      : TokenLayer(width, Norm(s, {"rmsnorm", "", read_eps(section)}, width)) {}
+      : TokenLayer(width, Norm(s, {NormType::rmsnorm, NormPlace::pre, read_eps(section)}, width)) {}
 };
 
 struct DropoutLayer : TokenLayer {
   DropoutLayer(const Scope&, const Section& section, Index width)
       : TokenLayer(width, [p = section.get("p", 0.1, "probability of zeroing an activation while training",
-                                           dropping)](const Var& x) { return dropout(x, p); }) {}
+                                           rule::dropping)](const Var& x) { return dropout(x, p); }) {}
 };
 
 // A layer that keeps the width; with the key `residual`, x + what it gives.

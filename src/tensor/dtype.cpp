@@ -7,6 +7,10 @@ const char* name_of(Dtype dtype) {
   return kNames[int(dtype)];
 }
 
+std::vector<std::string> names_of(Dtype) {
+  return {"f32", "f64", "i32"};
+}
+
 std::size_t size_of(Dtype dtype) {
   return dtype == Dtype::f64 ? 8 : 4;
 }

@@ -45,10 +45,12 @@ SymbolicBytes*& ThreadScoped<SymbolicBytes>::innermost() {
   return counting;
 }
 void SymbolicBytes::add(std::size_t bytes) {
-  SymbolicBytes* counting = current();
-  if (!counting) return;
-  counting->count_ += double(bytes);
-  counting->largest_ = std::max(counting->largest_, double(bytes));
+  if (SymbolicBytes* counting = current()) counting->tensors_[memory::block_bytes(bytes)]++;
+}
+double SymbolicBytes::reused(std::size_t live) const {
+  double total = 0;
+  for (const auto& [bytes, count] : tensors_) total += double(bytes) * double(std::min(count, live));
+  return total;
 }
 
 Tensor Tensor::symbolic(const Shape& shape, Dtype dtype) {
