@@ -7,7 +7,6 @@
 #include "base/at.h"
 #include "model/finite.h"
 #include "qkv/base/error.h"
-#include "tensor/rows.h"
 
 namespace qkv {
 namespace {
@@ -79,11 +78,12 @@ class Ranking {
   }
 
  private:
-  // Log P of the row's tokens; a heap keeps the best, its worst on top.
+  // Log P of the row's tokens, log_softmax in f64; a heap keeps the best, its worst on top.
   void add(const Live& live, int from, const float* logits, Index V, std::size_t count) {
-    likeliest_logit(logits, V);  // throws where no token follows
-    const auto [top, sum] = simd::log_sum_exp(V, logits);
-    const double base = live.log_prob - double(top) - std::log(double(sum));
+    const double top = likeliest_logit(logits, V);
+    double sum = 0;
+    for (Index i = 0; i < V; i++) sum += std::exp(double(logits[i]) - top);
+    const double base = live.log_prob - top - std::log(sum);
     for (Index i = 0; i < V; i++) {
       const Candidate c{base + double(logits[i]), from, int(i)};
       if (best_.size() == count && !better(c, best_.front())) continue;
