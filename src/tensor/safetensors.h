@@ -1,6 +1,9 @@
 // Parts of the safetensors reader.
 #pragma once
+#include <cstddef>
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include "qkv/tensor/safetensors.h"
 

@@ -8,7 +8,7 @@
 
 #include "count.h"
 #include "qkv/base/threads.h"
-#include "qkv/tensor/gemm.h"
+#include "tensor/gemm.h"
 #include "qkv/train/trainer.h"
 #include "wsd_config.h"
 

@@ -12,8 +12,8 @@
 #include "qkv/base/text.h"
 #include "qkv/nn/layer.h"
 #include "qkv/ops/shape_ops.h"
-#include "qkv/tensor/gemm.h"
-#include "qkv/tensor/pool.h"
+#include "tensor/gemm.h"
+#include "tensor/pool.h"
 #include "wsd_config.h"
 
 using namespace qkv;

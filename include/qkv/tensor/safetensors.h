@@ -1,7 +1,5 @@
 // safetensors: tensors by name in one file, the format of the Hugging Face ecosystem; a strict reader.
 #pragma once
-#include <cstddef>
-#include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
@@ -33,4 +31,5 @@ std::vector<NamedTensor> read_safetensors(const std::string& path, SafetensorsMe
 /// The same from memory; `where` starts the error messages.
 std::vector<NamedTensor> decode_safetensors(std::string_view bytes, const std::string& where = "safetensors",
                                             SafetensorsMetadata* metadata = nullptr);
+
 }  // namespace qkv
