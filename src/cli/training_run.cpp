@@ -34,8 +34,10 @@ Record start_record(Experiment& e, const Training& t, const RunDir& run, bool re
   r.add(key::task, e.config.section("task").type(Task::kDefault))
       .add(key::model, e.config.section("model").type(Model::kDefault));
   r.add(key::parameters, e.parameters->count());
-  for (Split split : {Split::train, Split::val, Split::test})
-    r.add(key_of(key::examples_of, name_of(split)), e.task->examples(split));
+  for (auto [name, split] : {std::pair{key::train_examples, Split::train},
+                             {key::val_examples, Split::val},
+                             {key::test_examples, Split::test}})
+    r.add(name, e.task->examples(split));
   for (auto& [name, value] : e.task->facts()) r.add(name, static_cast<float>(value));
   r.add(key::vocab_size, e.task->shape().vocab_size).add(key::max_steps, t.max_steps);
   r.add(key::batch_size, t.tables.batches.batch_size)

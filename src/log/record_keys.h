@@ -28,7 +28,9 @@ inline std::string key_of(std::string_view name, std::string_view part) {
   KEY(model, "model", "start", "text", "", "`model.type`")                                                   \
   KEY(parameters, "parameters", "start nonfinite", "integer or text", "",                                    \
       "number of the model's parameters; names of those that are not finite, or that the op reads")          \
-  KEY(examples_of, "SPLIT_examples", "start", "integer", "", "examples of the splits train, val and test")   \
+  KEY(train_examples, "train_examples", "start", "integer", "", "examples of the training split")            \
+  KEY(val_examples, "val_examples", "start", "integer", "", "examples of the validation split")              \
+  KEY(test_examples, "test_examples", "start", "integer", "", "examples of the test split")                  \
   KEY(vocab_size, "vocab_size", "start", "integer", "", "tokens that the model knows")                       \
   KEY(max_steps, "max_steps", "start", "integer", "steps", "length of the run")                              \
   KEY(batch_size, "batch_size", "start", "integer", "", "`data.batch_size`")                                 \

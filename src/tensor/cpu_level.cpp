@@ -1,7 +1,7 @@
 #include <algorithm>
-#include <chrono>
 #include <iterator>
 
+#include "base/clock.h"
 #include "qkv/base/text.h"
 #include "qkv/tensor/blas.h"
 
@@ -54,7 +54,7 @@ CpuLevel cpu_level() {
 
 const char* name_of(CpuLevel level) {
   constexpr const char* kNames[] = {"SSE2", "SSE4.2", "AVX", "AVX2 with FMA", "AVX-512"};
-  return kNames[static_cast<int>(level)];
+  return kNames[int(level)];
 }
 
 CpuLevel kernel_level(const std::string& core) {
@@ -65,7 +65,7 @@ CpuLevel kernel_level(const std::string& core) {
 std::vector<std::string> kernel_sets(CpuLevel cpu, const std::string& own) {
   std::vector<std::string> result;
   if (const KernelSet* known = find(own))
-    for (CpuLevel level = cpu; level > known->needs; level = CpuLevel(static_cast<int>(level) - 1))
+    for (CpuLevel level = cpu; level > known->needs; level = CpuLevel(int(level) - 1))
       result.push_back(
           std::find_if(std::begin(kKernelSets), std::end(kKernelSets), [&](const KernelSet& set) {
             return set.needs == level;
@@ -88,7 +88,7 @@ constexpr int kChains = 12;
     typedef float Vector __attribute__((vector_size(bytes)));                             \
     const Vector x = Vector{} + 0.5f;                                                     \
     Vector sum[kChains];                                                                  \
-    for (int j = 0; j < kChains; j++) sum[j] = Vector{} + static_cast<float>(j);          \
+    for (int j = 0; j < kChains; j++) sum[j] = Vector{} + float(j);                       \
     for (int i = 0; i < times; i++)                                                       \
       _Pragma("GCC unroll 12") for (int j = 0; j < kChains; j++) sum[j] = sum[j] * x + x; \
     Vector total = sum[0];                                                                \
@@ -115,11 +115,11 @@ double peak_gflops() {
   constexpr int kTimes = 50'000, kRuns = 20;
   double best = 0;
   for (int i = 0; i < kRuns; i++) {
-    const auto start = std::chrono::steady_clock::now();
+    const double start = steady_seconds();
     volatile float keep = run(kTimes);
     static_cast<void>(keep);
-    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-    best = std::max(best, 2.0 * lanes * kChains * kTimes / seconds.count() / 1e9);
+    const double seconds = steady_seconds() - start;
+    best = std::max(best, 2.0 * lanes * kChains * kTimes / seconds / 1e9);
   }
   return best;
 }

@@ -96,12 +96,12 @@ TrainResult train(Training& t, MetricSinks& sinks, const std::function<void(std:
   TrainState& state = t.state;
   TrainResult result;
   RunLogger log(t, sinks);
-  const double start = seconds_now() - state.seconds;
+  const double start = steady_seconds() - state.seconds;
   begin(t, sinks, log);
   std::optional<StopReason> stop = stop_reason(t, 0);
   while (!stop) {
     const StepReport& report = t.step();
-    state.seconds = seconds_now() - start;
+    state.seconds = steady_seconds() - start;
     if (!report.finite && (!t.skips() || state.skipped_in_a_row >= kMaxSkippedInARow)) {
       stop = diverge(t, sinks, log, report, result);
       break;
@@ -126,7 +126,7 @@ TrainResult train(Training& t, MetricSinks& sinks, const std::function<void(std:
       result.fault = fmt::format("a validation {} that is not", evaluation.nonfinite);
     }
   }
-  state.seconds = seconds_now() - start;
+  state.seconds = steady_seconds() - start;
   result.reason = *stop;
   result.step = state.step;
   result.best_step = state.best_step;

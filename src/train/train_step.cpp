@@ -39,7 +39,7 @@ const StepReport& TrainStep::make(std::int64_t number, double lr) {
 }
 
 void TrainStep::run_shards(std::int64_t batch) {
-  const double start = seconds_now();
+  const double start = steady_seconds();
   for (Shard& shard : shards_) shard.data_s = shard.forward_s = shard.backward_s = 0;
   const std::vector<int>& examples = batches_.examples(batch);
   pool().run(static_cast<int>(shards_.size()), [&](int s, int) {
@@ -55,7 +55,7 @@ void TrainStep::run_shards(std::int64_t batch) {
   double data = 0, forward = 0, backward = 0;
   for (const Shard& shard : shards_)
     data += shard.data_s, forward += shard.forward_s, backward += shard.backward_s;
-  const double wall = (seconds_now() - start) / std::max(1e-12, data + forward + backward);
+  const double wall = (steady_seconds() - start) / std::max(1e-12, data + forward + backward);
   TrainSeconds& seconds = report_.seconds;
   seconds.data += data * wall, seconds.forward += forward * wall, seconds.backward += backward * wall;
 }
@@ -87,15 +87,15 @@ class GradientStep : public TrainStep {
   }
 
   void learn(std::int64_t batch, int s, Shard& shard, double) override {
-    const double start = seconds_now();
+    const double start = steady_seconds();
     Tape tape(batches_.dropout(batch, s));
     const Loss loss = experiment_.task->loss(*experiment_.model, shard.batch);
     shard.loss += loss.sum.value().item();
     shard.count += loss.count;
-    const double forwarded = seconds_now();
+    const double forwarded = steady_seconds();
     tape.backward(loss.sum, gradients_[static_cast<std::size_t>(s)]);
     shard.forward_s += forwarded - start;
-    shard.backward_s += seconds_now() - forwarded;
+    shard.backward_s += steady_seconds() - forwarded;
   }
 
   double add_up(StepReport& report) override {

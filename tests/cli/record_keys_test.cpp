@@ -4,6 +4,7 @@
 #include <set>
 
 #include "cli/process.h"
+#include "log/read_metrics.h"
 #include "train/small_run.h"
 
 namespace qkv::test {

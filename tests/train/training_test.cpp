@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "log/read_metrics.h"
 #include "log/run_log.h"
 #include "paths.h"
 #include "qkv/base/threads.h"
