@@ -2,11 +2,10 @@
 
 #include <doctest/doctest.h>
 
-#include "base/toml.h"
-
 #include <cstring>
 
 #include "base/files.h"
+#include "base/toml.h"
 #include "train/small_run.h"
 
 namespace qkv::test {
