@@ -9,6 +9,8 @@
 
 namespace qkv {
 
+constexpr Split kSplits[] = {Split::train, Split::val, Split::test};
+
 /// Reports that the value of a key is above what another key allows.
 inline void check_at_most(const Section& table, const char* key, Index value, const char* other,
                           Index limit) {
