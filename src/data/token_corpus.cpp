@@ -105,12 +105,6 @@ TextFiles::TextFiles(const std::string& path) {
   }
 }
 
-std::size_t TextFiles::bytes() const {
-  std::size_t total = 0;
-  for (std::string_view part : parts_) total += part.size();
-  return total;
-}
-
 std::vector<std::string_view> slice(const std::vector<std::string_view>& texts, double begin, double end) {
   std::size_t total = 0;
   for (std::string_view text : texts) total += characters_of(text);

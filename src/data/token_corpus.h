@@ -33,7 +33,6 @@ class TextFiles {
   explicit TextFiles(const std::string& path);
   /// One view per file.
   const std::vector<std::string_view>& parts() const { return parts_; }
-  std::size_t bytes() const;
 
  private:
   std::vector<MappedFile> maps_;

@@ -1,6 +1,7 @@
 #include "data/wsd_corpus.h"
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 #include <map>
 #include <set>
@@ -44,13 +45,10 @@ class LabelIds {
 
 // A decimal number below 10^9, or -1.
 int parse_integer(std::string_view text) {
-  if (text.empty() || text.size() > 9) return -1;
-  int value = 0;
-  for (char c : text) {
-    if (c < '0' || c > '9') return -1;
-    value = 10 * value + (c - '0');
-  }
-  return value;
+  unsigned value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const bool whole = error == std::errc() && end == text.data() + text.size() && text.size() <= 9;
+  return whole ? static_cast<int>(value) : -1;
 }
 
 // ---- the CoarseWSD-20 layout
