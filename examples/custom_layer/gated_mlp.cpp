@@ -1,4 +1,4 @@
-// A layer of one's own that configs may name: a gated MLP with residual, x + down(gelu(gate(h)) * up(h)), h =
+// A user-defined layer that configs can name: a gated MLP with residual, x + down(gelu(gate(h)) * up(h)), h =
 // norm(x). This file is linked into a program (main.cpp) or made a plug-in (../plugin), as it is.
 #include <qkv/qkv.h>
 
@@ -9,8 +9,8 @@ struct GatedMlpConfig {
   double dropout = 0.0;
   template <class F>
   void fields(F& f) {
-    f("hidden", hidden, "width of the inner layer", positive);
-    f("dropout", dropout, "probability of zeroing an inner activation while training", probability);
+    f("hidden", hidden, "width of the inner layer", rule::positive);
+    f("dropout", dropout, "probability of zeroing an inner activation while training", rule::probability);
   }
 };
 

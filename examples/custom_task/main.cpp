@@ -1,5 +1,5 @@
-// A task of one's own: where in a row of digits stands the largest one? The examples are made on the fly, as
-// a function of (seed, split, index), and the model is the library's encoder classifier.
+// A user-defined task: at which position of a row is the largest digit? The examples are generated on the
+// fly, as a function of (seed, split, index), and the model is the library's encoder classifier.
 #include <qkv/base/json.h>
 #include <qkv/qkv.h>
 
@@ -9,16 +9,15 @@ struct LargestConfig {
   Index digits = 6, examples = 4000;
   template <class F>
   void fields(F& f) {
-    f("digits", digits, "number of different digits in a row", between(2, 10));
-    f("examples", examples, "rows to train on", positive);
+    f("digits", digits, "number of different digits in a row", rule::between(2, 10));
+    f("examples", examples, "rows to train on", rule::positive);
   }
 };
 
 class Largest : public Task {
  public:
   explicit Largest(const TaskInput& input)
-      : config_(input.config.section("data").read<LargestConfig>()),
-        seed_(input.config.section("run").get("seed", std::uint64_t{1337})) {
+      : config_(input.data().read<LargestConfig>()), seed_(input.seed()) {
     for (Index i = 1; i <= config_.digits; i++) labels_.push_back("position " + std::to_string(i));
   }
 

@@ -28,7 +28,8 @@ void collect(const ConfigTable& table, std::vector<ResolvedKey>& keys) {
       keys.push_back({table.path_of(entry.key), toml_text(entry.value), entry.value.origin.text(), ""});
     if (entry.skipped) continue;
     if (!entry.resolved.empty())
-      keys.push_back({table.path_of(entry.key), entry.resolved, entry.resolved_origin, entry.help});
+      keys.push_back({table.path_of(entry.key), entry.resolved, entry.resolved_origin,
+                      entry.statements.empty() ? "" : entry.statements.back().help});
     if (entry.value.table) collect(*entry.value.table, keys);
     if (entry.absent) collect(*entry.absent, keys);
     for (auto& item : entry.value.items)
@@ -36,7 +37,24 @@ void collect(const ConfigTable& table, std::vector<ResolvedKey>& keys) {
   }
 }
 
+void collect_given(const ConfigTable& table, std::vector<ResolvedKey>& keys) {
+  for (auto& entry : table.entries) {
+    const ConfigValue& value = entry.value;
+    if (value.table) collect_given(*value.table, keys);
+    const bool tables = !value.items.empty() && value.items[0].table;
+    for (auto& item : value.items)
+      if (tables && item.table) collect_given(*item.table, keys);
+    if (value.kind != Kind::none && !value.table && !tables)
+      keys.push_back({table.path_of(entry.key), toml_text(value), value.origin.text(), ""});
+  }
+}
+
 }  // namespace
+
+TablePointer::TablePointer(ConfigTable table) : table_(std::make_unique<ConfigTable>(std::move(table))) {}
+TablePointer::TablePointer(const TablePointer& other)
+    : table_(other ? std::make_unique<ConfigTable>(*other) : nullptr) {}
+TablePointer::~TablePointer() = default;
 
 ConfigEntry* ConfigTable::find(std::string_view key) {
   for (auto& entry : entries)
@@ -110,7 +128,7 @@ Section Section::parse(std::string_view text, const std::string& name, const std
 
 std::string Section::type(const std::string& fallback, const std::vector<std::string>& known) const {
   if (known.empty()) return get("type", fallback);
-  Constraint registered = one_of(known);
+  Constraint registered = rule::one_of(known);
   registered.hint = " (is its plug-in listed under plugins?)";
   return get("type", fallback, "", registered);
 }
@@ -118,7 +136,7 @@ std::string Section::type(const std::string& fallback, const std::vector<std::st
 std::string Section::path(const std::string& dotted) const {
   auto dot = dotted.find('.');
   if (dot != std::string::npos) return section(dotted.substr(0, dot)).path(dotted.substr(dot + 1));
-  return get(dotted, std::string(), "", qkv::path);
+  return get(dotted, std::string(), "", rule::path);
 }
 
 Section Section::section(const std::string& name) const {
@@ -128,7 +146,7 @@ Section Section::section(const std::string& name) const {
     document_->add_problem(entry.value.origin, fmt::format("{} must be a table; got {}",
                                                            table_->path_of(name), short_text(entry.value)));
   if (!entry.absent) {
-    entry.absent = std::make_unique<ConfigTable>();
+    entry.absent = TablePointer(ConfigTable());
     entry.absent->given = false;
     entry.absent->path = table_->path_of(name);
     entry.absent->header = table_->header.empty() ? toml_key(name) : table_->header + "." + toml_key(name);
@@ -206,10 +224,6 @@ void Section::skip_all() const {
   for (const std::string& key : keys()) skip(key);
 }
 
-void Section::keep_schemas() const {
-  document_->keep_schemas = true;
-}
-
 const std::string& Section::name() const {
   return table_->path;
 }
@@ -240,6 +254,20 @@ void Section::finish() const {
   document_->throw_problems();
 }
 
+void Section::set(const std::string& dotted, const std::string& value) const {
+  Section table(document_, &document_->root);
+  const std::vector<std::string> parts = split(dotted, '.');
+  for (std::size_t i = 0; i + 1 < parts.size(); i++) table = table.section(parts[i]);
+  ConfigEntry& entry = document_->ask(*table.table_, parts.back());
+  entry.skipped = false;
+  entry.resolved = value;
+}
+
+Section Section::copy() const {
+  auto document = std::make_shared<ConfigDocument>(*document_);
+  return Section(document, &document->root);
+}
+
 std::string Section::dump(bool with_origins) const {
   return dump_document(*document_, with_origins);
 }
@@ -247,6 +275,12 @@ std::string Section::dump(bool with_origins) const {
 std::vector<ResolvedKey> Section::resolved() const {
   std::vector<ResolvedKey> keys;
   collect(document_->root, keys);
+  return keys;
+}
+
+std::vector<ResolvedKey> Section::all_given() const {
+  std::vector<ResolvedKey> keys;
+  collect_given(document_->root, keys);
   return keys;
 }
 

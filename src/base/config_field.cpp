@@ -11,74 +11,66 @@ namespace qkv {
 namespace {
 
 template <class T>
-struct IsVector : std::false_type {};
+struct Element {
+  using type = T;
+};
 template <class T>
-struct IsVector<std::vector<T>> : std::true_type {};
+struct Element<std::vector<T>> {
+  using type = T;
+};
+template <class T>
+constexpr bool kIsList = !std::is_same_v<typename Element<T>::type, T>;
+
+// What values of a type are called: one, several, and in JSON schemas.
+struct TypeName {
+  const char *one, *many, *json;
+};
+
+template <class T>
+constexpr TypeName name_of() {
+  if constexpr (std::is_same_v<T, bool>) return {"true or false", "true or false", "boolean"};
+  if constexpr (std::is_integral_v<T>) return {"an integer", "integers", "integer"};
+  if constexpr (std::is_floating_point_v<T>) return {"a number", "numbers", "number"};
+  if constexpr (std::is_same_v<T, NameOrNumber>) return {"a number or a string", "", ""};
+  if constexpr (std::is_same_v<T, std::monostate>) return {"a table", "", "object"};
+  return {"a string", "strings", "string"};
+}
+
+// The target of a field as a type; of an enum, its name.
+template <class F>
+auto visit_type(const Field& field, F f) {
+  return std::visit(
+      [&](const auto& target) { return f(std::remove_pointer_t<std::decay_t<decltype(target)>>()); },
+      field.value);
+}
 
 std::string number_text(double value) {
   std::string text = shortest(value);
   return ends_with(text, ".0") ? text.substr(0, text.size() - 2) : text;
 }
 
-std::string text_of(bool value) {
-  return value ? "true" : "false";
-}
-std::string text_of(int value) {
-  return std::to_string(value);
-}
-std::string text_of(std::int64_t value) {
-  return std::to_string(value);
-}
-std::string text_of(std::uint64_t value) {
-  return std::to_string(value);
-}
-std::string text_of(float value) {
-  return shortest(value);
-}
-std::string text_of(double value) {
-  return shortest(value);
-}
-std::string text_of(const std::string& value) {
-  return toml_string(value);
-}
-std::string text_of(const NameOrNumber& value) {
-  return std::visit([](auto& one) { return text_of(one); }, value);
-}
 template <class T>
-std::string text_of(const std::vector<T>& value) {
-  std::vector<std::string> parts;
-  for (const T& element : value) parts.push_back(text_of(element));
-  return "[" + join(parts, ", ") + "]";
-}
-
-template <class T>
-const char* name_of(bool plural) {
-  if constexpr (std::is_same_v<T, bool>) return plural ? "true or false" : "true or false";
-  if constexpr (std::is_integral_v<T>) return plural ? "integers" : "an integer";
-  if constexpr (std::is_floating_point_v<T>) return plural ? "numbers" : "a number";
-  if constexpr (std::is_same_v<T, NameOrNumber>) return "a number or a string";
-  return plural ? "strings" : "a string";
-}
-
-void add_rows(const std::vector<Field>& fields, const std::string& prefix,
-              std::vector<std::pair<std::string, std::string>>& rows) {
-  for (auto& field : fields) {
-    if (!field.children.empty()) {
-      add_rows(field.children, prefix + field.name + ".", rows);
-      continue;
-    }
-    std::string rules;
-    for (auto& constraint : field.constraints)
-      if (!constraint.rule.empty()) rules += "; " + constraint.rule;
-    const bool needed = std::any_of(field.constraints.begin(), field.constraints.end(),
-                                    [](auto& one) { return one.kind == Constraint::Kind::required; });
-    std::string key = prefix + field.name;
-    if (!needed && !field.clear) key += " = " + value_text(field);
-    rows.emplace_back(key, field.help + rules);
+std::string toml_of(const T& value) {
+  if constexpr (std::is_same_v<T, bool>) {
+    return value ? "true" : "false";
+  } else if constexpr (std::is_integral_v<T>) {
+    return std::to_string(value);
+  } else if constexpr (std::is_floating_point_v<T>) {
+    return shortest(value);
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    return toml_string(value);
+  } else if constexpr (std::is_same_v<T, NameOrNumber>) {
+    return std::visit([](auto& one) { return toml_of(one); }, value);
+  } else {
+    std::vector<std::string> parts;
+    for (const auto& element : value) parts.push_back(toml_of(typename T::value_type(element)));
+    return "[" + join(parts, ", ") + "]";
   }
 }
 
 }  // namespace
+
+namespace rule {
 
 Constraint between(double low, double high) {
   return {Constraint::Kind::range,
@@ -98,51 +90,42 @@ Constraint one_of(std::vector<std::string> names) {
   return constraint;
 }
 
+}  // namespace rule
+
 std::string type_name(const Field& field) {
-  return std::visit(
-      [](auto target) -> std::string {
-        using T = std::remove_pointer_t<decltype(target)>;
-        if constexpr (std::is_same_v<T, std::monostate>)
-          return "a table";
-        else if constexpr (std::is_same_v<T, EnumRef>)
-          return "a string";
-        else if constexpr (IsVector<T>::value)
-          return fmt::format("an array of {}", name_of<typename T::value_type>(true));
-        else
-          return name_of<T>(false);
-      },
-      field.value);
+  return visit_type(field, [](auto type) -> std::string {
+    using T = decltype(type);
+    return kIsList<T> ? fmt::format("an array of {}", name_of<typename Element<T>::type>().many)
+                      : name_of<T>().one;
+  });
 }
 
 std::string value_text(const Field& field) {
   return std::visit(
-      [&](auto target) -> std::string {
-        using T = std::remove_pointer_t<decltype(target)>;
-        if constexpr (std::is_same_v<T, std::monostate>) {
+      [&](const auto& target) -> std::string {
+        using T = std::decay_t<decltype(target)>;
+        if constexpr (std::is_same_v<T, std::monostate>)
           return "";
-        } else if constexpr (std::is_same_v<T, EnumRef>) {
-          for (auto& constraint : field.constraints)
-            if (constraint.kind == Constraint::Kind::one_of)
-              return toml_string(constraint.names.at(static_cast<std::size_t>(target.get(target.object))));
-          fail(Fault::runtime, "config: an enum field needs one_of(names); got '{}' without", field.name);
-        } else {
-          return text_of(*target);
-        }
+        else if constexpr (std::is_same_v<T, EnumRef>)
+          return toml_string(target.names.at(static_cast<std::size_t>(target.get(target.object))));
+        else
+          return toml_of(*target);
       },
       field.value);
 }
 
-std::string help_table(const std::vector<Field>& fields) {
-  std::vector<std::pair<std::string, std::string>> rows;
-  add_rows(fields, "", rows);
-  int width = 0;
-  for (auto& row : rows) width = std::max(width, std::min(display_width(row.first), 40));
-  std::string text;
-  for (auto& [key, help] : rows) {
-    int gap = std::max(0, width - display_width(key)) + 2;
-    text += std::string(trim(key + std::string(static_cast<std::size_t>(gap), ' ') + help)) + "\n";
-  }
-  return text;
+Statement statement_of(const Field& field) {
+  Statement result{"", false, field.constraints, "", field.help};
+  visit_type(field, [&](auto type) {
+    using T = decltype(type);
+    result.type = name_of<typename Element<T>::type>().json;
+    result.is_list = kIsList<T>;
+  });
+  const bool needed =
+      std::any_of(field.constraints.begin(), field.constraints.end(),
+                  [](const Constraint& one) { return one.kind == Constraint::Kind::required; });
+  if (!needed && !field.clear) result.fallback = value_text(field);
+  return result;
 }
 
 }  // namespace qkv

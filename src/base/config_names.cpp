@@ -10,102 +10,51 @@ namespace {
 using Kind = ConfigValue::Kind;
 
 struct Alias {
-  const char* theirs;
   const char* ours;
+  const char* theirs;
 };
 
 // Names of other toolkits (transformers, nanoGPT, fairseq, marian, Lightning, ...), as suggestions only.
 constexpr Alias kAliases[] = {
-    {"n_embd", "d_model"},
-    {"hidden_size", "d_model"},
-    {"embed_dim", "d_model"},
-    {"embedding_dim", "d_model"},
-    {"emb_dim", "d_model"},
-    {"dim", "d_model"},
-    {"dim_model", "d_model"},
-    {"hidden_dim", "d_model"},
-    {"intermediate_size", "d_ff"},
-    {"ffn_dim", "d_ff"},
-    {"dim_feedforward", "d_ff"},
-    {"n_inner", "d_ff"},
-    {"hidden_act", "activation"},
-    {"activation_function", "activation"},
-    {"heads", "n_head"},
-    {"num_heads", "n_head"},
-    {"n_heads", "n_head"},
-    {"nhead", "n_head"},
-    {"num_attention_heads", "n_head"},
-    {"num_key_value_heads", "n_kv_head"},
-    {"head_dim", "d_head"},
-    {"layers", "n_layer"},
-    {"num_layers", "n_layer"},
-    {"n_layers", "n_layer"},
-    {"num_hidden_layers", "n_layer"},
-    {"depth", "n_layer"},
-    {"block_size", "max_seq_len"},
-    {"context_length", "max_seq_len"},
-    {"n_ctx", "max_seq_len"},
-    {"n_positions", "max_seq_len"},
-    {"max_position_embeddings", "max_seq_len"},
-    {"seq_len", "max_seq_len"},
-    {"max_length", "max_seq_len"},
-    {"dropout_rate", "dropout"},
-    {"hidden_dropout_prob", "dropout"},
-    {"resid_pdrop", "dropout"},
-    {"attn_pdrop", "dropout"},
-    {"tie_word_embeddings", "tie_embeddings"},
-    {"tie_weights", "tie_embeddings"},
-    {"layer_norm_eps", "eps"},
-    {"layer_norm_epsilon", "eps"},
-    {"rms_norm_eps", "eps"},
-    {"epsilon", "eps"},
-    {"vocab", "vocab_size"},
-    {"n_vocab", "vocab_size"},
-    {"vocabulary_size", "vocab_size"},
-    {"learning_rate", "lr"},
-    {"wd", "weight_decay"},
-    {"beta1", "betas"},
-    {"beta2", "betas"},
-    {"adam_beta1", "betas"},
-    {"adam_beta2", "betas"},
-    {"warmup", "warmup_steps"},
-    {"num_warmup_steps", "warmup_steps"},
-    {"warmup_iters", "warmup_steps"},
-    {"epochs", "max_epochs"},
-    {"num_epochs", "max_epochs"},
-    {"n_epochs", "max_epochs"},
-    {"num_train_epochs", "max_epochs"},
-    {"steps", "max_steps"},
-    {"max_iters", "max_steps"},
-    {"num_steps", "max_steps"},
-    {"iterations", "max_steps"},
-    {"batch", "batch_size"},
-    {"per_device_train_batch_size", "batch_size"},
-    {"train_batch_size", "batch_size"},
-    {"gradient_accumulation_steps", "grad_accum_steps"},
-    {"accumulate_grad_batches", "grad_accum_steps"},
-    {"max_grad_norm", "grad_clip_norm"},
-    {"grad_clip", "grad_clip_norm"},
-    {"clip_grad", "grad_clip_norm"},
-    {"gradient_clip_val", "grad_clip_norm"},
-    {"clip_norm", "grad_clip_norm"},
-    {"label_smoothing_factor", "label_smoothing"},
-    {"random_seed", "seed"},
-    {"num_threads", "threads"},
-    {"n_threads", "threads"},
-    {"num_workers", "threads"},
-    {"output_dir", "out_dir"},
-    {"save_dir", "out_dir"},
-    {"name", "type"},
-    {"eval_interval", "eval.every"},
-    {"eval_every", "eval.every"},
-    {"eval_steps", "eval.every"},
-    {"log_interval", "log.every"},
-    {"logging_steps", "log.every"},
-    {"save_every", "checkpoint.every"},
-    {"save_steps", "checkpoint.every"},
-    {"early_stopping_patience", "patience"},
+    {"d_model", "n_embd hidden_size embed_dim embedding_dim emb_dim dim dim_model hidden_dim"},
+    {"d_ff", "intermediate_size ffn_dim dim_feedforward n_inner"},
+    {"activation", "hidden_act activation_function"},
+    {"n_head", "heads num_heads n_heads nhead num_attention_heads"},
+    {"n_kv_head", "num_key_value_heads"},
+    {"d_head", "head_dim"},
+    {"n_layer", "layers num_layers n_layers num_hidden_layers depth"},
+    {"max_seq_len", "block_size context_length n_ctx n_positions max_position_embeddings seq_len max_length"},
+    {"dropout", "dropout_rate hidden_dropout_prob resid_pdrop attn_pdrop"},
+    {"tie_embeddings", "tie_word_embeddings tie_weights"},
+    {"eps", "layer_norm_eps layer_norm_epsilon rms_norm_eps epsilon"},
+    {"vocab_size", "vocab n_vocab vocabulary_size"},
+    {"lr", "learning_rate"},
+    {"weight_decay", "wd"},
+    {"betas", "beta1 beta2 adam_beta1 adam_beta2"},
+    {"warmup_steps", "warmup num_warmup_steps warmup_iters"},
+    {"max_epochs", "epochs num_epochs n_epochs num_train_epochs"},
+    {"max_steps", "steps max_iters num_steps iterations"},
+    {"batch_size", "batch per_device_train_batch_size train_batch_size"},
+    {"grad_accum_steps", "gradient_accumulation_steps accumulate_grad_batches"},
+    {"grad_clip_norm", "max_grad_norm grad_clip clip_grad gradient_clip_val clip_norm"},
+    {"label_smoothing", "label_smoothing_factor"},
+    {"seed", "random_seed"},
+    {"threads", "num_threads n_threads num_workers"},
+    {"out_dir", "output_dir save_dir"},
+    {"type", "name"},
+    {"eval.every", "eval_interval eval_every eval_steps"},
+    {"log.every", "log_interval logging_steps"},
+    {"checkpoint.every", "save_every save_steps"},
+    {"patience", "early_stopping_patience"},
 };
+
+// What the key of another toolkit is called here, "" where that is not known.
+std::string our_name(const std::string& theirs) {
+  for (const Alias& alias : kAliases)
+    for (const std::string& name : split_words(alias.theirs))
+      if (name == lower_ascii(theirs)) return alias.ours;
+  return "";
+}
 
 std::vector<std::string> known_names(const ConfigTable& table) {
   std::vector<std::string> names;
@@ -131,18 +80,16 @@ std::string find_known(const ConfigTable& table, const std::string& key) {
 
 std::string hint(const ConfigDocument& document, const ConfigTable& table, const std::string& key) {
   const auto names = known_names(table);
-  auto called = [&](const std::string& ours) {
-    return fmt::format(" (`{}` is called `{}`)", key, ours);
+  const std::string ours = our_name(key);
+  auto called = [&](const std::string& name) {
+    return fmt::format(" (`{}` is called `{}`)", key, name);
   };
-  const Alias* alias = std::find_if(std::begin(kAliases), std::end(kAliases),
-                                    [&](const Alias& one) { return lower_ascii(key) == one.theirs; });
-  const bool has_alias = alias != std::end(kAliases);
-  if (has_alias && std::count(names.begin(), names.end(), alias->ours)) return called(alias->ours);
+  if (!ours.empty() && std::count(names.begin(), names.end(), ours)) return called(ours);
   if (!nearest(key, names).empty()) return suggest(key, names);
   if (std::string found = find_known(document.root, key); !found.empty())
     return fmt::format(" (did you mean '{}'?)", found);
-  if (has_alias)
-    if (std::string found = find_known(document.root, alias->ours); !found.empty()) return called(found);
+  if (std::string found = ours.empty() ? "" : find_known(document.root, ours); !found.empty())
+    return called(found);
   return suggest(key, names);
 }
 

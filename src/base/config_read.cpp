@@ -4,16 +4,33 @@
 #include <cmath>
 #include <filesystem>
 
-#include "base/config_schema.h"
 #include "config_tree.h"
 #include "qkv/base/config.h"
-#include "qkv/base/json.h"
 #include "qkv/base/text.h"
 
 namespace qkv {
 namespace {
 
 using Kind = ConfigValue::Kind;
+
+bool same(const Statement& a, const Statement& b) {
+  const auto same_rule = [](const Constraint& x, const Constraint& y) {
+    return x.kind == y.kind && x.rule == y.rule && x.names == y.names;
+  };
+  return a.type == b.type && a.is_list == b.is_list && a.fallback == b.fallback && a.help == b.help &&
+         std::equal(a.rules.begin(), a.rules.end(), b.rules.begin(), b.rules.end(), same_rule);
+}
+
+// What was stated last comes last, but for what has no help. The name of a registered type is asked for by
+// those who make it, too, and may have a statement with help besides.
+void note(const Statement& statement, ConfigEntry& entry) {
+  std::vector<Statement>& all = entry.statements;
+  const bool plain_type = entry.key == "type" && statement.help.empty();
+  if (plain_type && !all.empty()) return;
+  if (entry.key == "type" && all.size() == 1 && all[0].help.empty()) all.clear();
+  if (std::none_of(all.begin(), all.end(), [&](const Statement& known) { return same(known, statement); }))
+    all.insert(statement.help.empty() ? all.begin() : all.end(), statement);
+}
 
 class Reader {
  public:
@@ -23,9 +40,7 @@ class Reader {
     field_ = &field;
     name_ = table.path_of(field.name);
     ConfigEntry& entry = document_.ask(table, field.name);
-    if (!field.help.empty()) entry.help = field.help;
-    if (document_.keep_schemas && (entry.schema.empty() || !field.help.empty()))
-      entry.schema = dump_json(json_schema({field}).at("properties").at(field.name));
+    note(statement_of(field), entry);
     if (entry.value.kind == Kind::none) {
       if (constraint(Constraint::Kind::required))
         document_.add_problem(table.origin.source ? table.origin : document_.root.origin,
@@ -42,6 +57,13 @@ class Reader {
     }
     entry.resolved = resolved_text();
     entry.resolved_origin = entry.value.origin.text();
+  }
+
+  // Whether the value is right; then the member has it.
+  bool convert(Field& field, const ConfigValue& value) {
+    field_ = &field;
+    std::visit([&](auto target) { store(value, target); }, field.value);
+    return !failed_;
   }
 
  private:
@@ -80,10 +102,10 @@ class Reader {
     if (convert(value, result)) *member = std::move(result);
   }
   void store(const ConfigValue&, std::monostate) {}
-  void store(const ConfigValue& value, EnumRef member) {
+  void store(const ConfigValue& value, const EnumRef& member) {
     std::string name;
     if (!convert(value, name)) return;
-    const auto& names = constraint(Constraint::Kind::one_of)->names;
+    const auto& names = member.names;
     member.set(member.object, static_cast<int>(std::find(names.begin(), names.end(), name) - names.begin()));
   }
 
@@ -191,22 +213,16 @@ class Reader {
   // Paths are dumped absolute, so that the dump means the same in another folder.
   std::string resolved_text() const {
     if (!constraint(Constraint::Kind::path)) return value_text(*field_);
-    auto absolute = [](std::string& name) {
+    auto absolute = [](const std::string& name) {
       std::error_code error;
-      auto whole = std::filesystem::absolute(name, error);
-      if (!name.empty() && !error) name = whole.lexically_normal().string();
+      const auto whole = std::filesystem::absolute(name, error);
+      return toml_string(name.empty() || error ? name : whole.lexically_normal().string());
     };
-    Field copy = *field_;
-    std::string one;
-    std::vector<std::string> many;
-    if (auto* member = std::get_if<std::string*>(&field_->value)) {
-      absolute(one = **member);
-      copy.value = &one;
-    } else if (auto* members = std::get_if<std::vector<std::string>*>(&field_->value)) {
-      for (auto& name : many = **members) absolute(name);
-      copy.value = &many;
-    }
-    return value_text(copy);
+    if (auto* member = std::get_if<std::string*>(&field_->value)) return absolute(**member);
+    std::vector<std::string> all;
+    for (const std::string& name : *std::get<std::vector<std::string>*>(field_->value))
+      all.push_back(absolute(name));
+    return "[" + join(all, ", ") + "]";
   }
 
   ConfigDocument& document_;
@@ -239,6 +255,12 @@ void Section::read_fields(std::vector<Field> fields) const {
       section(field.name).read_fields(keys_of_type(section(field.name), std::move(field.children)));
     }
   }
+}
+
+bool Section::find_value(Field& field) const {
+  const ConfigEntry* entry = table_->find(field.name);
+  ConfigDocument unheard;  // of problems: who states the key reports them
+  return entry && entry->value.kind != Kind::none && Reader(unheard).convert(field, entry->value);
 }
 
 }  // namespace qkv

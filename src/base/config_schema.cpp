@@ -1,5 +1,6 @@
 #include "base/config_schema.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "config_tree.h"
@@ -8,92 +9,57 @@
 namespace qkv {
 namespace {
 
-template <class T>
-Json type_of() {
-  if constexpr (std::is_same_v<T, bool>) return {{"type", "boolean"}};
-  if constexpr (std::is_integral_v<T>) return {{"type", "integer"}};
-  if constexpr (std::is_floating_point_v<T>) return {{"type", "number"}};
-  if constexpr (std::is_same_v<T, NameOrNumber>) return {{"type", {"string", "number"}}};
-  return {{"type", "string"}};
+bool is_required(const Statement& statement) {
+  return std::any_of(statement.rules.begin(), statement.rules.end(),
+                     [](const Constraint& rule) { return rule.kind == Constraint::Kind::required; });
 }
 
-void add_constraints(const Field& field, Json& schema) {
-  for (auto& constraint : field.constraints) {
-    if (constraint.kind == Constraint::Kind::one_of && schema["type"] == "string")
-      schema["enum"] = constraint.names;
-    if (constraint.kind != Constraint::Kind::range) continue;
-    if (std::isfinite(constraint.low))
-      schema[constraint.low_excluded ? "exclusiveMinimum" : "minimum"] = constraint.low;
-    if (std::isfinite(constraint.high)) schema["maximum"] = constraint.high;
+Json schema_of_key(const Statement& statement) {
+  Json type = statement.type;
+  if (statement.type.empty()) type = {"string", "number"};
+  Json schema = {{"type", type}};
+  for (const Constraint& rule : statement.rules) {
+    // The first: what a field allows of the choices of an enum.
+    if (rule.kind == Constraint::Kind::one_of && type == "string" && !schema.contains("enum"))
+      schema["enum"] = rule.names;
+    if (rule.kind != Constraint::Kind::range) continue;
+    if (std::isfinite(rule.low)) schema[rule.low_excluded ? "exclusiveMinimum" : "minimum"] = rule.low;
+    if (std::isfinite(rule.high)) schema["maximum"] = rule.high;
   }
+  if (statement.is_list) schema = {{"type", "array"}, {"items", schema}};
+  if (!statement.help.empty()) schema["description"] = statement.help;
+  if (!statement.fallback.empty()) schema["default"] = parse_json(statement.fallback, "default");
+  return schema;
 }
-
-Json schema_of(const Field& field) {
-  if (!field.children.empty()) return json_schema(field.children);
-  return std::visit(
-      [&](auto target) -> Json {
-        using T = std::remove_pointer_t<decltype(target)>;
-        if constexpr (std::is_same_v<T, std::monostate>) {
-          return Json::object();
-        } else if constexpr (std::is_same_v<T, EnumRef>) {
-          Json schema = type_of<std::string>();
-          add_constraints(field, schema);
-          return schema;
-        } else if constexpr (!std::is_same_v<T, std::string> && std::is_class_v<T> &&
-                             !std::is_same_v<T, NameOrNumber>) {
-          Json items = type_of<typename T::value_type>();
-          add_constraints(field, items);
-          return {{"type", "array"}, {"items", items}};
-        } else {
-          Json schema = type_of<T>();
-          add_constraints(field, schema);
-          return schema;
-        }
-      },
-      field.value);
-}
-
-Json default_of(const Field& field) {
-  return std::visit(
-      [&](auto target) -> Json {
-        using T = std::remove_pointer_t<decltype(target)>;
-        if constexpr (std::is_same_v<T, std::monostate>)
-          return nullptr;
-        else if constexpr (std::is_same_v<T, float> || std::is_same_v<T, double>)
-          return json_number(*target);
-        else if constexpr (std::is_same_v<T, std::vector<float>>) {
-          Json values = Json::array();
-          for (float value : *target) values.push_back(json_number(value));
-          return values;
-        } else if constexpr (std::is_same_v<T, NameOrNumber>)
-          return std::visit([](auto& value) { return Json(value); }, *target);
-        else if constexpr (std::is_same_v<T, EnumRef>)
-          return parse_json(value_text(field), field.name);
-        else
-          return *target;
-      },
-      field.value);
-}
-
-}  // namespace
-
-namespace {
 
 Json schema_of_table(const ConfigTable& table) {
-  Json properties = Json::object();
+  Json properties = Json::object(), needed = Json::array();
   for (const ConfigEntry* entry : in_order_asked(table)) {
+    const auto& items = entry->value.items;
     if (entry->tables) {
-      const auto& items = entry->value.items;
       Json one =
           items.empty() || !items[0].table ? Json{{"type", "object"}} : schema_of_table(*items[0].table);
       properties[entry->key] = {{"type", "array"}, {"items", one}};
     } else if (entry->value.table || entry->absent) {
       properties[entry->key] = schema_of_table(entry->value.table ? *entry->value.table : *entry->absent);
-    } else if (!entry->schema.empty()) {
-      properties[entry->key] = parse_json(entry->schema, entry->key);
+    } else if (!entry->statements.empty()) {
+      properties[entry->key] = schema_of_key(entry->statements.back());
+      if (is_required(entry->statements.back())) needed.push_back(entry->key);
     }
   }
-  return {{"type", "object"}, {"properties", properties}, {"additionalProperties", false}};
+  Json result = {{"type", "object"}, {"properties", properties}, {"additionalProperties", false}};
+  if (!needed.empty()) result["required"] = needed;
+  return result;
+}
+
+void collect_restated(const ConfigTable& table, std::vector<std::string>& keys) {
+  for (const ConfigEntry& entry : table.entries) {
+    if (entry.statements.size() > 1) keys.push_back(table.path_of(entry.key));
+    if (entry.value.table) collect_restated(*entry.value.table, keys);
+    if (entry.absent) collect_restated(*entry.absent, keys);
+    for (const ConfigValue& item : entry.value.items)
+      if (item.table) collect_restated(*item.table, keys);
+  }
 }
 
 }  // namespace
@@ -102,20 +68,10 @@ Json schema_of(const Section& section) {
   return schema_of_table(*section.table_);
 }
 
-Json json_schema(const std::vector<Field>& fields) {
-  Json properties = Json::object(), needed = Json::array();
-  for (auto& field : fields) {
-    Json schema = schema_of(field);
-    if (!field.help.empty()) schema["description"] = field.help;
-    bool is_required = false;
-    for (auto& constraint : field.constraints) is_required |= constraint.kind == Constraint::Kind::required;
-    if (is_required) needed.push_back(field.name);
-    if (field.children.empty() && !field.clear && !is_required) schema["default"] = default_of(field);
-    properties[field.name] = std::move(schema);
-  }
-  Json result = {{"type", "object"}, {"properties", properties}, {"additionalProperties", false}};
-  if (!needed.empty()) result["required"] = needed;
-  return result;
+std::vector<std::string> restated_keys(const Section& section) {
+  std::vector<std::string> keys;
+  collect_restated(section.document_->root, keys);
+  return keys;
 }
 
 }  // namespace qkv

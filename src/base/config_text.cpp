@@ -11,46 +11,36 @@ using Kind = ConfigValue::Kind;
 
 constexpr std::size_t kMessageLength = 60;
 
-class Dump {
- public:
-  explicit Dump(bool with_origins) : with_origins_(with_origins) {}
+void append(std::string& text, const std::string& part) {
+  if (!text.empty() && !part.empty()) text += '\n';
+  text += part;
+}
 
-  std::string write(const ConfigTable& table) const {
-    const auto order = in_order_asked(table);
-    std::string lines, below;
-    for (auto* entry : order) write_key(*entry, lines);
-    for (auto* entry : order) {
-      if (entry->skipped) continue;
-      if (entry->value.table) append(below, write(*entry->value.table));
-      if (entry->absent && !entry->value.table) append(below, write(*entry->absent));
-      for (auto& item : entry->value.items)
-        if (item.table && entry->resolved.empty()) append(below, write(*item.table));
+// The keys of a table, then the tables in it.
+std::string dump_table(const ConfigTable& table, bool with_origins) {
+  std::string lines, below;
+  for (const ConfigEntry* entry : in_order_asked(table)) {
+    const ConfigValue& value = entry->value;
+    const bool raw = entry->skipped && value.kind != Kind::none;
+    if (raw || !entry->resolved.empty()) {
+      lines += toml_key(entry->key) + " = " + (raw ? toml_text(value) : entry->resolved);
+      if (with_origins) lines += "  # " + (raw ? value.origin.text() : entry->resolved_origin);
+      lines += '\n';
     }
-    std::string text;
-    const bool only_header = table.given && below.empty();
-    if (!table.header.empty() && (table.in_array || !lines.empty() || only_header))
-      text = fmt::format(table.in_array ? "[[{}]]\n" : "[{}]\n", table.header);
-    text += lines;
-    append(text, below);
-    return text;
+    if (entry->skipped) continue;
+    if (value.table || entry->absent)
+      append(below, dump_table(value.table ? *value.table : *entry->absent, with_origins));
+    for (auto& item : value.items)
+      if (item.table && entry->resolved.empty()) append(below, dump_table(*item.table, with_origins));
   }
-
- private:
-  static void append(std::string& text, const std::string& part) {
-    if (!text.empty() && !part.empty()) text += '\n';
-    text += part;
-  }
-
-  void write_key(const ConfigEntry& entry, std::string& lines) const {
-    const bool raw = entry.skipped && entry.value.kind != Kind::none;
-    if (entry.resolved.empty() && !raw) return;
-    lines += toml_key(entry.key) + " = " + (raw ? toml_text(entry.value) : entry.resolved);
-    if (with_origins_) lines += "  # " + (raw ? entry.value.origin.text() : entry.resolved_origin);
-    lines += '\n';
-  }
-
-  bool with_origins_;
-};
+  std::string text;
+  const bool only_header = table.given && below.empty();
+  if (!table.header.empty() && (table.in_array || !lines.empty() || only_header))
+    text = fmt::format(table.in_array ? "[[{}]]\n" : "[{}]\n", table.header);
+  text += lines;
+  append(text, below);
+  return text;
+}
 
 }  // namespace
 
@@ -70,30 +60,16 @@ std::string Origin::text() const {
 }
 
 std::string toml_string(std::string_view text) {
+  constexpr std::string_view kEscaped = "\"\\\n\r\t", kLetters = "\"\\nrt";
   std::string result = "\"";
   for (char c : text) {
-    switch (c) {
-      case '"':
-        result += "\\\"";
-        break;
-      case '\\':
-        result += "\\\\";
-        break;
-      case '\n':
-        result += "\\n";
-        break;
-      case '\r':
-        result += "\\r";
-        break;
-      case '\t':
-        result += "\\t";
-        break;
-      default:
-        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
-          result += fmt::format("\\u{:04X}", static_cast<unsigned char>(c));
-        else
-          result += c;
-    }
+    const auto byte = static_cast<unsigned char>(c);
+    if (const std::size_t found = kEscaped.find(c); found != std::string_view::npos)
+      result += {'\\', kLetters[found]};
+    else if (byte < 0x20 || byte == 0x7f)
+      result += fmt::format("\\u{:04X}", byte);
+    else
+      result += c;
   }
   return result + "\"";
 }
@@ -143,7 +119,7 @@ std::string short_text(const ConfigValue& value) {
 }
 
 std::string dump_document(const ConfigDocument& document, bool with_origins) {
-  return Dump(with_origins).write(document.root);
+  return dump_table(document.root, with_origins);
 }
 
 }  // namespace qkv

@@ -120,7 +120,7 @@ ConfigValue convert(const toml::node& node, const Source& source, int depth) {
     for (auto& item : *array) value.items.push_back(convert(item, source, depth + 1));
   } else if (auto* table = node.as_table()) {
     value.kind = Kind::table;
-    value.table = std::make_unique<ConfigTable>(convert_table(*table, source, depth + 1));
+    value.table = TablePointer(convert_table(*table, source, depth + 1));
     value.table->origin = value.origin;
   } else {
     std::ostringstream text;

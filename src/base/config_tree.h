@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/toml.h"
+#include "qkv/base/config_field.h"
 #include "qkv/base/error.h"
 
 namespace qkv {
@@ -30,6 +32,24 @@ struct Origin {
 
 struct ConfigTable;
 
+// A table within a value. A copy has a table of its own.
+class TablePointer {
+ public:
+  TablePointer() = default;
+  explicit TablePointer(ConfigTable table);
+  TablePointer(TablePointer&&) = default;
+  TablePointer& operator=(TablePointer&&) = default;
+  TablePointer(const TablePointer& other);
+  ~TablePointer();
+  explicit operator bool() const { return table_ != nullptr; }
+  ConfigTable* get() const { return table_.get(); }
+  ConfigTable& operator*() const { return *table_; }
+  ConfigTable* operator->() const { return table_.get(); }
+
+ private:
+  std::unique_ptr<ConfigTable> table_;
+};
+
 struct ConfigValue {
   enum class Kind { none, boolean, integer, real, string, date, array, table };
   Kind kind = Kind::none;
@@ -38,8 +58,17 @@ struct ConfigValue {
   double real = 0;
   std::string text = {};  // of a string or date; of a number only as --set has it
   std::vector<ConfigValue> items = {};
-  std::unique_ptr<ConfigTable> table = {};
+  TablePointer table = {};
   Origin origin = {};
+};
+
+// What a key may be, as the `fields` of a struct say.
+struct Statement {
+  std::string type;  // of JSON; "" for a number or a string
+  bool is_list = false;
+  std::vector<Constraint> rules;
+  std::string fallback;  // TOML text; "" where it has none
+  std::string help;
 };
 
 // A key that was given, or asked for, or both.
@@ -47,12 +76,12 @@ struct ConfigEntry {
   std::string key;
   Origin key_origin = {};
   ConfigValue value = {};
-  std::unique_ptr<ConfigTable> absent = {};  // stands for a sub-table that was asked for and not given
-  int asked = 0;                             // 1, 2, ... in the order of asking; 0 never
+  TablePointer absent = {};  // stands for a sub-table that was asked for and not given
+  int asked = 0;             // 1, 2, ... in the order of asking; 0 never
   bool skipped = false;
-  bool tables = false;      // was asked for as an array of tables
-  std::string schema = {};  // JSON, with ConfigDocument::keep_schemas
-  std::string resolved = {}, resolved_origin = {}, help = {};
+  bool tables = false;                     // was asked for as an array of tables
+  std::vector<Statement> statements = {};  // that differ: one, but for a key that is stated twice
+  std::string resolved = {}, resolved_origin = {};
 };
 
 struct ConfigTable {
@@ -82,7 +111,6 @@ struct ConfigDocument {
   std::set<std::string> told = {};  // the problems, so that none is told twice
   std::vector<std::string> notes = {};
   int asked = 0;
-  bool keep_schemas = false;
 
   ConfigEntry& ask(ConfigTable& table, const std::string& key);
   void add_problem(const Origin& origin, std::string text);
@@ -114,9 +142,11 @@ std::string expand_home(const std::string& path);
 // config_names.cpp
 void report_unread(ConfigDocument& document);
 
+// config_field.cpp
+Statement statement_of(const Field& field);
+
 // config_text.cpp
 std::vector<const ConfigEntry*> in_order_asked(const ConfigTable& table);
-std::string toml_string(std::string_view text);
 std::string toml_key(std::string_view key);
 std::string toml_text(const ConfigValue& value);
 std::string short_text(const ConfigValue& value);  // for messages

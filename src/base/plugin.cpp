@@ -216,7 +216,7 @@ void load_plugin_instead(const std::string& path) {
 
 void load_plugins(const Section& root) {
   std::vector<std::string> paths;
-  paths = root.get("plugins", paths, "shared libraries with further layers, models, tasks, ...", path);
+  paths = root.get("plugins", paths, "shared libraries with further layers, models, tasks, ...", rule::path);
   root.check();  // without them, more would seem wrong than is
   const std::vector<std::string>& instead = loaded().instead;
   for (const std::string& file : paths) {

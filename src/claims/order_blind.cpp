@@ -10,7 +10,7 @@ namespace {
 constexpr Index kWords = 10, kWidth = 16;
 
 // How much the vectors of a layer change when the words are shuffled, beyond being shuffled themselves.
-double change(const Evidence& e, const char* position_type) {
+double change(const Evidence& e, PositionType position_type) {
   ParameterStore parameters(e.seed(), Dtype::f64);
   PositionConfig config;
   config.type = position_type;
@@ -32,9 +32,11 @@ double change(const Evidence& e, const char* position_type) {
 
 struct OrderBlind : Claim {
   void measure(Evidence& e) const override {
-    e.at_most("change by shuffling the words, without positions", change(e, "none"), 1e-14);
-    e.at_least("change by shuffling the words, with learned positions", change(e, "learned"), 1e-4);
-    e.at_least("change by shuffling the words, with sinusoidal positions", change(e, "sinusoidal"), 1e-4);
+    e.at_most("change by shuffling the words, without positions", change(e, PositionType::none), 1e-14);
+    e.at_least("change by shuffling the words, with learned positions", change(e, PositionType::learned),
+               1e-4);
+    e.at_least("change by shuffling the words, with sinusoidal positions",
+               change(e, PositionType::sinusoidal), 1e-4);
   }
 };
 

@@ -9,7 +9,6 @@
 #include "qkv/base/text.h"
 #include "qkv/train/evaluate.h"
 #include "qkv/train/trainer.h"
-#include "train/expect.h"
 
 namespace fs = std::filesystem;
 
@@ -96,7 +95,6 @@ const TrainedModel& TrainedModels::train(const std::string& key, const std::func
   std::unique_ptr<TrainedModel>& model = models_[key];
   if (model) return *model;
   const Section section = config();
-  skip_expectations(section);
   auto made = std::make_unique<TrainedModel>(TrainedModel{build_experiment(section), {}});
   made->start = copies(made->experiment.parameters->named());
   Trainer trainer(made->experiment);

@@ -18,7 +18,6 @@
 #include "qkv/model/generate.h"
 #include "qkv/tensor/gemm.h"
 #include "qkv/train/trainer.h"
-#include "train/expect.h"
 
 namespace qkv {
 namespace {
@@ -122,13 +121,12 @@ Json bench_training(const BenchRequest& request, Experiment& e) {
 }
 
 // One text after another, each greedily from token 0 on. A step is a token.
-Json bench_generating(const BenchRequest& request, Experiment& e, const BenchConfig& bench) {
+Json bench_generating(const BenchRequest& request, Experiment& e) {
+  const BenchConfig& bench = e.tables.bench;
   const auto* generator = dynamic_cast<const Generator*>(e.model.get());
   if (!generator || generator->needs_source())
     e.config.section("bench").fail("mode", "must be train, as the model does not continue texts");
-  TrainingTables().read(e.config);
-  for (const char* unused : {"optimizer", "schedule"}) e.config.section(unused).skip_all();
-  e.config.finish();
+  finish_config(e);
   std::unique_ptr<Decoding> text;
   Tensor token = Tensor::zeros({1, 1}, Dtype::i32);
   std::int64_t in_text = 0, tokens = 0;
@@ -159,11 +157,10 @@ Json bench_generating(const BenchRequest& request, Experiment& e, const BenchCon
 
 Json run_bench(const BenchRequest& request) {
   const Section config = Section::load(request.config, request.sets);
-  skip_expectations(config);
   Experiment e = build_experiment(config);
   set_threads(static_cast<int>(e.run.threads));
-  const BenchConfig mode = config.section("bench").read<BenchConfig>();
-  return mode.mode == "generate" ? bench_generating(request, e, mode) : bench_training(request, e);
+  return e.tables.bench.mode == BenchMode::generate ? bench_generating(request, e)
+                                                    : bench_training(request, e);
 }
 
 // ---- processes ----------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ const Axis kAxes[] = {
 // The integer keys of a config with all defaults.
 std::map<std::string, double> integers_of(const BenchRequest& request) {
   const Experiment e = build_experiment(Section::load(request.config, request.sets), true);
-  TrainingTables().read(e.config);
+  finish_config(e);
   std::map<std::string, double> result;
   for (const ResolvedKey& key : e.config.resolved())
     if (!key.value.empty() && key.value.find_first_not_of("0123456789") == std::string::npos)

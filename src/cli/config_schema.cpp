@@ -19,7 +19,6 @@ Json object(const Json& properties) {
 // The properties of all tables of a config as it is read.
 Json tables_of(const std::string& text) {
   const Section config = Section::parse("[data]\ntrain = \"\"\n" + text);
-  config.keep_schemas();
   check_config(config);
   return schema_of(config).at("properties");
 }

@@ -12,7 +12,6 @@
 #include "qkv/log/console.h"
 #include "train/check.h"
 #include "train/environment.h"
-#include "train/expect.h"
 #include "training_run.h"
 
 namespace fs = std::filesystem;
@@ -100,8 +99,7 @@ using Values = std::map<std::string, std::string>;
 Values own_config(const std::string& file, const std::vector<std::string>& sets) {
   const Section config = Section::load(file);
   Experiment e = build_experiment(config, true);
-  skip_expectations(config, e.task->metrics());
-  Trainer reads_the_rest(e);
+  finish_config(e);
   Values values;
   for (const ResolvedKey& key : config.resolved()) values[key.key] = key.value;
   const Section given = Section::load(file, sets);
@@ -148,8 +146,7 @@ std::string kept_config(const Experiment& e, const std::string& way, const std::
 void check_config(const TrainingRequest& request) {
   const Section config = Section::load(request.config, request.sets);
   Experiment e = build_experiment(config, true);
-  skip_expectations(config, e.task->metrics());
-  Trainer reads_the_rest(e);
+  finish_config(e);
   const std::string run = request.parent + "/" + request.name;
   if (request.parent.empty() || request.overwrite || !exists(run + "/config.resolved.toml")) return;
   const std::string difference = difference_of_run(run, config, kept_config(e, ""), *e.task);
@@ -169,7 +166,6 @@ static void throw_all_problems(const TrainingRequest& request) {
 static int train_config(const TrainingRequest& request) {
   const Section config = Section::load(request.config, request.sets);
   Experiment e = build_experiment(config);
-  skip_expectations(config, e.task->metrics());
   set_threads(static_cast<int>(e.run.threads));
   Trainer trainer(e);
   for (const std::string& note : config.notes()) console().info("{}", note);
@@ -215,7 +211,6 @@ int resume_run(const std::string& path, const std::vector<std::string>& sets) {
   if (!sets.empty()) own = own_config(file, sets);
   const Section config = Section::load(file, sets);
   Experiment e = build_experiment(config);
-  skip_expectations(config, e.task->metrics());
   set_threads(static_cast<int>(e.run.threads));
   Trainer trainer(e);
   Start start;

@@ -67,7 +67,7 @@ void check_folds(const TrainingRequest& request) {
   for (const ResolvedKey& key : report.config.resolved())
     if (key.key == "data.folds") return;
   fail(Fault::usage, "train: --folds must be for a task that can cut its data; got '{}', which cannot",
-       report.config.section("task").type("wsd"));
+       report.config.section("task").type(Task::kDefault));
 }
 
 // Removes the directory of an older request of the same name, and nothing else.

@@ -29,15 +29,16 @@ namespace {
 Record start_record(Experiment& e, const Trainer& trainer, const RunDir& run, bool resumed) {
   Record r("start");
   r.add("version", kVersion).add("name", run.name());
-  r.add("task", e.config.section("task").type("wsd"))
-      .add("model", e.config.section("model").type("encoder-classifier"));
+  r.add("task", e.config.section("task").type(Task::kDefault))
+      .add("model", e.config.section("model").type(Model::kDefault));
   r.add("parameters", e.parameters->count());
   for (Split split : {Split::train, Split::val, Split::test})
     r.add(std::string(name_of(split)) + "_examples", e.task->examples(split));
   for (auto& [name, value] : e.task->facts()) r.add(name, static_cast<float>(value));
   r.add("vocab_size", e.task->shape().vocab_size).add("max_steps", trainer.max_steps());
-  r.add("batch_size", trainer.batch_size()).add("optimizer", e.config.section("optimizer").type("adamw"));
-  r.add("metric", trainer.eval_config().metric).add("seed", e.run.seed).add("dtype", e.run.dtype);
+  r.add("batch_size", trainer.batch_size())
+      .add("optimizer", e.config.section("optimizer").type(Optimizer::kDefault));
+  r.add("metric", trainer.eval_config().metric).add("seed", e.run.seed).add("dtype", name_of(e.run.dtype));
   r.add("threads", pool().size()).add("shards", trainer.shards()).add("run_dir", run.path());
   if (resumed) r.add("resumed_from", trainer.state().step).add("time_s", trainer.state().seconds);
   return r;
@@ -92,7 +93,7 @@ Json final_metrics(Experiment& e, const Trainer& trainer, const std::string& run
 
 [[noreturn]] void fail_diverged(const TrainResult& result, const Trainer& trainer, const std::string& run) {
   const auto kept = list_checkpoints(run);
-  const bool skips = trainer.config().on_nonfinite == "skip";
+  const bool skips = trainer.config().on_nonfinite == OnNonfinite::skip;
   fail(Fault::diverged,
        "train: loss, gradients, parameters and metrics must stay finite; got {} at step {} (a lower "
        "optimizer.lr{} may "

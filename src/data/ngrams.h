@@ -16,9 +16,9 @@ struct NgramConfig {
   int buckets = 50000;
   template <class F>
   void fields(F& f) {
-    f("min", min, "length of the shortest n-grams in characters, word borders included", positive);
-    f("max", max, "length of the longest", positive);
-    f("buckets", buckets, "number of ids the n-grams are hashed to", positive);
+    f("min", min, "length of the shortest n-grams in characters, word borders included", rule::positive);
+    f("max", max, "length of the longest", rule::positive);
+    f("buckets", buckets, "number of ids the n-grams are hashed to", rule::positive);
   }
 };
 

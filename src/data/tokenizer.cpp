@@ -21,7 +21,9 @@ void Tokenizer::check_utf8(std::string_view text) {
 }
 
 void read_tokenizer(const Section& section, TokenizerConfig& config) {
-  const std::string type = section.type(config.type, Registry<Tokenizer>::instance().names());
+  const Registry<Tokenizer>& registry = Registry<Tokenizer>::instance();
+  const std::string type = section.given<std::string>("type").value_or(config.type);
+  if (!registry.contains(type)) section.type(config.type, registry.names());  // reports it
   if (type != "word") section.drop_inherited("split");
   section.read(config);
 }

@@ -14,8 +14,8 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 // What log P is divided by.
 double length_norm(const BeamOptions& o, double n) {
-  if (o.normalize == "average") return n;
-  return o.normalize == "gnmt" ? std::pow((5 + n) / 6, o.alpha) : 1.0;
+  if (o.normalize == LengthNorm::average) return n;
+  return o.normalize == LengthNorm::gnmt ? std::pow((5 + n) / 6, o.alpha) : 1.0;
 }
 
 // A live hypothesis with one token more.
@@ -113,8 +113,6 @@ void check(const BeamOptions& o) {
   if (o.beam < 1 || o.n_best < 1 || o.n_best > o.beam)
     fail(Fault::usage, "beam: must be at least 1, and n_best between 1 and it; got {} and {}", o.beam,
          o.n_best);
-  if (o.normalize != "gnmt" && o.normalize != "average" && o.normalize != "none")
-    fail(Fault::usage, "beam: normalize must be gnmt, average or none; got '{}'", o.normalize);
   if (!(o.alpha >= 0 && std::isfinite(o.alpha)))
     fail(Fault::usage, "beam: alpha must be at least 0; got {}", o.alpha);
   if (o.max_tokens < 1) fail(Fault::usage, "beam: max_tokens must be at least 1; got {}", o.max_tokens);

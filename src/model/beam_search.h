@@ -7,12 +7,17 @@
 
 namespace qkv {
 
+/// How scores of texts of different lengths compare: log P divided by ((5 + n) / 6)^alpha (Wu et al. 2016,
+/// eq. 14), by n, or not at all; n counts the end token.
+enum class LengthNorm { gnmt, average, none };
+inline std::vector<std::string> names_of(LengthNorm) {
+  return {"gnmt", "average", "none"};
+}
+
 struct BeamOptions {
   int beam = 4;    ///< hypotheses kept per sequence; 1 = greedy
   int n_best = 1;  ///< results per sequence, at most `beam`
-  /// How scores of different lengths compare: "gnmt" divides log P by ((5 + n) / 6)^alpha (Wu et al. 2016,
-  /// eq. 14), "average" by n, "none" not at all; n counts the end token.
-  std::string normalize = "gnmt";
+  LengthNorm normalize = LengthNorm::gnmt;
   double alpha = 0.6;
   /// True: a sequence is done when `beam` hypotheses have ended. False: when none that is left can beat the
   /// n_best that have ended.

@@ -21,16 +21,16 @@ static DecoderLmConfig read(const Section& section) {
     section.fail("d_model", "must be positive; got 0");
   }
   check_position(section, c.position, c.stack.block.attention, c.stack.d_model);
-  if (c.position.origin != "start")
+  if (c.position.origin != PositionOrigin::start)
     section.section("position").report("origin", "must be \"start\": there is no target word");
-  if (c.stack.block.attention.qkv != "learned")
+  if (c.stack.block.attention.qkv != Projections::learned)
     section.section("attention").report("qkv", "must be \"learned\" in a decoder-lm; got \"identity\"");
   return c;
 }
 
 DecoderLm::DecoderLm(const Scope& s, const Section& section, const DataShape& shape)
     : config(read(section)),
-      embed(s / "embed", "learned", shape.vocab_size, 0, config.stack.d_model),
+      embed(s / "embed", EmbeddingKind::learned, shape.vocab_size, 0, config.stack.d_model),
       position(s / "position", config.position, config.max_seq_len, config.stack.d_model,
                config.stack.block.attention),
       stack(s, section, config.stack) {

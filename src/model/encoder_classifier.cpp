@@ -22,12 +22,12 @@ static EncoderClassifierConfig read(const Section& section, const DataShape& sha
     c.stack.n_layer = static_cast<Index>(listed.size());
   section.read(c);
   Index& d = c.stack.d_model;
-  if (c.embedding == "one-hot" && d == 0) d = shape.vocab_size;
+  if (c.embedding == EmbeddingKind::one_hot && d == 0) d = shape.vocab_size;
   if (d == 0) {
     skip_layers(section);
     section.fail("d_model", "must be positive unless embedding = \"one-hot\"; got 0");
   }
-  if (c.embedding == "one-hot" && d != shape.vocab_size)
+  if (c.embedding == EmbeddingKind::one_hot && d != shape.vocab_size)
     section.report("d_model",
                    fmt::format("must be the vocabulary size {} (or 0) with embedding = \"one-hot\"; got {}",
                                shape.vocab_size, d));
@@ -42,7 +42,7 @@ EncoderClassifier::EncoderClassifier(const Scope& s, const Section& section, con
       position(s / "position", config.position, config.max_seq_len, config.stack.d_model,
                config.stack.block.attention),
       stack(s, section, config.stack),
-      head(s / "head", config.readout == "target+mean" ? 2 * stack.out_width() : stack.out_width(),
+      head(s / "head", config.readout == Readout::target_mean ? 2 * stack.out_width() : stack.out_width(),
            shape.n_class) {
   if (config.bag > 0) W_B = s.param("W_B", {shape.vocab_size, shape.n_class}, init::zeros());
 }
@@ -63,12 +63,13 @@ Var EncoderClassifier::encode(const Batch& batch) const {
 Var EncoderClassifier::network_logits(const Batch& batch) const {
   const Var h = encode(batch);  // [B, T, d]
   Var read;
-  QKV_CHECK(
-      config.readout == "mean" || batch.find("target"),
-      "encoder-classifier: readout = \"{}\" needs 'target' in the batch; got {} (try readout = \"mean\")",
-      config.readout, join(batch.names(), ", "));
-  if (config.readout != "mean") read = select_positions(h, batch.at("target"));  // [B, d]
-  if (config.readout != "target") {
+  if (config.readout != Readout::mean && !batch.find("target"))
+    raise(Fault::runtime, {"encoder-classifier",
+                           fmt::format("readout = \"{}\" needs 'target' in the batch; got {}",
+                                       text_of(config.readout), join(batch.names(), ", ")),
+                           "try readout = \"mean\""});
+  if (config.readout != Readout::mean) read = select_positions(h, batch.at("target"));  // [B, d]
+  if (config.readout != Readout::target) {
     const Var mean = masked_mean(h, batch.at("keep"));  // [B, d]
     read = read.defined() ? concat({read, mean}, -1) : mean;
   }

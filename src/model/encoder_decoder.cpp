@@ -28,9 +28,9 @@ static EncoderDecoderConfig read(const Section& section, const DataShape& shape)
                    fmt::format("needs tokenizer.shared = true; got vocabularies of {} and {}",
                                shape.source_vocab_size, shape.vocab_size));
   check_position(section, c.position, c.stack.block.attention, c.stack.d_model);
-  if (c.position.origin != "start")
+  if (c.position.origin != PositionOrigin::start)
     section.section("position").report("origin", "must be \"start\": there is no target word");
-  if (c.stack.block.attention.qkv != "learned")
+  if (c.stack.block.attention.qkv != Projections::learned)
     section.section("attention").report("qkv", "must be \"learned\" in an encoder-decoder; got \"identity\"");
   section.check();
   return c;
@@ -44,11 +44,11 @@ static StackConfig layers(StackConfig stack, Index n_layer, Index memory_width) 
 
 EncoderDecoder::EncoderDecoder(const Scope& s, const Section& section, const DataShape& shape)
     : config(read(section, shape)),
-      target_embed(s / (config.share_embeddings ? "embed" : "target_embed"), "learned", shape.vocab_size, 0,
-                   config.stack.d_model),
+      target_embed(s / (config.share_embeddings ? "embed" : "target_embed"), EmbeddingKind::learned,
+                   shape.vocab_size, 0, config.stack.d_model),
       source_embed(config.share_embeddings
                        ? target_embed
-                       : TokenEmbedding(s / "source_embed", "learned",
+                       : TokenEmbedding(s / "source_embed", EmbeddingKind::learned,
                                         shape.source_vocab_size ? shape.source_vocab_size : shape.vocab_size,
                                         0, config.stack.d_model)),
       source_position(s / "source_position", config.position, config.max_seq_len, config.stack.d_model,

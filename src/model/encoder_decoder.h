@@ -8,18 +8,19 @@
 
 namespace qkv {
 
-struct EncoderDecoderConfig {
+struct EncoderDecoderConfig : LengthConfig {
   StackConfig stack;
   Index n_encoder_layer = 0, n_decoder_layer = 0;
-  Index max_seq_len = 64;
   bool share_embeddings = false, tie_embeddings = false;
   PositionConfig position;
   template <class F>
   void fields(F& f) {
     stack.fields(f);
-    f("n_encoder_layer", n_encoder_layer, "blocks of the encoder; 0 = n_layer", between(0, kMostLayers));
-    f("n_decoder_layer", n_decoder_layer, "blocks of the decoder; 0 = n_layer", between(0, kMostLayers));
-    f("max_seq_len", max_seq_len, "longest source and longest target in tokens", positive);
+    f("n_encoder_layer", n_encoder_layer, "blocks of the encoder; 0 = n_layer",
+      rule::between(0, kMostLayers));
+    f("n_decoder_layer", n_decoder_layer, "blocks of the decoder; 0 = n_layer",
+      rule::between(0, kMostLayers));
+    LengthConfig::fields(f);
     f("share_embeddings", share_embeddings, "source and target have one token table; needs one vocabulary");
     f("tie_embeddings", tie_embeddings,
       "the head's weight is the target's token table (Press and Wolf 2017)");

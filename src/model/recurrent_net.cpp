@@ -30,7 +30,7 @@ std::vector<Recurrent> make_layers(const Scope& s, const std::string& cell, cons
 }
 
 Index embedding_width(const RecurrentNetConfig& c, const DataShape& shape) {
-  if (c.embedding == "one-hot") return shape.vocab_size;
+  if (c.embedding == EmbeddingKind::one_hot) return shape.vocab_size;
   return c.d_embed ? c.d_embed : c.d_model;
 }
 
@@ -87,10 +87,11 @@ Var RecurrentNet::forward(const Batch& batch) const {
             config.max_seq_len, h.dim(1));
   if (!classifies) return head(dropout(h, config.dropout));  // [B, T, V]
   Var read;                                                  // [B, width]
-  if (config.readout == "mean")
+  if (config.readout == StateReadout::mean)
     read = masked_mean(h, batch.at("keep"));
   else
-    read = select_positions(h, config.readout == "target" ? batch.at("target") : last_of(h, lengths));
+    read = select_positions(
+        h, config.readout == StateReadout::target ? batch.at("target") : last_of(h, lengths));
   return head(dropout(read, config.dropout));  // [B, n_class]
 }
 

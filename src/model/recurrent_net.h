@@ -9,23 +9,30 @@
 
 namespace qkv {
 
-struct RecurrentNetConfig {
-  Index n_layer = 1, d_model = 32, d_embed = 0, max_seq_len = 64;
+/// What a classifier reads: the state at the target word, at the last word, or the mean.
+enum class StateReadout { target, last, mean };
+inline std::vector<std::string> names_of(StateReadout) {
+  return {"target", "last", "mean"};
+}
+
+struct RecurrentNetConfig : LengthConfig {
+  Index n_layer = 1, d_model = 32, d_embed = 0;
   bool bidirectional = false;
   double dropout = 0.0;
-  std::string embedding = "learned", readout = "target";
+  EmbeddingKind embedding = EmbeddingKind::learned;
+  StateReadout readout = StateReadout::target;
   template <class F>
   void fields(F& f) {
-    f("n_layer", n_layer, "number of recurrent layers", between(1, kMostLayers));
-    f("d_model", d_model, "width of the hidden state", positive);
-    f("d_embed", d_embed, "width of the token vectors; 0 = d_model", non_negative);
-    f("max_seq_len", max_seq_len, "longest text in tokens", positive);
+    f("n_layer", n_layer, "number of recurrent layers", rule::between(1, kMostLayers));
+    f("d_model", d_model, "width of the hidden state", rule::positive);
+    f("d_embed", d_embed, "width of the token vectors; 0 = d_model", rule::non_negative);
+    LengthConfig::fields(f);
     f("bidirectional", bidirectional, "read from both ends; for classification only");
-    f("dropout", dropout, "probability of zeroing an activation between the layers while training", dropping);
-    f("embedding", embedding, "what stands for a word", one_of({"learned", "one-hot", "word+ngrams"}));
+    f("dropout", dropout, "probability of zeroing an activation between the layers while training",
+      rule::dropping);
+    f("embedding", embedding, "what stands for a word");
     f("readout", readout,
-      "what a classifier reads: the state at the target word, at the last word, or the mean",
-      one_of({"target", "last", "mean"}));
+      "what a classifier reads: the state at the target word, at the last word, or the mean");
   }
 };
 

@@ -11,7 +11,7 @@ struct SkipGramConfig {
   Index d_model = 100;
   template <class F>
   void fields(F& f) {
-    f("d_model", d_model, "width of the vectors", positive);
+    f("d_model", d_model, "width of the vectors", rule::positive);
   }
 };
 

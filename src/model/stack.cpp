@@ -32,7 +32,8 @@ Stack::Stack(const Scope& s, const Section& model, StackConfig config) : width(c
   config.block.complete(model, width);
   for (Index i = 0; i < config.n_layer; i++)
     add([&](const Scope& scope) { return std::make_unique<Block>(scope, config.block, width); });
-  if (config.block.norm.place == "pre" && !layers.empty()) norm.emplace(s / "norm", config.block.norm, width);
+  if (config.block.norm.place == NormPlace::pre && !layers.empty())
+    norm.emplace(s / "norm", config.block.norm, width);
 }
 
 bool Stack::continues() const {

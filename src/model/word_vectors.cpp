@@ -18,8 +18,8 @@ Var word_vectors(const TokenEmbedding& embed, const Batch& batch) {
   return x + unit * values->to(embed.dtype).reshape({ids.dim(0), ids.dim(1), 1});
 }
 
-void check_embedding(const Section& model, const std::string& kind, const DataShape& shape) {
-  if (kind == "word+ngrams" && shape.ngram_buckets == 0)
+void check_embedding(const Section& model, EmbeddingKind kind, const DataShape& shape) {
+  if (kind == EmbeddingKind::word_ngrams && shape.ngram_buckets == 0)
     model.report("embedding",
                  "must not be \"word+ngrams\" without n-grams in the data; got data.ngram_buckets = 0 (try "
                  "20000)");

@@ -27,12 +27,12 @@ void AttentionConfig::check(const Section& where, Index width) const {
   if (n_head % kv != 0)
     where.report("n_kv_head", fmt::format("must divide n_head = {}; got {} (try {})", n_head, kv,
                                           near_divisors(n_head, kv)));
-  if (qkv == "identity" && d_head && d_head * n_head != width)
+  if (qkv == Projections::identity && d_head && d_head * n_head != width)
     where.report("d_head",
                  fmt::format("times n_head must be d_model = {} with qkv = \"identity\"; got {} x {} (leave "
                              "d_head out)",
                              width, d_head, n_head));
-  if (qkv == "identity" && kv != n_head)
+  if (qkv == Projections::identity && kv != n_head)
     where.report("n_kv_head", fmt::format("must be n_head = {} with qkv = \"identity\"; got {}", n_head, kv));
 }
 
@@ -48,7 +48,7 @@ AttentionOptions AttentionConfig::options(Index width) const {
 }
 
 MultiHeadAttention::MultiHeadAttention(const Scope& s, const AttentionConfig& c, Index width)
-    : learned(c.qkv == "learned"),
+    : learned(c.qkv == Projections::learned),
       width(width),
       d_head(c.head_width(width)),
       options(c.options(width)),

@@ -33,7 +33,7 @@ static std::unique_ptr<Layer> make_attention(const Scope& s, const BlockConfig& 
 Block::Block(const Scope& s, const BlockConfig& c, Index width)
     : width_(width),
       dropout(c.dropout),
-      pre(c.norm.place == "pre"),
+      pre(c.norm.place == NormPlace::pre),
       norm1(s / "norm1", c.norm, width),
       attn(make_attention(s / "attn", c, width)),
       attn_path_((s / "attn").path()) {

@@ -6,12 +6,15 @@
 
 namespace qkv {
 
-TokenEmbedding::TokenEmbedding(const Scope& s, const std::string& kind, Index vocabulary, Index ngram_buckets,
+TokenEmbedding::TokenEmbedding(const Scope& s, EmbeddingKind kind, Index vocabulary, Index ngram_buckets,
                                Index width)
-    : one_hot(kind == "one-hot"), vocabulary(vocabulary), dtype(s.store().dtype()), path(s.path()) {
+    : one_hot(kind == EmbeddingKind::one_hot),
+      vocabulary(vocabulary),
+      dtype(s.store().dtype()),
+      path(s.path()) {
   if (one_hot) return;
   weight = s.param("weight", {vocabulary, width}, init::vectors());
-  if (kind == "word+ngrams") ngrams = s.param("ngrams", {ngram_buckets, width}, init::vectors());
+  if (kind == EmbeddingKind::word_ngrams) ngrams = s.param("ngrams", {ngram_buckets, width}, init::vectors());
 }
 
 Var TokenEmbedding::operator()(const Tensor& ids, const Tensor& ngram_ids,

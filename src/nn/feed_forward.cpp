@@ -10,16 +10,27 @@ FeedForward::FeedForward(const Scope& s, const FeedForwardConfig& config, Index 
       dropout(config.dropout),
       up(s / "up", width, config.d_ff),
       down(s / "down", config.d_ff, width) {
-  if (activation == "swiglu") gate.emplace(s / "gate", width, config.d_ff);
+  if (activation == Activation::swiglu) gate.emplace(s / "gate", width, config.d_ff);
 }
 
 Var FeedForward::operator()(const Var& x) const {
   Var h = up(x);  // [.., d_ff]
-  if (activation == "gelu") h = gelu(h, GeluForm::tanh);
-  if (activation == "gelu-erf") h = gelu(h);
-  if (activation == "relu") h = relu(h);
-  if (activation == "silu") h = silu(h);
-  if (activation == "swiglu") h = swiglu((*gate)(x), h);
+  switch (activation) {
+    case Activation::gelu:
+      h = gelu(h, GeluForm::tanh);
+      break;
+    case Activation::gelu_erf:
+      h = gelu(h);
+      break;
+    case Activation::relu:
+      h = relu(h);
+      break;
+    case Activation::silu:
+      h = silu(h);
+      break;
+    case Activation::swiglu:
+      h = swiglu((*gate)(x), h);
+  }
   return down(qkv::dropout(h, dropout));
 }
 

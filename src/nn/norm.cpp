@@ -5,7 +5,7 @@
 namespace qkv {
 
 Norm::Norm(const Scope& s, const NormConfig& config, Index width)
-    : rms(config.type == "rmsnorm"),
+    : rms(config.type == NormType::rmsnorm),
       eps(config.eps),
       weight(s.param("weight", {width}, init::ones())),
       bias(rms ? Parameter() : s.param("bias", {width})),

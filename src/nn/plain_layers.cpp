@@ -16,8 +16,8 @@ struct LinearConfig {
   bool bias = true;
   template <class F>
   void fields(F& f) {
-    f("d_in", d_in, "width of the input; 0 = that of the layer before", non_negative);
-    f("d_out", d_out, "width of the output; 0 = that of the input", non_negative);
+    f("d_in", d_in, "width of the input; 0 = that of the layer before", rule::non_negative);
+    f("d_out", d_out, "width of the output; 0 = that of the input", rule::non_negative);
     f("bias", bias, "learn a bias");
   }
 };
@@ -75,29 +75,29 @@ struct NormLayerConfig {
   double eps = NormConfig().eps;
   template <class F>
   void fields(F& f) {
-    f("eps", eps, "added to the variance", positive);
+    f("eps", eps, "added to the variance", rule::positive);
   }
 };
 
 struct NormLayer : SameWidth {
-  NormLayer(const Scope& s, const char* type, const Section& section, Index width)
-      : SameWidth(width), norm(s, {type, "", read<NormLayerConfig>(section).eps}, width) {}
+  NormLayer(const Scope& s, NormType type, const Section& section, Index width)
+      : SameWidth(width), norm(s, {type, NormPlace::pre, read<NormLayerConfig>(section).eps}, width) {}
   Var forward(const Var& x, const Context&) const override { return norm(x); }
   Norm norm;
 };
 struct LayerNormLayer : NormLayer {
   LayerNormLayer(const Scope& s, const Section& section, Index width)
-      : NormLayer(s, "layernorm", section, width) {}
+      : NormLayer(s, NormType::layernorm, section, width) {}
 };
 struct RmsNormLayer : NormLayer {
   RmsNormLayer(const Scope& s, const Section& section, Index width)
-      : NormLayer(s, "rmsnorm", section, width) {}
+      : NormLayer(s, NormType::rmsnorm, section, width) {}
 };
 
 struct DropoutLayer : SameWidth {
   DropoutLayer(const Scope&, const Section& section, Index width)
       : SameWidth(width),
-        p(section.get("p", 0.1, "probability of zeroing an activation while training", dropping)) {}
+        p(section.get("p", 0.1, "probability of zeroing an activation while training", rule::dropping)) {}
   Var forward(const Var& x, const Context&) const override { return dropout(x, p); }
   double p;
 };

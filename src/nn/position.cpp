@@ -38,41 +38,42 @@ void skip_layers(const Section& model) {
 
 void check_position(const Section& model, const PositionConfig& c, const AttentionConfig& heads,
                     Index width) {
-  const bool in_attention = c.type == "rope" || c.type == "alibi";
+  const bool in_attention = c.type == PositionType::rope || c.type == PositionType::alibi;
   const Section position = model.section("position");
-  if (in_attention && c.origin != "start")
-    position.report("origin",
-                    fmt::format("must be \"start\" with type = \"{}\"; got \"{}\"", c.type, c.origin));
-  if (c.type == "rope" && heads.head_width(width) % 2 != 0) {
+  if (in_attention && c.origin != PositionOrigin::start)
+    position.report("origin", fmt::format("must be \"start\" with type = \"{}\"; got \"{}\"", text_of(c.type),
+                                          text_of(c.origin)));
+  if (c.type == PositionType::rope && heads.head_width(width) % 2 != 0) {
     skip_layers(model);
     position.report(
         "type", fmt::format("\"rope\" needs heads of even width; got {} (try model.attention.d_head = {})",
                             heads.head_width(width), heads.head_width(width) + 1));
   }
-  if (c.type == "rope" && heads.qkv != "learned")
-    position.report("type", "\"rope\" needs model.attention.qkv = \"learned\"; got \"" + heads.qkv + "\"");
+  if (c.type == PositionType::rope && heads.qkv != Projections::learned)
+    position.report("type",
+                    "\"rope\" needs model.attention.qkv = \"learned\"; got \"" + text_of(heads.qkv) + "\"");
 }
 
 Position::Position(const Scope& s, const PositionConfig& c, Index max_length, Index width,
                    const AttentionConfig& heads)
-    : none(c.type == "none" || c.type == "rope" || c.type == "alibi"),
-      relative(!none && c.origin == "target"),
+    : none(c.type == PositionType::none || c.type == PositionType::rope || c.type == PositionType::alibi),
+      relative(!none && c.origin == PositionOrigin::target),
       max_length(max_length),
       path(s.path()) {
   const Dtype dtype = s.store().dtype();
-  if (c.type == "rope") {
+  if (c.type == PositionType::rope) {
     const Index D = heads.head_width(width);
     QKV_CHECK(D % 2 == 0, "position: \"rope\" needs heads of even width; got {}", D);
     rotary = s.store().symbolic() ? RotaryTable{Tensor::symbolic({max_length, D / 2}, dtype),
                                                 Tensor::symbolic({max_length, D / 2}, dtype)}
                                   : rotary_table(0, max_length, D, 10000.0, dtype);
   }
-  if (c.type == "alibi")
+  if (c.type == PositionType::alibi)
     slopes =
         s.store().symbolic() ? Tensor::symbolic({heads.n_head}, dtype) : alibi_slopes(heads.n_head, dtype);
   if (none) return;
   const Index rows = relative ? 2 * max_length - 1 : max_length;
-  if (c.type == "learned") {
+  if (c.type == PositionType::learned) {
     weight = s.param("weight", {rows, width}, init::vectors());
   } else {
     fixed = s.store().symbolic()

@@ -47,8 +47,9 @@ std::string obstacle(const Experiment& e, const EncoderClassifier* model, const 
     return "it computes only equal blocks, not [[model.layers]]";
   if (const std::string& type = model->config.stack.block.attention.type; type != "attention")
     return "it computes no attention of type " + type;
-  if (model->config.position.type == "rope" || model->config.position.type == "alibi")
-    return "it computes no positions of type " + model->config.position.type;
+  const PositionType position = model->config.position.type;
+  if (position == PositionType::rope || position == PositionType::alibi)
+    return "it computes no positions of type " + text_of(position);
   if (model->config.bag > 0) return "it computes no bag of words beside the network";
   if (task->tokenizer()->config().type != "word") return "it cuts text only as the word tokenizer does";
   return "";
@@ -63,14 +64,14 @@ Json shape_json(const EncoderClassifier& model) {
           {"kv_heads", options.n_kv_head},
           {"head_width", block.attention.head_width(model.config.stack.d_model)},
           {"scale", options.scale},
-          {"learned", block.attention.qkv == "learned"},
-          {"rms", block.norm.type == "rmsnorm"},
+          {"learned", block.attention.qkv == Projections::learned},
+          {"rms", block.norm.type == NormType::rmsnorm},
           {"eps", block.norm.eps},
-          {"pre", block.norm.place == "pre"},
-          {"ffn", block.ffn.d_ff > 0 ? block.ffn.activation : ""},
-          {"readout", model.config.readout},
+          {"pre", block.norm.place == NormPlace::pre},
+          {"ffn", block.ffn.d_ff > 0 ? text_of(block.ffn.activation) : ""},
+          {"readout", text_of(model.config.readout)},
           {"relative", model.position.relative},
-          {"position", model.config.position.type},
+          {"position", text_of(model.config.position.type)},
           {"max_length", model.config.max_seq_len},
           {"one_hot", model.embed.one_hot}};
 }

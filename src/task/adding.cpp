@@ -17,7 +17,7 @@ struct AddingData {
   Index length = 50;
   template <class F>
   void fields(F& f) {
-    f("length", length, "numbers of a sequence", between(2, 1 << 20));
+    f("length", length, "numbers of a sequence", rule::between(2, 1 << 20));
   }
 };
 
@@ -28,12 +28,10 @@ struct AddingData {
 class Adding : public DrawnTask {
  public:
   explicit Adding(const TaskInput& input) : DrawnTask(input) {
-    const Section section = input.config.section("data");
-    section.read(adding_);
-    section.read(data_);
+    table_.read(adding_);
+    table_.read(data_);
     check_length(input, "length", adding_.length);
     symbols_ = {"number", "marked", "value"};  // the last is the direction along which values lie
-    check_splits(input);
   }
 
   void draw(Stream& stream, SyntheticRow& row) const override {

@@ -37,7 +37,7 @@ struct AdderData {
   bool reverse = true;
   template <class F>
   void fields(F& f) {
-    f("digits", digits, "digits of each summand", between(1, 9));
+    f("digits", digits, "digits of each summand", rule::between(1, 9));
     f("reverse", reverse, "write the sum from its last digit, as one adds by hand");
   }
 };
@@ -47,12 +47,11 @@ struct AdderData {
 class Adder : public CountedTask {
  public:
   explicit Adder(const TaskInput& input) : CountedTask(input) {
-    const Section section = input.config.section("data");
-    section.read(adder_);
-    section.read(data_);
+    table_.read(adder_);
+    table_.read(data_);
     limit_ = 1;
     for (Index i = 0; i < adder_.digits; i++) limit_ *= 10;
-    set_cases(input, limit_ * limit_);
+    set_cases(limit_ * limit_);
     check_length(input, "digits", 3 * adder_.digits + 2);
     for (Index i = 0; i < 10; i++) symbols_.push_back(fmt::format("{}", i));
     symbols_.insert(symbols_.end(), {"+", "="});
@@ -99,7 +98,7 @@ struct ModularData {
   Index modulus = 97;
   template <class F>
   void fields(F& f) {
-    f("modulus", modulus, "the sum is taken modulo this", between(2, 1 << 20));
+    f("modulus", modulus, "the sum is taken modulo this", rule::between(2, 1 << 20));
   }
 };
 
@@ -108,11 +107,10 @@ struct ModularData {
 class ModularAddition : public CountedTask {
  public:
   explicit ModularAddition(const TaskInput& input) : CountedTask(input) {
-    const Section section = input.config.section("data");
     data_.train_fraction = data_.val_fraction = 0.5;
-    section.read(modular_);
-    section.read(data_);
-    set_cases(input, modular_.modulus * modular_.modulus);
+    table_.read(modular_);
+    table_.read(data_);
+    set_cases(modular_.modulus * modular_.modulus);
     check_length(input, "modulus", 3);
     for (Index i = 0; i < modular_.modulus; i++) symbols_.push_back(fmt::format("{}", i));
     symbols_.push_back("=");

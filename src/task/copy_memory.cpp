@@ -13,10 +13,10 @@ struct CopyMemoryData {
   Index n_symbols = 8, length = 10, delay = 100;
   template <class F>
   void fields(F& f) {
-    f("n_symbols", n_symbols, "number of different symbols", between(2, 1 << 16));
-    f("length", length, "symbols to remember", between(1, 1 << 16));
+    f("n_symbols", n_symbols, "number of different symbols", rule::between(2, 1 << 16));
+    f("length", length, "symbols to remember", rule::between(1, 1 << 16));
     f("delay", delay, "T: blanks between the last symbol and the first answer, a signal for it at their end",
-      between(1, 1 << 20));
+      rule::between(1, 1 << 20));
   }
 };
 
@@ -26,13 +26,11 @@ struct CopyMemoryData {
 class CopyMemory : public DrawnTask {
  public:
   explicit CopyMemory(const TaskInput& input) : DrawnTask(input) {
-    const Section section = input.config.section("data");
-    section.read(copy_);
-    section.read(data_);
+    table_.read(copy_);
+    table_.read(data_);
     check_length(input, "delay", total());
     for (Index i = 0; i < copy_.n_symbols; i++) symbols_.push_back(fmt::format("{}", i));
     symbols_.insert(symbols_.end(), {"_", "!"});
-    check_splits(input);
   }
 
   void draw(Stream& stream, SyntheticRow& row) const override {

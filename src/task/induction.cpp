@@ -4,6 +4,7 @@
 
 #include "qkv/base/text.h"
 #include "qkv/task/synthetic.h"
+#include "task/common.h"
 
 namespace qkv {
 namespace {
@@ -12,10 +13,10 @@ struct InductionData {
   Index n_symbols = 32, length = 32, min_period = 4, max_period = 16;
   template <class F>
   void fields(F& f) {
-    f("n_symbols", n_symbols, "number of different symbols", between(2, 1 << 20));
-    f("length", length, "tokens of a sequence", between(2, 1 << 20));
-    f("min_period", min_period, "fewest symbols before they repeat", between(1, 1 << 20));
-    f("max_period", max_period, "most symbols before they repeat", between(1, 1 << 20));
+    f("n_symbols", n_symbols, "number of different symbols", rule::between(2, 1 << 20));
+    f("length", length, "tokens of a sequence", rule::between(2, 1 << 20));
+    f("min_period", min_period, "fewest symbols before they repeat", rule::between(1, 1 << 20));
+    f("max_period", max_period, "most symbols before they repeat", rule::between(1, 1 << 20));
   }
 };
 
@@ -25,20 +26,16 @@ struct InductionData {
 class Induction : public DrawnTask {
  public:
   explicit Induction(const TaskInput& input) : DrawnTask(input) {
-    const Section section = input.config.section("data");
-    section.read(induction_);
-    section.read(data_);
+    table_.read(induction_);
+    table_.read(data_);
     const auto [n, length, low, high] =
         std::tuple(induction_.n_symbols, induction_.length, induction_.min_period, induction_.max_period);
-    if (low > high)
-      section.report("min_period", fmt::format("must be at most max_period = {}; got {}", high, low));
-    if (high > n)
-      section.report("max_period", fmt::format("must be at most n_symbols = {}; got {}", n, high));
+    check_at_most(table_, "min_period", low, "max_period", high);
+    check_at_most(table_, "max_period", high, "n_symbols", n);
     if (high >= length)
-      section.report("max_period", fmt::format("must be less than length = {}; got {}", length, high));
+      table_.report("max_period", fmt::format("must be less than length = {}; got {}", length, high));
     check_length(input, "length", length);
     for (Index i = 0; i < n; i++) symbols_.push_back(fmt::format("s{}", i));
-    check_splits(input);
   }
 
   void draw(Stream& stream, SyntheticRow& row) const override {

@@ -5,6 +5,7 @@
 
 #include "qkv/base/text.h"
 #include "qkv/task/synthetic.h"
+#include "task/common.h"
 
 namespace qkv {
 namespace {
@@ -16,11 +17,12 @@ struct ListOpsData {
   double nesting = 0.3;
   template <class F>
   void fields(F& f) {
-    f("max_depth", max_depth, "deepest nesting", between(1, kDeepest));
-    f("max_args", max_args, "most arguments of an operator; the fewest are 2", between(2, kMostArgs));
-    f("min_length", min_length, "fewest tokens of an expression, brackets included", between(4, 1 << 16));
-    f("max_length", max_length, "most tokens of an expression, brackets included", between(4, 1 << 16));
-    f("nesting", nesting, "probability that an argument is an expression again", between(0, 0.95));
+    f("max_depth", max_depth, "deepest nesting", rule::between(1, kDeepest));
+    f("max_args", max_args, "most arguments of an operator; the fewest are 2", rule::between(2, kMostArgs));
+    f("min_length", min_length, "fewest tokens of an expression, brackets included",
+      rule::between(4, 1 << 16));
+    f("max_length", max_length, "most tokens of an expression, brackets included", rule::between(4, 1 << 16));
+    f("nesting", nesting, "probability that an argument is an expression again", rule::between(0, 0.95));
   }
 };
 
@@ -71,18 +73,14 @@ Index value_of(const std::vector<std::int32_t>& ids, std::size_t& at, Index dept
 class ListOps : public DrawnTask {
  public:
   explicit ListOps(const TaskInput& input) : DrawnTask(input) {
-    const Section section = input.config.section("data");
-    section.read(list_);
-    section.read(data_);
-    if (list_.min_length > list_.max_length)
-      section.report("min_length", fmt::format("must be at most max_length = {}; got {}", list_.max_length,
-                                               list_.min_length));
+    table_.read(list_);
+    table_.read(data_);
+    check_at_most(table_, "min_length", list_.min_length, "max_length", list_.max_length);
     check_length(input, "max_length", list_.max_length + 1);
     for (Index i = 0; i < 10; i++) symbols_.push_back(fmt::format("{}", i));
     symbols_.insert(symbols_.end(), std::begin(kOperators), std::end(kOperators));
     symbols_.insert(symbols_.end(), {"]", "="});
     uniform_ = false;
-    check_splits(input);
   }
 
   void draw(Stream& stream, SyntheticRow& row) const override {
@@ -95,8 +93,9 @@ class ListOps : public DrawnTask {
       row.add(kAsk, value);
       return;
     }
-    fail(Fault::usage, "data: must allow expressions of {} to {} tokens; got none in {} draws",
-         list_.min_length, list_.max_length, kDraws);
+    raise(Fault::usage,
+          {"data", fmt::format("must allow expressions of {} to {} tokens; got none in {} draws",
+                               list_.min_length, list_.max_length, kDraws)});
   }
 
   Question question(const std::string& text) const override {

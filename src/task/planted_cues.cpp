@@ -1,142 +1,164 @@
-#include "task/planted_cues.h"
-
+// PlantedCues: made-up sentences to classify, of which it is known which word decides.
 #include <algorithm>
 
 #include "qkv/base/random.h"
 #include "qkv/base/text.h"
-#include "qkv/ops/cross_entropy.h"
+#include "task/common.h"
 
 namespace qkv {
+namespace {
+
+/// The keys of [data] for this task.
+struct PlantedCuesData {
+  Index n_class = 4, families = 3, fillers = 40, min_length = 8, max_length = 20;
+  Index examples = 4096, eval_examples = 512;
+  template <class F>
+  void fields(F& f) {
+    f("n_class", n_class, "number of classes", rule::between(2, 1000));
+    f("families", families, "families of cues; a sentence has a cue of each, and asks for one of them",
+      rule::between(1, 100));
+    f("fillers", fillers, "number of different words that say nothing", rule::between(1, 100000));
+    f("min_length", min_length, "words of the shortest sentence", rule::between(2, 10000));
+    f("max_length", max_length, "words of the longest sentence", rule::between(2, 10000));
+    f("examples", examples, "training sentences", rule::between(1, 1 << 30));
+    f("eval_examples", eval_examples, "sentences of the validation split and of the test split",
+      rule::between(0, 1 << 30));
+  }
+};
+
+/// A sentence asks at a random place for a family of cues ("ask2") and has a cue of every family somewhere
+/// ("cue2.3" is the cue of family 2 for class 3), among fillers ("w17"): the cue of the family that it asks
+/// for decides, the others are decoys. The target is the word that asks. So a method that says which word a
+/// model went by can be marked right or wrong. Drawn from Stream(seed, split, index). Batches: ids, keep [B,
+/// T], target, label, example [B].
+class PlantedCues : public ClassTask {
+ public:
+  explicit PlantedCues(const TaskInput& input) : seed_(input.seed()) {
+    const Section data = input.data();
+    data.read(data_);
+    const Index longest = input.max_length();
+    if (data_.min_length < data_.families + 1)
+      data.report("min_length", fmt::format("must hold a question and a cue of each of {} families; got {}",
+                                            data_.families, data_.min_length));
+    if (data_.max_length < data_.min_length || data_.max_length > longest)
+      data.report("max_length",
+                  fmt::format("must be between min_length = {} and model.max_seq_len = {}; got {}",
+                              data_.min_length, longest, data_.max_length));
+    data.check();
+    for (Index f = 0; f < data_.families; f++) words_.push_back(fmt::format("ask{}", f));
+    for (Index f = 0; f < data_.families; f++)
+      for (Index c = 0; c < data_.n_class; c++) words_.push_back(fmt::format("cue{}.{}", f, c));
+    for (Index i = 0; i < data_.fillers; i++) words_.push_back(fmt::format("w{}", i));
+    for (Index c = 0; c < data_.n_class; c++) labels_.push_back(fmt::format("class {}", c));
+  }
+
+  DataShape shape() const override { return {static_cast<Index>(words_.size()), data_.n_class, 0}; }
+
+  Index examples(Split split) override {
+    return split == Split::train ? data_.examples : data_.eval_examples;
+  }
+  Index length(Split split, int example) const override {
+    return static_cast<Index>(draw(split, example).ids.size());
+  }
+
+  void collate(Split split, const int* indices, Index n, const Stream*, Batch& batch) const override {
+    std::vector<Sentence> sentences;
+    for (Index b = 0; b < n; b++) sentences.push_back(draw(split, indices[b]));
+    fill(sentences, batch);
+    std::copy(indices, indices + n, batch.fill("example", {n}, Dtype::i32).data<std::int32_t>());
+  }
+
+  std::vector<ProbeText> probe_texts(const std::vector<std::string>& texts) const override {
+    std::vector<ProbeText> result;
+    for (const std::string& text : texts) {
+      ProbeText one{text, split_words(text)};
+      check_known(one.words, words_, "words");
+      const auto asks = std::find_if(one.words.begin(), one.words.end(),
+                                     [](const std::string& word) { return starts_with(word, "ask"); });
+      if (asks == one.words.end())
+        fail(Fault::usage, "a text must ask for a family of cues (ask0, ..); got {}", in_quotes(text));
+      one.target = static_cast<int>(asks - one.words.begin());
+      for (std::size_t i = 0; i < one.words.size(); i++)
+        if (starts_with(one.words[i], "cue" + asks->substr(3) + ".")) one.cue = static_cast<int>(i);
+      result.push_back(std::move(one));
+    }
+    return result;
+  }
+
+  // The classes take turns.
+  std::vector<ProbeText> probe_examples(Split split, Index per_class) override {
+    std::vector<ProbeText> result;
+    for (Index i = 0; i < std::min(examples(split), per_class * data_.n_class); i++)
+      result.push_back(probe_text(draw(split, i)));
+    return result;
+  }
+
+  Batch probe_batch(const ProbeText* texts, Index n) const override {
+    std::vector<Sentence> sentences;
+    for (Index i = 0; i < n; i++)
+      sentences.push_back(
+          {ids_of_words(texts[i].words, words_), texts[i].target, texts[i].cue, std::max(0, texts[i].label)});
+    Batch batch;
+    fill(sentences, batch);
+    return batch;
+  }
+
+  std::vector<std::string> classes() const override { return labels_; }
+  std::vector<std::string> vocabulary() const override { return words_; }
+
+ private:
+  struct Sentence {
+    std::vector<std::int32_t> ids;
+    int target, cue, label;
+  };
+  Sentence draw(Split split, Index index) const {
+    Stream stream(seed_, name_of(split), index);
+    auto below = [&](Index n) {
+      return static_cast<Index>(stream.below(static_cast<std::uint64_t>(n)));
+    };
+    const Index T = data_.min_length + below(data_.max_length - data_.min_length + 1);
+    Sentence s{{}, 0, 0, static_cast<int>(index % data_.n_class)};
+    for (Index t = 0; t < T; t++) s.ids.push_back(static_cast<std::int32_t>(filler(below(data_.fillers))));
+    const std::vector<int> places = permutation(static_cast<int>(T), stream.part("places"));
+    const Index asked = below(data_.families);
+    s.target = places[static_cast<std::size_t>(data_.families)];
+    s.cue = places[static_cast<std::size_t>(asked)];
+    s.ids[static_cast<std::size_t>(s.target)] = static_cast<std::int32_t>(question(asked));
+    for (Index f = 0; f < data_.families; f++)
+      s.ids[static_cast<std::size_t>(places[static_cast<std::size_t>(f)])] =
+          static_cast<std::int32_t>(cue(f, f == asked ? s.label : below(data_.n_class)));
+    return s;
+  }
+
+  static void fill(const std::vector<Sentence>& sentences, Batch& batch) {
+    const auto n = static_cast<Index>(sentences.size());
+    fill_rows(
+        batch, "ids", "keep", n,
+        0, [&](Index b) -> auto& { return sentences[static_cast<std::size_t>(b)].ids; });
+    std::int32_t* target = batch.fill("target", {n}, Dtype::i32).data<std::int32_t>();
+    std::int32_t* label = batch.fill("label", {n}, Dtype::i32).data<std::int32_t>();
+    for (const Sentence& s : sentences) *target++ = s.target, *label++ = s.label;
+  }
+
+  ProbeText probe_text(const Sentence& s) const {
+    ProbeText text{"", {}, s.target, s.label, s.cue};
+    for (std::int32_t id : s.ids) text.words.push_back(words_[static_cast<std::size_t>(id)]);
+    text.text = join(text.words, " ");
+    return text;
+  }
+
+  /// Ids: the questions first, then the cues family by family, then the fillers.
+  Index question(Index family) const { return family; }
+  Index cue(Index family, Index label) const { return data_.families + family * data_.n_class + label; }
+  Index filler(Index i) const { return data_.families * (1 + data_.n_class) + i; }
+
+  PlantedCuesData data_;
+  std::uint64_t seed_;
+  std::vector<std::string> words_;
+};
 
 QKV_REGISTER(Task, "planted-cues", PlantedCues,
              "classify made-up sentences of which it is known which word decides");
 
-PlantedCues::PlantedCues(const TaskInput& input)
-    : seed_(static_cast<std::uint64_t>(input.config.section("run").get("seed", std::int64_t{1337}))) {
-  const Section data = input.config.section("data");
-  data.read(data_);
-  const Index longest = input.config.section("model").get("max_seq_len", Index{64});
-  if (data_.min_length < data_.families + 1)
-    data.report("min_length", fmt::format("must hold a question and a cue of each of {} families; got {}",
-                                          data_.families, data_.min_length));
-  if (data_.max_length < data_.min_length || data_.max_length > longest)
-    data.report("max_length",
-                fmt::format("must be between min_length = {} and model.max_seq_len = {}; got {}",
-                            data_.min_length, longest, data_.max_length));
-  data.check();
-  for (Index f = 0; f < data_.families; f++) words_.push_back(fmt::format("ask{}", f));
-  for (Index f = 0; f < data_.families; f++)
-    for (Index c = 0; c < data_.n_class; c++) words_.push_back(fmt::format("cue{}.{}", f, c));
-  for (Index i = 0; i < data_.fillers; i++) words_.push_back(fmt::format("w{}", i));
-  for (Index c = 0; c < data_.n_class; c++) labels_.push_back(fmt::format("class {}", c));
-}
-
-DataShape PlantedCues::shape() const {
-  return {static_cast<Index>(words_.size()), data_.n_class, 0};
-}
-
-PlantedCues::Sentence PlantedCues::draw(Split split, Index index) const {
-  Stream stream(seed_, name_of(split), index);
-  auto below = [&](Index n) {
-    return static_cast<Index>(stream.below(static_cast<std::uint64_t>(n)));
-  };
-  const Index T = data_.min_length + below(data_.max_length - data_.min_length + 1);
-  Sentence s{{}, 0, 0, static_cast<int>(index % data_.n_class)};
-  for (Index t = 0; t < T; t++) s.ids.push_back(static_cast<std::int32_t>(filler(below(data_.fillers))));
-  const std::vector<int> places = permutation(static_cast<int>(T), stream.part("places"));
-  const Index asked = below(data_.families);
-  s.target = places[static_cast<std::size_t>(data_.families)];
-  s.cue = places[static_cast<std::size_t>(asked)];
-  s.ids[static_cast<std::size_t>(s.target)] = static_cast<std::int32_t>(question(asked));
-  for (Index f = 0; f < data_.families; f++)
-    s.ids[static_cast<std::size_t>(places[static_cast<std::size_t>(f)])] =
-        static_cast<std::int32_t>(cue(f, f == asked ? s.label : below(data_.n_class)));
-  return s;
-}
-
-Index PlantedCues::length(Split split, int example) const {
-  return static_cast<Index>(draw(split, example).ids.size());
-}
-
-void PlantedCues::fill(const std::vector<Sentence>& sentences, Batch& batch) {
-  const auto n = static_cast<Index>(sentences.size());
-  Index T = 1;
-  for (const Sentence& s : sentences) T = std::max(T, static_cast<Index>(s.ids.size()));
-  std::int32_t* ids = batch.fill("ids", {n, T}, Dtype::i32).data<std::int32_t>();
-  std::int32_t* keep = batch.fill("keep", {n, T}, Dtype::i32).data<std::int32_t>();
-  std::int32_t* target = batch.fill("target", {n}, Dtype::i32).data<std::int32_t>();
-  std::int32_t* label = batch.fill("label", {n}, Dtype::i32).data<std::int32_t>();
-  for (Index b = 0; b < n; b++) {
-    const Sentence& s = sentences[static_cast<std::size_t>(b)];
-    const auto length = static_cast<Index>(s.ids.size());
-    std::fill_n(std::copy(s.ids.begin(), s.ids.end(), ids + b * T), T - length, 0);
-    std::fill_n(std::fill_n(keep + b * T, length, 1), T - length, 0);
-    target[b] = s.target, label[b] = s.label;
-  }
-}
-
-void PlantedCues::collate(Split split, const int* indices, Index n, const Stream*, Batch& batch) const {
-  std::vector<Sentence> sentences;
-  for (Index b = 0; b < n; b++) sentences.push_back(draw(split, indices[b]));
-  fill(sentences, batch);
-  std::copy(indices, indices + n, batch.fill("example", {n}, Dtype::i32).data<std::int32_t>());
-}
-
-Loss PlantedCues::loss(const Model& model, const Batch& batch) const {
-  const CrossEntropy loss = cross_entropy(model.forward(batch), batch.at("label"));
-  return {loss.sum, loss.weight};
-}
-
-void PlantedCues::score(const Model& model, const Batch& batch, Metrics& metrics) const {
-  score_classes(model.forward(batch), batch, labels_, metrics);
-}
-
-// ---- a look inside
-
-ProbeText PlantedCues::probe_text(const Sentence& s) const {
-  ProbeText text{"", {}, s.target, s.label, s.cue};
-  for (std::int32_t id : s.ids) text.words.push_back(words_[static_cast<std::size_t>(id)]);
-  text.text = join(text.words, " ");
-  return text;
-}
-
-std::vector<ProbeText> PlantedCues::probe_texts(const std::vector<std::string>& texts) const {
-  std::vector<ProbeText> result;
-  for (const std::string& text : texts) {
-    ProbeText one{text, split_words(text)};
-    check_known(one.words, words_, "words");
-    const auto asks = std::find_if(one.words.begin(), one.words.end(),
-                                   [](const std::string& word) { return starts_with(word, "ask"); });
-    if (asks == one.words.end())
-      fail(Fault::usage, "a text must ask for a family of cues (ask0, ..); got {}", in_quotes(text));
-    one.target = static_cast<int>(asks - one.words.begin());
-    for (std::size_t i = 0; i < one.words.size(); i++)
-      if (starts_with(one.words[i], "cue" + asks->substr(3) + ".")) one.cue = static_cast<int>(i);
-    result.push_back(std::move(one));
-  }
-  return result;
-}
-
-// The classes take turns.
-std::vector<ProbeText> PlantedCues::probe_examples(Split split, Index per_class) {
-  std::vector<ProbeText> result;
-  for (Index i = 0; i < std::min(examples(split), per_class * data_.n_class); i++)
-    result.push_back(probe_text(draw(split, i)));
-  return result;
-}
-
-Batch PlantedCues::probe_batch(const ProbeText* texts, Index n) const {
-  std::vector<Sentence> sentences;
-  for (Index i = 0; i < n; i++) {
-    Sentence s{{}, texts[i].target, texts[i].cue, std::max(0, texts[i].label)};
-    for (const std::string& word : texts[i].words)
-      s.ids.push_back(
-          static_cast<std::int32_t>(std::find(words_.begin(), words_.end(), word) - words_.begin()));
-    sentences.push_back(std::move(s));
-  }
-  Batch batch;
-  fill(sentences, batch);
-  return batch;
-}
-
+}  // namespace
 }  // namespace qkv

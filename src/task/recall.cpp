@@ -3,6 +3,7 @@
 
 #include "qkv/base/text.h"
 #include "qkv/task/synthetic.h"
+#include "task/common.h"
 
 namespace qkv {
 namespace {
@@ -11,11 +12,11 @@ struct RecallData {
   Index n_keys = 16, n_values = 16, pairs = 4, queries = 1, gap = 0;
   template <class F>
   void fields(F& f) {
-    f("n_keys", n_keys, "number of different keys", between(1, 1 << 20));
-    f("n_values", n_values, "number of different values", between(2, 1 << 20));
-    f("pairs", pairs, "keys with a value in a sequence", between(1, 1 << 16));
-    f("queries", queries, "keys asked for", between(1, 1 << 16));
-    f("gap", gap, "blanks between the last pair and the first query", between(0, 1 << 20));
+    f("n_keys", n_keys, "number of different keys", rule::between(1, 1 << 20));
+    f("n_values", n_values, "number of different values", rule::between(2, 1 << 20));
+    f("pairs", pairs, "keys with a value in a sequence", rule::between(1, 1 << 16));
+    f("queries", queries, "keys asked for", rule::between(1, 1 << 16));
+    f("gap", gap, "blanks between the last pair and the first query", rule::between(0, 1 << 20));
   }
 };
 
@@ -24,20 +25,14 @@ struct RecallData {
 class AssociativeRecall : public DrawnTask {
  public:
   explicit AssociativeRecall(const TaskInput& input) : DrawnTask(input) {
-    const Section section = input.config.section("data");
-    section.read(recall_);
-    section.read(data_);
-    if (recall_.pairs > recall_.n_keys)
-      section.report("pairs",
-                     fmt::format("must be at most n_keys = {}; got {}", recall_.n_keys, recall_.pairs));
-    if (recall_.queries > recall_.pairs)
-      section.report("queries",
-                     fmt::format("must be at most pairs = {}; got {}", recall_.pairs, recall_.queries));
+    table_.read(recall_);
+    table_.read(data_);
+    check_at_most(table_, "pairs", recall_.pairs, "n_keys", recall_.n_keys);
+    check_at_most(table_, "queries", recall_.queries, "pairs", recall_.pairs);
     check_length(input, recall_.gap > 0 ? "gap" : "pairs", 2 * recall_.pairs + recall_.gap + recall_.queries);
     for (Index i = 0; i < recall_.n_keys; i++) symbols_.push_back(fmt::format("k{}", i));
     for (Index i = 0; i < recall_.n_values; i++) symbols_.push_back(fmt::format("v{}", i));
     symbols_.push_back("_");
-    check_splits(input);
   }
 
   void draw(Stream& stream, SyntheticRow& row) const override {

@@ -11,21 +11,19 @@
 #include "qkv/base/text.h"
 #include "qkv/ops/cross_entropy.h"
 #include "qkv/ops/reduce.h"
+#include "task/common.h"
 
 namespace qkv {
 
 // ---- batches
 
-SyntheticTask::SyntheticTask(const TaskInput& input)
-    : seed_(static_cast<std::uint64_t>(input.config.section("run").get("seed", std::int64_t{1337}))) {}
+SyntheticTask::SyntheticTask(const TaskInput& input) : table_(input.data()), seed_(input.seed()) {}
 
 void SyntheticTask::check_length(const TaskInput& input, const std::string& key, Index longest) const {
-  const Index limit = input.config.section("model").get("max_seq_len", Index{64});
+  const Index limit = input.max_length();
   if (longest > limit)
-    input.config.section("data").report(
-        key, fmt::format("makes sequences of {} tokens; model.max_seq_len must hold them; got {}", longest,
-                         limit));
-  input.config.check();
+    table_.report(key, fmt::format("makes sequences of {} tokens; model.max_seq_len must hold them; got {}",
+                                   longest, limit));
 }
 
 Index SyntheticTask::length(Split split, int example) const {
@@ -37,26 +35,23 @@ Index SyntheticTask::length(Split split, int example) const {
 void SyntheticTask::collate(Split split, const int* indices, Index n, const Stream*, Batch& batch) const {
   thread_local std::vector<SyntheticRow> rows;
   if (static_cast<Index>(rows.size()) < n) rows.resize(static_cast<std::size_t>(n));
-  Index T = 0;
+  auto row = [&](Index b) -> SyntheticRow& {
+    return rows[static_cast<std::size_t>(b)];
+  };
+  for (Index b = 0; b < n; b++) write(split, indices[b], row(b));
+  const Index T =
+      fill_rows(
+          batch, "ids", uniform_ ? nullptr : "keep", n, 0, [&](Index b) -> auto& { return row(b).ids; })
+          .length;
+  fill_rows(
+      batch, "targets", nullptr, n,
+      SyntheticRow::kNoTarget, [&](Index b) -> auto& { return row(b).targets; });
+  if (rows[0].values.empty()) return;
+  float* values = batch.fill("values", {n, T}).data<float>();
+  float* answers = batch.fill("answers", {n}).data<float>();
   for (Index b = 0; b < n; b++) {
-    SyntheticRow& row = rows[static_cast<std::size_t>(b)];
-    write(split, indices[b], row);
-    T = std::max(T, static_cast<Index>(row.ids.size()));
-  }
-  std::int32_t* ids = batch.fill("ids", {n, T}, Dtype::i32).data<std::int32_t>();
-  std::int32_t* targets = batch.fill("targets", {n, T}, Dtype::i32).data<std::int32_t>();
-  std::int32_t* keep = uniform_ ? nullptr : batch.fill("keep", {n, T}, Dtype::i32).data<std::int32_t>();
-  const bool numbers = !rows[0].values.empty();
-  float* values = numbers ? batch.fill("values", {n, T}).data<float>() : nullptr;
-  float* answers = numbers ? batch.fill("answers", {n}).data<float>() : nullptr;
-  for (Index b = 0; b < n; b++) {
-    const SyntheticRow& row = rows[static_cast<std::size_t>(b)];
-    const auto size = static_cast<Index>(row.ids.size());
-    std::fill_n(std::copy(row.ids.begin(), row.ids.end(), ids + b * T), T - size, 0);
-    std::fill_n(std::copy(row.targets.begin(), row.targets.end(), targets + b * T), T - size,
-                SyntheticRow::kNoTarget);
-    if (keep) std::fill_n(std::fill_n(keep + b * T, size, 1), T - size, 0);
-    if (numbers) std::copy(row.values.begin(), row.values.end(), values + b * T), answers[b] = row.answer;
+    values = std::copy(row(b).values.begin(), row(b).values.end(), values);
+    *answers++ = row(b).answer;
   }
 }
 
@@ -128,6 +123,40 @@ std::string SyntheticTask::readable(const Json& prediction) const {
          "\n";
 }
 
+// ---- a look inside, with tokens as words
+
+std::vector<ProbeText> SyntheticTask::probe_texts(const std::vector<std::string>& texts) const {
+  std::vector<ProbeText> result;
+  for (const std::string& text : texts) {
+    result.push_back({text, split_words(text)});
+    if (result.back().words.empty()) fail(Fault::usage, "a text must hold a token; got {}", in_quotes(text));
+    check_known(result.back().words, symbols_, "tokens");
+  }
+  return result;
+}
+
+std::vector<ProbeText> SyntheticTask::probe_examples(Split split, Index count) {
+  constexpr std::size_t kLongest = 64;
+  std::vector<ProbeText> result;
+  SyntheticRow row;
+  for (Index i = 0; i < std::min(count, examples(split)); i++) {
+    write(split, i, row);
+    if (!row.values.empty()) return {};
+    ProbeText text;
+    for (std::int32_t id : row.ids)
+      if (text.words.size() < kLongest) text.words.push_back(symbols_[static_cast<std::size_t>(id)]);
+    text.text = join(text.words, " ");
+    result.push_back(std::move(text));
+  }
+  return result;
+}
+
+Batch SyntheticTask::probe_batch(const ProbeText* texts, Index n) const {
+  Batch batch;
+  fill_rows(batch, "ids", "keep", n, 0, [&](Index i) { return ids_of_words(texts[i].words, symbols_); });
+  return batch;
+}
+
 // ---- sequences that are drawn
 
 namespace {
@@ -167,17 +196,18 @@ void DrawnTask::write(Split split, Index index, SyntheticRow& row) const {
     draw(stream, row);
     if (split_of(row) == split) return;
   }
-  fail(Fault::usage,
-       "data: must allow enough different sequences for three splits; got none for {} in {} draws",
-       name_of(split), kAttempts);
+  raise(Fault::usage,
+        {"data", fmt::format("must allow enough different sequences for three splits; got none for {} in {} "
+                             "draws",
+                             name_of(split), kAttempts)});
 }
 
-void DrawnTask::check_splits(const TaskInput& input) const {
+void DrawnTask::prepare() {
   SyntheticRow row;
   try {
     for (Split split : {Split::train, Split::val, Split::test}) write(split, 0, row);
   } catch (const Error& e) {
-    input.config.section("data").fail("", std::string(e.what()).substr(6));
+    table_.fail("", e.text().rule);
   }
 }
 
@@ -191,19 +221,18 @@ void DrawnTask::draw_distinct(Stream& stream, Index n, Index count, std::vector<
 
 // ---- cases that are counted
 
-void CountedTask::set_cases(const TaskInput& input, Index cases) {
-  const Section data = input.config.section("data");
+void CountedTask::set_cases(Index cases) {
   if (data_.train_fraction + data_.val_fraction > 1 + 1e-9)
-    data.report("val_fraction", fmt::format("must be at most 1 - train_fraction = {:.6g}; got {:.6g}",
-                                            1 - data_.train_fraction, data_.val_fraction));
+    table_.report("val_fraction", fmt::format("must be at most 1 - train_fraction = {:.6g}; got {:.6g}",
+                                              1 - data_.train_fraction, data_.val_fraction));
   const auto part = [&](double fraction) {
     return static_cast<Index>(std::llround(static_cast<double>(cases) * fraction));
   };
   cases_ = cases, train_ = part(data_.train_fraction);
   val_ = std::min(part(data_.val_fraction), cases - train_);
   if (train_ < 1)
-    data.report("train_fraction",
-                fmt::format("must leave a case to train on; got {:.6g} of {}", data_.train_fraction, cases));
+    table_.report("train_fraction", fmt::format("must leave a case to train on; got {:.6g} of {}",
+                                                data_.train_fraction, cases));
 }
 
 Index CountedTask::examples(Split split) {

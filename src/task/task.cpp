@@ -6,6 +6,7 @@
 #include "qkv/base/make.h"
 #include "qkv/ops/cross_entropy.h"
 #include "qkv/ops/reduce.h"
+#include "task/common.h"
 
 namespace qkv {
 
@@ -22,8 +23,17 @@ Split split_from(const std::string& name) {
        suggest(name, {"train", "val", "test"}));
 }
 
-std::unique_ptr<Task> make_task(const TaskInput& input) {
-  return make<Task>(input.config.section("task"), "wsd", input);
+std::unique_ptr<Task> make_task(const TaskInput& input, std::string* data_problem) {
+  std::unique_ptr<Task> task = make<Task>(input.options(), Task::kDefault, input);
+  input.config.check();
+  if (input.state) return task;
+  try {
+    task->prepare();
+  } catch (const Error& e) {
+    if (!data_problem || e.fault() != Fault::data) throw;
+    *data_problem = e.what();
+  }
+  return task;
 }
 
 // ---- defaults
@@ -111,6 +121,17 @@ void check_known(const std::vector<std::string>& words, const std::vector<std::s
            suggest(word, known));
 }
 
+std::vector<std::int32_t> ids_of_words(const std::vector<std::string>& words,
+                                       const std::vector<std::string>& vocabulary) {
+  std::vector<std::int32_t> ids;
+  for (const std::string& word : words) {
+    const auto found = std::find(vocabulary.begin(), vocabulary.end(), word);
+    QKV_CHECK(found != vocabulary.end(), "probe: words must be tokens of the task; got '{}'", word);
+    ids.push_back(static_cast<std::int32_t>(found - vocabulary.begin()));
+  }
+  return ids;
+}
+
 std::vector<std::string> Task::vocabulary() const {
   return tokenizer() ? tokenizer()->vocab().tokens() : std::vector<std::string>{};
 }
@@ -132,11 +153,16 @@ void collate(const Task& task, Split split, const int* indices, Index n, const S
       examples += fmt::format("{}{}", i ? ", " : "", indices[i]);
     throw Error(fmt::format("{} (in the batch of {} example{} {}{})", e.what(), name_of(split),
                             n == 1 ? "" : "s", examples, n > 4 ? ", .." : ""),
-                e.fault(), e.layer());
+                e.fault());
   }
 }
 
 // ---- classification
+
+Loss ClassTask::loss(const Model& model, const Batch& batch) const {
+  const CrossEntropy loss = cross_entropy(model.forward(batch), batch.at("label"));
+  return {loss.sum, loss.weight};
+}
 
 void score_classes(const Var& logits, const Batch& batch, const std::vector<std::string>& labels,
                    Metrics& metrics) {

@@ -6,6 +6,7 @@
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/ops/cross_entropy.h"
+#include "task/common.h"
 
 namespace qkv {
 
@@ -21,41 +22,28 @@ constexpr const char *kBos = "<bos>", *kEos = "<eos>";
 // ---- data
 
 Translation::Translation(const TaskInput& input, std::string output, std::vector<std::string> scores)
-    : output_(std::move(output)), scores_(std::move(scores)) {
-  const Section section = input.config.section("data");
+    : output_(std::move(output)), scores_(std::move(scores)), seed_(input.seed()) {
+  const Section section = input.data(), tokenizer = input.tokenizer_table();
   for (const std::string part : {"train", "val", "test"})
     section.exclusive({part}, {part + "_source", part + "_target"});
   section.read(data_);
-  input.config.section("task").read(options_);
-  label_smoothing_ = input.config.section("train").get(
-      "label_smoothing", 0.0, "share of the target's probability spread over all tokens", probability);
-  seed_ = static_cast<std::uint64_t>(input.config.section("run").get<std::int64_t>("seed", 1337));
-  max_seq_len_ = input.config.section("model").get<Index>(
-      "max_seq_len", 64, "longest source and longest target in tokens", positive);
-  TokenizerConfig tokenizer;
-  const Section tokenizer_section = input.config.section("tokenizer");
-  bool shared = true;
+  input.options().read(options_);
+  label_smoothing_ = input.loss().label_smoothing;
+  max_seq_len_ = input.max_length();
   if (made_up()) {
-    tokenizer.split = "spaces";
+    tokenizer_config_.split = "spaces";
   } else {
-    read_tokenizer(tokenizer_section, tokenizer);
-    shared = tokenizer_section.get("shared", false, "source and target share one vocabulary");
+    read_tokenizer(tokenizer, tokenizer_config_);
+    shared_ = tokenizer.get("shared", false, "source and target share one vocabulary");
   }
+  std::vector<std::string>& specials = tokenizer_config_.specials;
   for (const char* special : {kBos, kEos})
-    if (!std::count(tokenizer.specials.begin(), tokenizer.specials.end(), special))
-      tokenizer.specials.push_back(special);
+    if (!std::count(specials.begin(), specials.end(), special)) specials.push_back(special);
   if (!input.state) check(section);
-  input.config.check();
-  try {
-    if (input.state)
-      restore(*input.state, input.tokenizer);
-    else
-      train_tokenizers(tokenizer, shared);
-  } catch (const Error& e) {
-    if (!input.data_problem || e.fault() != Fault::data) throw;
-    *input.data_problem = e.what();
-    return;
-  }
+  if (input.state) restore(*input.state, input.tokenizer);
+}
+
+void Translation::find_specials() {
   bos_ = target_->id(kBos), eos_ = target_->id(kEos);
   if (bos_ < 0 || eos_ < 0 || source().id(kEos) < 0)
     fail(Fault::data, "translation: the tokenizer must know {} and {}; got one that does not", kBos, kEos);
@@ -64,9 +52,7 @@ Translation::Translation(const TaskInput& input, std::string output, std::vector
 // What one key allows depends on another.
 void Translation::check(const Section& section) const {
   if (made_up()) {
-    if (data_.min_length > data_.max_length)
-      section.report("min_length", fmt::format("must be at most max_length = {}; got {}", data_.max_length,
-                                               data_.min_length));
+    check_at_most(section, "min_length", data_.min_length, "max_length", data_.max_length);
     if (data_.max_length >= max_seq_len_)
       section.report("max_length", fmt::format("must be less than model.max_seq_len = {}; got {}",
                                                max_seq_len_, data_.max_length));
@@ -98,26 +84,28 @@ void Translation::restore(const Json& state, const std::shared_ptr<Tokenizer>& t
          dump_json(state).substr(0, 100));
   if (const Json& own = state.at("source_tokenizer"); !own.is_null())
     source_ = Tokenizer::from_json(own, "state.json: source_tokenizer");
+  find_specials();
 }
 
-void Translation::train_tokenizers(const TokenizerConfig& config, bool shared) {
-  target_ = Tokenizer::make(config);
-  if (!shared) source_ = Tokenizer::make(config);
+void Translation::prepare() {
+  target_ = Tokenizer::make(tokenizer_config_);
+  if (!shared_) source_ = Tokenizer::make(tokenizer_config_);
   std::vector<std::string> sources, targets;
   if (made_up()) {
     targets = made_up_symbols(static_cast<int>(data_.vocab_size) - 4);
   } else {
     for (TextPair& pair : pairs(Split::train)) {
-      (shared ? targets : sources).push_back(std::move(pair.source));
+      (shared_ ? targets : sources).push_back(std::move(pair.source));
       targets.push_back(std::move(pair.target));
     }
   }
   target_->train(targets);
   if (source_) source_->train(sources);
+  find_specials();
 }
 
 MadeUpPairs Translation::made_up_pairs() const {
-  return {data_.source == "reverse", static_cast<int>(data_.vocab_size) - 4,
+  return {data_.source == PairSource::reverse, static_cast<int>(data_.vocab_size) - 4,
           static_cast<int>(data_.min_length), static_cast<int>(data_.max_length)};
 }
 
@@ -125,7 +113,7 @@ std::vector<TextPair> Translation::read(const std::string& file, const std::stri
                                         const std::string& target) const {
   if (!source.empty() && file.empty()) return read_aligned(source, target);
   if (file.empty()) return {};
-  return data_.format == "scan" ? read_scan(file) : read_pair_tsv(file);
+  return data_.format == PairFormat::scan ? read_scan(file) : read_pair_tsv(file);
 }
 
 // The pairs of a split. Where a part of the training pairs is for validation, both are kept until loaded.
@@ -183,13 +171,14 @@ void Translation::append(const std::string& text, const Tokenizer& tokenizer, In
 
 void Translation::load(Split split) const {
   Part& part = parts_[static_cast<std::size_t>(split)];
+  if (!target_) return;  // its file cannot be read
   std::call_once(part.once, [&] {
     for (TextPair& pair : pairs(split)) {
       const Index cut = part.cut;
       append(pair.source, source(), max_seq_len_ - 1, part, part.source_unknown);
       append(pair.target, *target_, max_seq_len_ - 1, part, part.target_unknown);
       part.cut = std::min(part.cut, cut + 1);
-      if (options_.unknown == "source") part.sources.push_back(std::move(pair.source));
+      if (options_.unknown == UnknownWords::source) part.sources.push_back(std::move(pair.source));
       part.references.push_back(std::move(pair.target));
     }
     part.loaded = true;
@@ -290,18 +279,15 @@ Json Translation::state() const {
 }
 
 std::vector<std::pair<std::string, std::string>> Translation::files() const {
-  std::vector<std::pair<std::string, std::string>> result;
-  for (auto& [key, path] : {std::pair{"train", data_.train},
-                            {"val", data_.val},
-                            {"test", data_.test},
-                            {"train_source", data_.train_source},
-                            {"train_target", data_.train_target},
-                            {"val_source", data_.val_source},
-                            {"val_target", data_.val_target},
-                            {"test_source", data_.test_source},
-                            {"test_target", data_.test_target}})
-    if (!path.empty()) result.emplace_back(key, path);
-  return result;
+  return given_files({{"train", data_.train},
+                      {"val", data_.val},
+                      {"test", data_.test},
+                      {"train_source", data_.train_source},
+                      {"train_target", data_.train_target},
+                      {"val_source", data_.val_source},
+                      {"val_target", data_.val_target},
+                      {"test_source", data_.test_source},
+                      {"test_target", data_.test_target}});
 }
 
 }  // namespace qkv

@@ -13,70 +13,78 @@
 
 namespace qkv {
 
+enum class PairSource { files, reverse, synthetic };
+inline std::vector<std::string> names_of(PairSource) {
+  return {"files", "reverse", "synthetic"};
+}
+
+enum class PairFormat { tsv, scan };
+inline std::vector<std::string> names_of(PairFormat) {
+  return {"tsv", "scan"};
+}
+
 /// The keys of [data] for this task.
 struct TranslationData {
-  std::string source = "files", format = "tsv";
+  PairSource source = PairSource::files;
+  PairFormat format = PairFormat::tsv;
   std::string train, val, test;
   std::string train_source, train_target, val_source, val_target, test_source, test_target;
   double val_fraction = 0.05;
-  std::int64_t batch_size = 32, eval_batch_size = 128;
-  bool buckets = true;
   Index vocab_size = 30, min_length = 1, max_length = 25, examples = 100000, eval_examples = 1000;
   template <class F>
   void fields(F& f) {
     f("source", source,
       "files; reverse: made-up words, the target is the source backwards; synthetic: both random, for "
-      "benchmarks",
-      one_of({"files", "reverse", "synthetic"}));
-    f("format", format, "of train, val, test: tsv: source<TAB>target; scan: IN: .. OUT: ..",
-      one_of({"tsv", "scan"}));
-    f("train", train, "training pairs", path);
-    f("val", val, "validation pairs; empty: val_fraction of the training ones", path);
-    f("test", test, "test pairs; empty: none", path);
+      "benchmarks");
+    f("format", format, "of train, val, test: tsv: source<TAB>target; scan: IN: .. OUT: ..");
+    f("train", train, "training pairs", rule::path);
+    f("val", val, "validation pairs; empty: val_fraction of the training ones", rule::path);
+    f("test", test, "test pairs; empty: none", rule::path);
     f("train_source", train_source, "training sources, one per line; with train_target instead of train",
-      path);
-    f("train_target", train_target, "their targets, line by line", path);
-    f("val_source", val_source, "validation sources; with val_target instead of val", path);
-    f("val_target", val_target, "their targets", path);
-    f("test_source", test_source, "test sources; with test_target instead of test", path);
-    f("test_target", test_target, "their targets", path);
+      rule::path);
+    f("train_target", train_target, "their targets, line by line", rule::path);
+    f("val_source", val_source, "validation sources; with val_target instead of val", rule::path);
+    f("val_target", val_target, "their targets", rule::path);
+    f("test_source", test_source, "test sources; with test_target instead of test", rule::path);
+    f("test_target", test_target, "their targets", rule::path);
     f("val_fraction", val_fraction, "share of the training pairs that becomes the validation split",
-      between(0.0, 0.9));
-    f("batch_size", batch_size,
-      "pairs per optimizer step and accumulation part, or with batch_by = \"tokens\" tokens of the longer "
-      "side, padding included",
-      positive);
-    f("eval_batch_size", eval_batch_size, "pairs per evaluation batch", positive);
-    f("buckets", buckets, "batches of pairs of similar length");
-    f("vocab_size", vocab_size, "made-up: number of tokens, 4 special ones among them", between(5, 1 << 20));
-    f("min_length", min_length, "made-up: fewest words of a source", between(1, 1 << 16));
-    f("max_length", max_length, "made-up: most words of a source", between(1, 1 << 16));
-    f("examples", examples, "made-up: training pairs", between(1, 1 << 28));
+      rule::between(0.0, 0.9));
+    f("vocab_size", vocab_size, "made-up: number of tokens, 4 special ones among them",
+      rule::between(5, 1 << 20));
+    f("min_length", min_length, "made-up: fewest words of a source", rule::between(1, 1 << 16));
+    f("max_length", max_length, "made-up: most words of a source", rule::between(1, 1 << 16));
+    f("examples", examples, "made-up: training pairs", rule::between(1, 1 << 28));
     f("eval_examples", eval_examples, "made-up: pairs of the validation and of the test split",
-      between(0, 1 << 28));
+      rule::between(0, 1 << 28));
   }
 };
+
+/// What becomes of <unk> in outputs.
+enum class UnknownWords { never, keep, source };
+inline std::vector<std::string> names_of(UnknownWords) {
+  return {"never", "keep", "source"};
+}
 
 /// How texts are generated and scored: the keys of [task] beside its type.
 struct TranslationOutput {
   Index beam = 1, max_tokens = 0;
-  std::string normalize = "gnmt", bleu_tokenize = "13a", unknown = "never";
+  LengthNorm normalize = LengthNorm::gnmt;
+  std::string bleu_tokenize = "13a";
+  UnknownWords unknown = UnknownWords::never;
   double length_penalty = 0.6;
   template <class F>
   void fields(F& f) {
-    f("beam", beam, "hypotheses of the beam search; 1 = greedy", between(1, 1000));
-    f("max_tokens", max_tokens, "longest output; 0 = model.max_seq_len", non_negative);
+    f("beam", beam, "hypotheses of the beam search; 1 = greedy", rule::between(1, 1000));
+    f("max_tokens", max_tokens, "longest output; 0 = model.max_seq_len", rule::non_negative);
     f("normalize", normalize,
       "how outputs of different lengths compare: log P / ((5 + n) / 6)^length_penalty, "
-      "log P / n, or log P",
-      one_of({"gnmt", "average", "none"}));
+      "log P / n, or log P");
     f("length_penalty", length_penalty, "alpha of normalize = \"gnmt\": the larger, the longer the outputs",
-      between(0, 10));
+      rule::between(0, 10));
     f("unknown", unknown,
-      "<unk> in outputs: never, keep it, or replace it by the source word that gets most attention",
-      one_of({"never", "keep", "source"}));
+      "<unk> in outputs: never, keep it, or replace it by the source word that gets most attention");
     f("bleu_tokenize", bleu_tokenize, "how BLEU cuts texts, as sacreBLEU's option of that name",
-      one_of({"13a", "none"}));
+      rule::one_of({"13a", "none"}));
   }
 };
 
@@ -90,6 +98,7 @@ class Translation : public Task, public Surveyed {
   explicit Translation(const TaskInput& input)
       : Translation(input, "translation", {"bleu", "chrf", "exact_match"}) {}
 
+  void prepare() override;
   DataShape shape() const override;
   Index examples(Split split) override;
   /// Of the longer side.
@@ -136,10 +145,10 @@ class Translation : public Task, public Surveyed {
     Index size;
   };
 
-  bool made_up() const { return data_.source != "files"; }
+  bool made_up() const { return data_.source != PairSource::files; }
   void check(const Section& data) const;
   void restore(const Json& state, const std::shared_ptr<Tokenizer>& target);
-  void train_tokenizers(const TokenizerConfig& config, bool shared);
+  void find_specials();
   std::vector<TextPair> read(const std::string& file, const std::string& source,
                              const std::string& target) const;
   MadeUpPairs made_up_pairs() const;
@@ -163,6 +172,8 @@ class Translation : public Task, public Surveyed {
   TranslationData data_;
   TranslationOutput options_;
   double label_smoothing_;
+  TokenizerConfig tokenizer_config_;
+  bool shared_ = true;  ///< both sides have one tokenizer
   std::uint64_t seed_;
   Index max_seq_len_;
   std::shared_ptr<Tokenizer> target_, source_;  ///< source_ is null when both sides share one

@@ -42,7 +42,7 @@ std::vector<std::vector<Hypothesis>> Translation::generate(const Model& model, c
   options.max_tokens = options_.max_tokens > 0 ? std::min(options_.max_tokens, max_seq_len_) : max_seq_len_;
   options.stop = eos_;
   options.never = {target_->pad_id(), bos_};
-  if (options_.unknown == "never") options.never.push_back(target_->unk_id());
+  if (options_.unknown == UnknownWords::never) options.never.push_back(target_->unk_id());
   const Index B = batch.at("source_ids").dim(0);
   Tensor prompt = Tensor::empty({B, 1}, Dtype::i32);
   prompt.fill(bos_);
@@ -114,7 +114,7 @@ std::string Translation::text_of(const std::vector<int>& ids, const Model& model
                                  const std::string& source_text) const {
   std::string text = target_->decode(ids);
   const int unk = target_->unk_id();
-  if (options_.unknown != "source" || !std::count(ids.begin(), ids.end(), unk)) return text;
+  if (options_.unknown != UnknownWords::source || !std::count(ids.begin(), ids.end(), unk)) return text;
   const std::vector<std::string> words = source().split(source_text);
   Batch batch = source_batch(source_text, nullptr, nullptr);
   std::vector<int> before{bos_};

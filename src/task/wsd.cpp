@@ -21,40 +21,30 @@ constexpr std::size_t kMostLabels = 2000;
 
 // ---- data
 
-WordSenses::WordSenses(const TaskInput& input) {
-  const Section section = input.config.section("data");
+WordSenses::WordSenses(const TaskInput& input) : seed_(input.seed()), tokenizer_(input.tokenizer) {
+  const Section section = input.data();
   section.exclusive({"path"}, {"train", "val", "test"});
   section.read(data_);
-  input.config.section("train").read(loss_);
-  seed_ = input.config.section("run").get<std::int64_t>("seed", 1337);
-  max_seq_len_ =
-      input.config.section("model").get<std::int64_t>("max_seq_len", 64, "longest text in tokens", positive);
-  TokenizerConfig tokenizer_config;
-  read_tokenizer(input.config.section("tokenizer"), tokenizer_config);
+  loss_ = input.loss<WsdLossConfig>();
+  max_seq_len_ = input.max_length();
+  read_tokenizer(input.tokenizer_table(), tokenizer_config_);
   check(section);
-  tokenizer_ = input.tokenizer;
-  if (input.state) {
-    restore(*input.state);
-  } else {
-    try {
-      tokenizer_ = Tokenizer::make(tokenizer_config);
-      cut_training_data();
-    } catch (const Error& e) {
-      if (!input.data_problem || e.fault() != Fault::data) throw;
-      *input.data_problem = e.what();
-      if (!tokenizer_) tokenizer_ = Tokenizer::make(TokenizerConfig());  // of no words
-      return;
-    }
-    train_tokenizer();
-  }
-  if (loss_.class_weights != "none") make_class_weights();
+  if (!input.state) return;
+  restore(*input.state);
+  make_class_weights();
+}
+
+void WordSenses::prepare() {
+  tokenizer_ = Tokenizer::make(TokenizerConfig());  // of no words, where the data cannot be read
+  tokenizer_ = Tokenizer::make(tokenizer_config_);
+  cut_training_data();
+  train_tokenizer();
+  make_class_weights();
 }
 
 // What one key allows depends on another.
 void WordSenses::check(const Section& section) const {
-  if (data_.ngram_min > data_.ngram_max)
-    section.report("ngram_min",
-                   fmt::format("must be at most ngram_max = {}; got {}", data_.ngram_max, data_.ngram_min));
+  check_at_most(section, "ngram_min", data_.ngram_min, "ngram_max", data_.ngram_max);
   if (data_.folds == 1) section.report("folds", "must be 0 or at least 2; got 1");
   if (data_.folds > 1 && (data_.fold < 0 || data_.fold >= data_.folds))
     section.report("fold", fmt::format("must be in [0, folds = {}); got {}", data_.folds, data_.fold));
@@ -62,7 +52,6 @@ void WordSenses::check(const Section& section) const {
     section.report("train", "must name the training sentences; got none");
   if (!data_.path.empty() && !data_.train.empty())
     section.report("train", "must not be given beside data.path; got both");
-  section.check();
 }
 
 void WordSenses::restore(const Json& state) {
@@ -93,7 +82,8 @@ void WordSenses::train_tokenizer() {
 
 // 1 / count or its root, times a factor such that the mean over the training sentences is 1.
 void WordSenses::make_class_weights() {
-  const double power = loss_.class_weights == "sqrt" ? 0.5 : 1.0;
+  if (loss_.class_weights == ClassWeights::none) return;
+  const double power = loss_.class_weights == ClassWeights::sqrt ? 0.5 : 1.0;
   std::vector<double> weights;
   double total = 0, n = 0;
   for (int count : class_counts_) {
@@ -140,13 +130,12 @@ void WordSenses::cut_training_data() {
     for (int i : split.val) out.push_back(examples[static_cast<std::size_t>(i)]);
     return kept;
   };
-  const std::uint64_t seed = static_cast<std::uint64_t>(seed_);
   if (is_cut(Split::test)) {
-    const std::vector<int> folds = stratified_folds(labels_of(rest), static_cast<int>(data_.folds), seed);
+    const std::vector<int> folds = stratified_folds(labels_of(rest), static_cast<int>(data_.folds), seed_);
     rest = cut(rest, fold_split(folds, static_cast<int>(data_.fold)), raw_[2]);
   }
   if (is_cut(Split::val))
-    rest = cut(rest, stratified_split(labels_of(rest), data_.val_fraction, seed), raw_[1]);
+    rest = cut(rest, stratified_split(labels_of(rest), data_.val_fraction, seed_), raw_[1]);
   raw_[0] = std::move(rest);
 }
 
@@ -280,27 +269,18 @@ void WordSenses::fill(const Encoded* examples, const int* indices, Index n, cons
   auto ngrams = [&](int form) -> const std::vector<int>& {
     return forms.ngrams[static_cast<std::size_t>(form)];
   };
-  Index T = 0, grams = 0;
-  for (Index b = 0; b < n; b++) {
-    T = std::max(T, static_cast<Index>(example(b).ids.size()));
-    for (int form : example(b).forms) grams += static_cast<Index>(ngrams(form).size());
-  }
-  std::int32_t* ids = batch.fill("ids", {n, T}, Dtype::i32).data<std::int32_t>();
-  std::int32_t* keep = batch.fill("keep", {n, T}, Dtype::i32).data<std::int32_t>();
+  const auto [ids, T] = fill_rows(
+      batch, "ids", "keep", n, tokenizer_->pad_id(), [&](Index b) -> auto& { return example(b).ids; });
   std::int32_t* target = batch.fill("target", {n}, Dtype::i32).data<std::int32_t>();
   std::int32_t* label = batch.fill("label", {n}, Dtype::i32).data<std::int32_t>();
   std::optional<Stream> dice;
   if (noise && data_.word_dropout > 0) dice = *noise;
+  Index grams = 0;
   for (Index b = 0; b < n; b++) {
     const Encoded& e = example(b);
-    const Index length = static_cast<Index>(e.ids.size());
-    std::fill_n(ids + b * T, T, tokenizer_->pad_id());
-    std::fill_n(keep + b * T, T, 0);
-    for (Index t = 0; t < length; t++) {
-      const bool drop = dice && t != e.target && dice->bernoulli(data_.word_dropout);
-      ids[b * T + t] = drop ? tokenizer_->unk_id() : e.ids[static_cast<std::size_t>(t)];
-      keep[b * T + t] = 1;
-    }
+    for (Index t = 0; dice && t < static_cast<Index>(e.ids.size()); t++)
+      if (t != e.target && dice->bernoulli(data_.word_dropout)) ids[b * T + t] = tokenizer_->unk_id();
+    for (int form : e.forms) grams += static_cast<Index>(ngrams(form).size());
     target[b] = e.target;
     label[b] = e.label;
   }
@@ -336,10 +316,6 @@ Loss WordSenses::loss(const Model& model, const Batch& batch) const {
   return loss;
 }
 
-void WordSenses::score(const Model& model, const Batch& batch, Metrics& metrics) const {
-  score_classes(model.forward(batch), batch, labels_, metrics);
-}
-
 // ---- what is kept
 
 Json WordSenses::state() const {
@@ -347,11 +323,8 @@ Json WordSenses::state() const {
 }
 
 std::vector<std::pair<std::string, std::string>> WordSenses::files() const {
-  std::vector<std::pair<std::string, std::string>> result;
-  for (auto& [key, path] :
-       {std::pair{"path", data_.path}, {"train", data_.train}, {"val", data_.val}, {"test", data_.test}})
-    if (!path.empty()) result.emplace_back(key, path);
-  return result;
+  return given_files(
+      {{"path", data_.path}, {"train", data_.train}, {"val", data_.val}, {"test", data_.test}});
 }
 
 Batch WordSenses::symbolic_batch(Index batch_size) {

@@ -8,6 +8,7 @@
 #include "data/ngrams.h"
 #include "data/wsd_corpus.h"
 #include "qkv/task/task.h"
+#include "task/common.h"
 #include "task/survey.h"
 
 namespace qkv {
@@ -17,62 +18,59 @@ struct WsdDataConfig {
   std::string path, train, val, test;
   double val_fraction = 0.1;
   std::int64_t fold = -1, folds = 0;
-  std::int64_t batch_size = 32, eval_batch_size = 128;
-  bool buckets = true;
   std::int64_t window = 0;
   double word_dropout = 0.0;
   std::int64_t ngram_min = 3, ngram_max = 5, ngram_buckets = 0;
   template <class F>
   void fields(F& f) {
-    f("path", path, "folder in the layout of CoarseWSD-20; instead of train", qkv::path);
+    f("path", path, "folder in the layout of CoarseWSD-20; instead of train", rule::path);
     f("train", train, "training sentences: TSV lines `label<TAB>sentence with the [target] in brackets`",
-      qkv::path);
-    f("val", val, "validation sentences; empty: val_fraction of the training ones", qkv::path);
-    f("test", test, "test sentences; empty: none", qkv::path);
+      rule::path);
+    f("val", val, "validation sentences; empty: val_fraction of the training ones", rule::path);
+    f("test", test, "test sentences; empty: none", rule::path);
     f("val_fraction", val_fraction,
-      "share of the training sentences, per label, that becomes the validation split", between(0.0, 0.9));
+      "share of the training sentences, per label, that becomes the validation split",
+      rule::between(0.0, 0.9));
     f("fold", fold, "cross-validation: the fold of the training sentences that is the test split");
     f("folds", folds, "cross-validation: number of stratified folds of the training sentences; 0 = none",
-      non_negative);
-    f("batch_size", batch_size, "sentences per optimizer step and accumulation part", positive);
-    f("eval_batch_size", eval_batch_size, "sentences per evaluation batch", positive);
-    f("buckets", buckets, "batches of sentences of similar length");
+      rule::non_negative);
     f("window", window, "words kept on each side of the target; 0 = all that max_seq_len allows",
-      non_negative);
-    f("word_dropout", word_dropout, "probability that a context word is unknown while training", probability);
-    f("ngram_min", ngram_min, "shortest character n-gram of a word", between(1, 10));
-    f("ngram_max", ngram_max, "longest character n-gram of a word", between(1, 10));
-    f("ngram_buckets", ngram_buckets, "hash buckets of the n-grams; 0 = no n-grams", non_negative);
+      rule::non_negative);
+    f("word_dropout", word_dropout, "probability that a context word is unknown while training",
+      rule::probability);
+    f("ngram_min", ngram_min, "shortest character n-gram of a word", rule::between(1, 10));
+    f("ngram_max", ngram_max, "longest character n-gram of a word", rule::between(1, 10));
+    f("ngram_buckets", ngram_buckets, "hash buckets of the n-grams; 0 = no n-grams", rule::non_negative);
   }
 };
 
-/// The part of [train] that shapes the loss.
-struct LossConfig {
-  double label_smoothing = 0.0;
-  std::string class_weights = "none";
+enum class ClassWeights { none, balanced, sqrt };
+inline std::vector<std::string> names_of(ClassWeights) {
+  return {"none", "balanced", "sqrt"};
+}
+
+struct WsdLossConfig : LossConfig {
+  ClassWeights class_weights = ClassWeights::none;
   template <class F>
   void fields(F& f) {
-    f("label_smoothing", label_smoothing, "share of the target's probability spread over all classes",
-      probability);
+    LossConfig::fields(f);
     f("class_weights", class_weights,
-      "weight of a class in the loss: none, balanced (1 / count) or sqrt (its root)",
-      one_of({"none", "balanced", "sqrt"}));
+      "weight of a class in the loss: none, balanced (1 / count) or sqrt (its root)");
   }
 };
 
 /// Batches: ids [B, T], keep [B, T] (1 = a word), target [B], label [B], example [B], and with n-grams
 /// ngram_ids and ngram_offsets as `embedding_bag` wants them.
-class WordSenses : public Task, public Surveyed {
+class WordSenses : public ClassTask, public Surveyed {
  public:
   explicit WordSenses(const TaskInput& input);
+  void prepare() override;
 
   DataShape shape() const override;
   Index examples(Split split) override;
   Index length(Split split, int example) const override;
   void collate(Split split, const int* indices, Index n, const Stream* noise, Batch& batch) const override;
   Loss loss(const Model& model, const Batch& batch) const override;
-  void score(const Model& model, const Batch& batch, Metrics& metrics) const override;
-  std::vector<std::string> metrics() const override { return {"loss", "accuracy", "macro_f1"}; }
   /// The sense of the [bracketed] word, or else of the only word that was a target in training:
   /// {"text", "target", "sense", "probability", "probabilities": {sense: p}, "logits": {sense: x},
   /// "attention": [{"word", "weight", "known"}], "cut_tokens"}. The attention is the target's row of the
@@ -133,10 +131,12 @@ class WordSenses : public Task, public Surveyed {
             Batch& batch) const;
 
   WsdDataConfig data_;
-  LossConfig loss_;
-  std::int64_t seed_, max_seq_len_;
+  WsdLossConfig loss_;
+  TokenizerConfig tokenizer_config_;
+  std::uint64_t seed_;
+  Index max_seq_len_;
   std::shared_ptr<Tokenizer> tokenizer_;
-  std::vector<std::string> labels_, target_forms_;
+  std::vector<std::string> target_forms_;
   std::array<Part, 3> parts_;
   std::array<std::vector<WsdExample>, 3> raw_;  // sentences read but not encoded yet
   std::vector<int> class_counts_;

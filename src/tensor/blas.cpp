@@ -79,7 +79,7 @@ class Library {
     }
     for (void* buffer : taken) free_(buffer);
     if (!room)
-      fail(Fault::runtime,
+      fail(Fault::memory,
            "memory: products of {} threads take {} MiB of addresses; the system refuses them (raise ulimit "
            "-v, or "
            "set run.threads = 1)",

@@ -14,6 +14,10 @@ const char* name_of(Dtype dtype) {
   return "?";
 }
 
+std::vector<std::string> names_of(Dtype) {
+  return {"f32", "f64", "i32"};
+}
+
 std::size_t size_of(Dtype dtype) {
   return dtype == Dtype::f64 ? 8 : 4;
 }

@@ -12,6 +12,7 @@
 #include <new>
 
 #include "qkv/base/error.h"
+#include "tensor/symbolic_bytes.h"
 
 namespace qkv::memory {
 namespace {
@@ -81,17 +82,19 @@ std::size_t class_of(std::size_t bytes) {
   return (power - 6) * 4 + (quarter - 4) + 1;
 }
 
+std::size_t alignment_of(std::size_t bytes) {
+  return bytes >= kHugePage ? kHugePage : 64;
+}
+
 bool fits_in_cache(const List& list, std::size_t k) {
   return list.count < kCachedBlocks && static_cast<std::size_t>(list.count) * bytes_of_class(k) < kCached;
 }
 
 StorageBlock* from_system(std::size_t k) {
-  std::size_t bytes = sizeof(StorageBlock) + bytes_of_class(k);
-  std::size_t alignment = bytes >= kHugePage ? kHugePage : 64;
-  bytes = (bytes + alignment - 1) / alignment * alignment;
+  const std::size_t bytes = block_bytes(bytes_of_class(k)), alignment = alignment_of(bytes);
   void* memory = std::aligned_alloc(alignment, bytes);
   if (!memory)
-    fail(Fault::runtime, "memory: a block of {} bytes must be available; the system refused it", bytes);
+    fail(Fault::memory, "memory: a block of {} bytes must be available; the system refused it", bytes);
   if (alignment == kHugePage) madvise(memory, bytes, MADV_HUGEPAGE);
   Central& c = central();
   std::lock_guard lock(c.mutex);
@@ -104,9 +107,15 @@ StorageBlock* from_system(std::size_t k) {
 
 }  // namespace
 
+std::size_t block_bytes(std::size_t bytes) {
+  bytes += sizeof(StorageBlock);
+  const std::size_t alignment = alignment_of(bytes);
+  return (bytes + alignment - 1) / alignment * alignment;
+}
+
 StorageBlock* allocate(std::size_t bytes) {
   if (bytes > (std::size_t{1} << 46))
-    fail(Fault::runtime, "memory: a tensor must be below 64 TiB; got {} bytes", bytes);
+    fail(Fault::memory, "memory: a tensor must be below 64 TiB; got {} bytes", bytes);
   std::size_t k = class_of(bytes);
   StorageBlock* block = nullptr;
   if (bytes_of_class(k) < kLarge)

@@ -1,23 +1,33 @@
 // How much memory a computation would take: a walk through it with symbolic tensors, counted.
 #pragma once
 #include <cstddef>
+#include <map>
 
 namespace qkv {
 
-/// Counts the bytes of the tensors that this thread makes while it lives, as if all were kept: about what a
-/// tape keeps. Ops that keep more than their result make a symbolic tensor of it, too.
+namespace memory {
+/// Memory that a block of `bytes` bytes takes: with its header, and large ones in whole huge pages.
+std::size_t block_bytes(std::size_t bytes);
+}  // namespace memory
+
+/// Counts the memory of the tensors that this thread makes while it lives, as their blocks in the pool take
+/// it. Ops that keep more than their result make a symbolic tensor of it, too.
 class SymbolicBytes {
  public:
   SymbolicBytes();
   ~SymbolicBytes();
   SymbolicBytes(const SymbolicBytes&) = delete;
   SymbolicBytes& operator=(const SymbolicBytes&) = delete;
-  double count() const { return count_; }
-  double largest() const { return largest_; }  ///< of one tensor
+  /// If all tensors are kept: about what a tape keeps.
+  double count() const { return reused(static_cast<std::size_t>(-1)); }
+  double largest() const { return tensors_.empty() ? 0 : static_cast<double>(tensors_.rbegin()->first); }
+  /// If tensors are freed after use and at most `live` of each size exist at a time: the pool hands a freed
+  /// block only to tensors of about the same size.
+  double reused(std::size_t live) const;
   static void add(std::size_t bytes);
 
  private:
-  double count_ = 0, largest_ = 0;
+  std::map<std::size_t, std::size_t> tensors_;  // bytes of a block -> how many
   SymbolicBytes* outer_;
 };
 

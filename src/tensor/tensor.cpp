@@ -64,9 +64,13 @@ SymbolicBytes::~SymbolicBytes() {
   counting = outer_;
 }
 void SymbolicBytes::add(std::size_t bytes) {
-  if (!counting) return;
-  counting->count_ += static_cast<double>(bytes);
-  counting->largest_ = std::max(counting->largest_, static_cast<double>(bytes));
+  if (counting) counting->tensors_[memory::block_bytes(bytes)]++;
+}
+double SymbolicBytes::reused(std::size_t live) const {
+  double total = 0;
+  for (const auto& [bytes, count] : tensors_)
+    total += static_cast<double>(bytes) * static_cast<double>(std::min(count, live));
+  return total;
 }
 
 Tensor Tensor::symbolic(const Shape& shape, Dtype dtype) {

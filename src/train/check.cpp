@@ -7,7 +7,6 @@
 #include "qkv/base/text.h"
 #include "qkv/model/stack.h"
 #include "qkv/train/trainer.h"
-#include "train/expect.h"
 
 namespace qkv {
 namespace {
@@ -49,7 +48,7 @@ class Collector {
 // Sizes for a walk without data: one-hot words fit them, and any usual number of heads divides the
 // vocabulary.
 DataShape stand_in(const Section& config, Index ngram_buckets) {
-  const Index d_model = config.section("model").get("d_model", StackConfig().d_model);
+  const Index d_model = config.section("model").given<Index>("d_model").value_or(StackConfig().d_model);
   return {d_model > 0 ? d_model : 5040, 2, ngram_buckets};
 }
 
@@ -70,7 +69,7 @@ std::vector<std::string> data_warnings(Task& task) {
 CheckReport check_config(const Section& config, bool survey) {
   CheckReport report(config);
   Collector collect(report);
-  Experiment e{config, {}, nullptr, nullptr, nullptr};
+  Experiment e{config};
   std::string data_problem;
   try {
     read_common(config, e.run);
@@ -78,12 +77,13 @@ CheckReport check_config(const Section& config, bool survey) {
     report.problems.push_back(error.what());
     return report;
   }
-  collect.attempt([&] { e.task = make_task({config, nullptr, nullptr, &data_problem}); });
+  collect.attempt([&] { e.task = make_task({config}, &data_problem); });
   if (!data_problem.empty()) report.data_problems = split(data_problem, '\n');
-  if (!e.task && !check_type<Task>(config.section("task"), "wsd"))  // whose keys these are is unknown
+  if (!e.task &&
+      !check_type<Task>(config.section("task"), Task::kDefault))  // whose keys these are is unknown
     for (const char* table : {"data", "tokenizer"}) config.section(table).skip_all();
 
-  e.parameters = std::make_unique<ParameterStore>(0, e.run.dtype == "f64" ? Dtype::f64 : Dtype::f32, true);
+  e.parameters = std::make_unique<ParameterStore>(0, e.run.dtype, true);
   collect.attempt([&] {
     DataShape shape = e.task ? e.task->shape() : DataShape{};
     if (!e.task || !data_problem.empty()) shape = stand_in(config, shape.ngram_buckets);
@@ -91,16 +91,12 @@ CheckReport check_config(const Section& config, bool survey) {
   });
   const bool built = e.task && e.model;
   if (built) collect.attempt([&] { check_shapes(e); });
-
-  const auto metrics = e.task ? e.task->metrics() : std::vector<std::string>{};
-  TrainingTables tables;
-  tables.read(config, metrics);
-  report.batch_size = tables.batch_size;
-  skip_expectations(config, metrics);
+  read_training(e);
+  report.batch_size = e.tables.batches.batch_size;
   std::unique_ptr<Optimizer> optimizer;
   collect.attempt([&] { optimizer = make_optimizer(config.section("optimizer"), *e.parameters); });
   collect.attempt([&] { make_schedule(config.section("schedule"), optimizer ? optimizer->lr() : 1.0, 0); });
-  if (built) collect.attempt([&] { e.parameters->freeze(tables.train.freeze); });
+  if (built) collect.attempt([&] { e.parameters->freeze(e.tables.train.freeze); });
   if (e.task)
     for (Split split : {Split::train, Split::val, Split::test})
       collect.attempt([&] { e.task->examples(split); });

@@ -12,6 +12,7 @@
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
+#include "qkv/train/config.h"
 #include "train/checksums.h"
 
 namespace fs = std::filesystem;
@@ -202,7 +203,7 @@ static std::string best_by_state(const std::string& run) {
   const std::string folder = checkpoints(run) + "/" + step_name(best),
                     taken = step_name(state.at("step").get<std::int64_t>());
   if (is_directory(folder)) return folder;
-  if (Section::load(last + "/config.resolved.toml").section("checkpoint").get("keep_best", true))
+  if (Section::load(last + "/config.resolved.toml").section("checkpoint").read<CheckpointConfig>().keep_best)
     fail(Fault::data, "{}: must hold the best checkpoint, {}; it is missing (the last one is {})", run,
          step_name(best), taken);
   console().info("{}: keeps no best checkpoint; the last one, {}, is taken", run, taken);

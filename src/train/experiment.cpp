@@ -21,10 +21,10 @@ namespace {
 enum class Storage { none, values };
 
 Experiment assemble(const Section& config, std::shared_ptr<Tokenizer> tokenizer, const Json* state) {
-  Experiment e{config, {}, nullptr, nullptr, nullptr};
+  Experiment e{config};
   read_common(config, e.run);
   config.check();
-  e.task = make_task({config, std::move(tokenizer), state, nullptr});
+  e.task = make_task({config, std::move(tokenizer), state});
   return e;
 }
 
@@ -35,7 +35,7 @@ void build_model(Experiment& e, const DataShape& shape) {
   try {
     e.model = make_model(Scope(*e.parameters), model, shape);
   } catch (const Error& error) {  // a shape that no tensor can have, and the like
-    if (error.fault() != Fault::runtime || starts_with(error.what(), "memory:")) throw;
+    if (error.fault() != Fault::runtime) throw;
     model.check();  // what was reported is the reason
     model.fail("", fmt::format("cannot be built; {}", error.what()));
   }
@@ -45,8 +45,8 @@ namespace {
 
 void make_parameters(Experiment& e, Storage storage) {
   e.model.reset();
-  e.parameters = std::make_unique<ParameterStore>(static_cast<std::uint64_t>(e.run.seed),
-                                                  dtype_from(e.run.dtype), storage == Storage::none);
+  e.parameters = std::make_unique<ParameterStore>(static_cast<std::uint64_t>(e.run.seed), e.run.dtype,
+                                                  storage == Storage::none);
   build_model(e, e.task->shape());
 }
 
@@ -59,21 +59,11 @@ void check_memory(const Experiment& e) {
   const auto optimizer = make_optimizer(e.config.section("optimizer"), *e.parameters);
   const double bytes = weights * (optimizer->row_sharing() ? 1 : 2) + static_cast<double>(optimizer->bytes());
   if (bytes > limit)
-    fail(Fault::runtime,
+    fail(Fault::memory,
          "memory: weights, gradients and moments of the optimizer must fit into it; got {} for the {} that "
          "this "
          "process may use",
          byte_text(bytes), byte_text(limit));
-}
-
-// Reads what only training needs, so that a misspelt key is found where nothing is trained.
-void finish_training_tables(const Experiment& e) {
-  TrainingTables().read(e.config, e.task->metrics());
-  skip_expectations(e.config);
-  const ParameterStore none(0, e.parameters->dtype(), true);
-  const double lr = make_optimizer(e.config.section("optimizer"), none)->lr();
-  make_schedule(e.config.section("schedule"), lr, 0);
-  e.config.finish();
 }
 
 // The table that describes a layer: "layers.1.attn" is [[model.layers]] number 1, else [model.attention].
@@ -107,8 +97,8 @@ std::optional<Error> misfit(const Task& task, const Model& model, const Batch& b
 // Where not even the defaults of the model that was chosen fit: the models whose defaults do, as a hint.
 std::string models_that_fit(const Experiment& e, const Batch& batch) {
   const Section chosen = e.config.section("model");
-  const std::string own = chosen.type("encoder-classifier");
-  const Index longest = chosen.get<Index>("max_seq_len", 64);
+  const std::string own = chosen.type(Model::kDefault);
+  const Index longest = chosen.read<LengthConfig>().max_seq_len;
   std::vector<std::string> fitting;
   for (const std::string& name : Registry<Model>::instance().names()) {
     try {
@@ -125,18 +115,33 @@ std::string models_that_fit(const Experiment& e, const Batch& batch) {
 }  // namespace
 
 void read_common(const Section& config, RunConfig& run) {
-  config.get("schema", std::int64_t{1}, "version of the config format", between(1, 1));
+  config.get("schema", std::int64_t{1}, "version of the config format", rule::between(1, 1));
   load_plugins(config);
-  config.section("run").read(run);
+  run = read_run(config);
+}
+
+void read_training(Experiment& e) {
+  const std::vector<std::string> metrics = e.task ? e.task->metrics() : std::vector<std::string>();
+  skip_expectations(e.config, metrics);
+  e.tables.read(e.config, metrics);
+}
+
+void finish_config(const Experiment& e) {
+  const ParameterStore none(0, e.parameters->dtype(), true);
+  const double lr = make_optimizer(e.config.section("optimizer"), none)->lr();
+  make_schedule(e.config.section("schedule"), lr, 0);
+  e.config.finish();
 }
 
 Experiment build_experiment(const Section& config, bool symbolic) {
   Experiment e = assemble(config, nullptr, nullptr);
   make_parameters(e, Storage::none);
   check_shapes(e);
-  if (symbolic) return e;
-  check_memory(e);
-  make_parameters(e, Storage::values);
+  if (!symbolic) {
+    check_memory(e);
+    make_parameters(e, Storage::values);
+  }
+  read_training(e);
   return e;
 }
 
@@ -147,7 +152,8 @@ Experiment load_experiment(const std::string& run, const std::string& which,
   Experiment e = assemble(config, checkpoint.tokenizer, &checkpoint.state.at("task"));
   make_parameters(e, Storage::values);
   e.parameters->load(checkpoint.weights, checkpoint.folder + "/model.safetensors");
-  finish_training_tables(e);
+  read_training(e);
+  finish_config(e);
   return e;
 }
 
@@ -168,16 +174,14 @@ int choose_shards(std::int64_t configured, std::int64_t batch_size, double mean_
 }
 
 void check_shapes(const Experiment& e) {
-  constexpr Index kMost = 1'000'000'000;  // more is refused with the table
-  const Index batch_size =
-      std::min(kMost, e.config.section("data").get("batch_size", Index{32}, "", positive));
+  const auto batches = e.config.section("data").read<BatchConfig>();
+  const Index batch_size = std::min(BatchConfig::kMax, batches.batch_size);  // more is refused
   const Batch batch = e.task->symbolic_batch(batch_size);
   const std::optional<Error> error = misfit(*e.task, *e.model, batch);
   if (!error) return;
-  const std::string text = error->what();
-  const bool hint = error->layer().empty() && !ends_with(text, ")");
+  const bool own_hint = !error->layer().empty() || !error->text().hint.empty();
   table_of(e.config.section("model"), error->layer())
-      .fail("", fmt::format("does not fit; {}{}", text, hint ? models_that_fit(e, batch) : ""));
+      .fail("", fmt::format("does not fit; {}{}", error->what(), own_hint ? "" : models_that_fit(e, batch)));
 }
 
 }  // namespace qkv

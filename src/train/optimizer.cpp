@@ -12,7 +12,7 @@ QKV_DEFINE_REGISTRY(Optimizer);
 
 Optimizer::Optimizer(const Section& config, const ParameterStore& store,
                      const std::vector<std::string>& moments) {
-  lr_ = config.get("lr", lr_, "peak learning rate", positive);
+  lr_ = config.get("lr", lr_, "peak learning rate", rule::positive);
   decay_1d_ = config.get("decay_1d", false, "decay biases and norm gains, too");
   for (const std::string& name : moments) {
     Moment moment{name, {}};
@@ -73,7 +73,7 @@ std::size_t Optimizer::bytes() const {
 }
 
 std::unique_ptr<Optimizer> make_optimizer(const Section& config, const ParameterStore& store) {
-  return make<Optimizer>(config, "adamw", config, store);
+  return make<Optimizer>(config, Optimizer::kDefault, config, store);
 }
 
 std::unique_ptr<Optimizer> make_optimizer(const std::string& table, const ParameterStore& store) {

@@ -10,9 +10,9 @@ struct AdamConfig {
   double eps = 1e-8, weight_decay = 0.01;
   template <class F>
   void fields(F& f) {
-    f("betas", betas, "decay rates of the two moments", between(0.0, 0.999999999));
-    f("eps", eps, "added to the root of the second moment", positive);
-    f("weight_decay", weight_decay, "decay of the weights per unit of learning rate", non_negative);
+    f("betas", betas, "decay rates of the two moments", rule::between(0.0, 0.999999999));
+    f("eps", eps, "added to the root of the second moment", rule::positive);
+    f("weight_decay", weight_decay, "decay of the weights per unit of learning rate", rule::non_negative);
   }
 };
 
@@ -57,8 +57,8 @@ struct SgdConfig {
   bool nesterov = false;
   template <class F>
   void fields(F& f) {
-    f("momentum", momentum, "share of the last step that is kept", between(0.0, 0.999999));
-    f("weight_decay", weight_decay, "L2 term added to the gradient", non_negative);
+    f("momentum", momentum, "share of the last step that is kept", rule::between(0.0, 0.999999));
+    f("weight_decay", weight_decay, "L2 term added to the gradient", rule::non_negative);
     f("nesterov", nesterov, "look ahead along the momentum (Sutskever et al. 2013)");
   }
 };

@@ -5,6 +5,7 @@
 #include "base/files.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
+#include "qkv/train/config.h"
 #include "train/checkpoint.h"
 #include "train/run_dir.h"
 
@@ -34,40 +35,14 @@ std::string changed_data(const std::string& run, const Task& task) {
 
 std::string resolved_config(const Section& config,
                             const std::vector<std::pair<std::string, std::string>>& replaced) {
-  std::string result, table;
-  for (const std::string& line : split(config.dump(), '\n')) {
-    if (!line.empty() && line[0] == '[') table = line.substr(1, line.find(']') - 1);
-    std::string out = line;
-    for (auto& [key, value] : replaced) {
-      const std::size_t dot = key.rfind('.');
-      const std::string name = dot == std::string::npos ? key : key.substr(dot + 1);
-      if (table == (dot == std::string::npos ? "" : key.substr(0, dot)) && starts_with(line, name + " ="))
-        out = name + " = " + value;
-    }
-    result += out + "\n";
-  }
-  while (ends_with(result, "\n\n")) result.pop_back();
-  return result;
+  const Section kept = config.copy();
+  for (auto& [key, value] : replaced) kept.set(key, value);
+  return kept.dump();
 }
 
 std::map<std::string, std::string> resolved_values(const std::string& text) {
   std::map<std::string, std::string> values;
-  std::map<std::string, int> arrays;
-  std::string table;
-  for (const std::string& line : split(text, '\n')) {
-    const std::size_t equals = line.find(" = ");
-    if (starts_with(line, "[[")) {
-      const std::string name = line.substr(2, line.find(']') - 2);
-      table = fmt::format("{}[{}].", name, arrays[name]++);
-    } else if (starts_with(line, "[")) {
-      table = line.substr(1, line.find(']') - 1) + ".";
-    } else if (equals != std::string::npos) {
-      // Below an array of tables, the same key may come again.
-      std::string key = table + line.substr(0, equals);
-      while (values.count(key)) key += "'";
-      values[key] = line.substr(equals + 3);
-    }
-  }
+  for (const ResolvedKey& key : Section::parse(text).all_given()) values[key.key] = key.value;
   return values;
 }
 
@@ -87,7 +62,7 @@ std::string content_checksum(const std::string& path) {
 }
 
 std::string start_checksum(const Section& config) {
-  const std::string from = config.section("train").get("init_from", std::string());
+  const std::string from = config.section("train").read<TrainConfig>().init_from;
   if (from.empty()) return "";
   try {
     return checksum_file(

@@ -16,8 +16,8 @@ struct ScheduleConfig {
   double min_lr = 0.0;
   template <class F>
   void fields(F& f) {
-    f("warmup_steps", warmup_steps, "steps over which the rate rises linearly from 0", non_negative);
-    f("min_lr", min_lr, "rate at the end of linear and cosine", non_negative);
+    f("warmup_steps", warmup_steps, "steps over which the rate rises linearly from 0", rule::non_negative);
+    f("min_lr", min_lr, "rate at the end of linear and cosine", rule::non_negative);
   }
 };
 
@@ -72,7 +72,7 @@ QKV_REGISTER(Schedule, "cosine", Cosine, "warm-up, then half a cosine down to mi
 QKV_REGISTER(Schedule, "noam", Noam, "warm-up, then with 1 / sqrt(step)");
 
 std::unique_ptr<Schedule> make_schedule(const Section& config, double lr, std::int64_t steps) {
-  return make<Schedule>(config, "constant", config, lr, steps);
+  return make<Schedule>(config, Schedule::kDefault, config, lr, steps);
 }
 
 }  // namespace qkv

@@ -50,11 +50,11 @@ class Stopwatch {
 Trainer::Trainer(Experiment& experiment) : experiment_(experiment) {
   const Section& config = experiment.config;
   Task& task = *experiment.task;
-  TrainingTables tables;
-  tables.read(config, task.metrics());
+  const TrainingTables& tables = experiment.tables;
   train_ = tables.train, eval_ = tables.eval, checkpoint_ = tables.checkpoint, log_ = tables.log,
   inspect_ = tables.inspect;
-  batch_size_ = tables.batch_size, eval_batch_size_ = tables.eval_batch_size;
+  batch_size_ = tables.batches.batch_size, eval_batch_size_ = tables.batches.eval_batch_size;
+  const bool by_tokens = tables.batches.by_tokens();
   ParameterStore& parameters = *experiment.parameters;
   // All data is read here, so that a fault in it is told before a run directory is made.
   for (Split split : {Split::val, Split::test}) task.examples(split);
@@ -63,20 +63,19 @@ Trainer::Trainer(Experiment& experiment) : experiment_(experiment) {
   SamplerOptions options;
   double total_length = 0;
   Index measured = n;
-  if (!tables.by_tokens && task.uniform_length()) measured = 1;
-  if (!tables.by_tokens && parameters.symbolic()) measured = std::min(n, kMeasuredByCheck);
+  if (!by_tokens && task.uniform_length()) measured = 1;
+  if (!by_tokens && parameters.symbolic()) measured = std::min(n, kMeasuredByCheck);
   for (Index i = 0; i < measured; i++) {
     const Index length = task.length(Split::train, static_cast<int>(i));
     total_length += static_cast<double>(length);
-    if ((tables.buckets || tables.by_tokens) && measured == n)
+    if ((tables.batches.buckets || by_tokens) && measured == n)
       options.lengths.push_back(static_cast<int>(length));
   }
-  if (tables.by_tokens) options.batch_tokens = batch_size_;
+  if (by_tokens) options.batch_tokens = batch_size_;
   const double mean_length = std::max(1.0, total_length / static_cast<double>(measured));
   const Index in_batch =
-      tables.by_tokens
-          ? std::max<Index>(1, static_cast<Index>(static_cast<double>(batch_size_) / mean_length))
-          : batch_size_;
+      by_tokens ? std::max<Index>(1, static_cast<Index>(static_cast<double>(batch_size_) / mean_length))
+                : batch_size_;
   sampler_ =
       std::make_unique<Sampler>(n, batch_size_, static_cast<std::uint64_t>(experiment.run.seed), options);
 
@@ -200,7 +199,8 @@ void Trainer::forward_backward(std::int64_t micro_step) {
 
 // What the shards have learned joins the tables. The sum of squares of the change, per unit of the rate.
 double Trainer::join_rows(double loss) {
-  if (!std::isfinite(loss) && train_.on_nonfinite == "stop") return loss;  // the tables stay as they were
+  if (!std::isfinite(loss) && train_.on_nonfinite == OnNonfinite::stop)
+    return loss;  // the tables stay as they were
   const double rate = schedule_->rate(state_.step + 1);
   return learner_->join() / (rate > 0 ? rate * rate : 1);
 }
@@ -228,7 +228,7 @@ StepReport Trainer::step() {
   gradient_scale_ = scale;
   report.lr = schedule_->rate(state_.step + 1);
   report.finite = std::isfinite(report.grad_norm) && std::isfinite(report.loss);
-  if (!report.finite && train_.on_nonfinite == "stop") return report;
+  if (!report.finite && train_.on_nonfinite == OnNonfinite::stop) return report;
   report.skipped = !report.finite;
   state_.step++;
   state_.skipped_in_a_row = report.skipped ? state_.skipped_in_a_row + 1 : 0;
@@ -399,10 +399,8 @@ std::size_t Trainer::memory_estimate() const {
   double bytes = parameters;  // a checkpoint being read
   bytes += parameters + static_cast<double>(optimizer_->bytes());
   if (!learner_) {
-    TrainingTables tables;
-    tables.read(experiment_.config, task.metrics());
     Index examples = std::min(batch_size_, task.examples(Split::train));
-    if (tables.by_tokens) {
+    if (experiment_.tables.batches.by_tokens()) {
       const Batch one = task.Task::symbolic_batch(1);  // the longest
       Index length = 1;
       for (const auto& [name, tensor] : one) length = std::max(length, tensor.size());

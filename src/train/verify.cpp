@@ -81,7 +81,7 @@ class Verifier {
     std::vector<std::pair<std::string, std::string>> named;
     for (const auto& [key, value] : resolved_values(read_file(run + "/config.resolved.toml")))
       if (starts_with(key, "data.") && starts_with(value, "\"")) named.emplace_back(key, config.path(key));
-    for (const std::string& file : config.get("plugins", std::vector<std::string>(), "", qkv::path))
+    for (const std::string& file : config.get("plugins", std::vector<std::string>(), "", rule::path))
       named.emplace_back("plugins", file);
     for (const auto& [key, file] : named) {
       if (file.empty()) continue;

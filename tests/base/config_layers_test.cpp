@@ -156,7 +156,7 @@ TEST_CASE("paths may begin with the user's directory") {
   REQUIRE(!home.empty());
   CHECK(root.path("a") == home + "/x");
   CHECK(root.path("b") == "/f/~other/x");
-  CHECK(root.get("c", std::string(), "", folder) == home + "/runs");
+  CHECK(root.get("c", std::string(), "", rule::folder) == home + "/runs");
   CHECK(root.path("d") == home + "/y");
 }
 

@@ -12,14 +12,17 @@ using namespace qkv;
 namespace {
 
 enum class Place { pre, post };
+std::vector<std::string> names_of(Place) {
+  return {"pre", "post"};
+}
 
 struct AttentionConfig {
   int n_head = 4;
   NameOrNumber scale = "sqrt_d_k";
   template <class F>
   void fields(F& f) {
-    f("n_head", n_head, "attention heads", positive);
-    f("scale", scale, "divisor of the scores", one_of({"sqrt_d_k", "none"}), positive);
+    f("n_head", n_head, "attention heads", rule::positive);
+    f("scale", scale, "divisor of the scores", rule::one_of({"sqrt_d_k", "none"}), rule::positive);
   }
 };
 
@@ -37,16 +40,16 @@ struct ModelConfig {
   AttentionConfig attention;
   template <class F>
   void fields(F& f) {
-    f("d_model", d_model, "width", positive);
-    f("seed", seed, "of the initial values", non_negative);
-    f("dropout", dropout, "share dropped", probability);
-    f("eps", eps, "added to the variance", positive);
+    f("d_model", d_model, "width", rule::positive);
+    f("seed", seed, "of the initial values", rule::non_negative);
+    f("dropout", dropout, "share dropped", rule::probability);
+    f("eps", eps, "added to the variance", rule::positive);
     f("bias", bias, "whether layers have one");
-    f("activation", activation, "of the inner layer", one_of({"gelu", "relu"}));
-    f("place", place, "of the norm", one_of({"pre", "post"}));
-    f("betas", betas, "decay rates", between(0, 1));
+    f("activation", activation, "of the inner layer", rule::one_of({"gelu", "relu"}));
+    f("place", place, "of the norm");
+    f("betas", betas, "decay rates", rule::between(0, 1));
     f("names", names, "any");
-    f("d_ff", d_ff, "inner width", positive);
+    f("d_ff", d_ff, "inner width", rule::positive);
     f("attention", attention, "the attention");
   }
 };
@@ -257,7 +260,7 @@ TEST_CASE("paths are relative to the file that names them, in overrides to the w
   CHECK(root.path("data.val") == "/abs/val.txt");
   CHECK(root.path("data.extra") == "here.txt");
   CHECK(root.path("data.none") == "");
-  auto test = root.section("data").get("test", std::vector<std::string>(), "", path);
+  auto test = root.section("data").get("test", std::vector<std::string>(), "", rule::path);
   CHECK(test == std::vector<std::string>{folder / "t1", folder / "t2"});
   root.finish();
   Section again = Section::parse(root.dump(), "/elsewhere/config.toml");
@@ -311,8 +314,8 @@ TEST_CASE("the type key suggests the nearest known type") {
 
 TEST_CASE("required keys that are missing are told at their table") {
   Section root = Section::parse("x = 1\n[data]\n", "a.toml");
-  root.section("data").get("train", std::string(), "", required, path);
-  root.section("other").get("n", 0, "", required);
+  root.section("data").get("train", std::string(), "", rule::required, rule::path);
+  root.section("other").get("n", 0, "", rule::required);
   root.get("x", 0);
   CHECK_THROWS_WITH_AS(root.finish(), "a.toml: other.n must be given\na.toml:2:1: data.train must be given",
                        Error);

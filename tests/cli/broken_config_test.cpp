@@ -68,6 +68,8 @@ const ConfigCase kCases[] = {
     {"max_steps = 4", "max_steps = 4\nmax_epochs = 1",
      "a.toml:21:13: train.max_steps and max_epochs: exactly one must be set; got 4 and 1"},
     {"max_steps = 4", "", "train.max_steps and max_epochs: exactly one must be set; got 0 and 0"},
+    {"max_steps = 4", "max_epochs = 0",
+     "a.toml:21:14: train.max_epochs and max_steps: exactly one must be set; got 0 and 0"},
     {"type = \"encoder-classifier\"", "type = \"encoder-clasifier\"",
      "a.toml:12:8: model.type must be one of"},
     {"lr = 1e-2", "type = \"adamv\"", "(did you mean 'adam"},

@@ -17,8 +17,8 @@ namespace {
 template <bool Cached>
 struct Window : Layer {
   Window(const Scope& s, const Section& section, Index width)
-      : window(section.get("window", Index{3}, "tokens that are seen", positive)),
-        n_head(section.get("n_head", Index{2}, "heads", positive)),
+      : window(section.get("window", Index{3}, "tokens that are seen", rule::positive)),
+        n_head(section.get("n_head", Index{2}, "heads", rule::positive)),
         qkv(s / "qkv", width, 3 * width),
         out(s / "out", width, width),
         width(width) {}

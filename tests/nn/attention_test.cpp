@@ -90,7 +90,7 @@ TEST_CASE("identity attention: \"bank grows money\" mixes 0.6 of bank with 0.2 o
   // bank . bank = ln 3 and the other products are 0, so the weights are 3 : 1 : 1.
   ParameterStore store(1, Dtype::f64);
   AttentionConfig a = config(1);
-  a.qkv = "identity";
+  a.qkv = Projections::identity;
   a.scale = std::string("none");
   const MultiHeadAttention attn(Scope(store) / "attn", a, 3);
   CHECK(store.size() == 0);
@@ -108,7 +108,7 @@ TEST_CASE("identity attention: \"bank grows money\" mixes 0.6 of bank with 0.2 o
 TEST_CASE("identity attention with heads attends within each part of the vectors") {
   ParameterStore store(1, Dtype::f64);
   AttentionConfig a = config(2);
-  a.qkv = "identity";
+  a.qkv = Projections::identity;
   const MultiHeadAttention two(Scope(store) / "two", a, 4);
   a.n_head = 1;
   const MultiHeadAttention one(Scope(store) / "one", a, 2);

@@ -30,7 +30,7 @@ using Problems = std::vector<std::string>;
 // Each wrong layer below is this sound one with one fault: y = x + W x.
 struct Plain : Layer {
   Plain(const Scope& s, const Section& section, Index width)
-      : hidden(section.get("hidden", Index{4}, "unused", positive)), down(s / "down", width, width) {}
+      : hidden(section.get("hidden", Index{4}, "unused", rule::positive)), down(s / "down", width, width) {}
   Var forward(const Var& x, const Context&) const override { return x + down(x); }
   Index out_width() const override { return down.weight.value().dim(0); }
   Index hidden;
@@ -182,7 +182,7 @@ struct NeedsEvenLength : Plain {
 // cache.
 struct NormedAttention : Layer {
   NormedAttention(const Scope& s, const Section& section, Index width)
-      : n_head(section.get("n_head", Index{2}, "heads", positive)),
+      : n_head(section.get("n_head", Index{2}, "heads", rule::positive)),
         D(width / n_head),
         W_Q(s / "W_Q", width, width),
         W_K(s / "W_K", width, width),

@@ -65,7 +65,7 @@ TEST_CASE("with a cache, keys and values of the memory are computed once") {
 }
 
 TEST_CASE("a decoder block attends to itself, then to the memory; gradients reach everything") {
-  for (const char* place : {"pre", "post"}) {
+  for (NormPlace place : {NormPlace::pre, NormPlace::post}) {
     ParameterStore store(1, Dtype::f64);
     BlockConfig c;
     c.memory_width = 6;

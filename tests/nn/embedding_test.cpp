@@ -7,7 +7,7 @@ using namespace qkv::test;
 
 TEST_CASE("learned word vectors are rows of the table, and only rows in use get a gradient") {
   ParameterStore store(1, Dtype::f64);
-  const TokenEmbedding embed(Scope(store) / "embed", "learned", 5, 0, 3);
+  const TokenEmbedding embed(Scope(store) / "embed", EmbeddingKind::learned, 5, 0, 3);
   CHECK(names(store) == std::vector<std::string>{"embed.weight"});
   const Tensor words = ids({1, 3}, {4, 0, 4});
   const Tensor x = embed(words).value();
@@ -27,7 +27,7 @@ TEST_CASE("learned word vectors are rows of the table, and only rows in use get 
 TEST_CASE("one-hot words are unit vectors of the model's dtype without parameters") {
   for (Dtype dtype : {Dtype::f32, Dtype::f64}) {
     ParameterStore store(1, dtype);
-    const TokenEmbedding embed(Scope(store) / "embed", "one-hot", 3, 0, 3);
+    const TokenEmbedding embed(Scope(store) / "embed", EmbeddingKind::one_hot, 3, 0, 3);
     const Tensor x = embed(ids({1, 2}, {2, 0})).value();
     CHECK(store.size() == 0);
     CHECK(x.dtype() == dtype);
@@ -37,7 +37,7 @@ TEST_CASE("one-hot words are unit vectors of the model's dtype without parameter
 
 TEST_CASE("word+ngrams adds the mean of the n-gram vectors, nothing for a word without n-grams") {
   ParameterStore store(1, Dtype::f64);
-  const TokenEmbedding embed(Scope(store) / "embed", "word+ngrams", 4, 6, 2);
+  const TokenEmbedding embed(Scope(store) / "embed", EmbeddingKind::word_ngrams, 4, 6, 2);
   CHECK(names(store) == std::vector<std::string>{"embed.weight", "embed.ngrams"});
   const Tensor words = ids({1, 2}, {1, 3}), grams = ids({3}, {5, 0, 5}), offsets = ids({3}, {0, 3, 3});
   const Tensor x = embed(words, grams, offsets).value();
@@ -51,7 +51,7 @@ TEST_CASE("word+ngrams adds the mean of the n-gram vectors, nothing for a word w
 
 TEST_CASE("an id outside of the vocabulary is an error that names the layer") {
   ParameterStore store(1);
-  const TokenEmbedding embed(Scope(store) / "embed", "learned", 5, 0, 3);
+  const TokenEmbedding embed(Scope(store) / "embed", EmbeddingKind::learned, 5, 0, 3);
   const std::string text = message([&] { (void)embed(ids({1, 1}, {5})); });
   CHECK(text.find("id must be in [0, 5); got 5") != std::string::npos);
   CHECK(text.find("(in embed)") != std::string::npos);

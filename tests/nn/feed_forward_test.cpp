@@ -10,19 +10,20 @@ using namespace qkv::test;
 
 namespace {
 
-double apply(const std::string& activation, double v, double gate) {
-  if (activation == "relu") return std::max(v, 0.0);
-  if (activation == "silu") return v / (1 + std::exp(-v));
-  if (activation == "swiglu") return gate / (1 + std::exp(-gate)) * v;
-  if (activation == "gelu-erf") return 0.5 * v * (1 + std::erf(v / std::sqrt(2.0)));
+double apply(Activation activation, double v, double gate) {
+  if (activation == Activation::relu) return std::max(v, 0.0);
+  if (activation == Activation::silu) return v / (1 + std::exp(-v));
+  if (activation == Activation::swiglu) return gate / (1 + std::exp(-gate)) * v;
+  if (activation == Activation::gelu_erf) return 0.5 * v * (1 + std::erf(v / std::sqrt(2.0)));
   return 0.5 * v * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v)));
 }
 
 }  // namespace
 
 TEST_CASE("FeedForward is down(f(up(x))) for every activation, with gradients of all parameters") {
-  for (const char* activation : {"gelu", "gelu-erf", "relu", "silu", "swiglu"}) {
-    CAPTURE(activation);
+  for (Activation activation :
+       {Activation::gelu, Activation::gelu_erf, Activation::relu, Activation::silu, Activation::swiglu}) {
+    CAPTURE(text_of(activation));
     ParameterStore store(1, Dtype::f64);
     const Scope root(store);
     const FeedForward f(root / "ffn", {6, activation, 0.0}, 4);
@@ -40,7 +41,7 @@ TEST_CASE("FeedForward is down(f(up(x))) for every activation, with gradients of
 
 TEST_CASE("FeedForward drops hidden units only on a tape with randomness") {
   ParameterStore store(1);
-  const FeedForward f(Scope(store) / "ffn", {32, "relu", 0.5}, 4);
+  const FeedForward f(Scope(store) / "ffn", {32, Activation::relu, 0.5}, 4);
   const Tensor x = normal({2, 4}, Dtype::f32);
   const Tensor quiet = f(x).value();
   {

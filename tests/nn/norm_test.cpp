@@ -8,7 +8,8 @@ using namespace qkv::test;
 TEST_CASE("Norm: layer norm and RMS norm follow their formulas") {
   for (bool rms : {false, true}) {
     ParameterStore store(1, Dtype::f64);
-    const Norm f(Scope(store) / "norm", {rms ? "rmsnorm" : "layernorm", "pre", 1e-3}, 4);
+    const Norm f(Scope(store) / "norm", {rms ? NormType::rmsnorm : NormType::layernorm, NormPlace::pre, 1e-3},
+                 4);
     const Tensor x = normal({3, 4}, Dtype::f64);
     auto check = [&] {
       const Tensor y = f(x).value();
@@ -32,10 +33,10 @@ TEST_CASE("Norm: layer norm and RMS norm follow their formulas") {
 }
 
 TEST_CASE("Norm: gradients agree with central differences") {
-  for (const char* type : {"layernorm", "rmsnorm"}) {
+  for (NormType type : {NormType::layernorm, NormType::rmsnorm}) {
     ParameterStore store(1, Dtype::f64);
     const Scope root(store);
-    const Norm f(root / "norm", {type, "pre", 1e-5}, 5);
+    const Norm f(root / "norm", {type, NormPlace::pre, 1e-5}, 5);
     const Parameter x = root.param("x", {2, 3, 5});
     randomize(store);
     CHECK(gradient_error(store, [&] { return f(x); }) < 1e-7);

@@ -41,7 +41,7 @@ TEST_CASE("listed layers compute what the structs of the same kind compute, with
   }
   {
     const Listed l("type = \"feed-forward\"\nd_ff = 5\nactivation = \"swiglu\"");
-    const FeedForward ffn(a / "ffn", {5, "swiglu"}, 6);
+    const FeedForward ffn(a / "ffn", {5, Activation::swiglu}, 6);
     CHECK(l.layer->out_width() == 6);
     CHECK(names(l.store).front() == "a.up.weight");
     CHECK(l.layer->forward(kX, context).shape() == kX.shape());
@@ -55,10 +55,11 @@ TEST_CASE("listed layers compute what the structs of the same kind compute, with
     CHECK(names(l.store) == names(own));
     CHECK(distance(l.layer->forward(kX, context).value(), attn(kX, context).value()) == 0);
   }
-  for (const std::string type : {"layernorm", "rmsnorm"}) {
+  for (NormType kind : {NormType::layernorm, NormType::rmsnorm}) {
+    const std::string type = text_of(kind);
     const Listed l("type = \"" + type + "\"\neps = 0.5");
     ParameterStore own(3, Dtype::f64);
-    const Norm norm(Scope(own) / "a", {type, "pre", 0.5}, 6);
+    const Norm norm(Scope(own) / "a", {kind, NormPlace::pre, 0.5}, 6);
     CHECK(names(l.store) == names(own));
     CHECK(distance(l.layer->forward(kX, context).value(), norm(kX).value()) == 0);
   }

@@ -21,7 +21,7 @@ TEST_CASE("the sinusoidal table has sines and cosines of geometric wavelengths")
 
 TEST_CASE("sinusoidal positions are added to sqrt(d) x, without parameters") {
   ParameterStore store(1, Dtype::f64);
-  const Position f(Scope(store) / "position", {"sinusoidal", "start"}, 8, 4);
+  const Position f(Scope(store) / "position", {PositionType::sinusoidal, PositionOrigin::start}, 8, 4);
   CHECK(store.size() == 0);
   const Tensor x = normal({2, 3, 4}, Dtype::f64), table = sinusoidal_table(3, 0, 4, Dtype::f64);
   const Tensor y = f(x).value();
@@ -31,7 +31,7 @@ TEST_CASE("sinusoidal positions are added to sqrt(d) x, without parameters") {
 
 TEST_CASE("learned positions add a row per position from the start, with gradients") {
   ParameterStore store(1, Dtype::f64);
-  const Position f(Scope(store) / "position", {"learned", "start"}, 4, 2);
+  const Position f(Scope(store) / "position", {PositionType::learned, PositionOrigin::start}, 4, 2);
   const Tensor x = normal({2, 3, 2}, Dtype::f64);
   const Tensor y = f(x).value();
   CHECK(f.weight.value().shape() == Shape{4, 2});
@@ -42,7 +42,8 @@ TEST_CASE("learned positions add a row per position from the start, with gradien
 
 TEST_CASE("positions counted from the target are signed, and clipped beyond max_seq_len") {
   ParameterStore store(1, Dtype::f64);
-  const Position f(Scope(store) / "position", {"learned", "target"}, 3, 1);  // rows -2 .. 2
+  const Position f(Scope(store) / "position", {PositionType::learned, PositionOrigin::target}, 3,
+                   1);  // rows -2 .. 2
   CHECK(f.weight.value().shape() == Shape{5, 1});
   const Tensor y = f(Tensor::zeros({2, 5, 1}, Dtype::f64), ids({2}, {0, 4})).value();
   const std::vector<double> w = f.weight.value().to_vector();
@@ -51,7 +52,7 @@ TEST_CASE("positions counted from the target are signed, and clipped beyond max_
 
 TEST_CASE("no positions: x itself") {
   ParameterStore store(1);
-  const Position f(Scope(store) / "position", {"none", "target"}, 3, 2);
+  const Position f(Scope(store) / "position", {PositionType::none, PositionOrigin::target}, 3, 2);
   const Tensor x = normal({1, 9, 2}, Dtype::f32);
   CHECK(f(x).value().shares_buffer(x));
   CHECK_FALSE(f.relative);
@@ -59,8 +60,8 @@ TEST_CASE("no positions: x itself") {
 
 TEST_CASE("too long a text and a missing target are errors that name the layer") {
   ParameterStore store(1);
-  const Position start(Scope(store) / "a", {"learned", "start"}, 3, 2);
-  const Position target(Scope(store) / "b", {"sinusoidal", "target"}, 3, 2);
+  const Position start(Scope(store) / "a", {PositionType::learned, PositionOrigin::start}, 3, 2);
+  const Position target(Scope(store) / "b", {PositionType::sinusoidal, PositionOrigin::target}, 3, 2);
   CHECK(message([&] {
           (void)start(Tensor::zeros({1, 4, 2}));
         }) == "position: length must be at most max_seq_len = 3; got 4 (in a)");
@@ -82,15 +83,15 @@ TEST_CASE("positions that attention tells leave the vectors alone") {
   heads.n_head = 2;
   PositionConfig c;
   const Tensor x = normal({1, 3, 8}, Dtype::f64);
-  for (const char* type : {"rope", "alibi"}) {
+  for (PositionType type : {PositionType::rope, PositionType::alibi}) {
     c.type = type;
     const Position position(Scope(store), c, 5, 8, heads);
     CHECK(distance(position(x).value(), x) == 0);
     Context context;
     position.tell(context, 2, 3);
-    CHECK(context.rotary.cos.defined() == (c.type == "rope"));
-    CHECK(context.mask.slopes.defined() == (c.type == "alibi"));
-    if (c.type == "rope") {
+    CHECK(context.rotary.cos.defined() == (c.type == PositionType::rope));
+    CHECK(context.mask.slopes.defined() == (c.type == PositionType::alibi));
+    if (c.type == PositionType::rope) {
       CHECK(distance(context.rotary.cos, rotary_table(2, 3, 4, 10000.0, Dtype::f64).cos) == 0);
       CHECK_THROWS_WITH_AS(position.tell(context, 3, 3), doctest::Contains("at most max_seq_len = 5; got 6"),
                            Error);

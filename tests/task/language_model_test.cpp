@@ -1,4 +1,4 @@
-#include "task/language_model.h"
+#include "qkv/task/task.h"
 
 #include <doctest/doctest.h>
 

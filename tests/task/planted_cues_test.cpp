@@ -1,4 +1,4 @@
-#include "task/planted_cues.h"
+#include "qkv/task/task.h"
 
 #include <doctest/doctest.h>
 
@@ -14,8 +14,7 @@ namespace {
 
 std::unique_ptr<Task> task(const std::string& data = "") {
   return make_task(
-      {Section::parse("[task]\ntype = \"planted-cues\"\n[model]\nmax_seq_len = 32\n[data]\n" + data), nullptr,
-       nullptr, nullptr});
+      {Section::parse("[task]\ntype = \"planted-cues\"\n[model]\nmax_seq_len = 32\n[data]\n" + data)});
 }
 
 }  // namespace

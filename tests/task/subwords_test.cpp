@@ -21,7 +21,7 @@ TEST_CASE(
     const std::string config = std::string("[data]\ntrain = \"") + (folder / "data.tsv") +
                                "\"\nval_fraction = 0\n[task]\ntype = \"wsd\"\n[tokenizer]\ntype = \"" + type +
                                "\"\nvocab_size = 262\n[model]\nmax_seq_len = 9\n";
-    const auto task = make_task({Section::parse(config), nullptr, nullptr, nullptr});
+    const auto task = make_task({Section::parse(config)});
     REQUIRE(task->examples(Split::train) == 2);
     Batch batch;
     const int both[] = {0, 1};

@@ -1,4 +1,4 @@
-#include "task/synthetic_classification.h"
+#include "qkv/task/task.h"
 
 #include "nn/layer_check.h"
 #include "qkv/base/json.h"
@@ -12,7 +12,7 @@ namespace {
 std::unique_ptr<Task> make_synthetic(const std::string& data) {
   const Section config =
       Section::parse("[task]\ntype = \"synthetic-classification\"\n[data]\n" + data, "synthetic.toml");
-  return make_task({config, nullptr, nullptr});
+  return make_task({config});
 }
 
 std::vector<double> values(const Task& task, Split split, std::vector<int> indices, const char* name) {

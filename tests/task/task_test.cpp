@@ -29,7 +29,7 @@ struct NoModel : Model {
 };
 
 std::unique_ptr<Task> make_smallest() {
-  return make_task({Section::parse("[task]\ntype = \"test-smallest\""), nullptr, nullptr});
+  return make_task({Section::parse("[task]\ntype = \"test-smallest\"")});
 }
 
 template <class T>
@@ -91,7 +91,6 @@ TEST_CASE("splits have names; unknown splits and tasks are usage errors") {
   for (Split split : {Split::train, Split::val, Split::test}) CHECK(split_from(name_of(split)) == split);
   CHECK(message([] { (void)split_from("dev"); }) ==
         "split: must be train, val or test; got 'dev' (known: train, val, test)");
-  CHECK(message([] {
-          (void)make_task({Section::parse("[task]\ntype = \"wds\""), nullptr, nullptr});
-        }).find("wds") != std::string::npos);
+  CHECK(message([] { (void)make_task({Section::parse("[task]\ntype = \"wds\"")}); }).find("wds") !=
+        std::string::npos);
 }

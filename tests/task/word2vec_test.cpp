@@ -1,4 +1,4 @@
-#include "task/word2vec.h"
+#include "qkv/task/task.h"
 
 #include <doctest/doctest.h>
 
@@ -17,7 +17,7 @@ struct Made {
     write_file_atomic(folder / "text.txt", text);
     config = "[data]\ntrain = \"" + (folder / "text.txt") + "\"\n" + data + "[task]\ntype = \"word2vec\"\n" +
              task + "[tokenizer]\nsplit = \"spaces\"\n[model]\ntype = \"" + model + "\"\n";
-    made = make_task({Section::parse(config), nullptr, nullptr, nullptr});
+    made = make_task({Section::parse(config)});
   }
   TemporaryFolder folder;
   std::string config;
@@ -111,7 +111,7 @@ TEST_CASE("word2vec: what the state keeps is enough to go on; faults in text and
   const Json state = m.made->state();
   CHECK(state["counts"].size() == 5);
   auto tokenizer = std::shared_ptr<Tokenizer>(Tokenizer::from_json(m.made->tokenizer()->to_json()));
-  const auto back = make_task({Section::parse(m.config), tokenizer, &state, nullptr});
+  const auto back = make_task({Section::parse(m.config), tokenizer, &state});
   CHECK(back->state() == state);
   const int first = 0;
   Batch x, y;
@@ -121,7 +121,7 @@ TEST_CASE("word2vec: what the state keeps is enough to go on; faults in text and
   CHECK(values(x, "targets") == values(y, "targets"));
   for (const Json& bad :
        {Json::object(), Json{{"counts", {1, 2}}}, Json{{"counts", "x"}}, Json{{"counts", {0, 0, -1, 2, 3}}}})
-    CHECK_THROWS_AS((void)make_task({Section::parse(m.config), tokenizer, &bad, nullptr}), Error);
+    CHECK_THROWS_AS((void)make_task({Section::parse(m.config), tokenizer, &bad}), Error);
   CHECK_THROWS_AS(Made("one\ntwo\n", "", "", "skip-gram"), Error);
   CHECK_THROWS_AS(Made("one one\n", "", "", "skip-gram"), Error);
 }

@@ -29,7 +29,11 @@ struct Files : TemporaryFolder {
     return fmt::format("data.{0} = \"{1}/{0}.tsv\"\n", name, path);
   }
   WordSenses task(const std::string& data, const std::string& rest = "") const {
-    return WordSenses({config(data, rest), nullptr, nullptr});
+    const Section all = config(data, rest);
+    WordSenses made({all});
+    all.check();
+    made.prepare();
+    return made;
   }
 };
 

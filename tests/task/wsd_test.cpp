@@ -241,7 +241,7 @@ TEST_CASE("wsd: keys that do not fit each other are reported together, at their 
   CHECK(message([&] { files.task("data.folds = 1"); }).find("folds must be 0 or at least 2; got 1") !=
         std::string::npos);
   CHECK(message([&] {
-          WordSenses({Section::parse("", "c.toml"), nullptr, nullptr});
+          (void)make_task({Section::parse("", "c.toml")});
         }).find("data.train must name the training sentences") != std::string::npos);
   files.write("train.tsv", "a\t[x]\na\t[y]\n");
   CHECK(message([&] { files.task(""); }).find("at least two labels; got only 'a'") != std::string::npos);

@@ -55,7 +55,7 @@ class Section {
     read(config);
     return config;
   }
-  /// One value outside of a struct: section.get("every", 100, "steps between evaluations", positive).
+  /// One value outside of a struct: section.get("every", 100, "steps between evaluations", rule::positive).
   template <class T, class... Rules>
   T get(const std::string& name, T value, const std::string& help = "", const Rules&... rules) const {
     FieldCollector one;
@@ -67,7 +67,16 @@ class Section {
   std::string type(const std::string& fallback, const std::vector<std::string>& known = {}) const;
   /// A file name by dotted key, resolved against the file that gives it; "" when there is none.
   std::string path(const std::string& dotted) const;
-  void read_fields(std::vector<Field> fields) const;
+  /// What the config gives for a key that is stated elsewhere, so that no default is repeated here; nothing
+  /// where it gives none of this type. The key does not count as read.
+  template <class T>
+  std::optional<T> given(const std::string& name) const {
+    T value{};
+    FieldCollector one;
+    one(name, value, "");
+    if (!find_value(one.fields.front())) return std::nullopt;
+    return value;
+  }
 
   /// The sub-table `name`, which is empty where the config has none.
   Section section(const std::string& name) const;
@@ -105,19 +114,27 @@ class Section {
   /// Reports the keys of the whole document that nothing has read, then throws if there is any problem.
   void finish() const;
 
+  /// Gives a key of the document (dotted, from the root) another value, a TOML text. It shows in `dump` and
+  /// `resolved`; who has read the key already does not notice.
+  void set(const std::string& dotted, const std::string& value) const;
+  /// The root of a copy of the whole document.
+  Section copy() const;
   /// The whole document as read, every default included, as TOML that reads back to the same config.
   std::string dump(bool with_origins = false) const;
   std::vector<ResolvedKey> resolved() const;
+  /// Every key that the document gives, whether it was read or not.
+  std::vector<ResolvedKey> all_given() const;
   /// The files read, the extended ones first.
   std::vector<std::string> files() const;
 
-  /// From now on remembers what each key that is read may be, for `schema_of` (config_schema.h).
-  void keep_schemas() const;
-
  private:
   friend Json schema_of(const Section& section);
+  friend std::vector<std::string> restated_keys(const Section& section);
   Section(std::shared_ptr<ConfigDocument> document, ConfigTable* table)
       : document_(std::move(document)), table_(table) {}
+  void read_fields(std::vector<Field> fields) const;
+  bool find_value(Field& field) const;
+
   std::shared_ptr<ConfigDocument> document_;
   ConfigTable* table_;
 };

@@ -24,6 +24,9 @@ struct Constraint {
   std::string hint = {};  ///< where a value is like none of the names
 };
 
+/// What follows the help text of a field: f("lr", lr, "peak learning rate", rule::positive).
+namespace rule {
+
 inline const Constraint required{Constraint::Kind::required, "must be given"};
 /// A string that names a file; relative ones are relative to the file that says so.
 inline const Constraint path{Constraint::Kind::path};
@@ -39,14 +42,17 @@ inline const Constraint probability{Constraint::Kind::range, "must be between 0 
 inline const Constraint dropping{Constraint::Kind::range, "must be between 0 and 0.999", 0, 0.999};
 Constraint between(double low, double high);
 Constraint at_least(double low);
-/// The strings a value may be. For an enum member: the names of its values 0, 1, 2, ...
+/// The strings a value may be. (The choices of an enum are stated beside it, see FieldCollector.)
 Constraint one_of(std::vector<std::string> names);
+
+}  // namespace rule
 
 /// A number, or one of some names: `scale = "sqrt_d_k"` or `scale = 0.5`.
 using NameOrNumber = std::variant<std::string, double>;
 
-/// An enum member seen as its index in the names of `one_of`.
+/// An enum member seen as the index of its name.
 struct EnumRef {
+  std::vector<std::string> names;
   void* object;
   int (*get)(const void* object);
   void (*set)(void* object, int index);
@@ -66,7 +72,11 @@ struct Field {
   std::function<void()> clear = {};  ///< for an optional that was empty: makes it empty again
 };
 
-/// The visitor given to `fields`: f("name", member, "help", constraints...).
+/// The visitor given to `fields`: f("name", member, "help", constraints...). An enum is a choice: the names
+/// of its values 0, 1, 2, ... are what `names_of` gives, a function beside it:
+///
+///     enum class Place { pre, post };
+///     inline std::vector<std::string> names_of(Place) { return {"pre", "post"}; }
 class FieldCollector {
  public:
   template <class T, class... Rules>
@@ -82,11 +92,13 @@ class FieldCollector {
   template <class T>
   static void bind(Field& field, T& member) {
     if constexpr (std::is_enum_v<T>) {
-      field.value = EnumRef{
-          &member, [](const void* object) { return static_cast<int>(*static_cast<const T*>(object)); },
-          [](void* object, int index) {
-            *static_cast<T*>(object) = static_cast<T>(index);
-          }};
+      field.constraints.push_back(rule::one_of(names_of(T())));
+      field.value =
+          EnumRef{names_of(T()), &member,
+                  [](const void* object) { return static_cast<int>(*static_cast<const T*>(object)); },
+                  [](void* object, int index) {
+                    *static_cast<T*>(object) = static_cast<T>(index);
+                  }};
     } else if constexpr (std::is_constructible_v<FieldRef, T*>) {
       field.value = &member;
     } else {
@@ -120,7 +132,10 @@ std::string type_name(const Field& field);
 /// The value as TOML text.
 std::string value_text(const Field& field);
 
-/// One line per key: name, default, help and rules; sub-tables by dotted names.
-std::string help_table(const std::vector<Field>& fields);
+/// The name of a choice, as configs have it.
+template <class Enum>
+std::string text_of(Enum value) {
+  return names_of(value).at(static_cast<std::size_t>(value));
+}
 
 }  // namespace qkv

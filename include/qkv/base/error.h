@@ -14,19 +14,29 @@ enum class Fault : int {
   usage = 2,     ///< command line or config
   data = 3,      ///< input data, checkpoint, tokenizer
   diverged = 4,  ///< training produced non-finite values
+  memory = 5,    ///< more memory than there is; the exit code is that of `runtime`
+};
+
+/// A message in its parts: "where: rule (hint)", without those that are empty.
+struct ErrorText {
+  std::string where, rule, hint = {};
 };
 
 /// The one exception of qkv. `what()` is one clear message without trailing full stop.
 class Error : public std::runtime_error {
  public:
   explicit Error(std::string message, Fault fault = Fault::runtime, std::string layer = "")
-      : std::runtime_error(std::move(message)), fault_(fault), layer_(std::move(layer)) {}
+      : Error(ErrorText{"", std::move(message), ""}, fault, std::move(layer)) {}
+  explicit Error(ErrorText text, Fault fault = Fault::runtime, std::string layer = "");
   Fault fault() const { return fault_; }
+  /// The parts that whoever raised the error told apart; else `rule` is the whole message.
+  const ErrorText& text() const { return text_; }
   /// Path of the layer that ran (see LayerPath), or "".
   const std::string& layer() const { return layer_; }
-  int exit_code() const { return static_cast<int>(fault_); }
+  int exit_code() const { return fault_ == Fault::memory ? 1 : static_cast<int>(fault_); }
 
  private:
+  ErrorText text_;
   Fault fault_;
   std::string layer_;
 };
@@ -46,12 +56,12 @@ class LayerPath {
 };
 
 /// Throws an `Error` of this message and the current layer path.
-[[noreturn]] void raise(Fault fault, std::string message);
+[[noreturn]] void raise(Fault fault, ErrorText text);
 
 /// Throws an `Error` with a formatted message and the current layer path.
 template <class... Args>
 [[noreturn]] void fail(Fault fault, fmt::format_string<Args...> format, Args&&... args) {
-  raise(fault, fmt::format(format, std::forward<Args>(args)...));
+  raise(fault, {"", fmt::format(format, std::forward<Args>(args)...), ""});
 }
 
 }  // namespace qkv

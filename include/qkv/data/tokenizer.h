@@ -30,16 +30,17 @@ struct TokenizerConfig {
   void fields(F& f) {
     f("type", type, "tokenizer, see `qkv list tokenizers`");
     f("vocab_size", vocab_size,
-      "largest vocabulary with the special tokens, 0 = no limit ('bpe', 'wordpiece': 8192)", non_negative);
+      "largest vocabulary with the special tokens, 0 = no limit ('bpe', 'wordpiece': 8192)",
+      rule::non_negative);
     f("min_freq", min_freq, "tokens seen less often are unknown; pairs seen less often stay two tokens",
-      positive);
+      rule::positive);
     f("lowercase", lowercase,
       "'word': lower case; 'wordpiece': lower case without accents; others keep the case");
     f("split", split, "how text is cut: by the rules for words, or at spaces where it is cut already",
-      one_of({"words", "spaces"}));
+      rule::one_of({"words", "spaces"}));
     f("specials", specials, "special tokens after those for padding and unknown ones, e.g. <bos>, <eos>");
-    f("max_word_chars", max_word_chars, "longer words are unknown (type 'wordpiece')", positive);
-    f("file", file, "tokenizer.json to take as it is (type 'file')", path);
+    f("max_word_chars", max_word_chars, "longer words are unknown (type 'wordpiece')", rule::positive);
+    f("file", file, "tokenizer.json to take as it is (type 'file')", rule::path);
   }
 };
 

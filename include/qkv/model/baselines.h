@@ -8,12 +8,12 @@ namespace qkv {
 struct BaselineConfig {
   Index d_model = 32;
   double dropout = 0.0;
-  std::string embedding = "learned";
+  EmbeddingKind embedding = EmbeddingKind::learned;
   template <class F>
   void fields(F& f) {
-    f("d_model", d_model, "width of the word vectors", positive);
-    f("dropout", dropout, "probability of zeroing an activation while training", dropping);
-    f("embedding", embedding, "what stands for a word", one_of({"learned", "word+ngrams"}));
+    f("d_model", d_model, "width of the word vectors", rule::positive);
+    f("dropout", dropout, "probability of zeroing an activation while training", rule::dropping);
+    f("embedding", embedding, "what stands for a word", rule::one_of({"learned", "word+ngrams"}));
   }
 };
 

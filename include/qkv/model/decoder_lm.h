@@ -7,15 +7,14 @@
 
 namespace qkv {
 
-struct DecoderLmConfig {
+struct DecoderLmConfig : LengthConfig {
   StackConfig stack;
-  Index max_seq_len = 64;
   bool tie_embeddings = false;
   PositionConfig position;
   template <class F>
   void fields(F& f) {
     stack.fields(f);
-    f("max_seq_len", max_seq_len, "longest text in tokens", positive);
+    LengthConfig::fields(f);
     f("tie_embeddings", tie_embeddings, "the head's weight is the token table (Press and Wolf 2017)");
     f("position", position, "positions");
   }

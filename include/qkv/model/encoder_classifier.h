@@ -6,22 +6,26 @@
 
 namespace qkv {
 
-struct EncoderClassifierConfig {
+/// What the classifier reads: the vector of the target word, the mean, or both side by side.
+enum class Readout { target, mean, target_mean };
+inline std::vector<std::string> names_of(Readout) {
+  return {"target", "mean", "target+mean"};
+}
+
+struct EncoderClassifierConfig : LengthConfig {
   StackConfig stack;
-  Index max_seq_len = 64;
-  std::string embedding = "learned";
-  std::string readout = "target";
+  EmbeddingKind embedding = EmbeddingKind::learned;
+  Readout readout = Readout::target;
   double bag = 0.0;
   PositionConfig position;
   template <class F>
   void fields(F& f) {
     stack.fields(f);
-    f("max_seq_len", max_seq_len, "longest text in tokens", positive);
-    f("embedding", embedding, "what stands for a word", one_of({"learned", "one-hot", "word+ngrams"}));
+    LengthConfig::fields(f);
+    f("embedding", embedding, "what stands for a word");
     f("readout", readout,
-      "what the classifier reads: the target word's vector, the mean, or both side by side",
-      one_of({"target", "mean", "target+mean"}));
-    f("bag", bag, "scale of a linear bag of words beside the network; 0 = none", non_negative);
+      "what the classifier reads: the target word's vector, the mean, or both side by side");
+    f("bag", bag, "scale of a linear bag of words beside the network; 0 = none", rule::non_negative);
     f("position", position, "positions");
   }
 };

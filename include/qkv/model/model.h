@@ -16,7 +16,18 @@ struct DataShape {
   Index source_vocab_size = 0;  ///< of the source of a pair; 0: that of the target
 };
 
+/// The longest text that a model reads: models of sequences and the tasks that cut texts for them share it.
+struct LengthConfig {
+  Index max_seq_len = 64;
+  template <class F>
+  void fields(F& f) {
+    f("max_seq_len", max_seq_len, "longest text in tokens; of pairs, longest source and longest target",
+      rule::positive);
+  }
+};
+
 struct Model {
+  static constexpr const char* kDefault = "encoder-classifier";  ///< [model] type
   /// `config` is the [model] table.
   using Factory = std::unique_ptr<Model>(const Scope& scope, const Section& config, const DataShape& shape);
   virtual ~Model() = default;

@@ -12,8 +12,9 @@ struct StackConfig {
   BlockConfig block;
   template <class F>
   void fields(F& f) {
-    f("n_layer", n_layer, "number of blocks", between(0, kMostLayers));
-    f("d_model", d_model, "width of the model; 0 = the vocabulary size, for one-hot words", non_negative);
+    f("n_layer", n_layer, "number of blocks", rule::between(0, kMostLayers));
+    f("d_model", d_model, "width of the model; 0 = the vocabulary size, for one-hot words",
+      rule::non_negative);
     block.fields(f);
   }
 };

@@ -11,6 +11,6 @@ namespace qkv {
 Var word_vectors(const TokenEmbedding& embed, const Batch& batch);
 
 /// Reports a kind of embedding that the data cannot serve, at model.embedding.
-void check_embedding(const Section& model, const std::string& kind, const DataShape& shape);
+void check_embedding(const Section& model, EmbeddingKind kind, const DataShape& shape);
 
 }  // namespace qkv

@@ -5,25 +5,29 @@
 
 namespace qkv {
 
+enum class Projections { learned, identity };
+inline std::vector<std::string> names_of(Projections) {
+  return {"learned", "identity"};
+}
+
 struct AttentionConfig {
   std::string type = "attention";
   Index n_head = 2, n_kv_head = 0, d_head = 0;
-  std::string qkv = "learned";
+  Projections qkv = Projections::learned;
   NameOrNumber scale = std::string("sqrt_d_k");
   bool bias = true;
   double dropout = 0.0;  // set from the model's
   template <class F>
   void fields(F& f) {
-    f("n_head", n_head, "number of heads; must divide d_model unless d_head is set", positive);
-    f("n_kv_head", n_kv_head, "number of key/value heads; 0 = n_head", non_negative);
-    f("d_head", d_head, "width of a head; 0 = d_model / n_head", non_negative);
+    f("n_head", n_head, "number of heads; must divide d_model unless d_head is set", rule::positive);
+    f("n_kv_head", n_kv_head, "number of key/value heads; 0 = n_head", rule::non_negative);
+    f("d_head", d_head, "width of a head; 0 = d_model / n_head", rule::non_negative);
     // What follows an open `type` are the keys of the default; another layer has its own.
     f("type", type,
       "layer that a block uses as its self-attention, e.g. of a plug-in, with keys of its own here");
-    f("qkv", qkv, "learned W_Q, W_K, W_V, or identity: parameter-free dot-product attention",
-      one_of({"learned", "identity"}));
+    f("qkv", qkv, "learned W_Q, W_K, W_V, or identity: parameter-free dot-product attention");
     f("scale", scale, "factor of the scores: sqrt_d_k (1 / sqrt(d_k)), none, or a number",
-      one_of({"sqrt_d_k", "none"}));
+      rule::one_of({"sqrt_d_k", "none"}));
     f("bias", bias, "learn b_Q, b_K, b_V, b_O");
   }
   /// What the op needs of this.

@@ -20,7 +20,7 @@ struct BlockConfig {
   NormConfig norm;
   template <class F>
   void fields(F& f) {
-    f("dropout", dropout, "probability of zeroing an activation while training", dropping);
+    f("dropout", dropout, "probability of zeroing an activation while training", rule::dropping);
     f("attention", attention, "self-attention");
     f("ffn", ffn, "feed-forward layer");
     f("norm", norm, "normalisation");

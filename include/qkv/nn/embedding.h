@@ -5,13 +5,18 @@
 
 namespace qkv {
 
+enum class EmbeddingKind { learned, one_hot, word_ngrams };
+inline std::vector<std::string> names_of(EmbeddingKind) {
+  return {"learned", "one-hot", "word+ngrams"};
+}
+
 /// ids [B, T] -> [B, T, d]. Kinds:
 /// - "learned": a row of a table per word;
 /// - "one-hot": the unit vector of the word, d = vocabulary size, no parameters;
 /// - "word+ngrams": the word's row plus the mean of its character n-gram rows (Bojanowski et al. 2017), so
 ///   that an unknown word still says something.
 struct TokenEmbedding {
-  TokenEmbedding(const Scope& s, const std::string& kind, Index vocabulary, Index ngram_buckets, Index width);
+  TokenEmbedding(const Scope& s, EmbeddingKind kind, Index vocabulary, Index ngram_buckets, Index width);
   /// `ngram_ids` [N] and `ngram_offsets` [B * T + 1] list the n-grams of each position; only for
   /// "word+ngrams".
   Var operator()(const Tensor& ids, const Tensor& ngram_ids = {}, const Tensor& ngram_offsets = {}) const;

@@ -7,15 +7,20 @@
 
 namespace qkv {
 
+enum class Activation { gelu, gelu_erf, relu, silu, swiglu };
+inline std::vector<std::string> names_of(Activation) {
+  return {"gelu", "gelu-erf", "relu", "silu", "swiglu"};
+}
+
 struct FeedForwardConfig {
   Index d_ff = 64;
-  std::string activation = "gelu";
+  Activation activation = Activation::gelu;
   double dropout = 0.0;  // set from the model's
   template <class F>
   void fields(F& f) {
-    f("d_ff", d_ff, "width of the inner layer; 0 = no feed-forward layer", non_negative);
-    f("activation", activation, "non-linearity; gelu is the tanh form (GPT-2), gelu-erf the exact one (BERT)",
-      one_of({"gelu", "gelu-erf", "relu", "silu", "swiglu"}));
+    f("d_ff", d_ff, "width of the inner layer; 0 = no feed-forward layer", rule::non_negative);
+    f("activation", activation,
+      "non-linearity; gelu is the tanh form (GPT-2), gelu-erf the exact one (BERT)");
   }
 };
 
@@ -25,7 +30,7 @@ struct FeedForward {
   FeedForward(const Scope& s, const FeedForwardConfig& config, Index width);
   Var operator()(const Var& x) const;
 
-  std::string activation;
+  Activation activation;
   double dropout;
   std::optional<Linear> gate;
   Linear up, down;

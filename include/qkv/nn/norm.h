@@ -5,15 +5,25 @@
 
 namespace qkv {
 
+enum class NormType { layernorm, rmsnorm };
+inline std::vector<std::string> names_of(NormType) {
+  return {"layernorm", "rmsnorm"};
+}
+
+enum class NormPlace { pre, post };
+inline std::vector<std::string> names_of(NormPlace) {
+  return {"pre", "post"};
+}
+
 struct NormConfig {
-  std::string type = "layernorm";
-  std::string place = "pre";
+  NormType type = NormType::layernorm;
+  NormPlace place = NormPlace::pre;
   double eps = 1e-5;
   template <class F>
   void fields(F& f) {
-    f("type", type, "normalisation of each vector", one_of({"layernorm", "rmsnorm"}));
-    f("place", place, "before (pre) or after (post) each sub-layer", one_of({"pre", "post"}));
-    f("eps", eps, "added to the variance", positive);
+    f("type", type, "normalisation of each vector");
+    f("place", place, "before (pre) or after (post) each sub-layer");
+    f("eps", eps, "added to the variance", rule::positive);
   }
 };
 

@@ -5,17 +5,25 @@
 
 namespace qkv {
 
+enum class PositionType { learned, sinusoidal, rope, alibi, none };
+inline std::vector<std::string> names_of(PositionType) {
+  return {"learned", "sinusoidal", "rope", "alibi", "none"};
+}
+
+enum class PositionOrigin { start, target };
+inline std::vector<std::string> names_of(PositionOrigin) {
+  return {"start", "target"};
+}
+
 struct PositionConfig {
-  std::string type = "learned";
-  std::string origin = "start";
+  PositionType type = PositionType::learned;
+  PositionOrigin origin = PositionOrigin::start;
   template <class F>
   void fields(F& f) {
     f("type", type,
       "how positions are told; rope turns element i of a head with element i + d / 2, as GPT-NeoX and Llama "
-      "do",
-      one_of({"learned", "sinusoidal", "rope", "alibi", "none"}));
-    f("origin", origin, "count from the start of the text, or from the target word (signed, clipped)",
-      one_of({"start", "target"}));
+      "do");
+    f("origin", origin, "count from the start of the text, or from the target word (signed, clipped)");
   }
 };
 

@@ -53,8 +53,7 @@ class SyntheticTask : public Task {
 
  protected:
   explicit SyntheticTask(const TaskInput& input);
-  /// Reports at `key` a longest sequence that model.max_seq_len does not hold; and finishes the checks of the
-  /// config.
+  /// Reports at `key` a longest sequence that model.max_seq_len does not hold.
   void check_length(const TaskInput& input, const std::string& key, Index longest) const;
 
   /// True if a target is one of the answers that accuracy counts.
@@ -69,6 +68,7 @@ class SyntheticTask : public Task {
   };
   virtual Question question(const std::string& text) const;
 
+  Section table_;  ///< [data]
   std::uint64_t seed_;
   std::vector<std::string> symbols_;  ///< the text of each token
   bool uniform_ = true;
@@ -79,9 +79,9 @@ struct DrawnData {
   Index examples = 1 << 20, eval_examples = 256;
   template <class F>
   void fields(F& f) {
-    f("examples", examples, "training sequences: an epoch", between(1, 1 << 30));
+    f("examples", examples, "training sequences: an epoch", rule::between(1, 1 << 30));
     f("eval_examples", eval_examples, "sequences of the validation split and of the test split",
-      between(0, 1 << 30));
+      rule::between(0, 1 << 30));
   }
 };
 
@@ -94,14 +94,13 @@ class DrawnTask : public SyntheticTask {
     return split == Split::train ? data_.examples : data_.eval_examples;
   }
   void write(Split split, Index index, SyntheticRow& row) const final;
+  /// Throws a usage error at [data] when there are too few different sequences for three splits.
+  void prepare() override;
 
  protected:
   explicit DrawnTask(const TaskInput& input) : SyntheticTask(input) {}
   /// One sequence; appends to the empty `row`.
   virtual void draw(Stream& stream, SyntheticRow& row) const = 0;
-  /// Throws a usage error at [data] when there are too few different sequences for three splits.
-  void check_splits(const TaskInput& input) const;
-
   /// A number of [0, n).
   static Index draw_below(Stream& stream, Index n) {
     return static_cast<Index>(stream.below(static_cast<std::uint64_t>(n)));
@@ -118,11 +117,11 @@ struct CountedData {
   Index eval_examples = 0;
   template <class F>
   void fields(F& f) {
-    f("train_fraction", train_fraction, "share of all cases to train on", probability);
+    f("train_fraction", train_fraction, "share of all cases to train on", rule::probability);
     f("val_fraction", val_fraction, "share of all cases to validate on; the rest is for testing",
-      probability);
+      rule::probability);
     f("eval_examples", eval_examples, "at most so many cases for validation and for testing; 0 = all",
-      between(0, 1 << 30));
+      rule::between(0, 1 << 30));
   }
 };
 
@@ -138,7 +137,7 @@ class CountedTask : public SyntheticTask {
   /// Case `number` of [0, cases).
   virtual void write_case(Index number, SyntheticRow& row) const = 0;
   /// Reports shares that leave no training cases, or more than all.
-  void set_cases(const TaskInput& input, Index cases);
+  void set_cases(Index cases);
 
   CountedData data_;
 

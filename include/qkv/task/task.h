@@ -4,9 +4,9 @@
 #include <string>
 
 #include "qkv/base/json_fwd.h"
-#include "qkv/data/tokenizer.h"
 #include "qkv/model/model.h"
 #include "qkv/task/metrics.h"
+#include "qkv/task/task_input.h"
 
 namespace qkv {
 
@@ -19,17 +19,6 @@ Split split_from(const std::string& name);
 struct Loss {
   Var sum;
   double count;
-};
-
-/// Where a task comes from: a config, and for a trained model what its checkpoint kept. A task reads all its
-/// keys first and reports what is wrong with them, then calls `config.check()`, then reads data: so all
-/// problems of a config come out together.
-struct TaskInput {
-  Section config;                        ///< the whole config
-  std::shared_ptr<Tokenizer> tokenizer;  ///< null for a new run: trained on the training data
-  const Json* state = nullptr;           ///< what `state()` gave, or null for a new run
-  /// For `check`: receives what is wrong with the data; the sizes are then 0. Null: it is thrown.
-  std::string* data_problem = nullptr;
 };
 
 /// A text whose way through the model is shown: its words are what the model sees, one per position.
@@ -53,12 +42,16 @@ void check_known(const std::vector<std::string>& words, const std::vector<std::s
 ///     struct Mine : Task { explicit Mine(const TaskInput& input); ... };
 ///     QKV_REGISTER(Task, "mine", Mine, "one line of help");   // then: [task] type = "mine"
 struct Task {
+  static constexpr const char* kDefault = "wsd";  ///< [task] type
   using Factory = std::unique_ptr<Task>(const TaskInput& input);
   virtual ~Task() = default;
 
   virtual DataShape shape() const = 0;
 
   // ---- data
+  /// Reads what a new run learns from the training data before the model is made: vocabulary, names of
+  /// classes. Called once, by `make_task`; not for a trained model. Default: nothing.
+  virtual void prepare() {}
   /// Number of examples of a split; 0 when there is no such data. Loads the data when first asked.
   virtual Index examples(Split split) = 0;
   /// Length of an example in tokens, for bucketing and for choosing the number of shards. Default: 1.
@@ -120,8 +113,10 @@ struct Task {
 
 QKV_DECLARE_REGISTRY(Task);
 
-/// The task that [task] type names. Throws a usage error for an unknown one.
-std::unique_ptr<Task> make_task(const TaskInput& input);
+/// The task that [task] type names, prepared. Throws a usage error for an unknown one and for what is wrong
+/// with its keys. With `data_problem` a fault of the data does not end it: the text comes there, and the
+/// task's sizes are 0.
+std::unique_ptr<Task> make_task(const TaskInput& input, std::string* data_problem = nullptr);
 
 /// `task.collate`, whose errors say for which examples.
 void collate(const Task& task, Split split, const int* indices, Index n, const Stream* noise, Batch& batch);

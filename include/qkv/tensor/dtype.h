@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "qkv/base/error.h"
 
@@ -12,6 +13,8 @@ namespace qkv {
 enum class Dtype : std::uint8_t { f32, f64, i32 };
 
 const char* name_of(Dtype dtype);
+/// Of all, in their order, as configs have them.
+std::vector<std::string> names_of(Dtype);
 std::size_t size_of(Dtype dtype);
 /// "f32" | "f64" | "i32"; throws a usage error otherwise.
 Dtype dtype_from(const std::string& name);

@@ -1,70 +1,90 @@
 // The config tables that belong to a training run, whatever the task.
 #pragma once
-#include "qkv/base/config.h"
+#include "qkv/task/task_input.h"
 
 namespace qkv {
 
-struct RunConfig {
-  std::string name, out_dir = "runs";
-  std::int64_t seed = 1337, threads = 0, shards = 0;
-  std::string dtype = "f32";
+enum class BatchBy { examples, tokens };
+inline std::vector<std::string> names_of(BatchBy) {
+  return {"examples", "tokens"};
+}
+
+/// The keys of [data] that say which examples come together, whatever they are.
+struct BatchConfig {
+  static constexpr std::int64_t kMax = 1'000'000'000;
+  std::int64_t batch_size = 32, eval_batch_size = 128;
+  BatchBy batch_by = BatchBy::examples;
+  bool buckets = true;
   template <class F>
   void fields(F& f) {
-    f("name", name, "name of the run directory; empty = name of the config file");
-    f("out_dir", out_dir, "where run directories go, relative to the working directory", folder);
-    f("seed", seed, "seed of everything random", non_negative);
-    f("threads", threads, "worker threads; 0 = all. Never changes the result", between(0, 1024));
-    f("shards", shards, "parts a batch is split into (a power of two); 0 = chosen from the batch",
-      between(0, 256));
-    f("dtype", dtype, "type of the parameters", one_of({"f32", "f64"}));
+    f("batch_size", batch_size, "examples per batch", rule::positive);
+    f("eval_batch_size", eval_batch_size, "examples per evaluation batch", rule::positive);
+    f("batch_by", batch_by,
+      "what batch_size counts: examples, or tokens of examples of similar length, padding included");
+    f("buckets", buckets, "batches of examples of similar length");
   }
+  bool by_tokens() const { return batch_by == BatchBy::tokens; }
 };
+
+enum class OnNonfinite { stop, skip };
+inline std::vector<std::string> names_of(OnNonfinite) {
+  return {"stop", "skip"};
+}
 
 struct TrainConfig {
   std::int64_t max_steps = 0, max_epochs = 0, grad_accum_steps = 1;
   double grad_clip_norm = 1.0, spike = 8.0;
   std::vector<std::string> freeze;
   std::string init_from;
-  std::string on_nonfinite = "stop";
+  OnNonfinite on_nonfinite = OnNonfinite::stop;
   template <class F>
   void fields(F& f) {
     f("max_steps", max_steps, "optimizer steps, 0 = none: the weights as they are; or give max_epochs",
-      between(0, 1e12));
-    f("max_epochs", max_epochs, "passes over the training data; or give max_steps", between(0, 1e9));
+      rule::between(0, 1e12));
+    f("max_epochs", max_epochs, "passes over the training data; or give max_steps", rule::between(0, 1e9));
     f("grad_accum_steps", grad_accum_steps, "batches whose gradients are added up for one optimizer step",
-      positive);
-    f("grad_clip_norm", grad_clip_norm, "largest global norm of the gradient; 0 = no limit", non_negative);
+      rule::positive);
+    f("grad_clip_norm", grad_clip_norm, "largest global norm of the gradient; 0 = no limit",
+      rule::non_negative);
     f("freeze", freeze, "name patterns (with *) of parameters that keep their initial value");
     f("init_from", init_from, "run directory or safetensors file to take initial values of equal names from",
-      path);
-    f("on_nonfinite", on_nonfinite, "at a NaN or infinity: stop, or skip the step", one_of({"stop", "skip"}));
+      rule::path);
+    f("on_nonfinite", on_nonfinite, "at a NaN or infinity: stop, or skip the step");
     f("spike", spike,
       "a loss or gradient norm this many standard deviations above its running mean is logged; 0 = never",
-      non_negative);
+      rule::non_negative);
   }
 };
 
+/// Which values of the metric that decides are better; by_metric: the lower ones of loss and perplexity, the
+/// higher ones of others.
+enum class Better { by_metric, max, min };
+inline std::vector<std::string> names_of(Better) {
+  return {"auto", "max", "min"};
+}
+
 struct EvalConfig {
   std::int64_t every = 0, patience = 0, samples = 0, train_examples = 0;
-  std::string metric = "loss", mode = "auto";
+  std::string metric = "loss";
+  Better mode = Better::by_metric;
   bool test = true;
   template <class F>
   void fields(F& f) {
-    f("every", every, "steps between evaluations; 0 = once per epoch", non_negative);
+    f("every", every, "steps between evaluations; 0 = once per epoch", rule::non_negative);
     f("metric", metric, "validation metric that decides which checkpoint is best");
-    f("mode", mode, "better is max or min; auto: min for loss and perplexity",
-      one_of({"auto", "max", "min"}));
-    f("patience", patience, "stop after this many evaluations without improvement; 0 = never", non_negative);
+    f("mode", mode, "better is max or min; auto: min for loss and perplexity");
+    f("patience", patience, "stop after this many evaluations without improvement; 0 = never",
+      rule::non_negative);
     f("samples", samples,
       "tasks that generate texts: how many validation examples they are scored on while training; 0 = all",
-      non_negative);
+      rule::non_negative);
     f("train_examples", train_examples,
       "training examples, spread evenly, that each evaluation scores, too, as train_loss and so on; 0 = none",
-      non_negative);
+      rule::non_negative);
     f("test", test, "evaluate the best checkpoint on the test split at the end");
   }
   bool higher_is_better() const {
-    return mode == "max" || (mode == "auto" && metric != "loss" && metric != "perplexity");
+    return mode == Better::max || (mode == Better::by_metric && metric != "loss" && metric != "perplexity");
   }
 };
 
@@ -73,8 +93,8 @@ struct CheckpointConfig {
   bool keep_best = true;
   template <class F>
   void fields(F& f) {
-    f("every", every, "steps between checkpoints; 0 = at each evaluation", non_negative);
-    f("keep_last", keep_last, "how many of the newest checkpoints are kept", positive);
+    f("every", every, "steps between checkpoints; 0 = at each evaluation", rule::non_negative);
+    f("keep_last", keep_last, "how many of the newest checkpoints are kept", rule::positive);
     f("keep_best", keep_best, "keep the best checkpoint, too");
   }
 };
@@ -84,10 +104,10 @@ struct LogConfig {
   bool tensorboard = false;
   template <class F>
   void fields(F& f) {
-    f("every", every, "steps between training lines in metrics.jsonl and train.log", positive);
+    f("every", every, "steps between training lines in metrics.jsonl and train.log", rule::positive);
     f("tensorboard", tensorboard, "writes event files for TensorBoard into the run directory");
     f("histograms", histograms,
-      "steps between histograms of weights and gradients in the event file; 0 = none", non_negative);
+      "steps between histograms of weights and gradients in the event file; 0 = none", rule::non_negative);
   }
 };
 
@@ -102,38 +122,44 @@ struct InspectConfig {
       "nothing");
     f("sentences", sentences, "texts whose attention is kept");
     f("every", every, "steps between captures; 0 = `frames` of them, closer together at the start",
-      non_negative);
-    f("frames", frames, "number of captures where `every` is 0", between(4, 1000));
+      rule::non_negative);
+    f("frames", frames, "number of captures where `every` is 0", rule::between(4, 1000));
     f("examples", examples, "evaluation examples of each class whose attention is kept, too",
-      between(0, 100));
-    f("points", points, "evaluation examples whose vectors are kept", between(0, 10000));
+      rule::between(0, 100));
+    f("points", points, "evaluation examples whose vectors are kept", rule::between(0, 10000));
   }
 };
 
+enum class BenchMode { train, generate };
+inline std::vector<std::string> names_of(BenchMode) {
+  return {"train", "generate"};
+}
+
 /// What `qkv bench` does with the config.
 struct BenchConfig {
-  std::string mode = "train";
+  BenchMode mode = BenchMode::train;
   std::int64_t new_tokens = 64;
   template <class F>
   void fields(F& f) {
-    f("mode", mode, "what bench measures: training steps, or tokens as they are generated",
-      one_of({"train", "generate"}));
-    f("new_tokens", new_tokens, "tokens per text in mode generate", positive);
+    f("mode", mode, "what bench measures: training steps, or tokens as they are generated");
+    f("new_tokens", new_tokens, "tokens per text in mode generate", rule::positive);
   }
 };
 
 /// The tables that every training run reads, whatever its task.
 struct TrainingTables {
+  BatchConfig batches;
   TrainConfig train;
   EvalConfig eval;
   CheckpointConfig checkpoint;
   LogConfig log;
   InspectConfig inspect;
   BenchConfig bench;
-  std::int64_t batch_size = 32, eval_batch_size = 128;
-  bool buckets = true, by_tokens = false;
   /// Reads them, and reports what contradicts itself. `metrics` are those of the task, if known.
   void read(const Section& config, const std::vector<std::string>& metrics = {});
 };
+
+/// Reads [run], and reports what contradicts itself.
+RunConfig read_run(const Section& config);
 
 }  // namespace qkv

@@ -11,20 +11,28 @@ namespace qkv {
 
 struct Experiment {
   Section config;
-  RunConfig run;
-  std::unique_ptr<Task> task;
-  std::unique_ptr<ParameterStore> parameters;
-  std::unique_ptr<Model> model;
+  RunConfig run = {};
+  std::unique_ptr<Task> task = nullptr;
+  std::unique_ptr<ParameterStore> parameters = nullptr;
+  std::unique_ptr<Model> model = nullptr;
+  TrainingTables tables = {};  ///< see read_training
 };
 
 /// Reads what every config may have, whatever it is used for, and loads the plug-ins it names.
 void read_common(const Section& config, RunConfig& run);
 
+/// Reads what only training needs, but for the tables of optimizer and schedule: `e.tables` and [expect].
+void read_training(Experiment& e);
+
+/// Reads what else the config may hold, for those who do not train: then each of its keys has been read, and
+/// what is left is unknown. Throws all problems of the config.
+void finish_config(const Experiment& e);
+
 /// Builds the model of `e.config` in `e.parameters`.
 void build_model(Experiment& e, const DataShape& shape);
 
 /// Builds everything that a config names, after a walk through the shapes. `symbolic` makes shape-only
-/// parameters. `config` is not finished: the caller reads the tables it needs, then calls `config.finish()`.
+/// parameters. The tables of optimizer and schedule are left to the trainer, or to `finish_config`.
 Experiment build_experiment(const Section& config, bool symbolic = false);
 
 /// The trained model of a run directory, or of one of its checkpoints: config, tokenizer, weights. `which` is

@@ -12,6 +12,7 @@ namespace qkv {
 
 class Optimizer {
  public:
+  static constexpr const char* kDefault = "adamw";  ///< [optimizer] type
   /// `config`: the [optimizer] table.
   using Factory = std::unique_ptr<Optimizer>(const Section& config, const ParameterStore& store);
   virtual ~Optimizer() = default;

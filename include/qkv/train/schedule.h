@@ -9,6 +9,7 @@ namespace qkv {
 
 /// The learning rate as a function of the step.
 struct Schedule {
+  static constexpr const char* kDefault = "constant";  ///< [schedule] type
   /// `config`: the [schedule] table; `lr`: the peak; `steps`: of the whole run.
   using Factory = std::unique_ptr<Schedule>(const Section& config, double lr, std::int64_t steps);
   virtual ~Schedule() = default;

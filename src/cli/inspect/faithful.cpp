@@ -66,7 +66,7 @@ class Judge {
     const Look look = look_at(e_, text);
     if (look.layers.empty())
       fail(Fault::usage, "inspect faithful: the model must have self-attention; got a '{}' without",
-           e_.config.section("model").type("encoder-classifier"));
+           e_.config.section("model").type(Model::kDefault));
     const Tensor logits = answers(e_.model->forward(e_.task->probe_batch(&text, 1))).value();
     const auto answer = static_cast<Index>(argmax(logits, -1).at(0));
     const double whole = logits.at(answer);

@@ -85,7 +85,7 @@ struct InspectHeads : Inspection {
     }
     if (found.empty())
       fail(Fault::usage, "inspect heads: the model must have self-attention; got a '{}' without",
-           e.config.section("model").type("encoder-classifier"));
+           e.config.section("model").type(Model::kDefault));
     if (subject.json)
       console().print("{}\n", dump_json(json_of(found, probes.size())));
     else

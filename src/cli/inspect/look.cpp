@@ -105,7 +105,7 @@ Look look_at_attention(const Experiment& e, const std::string& text) {
   Look look = look_at(e, text);
   if (look.layers.empty())
     fail(Fault::usage, "inspect: the model must have self-attention; got a '{}' without",
-         e.config.section("model").type("encoder-classifier"));
+         e.config.section("model").type(Model::kDefault));
   return look;
 }
 
@@ -122,7 +122,7 @@ std::vector<ProbeText> texts_or_examples(const Experiment& e, const std::vector<
          "inspect: the run must be of a task that shows the words its model reads, as wsd, language-model "
          "and the "
          "puzzles do; got '{}', which shows {}",
-         e.config.section("task").type("wsd"), texts.empty() ? "no examples" : "no texts");
+         e.config.section("task").type(Task::kDefault), texts.empty() ? "no examples" : "no texts");
   int cut = 0;
   for (const ProbeText& probe : probes) cut += probe.cut;
   warn_of_cut(cut);

@@ -62,7 +62,7 @@ struct WordVectorsAcross : Inspection {
     const Look look = look_at(e, text);
     if (!look.vectors.defined() || !look.fixed.defined())
       fail(Fault::usage, "inspect vectors: the model must have a vector per word; got a '{}' without",
-           e.config.section("model").type("encoder-classifier"));
+           e.config.section("model").type(Model::kDefault));
     const std::size_t before = all_.size();
     for (std::size_t t = 0; t < look.text.words.size(); t++)
       if (same_word(e, look.text.words[t], word)) {

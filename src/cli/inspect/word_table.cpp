@@ -22,7 +22,7 @@ static std::vector<std::string> tokens_of(const Subject& subject, const Checkpoi
       fail(Fault::usage,
            "inspect: tokens must have texts; got task '{}' with neither tokenizer nor vocabulary (override "
            "Task::vocabulary, qkv/task/task.h)",
-           e.config.section("task").type("wsd"));
+           e.config.section("task").type(Task::kDefault));
     return tokens;
   }
   const Vocab& vocab = checkpoint.tokenizer->vocab();

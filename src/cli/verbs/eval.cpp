@@ -89,7 +89,7 @@ struct Eval : Verb {
     if (!config.section("data").has("test"))
       fail(Fault::usage,
            "eval: --data must be for a task that reads files; got '{}', which makes its own examples",
-           config.section("task").type("wsd"));
+           config.section("task").type(Task::kDefault));
     sets.push_back("data.test=" + Json(data).dump());
     if (config.section("data").has("folds")) sets.push_back("data.folds=0");
   }
@@ -99,7 +99,7 @@ struct Eval : Verb {
     const Json all = evaluation_json(e, split_from(split), static_cast<std::size_t>(mistakes), ignored);
     if (all.is_null())
       fail(Fault::usage, "eval: --mistakes must be for examples with classes; got the {} split of task '{}'",
-           split, e.config.section("task").type("wsd"));
+           split, e.config.section("task").type(Task::kDefault));
     Json result = Json::array();
     for (const Json& one : all.at("mistakes"))
       result.push_back({{"text", one.at("text")},

@@ -57,12 +57,12 @@ struct Generate : Verb {
     if (!model || model->needs_source())
       fail(Fault::usage,
            "generate: the run must have a model that continues text; got a '{}' (see qkv predict)",
-           e.config.section("model").type("encoder-classifier"));
+           e.config.section("model").type(Model::kDefault));
     if (!tokenizer)
       fail(Fault::usage,
            "generate: the run must have a tokenizer to read a prompt; got task '{}' without one (see qkv "
            "predict)",
-           e.config.section("task").type("wsd"));
+           e.config.section("task").type(Task::kDefault));
     options.never = {tokenizer->pad_id()};
     if (!allow_unk) options.never.push_back(tokenizer->unk_id());
     options.stop = tokenizer->end_id();

@@ -22,7 +22,7 @@ std::shared_ptr<const Tokenizer> tokenizer_of(const std::string& path, const std
     const Section config = Section::load(path, sets);
     RunConfig run;
     read_common(config, run);
-    const std::shared_ptr<Task> task = make_task({config, nullptr, nullptr, nullptr});
+    const std::shared_ptr<Task> task = make_task({config});
     if (task->tokenizer()) return {task, task->tokenizer()};  // it lives as long as its task
   }
   fail(Fault::usage, "tokenize: the task must have a tokenizer; got none in {}", path);

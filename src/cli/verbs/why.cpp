@@ -6,7 +6,6 @@
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
 #include "qkv/train/trainer.h"
-#include "train/expect.h"
 #include "train/run_dir.h"
 
 namespace qkv {
@@ -36,7 +35,6 @@ struct Why : Verb {
     check_run_checksums(path);
     if (step == 0) step = step_of_interest(path);
     const Section config = Section::load(file);
-    skip_expectations(config);
     Experiment e = build_experiment(config);
     set_threads(static_cast<int>(e.run.threads));
     Trainer trainer(e);
