@@ -54,8 +54,8 @@ class Evidence {
 
 /// The help of the registration is the sentence that is claimed.
 ///
-///     struct Mine : Claim { void measure(Evidence& e) const override { e.at_most("error", error(), 1e-6); }
-///     }; QKV_REGISTER(Claim, "mine", Mine, "what is claimed, in one sentence");
+///     void mine(Evidence& e) { e.at_most("error", error(), 1e-6); }
+///     QKV_REGISTER(Claim, "mine", QuickClaim<mine>, "what is claimed, in one sentence");
 struct Claim {
   using Factory = std::unique_ptr<Claim>();
   virtual ~Claim() = default;
@@ -66,8 +66,13 @@ struct Claim {
 
 QKV_DECLARE_REGISTRY(Claim);
 
-/// A claim that trains models.
-struct TrainedClaim : Claim {
+/// A claim that one function measures, and one for which models are trained.
+template <void (*kMeasure)(Evidence&)>
+struct QuickClaim : Claim {
+  void measure(Evidence& evidence) const override { kMeasure(evidence); }
+};
+template <void (*kMeasure)(Evidence&)>
+struct TrainedClaim : QuickClaim<kMeasure> {
   bool trains() const override { return true; }
 };
 

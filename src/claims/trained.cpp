@@ -55,10 +55,6 @@ std::string shipped_config(const std::string& name) {
   return file;
 }
 
-bool has_shipped_config(const std::string& name) {
-  return !find_config(name).empty();
-}
-
 Metrics TrainedModel::metrics(Split split) const {
   return evaluate(*experiment.task, *experiment.model, split, 128);
 }

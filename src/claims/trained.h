@@ -28,8 +28,6 @@ struct TrainedModel {
 /// Path of a config that comes with qkv: below share/qkv/configs beside the installed library, or beside the
 /// one in the build folder. Throws a data error that says where it looked.
 std::string shipped_config(const std::string& name);
-/// Whether there is such a config.
-bool has_shipped_config(const std::string& name);
 
 /// Trains without leaving a trace on the disk: no run directory, no evaluations on the way; the last step
 /// counts.

@@ -39,8 +39,4 @@ int answer_each(const std::vector<std::string>& texts, bool json,
   return code;
 }
 
-void warn_of_cut(std::int64_t tokens) {
-  if (tokens > 0) console().warn("the model has no room for {} tokens of a text: they are left out", tokens);
-}
-
 }  // namespace qkv

@@ -1,13 +1,10 @@
 #include <fcntl.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <csignal>
 #include <new>
-#include <sstream>
 
-#include "arguments.h"
-#include "log/terminal_text.h"
+#include "cli/arguments.h"
 #include "qkv/base/plugin.h"
 #include "qkv/base/text.h"
 #include "qkv/cli/verb.h"
@@ -27,11 +24,8 @@ std::string version_text() {
                      kRevision, kCompiler, state.library, state.core, state.chosen_by);
 }
 
-constexpr std::size_t kHelpColumn = 34;
-
 struct Global {
-  bool quiet = false;
-  int verbose = 0;
+  bool quiet = false, verbose = false, version = false;
   std::string color = "auto";
   std::vector<std::string> plugins;  // loaded already
 };
@@ -56,67 +50,41 @@ void load_plugins_of(int argc, char** argv) {
   }
 }
 
-// CLI11 writes a description in one line, behind the column of the options.
-std::string wrapped_help(const std::string& text, int width) {
-  std::string result;
-  for (const std::string& line : split(text, '\n')) {
-    if (visible_width(line) <= width || !starts_with(line, "  ") || line.size() <= kHelpColumn) {
-      result += line + "\n";
-      continue;
-    }
-    std::string head = line.substr(0, kHelpColumn);
-    for (const std::string& part : wrapped(line.substr(kHelpColumn), width - static_cast<int>(kHelpColumn))) {
-      result += head + part + "\n";
-      head = std::string(kHelpColumn, ' ');
-    }
-  }
-  result.pop_back();
-  return result;
-}
-
 int parse_and_run(int argc, char** argv) {
   load_plugins_of(argc, argv);
-  CLI::App app("Train transformers from scratch on a CPU, and see what they learn.", "qkv");
-  app.set_version_flag("--version", version_text);  // asked for only where it is shown
-  app.fallthrough();
-  app.get_formatter()->column_width(kHelpColumn);
-  Global global;
-  app.add_flag("-q,--quiet", global.quiet, "errors only");
-  app.add_flag("-v,--verbose", global.verbose, "every training line, debug messages");
-  app.add_option("--color", global.color, "auto, always or never")
-      ->check(CLI::IsMember({"auto", "always", "never"}));
-  app.add_option("--plugin", global.plugins,
-                 "a plug-in to load first; it takes the place of one of that name in a config");
-  std::vector<std::pair<CLI::App*, std::unique_ptr<Verb>>> verbs;
-  for (auto& [name, entry] : Registry<Verb>::instance().entries()) {
-    std::unique_ptr<Verb> verb = entry.make();
-    CLI::App* sub = app.add_subcommand(name, entry.help);
-    verb->command.assign(argv, argv + argc);
-    verb->setup(*sub);
-    sub->footer("Example:\n  " + verb->example());
-    verbs.emplace_back(sub, std::move(verb));
-  }
-  app.require_subcommand(1);
-  app.footer(
-      "Example:\n  qkv train configs/bank.toml\n  qkv help train\n"
+  Options program("qkv", "Train transformers from scratch on a CPU, and see what they learn.");
+  program.example =
+      "qkv train configs/bank.toml\n  qkv help train\n"
       "Exit codes: 0 success, 1 run-time failure, 2 usage or config error,\n"
-      "3 bad data or checkpoint, 4 training diverged, 129/130/143 stopped by a signal after saving.");
-  take_marked_values(app);
-  std::vector<std::string> words = marked_words(app, {argv + std::min(1, argc), argv + argc});
-  std::reverse(words.begin(), words.end());  // as CLI11 takes them
-  try {
-    app.parse(words);
-  } catch (const CLI::Success& e) {  // --help, --version
-    std::ostringstream text;
-    app.exit(e, text);
-    console().result(wrapped_help(text.str(), std::max(60, console().out_width())));
+      "3 bad data or checkpoint, 4 training diverged, 129/130/143 stopped by a signal after saving.";
+  Global global;
+  const Option& version =
+      program.add("--version", &global.version, "Display program version information and exit");
+  program.add("-q,--quiet", &global.quiet, "errors only");
+  program.add("-v,--verbose", &global.verbose, "every training line, debug messages");
+  program.add("--color", &global.color, "auto, always or never").choices = {"auto", "always", "never"};
+  program.add("--plugin", &global.plugins,
+              "a plug-in to load first; it takes the place of one of that name in a config");
+  std::vector<std::unique_ptr<Verb>> verbs;  // as in program.verbs
+  for (auto& [name, entry] : Registry<Verb>::instance().entries()) {
+    verbs.push_back(entry.make());
+    verbs.back()->command.assign(argv, argv + argc);
+    Options& options = program.add_verb(name, entry.help);
+    verbs.back()->setup(options);
+    options.example = verbs.back()->example();
+  }
+  add_unset(program);
+  const std::string help = parse_arguments(program, {argv + std::min(1, argc), argv + argc});
+  if (!help.empty() || version.given) {
+    console().result(help.empty() ? version_text() + "\n" : help);
     return 0;
-  } catch (const CLI::ParseError& e) {
-    fail(Fault::usage, "qkv: {}", error_text(e.what()));
   }
   configure_console(global);
-  for (auto& [sub, verb] : verbs)
-    if (sub->parsed()) return verb->run();
+  auto verb = verbs.begin();
+  for (const Options& options : program.verbs) {
+    if (options.chosen) return (*verb)->run();
+    ++verb;
+  }
   return 0;
 }
 

@@ -1,24 +1,60 @@
-#include "arguments.h"
+// The one source that knows CLI11, whole for that reason.
+// CLI11 has a syntax of its own for values: "[a, b]" is a list, "--x=" has no value, "++" and the names of
+// verbs are commands wherever they stand, "010" is 8. So `Walk` reads the words and marks each value, which
+// hides it from CLI11; the options take the mark off again.
+#include "cli/arguments.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <set>
 
+#include "log/terminal_text.h"
 #include "qkv/base/error.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
+#include "qkv/log/console.h"
 
 namespace qkv {
 namespace {
 
 constexpr char kMark = '\x01';
+constexpr int kMany = CLI::detail::expected_max_vector_size;
+constexpr int kHelpColumn = 34;
+constexpr std::int64_t kUnlimited = 1'000'000'000'000'000'000;  // as large is no limit to speak of
 
-std::vector<const CLI::App*> verbs_of(const CLI::App& app) {
-  return app.get_subcommands([](const CLI::App*) { return true; });
+template <class T>
+bool is(const Option& option) {
+  return std::holds_alternative<T*>(option.target);
 }
 
-bool takes_value(const CLI::Option& option) {
-  return option.get_items_expected_max() > 0;
+bool is_lists(const Option& option) {
+  return is<std::vector<std::vector<std::string>>>(option);
+}
+
+bool is_text(const Option& option) {
+  return is<std::string>(option) || is<std::vector<std::string>>(option);
+}
+
+bool is_argument(const Option& option) {
+  return option.names[0] != '-';
+}
+
+bool has_name(const Option& option, const std::string& name) {
+  const std::vector<std::string> flags = flags_of(option);
+  return std::count(flags.begin(), flags.end(), name) > 0;
+}
+
+// How many values an option takes at once.
+int least_values(const Option& option) {
+  return is<bool>(option) || !option.alone.empty() ? 0 : is_lists(option) ? 2 : 1;
+}
+
+int most_values(const Option& option) {
+  if (is<bool>(option)) return 0;
+  const bool many = is_lists(option) || (is<std::vector<std::string>>(option) && is_argument(option));
+  return option.most > 0 ? option.most : many ? kMany : 1;
 }
 
 // "-x" and "--x"; "-" and "-0.5" are values.
@@ -27,7 +63,129 @@ bool is_option(const std::string& word) {
          !(word[1] == '.' && word.size() > 2 && std::isdigit(static_cast<unsigned char>(word[2])));
 }
 
-// ---- numbers
+// ---- the words
+
+class Walk {
+ public:
+  explicit Walk(Options& program) : at_(&program), said_(program.name) {}
+
+  void run(const std::vector<std::string>& words) {
+    for (std::size_t i = 0; i < words.size();) i = only_values_ ? value(words[i], i) : word(words, i);
+    if (!help && !version && !at_->verbs.empty())
+      fail(Fault::usage, "{0}: a verb must be given; see {0} --help", said_);
+  }
+
+  const Options& verb() const { return *at_; }
+
+  std::vector<std::string> marked;
+  bool help = false, version = false;  // are among the words
+
+ private:
+  // Takes the word at `i`, and those that belong to it; where the next one is.
+  std::size_t word(const std::vector<std::string>& words, std::size_t i) {
+    const std::string& word = words[i];
+    if (word == "--") {
+      only_values_ = true;
+      if (open_list_) marked.push_back(word);  // ends it
+      return i + 1;
+    }
+    if (!is_option(word)) return value(word, i);
+    if (word[1] == '-') {
+      const std::size_t equals = word.find('=');
+      Option& option = find(word.substr(0, equals), word);
+      if (equals == std::string::npos) return give(option, word, words, i + 1, nullptr);
+      const std::string inside = word.substr(equals + 1);
+      if (most_values(option) > 0) return give(option, word.substr(0, equals), words, i + 1, &inside);
+      marked.push_back(word);  // --flag=false
+      return i + 1;
+    }
+    for (std::size_t k = 1; k < word.size(); k++) {  // -qv, -ofile
+      const std::string name = {'-', word[k]};
+      Option& option = find(name, word);
+      const std::string rest = word.substr(k + 1);
+      if (most_values(option) > 0) return give(option, name, words, i + 1, rest.empty() ? nullptr : &rest);
+      give(option, name, words, i + 1, nullptr);
+    }
+    return i + 1;
+  }
+
+  // An option and as many values as it must have, the first of them perhaps from inside of its own word.
+  std::size_t give(Option& option, const std::string& name, const std::vector<std::string>& words,
+                   std::size_t next, const std::string* inside) {
+    std::vector<std::string> values;
+    if (inside) values.push_back(*inside);
+    const bool number = next < words.size() && !words[next].empty() &&
+                        words[next].find_first_not_of("0123456789") == std::string::npos;
+    if (!option.alone.empty() && !inside && !number) values.push_back(option.alone);  // --mistakes [N]
+    const int least = std::max(least_values(option), option.alone.empty() ? 0 : 1);
+    while (static_cast<int>(values.size()) < least && next < words.size() &&
+           (values.empty() || !is_option(words[next])))
+      values.push_back(words[next++]);
+    if (static_cast<int>(values.size()) < least)
+      fail(Fault::usage, "{}: {} must have {}; got {}", said_, name,
+           least == 1 ? "a value" : fmt::format("{} values", least),
+           values.empty() ? "none" : std::to_string(values.size()));
+    const bool again = !seen_.insert(&option).second;
+    if (again && most_values(option) == 1 && !is<std::vector<std::string>>(option))
+      fail(Fault::usage, "{}: {} must be given once; got it twice", said_, name);
+    const bool unset = name == "--unset";
+    marked.push_back(unset ? "--set" : name);
+    for (const std::string& value : values)
+      marked.push_back(kMark + (unset ? "unset=[" + Json(value).dump() + "]" : value));
+    open_list_ = most_values(option) > static_cast<int>(values.size());
+    help = help || has_name(option, "--help");
+    option.given = true;  // also where --help or --version ends the parsing
+    version = version || has_name(option, "--version");
+    return next;
+  }
+
+  std::size_t value(const std::string& word, std::size_t i) {
+    std::vector<std::string> names;
+    Options* next = nullptr;
+    for (Options& verb : at_->verbs) {
+      names.push_back(verb.name);
+      if (verb.name == word) next = &verb;
+    }
+    if (!next && word == "help" && !at_->parent) {  // help VERB
+      help = true;
+      return i + 1;
+    }
+    if (next && !(only_values_ && places_ > 0)) {
+      marked.push_back(word);
+      next->chosen = true;
+      at_ = next;
+      said_ += " " + word;
+      places_ = std::count_if(at_->options.begin(), at_->options.end(), is_argument);
+      return i + 1;
+    }
+    if (!at_->verbs.empty() && places_-- == 0)
+      fail(Fault::usage, "{}: unknown verb {}{}", said_, in_quotes(word), suggest(word, names));
+    marked.push_back(kMark + word);
+    return i + 1;
+  }
+
+  Option& find(const std::string& name, const std::string& word) {
+    std::vector<std::string> known;
+    for (Options* options = at_; options; options = options->parent)
+      for (Option& option : options->options) {
+        if (has_name(option, name)) return option;
+        for (const std::string& flag : flags_of(option))
+          if (starts_with(flag, "--")) known.push_back(flag);
+      }
+    const std::string meant = nearest(name, known);
+    fail(Fault::usage, "{}: unknown option {}{}", said_, in_quotes(word),
+         meant.empty() ? " (what begins with '-' and is no option goes behind --)"
+                       : fmt::format(" (did you mean '{}'?)", meant));
+  }
+
+  Options* at_;
+  std::ptrdiff_t places_ = 0;  // of values before the next verb
+  std::string said_;
+  bool only_values_ = false, open_list_ = false;
+  std::set<const Option*> seen_;
+};
+
+// ---- a value
 
 template <class T>
 std::string check_number(std::string& word, const char* kind) {
@@ -49,185 +207,183 @@ std::string check_number(std::string& word, const char* kind) {
   return "";
 }
 
-// What is wrong with a value of an option of that type; "" if nothing is.
-std::string check_value(std::string& word, const std::string& type) {
-  if (starts_with(type, "UINT")) return check_number<std::uint64_t>(word, "an integer");
-  if (starts_with(type, "INT")) return check_number<std::int64_t>(word, "an integer");
-  if (starts_with(type, "FLOAT")) return check_number<double>(word, "a number");
-  return "";
+// What is wrong with a value; "" if nothing is.
+std::string check_value(const Option& option, std::string& word) {
+  std::string wrong;
+  if (is<std::uint64_t>(option)) wrong = check_number<std::uint64_t>(word, "an integer");
+  if (is<int>(option) || is<std::int64_t>(option)) wrong = check_number<std::int64_t>(word, "an integer");
+  if (is<double>(option)) wrong = check_number<double>(word, "a number");
+  if (!wrong.empty()) return wrong;
+  if (option.range) {
+    const auto [low, high] = *option.range;
+    const double value = std::stod(word);
+    if (high >= kUnlimited && value < static_cast<double>(low))
+      return fmt::format("must be at least {}; got {}", low, word);
+    if (value < static_cast<double>(low) || value > static_cast<double>(high))
+      return fmt::format("must be between {} and {}; got {}", low, high, word);
+  } else if (is<int>(option)) {
+    return check_number<int>(word, "an integer");
+  }
+  if (!option.choices.empty() && !std::count(option.choices.begin(), option.choices.end(), word))
+    return fmt::format("must be one of {}; got {}", join(option.choices, ", "), in_quotes(word));
+  const bool may_be_empty = is_argument(option) || !option.label.empty() || has_name(option, "--prompt");
+  return word.empty() && is_text(option) && !may_be_empty ? "must not be empty" : "";
 }
 
-// ---- the words
+// ---- in CLI11
 
-class Walk {
- public:
-  explicit Walk(const CLI::App& root) : at_(&root) {}
-
-  std::vector<std::string> run(const std::vector<std::string>& words) {
-    for (std::size_t i = 0; i < words.size();) i = only_values_ ? value(words[i], i) : word(words, i);
-    if (wanted_) out_.push_back("--help");
-    if (!help_ && !verbs_of(*at_).empty())
-      fail(Fault::usage, "{0}: a verb must be given; see {0} --help", said_);
-    return std::move(out_);
+void add_option(CLI::App& app, const Option& option) {
+  CLI::Option* made = std::visit(
+      [&](auto* target) {
+        if constexpr (std::is_same_v<decltype(target), bool*>)
+          return app.add_flag(option.names, *target, option.help);
+        else
+          return app.add_option(option.names, *target, option.help);
+      },
+      option.target);
+  made->required(option.required);
+  if (is<bool>(option)) return;
+  if (option.shows_default) made->capture_default_str();
+  if (is_lists(option)) made->type_size(2, kMany);
+  if (option.most > 0) made->expected(is_argument(option) ? 0 : 1, option.most);
+  if (!option.alone.empty()) made->expected(0, 1)->default_str(option.alone);
+  if (most_values(option) == 1) {
+    if (is<std::vector<std::string>>(option)) made->take_all()->expected(1);
+    if (!is_argument(option)) made->allow_extra_args(false);
   }
-
- private:
-  // Takes the word at `i`, and those that belong to it; where the next one is.
-  std::size_t word(const std::vector<std::string>& words, std::size_t i) {
-    const std::string& word = words[i];
-    if (word == "--") {
-      only_values_ = true;
-      if (open_list_) out_.push_back(word);  // ends it
-      return i + 1;
-    }
-    if (!is_option(word)) return value(word, i);
-    if (word[1] == '-') {
-      const std::size_t equals = word.find('=');
-      const CLI::Option& option = find(word.substr(0, equals), word);
-      if (equals == std::string::npos) return give(option, word, words, i + 1, nullptr);
-      const std::string inside = word.substr(equals + 1);
-      if (takes_value(option)) return give(option, word.substr(0, equals), words, i + 1, &inside);
-      out_.push_back(word);  // --flag=false
-      return i + 1;
-    }
-    for (std::size_t k = 1; k < word.size(); k++) {  // -qv, -ofile
-      const std::string name = {'-', word[k]};
-      const CLI::Option& option = find(name, word);
-      const std::string rest = word.substr(k + 1);
-      if (takes_value(option)) return give(option, name, words, i + 1, rest.empty() ? nullptr : &rest);
-      give(option, name, words, i + 1, nullptr);
-    }
-    return i + 1;
-  }
-
-  // An option and as many values as it must have, the first of them perhaps from inside of its own word.
-  std::size_t give(const CLI::Option& option, const std::string& name, const std::vector<std::string>& words,
-                   std::size_t next, const std::string* inside) {
-    std::vector<std::string> values;
-    if (inside) values.push_back(*inside);
-    const bool number = next < words.size() && !words[next].empty() &&
-                        words[next].find_first_not_of("0123456789") == std::string::npos;
-    if (takes_value(option) && option.get_items_expected_min() == 0 && !inside && !number)
-      values.push_back(option.get_default_str());  // --mistakes [N]
-    const int least = option.get_items_expected_min();  // 0: a flag, or a value that may follow
-    while (static_cast<int>(values.size()) < least && next < words.size() &&
-           (values.empty() || !is_option(words[next])))
-      values.push_back(words[next++]);
-    if (static_cast<int>(values.size()) < least)
-      fail(Fault::usage, "{}: {} must have {}; got {}", said_, name,
-           least == 1 ? "a value" : fmt::format("{} values", least),
-           values.empty() ? "none" : std::to_string(values.size()));
-    const bool unset = option.check_lname("unset");
-    out_.push_back(unset ? "--set" : name);
-    for (const std::string& value : values)
-      out_.push_back(kMark + (unset ? "unset=[" + Json(value).dump() + "]" : value));
-    open_list_ = option.get_items_expected_max() > static_cast<int>(values.size());
-    if (option.check_lname("help") || option.check_lname("version")) help_ = true;
-    return next;
-  }
-
-  std::size_t value(const std::string& word, std::size_t i) {
-    const std::vector<const CLI::App*> verbs = verbs_of(*at_);
-    std::vector<std::string> names;
-    const CLI::App* next = nullptr;
-    for (const CLI::App* verb : verbs) {
-      names.push_back(verb->get_name());
-      if (names.back() == word) next = verb;
-    }
-    if (!next && word == "help" && !at_->get_parent()) {  // help VERB
-      help_ = wanted_ = true;
-      return i + 1;
-    }
-    if (next && !(only_values_ && places_ > 0)) {
-      out_.push_back(word);
-      at_ = next;
-      said_ += " " + word;
-      places_ = at_->get_options([](const CLI::Option* o) { return o->get_positional(); }).size();
-      return i + 1;
-    }
-    if (!verbs.empty() && places_-- == 0)
-      fail(Fault::usage, "{}: unknown verb {}{}", said_, in_quotes(word), suggest(word, names));
-    out_.push_back(kMark + word);
-    return i + 1;
-  }
-
-  const CLI::Option& find(const std::string& name, const std::string& word) const {
-    std::vector<std::string> known;
-    for (const CLI::App* app = at_; app; app = app->get_parent()) {
-      if (const CLI::Option* found = app->get_option_no_throw(name)) return *found;
-      for (const CLI::Option* option : app->get_options())
-        for (const std::string& one : option->get_lnames()) known.push_back("--" + one);
-    }
-    const std::string meant = nearest(name, known);
-    fail(Fault::usage, "{}: unknown option {}{}", said_, in_quotes(word),
-         meant.empty() ? " (what begins with '-' and is no option goes behind --)"
-                       : fmt::format(" (did you mean '{}'?)", meant));
-  }
-
-  const CLI::App* at_;
-  std::size_t places_ = 0;  // of values before the next verb
-  std::string said_ = "qkv";
-  bool only_values_ = false, open_list_ = false;
-  bool help_ = false, wanted_ = false;  // is shown; by the word that asks for it
-  std::vector<std::string> out_;
-};
-
-}  // namespace
-
-void take_marked_values(CLI::App& app) {
-  if (app.get_option_no_throw("--set") && !app.get_option_no_throw("--unset"))
-    app.add_option("--unset", "take a key back that the config gives: --unset optimizer.betas")
-        ->type_name("KEY");
-  for (CLI::Option* option : app.get_options()) {
-    if (!takes_value(*option)) continue;
-    const int most = option->get_items_expected_max();
-    const bool many = most >= CLI::detail::expected_max_vector_size;
-    if (!option->get_positional() && option->get_type_size_max() == 1 && (most == 1 || many)) {
-      if (most > 1) option->take_all()->expected(1);
-      option->allow_extra_args(false);
-    }
-    const std::string type = option->get_type_name();
-    const bool of_parts = option->get_type_size_max() > 1;
-    const bool needed =
-        !option->get_positional() && !option->check_lname("prompt") && starts_with(type, "TEXT");
-    option->transform(CLI::Validator(
-        [type, of_parts, needed](std::string& word) {
-          if (word.empty() || word[0] != kMark) return std::string();
-          word.erase(0, 1);
-          // What CLI11 has between the parts of lists of lists; the same value for TOML.
-          if (of_parts && CLI::detail::is_separator(word)) word = '"' + word + '"';
-          return needed && word.empty() ? "must not be empty" : check_value(word, type);
-        },
-        ""));
-  }
-  for (CLI::App* verb : app.get_subcommands([](CLI::App*) { return true; })) take_marked_values(*verb);
+  made->type_name(label_of(option));
+  made->transform(CLI::Validator(
+      [&option](std::string& word) {
+        if (word.empty() || word[0] != kMark) return std::string();
+        word.erase(0, 1);
+        // What CLI11 has between the parts of lists of lists; the same value for TOML.
+        if (is_lists(option) && CLI::detail::is_separator(word)) word = '"' + word + '"';
+        return check_value(option, word);
+      },
+      ""));
 }
 
-std::vector<std::string> marked_words(const CLI::App& app, const std::vector<std::string>& words) {
-  return Walk(app).run(words);
+void add_options(CLI::App& app, const Options& options) {
+  for (const Option& option : options.options) add_option(app, option);
+  for (const Option& option : options.options) {
+    for (const std::string& other : option.excludes)
+      app.get_option(option.names)->excludes(app.get_option(other));
+    for (const std::string& other : option.needs) app.get_option(option.names)->needs(app.get_option(other));
+  }
+  for (const Options& verb : options.verbs) add_options(*app.add_subcommand(verb.name, verb.help), verb);
+  if (!options.verbs.empty()) app.require_subcommand(1);
+  if (!options.example.empty()) app.footer("Example:\n  " + options.example);
 }
 
+void read_given(const CLI::App& app, Options& options) {
+  for (Option& option : options.options)
+    option.given = app.get_option(split(option.names, ',')[0])->count() > 0;
+  for (Options& verb : options.verbs) read_given(*app.get_subcommand(verb.name), verb);
+}
+
+// The text of one of CLI11's errors in our words, without marks.
 std::string error_text(std::string text) {
   text.erase(std::remove(text.begin(), text.end(), kMark), text.end());
-  const std::string name = text.substr(0, text.find(": ") + 2), value = name + "Value ",
-                    range = " not in range ", set = " not in {";
-  if (const std::size_t at = text.find(range); starts_with(text, value) && at != std::string::npos) {
-    const std::size_t to = text.find(" to ", at);
-    const std::string low = text.substr(at + range.size(), to - at - range.size()),
-                      high = text.substr(to + 4);
-    const std::string got = text.substr(value.size(), at - value.size());
-    if (high.size() > 18)
-      return fmt::format("{}must be at least {}; got {}", name, low.substr(0, low.find('.')), got);
-    return fmt::format("{}must be between {} and {}; got {}", name, low, high, got);
-  }
-  if (const std::size_t at = text.rfind(set); at != std::string::npos && text.back() == '}') {
-    const std::string names = text.substr(at + set.size(), text.size() - at - set.size() - 1);
-    return fmt::format("{}must be one of {}; got {}", name, join(split(names, ','), ", "),
-                       in_quotes(text.substr(name.size(), at - name.size())));
-  }
   if (starts_with(text, "The following argument"))
     return "there must be no more arguments; got " + text.substr(text.find(": ") + 2);
   return text;
+}
+
+const CLI::App& app_of(const CLI::App& root, const Options& verb) {
+  return verb.parent ? *app_of(root, *verb.parent).get_subcommand(verb.name) : root;
+}
+
+// "qkv config" of `config show`.
+std::string path_above(const Options& verb) {
+  if (!verb.parent) return "";
+  const std::string above = path_above(*verb.parent);
+  return (above.empty() ? "" : above + " ") + verb.parent->name;
+}
+
+// CLI11 writes a description in one line, behind the column of the options.
+std::string wrapped_help(const std::string& text, int width) {
+  std::string result;
+  for (const std::string& line : split(text, '\n')) {
+    if (visible_width(line) <= width || !starts_with(line, "  ") || line.size() <= kHelpColumn) {
+      result += line + "\n";
+      continue;
+    }
+    std::string head = line.substr(0, kHelpColumn);
+    for (const std::string& part : wrapped(line.substr(kHelpColumn), width - kHelpColumn)) {
+      result += head + part + "\n";
+      head = std::string(kHelpColumn, ' ');
+    }
+  }
+  result.pop_back();
+  return result;
+}
+
+}  // namespace
+
+Options::Options(std::string verb, std::string text, Options* above)
+    : name(std::move(verb)), help(std::move(text)), parent(above) {
+  static bool unread = false;  // `parse_arguments` returns the text
+  add("-h,--help", &unread, "Print this help message and exit");
+}
+
+Option& Options::add(std::string names, Option::Target target, std::string text) {
+  Option& option = options.emplace_back();
+  option.names = std::move(names);
+  option.target = target;
+  option.help = std::move(text);
+  return option;
+}
+
+Options& Options::add_verb(const std::string& verb, const std::string& text) {
+  return verbs.emplace_back(verb, text, this);
+}
+
+std::vector<std::string> flags_of(const Option& option) {
+  std::vector<std::string> flags = split(option.names, ',');
+  flags.erase(std::remove_if(flags.begin(), flags.end(), [](auto& name) { return name[0] != '-'; }),
+              flags.end());
+  return flags;
+}
+
+std::string label_of(const Option& option) {
+  if (!option.label.empty() || is<bool>(option)) return option.label;
+  if (is<double>(option)) return option.range ? "FLOAT:NONNEGATIVE" : "FLOAT";
+  std::string label = is<std::uint64_t>(option) ? "UINT" : is_text(option) ? "TEXT" : "INT";
+  if (option.range) label += fmt::format(":INT in [{} - {}]", option.range->first, option.range->second);
+  if (!option.choices.empty()) label += ":{" + join(option.choices, ",") + "}";
+  return label;
+}
+
+void add_unset(Options& program) {
+  for (const Option& option : program.options)
+    if (option.names == "--set") {
+      program.add("--unset", option.target, "take a key back that the config gives: --unset optimizer.betas")
+          .label = "KEY";
+      break;
+    }
+  for (Options& verb : program.verbs) add_unset(verb);
+}
+
+std::string parse_arguments(Options& program, const std::vector<std::string>& words) {
+  CLI::App app(program.help, program.name);
+  app.set_help_flag();
+  app.fallthrough();
+  app.get_formatter()->column_width(kHelpColumn);
+  add_options(app, program);
+  Walk walk(program);
+  walk.run(words);
+  if (walk.help)
+    return wrapped_help(app_of(app, walk.verb()).help(path_above(walk.verb())),
+                        std::max(60, console().out_width()));
+  if (walk.version) return "";
+  std::reverse(walk.marked.begin(), walk.marked.end());  // as CLI11 takes them
+  try {
+    app.parse(walk.marked);
+  } catch (const CLI::ParseError& e) {
+    fail(Fault::usage, "{}: {}", program.name, error_text(e.what()));
+  }
+  read_given(app, program);
+  return "";
 }
 
 }  // namespace qkv

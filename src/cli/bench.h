@@ -22,7 +22,7 @@ struct BenchRequest {
 /// is that of the process so far: measure in a process of its own.
 Json run_bench(const BenchRequest& request);
 
-/// What a process of its own computed, or its exit code after it has told why.
+/// What a process of its own computed, or its exit code after it has printed why.
 struct FromProcess {
   int exit_code = 0;
   std::string text;  ///< JSON

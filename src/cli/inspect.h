@@ -4,11 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "qkv/base/registry.h"
-
-namespace CLI {
-class App;
-}
+#include "inspect/look.h"
+#include "qkv/base/json_fwd.h"
+#include "qkv/cli/verb.h"
 
 namespace qkv {
 
@@ -18,6 +16,10 @@ struct Subject {
   std::string checkpoint = "best";
   std::vector<std::string> sets;
   bool json = false;
+
+  Experiment load() const { return load_experiment(path, checkpoint, sets); }
+  /// The answer in the form that is asked for.
+  void print(const Json& json, const std::string& text) const;
 };
 
 /// One kind of look inside. `setup` adds options to its sub-command, `run` gives the exit code; errors are
@@ -25,7 +27,7 @@ struct Subject {
 struct Inspection {
   using Factory = std::unique_ptr<Inspection>();
   virtual ~Inspection() = default;
-  virtual void setup(CLI::App& app) = 0;
+  virtual void setup(Options& options) = 0;
   virtual int run(const Subject& subject) = 0;
   /// False where it can do without anything to look at: its `run` then checks what is given.
   virtual bool needs_subject() const { return true; }
@@ -34,5 +36,33 @@ struct Inspection {
 };
 
 QKV_DECLARE_REGISTRY(Inspection);
+
+/// The layers and heads that the command line chooses: all unless it says which.
+struct HeadChoice {
+  /// Options --layer and --head.
+  void add(Options& options);
+  std::vector<Index> layers(const Look& look) const;
+  std::vector<Index> heads(const AttentionLook& layer) const;
+
+  int layer = -1, head = -1;
+};
+
+/// The texts that the command line gives, else examples.
+struct TextChoice {
+  /// Argument text and option --examples.
+  void add(Options& options);
+  std::vector<ProbeText> of(const Experiment& e) const { return texts_or_examples(e, texts, examples); }
+
+  std::vector<std::string> texts;
+  Index examples = 50;
+};
+
+/// Four significant digits: 0.6, -1.204.
+std::string number(double value);
+/// "[0.25, -1.5, 3, ...]": at most `most` numbers.
+std::string numbers(const std::vector<double>& values, std::size_t most = 8);
+/// What was computed in f32, with the digits of f32.
+Json json_number32(double value);
+Json json_numbers(const std::vector<double>& values);
 
 }  // namespace qkv

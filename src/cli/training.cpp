@@ -157,7 +157,7 @@ void check_config(const TrainingRequest& request) {
          run, difference);
 }
 
-// Building stops at the first table with problems; the user is told of all of them.
+// Building stops at the first table with problems; the user sees all of them.
 static void throw_all_problems(const TrainingRequest& request) {
   const CheckReport report = check_config(Section::load(request.config, request.sets));
   if (!report.problems.empty()) throw Error(join(report.problems, "\n"), Fault::usage);

@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "base/file.h"
+#include "base/files.h"
 #include "qkv/base/text.h"
 
 namespace qkv {
@@ -46,6 +46,7 @@ std::string read_standard_input() {
   char block[4096];
   while (const std::size_t n = std::fread(block, 1, sizeof block, stdin)) all.append(block, n);
   if (std::ferror(stdin)) fail_reading("standard input");
+  check_unpacked("standard input", all);
   return std::string(without_mark(all));
 }
 
@@ -58,6 +59,7 @@ bool LineReader::next(std::string& line) {
   std::free(buffer);
   if (n < 0 && std::ferror(file_)) fail_reading(name_);
   if (n < 0) return false;
+  if (first_) check_unpacked(name_, line);
   line = without_end(first_ ? without_mark(line) : line);
   first_ = false;
   return true;
@@ -81,8 +83,11 @@ void LineProblems::finish() const {
 }
 
 std::vector<std::string> read_lines(const std::string& path, std::size_t max_line, LineProblems* problems) {
-  const std::string bytes = read_file(path);
-  const std::string_view text = bytes;
+  return lines_of(read_file(path), path, max_line, problems);
+}
+
+std::vector<std::string> lines_of(std::string_view text, const std::string& name, std::size_t max_line,
+                                  LineProblems* problems) {
   std::size_t begin = text.size() - without_mark(text).size();
   std::vector<std::string> lines;
   LineProblems own;
@@ -91,13 +96,13 @@ std::vector<std::string> read_lines(const std::string& path, std::size_t max_lin
     const std::string_view line = without_end(text.substr(begin, end - begin));
     lines.emplace_back();
     (problems ? *problems : own).attempt([&] {
-      check_line(line, fmt::format("{}:{}: ", path, lines.size()), max_line, begin, "the file");
+      check_line(line, fmt::format("{}:{}: ", name, lines.size()), max_line, begin, "the file");
       lines.back() = line;
     });
     begin = end + 1;
   }
   own.finish();
-  if (lines.empty()) fail(Fault::data, "{}: must have at least one line; got an empty file", path);
+  if (lines.empty()) fail(Fault::data, "{}: must have at least one line; got an empty file", name);
   return lines;
 }
 

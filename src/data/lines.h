@@ -42,6 +42,9 @@ class LineProblems {
 /// are empty in the result.
 std::vector<std::string> read_lines(const std::string& path, std::size_t max_line = kMaxLine,
                                     LineProblems* problems = nullptr);
+/// The same of text that was read already, from what is called `name`.
+std::vector<std::string> lines_of(std::string_view text, const std::string& name,
+                                  std::size_t max_line = kMaxLine, LineProblems* problems = nullptr);
 
 /// A text without the byte order mark that it may begin with.
 std::string_view without_mark(std::string_view text);

@@ -6,6 +6,11 @@
 #include "base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
+#include "qkv/ops/arithmetic.h"
+#include "qkv/ops/matmul.h"
+#include "qkv/ops/shape_ops.h"
+#include "qkv/ops/softmax.h"
+#include "qkv/tensor/xt.h"
 #include "qkv/train/captures.h"
 #include "report/pack.h"
 #include "report/parts.h"
@@ -60,7 +65,7 @@ class Film {
   }
 
  private:
-  // Evenly chosen captures, the first and the last among them; damaged ones are left out and told.
+  // Evenly chosen captures, the first and the last among them; damaged ones are left out and reported.
   void read_frames() {
     const std::size_t n = index_.captures.size(), wanted = std::min(n, kFrames);
     for (std::size_t k = 0; k < wanted; k++) {
@@ -150,27 +155,9 @@ class Film {
   }
 
   static Tensor row_of(const Frame& frame, const std::string& name, Index row, Index H, Index T) {
-    Tensor out = Tensor::zeros({H, T});
     const auto found = frame.find(name);
-    if (found == frame.end() || !(found->second.shape() == Shape{H, T, T})) return out;
-    for (Index h = 0; h < H; h++)
-      for (Index s = 0; s < T; s++)
-        out.data<float>()[h * T + s] = found->second.data<float>()[(h * T + row) * T + s];
-    return out;
-  }
-
-  static Tensor probabilities_of(const Tensor& logits) {
-    Tensor p = logits.clone();
-    const Index n = p.dim(0), C = p.dim(1);
-    for (Index i = 0; i < n; i++) {
-      float* row = p.data<float>() + i * C;
-      const float top = *std::max_element(row, row + C);
-      double sum = 0;
-      for (Index c = 0; c < C; c++) sum += std::exp(static_cast<double>(row[c] - top));
-      for (Index c = 0; c < C; c++)
-        row[c] = static_cast<float>(std::exp(static_cast<double>(row[c] - top)) / sum);
-    }
-    return p;
+    if (found == frame.end() || !(found->second.shape() == Shape{H, T, T})) return Tensor::zeros({H, T});
+    return to_tensor(xt::view(view<float, 3>(found->second), xt::all(), row, xt::all()));
   }
 
   // [texts, classes] in each frame, null where the model gives no classes.
@@ -179,8 +166,8 @@ class Film {
     for (const Frame& frame : frames_) {
       const auto found = frame.find("texts.logits");
       if (found == frame.end() || found->second.rank() != 2 || found->second.dim(1) == 0) return nullptr;
-      Tensor p = probabilities_of(found->second),
-             kept = Tensor::empty({static_cast<Index>(texts_.size()), p.dim(1)});
+      const Tensor p = softmax(found->second.to(Dtype::f64)).value().to(Dtype::f32);
+      Tensor kept = Tensor::empty({static_cast<Index>(texts_.size()), p.dim(1)});
       for (std::size_t i = 0; i < texts_.size(); i++) {
         if (numbers_[i] >= p.dim(0)) return nullptr;
         kept.rows(static_cast<Index>(i), 1).copy_from(p.rows(numbers_[i], 1));
@@ -224,14 +211,8 @@ class Film {
       const auto found = frame.find(name);
       Tensor xy = Tensor::zeros({basis.projected.dim(0), 2});
       if (found != frame.end() && found->second.shape() == Shape{xy.dim(0), basis.mean.dim(0)}) {
-        const Index d = basis.mean.dim(0);
-        for (Index i = 0; i < xy.dim(0); i++)
-          for (Index k = 0; k < 2; k++) {
-            double sum = 0;
-            for (Index j = 0; j < d; j++)
-              sum += (found->second.at(i * d + j) - basis.mean.at(j)) * basis.components.at(k * d + j);
-            xy.data<float>()[2 * i + k] = static_cast<float>(sum);
-          }
+        const Var centred = sub(found->second.to(Dtype::f64), basis.mean.to(Dtype::f64));
+        xy = matmul(centred, transpose(basis.components.to(Dtype::f64))).value().to(Dtype::f32);
       }
       flat.push_back({{name, xy}});
     }
@@ -257,7 +238,7 @@ Json film_json(const std::string& run, Problems& problems) {
   try {
     return Film(run, problems).make();
   } catch (const Json::exception&) {
-    problems.push_back(run + "/captures/index.jsonl: must tell texts and points; got other members");
+    problems.push_back(run + "/captures/index.jsonl: must have texts and points; got other members");
   } catch (const Error& e) {
     problems.push_back(e.what());
   }

@@ -32,7 +32,7 @@ Json expectations_json(const std::string& run, const Json& result, Problems& pro
 
 /// What the trained model says of the examples of a split: metrics, the confusion matrix, and the `most`
 /// examples that it gets wrong most surely. Null for tasks without classes or examples to show.
-Json evaluation_json(Experiment& e, Split split, std::size_t most, Problems& problems);
+Json evaluation_json(const Experiment& e, Split split, std::size_t most, Problems& problems);
 
 /// The captures of a run, frame by frame (captures.h); null where it has none.
 Json film_json(const std::string& run, Problems& problems);

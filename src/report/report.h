@@ -8,7 +8,7 @@
 namespace qkv {
 
 /// Everything the page shows: {"version", "runs": [..]} of all runs, and of the first one also "evaluation",
-/// "film" and "model". What a damaged run lacks is told in the "problems" of its entry. Throws a data error
+/// "film" and "model". What a damaged run lacks is named in the "problems" of its entry. Throws a data error
 /// where there is no such directory.
 Json report_data(const std::vector<std::string>& runs);
 

@@ -23,7 +23,7 @@ Json read_origins(const std::string& run, Problems& problems) {
     limits.bytes = kMaxBytes;
     for (const Json& one : read_json(path, limits)) result[one.at("key").get<std::string>()] = one;
   } catch (const std::exception& e) {
-    problems.push_back(fmt::format("{}: tells no origins; {}", path, e.what()));
+    problems.push_back(fmt::format("{}: shows no origins; {}", path, e.what()));
   }
   return result;
 }

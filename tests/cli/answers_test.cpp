@@ -14,7 +14,7 @@ namespace fs = std::filesystem;
 namespace qkv::test {
 namespace {
 
-// Runs of a classifier (small) and of a language model (rhyme), trained once.
+// Runs of a classifier (small) and of language models (rhyme, and pieces of words), trained once.
 const std::string& trained() {
   static const SmallData data;
   static const bool done = [] {
@@ -27,7 +27,10 @@ const std::string& trained() {
         "[data]\ntrain = \"rhyme.txt\"\nbatch_size = 8\n[task]\ntype = \"language-model\"\n[model]\n"
         "type = \"decoder-lm\"\nd_model = 16\nn_layer = 1\nmax_seq_len = 16\nattention.n_head = 2\n"
         "[train]\nmax_steps = 4\n");
-    for (const char* config : {"small.toml", "rhyme.toml"})
+    std::string pieces = read_file(data.folder / "rhyme.toml");
+    pieces += "[tokenizer]\ntype = \"wordpiece\"\nvocab_size = 24\n";
+    write_file_atomic(data.folder / "pieces.toml", pieces);
+    for (const char* config : {"small.toml", "rhyme.toml", "pieces.toml"})
       REQUIRE(run_qkv({"train", config}, {data.folder.path}).code == 0);
     return true;
   }();
@@ -94,6 +97,8 @@ TEST_CASE("each line that is read has one answer or one error with its number, a
   CHECK(count(several.err, "error: argument 1: ") == 1);
   CHECK(count(several.out, good + "\n") == 1);
   check_refused(qkv({"predict", "runs/small", "no target"}), 3, "must hold one target word");
+  const std::string packed("\x1f\x8b\x08\0\0\0\0\0\0\x03\xcb\xe7\x02", 13);
+  check_refused(qkv({"predict", "runs/small"}, packed), 3, "must not be compressed; got a file of gzip");
 
   const Finished tokens = qkv({"tokenize", "runs/small", "--json"}, "a\n\nbank\r\n");
   CHECK(tokens.code == 0);
@@ -103,6 +108,22 @@ TEST_CASE("each line that is read has one answer or one error with its number, a
       qkv({"generate", "runs/rhyme", "--interactive", "--json", "--max-tokens", "2"}, "one\n\ntwo");
   CHECK(lines.code == 0);
   CHECK(objects(lines.out).size() == 3);
+}
+
+TEST_CASE("what is generated in JSON goes on with the prompt, also in the middle of a word") {
+  int inside = 0;
+  for (int seed = 0; seed < 20; seed++) {
+    const std::vector<std::string> ask{"generate",     "runs/pieces", "--prompt", "one t",
+                                       "--max-tokens", "4",           "--seed",   std::to_string(seed)};
+    std::vector<std::string> ask_json = ask;
+    ask_json.emplace_back("--json");
+    const std::string text = objects(qkv(ask_json).out).at(0).at("text").get<std::string>();
+    CHECK(text.compare(0, 2, "##") != 0);
+    const std::string plain = qkv(ask).out;
+    CHECK((plain == "one t" + text + "\n" || plain == "one t " + text + "\n"));
+    inside += plain == "one t" + text + "\n" && text[0] != ' ';
+  }
+  CHECK(inside > 0);
 }
 
 TEST_CASE("what the model has no room for is told in text and in JSON") {
@@ -210,6 +231,7 @@ TEST_CASE("eval lists mistakes, with the surest first, also of the validation pa
   CHECK(count(qkv({"eval", "runs/small", "--mistakes"}).out, "mistakes") +
             count(qkv({"eval", "runs/small", "--mistakes"}).out, "p(gold)") >=
         1);
+  CHECK(has(qkv({"eval", "runs/small", "--data", "val.tsv"}).out, "val.tsv"));
   check_refused(qkv({"eval", "runs/rhyme", "--mistakes"}), 2, "--mistakes must be for examples with classes");
 }
 

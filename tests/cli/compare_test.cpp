@@ -102,6 +102,20 @@ TEST_CASE("compare weighs the difference of two sets of seeds against their nois
   CHECK(has(same.out, "within noise"));
 }
 
+TEST_CASE("compare takes the folds of a seed together: what parts them is data, not noise of seeds") {
+  const Runs runs;
+  REQUIRE(
+      run_qkv({"train", "small.toml", "-q", "--folds", "2", "--set", "run.name=a"}, {runs.data.folder.path})
+          .code == 0);
+  const Json told = parse_json(runs.compare("runs/a-2folds", "runs/a-2folds", true).out, "compare");
+  CHECK(told.at("equal") == true);
+  REQUIRE(told.at("metrics").size() > 0);
+  for (const Json& metric : told.at("metrics")) {
+    CHECK(metric.at("runs") == Json({1, 1}));
+    CHECK_FALSE(metric.contains("noise"));
+  }
+}
+
 TEST_CASE("compare refuses what is no run, and reads a run that has only begun") {
   const Runs runs;
   check_refused(runs.compare("runs/none", "runs/none"), 2, "must be a run directory");

@@ -61,6 +61,19 @@ TEST_CASE("score gives what sacreBLEU and rouge_score give, with the signatures"
         "bleu          18.4144  nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0\n6 lines\n");
 }
 
+TEST_CASE("score reads one of its files from standard input or a pipe, and names what is compressed") {
+  const Files files;
+  ProcessOptions options{files.folder.path};
+  options.input = kHypotheses;
+  const Finished piped = run_qkv({"score", "--hyp", "-", "--ref", "ref.txt", "--metric", "bleu"}, options);
+  CHECK(piped.code == 0);
+  CHECK(piped.out == files.score({"--metric", "bleu"}).out);
+  check_refused(run_qkv({"score", "--hyp", "-", "--ref", "-"}, options), 2, "one of --hyp and --ref");
+  options.input = std::string("\x1f\x8b\x08\0\0\0\0\0\0\x03\xcb\xe7\x02", 13);
+  check_refused(run_qkv({"score", "--hyp", "-", "--ref", "ref.txt"}, options), 3,
+                "standard input: must not be compressed; got a file of gzip");
+}
+
 TEST_CASE("score refuses files that do not fit, and metrics that there are not") {
   const Files files;
   write_file_atomic(files.folder / "short.txt", "one\n");
@@ -105,7 +118,8 @@ TEST_CASE("an evaluation scores against the reference as it was read, and says w
     const Json strict = parse_json(run_qkv(score, {folder.path}).out, "score");
     CHECK((strict.at("bleu").get<double>() > 99) == (lower == "false"));
     score.push_back("--lowercase");
-    CHECK(parse_json(run_qkv(score, {folder.path}).out, "score").at("bleu").get<double>() == doctest::Approx(100));
+    CHECK(parse_json(run_qkv(score, {folder.path}).out, "score").at("bleu").get<double>() ==
+          doctest::Approx(100));
   }
 }
 

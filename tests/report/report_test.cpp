@@ -187,6 +187,10 @@ TEST_CASE("qkv report writes one file, for several runs, too") {
   const Finished both = run_qkv({"report", "runs/small", "runs/other", "-o", "both.html"}, here);
   CHECK(both.code == 0);
   CHECK(exists(run.data.folder / "both.html"));
+  const Finished printed = run_qkv({"report", "runs/small", "-o", "-"}, here);
+  CHECK(printed.code == 0);
+  CHECK(printed.out == read_file(run.data.folder / "runs/small/report.html"));
+  CHECK_FALSE(exists(run.data.folder / "-"));
   const Json data = parse_json(run_qkv({"report", "runs/small", "runs/other", "--json"}, here).out, "report");
   CHECK(data.at("runs").size() == 2);
   CHECK(dump_json(data).find(run.data.folder.path) == std::string::npos);

@@ -1,12 +1,10 @@
 // inspect attention: which word looks at which, as heat maps in the terminal, JSON or a page.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 
-#include "attention_page.h"
 #include "base/file.h"
+#include "cli/inspect.h"
 #include "log/bars.h"
 #include "log/terminal_text.h"
-#include "look.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
@@ -17,10 +15,8 @@ namespace {
 constexpr int kCell = 2;  // columns
 
 double largest(const AttentionLook& layer, Index head) {
-  double most = 0;
-  for (Index t = 0; t < layer.T; t++)
-    for (double weight : layer.row(layer.weights, head, t)) most = std::max(most, weight);
-  return most;
+  const std::vector<double> weights = layer.weights.rows(head, 1).to_vector();
+  return *std::max_element(weights.begin(), weights.end());
 }
 
 // A cell of the map: a colour from dark to bright where there are colours, else a shade.
@@ -37,7 +33,7 @@ std::string cell(double fraction) {
 // The maps of some heads side by side: a row looks at the columns. The brightest shade is for `most`.
 std::string heat_maps(const Look& look, const AttentionLook& layer, const std::vector<Index>& heads,
                       double most) {
-  std::vector<std::string> labels = shown(look.text.words);
+  std::vector<std::string> labels = printable(look.text.words);
   int label_width = 0;
   for (std::size_t t = 0; t < labels.size(); t++) {
     labels[t] = fmt::format("{:>2} {}", t, fit_width(labels[t], 18, console().unicode()));
@@ -68,13 +64,13 @@ std::string heat_maps(const Look& look, const AttentionLook& layer, const std::v
 }
 
 // As many heads in a line as the terminal is wide.
-std::string drawing(const Look& look, const Choice& choice) {
+std::string drawing(const Look& look, const HeadChoice& choice) {
   double most = 0;
   for (Index l : choice.layers(look)) {
     const AttentionLook& layer = look.layers[static_cast<std::size_t>(l)];
     for (Index h : choice.heads(layer)) most = std::max(most, largest(layer, h));
   }
-  std::string text = fmt::format("{}\nshades of all heads: 0 to {:.2f}\n", shown(look.text.text), most);
+  std::string text = fmt::format("{}\nshades of all heads: 0 to {:.2f}\n", printable(look.text.text), most);
   for (Index l : choice.layers(look)) {
     const AttentionLook& layer = look.layers[static_cast<std::size_t>(l)];
     const int width = std::max<int>(static_cast<int>(layer.T) * kCell, 17) + 2;
@@ -90,7 +86,7 @@ std::string drawing(const Look& look, const Choice& choice) {
   return text;
 }
 
-Json json_of(const Look& look, const Choice& choice) {
+Json json_of(const Look& look, const HeadChoice& choice) {
   Json json = {{"text", look.text.text}, {"words", look.text.words}};
   if (look.text.target >= 0) json["target"] = look.text.target;
   Json& layers = json["layers"] = Json::array();
@@ -107,17 +103,89 @@ Json json_of(const Look& look, const Choice& choice) {
   return json;
 }
 
-struct AttentionMaps : Inspection {
-  void setup(CLI::App& app) override {
-    app.add_option("text", texts, "texts")->required();
-    choice.add(app);
-    app.add_option("--html", html, "write a page with the maps instead");
+// ---- the page
+
+constexpr const char* kHead = R"(<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Attention</title><style>
+:root { color-scheme: light dark; font: 15px/1.4 system-ui, sans-serif }
+body { margin: 1.5rem }
+.heads { display: flex; flex-wrap: wrap; gap: 1.5rem }
+figure { margin: 0; overflow-x: auto }
+table { border-collapse: collapse; font-size: 12px }
+td { min-width: 2.6em; height: 1.7em; text-align: center; border: 1px solid rgb(128 128 128 / .25);
+  background: rgb(226 102 32 / var(--w)) }
+thead th { writing-mode: vertical-rl; transform: rotate(180deg); text-align: left }
+tbody th { text-align: right; padding-right: .5em }
+th { font-weight: normal; white-space: pre }
+.target { font-weight: bold }
+</style></head><body>
+<h1>Attention</h1>
+<p>Each row is a word that looks, each column a word that is looked at. A row sums to 1.</p>
+)";
+
+std::string escaped(const std::string& text) {
+  std::string result;
+  for (char c : text) {
+    const char* entity = c == '&'   ? "&amp;"
+                         : c == '<' ? "&lt;"
+                         : c == '>' ? "&gt;"
+                         : c == '"' ? "&quot;"
+                                    : nullptr;
+    entity ? result += entity : result += c;
+  }
+  return result;
+}
+
+std::string matrix(const Json& look, const Json& weights) {
+  const Json& words = look.at("words");
+  const std::size_t target = look.value("target", words.size());
+  auto header = [&](std::size_t t, const char* scope) {
+    return fmt::format("<th scope=\"{}\"{}>{}</th>", scope, t == target ? " class=\"target\"" : "",
+                       escaped(words[t].get<std::string>()));
+  };
+  std::string html = "<table><thead><tr><td style=\"--w:0\"></td>";
+  for (std::size_t s = 0; s < words.size(); s++) html += header(s, "col");
+  html += "</tr></thead><tbody>\n";
+  for (std::size_t t = 0; t < words.size(); t++) {
+    html += "<tr>" + header(t, "row");
+    for (const Json& weight : weights[t]) {
+      const double w = to_double(weight, "attention");
+      html += fmt::format("<td style=\"--w:{:.3f}\">{:.2f}</td>", w, w);
+    }
+    html += "</tr>\n";
+  }
+  return html + "</tbody></table>";
+}
+
+// A self-contained page of what --json prints, one object per text.
+std::string attention_page(const std::vector<Json>& looks) {
+  std::string html = kHead;
+  for (const Json& look : looks) {
+    html += "<h2>" + escaped(look.at("text").get<std::string>()) + "</h2>\n";
+    for (const Json& layer : look.at("layers")) {
+      html += "<h3>" + escaped(layer.at("layer").get<std::string>()) + "</h3><div class=\"heads\">\n";
+      for (const Json& head : layer.at("heads"))
+        html += fmt::format("<figure><figcaption>head {}</figcaption>{}</figure>\n",
+                            head.at("head").get<int>(), matrix(look, head.at("weights")));
+      html += "</div>\n";
+    }
+  }
+  return html + "</body></html>\n";
+}
+
+struct InspectAttention : Inspection {
+  void setup(Options& options) override {
+    options.add("text", &texts, "texts").required = true;
+    choice.add(options);
+    options.add("--html", &html, "write a page with the maps instead");
   }
   int run(const Subject& subject) override {
-    const Experiment e = load(subject);
+    const Experiment e = subject.load();
     std::vector<Json> looks;
     for (const std::string& text : texts) {
-      const Look look = look_at_attention(e, text);
+      const Look look = look_at(e, text);
+      check_attention(e, !look.layers.empty());
       if (subject.json || !html.empty())
         looks.push_back(json_of(look, choice));
       else
@@ -135,12 +203,12 @@ struct AttentionMaps : Inspection {
     return "qkv inspect runs/bank attention \"We sat by the river bank.\" --layer 0";
   }
 
-  Choice choice;
+  HeadChoice choice;
   std::vector<std::string> texts;
   std::string html;
 };
 
-QKV_REGISTER(Inspection, "attention", AttentionMaps,
+QKV_REGISTER(Inspection, "attention", InspectAttention,
              "heat maps: which word looks at which, per layer and head");
 
 }  // namespace

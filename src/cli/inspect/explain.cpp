@@ -1,9 +1,11 @@
 // inspect explain: the whole computation of one word's new vector.
-#include <CLI/CLI.hpp>
+#include "inspect/explanation.h"
+
+#include <algorithm>
 #include <cmath>
 
-#include "explanation.h"
-#include "look.h"
+#include "cli/inspect.h"
+#include "log/table.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
@@ -11,31 +13,134 @@
 namespace qkv {
 namespace {
 
-struct Explain : Inspection {
-  void setup(CLI::App& app) override {
-    app.add_option("text", text, "the text");
-    app.add_option("--token", token,
-                   "the word whose new vector is computed; default: the target, or the last");
-    choice.add(app);
-    example_ = app.add_flag("--example", "\"bank grows money\", with simple vectors, instead of a run");
-    vectors_ =
-        app.add_option("--vector", stated, "WORD=0.5,-1,...: a text of stated vectors instead of a run")
-            ->excludes(example_);
-    app.add_option("--scale", scale, "factor of the scores of stated vectors")->needs(vectors_);
+std::string text_of(const Explanation& e) {
+  const std::vector<std::string> names = printable(e.words);
+  const std::string& name = names[e.token];
+  auto seen = [&](std::size_t s) {
+    return !std::isinf(e.bias[s]);
+  };
+  const bool places =
+      std::any_of(e.bias.begin(), e.bias.end(), [](double b) { return std::isfinite(b) && b != 0; });
+  auto made_by = [&](const char* matrix, const char* colon) {
+    return e.learned ? fmt::format(", {} times its vector", matrix) : std::string(colon) + " its own vector";
+  };
+  std::string text = e.title + "\n\n";
+  text += fmt::format(
+      "1. Query: what \"{}\" asks for{}.\n   q = {}\n"
+      "2. Key: what each word offers{}.\n"
+      "3. Score: how well that answers the question: q . k, the products of their numbers, summed up.\n"
+      "4. Scale: score x {}{}.\n"
+      "5. Softmax: e to the power of each{}, divided by the sum of all, {}: weights that sum to 1.\n\n",
+      name, made_by("W_Q", ":"), numbers(e.query), made_by("W_K", ":"), number(e.scale),
+      places ? ", and what the distance of the two words adds" : "",
+      e.shift != 0 ? fmt::format(" less {}", number(e.shift)) : "", number(e.sum));
+  Table table({"word", "key", "score", "scaled", "e^", "weight"});
+  std::size_t width = 0;
+  bool unseen = false;
+  for (std::size_t s = 0; s < e.words.size(); s++) {
+    width = std::max(width, number(e.weights[s]).size());
+    unseen = unseen || !seen(s);
+    if (seen(s))
+      table.row({names[s], numbers(e.keys[s], 4), number(e.scores[s]), number(e.scaled[s]), number(e.exps[s]),
+                 number(e.weights[s])});
+  }
+  text += table.str(console().unicode());
+  if (unseen) text += "Words that are not listed may not be seen: they come later, or are padding.\n";
+  text +=
+      fmt::format("\n6. Weighted sum: each word hands over its value{}, as much of it as its weight says.\n",
+                  made_by("W_V", ","));
+  const char* sign = " ";
+  for (std::size_t s = 0; s < e.words.size(); s++) {
+    if (!seen(s)) continue;
+    text += fmt::format("   {} {:>{}} x {}  {}\n", sign, number(e.weights[s]), width, numbers(e.values[s]),
+                        names[s]);
+    sign = "+";
+  }
+  return text + fmt::format("   = {}  the new vector of \"{}\"\n", numbers(e.vector), name);
+}
+
+Json json_of(const Explanation& e) {
+  auto list = [](const std::vector<double>& values) {
+    Json json = Json::array();
+    for (double value : values) json.push_back(std::isfinite(value) ? json_number(value) : Json());
+    return json;
+  };
+  Json keys = Json::array(), values = Json::array();
+  for (const auto& key : e.keys) keys.push_back(list(key));
+  for (const auto& value : e.values) values.push_back(list(value));
+  return {{"words", e.words},
+          {"token", e.token},
+          {"scale", json_number(e.scale)},
+          {"query", list(e.query)},
+          {"keys", keys},
+          {"values", values},
+          {"bias", list(e.bias)},
+          {"scores", list(e.scores)},
+          {"scaled", list(e.scaled)},
+          {"weights", list(e.weights)},
+          {"vector", list(e.vector)}};
+}
+
+// "bank grows money" in parameter-free attention. The length of "bank" is sqrt(ln 3): its score with itself
+// is ln 3, and e to that is 3, beside 1 and 1, so that it attends with 0.6, 0.2 and 0.2.
+Explanation bank_grows_money() {
+  return explanation_of({"bank", "grows", "money"}, {{std::sqrt(std::log(3.0)), 0, 0}, {0, 1, 0}, {0, 0, 1}},
+                        0, 1.0);
+}
+
+// Parameter-free attention over vectors that are stated as WORD=NUMBER,NUMBER,...
+Explanation stated_explanation(const std::vector<std::string>& stated, const std::string& token,
+                               double scale) {
+  std::vector<std::string> words;
+  std::vector<std::vector<double>> vectors;
+  for (const std::string& one : stated) {
+    const std::size_t sign = one.find('=');
+    std::vector<double> vector;
+    bool good = sign != std::string::npos && sign > 0 && is_utf8(one);
+    for (const std::string& part : split(good ? one.substr(sign + 1) : "", ',')) {
+      char* end = nullptr;
+      const double value = std::strtod(part.c_str(), &end);
+      good = good && !part.empty() && *end == '\0' && std::isfinite(value);
+      vector.push_back(value);
+    }
+    if (!good)
+      fail(Fault::usage, "inspect explain: --vector must be WORD=NUMBER,NUMBER,...; got {}", in_quotes(one));
+    words.push_back(one.substr(0, sign));
+    vectors.push_back(std::move(vector));
+    if (vectors.back().size() != vectors[0].size())
+      fail(Fault::usage, "inspect explain: --vector must have as many numbers as the first, {}; got {} in {}",
+           vectors[0].size(), vectors.back().size(), in_quotes(one));
+  }
+  const auto found = token.empty() ? words.begin() : std::find(words.begin(), words.end(), token);
+  if (found == words.end())
+    fail(Fault::usage, "inspect explain: --token must be one of the words; got {}{}", in_quotes(token),
+         suggest(token, words));
+  const auto position = static_cast<std::size_t>(found - words.begin());
+  return explanation_of(std::move(words), std::move(vectors), position, scale);
+}
+
+struct InspectExplain : Inspection {
+  void setup(Options& options) override {
+    options.add("text", &text, "the text");
+    options.add("--token", &token, "the word whose new vector is computed; default: the target, or the last");
+    choice.add(options);
+    options.add("--example", &simple, "\"bank grows money\", with simple vectors, instead of a run");
+    options.add("--vector", &stated, "WORD=0.5,-1,...: a text of stated vectors instead of a run")
+        .excludes = {"--example"};
+    options.add("--scale", &scale, "factor of the scores of stated vectors").needs = {"--vector"};
   }
   int run(const Subject& subject) override {
-    const bool stated_text = *example_ || *vectors_;
+    const bool stated_text = simple || !stated.empty();
     if (stated_text != subject.path.empty() || stated_text != text.empty())
       fail(Fault::usage,
            "inspect explain: either a run and a text must be given, or --vector, or --example; got {}",
            subject.path.empty() ? "none"
            : text.empty()       ? "a run without text"
                                 : "both");
-    if (!std::isfinite(scale)) fail(Fault::usage, "inspect explain: --scale must be finite; got {}", scale);
-    const Explanation e = *example_   ? example_explanation()
-                          : *vectors_ ? stated_explanation(stated, token, scale)
-                                      : of_run(subject);
-    console().print("{}", subject.json ? dump_json(e.json()) + "\n" : e.text(console().unicode()));
+    const Explanation e = simple            ? bank_grows_money()
+                          : !stated.empty() ? stated_explanation(stated, token, scale)
+                                            : of_run(subject);
+    subject.print(json_of(e), text_of(e));
     return 0;
   }
   bool needs_subject() const override { return false; }
@@ -45,39 +150,22 @@ struct Explain : Inspection {
   }
 
   Explanation of_run(const Subject& subject) const {
-    const Experiment experiment = load(subject);
-    const Look look = look_at_attention(experiment, text);
-    const Index t = position_of(experiment, look.text, token), l = choice.first_layer(look);
-    const AttentionLook& layer = look.layers[static_cast<std::size_t>(l)];
-    const Index h = choice.first_head(layer);
-    Explanation e;
-    e.words = look.text.words;
-    e.token = static_cast<std::size_t>(t);
-    e.title =
-        fmt::format("How \"{}\" gets its new vector in \"{}\"\nlayer {} of {} ({}), head {} of {}, d_k = {}",
-                    shown(e.words[e.token]), shown(look.text.text), l, look.layers.size(), layer.layer, h,
-                    layer.n_head, layer.d_head);
-    for (const NamedTensor& named : experiment.parameters->named())
-      e.learned = e.learned || named.name == layer.layer + ".W_Q";
-    e.query = layer.query(h, t);
-    e.scale = layer.scale;
-    for (Index s = 0; s < layer.T; s++) {
-      e.keys.push_back(layer.key(h, s));
-      e.values.push_back(layer.value(h, s));
-    }
-    e.bias = layer.row(layer.bias, h, t);
-    e.compute();
-    return e;
+    const Experiment experiment = subject.load();
+    const Look look = look_at(experiment, text);
+    check_attention(experiment, !look.layers.empty());
+    const Index t = position_of(experiment, look.text, token), layer = choice.layers(look).front();
+    const Index head = choice.heads(look.layers[static_cast<std::size_t>(layer)]).front();
+    return explanation_of(experiment, look, t, layer, head);
   }
 
-  Choice choice;
+  HeadChoice choice;
   std::string text, token;
   std::vector<std::string> stated;
   double scale = 1;
-  CLI::Option *example_ = nullptr, *vectors_ = nullptr;
+  bool simple = false;
 };
 
-QKV_REGISTER(Inspection, "explain", Explain,
+QKV_REGISTER(Inspection, "explain", InspectExplain,
              "the new vector of a word, step by step: query, key, score, scale, softmax, weighted sum");
 
 }  // namespace

@@ -1,139 +1,177 @@
-// What each head does: looks at the word before, at equal words, behind equal words, at a distance, at the
-// cue.
-#include <algorithm>
-#include <map>
-#include <optional>
+// inspect heads, circuits and faithful: what heads do, would do, and whether their maps may be believed.
+#include "inspect/heads.h"
 
+#include <cmath>
+
+#include "cli/inspect.h"
+#include "inspect/circuits.h"
+#include "inspect/faithful.h"
 #include "log/table.h"
-#include "look.h"
 #include "qkv/base/json.h"
 #include "qkv/log/console.h"
 
 namespace qkv {
 namespace {
 
-// A mean that may have nothing to be the mean of.
-struct Mean {
-  double sum = 0, count = 0;
-  void add(double x) { sum += x, count++; }
-  std::optional<double> value() const {
-    return count > 0 ? std::optional<double>(sum / count) : std::nullopt;
+// ---- heads
+
+Json json_of(const HeadScores& head) {
+  Json one = {{"layer", head.layer}, {"head", head.head}};
+  for (std::size_t i = 0; i < head.scores.size(); i++) {
+    const std::optional<double> value = head.scores[i].value();
+    one[HeadScores::kNames[i]] = value ? json_number32(*value) : Json();
   }
-};
+  const auto [distance, weight] = head.position();
+  one["distance"] = distance, one["positional"] = json_number32(weight);
+  return one;
+}
 
-// Sums over the rows of all texts.
-struct Head {
-  std::string layer;
-  Index number = 0;
-  Mean previous, self, first, duplicate, induction, cue;
-  std::map<Index, Mean> at_distance;
-
-  // Row t of a text: what it takes from each word.
-  void add_row(const ProbeText& text, Index t, const std::vector<double>& row) {
-    const auto& words = text.words;
-    auto weight = [&](Index s) {
-      return row[static_cast<std::size_t>(s)];
-    };
-    const auto T = static_cast<Index>(words.size());
-    self.add(weight(t));
-    first.add(weight(0));
-    if (t > 0) previous.add(weight(t - 1));
-    double equal = 0, behind = 0;
-    bool seen = false;
-    for (Index s = 0; s < t; s++) {
-      if (words[static_cast<std::size_t>(s)] != words[static_cast<std::size_t>(t)]) continue;
-      seen = true;
-      equal += weight(s);
-      if (s + 1 < t) behind += weight(s + 1);
-    }
-    if (seen) duplicate.add(equal), induction.add(behind);
-    if (t == text.target && text.cue >= 0) cue.add(weight(text.cue));
-    for (Index s = 0; s < T; s++) at_distance[s - t].add(weight(s));
+std::string table_of(const std::vector<HeadScores>& heads) {
+  Table table({"head", "previous", "self", "first", "duplicate", "induction", "cue", "positional"});
+  for (const HeadScores& head : heads) {
+    std::vector<std::string> row{fmt::format("{} {}", head.layer, head.head)};
+    for (const Mean& score : head.scores)
+      row.push_back(score.value() ? fmt::format("{:.3f}", *score.value()) : "-");
+    const auto [distance, weight] = head.position();
+    row.push_back(fmt::format("{:.3f} at {:+}", weight, distance));
+    table.row(row);
   }
-
-  // The distance at which it looks most, and how much, among those that at least a tenth of the rows have.
-  std::pair<Index, double> position() const {
-    std::pair<Index, double> best{0, 0};
-    for (const auto& [distance, mean] : at_distance)
-      if (mean.count * 10 >= self.count && *mean.value() > best.second) best = {distance, *mean.value()};
-    return best;
-  }
-};
-
-constexpr std::pair<const char*, Mean Head::*> kScores[] = {
-    {"previous", &Head::previous},   {"self", &Head::self},           {"first", &Head::first},
-    {"duplicate", &Head::duplicate}, {"induction", &Head::induction}, {"cue", &Head::cue}};
+  return table.str(console().unicode());
+}
 
 struct InspectHeads : Inspection {
-  void setup(CLI::App& app) override { choice.add(app); }
-
+  void setup(Options& options) override { choice.add(options); }
   int run(const Subject& subject) override {
-    const Experiment e = load(subject);
-    const std::vector<ProbeText> probes = choice.of(e);
-    std::vector<Head> found;
-    for (const ProbeText& text : probes) {
-      const Look look = look_at(e, text);
-      std::size_t at = 0;
-      for (const AttentionLook& layer : look.layers)
-        for (Index h = 0; h < layer.n_head; h++, at++) {
-          if (at == found.size()) {
-            found.emplace_back();
-            found[at].layer = layer.layer, found[at].number = h;
-          }
-          for (Index t = 0; t < layer.T; t++) found[at].add_row(text, t, layer.row(layer.weights, h, t));
-        }
-    }
-    if (found.empty())
-      fail(Fault::usage, "inspect heads: the model must have self-attention; got a '{}' without",
-           e.config.section("model").type(Model::kDefault));
-    if (subject.json)
-      console().print("{}\n", dump_json(json_of(found, probes.size())));
-    else
-      console().print("{}", table_of(found, probes.size()));
+    const Experiment e = subject.load();
+    const std::vector<ProbeText> texts = choice.of(e);
+    const std::vector<HeadScores> found = head_scores(e, texts);
+    Json list = Json::array();
+    for (const HeadScores& head : found) list.push_back(json_of(head));
+    subject.print(
+        {{"texts", texts.size()}, {"heads", list}},
+        table_of(found) +
+            fmt::format(
+                "Mean weights over {} texts: on the word before, on itself, on the first word; where the "
+                "word has come before, on the\nsame word and on the one behind it; on the word that decides; "
+                "and on the distance at which the head looks most.\n",
+                texts.size()));
     return 0;
   }
   std::string example() const override { return "qkv inspect runs/induction-heads heads"; }
-
-  static Json json_of(const std::vector<Head>& heads, std::size_t texts) {
-    Json list = Json::array();
-    for (const Head& head : heads) {
-      Json one = {{"layer", head.layer}, {"head", head.number}};
-      for (const auto& [name, member] : kScores) {
-        const std::optional<double> value = (head.*member).value();
-        one[name] = value ? json_number(static_cast<float>(*value)) : Json();
-      }
-      const auto [distance, weight] = head.position();
-      one["distance"] = distance, one["positional"] = json_number(static_cast<float>(weight));
-      list.push_back(std::move(one));
-    }
-    return {{"texts", texts}, {"heads", list}};
-  }
-
-  static std::string table_of(const std::vector<Head>& heads, std::size_t texts) {
-    Table table({"head", "previous", "self", "first", "duplicate", "induction", "cue", "positional"});
-    for (const Head& head : heads) {
-      std::vector<std::string> row{fmt::format("{} {}", head.layer, head.number)};
-      for (const auto& score : kScores) {
-        const std::optional<double> value = (head.*score.second).value();
-        row.push_back(value ? fmt::format("{:.3f}", *value) : "-");
-      }
-      const auto [distance, weight] = head.position();
-      row.push_back(fmt::format("{:.3f} at {:+}", weight, distance));
-      table.row(row);
-    }
-    return table.str(console().unicode()) +
-           fmt::format(
-               "Mean weights over {} texts: on the word before, on itself, on the first word; where the word "
-               "has come before, on the\nsame word and on the one behind it; on the word that decides; and "
-               "on the distance at which the head looks most.\n",
-               texts);
-  }
 
   TextChoice choice;
 };
 
 QKV_REGISTER(Inspection, "heads", InspectHeads,
              "what each head does: previous word, equal words, induction, distance, cue");
+
+// ---- circuits
+
+Json json_of(const Circuit& circuit) {
+  Json pairs = Json::array();
+  for (const WordPair& pair : circuit.pairs)
+    pairs.push_back({{"from", pair.from}, {"to", pair.to}, {"score", json_number32(pair.score)}});
+  return {{"singular_values", json_numbers(circuit.singular)}, {"pairs", pairs}};
+}
+
+std::string text_of(const Circuit& circuit, const char* title) {
+  std::string text = fmt::format("  {} singular values {}\n", title, numbers(circuit.singular, 6));
+  for (const WordPair& p : circuit.pairs)
+    text += fmt::format("      {:>8}  {} -> {}\n",
+                        std::abs(p.score) < 1e8 ? fmt::format("{:.2f}", p.score) : number(p.score),
+                        printable(p.from), printable(p.to));
+  return text;
+}
+
+struct InspectCircuits : Inspection {
+  void setup(Options& options) override {
+    options.add("--layer", &choice.layer, "only this layer, counted from 0");
+    options.add("--head", &choice.head, "only this head, counted from 0");
+    options.add("--top", &choice.pairs, "how many pairs").range = {1, 1000};
+    options.add("--words", &choice.words, "only the first words of the vocabulary, the most frequent")
+        .range = {1, 5000};
+  }
+  int run(const Subject& subject) override {
+    Json list = Json::array();
+    std::string text;
+    for (const HeadCircuits& one : head_circuits(subject.load(), choice)) {
+      list.push_back(
+          {{"layer", one.layer}, {"head", one.head}, {"qk", json_of(one.qk)}, {"ov", json_of(one.ov)}});
+      text += fmt::format("{}, head {}\n", one.layer, one.head) +
+              text_of(one.qk, "QK  a word looks for another      ") +
+              text_of(one.ov, "OV  a word that is found speaks for ") + "\n";
+    }
+    subject.print({{"heads", list}}, text);
+    return 0;
+  }
+  std::string example() const override { return "qkv inspect runs/planted-cues circuits --head 0"; }
+
+  CircuitChoice choice;
+};
+
+QKV_REGISTER(Inspection, "circuits", InspectCircuits,
+             "QK and OV of each head over the vocabulary: top pairs, singular values");
+
+// ---- faithful
+
+Json json_of(const ProbeText& text, const WordWorth& worth) {
+  Json one = {{"text", text.text}, {"words", text.words}};
+  if (text.target >= 0) one["target"] = text.target;
+  if (text.cue >= 0) one["cue"] = text.cue;
+  for (std::size_t m = 0; m < worth.by.size(); m++)
+    one["worth"][WordWorth::kNames[m]] = json_numbers(worth.by[m]);
+  return one;
+}
+
+struct InspectFaithful : Inspection {
+  void setup(Options& options) override { choice.add(options); }
+  int run(const Subject& subject) override {
+    const Experiment e = subject.load();
+    Faithfulness faith;
+    Json examples = Json::array();
+    for (const ProbeText& text : choice.of(e)) {
+      if (text.words.size() < 2) continue;
+      const WordWorth worth = word_worth(e, text);
+      faith.add(text, worth);
+      if (subject.json) examples.push_back(json_of(text, worth));
+    }
+    if (faith.texts() == 0)
+      fail(Fault::usage, "inspect faithful: texts must have two words; got none that has");
+    Table table({"method", "names the cue", "agrees with ablation", "rank correlation"});
+    Json methods = Json::object();
+    for (std::size_t m = 0; m < WordWorth::kCount; m++) {
+      const bool known = faith.cues() > 0;
+      const double precision = faith.precision(m), agreement = faith.agreement(m),
+                   rank = faith.correlation(m);
+      table.row({WordWorth::kNames[m], known ? fmt::format("{:.3f}", precision) : "-",
+                 fmt::format("{:.3f}", agreement), fmt::format("{:.3f}", rank)});
+      methods[WordWorth::kNames[m]] = {{"precision_at_1", known ? json_number32(precision) : Json()},
+                                       {"agreement_with_ablation", json_number32(agreement)},
+                                       {"rank_correlation", json_number32(rank)}};
+    }
+    subject.print({{"believed", faith.believed()},
+                   {"reason", faith.reason()},
+                   {"texts", faith.texts()},
+                   {"cues", faith.cues()},
+                   {"methods", methods},
+                   {"examples", examples}},
+                  table.str(console().unicode()) + conclusion(faith));
+    return 0;
+  }
+  std::string example() const override { return "qkv inspect runs/planted-cues faithful"; }
+
+  static std::string conclusion(const Faithfulness& faith) {
+    return fmt::format("{}: {} ({} texts{}).\n",
+                       faith.believed() ? "This map may be believed" : "This map must not be believed",
+                       faith.reason(), faith.texts(),
+                       faith.cues() > 0 ? fmt::format(", {} with a known cue", faith.cues()) : "");
+  }
+
+  TextChoice choice;
+};
+
+QKV_REGISTER(Inspection, "faithful", InspectFaithful,
+             "whether the attention map may be believed, by what the model itself goes by");
 
 }  // namespace
 }  // namespace qkv

@@ -1,8 +1,8 @@
 // Whole training steps through the real trainer, or tokens: how long, how fast, how much memory.
 #include "cli/bench.h"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
+#include <limits>
 
 #include "log/table.h"
 #include "qkv/base/error.h"
@@ -14,17 +14,17 @@ namespace qkv {
 namespace {
 
 struct Bench : Verb {
-  void setup(CLI::App& app) override {
-    app.add_option("config", configs, "config files")->required();
-    app.add_option("--set", request.sets, "override a key in each of them");
-    app.add_option("--steps", request.steps,
-                   "optimizer steps (or tokens) to measure; 0 = as many as fit in --seconds");
-    app.add_option("--seconds", request.seconds, "how long to measure")
-        ->check(CLI::NonNegativeNumber)
-        ->capture_default_str();
-    app.add_option("--warmup", request.warmup, "steps before; 0 = an epoch, at most 1 s");
-    app.add_flag("--scaling", scaling, "how cost grows with batch, length, width, depth and steps");
-    app.add_flag("--json", json, "print one JSON object per config, or per line of the table");
+  void setup(Options& options) override {
+    options.add("config", &configs, "config files").required = true;
+    options.add("--set", &request.sets, "override a key in each of them");
+    options.add("--steps", &request.steps,
+                "optimizer steps (or tokens) to measure; 0 = as many as fit in --seconds");
+    Option& time = options.add("--seconds", &request.seconds, "how long to measure");
+    time.range = {0, std::numeric_limits<std::int64_t>::max()};
+    time.shows_default = true;
+    options.add("--warmup", &request.warmup, "steps before; 0 = an epoch, at most 1 s");
+    options.add("--scaling", &scaling, "how cost grows with batch, length, width, depth and steps");
+    options.add("--json", &json, "print one JSON object per config, or per line of the table");
   }
 
   int run() override {

@@ -1,6 +1,5 @@
 #include "train/check.h"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 
 #include "base/machine.h"
@@ -14,10 +13,10 @@ namespace qkv {
 namespace {
 
 struct Check : Verb {
-  void setup(CLI::App& app) override {
-    app.add_option("config", configs, "config files")->required();
-    app.add_option("--set", sets, "override a key in each of them");
-    app.add_flag("--json", json, "print one JSON object per config");
+  void setup(Options& options) override {
+    options.add("config", &configs, "config files").required = true;
+    options.add("--set", &sets, "override a key in each of them");
+    options.add("--json", &json, "print one JSON object per config");
   }
   int run() override {
     int worst = 0;

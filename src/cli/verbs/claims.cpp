@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 #include <algorithm>
 
 #include "claims/claim.h"
@@ -48,10 +47,10 @@ Json json_of(const Verdict& verdict) {
 }
 
 struct Claims : Verb {
-  void setup(CLI::App& app) override {
-    app.add_option("claim,--only", names, "claims; without any, all");
-    app.add_option("--seed", seed, "seed of everything random");
-    app.add_flag("--json", json, "print one JSON object");
+  void setup(Options& options) override {
+    options.add("claim,--only", &names, "claims; without any, all");
+    options.add("--seed", &seed, "seed of everything random");
+    options.add("--json", &json, "print one JSON object");
   }
   int run() override {
     for (const std::string& name : names)

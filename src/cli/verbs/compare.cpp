@@ -1,9 +1,9 @@
 // Two runs side by side: what was set differently, what came of it, and from which step on they part.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <map>
+#include <numeric>
 #include <optional>
 
 #include "base/file.h"
@@ -68,33 +68,34 @@ bool describes_only(const KeyDifference& one) {
 
 // ---- metrics
 
-struct Metric {
+// A final metric of runs that differ in their seed: one value per seed, the mean over its folds.
+struct Final {
   std::string value;  // of --each
-  std::string name;
-  std::vector<double> a, b;  // one value per run
+  std::string name;   // "test.accuracy"
+  std::vector<double> a, b;
 
   static double mean(const std::vector<double>& x) {
-    double sum = 0;
-    for (double v : x) sum += v;
-    return sum / static_cast<double>(x.size());
-  }
-  static double variance(const std::vector<double>& x) {
-    double squares = 0;
-    for (double v : x) squares += (v - mean(x)) * (v - mean(x));
-    return x.size() > 1 ? squares / static_cast<double>(x.size() - 1) : 0.0;
+    return std::accumulate(x.begin(), x.end(), 0.0) / static_cast<double>(x.size());
   }
   double difference() const { return mean(b) - mean(a); }
   /// Standard error of the difference of the means; none without several seeds on both sides.
   std::optional<double> noise() const {
     if (a.size() < 2 || b.size() < 2) return std::nullopt;
-    return std::sqrt(variance(a) / static_cast<double>(a.size()) +
-                     variance(b) / static_cast<double>(b.size()));
+    auto squared_error = [](const std::vector<double>& x) {
+      double squares = 0;
+      for (double v : x) squares += (v - mean(x)) * (v - mean(x));
+      return squares / static_cast<double>(x.size() - 1) / static_cast<double>(x.size());
+    };
+    return std::sqrt(squared_error(a) + squared_error(b));
   }
 };
 
-// Final values by name ("test.accuracy"), one per run.
-std::vector<std::pair<std::string, std::vector<double>>> finals(const std::vector<std::string>& runs) {
-  std::vector<std::pair<std::string, std::vector<double>>> result;
+// Names of final metrics in the order of the files, with the values of each seed ("seed-1" of
+// "seed-1-fold-0").
+using Finals = std::vector<std::pair<std::string, std::map<std::string, std::vector<double>>>>;
+
+Finals finals_of(const std::vector<std::string>& runs) {
+  Finals result;
   for (const std::string& run : runs) {
     if (!exists(run + "/result.json")) continue;
     const Json json = read_json(run + "/result.json");
@@ -105,22 +106,27 @@ std::vector<std::pair<std::string, std::vector<double>>> finals(const std::vecto
         const std::string full = std::string(split) + "." + name;
         auto found = std::find_if(result.begin(), result.end(), [&](auto& one) { return one.first == full; });
         if (found == result.end()) found = result.insert(result.end(), {full, {}});
-        found->second.push_back(value.get<double>());
+        found->second[run.substr(0, run.rfind("-fold-"))].push_back(value.get<double>());
       }
     }
   }
   return result;
 }
 
-std::vector<Metric> metrics_of(const Side& a, const Side& b) {
-  std::vector<Metric> result;
+std::vector<Final> finals_of(const Side& a, const Side& b) {
+  auto means = [](const std::map<std::string, std::vector<double>>& seeds) {
+    std::vector<double> result;
+    for (auto& [seed, values] : seeds) result.push_back(Final::mean(values));
+    return result;
+  };
+  std::vector<Final> result;
   for (const auto& [value, runs] : a.runs) {
     const auto found = b.runs.find(value);
     if (found == b.runs.end()) continue;
-    const auto in_b = finals(found->second);
-    for (auto& [name, values] : finals(runs))
+    const Finals in_b = finals_of(found->second);
+    for (auto& [name, seeds] : finals_of(runs))
       for (auto& [other, others] : in_b)
-        if (name == other) result.push_back({value, name, values, others});
+        if (name == other) result.push_back({value, name, means(seeds), means(others)});
   }
   return result;
 }
@@ -139,7 +145,7 @@ bool is_clock(const std::string& name) {
 
 // The first number that differs in two records of one step.
 std::optional<Parting> parting_of(const Record& a, const Record& b) {
-  for (const qkv::Metric& one : a) {
+  for (const Metric& one : a) {
     const std::string name(one.name);
     double x, y;
     if (is_clock(name) || !is_number(one.value, &x)) continue;
@@ -188,11 +194,72 @@ std::optional<bool> same_weights(const std::string& a, const std::string& b) {
   return sum(a) == sum(b);
 }
 
+struct Comparison {
+  std::vector<KeyDifference> keys;
+  std::vector<Final> metrics;
+  std::optional<Course> course;  // of two runs, as the weights
+  std::optional<bool> weights;
+
+  bool equal() const {
+    return keys.empty() && (!course || !course->parting) && weights.value_or(true) &&
+           std::all_of(metrics.begin(), metrics.end(), [](const Final& m) { return m.a == m.b; });
+  }
+};
+
+Json json_of(const Comparison& c) {
+  Json metrics = Json::array();
+  for (const Final& m : c.metrics) {
+    metrics.push_back({{"metric", m.name},
+                       {"a", json_number(Final::mean(m.a))},
+                       {"b", json_number(Final::mean(m.b))},
+                       {"difference", json_number(m.difference())},
+                       {"runs", {m.a.size(), m.b.size()}}});
+    if (!m.value.empty()) metrics.back()["value"] = m.value;
+    if (const auto noise = m.noise()) metrics.back()["noise"] = json_number(*noise);
+  }
+  Json result = {{"equal", c.equal()}, {"config", json_of(c.keys)}, {"metrics", metrics}};
+  if (c.course) {
+    result["same_records"] = c.course->same;
+    result["parting"] = nullptr;
+    if (const auto& p = c.course->parting)
+      result["parting"] = {{"step", p->step},
+                           {"type", p->type},
+                           {"value", p->name},
+                           {"a", json_number(p->a)},
+                           {"b", json_number(p->b)}};
+  }
+  if (c.weights) result["same_weights"] = *c.weights;
+  return result;
+}
+
+// With several seeds on both sides: how many standard errors the means are apart.
+Table table_of(const std::vector<Final>& metrics) {
+  const bool noisy = std::any_of(metrics.begin(), metrics.end(), [](auto& m) { return m.noise(); });
+  const bool each = !metrics[0].value.empty();
+  std::vector<std::string> header{"metric", "a", "b", "b - a"};
+  if (each) header.insert(header.begin(), "value");
+  if (noisy) header.insert(header.end(), {"noise", "verdict"});
+  Table table(header);
+  for (const Final& m : metrics) {
+    std::vector<std::string> row{m.name, fmt::format("{:.4f}", Final::mean(m.a)),
+                                 fmt::format("{:.4f}", Final::mean(m.b)),
+                                 fmt::format("{:+.4f}", m.difference())};
+    if (each) row.insert(row.begin(), m.value);
+    if (const auto noise = m.noise())
+      row.insert(row.end(), {fmt::format("{:.4f}", *noise),
+                             std::fabs(m.difference()) <= 2 * *noise ? "within noise" : "beyond noise"});
+    else if (noisy)
+      row.insert(row.end(), {"", ""});
+    table.row(row);
+  }
+  return table;
+}
+
 struct Compare : Verb {
-  void setup(CLI::App& app) override {
-    app.add_option("a", first, "run directory, or a directory of train --seeds or --each")->required();
-    app.add_option("b", second, "another one")->required();
-    app.add_flag("--json", json, "print one JSON object");
+  void setup(Options& options) override {
+    options.add("a", &first, "run directory, or a directory of train --seeds or --each").required = true;
+    options.add("b", &second, "another one").required = true;
+    options.add("--json", &json, "print one JSON object");
   }
 
   int run() override {
@@ -206,90 +273,28 @@ struct Compare : Verb {
            first, second);
     const std::vector<ResolvedKey> keys_a = checked_config(common->second[0]).resolved(),
                                    keys_b = checked_config(b.runs.at(common->first)[0]).resolved();
-    std::vector<KeyDifference> keys = differences(keys_a, keys_b);
-    keys.erase(std::remove_if(keys.begin(), keys.end(), describes_only), keys.end());
-    const std::vector<Metric> metrics = metrics_of(a, b);
-    std::optional<Course> course;
-    std::optional<bool> weights;
-    if (!a.many && !b.many) course = course_of(first, second), weights = same_weights(first, second);
-    const bool equal =
-        keys.empty() && (!course || !course->parting) && weights.value_or(true) &&
-        std::all_of(metrics.begin(), metrics.end(), [](const Metric& m) { return m.a == m.b; });
-    if (json)
-      console().print("{}\n", dump_json(json_text(keys, metrics, course, weights, equal)));
-    else
-      console().print("{}", text(keys, metrics, course, weights, equal));
-    return equal ? 0 : 1;
+    Comparison c{differences(keys_a, keys_b), finals_of(a, b), {}, {}};
+    c.keys.erase(std::remove_if(c.keys.begin(), c.keys.end(), describes_only), c.keys.end());
+    if (!a.many && !b.many) c.course = course_of(first, second), c.weights = same_weights(first, second);
+    console().print("{}", json ? dump_json(json_of(c)) + "\n" : text(c));
+    return c.equal() ? 0 : 1;
   }
   std::string example() const override { return "qkv compare runs/bank runs/bank-identity"; }
 
-  Json json_text(const std::vector<KeyDifference>& keys, const std::vector<Metric>& metrics,
-                 const std::optional<Course>& course, const std::optional<bool>& weights, bool equal) const {
-    Json list = Json::array();
-    for (const Metric& m : metrics) {
-      Json one = {{"metric", m.name},
-                  {"a", json_number(Metric::mean(m.a))},
-                  {"b", json_number(Metric::mean(m.b))},
-                  {"difference", json_number(m.difference())},
-                  {"runs", {m.a.size(), m.b.size()}}};
-      if (!m.value.empty()) one["value"] = m.value;
-      if (const auto noise = m.noise()) one["noise"] = json_number(*noise);
-      list.push_back(std::move(one));
-    }
-    Json result = {{"equal", equal}, {"config", json_of(keys)}, {"metrics", list}};
-    if (course) {
-      result["same_records"] = course->same;
-      result["parting"] = nullptr;
-      if (const auto& p = course->parting)
-        result["parting"] = {{"step", p->step},
-                             {"type", p->type},
-                             {"value", p->name},
-                             {"a", json_number(p->a)},
-                             {"b", json_number(p->b)}};
-    }
-    if (weights) result["same_weights"] = *weights;
-    return result;
-  }
-
-  std::string text(const std::vector<KeyDifference>& keys, const std::vector<Metric>& metrics,
-                   const std::optional<Course>& course, const std::optional<bool>& weights,
-                   bool equal) const {
+  std::string text(const Comparison& c) const {
     const bool unicode = console().unicode();
-    std::string out = keys.empty() ? "The configs are the same.\n" : "";
-    if (!keys.empty()) out += table_of(keys, first, second).str(unicode);
-    if (!metrics.empty()) out += "\n" + metric_table(metrics).str(unicode);
-    if (course) {
-      const auto& p = course->parting;
+    std::string out =
+        c.keys.empty() ? "The configs are the same.\n" : table_of(c.keys, first, second).str(unicode);
+    if (!c.metrics.empty()) out += "\n" + table_of(c.metrics).str(unicode);
+    if (c.course) {
+      const auto& p = c.course->parting;
       out += p ? fmt::format("\nThe logs part at step {} ({}): {} is {} and {}.\n", p->step, p->type, p->name,
                              shortest(static_cast<float>(p->a)), shortest(static_cast<float>(p->b)))
-               : fmt::format("\nThe logs agree in all {} records of equal steps.\n", course->same);
+               : fmt::format("\nThe logs agree in all {} records of equal steps.\n", c.course->same);
     }
-    if (weights)
-      out += *weights ? "The last weights are the same, byte by byte.\n" : "The last weights differ.\n";
-    return out + (equal ? "The runs are equal.\n" : "");
-  }
-
-  // With several seeds on both sides: how many standard errors the means are apart.
-  static Table metric_table(const std::vector<Metric>& metrics) {
-    const bool noisy = std::any_of(metrics.begin(), metrics.end(), [](auto& m) { return m.noise(); });
-    const bool each = !metrics[0].value.empty();
-    std::vector<std::string> header{"metric", "a", "b", "b - a"};
-    if (each) header.insert(header.begin(), "value");
-    if (noisy) header.insert(header.end(), {"noise", "verdict"});
-    Table table(header);
-    for (const Metric& m : metrics) {
-      std::vector<std::string> row{m.name, fmt::format("{:.4f}", Metric::mean(m.a)),
-                                   fmt::format("{:.4f}", Metric::mean(m.b)),
-                                   fmt::format("{:+.4f}", m.difference())};
-      if (each) row.insert(row.begin(), m.value);
-      if (const auto noise = m.noise())
-        row.insert(row.end(), {fmt::format("{:.4f}", *noise),
-                               std::fabs(m.difference()) <= 2 * *noise ? "within noise" : "beyond noise"});
-      else if (noisy)
-        row.insert(row.end(), {"", ""});
-      table.row(row);
-    }
-    return table;
+    if (c.weights)
+      out += *c.weights ? "The last weights are the same, byte by byte.\n" : "The last weights differ.\n";
+    return out + (c.equal() ? "The runs are equal.\n" : "");
   }
 
   std::string first, second;

@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 
 #include "cli/config_diff.h"
 #include "cli/config_reference.h"
@@ -11,27 +10,26 @@ namespace qkv {
 namespace {
 
 struct Config : Verb {
-  void setup(CLI::App& app) override {
-    app.require_subcommand(1);
-    show_ = app.add_subcommand("show", "every key with its value and where that comes from");
-    show_->add_option("config", file, "config file or run directory")->required();
-    show_->add_option("--set", sets, "override a key: --set train.max_steps=100");
-    show_->footer("Example:\n  qkv config show configs/bank.toml --set model.n_layer=4");
-    diff_ = app.add_subcommand("diff", "the keys whose values differ; exit code 1 if any does");
-    diff_->add_option("a", file, "config file or run directory")->required();
-    diff_->add_option("b", other, "config file or run directory")->required();
-    diff_->footer("Example:\n  qkv config diff configs/bank.toml configs/bank-identity.toml");
-    schema_ = app.add_subcommand("schema", "JSON schema of all keys, for editors");
-    schema_->footer("Example:\n  qkv config schema > qkv.schema.json");
-    reference_ = app.add_subcommand("reference", "all keys with type, default and meaning, as Markdown");
-    reference_->footer("Example:\n  qkv config reference > reference.md");
-    for (CLI::App* sub : {show_, diff_}) sub->add_flag("--json", json, "print one JSON object");
+  void setup(Options& options) override {
+    show_ = &options.add_verb("show", "every key with its value and where that comes from");
+    show_->add("config", &file, "config file or run directory").required = true;
+    show_->add("--set", &sets, "override a key: --set train.max_steps=100");
+    show_->example = "qkv config show configs/bank.toml --set model.n_layer=4";
+    diff_ = &options.add_verb("diff", "the keys whose values differ; exit code 1 if any does");
+    diff_->add("a", &file, "config file or run directory").required = true;
+    diff_->add("b", &other, "config file or run directory").required = true;
+    diff_->example = "qkv config diff configs/bank.toml configs/bank-identity.toml";
+    schema_ = &options.add_verb("schema", "JSON schema of all keys, for editors");
+    schema_->example = "qkv config schema > qkv.schema.json";
+    reference_ = &options.add_verb("reference", "all keys with type, default and meaning, as Markdown");
+    reference_->example = "qkv config reference > reference.md";
+    for (Options* sub : {show_, diff_}) sub->add("--json", &json, "print one JSON object");
   }
   int run() override {
-    if (schema_->parsed()) console().print("{}\n", dump_json(config_schema(), 2));
-    if (reference_->parsed()) console().print("{}", config_reference());
-    if (show_->parsed()) show();
-    return diff_->parsed() ? diff() : 0;
+    if (schema_->chosen) console().print("{}\n", dump_json(config_schema(), 2));
+    if (reference_->chosen) console().print("{}", config_reference());
+    if (show_->chosen) show();
+    return diff_->chosen ? diff() : 0;
   }
   std::string example() const override { return "qkv config show configs/bank.toml"; }
 
@@ -59,7 +57,7 @@ struct Config : Verb {
     return keys.empty() ? 0 : 1;
   }
 
-  CLI::App *show_ = nullptr, *diff_ = nullptr, *schema_ = nullptr, *reference_ = nullptr;
+  Options *show_ = nullptr, *diff_ = nullptr, *schema_ = nullptr, *reference_ = nullptr;
   std::string file, other;
   std::vector<std::string> sets;
   bool json = false;

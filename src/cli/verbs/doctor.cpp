@@ -1,7 +1,6 @@
 // What this machine gives qkv: versions, CPU, BLAS, speed, terminal, write access.
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -124,9 +123,9 @@ std::string write_problem(std::filesystem::path folder) {
 }
 
 struct Doctor : Verb {
-  void setup(CLI::App& app) override {
-    app.add_option("--out-dir", out_dir, "where run directories would go")->capture_default_str();
-    app.add_flag("--json", json, "print one JSON object");
+  void setup(Options& options) override {
+    options.add("--out-dir", &out_dir, "where run directories would go").shows_default = true;
+    options.add("--json", &json, "print one JSON object");
   }
   int run() override {
     const std::string unwritable = write_problem(out_dir);

@@ -1,7 +1,9 @@
-#include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cmath>
 
 #include "cli/answers.h"
+#include "inspect/look.h"
+#include "inspect/mistakes.h"
 #include "log/bars.h"
 #include "log/number_text.h"
 #include "log/table.h"
@@ -12,16 +14,16 @@
 #include "qkv/log/console.h"
 #include "qkv/train/evaluate.h"
 #include "qkv/train/experiment.h"
-#include "report/parts.h"
 #include "train/check.h"
 #include "train/checkpoint.h"
 
 namespace qkv {
 namespace {
 
-std::string tables(const Metrics& metrics, const std::string& split, bool unicode) {
+// `examples`: a split, or the file that took its place.
+std::string tables(const Metrics& metrics, const std::string& examples, bool unicode) {
   std::string text;
-  Table summary({"metric", split});
+  Table summary({"metric", examples});
   for (auto& [name, value] : metrics.values())
     summary.row({name, std::isfinite(value) ? fmt::format("{:.4f}", value) : metric_text(value)});
   text += summary.str(unicode);
@@ -45,20 +47,20 @@ std::string tables(const Metrics& metrics, const std::string& split, bool unicod
 }
 
 struct Eval : Verb {
-  void setup(CLI::App& app) override {
-    app.add_option("run", path, "run directory or checkpoint")->required();
-    app.add_option("--split", split, "train, val or test; test where there is one");
-    app.add_option("--data", data, "other data in the task's format, instead of the split's");
-    app.add_option("--checkpoint", which, "best, last or step-000100");
-    app.add_option("--set", sets, "override a key of the config, e.g. task.beam=5");
-    app.add_option("--groups", groups,
-                   "also count groups of this many examples in a row that are right throughout")
-        ->check(CLI::Range(2, 1000));
-    listing = app.add_option("--mistakes", mistakes, "also list this many mistakes, the surest first")
-                  ->expected(0, 1)
-                  ->default_str("20")
-                  ->check(CLI::Range(1, 100000));
-    app.add_flag("--json", json, "print one JSON object");
+  void setup(Options& options) override {
+    options.add("run", &path, "run directory or checkpoint").required = true;
+    options.add("--split", &split, "train, val or test; test where there is one");
+    options.add("--data", &data, "other data in the task's format, instead of the split's");
+    options.add("--checkpoint", &which, "best, last or step-000100");
+    options.add("--set", &sets, "override a key of the config, e.g. task.beam=5");
+    options
+        .add("--groups", &groups,
+             "also count groups of this many examples in a row that are right throughout")
+        .range = {2, 1000};
+    listing = &options.add("--mistakes", &mistakes, "also list this many mistakes, the surest first");
+    listing->alone = "20";
+    listing->range = {1, 100000};
+    options.add("--json", &json, "print one JSON object");
   }
   int run() override {
     if (first_invalid_utf8(data) != std::string::npos)
@@ -76,9 +78,9 @@ struct Eval : Verb {
                      bad.front(), split, metric_text(metrics.value(bad.front())));
     if (groups > 1) metrics.add("group_accuracy", metrics.group_accuracy(groups), 1);
     Json result = metrics.json();
-    if (listing->count() > 0) result["mistakes"] = mistakes_of(e);
-    console().print("{}", json ? dump_json(result) + "\n" : tables(metrics, split, console().unicode()));
-    if (!json && listing->count() > 0) console().print("{}", list(result["mistakes"]));
+    const std::string wrong = listing->given ? listed(answers_of(e), result) : "";
+    console().print("{}", json ? dump_json(result) + "\n"
+                               : tables(metrics, data.empty() ? split : data, console().unicode()) + wrong);
     return 0;
   }
   std::string example() const override { return "qkv eval runs/bank --split val"; }
@@ -94,45 +96,47 @@ struct Eval : Verb {
     if (config.section("data").has("folds")) sets.push_back("data.folds=0");
   }
 
-  Json mistakes_of(Experiment& e) const {
-    Problems ignored;
-    const Json all = evaluation_json(e, split_from(split), static_cast<std::size_t>(mistakes), ignored);
-    if (all.is_null())
+  ClassAnswers answers_of(const Experiment& e) const {
+    std::optional<ClassAnswers> answers = class_answers(e, split_from(split));
+    if (!answers)
       fail(Fault::usage, "eval: --mistakes must be for examples with classes; got the {} split of task '{}'",
            split, e.config.section("task").type(Task::kDefault));
-    Json result = Json::array();
-    for (const Json& one : all.at("mistakes"))
-      result.push_back({{"text", one.at("text")},
-                        {"label", all.at("labels").at(one.at("label").get<std::size_t>())},
-                        {"answer", all.at("labels").at(one.at("answer").get<std::size_t>())},
-                        {"probability", one.at("probability")},
-                        {"right", one.at("right")}});
-    return result;
+    answers->mistakes.resize(std::min(answers->mistakes.size(), static_cast<std::size_t>(mistakes)));
+    return std::move(*answers);
   }
 
-  std::string list(const Json& wrong) const {
+  std::string listed(const ClassAnswers& answers, Json& result) const {
+    auto label = [&](int id) {
+      return answers.confusion.labels()[static_cast<std::size_t>(id)];
+    };
     Table table({"gold", "answer", "p", "p(gold)", "text"});
-    for (const Json& one : wrong)
-      table.row({one.at("label").get<std::string>(), one.at("answer").get<std::string>(),
-                 fmt::format("{:.3f}", one.at("probability").get<double>()),
-                 fmt::format("{:.3f}", one.at("right").get<double>()), one.at("text").get<std::string>()});
-    return wrong.empty() ? "\nno mistakes\n" : "\n" + table.max_cell(100).str(console().unicode());
+    result["mistakes"] = Json::array();
+    for (const Mistake& one : answers.mistakes) {
+      table.row({label(one.label), label(one.answer), fmt::format("{:.3f}", one.probability),
+                 fmt::format("{:.3f}", one.right), one.text});
+      result["mistakes"].push_back({{"text", one.text},
+                                    {"label", label(one.label)},
+                                    {"answer", label(one.answer)},
+                                    {"probability", json_number(static_cast<float>(one.probability))},
+                                    {"right", json_number(static_cast<float>(one.right))}});
+    }
+    return answers.mistakes.empty() ? "\nno mistakes\n" : "\n" + table.max_cell(100).str(console().unicode());
   }
 
   std::string path, split, data, which = "best";
   std::vector<std::string> sets;
-  CLI::Option* listing = nullptr;
+  Option* listing = nullptr;
   int groups = 1, mistakes = 0;
   bool json = false;
 };
 
 struct Predict : Verb {
-  void setup(CLI::App& app) override {
-    app.add_option("run", path, "run directory or checkpoint")->required();
-    app.add_option("text", texts, "texts; without any, lines of standard input");
-    app.add_option("--checkpoint", which, "best, last or step-000100");
-    app.add_option("--set", sets, "override a key of the config, e.g. task.beam=5");
-    app.add_flag("--json", json, "print one JSON object per text");
+  void setup(Options& options) override {
+    options.add("run", &path, "run directory or checkpoint").required = true;
+    options.add("text", &texts, "texts; without any, lines of standard input");
+    options.add("--checkpoint", &which, "best, last or step-000100");
+    options.add("--set", &sets, "override a key of the config, e.g. task.beam=5");
+    options.add("--json", &json, "print one JSON object per text");
   }
   int run() override {
     const Experiment e = load_experiment(path, which, sets);

@@ -2,12 +2,12 @@
 
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <limits>
 
 #include "cli/answers.h"
 #include "data/lines.h"
 #include "data/text_stream.h"
+#include "inspect/look.h"
 #include "model/beam_search.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
@@ -19,32 +19,41 @@
 namespace qkv {
 namespace {
 
+// What tokens add to a text, without the space that only parts them from it. Alone, the first of them may be
+// written otherwise (as "##ing").
+std::string added_text(const Tokenizer& tokenizer, const std::vector<int>& begin, const std::string& text,
+                       const std::vector<int>& ids) {
+  TextStream stream(tokenizer, begin, text);
+  std::string all;
+  for (int id : ids) all += stream.add(id);
+  all += stream.finish();
+  const bool parted = starts_with(all, " ") && !starts_with(tokenizer.decode(ids), " ");
+  return parted ? all.substr(1) : all;
+}
+
 struct Generate : Verb {
-  void setup(CLI::App& app) override {
-    app.add_option("run", path, "run directory or checkpoint")->required();
-    app.add_option("--prompt", prompt, "the text to continue; without it, standard input, else a line break");
-    app.add_option(
-           "--max-tokens", options.max_tokens,
-           "tokens to add; beyond the model's context, drawing goes on from the last half of it, beam "
-           "search stops")
-        ->check(CLI::Range(1, 1000000));
-    app.add_option("--temperature", options.sampling.temperature,
-                   "divides the logits; 0 = the likeliest token");
-    app.add_option("--top-k", options.sampling.top_k, "only the k likeliest tokens; 0 = all");
-    app.add_option("--top-p", options.sampling.top_p, "only the likeliest tokens that together reach p");
-    app.add_option("--min-p", options.sampling.min_p, "only tokens this fraction as likely as the likeliest");
-    CLI::Option* width = app.add_option("--beam", beam, "the likeliest text by beam search of this width")
-                             ->check(CLI::Range(1, 1000));
-    app.add_option("--seed", seed, "seed of the draws")
-        ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()));
-    app.add_flag("--allow-unk", allow_unk, "the token of unknown words may be generated");
-    for (CLI::Option* drawn : app.get_options())
-      for (const char* name : {"temperature", "top-k", "top-p", "min-p", "seed"})
-        if (drawn->check_lname(name)) width->excludes(drawn);
-    app.add_option("--checkpoint", which, "best, last or step-000100");
-    app.add_option("--set", sets, "override a key of the config");
-    app.add_flag("--interactive", interactive, "continue one line after the other");
-    app.add_flag("--json", json, "print one JSON object per text");
+  void setup(Options& arguments) override {
+    arguments.add("run", &path, "run directory or checkpoint").required = true;
+    arguments.add("--prompt", &prompt, "the text to continue; without it, standard input, else a line break");
+    arguments
+        .add("--max-tokens", &options.max_tokens,
+             "tokens to add; beyond the model's context, drawing goes on from the last half of it, beam "
+             "search stops")
+        .range = {1, 1000000};
+    arguments.add("--temperature", &options.sampling.temperature,
+                  "divides the logits; 0 = the likeliest token");
+    arguments.add("--top-k", &options.sampling.top_k, "only the k likeliest tokens; 0 = all");
+    arguments.add("--top-p", &options.sampling.top_p, "only the likeliest tokens that together reach p");
+    arguments.add("--min-p", &options.sampling.min_p, "only tokens this fraction as likely as the likeliest");
+    Option& width = arguments.add("--beam", &beam, "the likeliest text by beam search of this width");
+    width.range = {1, 1000};
+    width.excludes = {"--temperature", "--top-k", "--top-p", "--min-p", "--seed"};
+    arguments.add("--seed", &seed, "seed of the draws").range = {0, std::numeric_limits<std::int64_t>::max()};
+    arguments.add("--allow-unk", &allow_unk, "the token of unknown words may be generated");
+    arguments.add("--checkpoint", &which, "best, last or step-000100");
+    arguments.add("--set", &sets, "override a key of the config");
+    arguments.add("--interactive", &interactive, "continue one line after the other");
+    arguments.add("--json", &json, "print one JSON object per text");
   }
 
   int run() override {
@@ -105,7 +114,7 @@ struct Generate : Verb {
     });
     if (json)
       console().print("{}\n", dump_json({{"prompt", text},
-                                         {"text", tokenizer.decode(ids)},
+                                         {"text", added_text(tokenizer, begin, text, ids)},
                                          {"tokens", ids.size()},
                                          {"cut_tokens", std::max<Index>(0, cut)}}));
     else
@@ -144,7 +153,7 @@ struct Generate : Verb {
     }
     Json beams = Json::array();
     for (const Hypothesis& h : found)
-      beams.push_back({{"text", tokenizer.decode(h.ids)},
+      beams.push_back({{"text", added_text(tokenizer, begin, text, h.ids)},
                        {"tokens", h.ids.size()},
                        {"log_prob", json_number(static_cast<float>(h.log_prob))},
                        {"score", json_number(static_cast<float>(h.score))},

@@ -1,6 +1,5 @@
 #include "qkv/autograd/gradcheck.h"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 
 #include "log/table.h"
@@ -34,9 +33,9 @@ OpResult summary(const Op& op) {
 }
 
 struct Gradcheck : Verb {
-  void setup(CLI::App& app) override {
-    app.add_option("op", names, "ops; without any, all");
-    app.add_flag("--json", json, "print one JSON object");
+  void setup(Options& options) override {
+    options.add("op", &names, "ops; without any, all");
+    options.add("--json", &json, "print one JSON object");
   }
   int run() override {
     std::vector<std::string> known;

@@ -1,45 +1,96 @@
 #include "cli/inspect.h"
 
-#include <CLI/CLI.hpp>
+#include <numeric>
 
-#include "qkv/cli/verb.h"
+#include "qkv/base/json.h"
+#include "qkv/base/text.h"
+#include "qkv/log/console.h"
 
 namespace qkv {
 
 QKV_DEFINE_REGISTRY(Inspection);
 
+void Subject::print(const Json& answer, const std::string& text) const {
+  console().print("{}", json ? dump_json(answer) + "\n" : text);
+}
+
+void HeadChoice::add(Options& options) {
+  options.add("--layer", &layer, "only this layer, from 0 on").range = {0, 1000000};
+  options.add("--head", &head, "only this head, from 0 on").range = {0, 1000000};
+}
+
+static std::vector<Index> chosen(const char* option, int one, Index n) {
+  if (one >= n) fail(Fault::usage, "inspect: --{} must be in [0, {}); got {}", option, n, one);
+  if (one >= 0) return {one};
+  std::vector<Index> all(static_cast<std::size_t>(n));
+  std::iota(all.begin(), all.end(), Index{0});
+  return all;
+}
+
+std::vector<Index> HeadChoice::layers(const Look& look) const {
+  return chosen("layer", layer, static_cast<Index>(look.layers.size()));
+}
+
+std::vector<Index> HeadChoice::heads(const AttentionLook& one) const {
+  return chosen("head", head, one.n_head);
+}
+
+void TextChoice::add(Options& options) {
+  options.add("text", &texts, "texts; default: examples of the data");
+  options.add("--examples", &examples, "examples, of each class where there are classes").range = {1, 10000};
+}
+
+std::string number(double value) {
+  return fmt::format("{:.4g}", value == 0 ? 0.0 : value);
+}
+
+std::string numbers(const std::vector<double>& values, std::size_t most) {
+  std::vector<std::string> parts;
+  for (std::size_t i = 0; i < std::min(values.size(), most); i++) parts.push_back(number(values[i]));
+  if (values.size() > most) parts.emplace_back("...");
+  return "[" + join(parts, ", ") + "]";
+}
+
+Json json_number32(double value) {
+  return json_number(static_cast<float>(value));
+}
+
+Json json_numbers(const std::vector<double>& values) {
+  Json list = Json::array();
+  for (double value : values) list.push_back(json_number32(value));
+  return list;
+}
+
 namespace {
 
 struct Inspect : Verb {
-  void setup(CLI::App& app) override {
-    app.add_option("run", subject.path, "run directory, checkpoint or, for words, a file of word2vec");
-    app.require_subcommand(1);
+  void setup(Options& options) override {
+    options.add("run", &subject.path, "run directory, checkpoint or, for words, a file of word2vec");
     for (auto& [name, entry] : Registry<Inspection>::instance().entries()) {
-      Kind kind{app.add_subcommand(name, entry.help), entry.make()};
-      kind.inspection->setup(*kind.app);
-      kind.app->add_option("--checkpoint", subject.checkpoint, "best, last or step-000100");
-      kind.app->add_option("--set", subject.sets, "override a key of the config");
-      kind.app->add_flag("--json", subject.json, "print JSON, one object per text where there are texts");
-      kind.app->footer("Example:\n  " + kind.inspection->example());
-      kinds.push_back(std::move(kind));
+      Options& own = options.add_verb(name, entry.help);
+      inspections.push_back(entry.make());
+      inspections.back()->setup(own);
+      own.add("--checkpoint", &subject.checkpoint, "best, last or step-000100");
+      own.add("--set", &subject.sets, "override a key of the config");
+      own.add("--json", &subject.json, "print JSON, one object per text where there are texts");
+      own.example = inspections.back()->example();
     }
+    verbs = &options.verbs;
   }
   int run() override {
-    for (Kind& kind : kinds) {
-      if (!kind.app->parsed()) continue;
-      if (subject.path.empty() && kind.inspection->needs_subject())
-        fail(Fault::usage, "inspect: a run must be given before '{}'; got none", kind.app->get_name());
-      return kind.inspection->run(subject);
+    auto inspection = inspections.begin();
+    for (const Options& verb : *verbs) {
+      if (verb.chosen && subject.path.empty() && (*inspection)->needs_subject())
+        fail(Fault::usage, "inspect: a run must be given before '{}'; got none", verb.name);
+      if (verb.chosen) return (*inspection)->run(subject);
+      ++inspection;
     }
     return 0;
   }
   std::string example() const override { return "qkv inspect runs/word2vec neighbors king"; }
 
-  struct Kind {
-    CLI::App* app;
-    std::unique_ptr<Inspection> inspection;
-  };
-  std::vector<Kind> kinds;
+  std::vector<std::unique_ptr<Inspection>> inspections;  // as in *verbs
+  const std::list<Options>* verbs = nullptr;
   Subject subject;
 };
 

@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 
 #include "claims/claim.h"
 #include "log/table.h"
@@ -74,11 +73,11 @@ const Kind kKinds[] = {
 };
 
 struct List : Verb {
-  void setup(CLI::App& app) override {
+  void setup(Options& options) override {
     std::string names;
     for (const Kind& kind : kKinds) names += (names.empty() ? "" : ", ") + std::string(kind.name);
-    app.add_option("kind", wanted, names + "; without any, all of them");
-    app.add_flag("--json", json, "print one JSON object");
+    options.add("kind", &wanted, names + "; without any, all of them");
+    options.add("--json", &json, "print one JSON object");
   }
   int run() override {
     std::vector<std::string> known;

@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 #include <chrono>
 #include <thread>
 
@@ -71,17 +70,15 @@ bool knows(const RunLog& log, const std::string& metric, const std::string& spli
 }
 
 struct Log : Verb {
-  void setup(CLI::App& app) override {
-    app.add_option("run", runs, "run directories, or folders of them")->required();
-    app.add_option("--metric", metrics,
-                   "draw these instead: loss, accuracy, lr, grad_norm, ... (repeatable)");
-    app.add_option("--rows", rows, "evaluations in the table; 0 = all")
-        ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 62));
-    app.add_option("--height", height, "lines of a plot")->check(CLI::Range(6, 200));
-    app.add_flag("--log-y", log_y, "logarithmic y axis");
-    app.add_flag("-f,--follow", follow, "go on until the run ends");
-    auto* as_json = app.add_flag("--json", json, "print one JSON object per run");
-    app.add_flag("--csv", csv, "print a table for other programs")->excludes(as_json);
+  void setup(Options& options) override {
+    options.add("run", &runs, "run directories, or folders of them").required = true;
+    options.add("--metric", &metrics, "draw these instead: loss, accuracy, lr, grad_norm, ... (repeatable)");
+    options.add("--rows", &rows, "evaluations in the table; 0 = all").range = {0, std::int64_t{1} << 62};
+    options.add("--height", &height, "lines of a plot").range = {6, 200};
+    options.add("--log-y", &log_y, "logarithmic y axis");
+    options.add("-f,--follow", &follow, "go on until the run ends");
+    options.add("--json", &json, "print one JSON object per run");
+    options.add("--csv", &csv, "print a table for other programs").excludes = {"--json"};
   }
 
   int run() override {

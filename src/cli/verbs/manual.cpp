@@ -1,32 +1,15 @@
 // The manual page and the shell completion, made from the options that the verbs themselves declare.
-#include <CLI/CLI.hpp>
 
+#include "cli/arguments.h"
 #include "qkv/base/text.h"
-#include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
 #include "qkv/version.h"
 
 namespace qkv {
 namespace {
 
-const CLI::App& root_of(const CLI::App& app) {
-  return app.get_parent() ? root_of(*app.get_parent()) : app;
-}
-
-std::vector<const CLI::App*> verbs_of(const CLI::App& app) {
-  return app.get_subcommands([](const CLI::App*) { return true; });
-}
-
-// "-v", "--set" or both; empty for a positional.
-std::vector<std::string> flags_of(const CLI::Option& option) {
-  std::vector<std::string> flags;
-  for (const std::string& name : option.get_snames()) flags.push_back("-" + name);
-  for (const std::string& name : option.get_lnames()) flags.push_back("--" + name);
-  return flags;
-}
-
-bool takes_value(const CLI::Option& option) {
-  return option.get_type_size_max() > 0;
+const Options& root_of(const Options& verb) {
+  return verb.parent ? root_of(*verb.parent) : verb;
 }
 
 // ---- the manual page (man-pages(7), groff_man(7))
@@ -46,37 +29,35 @@ std::string roff(const std::string& text) {
   return out;
 }
 
-std::string option_text(const CLI::Option& option) {
+std::string option_text(const Option& option) {
   const std::vector<std::string> flags = flags_of(option);
-  std::string head = flags.empty() ? "\\fI" + roff(option.get_name()) + "\\fR" : "";
+  std::string head = flags.empty() ? "\\fI" + roff(option.names) + "\\fR" : "";
   for (const std::string& flag : flags) head += (head.empty() ? "\\fB" : ", \\fB") + roff(flag) + "\\fR";
-  if (!flags.empty() && takes_value(option)) head += " \\fI" + roff(option.get_type_name()) + "\\fR";
-  return ".TP\n" + head + "\n" + roff(option.get_description()) + "\n";
+  if (const std::string label = label_of(option); !flags.empty() && !label.empty())
+    head += " \\fI" + roff(label) + "\\fR";
+  return ".TP\n" + head + "\n" + roff(option.help) + "\n";
 }
 
-std::string verb_text(const CLI::App& app, const std::string& name) {
-  std::string usage, text;
-  for (const CLI::Option* option : app.get_options())
-    if (flags_of(*option).empty())
-      usage += " " + (option->get_required() ? option->get_name() : "[" + option->get_name() + "]");
-  text += ".SS " + roff(name + usage) + "\n" + roff(app.get_description()) + ".\n";
-  for (const CLI::Option* option : app.get_options())
-    if (option->get_name() != "--help") text += option_text(*option);
-  const std::string example = app.get_footer();
-  if (const std::size_t line = example.find('\n'); line != std::string::npos)
-    text += ".PP\nExample:\n.PP\n.nf\n" + roff(example.substr(line + 1)) + "\n.fi\n";
-  for (const CLI::App* verb : verbs_of(app)) text += verb_text(*verb, name + " " + verb->get_name());
+std::string verb_text(const Options& verb, const std::string& name) {
+  std::string usage, options;
+  for (const Option& option : verb.options) {
+    if (flags_of(option).empty()) usage += " " + (option.required ? option.names : "[" + option.names + "]");
+    if (option.names != "-h,--help") options += option_text(option);
+  }
+  std::string text = ".SS " + roff(name + usage) + "\n" + roff(verb.help) + ".\n" + options;
+  if (!verb.example.empty()) text += ".PP\nExample:\n.PP\n.nf\n" + roff("  " + verb.example) + "\n.fi\n";
+  for (const Options& next : verb.verbs) text += verb_text(next, name + " " + next.name);
   return text;
 }
 
-std::string manual(const CLI::App& app) {
+std::string manual(const Options& program) {
   std::string text = fmt::format(".TH QKV 1 \"\" \"qkv {}\" \"User Commands\"\n", kVersion);
-  text += ".SH NAME\nqkv \\- " + roff(app.get_description()) + "\n";
+  text += ".SH NAME\nqkv \\- " + roff(program.help) + "\n";
   text += ".SH SYNOPSIS\n.B qkv\n.I VERB\n.RI [ ARGUMENT ...]\n";
   text += ".SH OPTIONS\n";
-  for (const CLI::Option* option : app.get_options()) text += option_text(*option);
+  for (const Option& option : program.options) text += option_text(option);
   text += ".SH VERBS\n";
-  for (const CLI::App* verb : verbs_of(app)) text += verb_text(*verb, verb->get_name());
+  for (const Options& verb : program.verbs) text += verb_text(verb, verb.name);
   text += ".SH EXIT STATUS\n";
   for (auto [code, meaning] : {std::pair{"0", "success"},
                                {"1", "a failure at run time: input and output, a full disk"},
@@ -92,13 +73,13 @@ std::string manual(const CLI::App& app) {
 }
 
 struct Manual : Verb {
-  void setup(CLI::App& app) override { app_ = &app; }
+  void setup(Options& options) override { options_ = &options; }
   int run() override {
-    console().print("{}", manual(root_of(*app_)));
+    console().print("{}", manual(root_of(*options_)));
     return 0;
   }
   std::string example() const override { return "qkv manual > qkv.1"; }
-  const CLI::App* app_ = nullptr;
+  const Options* options_ = nullptr;
 };
 
 // ---- completion
@@ -114,16 +95,14 @@ std::string one_line(std::string text) {
   return text;
 }
 
-void collect(const CLI::App& app, const std::string& path, std::vector<Word>& out) {
+void collect(const Options& verb, const std::string& path, std::vector<Word>& out) {
   Word word{path, {}};
-  for (const CLI::App* verb : verbs_of(app))
-    word.words.emplace_back(verb->get_name(), one_line(verb->get_description()));
-  for (const CLI::Option* option : app.get_options())
-    for (const std::string& flag : flags_of(*option))
-      word.words.emplace_back(flag, one_line(option->get_description()));
+  for (const Options& next : verb.verbs) word.words.emplace_back(next.name, one_line(next.help));
+  for (const Option& option : verb.options)
+    for (const std::string& flag : flags_of(option)) word.words.emplace_back(flag, one_line(option.help));
   out.push_back(word);
-  for (const CLI::App* verb : verbs_of(app))
-    collect(*verb, path.empty() ? verb->get_name() : path + " " + verb->get_name(), out);
+  for (const Options& next : verb.verbs)
+    collect(next, path.empty() ? next.name : path + " " + next.name, out);
 }
 
 std::string bash(const std::vector<Word>& words) {
@@ -174,18 +153,20 @@ std::string zsh(const std::vector<Word>& words) {
 }
 
 struct Completion : Verb {
-  void setup(CLI::App& app) override {
-    app_ = &app;
-    app.add_option("shell", shell, "bash or zsh")->required()->check(CLI::IsMember({"bash", "zsh"}));
+  void setup(Options& options) override {
+    options_ = &options;
+    Option& name = options.add("shell", &shell, "bash or zsh");
+    name.required = true;
+    name.choices = {"bash", "zsh"};
   }
   int run() override {
     std::vector<Word> words;
-    collect(root_of(*app_), "", words);
+    collect(root_of(*options_), "", words);
     console().print("{}", shell == "bash" ? bash(words) : zsh(words));
     return 0;
   }
   std::string example() const override { return "qkv completion bash > qkv.bash"; }
-  const CLI::App* app_ = nullptr;
+  const Options* options_ = nullptr;
   std::string shell;
 };
 

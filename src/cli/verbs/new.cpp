@@ -1,6 +1,5 @@
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
@@ -116,10 +115,10 @@ bool names(const std::string& code, const std::string& word) {
 }
 
 struct New : Verb {
-  void setup(CLI::App& app) override {
-    app.add_option("kind", kind, join(kinds(), ", "))->required();
-    app.add_option("name", name, "its name, in kebab-case: gated-mlp")->required();
-    app.add_option("-o,--output", folder, "directory to make; default: the name");
+  void setup(Options& options) override {
+    options.add("kind", &kind, join(kinds(), ", ")).required = true;
+    options.add("name", &name, "its name, in kebab-case: gated-mlp").required = true;
+    options.add("-o,--output", &folder, "directory to make; default: the name");
   }
 
   int run() override {

@@ -1,7 +1,5 @@
 #include "report/report.h"
 
-#include <CLI/CLI.hpp>
-
 #include "base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/cli/verb.h"
@@ -11,10 +9,11 @@ namespace qkv {
 namespace {
 
 struct Report : Verb {
-  void setup(CLI::App& app) override {
-    app.add_option("run", runs, "run directories; details are of the first, the curves of all")->required();
-    app.add_option("-o,--output", output, "file to write; report.html in the first run directory");
-    app.add_flag("--json", json, "print the data of the page instead");
+  void setup(Options& options) override {
+    options.add("run", &runs, "run directories; details are of the first, the curves of all").required = true;
+    options.add("-o,--output", &output,
+                "file to write, - for standard output; report.html in the first run directory");
+    options.add("--json", &json, "print the data of the page instead");
   }
   int run() override {
     const Json data = report_data(runs);
@@ -24,10 +23,13 @@ struct Report : Verb {
     }
     const std::string file = output.empty() ? runs[0] + "/report.html" : output;
     const std::string page = report_page(data);
-    write_file_atomic(file, page);
+    if (file != "-") write_file_atomic(file, page);
     for (const Json& one : data.at("runs"))
       for (const Json& problem : one.at("problems")) console().warn("{}", problem.get<std::string>());
-    console().print("{}  ({:.1f} MB)\n", file, static_cast<double>(page.size()) / 1e6);
+    if (file == "-")
+      console().verbatim(page);
+    else
+      console().print("{}  ({:.1f} MB)\n", file, static_cast<double>(page.size()) / 1e6);
     return 0;
   }
   std::string example() const override { return "qkv report runs/bank"; }

@@ -1,11 +1,11 @@
 // The runs of a folder, and an end to those that are not wanted.
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <cmath>
 #include <ctime>
 #include <filesystem>
 #include <iostream>
+#include <set>
 
 #include "base/files.h"
 #include "log/number_text.h"
@@ -96,14 +96,14 @@ std::string date_text(std::time_t time) {
 }
 
 struct Runs : Verb {
-  void setup(CLI::App& app) override {
-    app.add_option("dir", folder, "folder of runs")->capture_default_str();
-    app.add_option("--sort", sort, "name, date, steps, size, best, or a metric: its value at the best step");
-    app.add_option("--remove", unwanted, "remove these, after asking")
-        ->expected(1, 1000)
-        ->type_name("NAME...");
-    app.add_flag("--yes", yes, "remove without asking");
-    app.add_flag("--json", json, "print one JSON object per run");
+  void setup(Options& options) override {
+    options.add("dir", &folder, "folder of runs").shows_default = true;
+    options.add("--sort", &sort, "name, date, steps, size, best, or a metric: its value at the best step");
+    Option& doomed = options.add("--remove", &unwanted, "remove these, after asking");
+    doomed.most = 1000;
+    doomed.label = "NAME...";
+    options.add("--yes", &yes, "remove without asking");
+    options.add("--json", &json, "print one JSON object per run");
   }
 
   int run() override {
@@ -131,32 +131,25 @@ struct Runs : Verb {
   // Names from A to Z; else what is newest, longest, largest or best first, and last what has no value.
   void order(std::vector<Run>& runs) {
     if (sort == "name") return;
-    bool known = runs.empty() || sort == "best";
     std::vector<std::string> names{"name", "date", "steps", "size", "best"};
+    const bool by_metric = !std::count(names.begin(), names.end(), sort);
+    std::set<std::string> metrics;
     for (Run& run : runs) {
-      if (sort == "date" || sort == "steps" || sort == "size") {
-        known = true;
-        run.sorted_by = sort == "date"    ? static_cast<double>(run.date)
-                        : sort == "steps" ? static_cast<double>(run.steps)
-                                          : static_cast<double>(run.bytes);
-        continue;
+      if (by_metric) {
+        const RunLog log = read_run_log(folder + "/" + run.name);
+        for (const std::string& metric : log.metrics()) metrics.insert(metric);
+        const Record* best = log.best();
+        run.metric = sort;
+        run.best = best && best->has(sort) ? best->number(sort) : NAN;
       }
-      if (sort == "best") {
-        run.sorted_by = higher_is_better(run.metric) ? run.best : -run.best;
-        continue;
-      }
-      const RunLog log = read_run_log(folder + "/" + run.name);
-      const std::vector<std::string> metrics = log.metrics();
-      names.insert(names.end(), metrics.begin(), metrics.end());
-      known = known || std::count(metrics.begin(), metrics.end(), sort) > 0;
-      const Record* best = log.best();
-      run.metric = sort;
-      run.best = best && best->has(sort) ? best->number(sort) : NAN;
-      run.sorted_by = higher_is_better(sort) ? run.best : -run.best;
+      run.sorted_by = sort == "date"                 ? static_cast<double>(run.date)
+                      : sort == "steps"              ? static_cast<double>(run.steps)
+                      : sort == "size"               ? static_cast<double>(run.bytes)
+                      : higher_is_better(run.metric) ? run.best
+                                                     : -run.best;
     }
-    if (!known) {
-      std::sort(names.begin() + 5, names.end());
-      names.erase(std::unique(names.begin() + 5, names.end()), names.end());
+    if (by_metric && !runs.empty() && !metrics.count(sort)) {
+      names.insert(names.end(), metrics.begin(), metrics.end());
       fail(Fault::usage, "runs: --sort must be one of {}; got {}", join(names, ", "), in_quotes(sort));
     }
     std::stable_sort(runs.begin(), runs.end(), [](const Run& a, const Run& b) {
@@ -189,20 +182,18 @@ struct Runs : Verb {
 
   // A name is that of a run, or of a folder that holds nothing but runs (of --seeds, --folds, --each).
   int remove(const std::vector<Run>& runs) const {
-    std::vector<std::string> names, doomed;
+    std::set<std::string> names;
     for (const Run& run : runs) {
-      names.push_back(run.name);
-      for (std::size_t slash = run.name.find('/'); slash != std::string::npos;
-           slash = run.name.find('/', slash + 1))
-        names.push_back(run.name.substr(0, slash));
+      names.insert(run.name);
+      for (std::size_t slash = 0; (slash = run.name.find('/', slash + 1)) != std::string::npos;)
+        names.insert(run.name.substr(0, slash));
     }
-    std::sort(names.begin(), names.end());
-    names.erase(std::unique(names.begin(), names.end()), names.end());
+    std::vector<std::string> doomed;
     for (std::string name : unwanted) {
       while (ends_with(name, "/")) name.pop_back();
-      if (!std::count(names.begin(), names.end(), name))
+      if (!names.count(name))
         fail(Fault::usage, "runs: --remove must name runs in {}; got {}{}", folder, in_quotes(name),
-             suggest(name, names));
+             suggest(name, {names.begin(), names.end()}));
       if (!std::count(doomed.begin(), doomed.end(), name)) doomed.push_back(name);
     }
     std::vector<RunDir> held;  // a run that trains cannot be opened

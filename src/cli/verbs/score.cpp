@@ -1,5 +1,5 @@
-#include <CLI/CLI.hpp>
 
+#include "base/files.h"
 #include "data/lines.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
@@ -10,15 +10,21 @@
 namespace qkv {
 namespace {
 
+// The lines of a file, of a pipe, or of standard input ("-").
+std::vector<std::string> texts_of(const std::string& path) {
+  if (path == "-") return lines_of(read_standard_input(), "standard input");
+  return lines_of(read_file_or_pipe(path, kMaxFileSize, Fault::data), path);
+}
+
 struct Score : Verb {
-  void setup(CLI::App& app) override {
-    app.add_option("--hyp", hypotheses, "file with the texts to score, one per line")->required();
-    app.add_option("--ref", references, "file with their references, line by line")->required();
-    app.add_option("--metric", metrics, "some of bleu, chrf, rouge, exact_match, with commas between");
-    app.add_option("--tokenize", tokenize, "how BLEU cuts texts: 13a, or none where they are cut already")
-        ->check(CLI::IsMember({"13a", "none"}));
-    app.add_flag("--lowercase", lowercase, "take upper and lower case for the same");
-    app.add_flag("--json", json, "print one JSON object");
+  void setup(Options& options) override {
+    options.add("--hyp", &hypotheses, "file (or -) with the texts to score, one per line").required = true;
+    options.add("--ref", &references, "file (or -) with their references, line by line").required = true;
+    options.add("--metric", &metrics, "some of bleu, chrf, rouge, exact_match, with commas between");
+    options.add("--tokenize", &tokenize, "how BLEU cuts texts: 13a, or none where they are cut already")
+        .choices = {"13a", "none"};
+    options.add("--lowercase", &lowercase, "take upper and lower case for the same");
+    options.add("--json", &json, "print one JSON object");
   }
 
   int run() override {
@@ -33,7 +39,9 @@ struct Score : Verb {
       else
         names.push_back(name);
     }
-    const std::vector<std::string> h = read_lines(hypotheses), r = read_lines(references);
+    if (hypotheses == "-" && references == "-")
+      fail(Fault::usage, "score: one of --hyp and --ref can be standard input; got '-' for both");
+    const std::vector<std::string> h = texts_of(hypotheses), r = texts_of(references);
     if (h.size() != r.size())
       fail(Fault::data, "score: {} and {} must have as many lines; got {} and {}", hypotheses, references,
            h.size(), r.size());

@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 
 #include "base/file.h"
 #include "cli/answers.h"
@@ -29,12 +28,12 @@ std::shared_ptr<const Tokenizer> tokenizer_of(const std::string& path, const std
 }
 
 struct Tokenize : Verb {
-  void setup(CLI::App& app) override {
-    app.add_option("source", path, "run directory, checkpoint, config or tokenizer.json")->required();
-    app.add_option("text", texts, "texts; without any, lines of standard input");
-    app.add_option("--set", sets, "override a key of the config");
-    app.add_option("--save", file, "also write the tokenizer as tokenizer.json");
-    app.add_flag("--json", json, "print one JSON object per text");
+  void setup(Options& options) override {
+    options.add("source", &path, "run directory, checkpoint, config or tokenizer.json").required = true;
+    options.add("text", &texts, "texts; without any, lines of standard input");
+    options.add("--set", &sets, "override a key of the config");
+    options.add("--save", &file, "also write the tokenizer as tokenizer.json");
+    options.add("--json", &json, "print one JSON object per text");
   }
 
   int run() override {

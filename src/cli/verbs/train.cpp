@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 
 #include "cli/training.h"
 #include "qkv/cli/verb.h"
@@ -7,20 +6,19 @@ namespace qkv {
 namespace {
 
 struct Train : Verb {
-  void setup(CLI::App& app) override {
-    app.add_option("config", request.config, "config file")->required();
-    app.add_option("--set", request.sets, "override a key: --set train.max_steps=100");
-    app.add_flag("--resume", request.resume, "continue the interrupted run of the same config");
-    app.add_flag("--overwrite", request.overwrite, "empty the run directory of that name first");
-    app.add_flag("--check-expect", request.check_expect, "exit with 1 when a bound of [expect] is missed");
-    app.add_option("--seeds", seeds, "train with this many seeds, side by side")->check(CLI::Range(1, 1000));
-    app.add_option("--folds", folds, "stratified cross-validation over the training data")
-        ->check(CLI::Range(2, 1000));
-    app.add_option("--each", each,
-                   "train once for each value of a key: --each model.n_layer 1 2 4; given again, for each "
-                   "combination")
-        ->type_size(2, CLI::detail::expected_max_vector_size)
-        ->type_name("KEY VALUE...");
+  void setup(Options& options) override {
+    options.add("config", &request.config, "config file").required = true;
+    options.add("--set", &request.sets, "override a key: --set train.max_steps=100");
+    options.add("--resume", &request.resume, "continue the interrupted run of the same config");
+    options.add("--overwrite", &request.overwrite, "empty the run directory of that name first");
+    options.add("--check-expect", &request.check_expect, "exit with 1 when a bound of [expect] is missed");
+    options.add("--seeds", &seeds, "train with this many seeds, side by side").range = {1, 1000};
+    options.add("--folds", &folds, "stratified cross-validation over the training data").range = {2, 1000};
+    options
+        .add("--each", &each,
+             "train once for each value of a key: --each model.n_layer 1 2 4; given again, for each "
+             "combination")
+        .label = "KEY VALUE...";
   }
   int run() override {
     request.command = command;
@@ -38,9 +36,9 @@ struct Train : Verb {
 };
 
 struct Resume : Verb {
-  void setup(CLI::App& app) override {
-    app.add_option("run", path, "run directory")->required();
-    app.add_option("--set", sets, "override a key");
+  void setup(Options& options) override {
+    options.add("run", &path, "run directory").required = true;
+    options.add("--set", &sets, "override a key");
   }
   int run() override { return resume_run(path, sets); }
   std::string example() const override { return "qkv resume runs/bank --set train.max_epochs=30"; }

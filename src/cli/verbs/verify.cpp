@@ -1,7 +1,5 @@
 #include "train/verify.h"
 
-#include <CLI/CLI.hpp>
-
 #include "qkv/base/json.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
@@ -10,9 +8,9 @@ namespace qkv {
 namespace {
 
 struct Verify : Verb {
-  void setup(CLI::App& app) override {
-    app.add_option("path", paths, "run directories, checkpoints or .safetensors files")->required();
-    app.add_flag("--json", json, "print one JSON object per path");
+  void setup(Options& options) override {
+    options.add("path", &paths, "run directories, checkpoints or .safetensors files").required = true;
+    options.add("--json", &json, "print one JSON object per path");
   }
   int run() override {
     bool whole = true;

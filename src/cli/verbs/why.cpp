@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 
 #include "log/run_log.h"
 #include "qkv/base/json.h"
@@ -24,11 +23,11 @@ std::int64_t step_of_interest(const std::string& run) {
 }
 
 struct Why : Verb {
-  void setup(CLI::App& app) override {
-    app.add_option("run", path, "run directory")->required();
-    app.add_option("step", step,
-                   "optimizer step; without it, the first that was not finite, else the last spike");
-    app.add_flag("--json", json, "print one JSON object");
+  void setup(Options& options) override {
+    options.add("run", &path, "run directory").required = true;
+    options.add("step", &step,
+                "optimizer step; without it, the first that was not finite, else the last spike");
+    options.add("--json", &json, "print one JSON object");
   }
   int run() override {
     const std::string file = config_of_run(path);

@@ -7,7 +7,7 @@ int left_out(int);
 static const int kAtLoadTime = mine::left_out(1);
 
 struct Never : qkv::Verb {
-  void setup(CLI::App&) override {}
+  void setup(qkv::Options&) override {}
   int run() override { return kAtLoadTime; }
   std::string example() const override { return "qkv never"; }
 };

@@ -3,11 +3,11 @@
 #include <string>
 #include <vector>
 
-#include "qkv/base/json_fwd.h"
+#include "inspect/look.h"
 
 namespace qkv {
 
-/// What goes in, and with `compute` what comes out of softmax(scale q k^T + bias) v for one query, in f64.
+/// softmax(scale q k^T + bias) v of one query, in f64.
 struct Explanation {
   std::string title;
   std::vector<std::string> words;
@@ -19,20 +19,19 @@ struct Explanation {
   std::vector<std::vector<double>> values;  ///< [T][D]
   std::vector<double> bias;                 ///< [T]; -inf: not seen. Empty: none
 
+  // What `compute` makes of it.
   std::vector<double> scores, scaled, exps, weights;  ///< [T]; exps are 0 where a word is not seen
   std::vector<double> vector;                         ///< [D]
   double shift = 0;  ///< taken from the scaled scores before exp, which would overflow otherwise
+  double sum = 0;    ///< of exps
 
   void compute();
-  double sum_of_exps() const;
-  std::string text(bool unicode) const;
-  Json json() const;
 };
 
-/// "bank grows money" in parameter-free attention: vectors for which "bank" attends with 0.6, 0.2 and 0.2.
-Explanation example_explanation();
-/// Parameter-free attention over vectors that are stated as WORD=NUMBER,NUMBER,... Usage errors.
-Explanation stated_explanation(const std::vector<std::string>& stated, const std::string& token,
-                               double scale);
+/// Of word t in a layer and head of a look.
+Explanation explanation_of(const Experiment& e, const Look& look, Index t, Index layer, Index head);
+/// Parameter-free attention over vectors of one length, as `words[token]` sees them.
+Explanation explanation_of(std::vector<std::string> words, std::vector<std::vector<double>> vectors,
+                           std::size_t token, double scale);
 
 }  // namespace qkv

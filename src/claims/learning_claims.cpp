@@ -1,4 +1,6 @@
-#include "claims/claim.h"
+// What training makes of W_Q, W_K and W_V.
+#include "claims/bank.h"
+#include "inspect/measures.h"
 #include "qkv/nn/attention.h"
 #include "qkv/ops/cross_entropy.h"
 #include "qkv/ops/reduce.h"
@@ -7,6 +9,32 @@
 
 namespace qkv {
 namespace {
+
+void qkv_move(Evidence& e) {
+  const TrainedModel& model = learned_bank(e);
+  for (const char* matrix : {"W_Q", "W_K", "W_V"}) {
+    const std::string name = std::string("layers.0.attn.") + matrix;
+    const Tensor start = model.initial(name);
+    e.at_least(fmt::format("|{0} - {0} at the start| / |{0} at the start|", matrix),
+               distance(model.value(name), start) / length_of(start), 0.1);
+  }
+}
+
+QKV_REGISTER(Claim, "qkv-move", TrainedClaim<qkv_move>,
+             "training moves W_Q, W_K and W_V, all three, far from where they started");
+
+void learned_beats_parameter_free(Evidence& e) {
+  const TrainedModel& learned = learned_bank(e);
+  const TrainedModel& free = e.trained().shipped("bank-identity.toml", bank_sets("10"));
+  const double order = learned.metrics(Split::test).group_accuracy(2);
+  const double order_free = free.metrics(Split::test).group_accuracy(2);
+  e.at_least("accuracy of learned attention in five senses", learned.metric("accuracy", Split::val), 0.9);
+  e.at_most("share of order twins that parameter-free attention gets right", order_free, 0.15);
+  e.at_least("the same for learned attention, minus that", order - order_free, 0.3);
+}
+
+QKV_REGISTER(Claim, "learned-beats-parameter-free", TrainedClaim<learned_beats_parameter_free>,
+             "learned queries, keys and values tell banks apart that parameter-free attention cannot");
 
 // Sixteen words in two dimensions: a wide head leaves room to make up for what one matrix does not learn.
 constexpr int kWords = 16, kPairs = 4;
@@ -53,23 +81,20 @@ double accuracy(std::uint64_t seed, const std::string& frozen) {
   return right / static_cast<double>(said.size());
 }
 
-struct FreezingCosts : TrainedClaim {
-  void measure(Evidence& e) const override {
-    constexpr std::uint64_t starts = 6;
-    const auto mean = [&](const std::string& frozen) {
-      double sum = 0;
-      for (std::uint64_t i = 0; i < starts; i++) sum += accuracy(starts * e.seed() + i, frozen) / starts;
-      return sum;
-    };
-    const double all = mean("");
-    e.at_least("accuracy where all three are learned, mean of 6 starts", all, 0.9);
-    for (const char* matrix : {"W_Q", "W_K", "W_V"})
-      e.at_least(fmt::format("that - accuracy where {} stays as it started", matrix), all - mean(matrix),
-                 0.03);
-  }
-};
+void freezing_costs(Evidence& e) {
+  constexpr std::uint64_t starts = 6;
+  const auto mean = [&](const std::string& frozen) {
+    double sum = 0;
+    for (std::uint64_t i = 0; i < starts; i++) sum += accuracy(starts * e.seed() + i, frozen) / starts;
+    return sum;
+  };
+  const double all = mean("");
+  e.at_least("accuracy where all three are learned, mean of 6 starts", all, 0.9);
+  for (const char* matrix : {"W_Q", "W_K", "W_V"})
+    e.at_least(fmt::format("that - accuracy where {} stays as it started", matrix), all - mean(matrix), 0.03);
+}
 
-QKV_REGISTER(Claim, "freezing-costs", FreezingCosts,
+QKV_REGISTER(Claim, "freezing-costs", TrainedClaim<freezing_costs>,
              "W_Q, W_K and W_V are all needed: a model that may not learn one of them is right less often");
 
 }  // namespace

@@ -1,0 +1,144 @@
+// Vectors of words: one-hot, static, trained and contextual.
+#include <algorithm>
+#include <cmath>
+
+#include "claims/bank.h"
+#include "data/word_space.h"
+#include "inspect/measures.h"
+#include "qkv/model/baselines.h"
+#include "qkv/model/encoder_classifier.h"
+#include "qkv/ops/embedding.h"
+#include "qkv/ops/linear.h"
+#include "qkv/ops/pool.h"
+#include "qkv/ops/shape_ops.h"
+#include "qkv/tensor/gemm.h"
+
+namespace qkv {
+namespace {
+
+void one_hot_orthogonal(Evidence& e) {
+  constexpr Index V = 64;
+  std::vector<int> words(V);
+  for (Index i = 0; i < V; i++) words[static_cast<std::size_t>(i)] = static_cast<int>(i);
+  const Tensor vectors = one_hot(Tensor::from({V}, words), V);
+  double different = 0, same = 0;
+  for (Index a = 0; a < V; a++)
+    for (Index b = 0; b < V; b++) {
+      double& largest = a == b ? same : different;
+      largest = std::max(largest, std::abs(cosine(vectors.rows(a, 1), vectors.rows(b, 1))));
+    }
+  e.equal("largest |cosine| of two different words of 64", different, 0);
+  e.equal("cosine of a word with itself", same, 1);
+}
+
+QKV_REGISTER(Claim, "one-hot-orthogonal", QuickClaim<one_hot_orthogonal>,
+             "one-hot vectors say nothing about likeness: any two different words have cosine 0");
+
+// What computing queries takes: products, each of which reads all of W_Q, and their operations.
+struct Cost {
+  int products;
+  double operations;
+  template <class F>
+  static Cost of(const Tensor& W, F compute) {
+    Tape tape;
+    const Var weight = tape.variable(W);
+    const int leaves = tape.size();
+    const std::int64_t before = gemm_flops();
+    compute(weight);
+    return {tape.size() - leaves, static_cast<double>(gemm_flops() - before)};
+  }
+};
+
+void one_product(Evidence& e) {
+  constexpr Index words = 512, d = 256;
+  const Tensor x = e.normal("words", {words, d}, Dtype::f32), W = e.normal("W_Q", {d, d}, Dtype::f32);
+  Tensor at_once, by_word = Tensor::empty({words, d});
+  const Cost once = Cost::of(W, [&](const Var& weight) { at_once = linear(x, weight).value(); });
+  const Cost loop = Cost::of(W, [&](const Var& weight) {
+    for (Index t = 0; t < words; t++) by_word.rows(t, 1).copy_from(linear(x.rows(t, 1), weight).value());
+  });
+  e.at_most("largest difference, relative to the typical element",
+            largest_difference(at_once, by_word) / (length_of(at_once) / std::sqrt(1.0 * words * d)), 1e-5);
+  e.equal("operations of 512 products, one per word / of one for all", loop.operations / once.operations, 1);
+  e.equal("readings of W_Q by 512 products, one per word", loop.products, words);
+  e.equal("readings of W_Q by one product for all words", once.products, 1);
+}
+
+QKV_REGISTER(Claim, "one-product", QuickClaim<one_product>,
+             "one matrix product computes the queries of all words at once: the same numbers, W_Q read once");
+
+void static_vector(Evidence& e) {
+  const TrainedModel& model = e.trained().shipped("bank-static.toml", bank_sets("2"));
+  const Task& task = *model.experiment.task;
+  const auto banks = task.probe_texts({"I went to the bank to deposit money.", "We sat by the river bank."});
+  const Batch money = task.probe_batch(&banks[0], 1), river = task.probe_batch(&banks[1], 1);
+  const Tensor table = model.value("embed.weight");
+  const auto vector = [&](const Batch& batch) {
+    const Index id = static_cast<Index>(batch.at("ids").at(static_cast<Index>(batch.at("target").at(0))));
+    return table.rows(id, 1);
+  };
+  e.equal("distance of \"bank\" about money and \"bank\" of a river", distance(vector(money), vector(river)),
+          0);
+  e.equal("largest difference of what the model says of them",
+          largest_difference(model.experiment.model->forward(money).value(),
+                             model.experiment.model->forward(river).value()),
+          0);
+  e.at_least("length of the vector", length_of(vector(money)), 0.01);
+  e.at_most("accuracy in five senses of 40 sentences each", model.metric("accuracy", Split::val), 0.3);
+}
+
+QKV_REGISTER(Claim, "static-vector", TrainedClaim<static_vector>,
+             "a static vector is the same for both banks, so the sense cannot be told from it");
+
+// Median cosine of the vectors of two groups: rows a .. a + n and b .. b + n of x, or all pairs of one group.
+double median_cosine(const Tensor& x, Index a, Index b, Index n) {
+  std::vector<double> cosines;
+  for (Index i = 0; i < n; i++)
+    for (Index j = a == b ? i + 1 : 0; j < n; j++)
+      cosines.push_back(cosine(x.rows(a + i, 1), x.rows(b + j, 1)));
+  const auto middle = cosines.begin() + static_cast<std::ptrdiff_t>(cosines.size() / 2);
+  std::nth_element(cosines.begin(), middle, cosines.end());
+  return *middle;
+}
+
+void contextual_vectors(Evidence& e) {
+  const TrainedModel& model = learned_bank(e);
+  const auto& encoder = dynamic_cast<const EncoderClassifier&>(*model.experiment.model);
+  const auto vectors = [&](const char* sense) {
+    const Batch batch = examples_of(model, Split::val, sense);
+    return select_positions(encoder.encode(batch), batch.at("target"));
+  };
+  const Var money = vectors("money"), river = vectors("river");
+  const Index n = std::min(money.dim(0), river.dim(0));
+  const Tensor both = concat({slice(money, 0, 0, n), slice(river, 0, 0, n)}, 0).value();
+  e.at_most("median cosine of \"bank\" about money and \"bank\" of a river", median_cosine(both, 0, n, n),
+            0.5);
+  e.at_least("median cosine of two \"bank\" about money", median_cosine(both, 0, 0, n), 0.9);
+  e.at_least("median cosine of two \"bank\" of a river", median_cosine(both, n, n, n), 0.9);
+}
+
+QKV_REGISTER(Claim, "contextual-vectors", TrainedClaim<contextual_vectors>,
+             "behind attention \"bank\" has another vector in each sense, and nearly the same within one");
+
+void vectors_know_likeness(Evidence& e) {
+  const TrainedModel& model = e.trained().shipped("word2vec.toml");
+  const Vocab& vocab = model.experiment.task->tokenizer()->vocab();
+  std::vector<std::string> words;
+  for (int id = 0; id < vocab.size(); id++) words.push_back(vocab.token(id));
+  const WordSpace space(words, model.value("embed.weight"), "claims");
+  const auto cosine = [&](const char* a, const char* b) {
+    return space.cosine(space.find(a), space.find(b));
+  };
+  const double queen = cosine("king", "queen"), apple = cosine("king", "apple");
+  const double cat = cosine("dog", "cat"), table = cosine("dog", "table");
+  e.at_least("cosine of king and queen", queen, 0.5);
+  e.at_least("the same - cosine of king and apple", queen - apple, 0.2);
+  e.at_least("cosine of dog and cat", cat, 0.5);
+  e.at_least("the same - cosine of dog and table", cat - table, 0.2);
+}
+
+QKV_REGISTER(Claim, "vectors-know-likeness", TrainedClaim<vectors_know_likeness>,
+             "trained vectors put king nearer to queen than to apple, and dog nearer to cat than to table");
+
+}  // namespace
+}  // namespace qkv

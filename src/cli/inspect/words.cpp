@@ -1,0 +1,118 @@
+// inspect neighbors and analogy: what the vectors of words know of each other.
+#include "cli/inspect.h"
+#include "inspect/word_table.h"
+#include "log/table.h"
+#include "qkv/base/json.h"
+#include "qkv/log/console.h"
+
+namespace qkv {
+namespace {
+
+// What both share: how many words, of which table.
+struct WordInspection : Inspection {
+  void setup(Options& options) override {
+    options.add("-k,--count", &k, "how many words are shown").range = {1, 100000};
+    options.add("--table", &table, "parameter with a row per token, if not the first one");
+  }
+  WordVectors vectors_of(const Subject& subject) const {
+    return word_table(subject.path, table, subject.checkpoint, subject.sets);
+  }
+  std::string table;
+  int k = 10;
+};
+
+Json json_of(const std::vector<Neighbor>& neighbors) {
+  Json list = Json::array();
+  for (const Neighbor& n : neighbors) list.push_back({{"word", n.word}, {"cosine", json_number32(n.cosine)}});
+  return list;
+}
+
+std::string text_of(const std::vector<Neighbor>& neighbors) {
+  Table rows({"word", "cosine"});
+  for (const Neighbor& n : neighbors) rows.row({n.word, fmt::format("{:.4f}", n.cosine)});
+  return rows.str(console().unicode());
+}
+
+struct Neighbors : WordInspection {
+  void setup(Options& options) override {
+    WordInspection::setup(options);
+    options.add("word", &words, "words");
+    options.add("--pairs", &pairs, "file of pairs with the similarity people see: rank correlation");
+    options.add("--save", &save, "write the vectors as a text file of word2vec");
+    options.add("--save-binary", &save_binary, "write them as a binary file of word2vec");
+  }
+  int run(const Subject& subject) override {
+    if (words.empty() && pairs.empty() && save.empty() && save_binary.empty())
+      fail(Fault::usage,
+           "inspect neighbors: words, --pairs, --save or --save-binary must be given; got none");
+    const WordVectors vectors = vectors_of(subject);
+    if (!save.empty()) write_word2vec(save, vectors, false);
+    if (!save_binary.empty()) write_word2vec(save_binary, vectors, true);
+    const WordSpace all(vectors.words, vectors.vectors, subject.path);
+    for (const std::string& word : words) {
+      const std::vector<Neighbor> found = all.nearest(row_of(all, word), k);
+      subject.print({{"word", word}, {"neighbors", json_of(found)}}, word + "\n" + text_of(found));
+    }
+    if (pairs.empty()) return 0;
+    const PairScore s = score_pairs(all, pairs);
+    subject.print({{"pairs", s.pairs}, {"covered", s.covered}, {"spearman", json_number32(s.spearman)}},
+                  fmt::format("spearman {:.4f} over the {} of {} pairs whose words are known\n", s.spearman,
+                              s.covered, s.pairs));
+    return 0;
+  }
+  std::string example() const override { return "qkv inspect runs/word2vec neighbors king dog"; }
+
+  std::vector<std::string> words;
+  std::string pairs, save, save_binary;
+};
+
+struct Analogy : WordInspection {
+  void setup(Options& options) override {
+    WordInspection::setup(options);
+    options.add("word", &words, "A B C: A is to B as C is to ...").most = 3;
+    options.add("--questions", &questions, "file of questions A B C D: share of right answers");
+  }
+  int run(const Subject& subject) override {
+    if (words.size() != 3 && (!words.empty() || questions.empty()))
+      fail(Fault::usage, "inspect analogy: three words or --questions must be given; got {} words",
+           words.size());
+    const WordVectors vectors = vectors_of(subject);
+    const WordSpace all(vectors.words, vectors.vectors, subject.path);
+    if (!words.empty()) {
+      const std::vector<Neighbor> found =
+          all.analogy(row_of(all, words[0]), row_of(all, words[1]), row_of(all, words[2]), k);
+      subject.print({{"question", words}, {"answers", json_of(found)}},
+                    fmt::format("{} is to {} as {} is to\n", words[0], words[1], words[2]) + text_of(found));
+    }
+    if (!questions.empty()) score(all, subject);
+    return 0;
+  }
+  std::string example() const override { return "qkv inspect runs/word2vec analogy man king woman"; }
+
+  void score(const WordSpace& all, const Subject& subject) const {
+    std::vector<AnalogyScore> sections = score_analogies(all, questions);
+    sections.push_back(total(sections));
+    Table rows({"section", "questions", "covered", "right", "accuracy"});
+    Json list = Json::array();
+    for (const AnalogyScore& s : sections) {
+      rows.row({s.section, std::to_string(s.questions), std::to_string(s.covered), std::to_string(s.right),
+                s.covered > 0 ? fmt::format("{:.4f}", s.accuracy()) : "-"});
+      list.push_back({{"section", s.section},
+                      {"questions", s.questions},
+                      {"covered", s.covered},
+                      {"right", s.right},
+                      {"accuracy", json_number32(s.accuracy())}});
+    }
+    subject.print({{"sections", list}}, rows.str(console().unicode()));
+  }
+
+  std::vector<std::string> words;
+  std::string questions;
+};
+
+QKV_REGISTER(Inspection, "neighbors", Neighbors,
+             "the words nearest to words; similarity of pairs; vectors as files of word2vec");
+QKV_REGISTER(Inspection, "analogy", Analogy, "A is to B as C is to ...; accuracy on a file of questions");
+
+}  // namespace
+}  // namespace qkv

@@ -1,0 +1,136 @@
+#include "inspect/circuits.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "qkv/base/text.h"
+#include "qkv/nn/attention.h"
+#include "qkv/ops/arithmetic.h"
+#include "qkv/ops/matmul.h"
+#include "qkv/ops/norm.h"
+#include "qkv/ops/shape_ops.h"
+#include "qkv/tensor/xt.h"
+#include "tensor/linalg.h"
+
+namespace qkv {
+namespace {
+
+class Weights {
+ public:
+  explicit Weights(const Experiment& e) : named_(e.parameters->named()) {}
+  /// [.., ..] (f64), or undefined.
+  Tensor find(const std::string& name) const {
+    for (const NamedTensor& one : named_)
+      if (one.name == name) return one.tensor.to(Dtype::f64);
+    return {};
+  }
+  std::vector<std::string> layers() const {
+    std::vector<std::string> result;
+    for (const NamedTensor& one : named_)
+      if (ends_with(one.name, ".W_Q") && find(one.name.substr(0, one.name.size() - 1) + "O").defined())
+        result.push_back(one.name.substr(0, one.name.size() - 4));
+    return result;
+  }
+
+ private:
+  std::vector<NamedTensor> named_;
+};
+
+// Vectors of words, and their names.
+struct Words {
+  Tensor vectors;  // [words, d]
+  std::vector<std::string> names;
+};
+
+// middle [d, d] between words: from middle to^T, and its `top` largest entries.
+Circuit circuit(const Words& from, const Tensor& middle, const Words& to, Index width, std::size_t top) {
+  const Tensor all = matmul(matmul(from.vectors, middle), transpose(to.vectors)).value();
+  const Index C = all.dim(1);
+  const double* values = all.data<double>();
+  std::vector<Index> every(static_cast<std::size_t>(all.size())), order(std::min(top, every.size()));
+  std::iota(every.begin(), every.end(), Index{0});
+  std::partial_sort_copy(every.begin(), every.end(), order.begin(), order.end(), [&](Index a, Index b) {
+    return values[a] != values[b] ? values[a] > values[b] : a < b;
+  });
+  Circuit result{svd(middle).s.rows(0, std::min(width, middle.dim(0))).to_vector(), {}};
+  for (Index at : order)
+    result.pairs.push_back({from.names[static_cast<std::size_t>(at / C)],
+                            to.names[static_cast<std::size_t>(at % C)], values[at]});
+  return result;
+}
+
+// Words as a pre-norm block sees them: what norm1 makes of them.
+Tensor normed(const Weights& weights, const std::string& path, const Tensor& x) {
+  const std::string norm = path.substr(0, path.rfind('.')) + ".norm1.";
+  const Tensor weight = weights.find(norm + "weight"), bias = weights.find(norm + "bias");
+  if (!weight.defined()) return x;
+  return bias.defined() ? layer_norm(x, weight, bias, 1e-5).value() : rms_norm(x, weight, 1e-5).value();
+}
+
+// From [model.attention], or the table of the layer.
+Index head_width(const Experiment& e, const std::string& path, Index rows) {
+  const Section model = e.config.section("model");
+  Section table = model.section("attention");
+  const std::vector<Section> listed = model.sections("layers");
+  const std::vector<std::string> parts = split(path, '.');
+  for (std::size_t i = 0; i + 1 < parts.size(); i++)
+    if (parts[i] == "layers" && std::stoul(parts[i + 1]) < listed.size()) {
+      table = listed[std::stoul(parts[i + 1])];
+      if (table.has("attention")) table = table.section("attention");
+    }
+  return rows / table.get("n_head", AttentionConfig().n_head);
+}
+
+void add_layer(const Experiment& e, const Weights& weights, const std::string& path, Words words,
+               const Words& answers, const CircuitChoice& choice, std::vector<HeadCircuits>& result) {
+  const Tensor Q = weights.find(path + ".W_Q"), K = weights.find(path + ".W_K"),
+               V = weights.find(path + ".W_V"), O = weights.find(path + ".W_O");
+  if (words.vectors.dim(1) != Q.dim(1) || answers.vectors.dim(1) != O.dim(0))
+    fail(Fault::usage, "inspect circuits: all layers must be as wide as the embedding; got {} and {}",
+         Q.shape(), words.vectors.shape());
+  words.vectors = normed(weights, path, words.vectors);
+  const Index D = head_width(e, path, Q.dim(0)), H = Q.dim(0) / D, group = H / (K.dim(0) / D);
+  if (choice.head >= H) fail(Fault::usage, "inspect: --head must be in [0, {}]; got {}", H - 1, choice.head);
+  for (Index h = 0; h < H; h++) {
+    if (choice.head >= 0 && choice.head != h) continue;
+    const Tensor q = Q.rows(h * D, D), k = K.rows(h / group * D, D), v = V.rows(h / group * D, D);  // [D, d]
+    const Tensor o = slice(O, 1, h * D, (h + 1) * D).value();                                       // [d, D]
+    const Tensor qk = mul(matmul(transpose(q), k), 1 / std::sqrt(static_cast<double>(D))).value();
+    const Tensor ov = matmul(transpose(v), transpose(o)).value();  // [d, d], as qk
+    result.push_back(
+        {path, h, circuit(words, qk, words, D, choice.pairs), circuit(words, ov, answers, D, choice.pairs)});
+  }
+}
+
+}  // namespace
+
+std::vector<HeadCircuits> head_circuits(const Experiment& e, const CircuitChoice& choice) {
+  const Weights weights(e);
+  const std::vector<std::string> layers = weights.layers();
+  if (layers.empty()) fail(Fault::usage, "inspect circuits: the model must learn W_Q, W_K, W_V; got none");
+  if (choice.layer >= static_cast<int>(layers.size()))
+    fail(Fault::usage, "inspect: --layer must count attention layers, from 0 to {} ({}); got {}",
+         layers.size() - 1, join(layers, ", "), choice.layer);
+  Words words{weights.find("embed.weight"), e.task->vocabulary()};
+  if (!words.vectors.defined())
+    words.vectors = to_tensor(xt::eye<double>(static_cast<std::size_t>(e.task->shape().vocab_size)));
+  const Index V = std::min<Index>(words.vectors.dim(0), choice.words);
+  if (static_cast<Index>(words.names.size()) < V)
+    fail(Fault::usage,
+         "inspect circuits: each of {} tokens must have a text; got {} (override Task::vocabulary, "
+         "qkv/task/task.h)",
+         V, words.names.size());
+  words.vectors = words.vectors.rows(0, V);
+  words.names.resize(static_cast<std::size_t>(V));
+  Words answers{weights.find("head.weight"), e.task->classes()};  // [V or classes, d]
+  if (!answers.vectors.defined()) answers.vectors = weights.find("embed.weight");
+  if (answers.names.empty()) answers = {answers.vectors.rows(0, V), words.names};
+  std::vector<HeadCircuits> result;
+  for (std::size_t l = 0; l < layers.size(); l++)
+    if (choice.layer < 0 || static_cast<std::size_t>(choice.layer) == l)
+      add_layer(e, weights, layers[l], words, answers, choice, result);
+  return result;
+}
+
+}  // namespace qkv
