@@ -139,13 +139,6 @@ bool MetricsReader::next(Record& record) {
   return true;
 }
 
-std::vector<Record> read_metrics(const std::string& path) {
-  MetricsReader reader(path);
-  std::vector<Record> records;
-  for (Record record; reader.next(record);) records.push_back(std::move(record));
-  return records;
-}
-
 CutLines truncate_after(const std::string& path, std::int64_t step) {
   CutLines result;
   if (!exists(path)) return result;

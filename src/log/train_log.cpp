@@ -1,50 +1,40 @@
 #include "log/train_log.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <string_view>
 #include <vector>
 
 #include "log/number_text.h"
 #include "log/terminal_text.h"
+#include "qkv/base/text.h"
 
 namespace qkv {
 namespace {
 
 constexpr double kShowSeconds = 30;
 
-struct HeaderItem {
-  const char *key, *before, *after;
-};
+// Lines of the header: a label, then keys of the record and how their values read.
 struct HeaderRow {
   const char* label;
-  std::vector<HeaderItem> items;
+  std::vector<std::pair<const char*, const char*>> items;
 };
-
-const std::vector<HeaderRow>& header_rows() {
-  static const std::vector<HeaderRow> rows = {
-      {"model", {{"model", "", ""}, {"parameters", "", " parameters"}, {"dtype", "", ""}}},
-      {"data",
-       {{"train_examples", "train ", ""},
-        {"val_examples", "val ", ""},
-        {"test_examples", "test ", ""},
-        {"vocab_size", "vocabulary ", ""}}},
-      {"train",
-       {{"max_steps", "", " steps"},
-        {"max_epochs", "", " epochs"},
-        {"batch_size", "batch ", ""},
-        {"optimizer", "", ""},
-        {"metric", "best by ", ""}}},
-      {"machine",
-       {{"threads", "", " threads"},
-        {"shards", "", " shards"},
-        {"ranks", "", " ranks"},
-        {"seed", "seed ", ""}}},
-      {"results", {{"run_dir", "", ""}}},
-  };
-  return rows;
-}
+const HeaderRow kHeader[] = {
+    {"model", {{"model", "{}"}, {"parameters", "{} parameters"}, {"dtype", "{}"}}},
+    {"data",
+     {{"train_examples", "train {}"},
+      {"val_examples", "val {}"},
+      {"test_examples", "test {}"},
+      {"vocab_size", "vocabulary {}"}}},
+    {"train",
+     {{"max_steps", "{} steps"},
+      {"max_epochs", "{} epochs"},
+      {"batch_size", "batch {}"},
+      {"optimizer", "{}"},
+      {"metric", "best by {}"}}},
+    {"machine",
+     {{"threads", "{} threads"}, {"shards", "{} shards"}, {"ranks", "{} ranks"}, {"seed", "seed {}"}}},
+    {"results", {{"run_dir", "{}"}}}};
 
 std::string value_text(const MetricValue& value) {
   if (auto* text = std::get_if<std::string>(&value)) return *text;
@@ -67,8 +57,8 @@ std::string grad_column(double norm) {
   return norm >= 0.01 && norm < 1000 ? fmt::format("  grad {:6.2f}", norm) : column("grad", norm);
 }
 
-template <std::size_t N>
-std::string other_columns(const Record& record, const std::array<std::string_view, N>& known) {
+// All numbers and texts but the known ones.
+std::string other_columns(const Record& record, const std::vector<std::string_view>& known = {}) {
   std::string result;
   for (const Metric& metric : record) {
     if (std::find(known.begin(), known.end(), metric.name) != known.end()) continue;
@@ -82,17 +72,11 @@ std::string other_columns(const Record& record, const std::array<std::string_vie
   return result;
 }
 
-std::string whole(const std::vector<std::string>& columns) {
-  std::string line;
-  for (const std::string& one : columns) line += one;
-  return line;
-}
-
 // For a terminal: without the last columns that would make it two lines. The file and the bar have them.
 std::string fitting(std::vector<std::string> columns, const Console& console) {
-  while (console.live() && columns.size() > 3 && visible_width(whole(columns)) > console.width())
+  while (console.live() && columns.size() > 3 && visible_width(join(columns, "")) > console.width())
     columns.pop_back();
-  return whole(columns);
+  return join(columns, "");
 }
 
 }  // namespace
@@ -106,7 +90,7 @@ void ConsoleSink::write(const Record& record) {
   if (record.type() == "end") return end(record);
   if (record.type() == "norms") return;  // too long a line to be read
   const bool warning = record.type() == "spike" || record.type() == "nonfinite";
-  const std::string line = record.type() + other_columns(record, std::array<std::string_view, 0>{});
+  const std::string line = record.type() + other_columns(record);
   warning ? console_.warn("{}", line) : console_.info("{}", line);
 }
 
@@ -126,25 +110,18 @@ void ConsoleSink::start(const Record& record) {
   for (const char* key : {"version", "name", "task"})
     if (record.has(key)) title += (*key == 'v' ? " " : "  ") + value_text(*record.find(key));
   console_.info("{}", styled(Style::bold, title));
-  for (const HeaderRow& row : header_rows()) {
-    std::string text;
-    for (const HeaderItem& item : row.items) {
-      const MetricValue* value = record.find(item.key);
-      if (value == nullptr) continue;
-      const std::string shown =
-          item.key == std::string_view("seed") ? std::to_string(record.integer("seed")) : value_text(*value);
-      text += (text.empty() ? "" : ", ") + std::string(item.before) + shown + item.after;
-    }
-    if (!text.empty()) console_.info("  {}  {}", pad_right(row.label, 7), text);
+  for (const HeaderRow& row : kHeader) {
+    std::vector<std::string> items;
+    for (const auto& [key, format] : row.items)
+      if (const MetricValue* value = record.find(key))
+        items.push_back(fmt::format(fmt::runtime(format), key == std::string_view("seed")
+                                                              ? std::to_string(record.integer(key))
+                                                              : value_text(*value)));
+    if (!items.empty()) console_.info("  {}  {}", pad_right(row.label, 7), join(items, ", "));
   }
   if (record.has("resumed_from")) console_.info("resumed at step {}", first_step_);
 
-  ProgressOptions options;
-  options.label = "train";
-  options.total = max_steps_;
-  options.start = first_step_;
-  options.plain_lines = false;
-  progress_ = std::make_unique<Progress>(std::move(options), console_);
+  progress_ = std::make_unique<Progress>("train", first_step_, max_steps_, console_);
 }
 
 std::string ConsoleSink::train_prefix(const Record& record) const {
@@ -165,7 +142,7 @@ std::string ConsoleSink::eta(const Record& record) const {
 }
 
 void ConsoleSink::train(const Record& record) {
-  static constexpr std::array<std::string_view, 9> kKnown = {
+  static const std::vector<std::string_view> kKnown = {
       "step", "epoch", "loss", "lr", "grad_norm", "tokens", "tokens_per_s", "step_ms", "time_s"};
   std::vector<std::string> columns{train_prefix(record)};
   prefix_width_ = visible_width(columns[0]);
@@ -177,7 +154,7 @@ void ConsoleSink::train(const Record& record) {
     columns.push_back(fmt::format("  {:>6} tok/s", short_count(record.number("tokens_per_s"))));
   columns.push_back(eta(record));
 
-  console_.file_message(whole(columns));
+  console_.file_message(join(columns, ""));
   pending_ = fitting(columns, console_);
   const double time = record.number("time_s", 0);
   if (!shown_at_ || time - *shown_at_ >= kShowSeconds || console_.enabled(Level::debug)) {
@@ -190,8 +167,7 @@ void ConsoleSink::train(const Record& record) {
 }
 
 void ConsoleSink::eval(const Record& record) {
-  static constexpr std::array<std::string_view, 6> kKnown = {"split", "step", "epoch",
-                                                             "loss",  "best", "time_s"};
+  static const std::vector<std::string_view> kKnown = {"split", "step", "epoch", "loss", "best", "time_s"};
   show_pending();
   const std::string split(record.text("split"));
   std::vector<std::string> columns{
@@ -208,7 +184,7 @@ void ConsoleSink::eval(const Record& record) {
   }
   eval_postfix_ = fmt::format("{} {} {}", split, metric_, metric_text(value));
   update_postfix();
-  console_.file_message(whole(columns));
+  console_.file_message(join(columns, ""));
   console_.terminal_message(fitting(columns, console_));
 }
 

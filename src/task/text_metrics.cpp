@@ -42,11 +42,6 @@ bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
 
-void replace_all(std::string& text, std::string_view from, std::string_view to) {
-  for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
-    text.replace(at, from.size(), to);
-}
-
 // Puts white space into pairs of bytes that fit, from left to right, each byte used once.
 template <class Fits>
 std::string space_pairs(const std::string& text, bool before_first, Fits fits) {
@@ -96,12 +91,9 @@ long ngram_count(const std::vector<T>& items, std::size_t n) {
 // ---- words
 
 std::vector<std::string> tokenize_13a(std::string_view text) {
-  std::string line(text);
-  replace_all(line, "<skipped>", "");
-  replace_all(line, "-\n", "");
-  replace_all(line, "\n", " ");
+  std::string line = replace_all(replace_all(replace_all(text, "<skipped>", ""), "-\n", ""), "\n", " ");
   for (auto [entity, character] : {std::pair{"&quot;", "\""}, {"&amp;", "&"}, {"&lt;", "<"}, {"&gt;", ">"}})
-    replace_all(line, entity, character);
+    line = replace_all(line, entity, character);
   std::string spaced = " ";
   for (char c : line) {  // ASCII but letters, digits, ' , - and .
     const bool apart = (c >= '{' && c <= '~') || (c >= '[' && c <= '`') || (c >= ' ' && c <= '&') ||

@@ -1,6 +1,6 @@
 #include "qkv/ops/shape_ops.h"
 
-#include "ops/near.h"
+#include "tensors.h"
 
 #include <algorithm>
 #include <numeric>

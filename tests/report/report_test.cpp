@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "cli/process.h"
+#include "log/read_metrics.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/train/captures.h"

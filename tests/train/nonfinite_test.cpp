@@ -7,6 +7,7 @@
 #include "autograd/watch.h"
 #include "cli/process.h"
 #include "count.h"
+#include "log/read_metrics.h"
 #include "qkv/base/json.h"
 #include "qkv/nn/layer.h"
 #include "qkv/nn/linear.h"
@@ -178,6 +179,7 @@ TEST_CASE("faults planted in a layer are named with op, pass, layer, parameter a
     CHECK(has(d.text(), kWord));
     CHECK(parse_json(dump_json(d.json()), "why").at("examples").at(0).at("example") == kExample);
   }
+  test::check_counted("planted faults", 14);
 }
 
 TEST_CASE("parameters that are not finite are named themselves") {

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "log/read_metrics.h"
 #include "train/checkpoint.h"
 #include "train/small_run.h"
 

@@ -10,6 +10,7 @@
 #include "base/temporary_folder.h"
 #include "log/jsonl.h"
 #include "qkv/train/trainer.h"
+#include "tensors.h"
 
 namespace qkv::test {
 
@@ -138,11 +139,6 @@ inline void check_equal_runs(const std::string& a, const std::string& b) {
   for (const char* link : {"last", "best"})
     CHECK(std::filesystem::read_symlink(a + "/checkpoints/" + link) ==
           std::filesystem::read_symlink(b + "/checkpoints/" + link));
-}
-
-inline bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && a.dtype() == b.dtype() &&
-         std::memcmp(a.bytes(), b.bytes(), a.byte_size()) == 0;
 }
 
 /// The message of the Error that `f` throws, which must be of this fault.

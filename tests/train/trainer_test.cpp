@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "log/read_metrics.h"
 #include "log/run_log.h"
 #include "qkv/base/threads.h"
 #include "qkv/model/baselines.h"
