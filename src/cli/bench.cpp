@@ -17,7 +17,7 @@
 #include "qkv/log/console.h"
 #include "qkv/model/generate.h"
 #include "tensor/gemm.h"
-#include "qkv/train/trainer.h"
+#include "qkv/train/training.h"
 
 namespace qkv {
 namespace {
@@ -94,20 +94,19 @@ Json measure(const BenchRequest& request, const Experiment& e, const Work& work)
 }
 
 Json bench_training(const BenchRequest& request, Experiment& e) {
-  Trainer trainer(e);
+  Training training = prepare_training(e);
   Work work;
-  work.shards = trainer.shards();
+  work.shards = training.shards();
   work.step = [&] {
-    const StepReport report = trainer.step();
-    if (!report.finite && !report.skipped)
+    if (!training.step().finite && !training.skips())
       fail(Fault::diverged, "bench: loss and gradients must stay finite; got a NaN or infinity at step {}",
-           trainer.state().step + 1);
+           training.state.step + 1);
   };
   work.tokens = [&] {
-    return trainer.state().tokens;
+    return training.state.tokens;
   };
   const double begin = steady_seconds();
-  const std::size_t epoch = static_cast<std::size_t>(trainer.steps_per_epoch());
+  const std::size_t epoch = static_cast<std::size_t>(training.steps_per_epoch());
   const std::size_t most = request.warmup > 0 ? request.warmup : std::max<std::size_t>(2, epoch);
   for (std::size_t i = 0; i < most; i++) {
     work.step();

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/files.h"
+#include "log/record_keys.h"
 #include "qkv/base/error.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
@@ -75,7 +76,7 @@ void add_json(Record& record, const std::string& name, const Json& value) {
 }
 
 bool behind(const Record& record, std::int64_t step) {
-  return record.type() == "end" || record.text("split") == "test" || record.step() > step;
+  return record.type() == "end" || record.text(key::split) == "test" || record.step() > step;
 }
 
 }  // namespace

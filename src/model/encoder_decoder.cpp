@@ -104,4 +104,10 @@ std::unique_ptr<Decoding> EncoderDecoder::start(const Batch& source, Index rows)
       [this](const Var& h) { return logits(h); });
 }
 
+double EncoderDecoder::bytes_per_row() const {
+  const Index per_token = 4 * config.stack.d_model * static_cast<Index>(decoder.layers.size());
+  return static_cast<double>(config.max_seq_len * per_token) *
+         static_cast<double>(size_of(head.value().dtype()));
+}
+
 }  // namespace qkv

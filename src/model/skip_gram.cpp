@@ -175,7 +175,7 @@ RowLearner::Learned SkipGram::learn(const Batch& batch, int shard, double lr) {
 
 // row += sum over the shards of (copy - row). The first shard that has met a row sees to it, so that each is
 // written by one task, in an order that does not depend on the threads.
-double SkipGram::join() {
+double SkipGram::join(bool keep) {
   if (sharing_ == RowSharing::hogwild) return 0;
   const int n = shards_->size();
   std::vector<double> squares(2 * std::size_t(n), 0.0);
@@ -202,7 +202,7 @@ double SkipGram::join() {
       }
     });
   };
-  pool().run(2 * n, one);
+  if (keep) pool().run(2 * n, one);
   shards_->each([](auto& tables) {
     for (auto& copies : tables) copies.clear();
   });

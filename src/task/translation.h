@@ -112,6 +112,7 @@ class Translation : public Task, public Surveyed {
   /// Where the batch has "sampled" [B], texts are generated for those rows only.
   void score(const Model& model, const Batch& batch, Metrics& metrics) const override;
   std::vector<std::string> metrics() const override;
+  double scoring_bytes(const Model& model) const override;
   /// {"text", "translation" (or "summary"), "log_prob", "score", "unknown_words", "cut_tokens", "candidates":
   /// [{"text", "score"}]}, best first.
   Json predict(const Model& model, const std::string& text) const override;
@@ -119,8 +120,6 @@ class Translation : public Task, public Surveyed {
   Json state() const override;
   const Tokenizer* tokenizer() const override { return target_.get(); }
   std::vector<std::pair<std::string, std::string>> files() const override;
-  /// Hypotheses that a thread keeps at a time while texts are scored.
-  Index rows_together() const { return kTogether * options_.beam; }
 
  protected:
   /// `output` names the answer of predict; `scores` are those of TextScores.

@@ -165,4 +165,11 @@ std::string Translation::readable(const Json& prediction) const {
   return prediction.at(output_).get<std::string>() + "\n";
 }
 
+// The caches of the hypotheses, twice while those of a beam change places.
+double Translation::scoring_bytes(const Model& model) const {
+  const auto* generator = dynamic_cast<const Generator*>(&model);
+  const auto rows = static_cast<double>(kTogether * options_.beam);
+  return generator ? 2.0 * rows * generator->bytes_per_row() : 0.0;
+}
+
 }  // namespace qkv

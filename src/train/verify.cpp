@@ -11,7 +11,7 @@
 #include "qkv/base/text.h"
 #include "qkv/data/tokenizer.h"
 #include "qkv/tensor/safetensors.h"
-#include "qkv/train/captures.h"
+#include "train/captures.h"
 #include "train/checkpoint.h"
 #include "train/checksums.h"
 #include "train/run_dir.h"

@@ -9,7 +9,7 @@
 #include "count.h"
 #include "qkv/base/threads.h"
 #include "tensor/gemm.h"
-#include "qkv/train/trainer.h"
+#include "qkv/train/training.h"
 #include "wsd_config.h"
 
 using namespace qkv;
@@ -102,10 +102,10 @@ class_weights = "balanced"
     if (*change) sets.push_back(change);
     Experiment e = build_experiment(Section::load(file, sets));
     const Threads two(2);
-    Trainer trainer(e);
-    for (int i = 0; i < 5; i++) trainer.step();
+    Training training = prepare_training(e);
+    for (int i = 0; i < 5; i++) training.step();
     const std::int64_t before = *allocations();
-    for (int i = 0; i < 20; i++) trainer.step();
+    for (int i = 0; i < 20; i++) training.step();
     CHECK(*allocations() - before == 0);
   }
 }
@@ -117,9 +117,9 @@ TEST_CASE("the products of a training step are those of the formula") {
       "[train]\nmax_steps = 10\n",
       "batch_size = 32");
   Experiment e = build_experiment(Section::load(file));
-  Trainer trainer(e);
+  Training training = prepare_training(e);
   const std::int64_t before = gemm_flops();
-  trainer.step();
+  training.step();
   // 6 per weight of a linear layer and token, 12 T T d per layer and sequence; the classifier reads one
   // token of each sentence.
   const std::int64_t d = 32, d_ff = 64, classes = 2, L = 2, B = 32, T = 8;

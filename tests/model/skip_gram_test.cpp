@@ -83,7 +83,7 @@ TEST_CASE("skip-gram: a step in place is a step along the gradient of the loss")
     const auto learned = net.model.learn(one, 0, rate);
     CHECK(learned.loss == doctest::Approx(before).epsilon(1e-12));
     CHECK(learned.count == 1);
-    const double squares = net.model.join();
+    const double squares = net.model.join(true);
     double moved = 0;
     for (int s = 0; s < 2; s++) {
       const std::vector<double> value = net.store.slot(s).value.to_vector();
@@ -106,7 +106,7 @@ TEST_CASE("cbow: the mean of the words around predicts, and each of them makes i
   const std::vector<double> in = net.store.slot(0).value.to_vector(), g = gradients.of_slot(0).to_vector();
   net.model.share(1, RowSharing::hogwild);
   (void)net.model.learn(bag, 0, 0.1);
-  CHECK(net.model.join() == 0);
+  CHECK(net.model.join(true) == 0);
   const std::vector<double> now = net.store.slot(0).value.to_vector();
   for (std::size_t i = 0; i < in.size(); i++)  // the gradient is a third of the step for each of three words
     CHECK(now[i] == doctest::Approx(in[i] - 0.1 * 3 * g[i]).epsilon(1e-12));
@@ -119,7 +119,7 @@ TEST_CASE("skip-gram: one shard learns as hogwild on one thread does; shards add
   wild.model.share(1, RowSharing::hogwild);
   for (SkipGramNet* net : {&alone, &wild}) {
     (void)net->model.learn(parts[0], 0, 0.2);
-    (void)net->model.join();
+    (void)net->model.join(true);
   }
   SkipGramNet first, second, both;
   const std::vector<double> start[] = {both.store.slot(0).value.to_vector(),
@@ -128,7 +128,7 @@ TEST_CASE("skip-gram: one shard learns as hogwild on one thread does; shards add
   both.model.share(2, RowSharing::separate);
   (void)first.model.learn(parts[0], 0, 0.2), (void)second.model.learn(parts[1], 0, 0.2);
   for (int s = 0; s < 2; s++) (void)both.model.learn(parts[static_cast<std::size_t>(s)], s, 0.2);
-  for (SkipGramNet* net : {&first, &second, &both}) (void)net->model.join();
+  for (SkipGramNet* net : {&first, &second, &both}) (void)net->model.join(true);
   for (int s = 0; s < 2; s++) {
     auto values = [s](const SkipGramNet& net) {
       return net.store.slot(s).value.to_vector();
@@ -148,7 +148,7 @@ TEST_CASE("skip-gram: f32 learns what f64 learns, and too many drawn words are r
     net->model.share(1, RowSharing::separate);
     for (int i = 0; i < 20; i++) {
       (void)net->model.learn(two_parts()[0], 0, 0.1);
-      (void)net->model.join();
+      (void)net->model.join(true);
     }
   }
   for (Index i = 0; i < kWords * kWidth; i++)
