@@ -7,6 +7,7 @@
 #include "qkv/base/text.h"
 #include "qkv/ops/cross_entropy.h"
 #include "qkv/ops/reduce.h"
+#include "task/common.h"
 #include "task/translation.h"
 
 namespace qkv {
@@ -20,10 +21,6 @@ Tensor rows_of(const Tensor& t, const std::vector<int>& rows, std::size_t begin,
     std::copy_n(t.data<std::int32_t>() + rows[i] * width, width,
                 result.data<std::int32_t>() + static_cast<Index>(i - begin) * width);
   return result;
-}
-
-Json rounded(double value) {
-  return json_number(static_cast<float>(value));
 }
 
 }  // namespace

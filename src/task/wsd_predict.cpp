@@ -28,11 +28,6 @@ std::vector<double> attention_row(const Capture& capture, Index target) {
   return row;
 }
 
-// What a model computes in f32 is told with the digits of f32.
-Json rounded(double value) {
-  return json_number(static_cast<float>(value));
-}
-
 }  // namespace
 
 // The target is the bracketed word, else the only word whose form was a target in training.
