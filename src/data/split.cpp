@@ -1,8 +1,6 @@
 // How text is cut: one regular expression, run by Oniguruma.
 #include "data/split.h"
 
-#include <unordered_map>
-
 #include "data/pipeline/pattern.h"
 #include "qkv/base/text.h"
 
@@ -32,13 +30,10 @@ std::vector<std::string_view> split_text(std::string_view text) {
   check_utf8(text, "split");
   static const Pattern pattern(split_regex(), Pattern::Kind::regex, "split");
   std::vector<std::string_view> tokens;
-  std::unordered_map<std::string_view, std::vector<Span>>
-      seen;  // no token holds white space, and words repeat
-  for (std::string_view part : word_views(text)) {
-    const auto [at, is_new] = seen.try_emplace(part);
-    if (is_new) at->second = pattern.matches(part);
-    for (const Span& match : at->second) tokens.push_back(part.substr(match.begin, match.end - match.begin));
-  }
+  thread_local Remembered<std::vector<Span>> known;
+  for (std::string_view part : word_views(text))  // no token holds white space
+    for (const Span& match : known(part, [&] { return pattern.matches(part); }))
+      tokens.push_back(part.substr(match.begin, match.end - match.begin));
   return tokens;
 }
 

@@ -9,7 +9,7 @@ namespace qkv {
 QKV_REGISTER(Model, "encoder-decoder", EncoderDecoder,
              "transformer encoder and decoder with cross-attention: translation, summaries");
 
-static EncoderDecoderConfig read(const Section& section, const DataShape& shape) {
+static EncoderDecoderConfig read_encoder_decoder(const Section& section, const DataShape& shape) {
   EncoderDecoderConfig c;
   section.read(c);
   if (section.has("layers")) {
@@ -43,7 +43,7 @@ static StackConfig layers(StackConfig stack, Index n_layer, Index memory_width) 
 }
 
 EncoderDecoder::EncoderDecoder(const Scope& s, const Section& section, const DataShape& shape)
-    : config(read(section, shape)),
+    : config(read_encoder_decoder(section, shape)),
       target_embed(s / (config.share_embeddings ? "embed" : "target_embed"), EmbeddingKind::learned,
                    shape.vocab_size, 0, config.stack.d_model),
       source_embed(config.share_embeddings

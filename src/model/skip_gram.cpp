@@ -22,7 +22,7 @@ namespace {
 
 constexpr int kMaxTargets = 65;
 
-SkipGramConfig read(const Section& section) {
+SkipGramConfig read_skip_gram(const Section& section) {
   SkipGramConfig c;
   section.read(c);
   return c;
@@ -128,7 +128,7 @@ struct SkipGram::Shards {
 };
 
 SkipGram::SkipGram(const Scope& scope, const Section& section, const DataShape& shape)
-    : config(read(section)),
+    : config(read_skip_gram(section)),
       embed((scope / "embed")
                 .param("weight", {shape.vocab_size, config.d_model},
                        init::uniform(-0.5 / double(config.d_model), 0.5 / double(config.d_model)))),

@@ -61,12 +61,12 @@ std::string space_pairs(const std::string& text, bool before_first, Fits fits) {
 }
 
 template <class Key>
-using Counts = std::map<Key, long>;
+using NgramCounts = std::map<Key, long>;
 
 // Number of each n-gram of a sequence.
 template <class T>
-Counts<std::vector<T>> ngrams(const std::vector<T>& items, std::size_t n) {
-  Counts<std::vector<T>> counts;
+NgramCounts<std::vector<T>> ngrams(const std::vector<T>& items, std::size_t n) {
+  NgramCounts<std::vector<T>> counts;
   for (std::size_t i = 0; i + n <= items.size(); i++)
     counts[std::vector<T>(items.begin() + static_cast<std::ptrdiff_t>(i),
                           items.begin() + static_cast<std::ptrdiff_t>(i + n))]++;
@@ -74,7 +74,7 @@ Counts<std::vector<T>> ngrams(const std::vector<T>& items, std::size_t n) {
 }
 
 template <class Key>
-long matches(const Counts<Key>& a, const Counts<Key>& b) {
+long matches(const NgramCounts<Key>& a, const NgramCounts<Key>& b) {
   long n = 0;
   for (auto& [key, count] : a)
     if (auto found = b.find(key); found != b.end()) n += std::min(count, found->second);

@@ -8,6 +8,7 @@
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/ops/softmax.h"
+#include "task/common.h"
 #include "task/wsd.h"
 
 namespace qkv {

@@ -39,7 +39,7 @@ struct Shortener : Layer {
 };
 QKV_REGISTER(Layer, "test-shortener", Shortener, "halves the length");
 
-struct Case {
+struct CheckCase {
   const char* name;
   const char* config;   // from line 10, behind [data] and the head of [model]
   const char* problem;  // the only one; * stands for the names of a registry
@@ -145,7 +145,7 @@ TEST_CASE("check tells of all bad lines of all data files, up to a number") {
 }
 
 TEST_CASE("each broken model config gives one message, which says where and what to do") {
-  const Case cases[] = {
+  const CheckCase cases[] = {
       {"heads do not divide the width", "attention.n_head = 5",
        "config.toml:10:20: model.attention.n_head must divide d_model = 32; got 5 (try 4 or 8)"},
       {"more heads than columns", "attention.n_head = 64",
@@ -245,7 +245,7 @@ TEST_CASE("each broken model config gives one message, which says where and what
        "(did a layer change the length?) (in layers.1.attn)"},
   };
   const test::WsdConfig folder;
-  for (const Case& c : cases) {
+  for (const CheckCase& c : cases) {
     CAPTURE(std::string(c.name));
     const std::int64_t products = gemm_flops();
     const auto problems = problems_of(folder, kModel + std::string(c.config));

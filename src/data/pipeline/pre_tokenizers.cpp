@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <unordered_map>
 
 #include "byte_level.h"
 #include "data/unicode.h"
@@ -101,13 +100,15 @@ PreTokenizer byte_level(const Json& part, const std::string& where) {
   return each([=](const std::string& piece, Strings& out) {
     const std::string text = prefix && piece[0] != ' ' ? " " + piece : piece;
     if (!cuts) return out.push_back(to_letters(text));
-    std::unordered_map<std::string_view, Strings> seen;
+    thread_local Remembered<Strings> known;
     for_each_word(text, [&](std::string_view word) {
-      const auto [at, is_new] = seen.try_emplace(word);
-      if (is_new)
+      const Strings& pieces = known(word, [&] {
+        Strings result;
         for (const Span& match : gpt2.matches(word))
-          at->second.push_back(to_letters(word.substr(match.begin, match.end - match.begin)));
-      out.insert(out.end(), at->second.begin(), at->second.end());
+          result.push_back(to_letters(word.substr(match.begin, match.end - match.begin)));
+        return result;
+      });
+      out.insert(out.end(), pieces.begin(), pieces.end());
     });
   });
 }
