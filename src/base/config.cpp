@@ -83,7 +83,7 @@ ConfigEntry& ConfigDocument::ask(ConfigTable& table, const std::string& key) {
 }
 
 void ConfigDocument::add_problem(const Origin& origin, std::string text) {
-  if (told.insert(origin.text() + ": " + text).second) problems.push_back({origin, std::move(text)});
+  if (reported.insert(origin.text() + ": " + text).second) problems.push_back({origin, std::move(text)});
 }
 
 void ConfigDocument::drop(const ConfigTable& table, ConfigEntry& entry, const std::string& reason) {

@@ -108,7 +108,7 @@ struct ConfigDocument {
   ConfigTable root{"", ""};
   std::vector<std::string> files = {};
   std::vector<ConfigProblem> problems = {};
-  std::set<std::string> told = {};  // the problems, so that none is told twice
+  std::set<std::string> reported = {};  // the problems, so that none is reported twice
   std::vector<std::string> notes = {};
   int asked = 0;
 

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "qkv/base/json.h"
 #include "qkv/task/task.h"
 
 namespace qkv {
@@ -54,6 +55,11 @@ Json rounded(double value);
 /// The places of words in a vocabulary, which has them all.
 std::vector<std::int32_t> ids_of_words(const std::vector<std::string>& words,
                                        const std::vector<std::string>& vocabulary);
+
+/// What a model computes in f32, with the digits of f32.
+inline Json rounded(double value) {
+  return json_number(static_cast<float>(value));
+}
 
 /// A task whose answer is one of some classes: batches have label [B], models give logits [B, n_class].
 class ClassTask : public Task {

@@ -8,7 +8,7 @@
 
 namespace qkv {
 
-/// What went wrong, as the process exit code tells it (see `qkv --help`).
+/// What went wrong, as the exit code of the process says (see `qkv --help`).
 enum class Fault : int {
   runtime = 1,   ///< I/O, full disk, internal error
   usage = 2,     ///< command line or config
@@ -29,7 +29,7 @@ class Error : public std::runtime_error {
       : Error(ErrorText{"", std::move(message), ""}, fault, std::move(layer)) {}
   explicit Error(ErrorText text, Fault fault = Fault::runtime, std::string layer = "");
   Fault fault() const { return fault_; }
-  /// The parts that whoever raised the error told apart; else `rule` is the whole message.
+  /// The message in its parts, where they were given; else `rule` is the whole message.
   const ErrorText& text() const { return text_; }
   /// Path of the layer that ran (see LayerPath), or "".
   const std::string& layer() const { return layer_; }

@@ -32,7 +32,7 @@
 #define QKV_ABI_SANITIZER ""
 #endif
 /// One more whenever a public type changes its layout or its virtual functions.
-#define QKV_INTERFACE "2"
+#define QKV_INTERFACE "3"
 /// What must agree between the library and a plug-in, e.g. "qkv 0.1.0, interface 2, g++ 12, AVX2".
 #define QKV_ABI \
   "qkv " QKV_VERSION ", interface " QKV_INTERFACE ", " QKV_ABI_COMPILER ", " QKV_ABI_VECTORS QKV_ABI_SANITIZER
@@ -59,7 +59,7 @@ void load_plugin(const std::string& path);
 /// can be used with a newer build of its plug-in than the one it keeps.
 void load_plugin_instead(const std::string& path);
 
-/// Loads what a config lists under `plugins`; a fault is told at the place of the key.
+/// Loads what a config lists under `plugins`; a fault is reported at the place of the key.
 void load_plugins(const Section& root);
 
 /// While it lives, exit() called by the code of a plug-in is an error and no success.

@@ -64,7 +64,7 @@ class SyntheticTask : public Task {
   struct Question {
     std::vector<std::int32_t> ids;
     int answers = 1;
-    bool backwards = false;  ///< the answer is told last token first
+    bool backwards = false;  ///< the answer comes last token first
   };
   virtual Question question(const std::string& text) const;
 

@@ -66,7 +66,7 @@ struct Task {
   /// leading extent of its first tensor.
   virtual Index tokens(const Batch& batch) const;
   /// A batch of shape-only tensors, to walk the model without computing. Default: the shapes of the longest
-  /// of the first examples of all splits, since what is too long for a model must be told before it is
+  /// of the first examples of all splits, since what is too long for a model must be reported before it is
   /// trained.
   virtual Batch symbolic_batch(Index batch_size);
   /// Facts about the data for the log, e.g. the rate of unknown words. What is called "cut_THINGS_SPLIT" is
@@ -80,8 +80,8 @@ struct Task {
   virtual void score(const Model& model, const Batch& batch, Metrics& metrics) const = 0;
   /// The metrics that `score` gives, so that a config that names others is refused at once. Default: unknown.
   virtual std::vector<std::string> metrics() const { return {}; }
-  /// Bytes that a thread keeps beside activations while it scores, such as caches of texts that are generated;
-  /// for an estimate of the memory a run takes. Default: 0.
+  /// Bytes that a thread keeps beside activations while it scores, such as caches of texts that are
+  /// generated; for an estimate of the memory a run takes. Default: 0.
   virtual double scoring_bytes(const Model&) const { return 0; }
 
   // ---- use of a trained model
