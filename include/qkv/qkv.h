@@ -25,7 +25,6 @@
 #include "qkv/nn/attention.h"
 #include "qkv/nn/block.h"
 #include "qkv/nn/check_layer.h"
-#include "qkv/nn/cross_attention.h"
 #include "qkv/nn/embedding.h"
 #include "qkv/nn/feed_forward.h"
 #include "qkv/nn/linear.h"

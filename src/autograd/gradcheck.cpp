@@ -2,15 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 namespace qkv {
 namespace {
 
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && a.dtype() == b.dtype() &&
-         std::memcmp(a.bytes(), b.bytes(), a.byte_size()) == 0;
-}
+constexpr double kAgree = 1e-10;  // of a fused op and its definition, relative
 
 double dot(const Tensor& weights, const Tensor& y) {
   double sum = 0.0;
@@ -20,7 +16,7 @@ double dot(const Tensor& weights, const Tensor& y) {
 
 // probe(y, z) = sum_i w_i (y_i + z_i): one loss over two calls of the function under test.
 const Op kProbe("probe", [](GradSuite& g) {
-  g.check("identity", {g.normal({2, 3})}, [](const std::vector<Var>& in) { return in[0]; });
+  g.check("identity", {g.normal({2, 3})}, [](const Vars& in) { return in[0]; });
 });
 Var probe(const Var& y, const Var& z, const Tensor& weights) {
   return record(kProbe, {y, z}, Tensor::scalar(dot(weights, y.value()) + dot(weights, z.value()), Dtype::f64),
@@ -54,29 +50,40 @@ Tensor GradSuite::ids(const Shape& shape, Index n) {
   Tensor t = Tensor::empty(shape, Dtype::i32);
   Stream stream(3, "gradcheck", draws_++);
   for (Index i = 0; i < t.size(); i++)
-    t.data<std::int32_t>()[i] = static_cast<std::int32_t>(stream.below(static_cast<std::uint64_t>(n)));
+    t.data<std::int32_t>()[i] = std::int32_t(stream.below(std::uint64_t(n)));
   return t;
 }
 
-void GradSuite::check(const std::string& label, const std::vector<Tensor>& inputs, const Function& f) {
+void GradSuite::check(const std::string& label, const std::vector<Tensor>& inputs, const Function& f,
+                      const Function& composed) {
   std::vector<Tensor> originals, points;
   for (const Tensor& input : inputs) originals.push_back(input.clone()), points.push_back(input.clone());
   auto constants = [&] {
-    return std::vector<Var>(points.begin(), points.end());
+    return Vars(points.begin(), points.end());
   };
   const Tensor value = f(constants()).value().clone();
   QKV_CHECK(value.dtype() == Dtype::f64, "gradcheck {} {}: output must be f64; got {}", op_, label,
             value.dtype());
+  if (composed) {
+    const Tensor definition = composed(constants()).value();
+    QKV_CHECK(definition.shape() == value.shape(),
+              "gradcheck {} {}: must agree with its definition, {}; got {}", op_, label, definition.shape(),
+              value.shape());
+    for (Index i = 0; i < value.size(); i++)
+      QKV_CHECK(
+          std::abs(value.at(i) - definition.at(i)) <= kAgree * std::max(1.0, std::abs(definition.at(i))),
+          "gradcheck {} {}: must agree with its definition, {}; got {} at element {}", op_, label,
+          definition.at(i), value.at(i), i);
+  }
   const Tensor weights = uniform(value.shape(), 0.5, 1.5);
 
   auto gradients = [&](bool twice) {
     Tape tape;
-    std::vector<Var> in;
+    Vars in;
     for (const Tensor& point : points)
       in.push_back(point.dtype() == Dtype::f64 ? tape.variable(point) : Var(point));
     Var y = f(in);
-    QKV_CHECK(same_bits(y.value(), value), "gradcheck {} {}: recording must not change the value", op_,
-              label);
+    QKV_CHECK(y.value().same_bits(value), "gradcheck {} {}: recording must not change the value", op_, label);
     Var z = twice ? f(in) : Var(Tensor::zeros(value.shape(), Dtype::f64));
     Var loss = probe(y, z, weights);
     std::vector<Tensor> result(points.size());
@@ -108,10 +115,10 @@ void GradSuite::check(const std::string& label, const std::vector<Tensor>& input
     }
   }
   for (std::size_t k = 0; k < points.size(); k++)
-    QKV_CHECK(same_bits(points[k], originals[k]), "gradcheck {} {}: input {} must not be changed", op_, label,
+    QKV_CHECK(points[k].same_bits(originals[k]), "gradcheck {} {}: input {} must not be changed", op_, label,
               k);
-  QKV_CHECK(same_bits(f(constants()).value(), value), "gradcheck {} {}: equal calls must give equal bits",
-            op_, label);
+  QKV_CHECK(f(constants()).value().same_bits(value), "gradcheck {} {}: equal calls must give equal bits", op_,
+            label);
   results_.push_back(result);
 }
 
@@ -121,13 +128,6 @@ std::vector<GradResult> run_gradcheck(const Op& op) {
   QKV_CHECK(!suite.results().empty(), "op '{}': gradient check row must check something; got no case",
             op.name);
   return suite.results();
-}
-
-std::vector<GradResult> run_gradcheck_all() {
-  std::vector<GradResult> results;
-  for (const Op* op : registered_ops())
-    for (GradResult& result : run_gradcheck(*op)) results.push_back(std::move(result));
-  return results;
 }
 
 }  // namespace qkv

@@ -1,14 +1,15 @@
 #include "accumulate.h"
+#include "base/at.h"
 #include "qkv/autograd/tape.h"
 
 namespace qkv {
 
 bool Gradients::has_slot(int slot) const {
-  return slot >= 0 && slot < slots() && slots_[static_cast<std::size_t>(slot)].filled;
+  return slot >= 0 && slot < slots() && at(slots_, slot).filled;
 }
 
 Tensor Gradients::of_slot(int slot) const {
-  return has_slot(slot) ? slots_[static_cast<std::size_t>(slot)].gradient : Tensor();
+  return has_slot(slot) ? at(slots_, slot).gradient : Tensor();
 }
 
 Tensor Gradients::of(const Var& variable) const {
@@ -24,7 +25,7 @@ void Gradients::clear() {
 }
 
 Tensor& Gradients::buffer(int slot, const Shape& shape, Dtype dtype) {
-  std::size_t index = static_cast<std::size_t>(slot);
+  std::size_t index = std::size_t(slot);
   if (slots_.size() <= index) slots_.resize(index + 1);
   Tensor& gradient = slots_[index].gradient;
   if (!gradient.defined() || gradient.shape() != shape || gradient.dtype() != dtype) {

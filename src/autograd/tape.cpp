@@ -2,48 +2,13 @@
 
 #include <algorithm>
 #include <atomic>
-#include <map>
 #include <string>
 
 #include "accumulate.h"
 #include "autograd/watch.h"
-#include "qkv/base/registry.h"
+#include "base/at.h"
 
 namespace qkv {
-
-// ---- registration -------------------------------------------------------------------------------
-
-namespace {
-
-struct RegisteredOp {
-  const Op* op;
-  std::string origin;
-};
-
-std::map<std::string, RegisteredOp>& op_table() {
-  static std::map<std::string, RegisteredOp> table;
-  return table;
-}
-
-}  // namespace
-
-Op::Op(const char* name, GradRow row) : name(name), row(row) {
-  QKV_CHECK(row != nullptr, "op '{}': must come with a gradient check row; got none", name);
-  Registrar registered([this] {  // of a plug-in: once that is accepted
-    QKV_CHECK(op_table().emplace(this->name, RegisteredOp{this, registration_origin()}).second,
-              "op '{}': name must be unique; got it twice", this->name);
-  });
-}
-
-std::vector<const Op*> registered_ops() {
-  std::vector<const Op*> ops;
-  for (auto& [name, registered] : op_table()) ops.push_back(registered.op);
-  return ops;
-}
-
-const std::string& origin_of(const Op& op) {
-  return op_table().at(op.name).origin;
-}
 
 // ---- storage of a tape, which the next tape of the thread reuses --------------------------------
 
@@ -118,10 +83,14 @@ struct TapeStorage {
   }
 };
 
-static thread_local Tape* current_tape = nullptr;
+template <>
+Tape*& ThreadScoped<Tape>::innermost() {
+  static thread_local Tape* tape = nullptr;
+  return tape;
+}
 static thread_local std::vector<std::unique_ptr<TapeStorage>> spare_storages;
 
-Tape::Tape() : outer_(current_tape) {
+Tape::Tape() {
   static std::atomic<std::uint64_t> counter{0};
   id_ = ++counter;
   if (spare_storages.empty()) {
@@ -130,7 +99,6 @@ Tape::Tape() : outer_(current_tape) {
     storage_ = std::move(spare_storages.back());
     spare_storages.pop_back();
   }
-  current_tape = this;
 }
 
 Tape::Tape(const Stream& randomness) : Tape() {
@@ -139,16 +107,12 @@ Tape::Tape(const Stream& randomness) : Tape() {
 }
 
 Tape::~Tape() {
-  current_tape = outer_;
   storage_->clear();
   spare_storages.push_back(std::move(storage_));
 }
 
-Tape* Tape::current() {
-  return current_tape;
-}
 int Tape::size() const {
-  return static_cast<int>(storage_->nodes.size());
+  return int(storage_->nodes.size());
 }
 
 const Stream* Tape::next_stream() {
@@ -178,7 +142,7 @@ Var Tape::leaf(const void* store, int slot, const Tensor& value) {
   TapeStorage& s = *storage_;
   if (!s.store) s.store = store;
   QKV_CHECK(s.store == store, "tape: one tape must serve one parameter store; got two");
-  std::size_t index = static_cast<std::size_t>(slot);
+  std::size_t index = std::size_t(slot);
   if (s.leaf_of_slot.size() <= index) s.leaf_of_slot.resize(index + 1, -1);
   if (s.leaf_of_slot[index] < 0) {
     Var var = variable(value);
@@ -195,32 +159,32 @@ Var Tape::leaf(const void* store, int slot, const Tensor& value) {
 // ---- recording ----------------------------------------------------------------------------------
 
 bool Recorder::wanted(const Input* inputs, int count) {
-  return current_tape &&
+  return Tape::current() &&
          std::any_of(inputs, inputs + count, [](const Input& input) { return input.node >= 0; });
 }
 
 void* Recorder::memory(std::size_t bytes, std::size_t alignment) {
-  return current_tape->storage_->arena.take(bytes, alignment);
+  return Tape::current()->storage_->arena.take(bytes, alignment);
 }
 
 Var Recorder::push(const Op& op, const Input* inputs, int count, Tensor value, void* closure, Run run,
                    Destroy destroy) {
-  TapeStorage& s = *current_tape->storage_;
-  int first = static_cast<int>(s.inputs.size());
+  Tape& tape = *Tape::current();
+  TapeStorage& s = *tape.storage_;
+  int first = int(s.inputs.size());
   for (int i = 0; i < count; i++) s.inputs.push_back(inputs[i].node);
   s.nodes.push_back({&op, first, count, -1, value.shape(), value.dtype(), closure, run, destroy});
   if (Watch* watch = Watch::current()) {
     std::vector<Watch::Operand> operands;
     for (int i = 0; i < count; i++) {
       const int node = inputs[i].node;
-      operands.push_back(
-          {inputs[i].value, node, node < 0 ? -1 : s.nodes[static_cast<std::size_t>(node)].slot});
+      operands.push_back({inputs[i].value, node, node < 0 ? -1 : at(s.nodes, node).slot});
     }
-    watch->forward(op, current_tape->size() - 1, operands, value);
+    watch->forward(op, tape.size() - 1, operands, value);
   }
   Var var(std::move(value));
-  var.node_ = current_tape->size() - 1;
-  var.tape_ = current_tape->id_;
+  var.node_ = tape.size() - 1;
+  var.tape_ = tape.id_;
   return var;
 }
 
@@ -240,12 +204,12 @@ Gradients Tape::backward(const Var& loss) {
 // Shows the gradients that an op has computed to a watch.
 static void show_gradients(const TapeStorage& s, const Gradients& into, int node, const Tensor& upstream) {
   Watch* watch = Watch::current();
-  const Node& at = s.nodes[static_cast<std::size_t>(node)];
-  for (int i = 0; watch && i < at.inputs; i++) {
-    const int input = s.inputs[static_cast<std::size_t>(at.first_input + i)];
+  const Node& op = at(s.nodes, node);
+  for (int i = 0; watch && i < op.inputs; i++) {
+    const int input = at(s.inputs, op.first_input + i);
     if (input < 0) continue;
-    const int slot = s.nodes[static_cast<std::size_t>(input)].slot;
-    const Tensor gradient = slot < 0 ? s.held[static_cast<std::size_t>(input)].gradient : into.of_slot(slot);
+    const int slot = at(s.nodes, input).slot;
+    const Tensor gradient = slot < 0 ? at(s.held, input).gradient : into.of_slot(slot);
     if (gradient.defined()) watch->backward(node, i, upstream, gradient);
   }
 }
@@ -261,10 +225,10 @@ void Tape::backward_from(const Var& output, const Tensor& upstream, Gradients& i
   s.used_up = true;
   s.held.clear();
   s.held.resize(s.nodes.size());
-  s.held[static_cast<std::size_t>(last)].gradient = upstream;
+  at(s.held, last).gradient = upstream;
   for (int i = last; i >= 0; i--) {
-    Node& node = s.nodes[static_cast<std::size_t>(i)];
-    Tensor gradient = std::move(s.held[static_cast<std::size_t>(i)].gradient);
+    Node& node = at(s.nodes, i);
+    Tensor gradient = std::move(at(s.held, i).gradient);
     if (!node.op) {
       if (node.slot < 0) {
         if (!gradient.defined()) gradient = Tensor::zeros(node.shape, node.dtype);
@@ -285,7 +249,7 @@ void Tape::backward_from(const Var& output, const Tensor& upstream, Gradients& i
 }
 
 static int input_node(const TapeStorage& s, int node, int i) {
-  return s.inputs[static_cast<std::size_t>(s.nodes[static_cast<std::size_t>(node)].first_input + i)];
+  return at(s.inputs, at(s.nodes, node).first_input + i);
 }
 
 bool Sink::needs(int i) const {
@@ -295,20 +259,19 @@ bool Sink::needs(int i) const {
 const Shape& Sink::shape(int i) const {
   int input = input_node(*tape_.storage_, node_, i);
   QKV_CHECK(input >= 0, "sink: input {} wants no gradient; ask needs() first", i);
-  return tape_.storage_->nodes[static_cast<std::size_t>(input)].shape;
+  return at(tape_.storage_->nodes, input).shape;
 }
 
 void Sink::add(int i, Tensor gradient) {
   TapeStorage& s = *tape_.storage_;
   int input = input_node(s, node_, i);
   if (input < 0) return;
-  Node& node = s.nodes[static_cast<std::size_t>(input)];
+  Node& node = at(s.nodes, input);
   QKV_CHECK(gradient.shape() == node.shape && gradient.dtype() == node.dtype,
-            "backward of {}: gradient of input {} must be {} {}; got {} {}",
-            s.nodes[static_cast<std::size_t>(node_)].op->name, i, node.dtype, node.shape, gradient.dtype(),
-            gradient.shape());
+            "backward of {}: gradient of input {} must be {} {}; got {} {}", at(s.nodes, node_).op->name, i,
+            node.dtype, node.shape, gradient.dtype(), gradient.shape());
   if (node.slot >= 0) return into_.accumulate(node.slot, gradient);
-  Held& held = s.held[static_cast<std::size_t>(input)];
+  Held& held = at(s.held, input);
   if (!held.gradient.defined()) {
     held.gradient = std::move(gradient);
   } else {
@@ -321,14 +284,14 @@ Sink::Buffer Sink::buffer(int i) {
   TapeStorage& s = *tape_.storage_;
   int input = input_node(s, node_, i);
   QKV_CHECK(input >= 0, "sink: input {} wants no gradient; ask needs() first", i);
-  Node& node = s.nodes[static_cast<std::size_t>(input)];
+  Node& node = at(s.nodes, input);
   if (node.slot >= 0) {
     Tensor gradient = into_.buffer(node.slot, node.shape, node.dtype);
     double beta = into_.has_slot(node.slot) ? 1.0 : 0.0;
     into_.mark(node.slot);
     return {gradient, beta};
   }
-  Held& held = s.held[static_cast<std::size_t>(input)];
+  Held& held = at(s.held, input);
   const double beta = held.gradient.defined() ? 1.0 : 0.0;
   if (beta == 0.0) held.gradient = Tensor::empty(node.shape, node.dtype);
   held.make_own();

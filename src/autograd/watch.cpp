@@ -1,43 +1,25 @@
 #include "autograd/watch.h"
+#include "base/at.h"
 
 #include <algorithm>
 #include <cmath>
 
 namespace qkv {
 
-static thread_local Watch* current_watch = nullptr;
-
-Watch::Watch() : outer_(current_watch) {
-  current_watch = this;
-}
-Watch::~Watch() {
-  current_watch = outer_;
-}
-Watch* Watch::current() {
-  return current_watch;
+template <>
+Watch*& ThreadScoped<Watch>::innermost() {
+  static thread_local Watch* watch = nullptr;
+  return watch;
 }
 
-namespace {
-
-template <class T, class F>
-void for_each(const Tensor& tensor, F f) {
-  const T* data = tensor.data<T>();
-  for (Index i = 0; i < tensor.size(); i++) f(i, static_cast<double>(data[i]));
-}
-
+// f(position, value) for every element.
 template <class F>
-void for_each(const Tensor& tensor, F f) {
-  switch (tensor.dtype()) {
-    case Dtype::f32:
-      return for_each<float>(tensor, f);
-    case Dtype::f64:
-      return for_each<double>(tensor, f);
-    case Dtype::i32:
-      return for_each<std::int32_t>(tensor, f);
-  }
+static void each_value(const Tensor& tensor, F f) {
+  dispatch_all(tensor.dtype(), [&](auto t) {
+    const auto* data = tensor.data<decltype(t)>();
+    for (Index i = 0; i < tensor.size(); i++) f(i, double(data[i]));
+  });
 }
-
-}  // namespace
 
 ValueRange range_of(const Tensor& tensor) {
   ValueRange range;
@@ -46,7 +28,7 @@ ValueRange range_of(const Tensor& tensor) {
   range.shape = tensor.shape();
   range.size = tensor.size();
   bool first = true;
-  for_each(tensor, [&](Index, double v) {
+  each_value(tensor, [&](Index, double v) {
     if (!std::isfinite(v)) {
       range.nonfinite++;
       range.only_negative_infinity = range.only_negative_infinity && v < 0;
@@ -107,7 +89,7 @@ Watch::Finding Watch::describe(int node, const Tensor& bad) const {
   finding.bad = range_of(bad);
   finding.inputs = seen.inputs;
   finding.slots = slots_before(node);
-  for_each(bad, [&](Index i, double v) {
+  each_value(bad, [&](Index i, double v) {
     if (std::isfinite(v)) return;
     if (finding.positions.empty()) finding.value = v;
     finding.positions.push_back(i);
@@ -136,7 +118,7 @@ void Watch::backward(int node, int input, const Tensor& upstream, const Tensor& 
   finding_->backward = true;
   finding_->input = input;
   finding_->upstream = range_of(upstream);
-  const int slot = recorded_.at(node).slots[static_cast<std::size_t>(input)];
+  const int slot = at(recorded_.at(node).slots, input);
   if (slot >= 0) finding_->slots = {slot};
 }
 

@@ -29,7 +29,7 @@ std::string to_string(const ValueRange& range);
 ///     Var loss = ...;                    // forward
 ///     if (!watch.finding()) tape.backward(loss, gradients);
 ///     if (watch.finding()) ...           // op, layer, parameters, place
-class Watch {
+class Watch : public ThreadScoped<Watch> {
  public:
   /// An input of an op.
   struct Operand {
@@ -47,12 +47,6 @@ class Watch {
     std::vector<ValueRange> inputs;
     std::vector<int> slots;  ///< parameters among the inputs; where there are none, those before the op
   };
-
-  Watch();
-  ~Watch();
-  Watch(const Watch&) = delete;
-  Watch& operator=(const Watch&) = delete;
-  static Watch* current();
 
   /// The first value that is not finite. -inf that comes from -inf (a mask) is none.
   const std::optional<Finding>& finding() const { return finding_; }
@@ -73,9 +67,10 @@ class Watch {
   Finding describe(int node, const Tensor& bad) const;
   std::vector<int> slots_before(int node) const;
 
-  Watch* outer_;
   std::optional<Finding> finding_;
   std::map<int, Recorded> recorded_;  ///< by node of the tape
 };
+template <>
+Watch*& ThreadScoped<Watch>::innermost();
 
 }  // namespace qkv

@@ -11,7 +11,7 @@
 #include "qkv/ops/linear.h"
 #include "qkv/ops/pool.h"
 #include "qkv/ops/shape_ops.h"
-#include "qkv/tensor/gemm.h"
+#include "tensor/gemm.h"
 
 namespace qkv {
 namespace {

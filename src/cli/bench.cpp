@@ -16,7 +16,7 @@
 #include "qkv/base/threads.h"
 #include "qkv/log/console.h"
 #include "qkv/model/generate.h"
-#include "qkv/tensor/gemm.h"
+#include "tensor/gemm.h"
 #include "qkv/train/trainer.h"
 
 namespace qkv {

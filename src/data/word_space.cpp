@@ -6,7 +6,7 @@
 
 #include "data/lines.h"
 #include "qkv/base/text.h"
-#include "qkv/tensor/gemm.h"
+#include "tensor/gemm.h"
 #include "unicode.h"
 
 namespace qkv {

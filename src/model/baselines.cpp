@@ -1,5 +1,6 @@
 #include "qkv/model/baselines.h"
 
+#include "model/word_vectors.h"
 #include "qkv/ops/dropout.h"
 #include "qkv/ops/pool.h"
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "base/at.h"
 #include "model/finite.h"
 #include "qkv/base/error.h"
 
@@ -41,24 +42,24 @@ struct Search {
   bool done = false;
 
   void end(const BeamOptions& o, const Live& from, double log_prob, bool stopped) {
-    const double n = static_cast<double>(from.ids.size() + (stopped ? 1 : 0));
+    const double n = double(from.ids.size() + (stopped ? 1 : 0));
     ended.push_back({from.ids, log_prob, log_prob / length_norm(o, std::max(1.0, n)), stopped});
   }
 
   // The score that as many as n_best hypotheses have at least.
   double worst_kept(const BeamOptions& o) const {
-    if (ended.size() < static_cast<std::size_t>(o.n_best)) return -kInfinity;
+    if (ended.size() < std::size_t(o.n_best)) return -kInfinity;
     std::vector<double> scores;
     for (const Hypothesis& h : ended) scores.push_back(h.score);
     std::nth_element(scores.begin(), scores.begin() + (o.n_best - 1), scores.end(), std::greater<>());
-    return scores[static_cast<std::size_t>(o.n_best - 1)];
+    return at(scores, o.n_best - 1);
   }
 
   // Log P only falls and the divisor is largest at the end.
   bool finished(const BeamOptions& o, Index limit) const {
     if (live.empty()) return true;
-    if (o.early_stop) return ended.size() >= static_cast<std::size_t>(o.beam);
-    const double n = static_cast<double>(limit);
+    if (o.early_stop) return ended.size() >= std::size_t(o.beam);
+    const double n = double(limit);
     return live.front().log_prob / length_norm(o, n) <= worst_kept(o);
   }
 };
@@ -71,8 +72,7 @@ class Ranking {
   const std::vector<Candidate>& of(const std::vector<Live>& live, const float* logits, Index V,
                                    std::size_t count) {
     best_.clear();
-    for (std::size_t k = 0; k < live.size(); k++)
-      add(live[k], static_cast<int>(k), logits + live[k].row * V, V, count);
+    for (std::size_t k = 0; k < live.size(); k++) add(live[k], int(k), logits + live[k].row * V, V, count);
     std::sort(best_.begin(), best_.end(), better);
     return best_;
   }
@@ -82,10 +82,10 @@ class Ranking {
   void add(const Live& live, int from, const float* logits, Index V, std::size_t count) {
     const double top = likeliest_logit(logits, V);
     double sum = 0;
-    for (Index i = 0; i < V; i++) sum += std::exp(static_cast<double>(logits[i]) - top);
+    for (Index i = 0; i < V; i++) sum += std::exp(double(logits[i]) - top);
     const double base = live.log_prob - top - std::log(sum);
     for (Index i = 0; i < V; i++) {
-      const Candidate c{base + static_cast<double>(logits[i]), from, static_cast<int>(i)};
+      const Candidate c{base + double(logits[i]), from, int(i)};
       if (best_.size() == count && !better(c, best_.front())) continue;
       const bool never =
           c.id != options_.stop && std::count(options_.never.begin(), options_.never.end(), c.id);
@@ -105,8 +105,8 @@ class Ranking {
 
 bool is_identity(const std::vector<int>& from, Index rows) {
   for (std::size_t r = 0; r < from.size(); r++)
-    if (from[r] != static_cast<int>(r)) return false;
-  return static_cast<Index>(from.size()) == rows;
+    if (from[r] != int(r)) return false;
+  return Index(from.size()) == rows;
 }
 
 void check(const BeamOptions& o) {
@@ -124,9 +124,9 @@ std::vector<std::vector<Hypothesis>> beam_search(Decoding& decoding, const Tenso
                                                  const BeamOptions& o) {
   check(o);
   const Index rows = prompt.dim(0);
-  std::vector<Search> searches(static_cast<std::size_t>(rows));
-  for (Index r = 0; r < rows; r++)
-    searches[static_cast<std::size_t>(r)].live = {{{}, 0, static_cast<int>(r)}};
+  std::vector<Search> searches;
+  searches.resize(std::size_t(rows));
+  for (Index r = 0; r < rows; r++) at(searches, r).live = {{{}, 0, int(r)}};
   Ranking ranking(o);
   Tensor logits = decoding.feed(prompt).to(Dtype::f32);  // [rows, V]
   // The last token need not be fed.
@@ -136,12 +136,12 @@ std::vector<std::vector<Hypothesis>> beam_search(Decoding& decoding, const Tenso
     from.clear(), ids.clear();
     for (Search& s : searches) {
       if (s.done) continue;
-      const std::size_t beam = static_cast<std::size_t>(o.beam);
+      const std::size_t beam = std::size_t(o.beam);
       const auto& candidates = ranking.of(s.live, logits.data<float>(), logits.dim(1), 2 * beam);
       std::vector<Live> next;
       for (std::size_t rank = 0; rank < candidates.size() && next.size() < beam; rank++) {
         const Candidate& c = candidates[rank];
-        const Live& parent = s.live[static_cast<std::size_t>(c.from)];
+        const Live& parent = at(s.live, c.from);
         if (c.id == o.stop) {
           if (rank < beam) s.end(o, parent, c.log_prob, true);
           continue;
@@ -155,7 +155,7 @@ std::vector<std::vector<Hypothesis>> beam_search(Decoding& decoding, const Tenso
         for (Live& live : s.live) {
           from.push_back(live.row);
           ids.push_back(live.ids.back());
-          live.row = static_cast<int>(from.size()) - 1;
+          live.row = int(from.size()) - 1;
         }
       } else if (!s.done) {
         for (const Live& live : s.live) s.end(o, live, live.log_prob, false);
@@ -164,14 +164,13 @@ std::vector<std::vector<Hypothesis>> beam_search(Decoding& decoding, const Tenso
     }
     if (from.empty()) break;
     if (!is_identity(from, logits.dim(0))) decoding.select(from);
-    logits = decoding.feed(Tensor::from({static_cast<Index>(ids.size()), 1}, ids)).to(Dtype::f32);
+    logits = decoding.feed(Tensor::from({Index(ids.size()), 1}, ids)).to(Dtype::f32);
   }
   std::vector<std::vector<Hypothesis>> result;
   for (Search& s : searches) {
     std::stable_sort(s.ended.begin(), s.ended.end(),
                      [](const Hypothesis& a, const Hypothesis& b) { return a.score > b.score; });
-    if (s.ended.size() > static_cast<std::size_t>(o.n_best))
-      s.ended.resize(static_cast<std::size_t>(o.n_best));
+    if (s.ended.size() > std::size_t(o.n_best)) s.ended.resize(std::size_t(o.n_best));
     result.push_back(std::move(s.ended));
   }
   return result;

@@ -1,9 +1,10 @@
 #include "qkv/model/decoder_lm.h"
 
+#include "model/cached_decoding.h"
+#include "model/word_vectors.h"
 #include "qkv/autograd/capture.h"
 #include "qkv/ops/dropout.h"
 #include "qkv/ops/linear.h"
-#include "qkv/ops/pool.h"
 
 namespace qkv {
 
@@ -13,8 +14,7 @@ QKV_REGISTER(Model, "decoder-lm", DecoderLm,
 static DecoderLmConfig read(const Section& section) {
   DecoderLmConfig c;
   // The default that a resolved config shows is the length of an explicit stack.
-  if (const auto listed = section.sections("layers"); !listed.empty())
-    c.stack.n_layer = static_cast<Index>(listed.size());
+  if (const auto listed = section.sections("layers"); !listed.empty()) c.stack.n_layer = Index(listed.size());
   section.read(c);
   if (c.stack.d_model == 0) {
     skip_layers(section);
@@ -46,7 +46,7 @@ DecoderLm::DecoderLm(const Scope& s, const Section& section, const DataShape& sh
 Var DecoderLm::encode(const Var& vectors, Context context, Index start) const {
   const Var x = position(vectors, {}, start);  // [B, T, d]
   context.mask.causal = true;
-  position.tell(context, start, x.dim(1));
+  position.extend(context, start, x.dim(1));
   return stack(dropout(x, config.stack.block.dropout), context);
 }
 
@@ -66,46 +66,13 @@ Var DecoderLm::forward(const Batch& batch) const {
   return logits(h);
 }
 
-namespace {
-
-class CachedText : public Decoding {
- public:
-  CachedText(const DecoderLm& model, Index rows)
-      : model_(model), cache_(rows, model.config.max_seq_len, model.stack.layers.size()) {}
-
-  Tensor feed(const Tensor& ids) override {
-    QKV_CHECK(ids.rank() == 2 && ids.dim(0) == cache_.rows() && ids.dim(1) >= 1 && ids.dim(1) <= room(),
-              "decoder-lm: ids must be [{}, 1 .. {}]; got {}", cache_.rows(), room(), ids.shape());
-    Context context;
-    context.cache = &cache_;
-    cache_.begin();
-    const Var h = model_.encode(model_.embed(ids), context, cache_.length());  // [rows, n, d]
-    cache_.advance(ids.dim(1));
-    return model_.logits(last_of(h.value())).value();
-  }
-  void select(const std::vector<int>& from) override { cache_.select(from); }
-  Index room() const override { return cache_.capacity() - cache_.length(); }
-
- private:
-  // The last position of every row: [rows, n, d] -> [rows, d].
-  static Tensor last_of(const Tensor& h) {
-    const Index rows = h.dim(0), n = h.dim(1), d = h.dim(2);
-    if (n == 1) return h.reshape({rows, d});
-    Tensor last = Tensor::empty({rows}, Dtype::i32);
-    last.fill(static_cast<double>(n - 1));
-    return select_positions(h, last).value();
-  }
-
-  const DecoderLm& model_;
-  KeyValueCache cache_;
-};
-
-}  // namespace
-
 std::unique_ptr<Decoding> DecoderLm::start(const Batch&, Index rows) const {
   QKV_CHECK(rows > 0, "decoder-lm: rows must be positive; got {}", rows);
   if (!stack.continues()) return start_recomputed(*this, {}, rows, config.max_seq_len);
-  return std::make_unique<CachedText>(*this, rows);
+  return std::make_unique<CachedDecoding>(
+      "decoder-lm", KeyValueCache(rows, config.max_seq_len, stack.layers.size()), Context(),
+      [this](const Tensor& ids, const Context& c, Index start) { return encode(embed(ids), c, start); },
+      [this](const Var& h) { return logits(h); });
 }
 
 }  // namespace qkv

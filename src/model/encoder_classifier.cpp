@@ -1,5 +1,6 @@
 #include "qkv/model/encoder_classifier.h"
 
+#include "model/word_vectors.h"
 #include "qkv/autograd/capture.h"
 #include "qkv/base/text.h"
 #include "qkv/ops/activations.h"
@@ -18,8 +19,7 @@ QKV_REGISTER(Model, "encoder-classifier", EncoderClassifier,
 static EncoderClassifierConfig read(const Section& section, const DataShape& shape) {
   EncoderClassifierConfig c;
   // The default that a resolved config shows is the length of an explicit stack.
-  if (const auto listed = section.sections("layers"); !listed.empty())
-    c.stack.n_layer = static_cast<Index>(listed.size());
+  if (const auto listed = section.sections("layers"); !listed.empty()) c.stack.n_layer = Index(listed.size());
   section.read(c);
   Index& d = c.stack.d_model;
   if (c.embedding == EmbeddingKind::one_hot && d == 0) d = shape.vocab_size;
@@ -54,7 +54,7 @@ Var EncoderClassifier::encode(const Batch& batch) const {
   const Var x = position(words, target);
   Context context;
   context.mask.key_keep = batch.at("keep");
-  position.tell(context, 0, x.dim(1));
+  position.extend(context, 0, x.dim(1));
   const Var h = stack(dropout(x, config.stack.block.dropout), context);
   Capture::offer("vectors", h.value());
   return h;

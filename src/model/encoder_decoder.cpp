@@ -1,8 +1,8 @@
 #include "model/encoder_decoder.h"
 
+#include "model/cached_decoding.h"
 #include "qkv/ops/dropout.h"
 #include "qkv/ops/linear.h"
-#include "qkv/ops/shape_ops.h"
 
 namespace qkv {
 
@@ -13,9 +13,9 @@ static EncoderDecoderConfig read(const Section& section, const DataShape& shape)
   EncoderDecoderConfig c;
   section.read(c);
   if (section.has("layers")) {
-    section.report("layers",
-                   "must be left out of an encoder-decoder; its layers are n_encoder_layer and "
-                   "n_decoder_layer blocks");
+    section.report(
+        "layers",
+        "must be left out of an encoder-decoder; its layers are n_encoder_layer and n_decoder_layer blocks");
     for (const Section& layer : section.sections("layers")) layer.skip_all();
   }
   if (c.stack.d_model == 0) section.fail("d_model", "must be positive; got 0");
@@ -66,14 +66,14 @@ Var EncoderDecoder::encode(const Tensor& ids, const Tensor& keep) const {
   const Var x = source_position(source_embed(ids));  // [B, S, d]
   Context context;
   context.mask.key_keep = keep;
-  source_position.tell(context, 0, x.dim(1));
+  source_position.extend(context, 0, x.dim(1));
   return encoder(dropout(x, config.stack.block.dropout), context);
 }
 
 Var EncoderDecoder::decode(const Tensor& ids, Context context, Index start) const {
   const Var x = target_position(target_embed(ids), {}, start);  // [B, T, d]
   context.mask.causal = true;
-  target_position.tell(context, start, x.dim(1));
+  target_position.extend(context, start, x.dim(1));
   return decoder(dropout(x, config.stack.block.dropout), context);
 }
 
@@ -90,53 +90,18 @@ Var EncoderDecoder::forward(const Batch& batch) const {
   return logits(decode(batch.at("ids"), context, 0));
 }
 
-namespace {
-
-class CachedTranslation : public Decoding {
- public:
-  CachedTranslation(const EncoderDecoder& model, const Batch& source, Index rows)
-      : model_(model),
-        cache_(rows, model.config.max_seq_len, 2 * model.decoder.layers.size()),
-        keep_(source.at("source_keep")) {
-    memory_ = model.encode(source.at("source_ids"), keep_).value();
-  }
-
-  Tensor feed(const Tensor& ids) override {
-    QKV_CHECK(ids.rank() == 2 && ids.dim(0) == cache_.rows() && ids.dim(1) >= 1 && ids.dim(1) <= room(),
-              "encoder-decoder: ids must be [{}, 1 .. {}]; got {}", cache_.rows(), room(), ids.shape());
-    Context context;
-    context.memory = memory_;
-    context.memory_keep = keep_;
-    context.cache = &cache_;
-    cache_.begin();
-    Var h = model_.decode(ids, context, cache_.length());  // [rows, n, d]
-    cache_.advance(ids.dim(1));
-    memory_ = Tensor();  // its keys and values are in the cache
-    if (ids.dim(1) > 1) h = slice(h, 1, ids.dim(1) - 1, ids.dim(1));
-    return model_.logits(reshape(h, {ids.dim(0), h.dim(2)})).value();
-  }
-  void select(const std::vector<int>& from) override {
-    const Tensor rows = Tensor::from({static_cast<Index>(from.size())}, from);
-    keep_ = index_select(keep_, rows).value();
-    if (memory_.defined()) memory_ = index_select(memory_, rows).value();
-    cache_.select(from);
-  }
-  Index room() const override { return cache_.capacity() - cache_.length(); }
-
- private:
-  const EncoderDecoder& model_;
-  KeyValueCache cache_;
-  Tensor keep_, memory_;
-};
-
-}  // namespace
-
 std::unique_ptr<Decoding> EncoderDecoder::start(const Batch& source, Index rows) const {
   QKV_CHECK(rows > 0 && source.at("source_ids").dim(0) == rows,
             "encoder-decoder: there must be a source for each row; got {} rows, source_ids {}", rows,
             source.at("source_ids").shape());
   if (!decoder.continues()) return start_recomputed(*this, source, rows, config.max_seq_len);
-  return std::make_unique<CachedTranslation>(*this, source, rows);
+  Context context;
+  context.memory_keep = source.at("source_keep");
+  context.memory = encode(source.at("source_ids"), context.memory_keep).value();
+  return std::make_unique<CachedDecoding>(
+      "encoder-decoder", KeyValueCache(rows, config.max_seq_len, 2 * decoder.layers.size()), context,
+      [this](const Tensor& ids, const Context& c, Index start) { return decode(ids, c, start); },
+      [this](const Var& h) { return logits(h); });
 }
 
 }  // namespace qkv

@@ -16,10 +16,8 @@ struct EncoderDecoderConfig : LengthConfig {
   template <class F>
   void fields(F& f) {
     stack.fields(f);
-    f("n_encoder_layer", n_encoder_layer, "blocks of the encoder; 0 = n_layer",
-      rule::between(0, kMostLayers));
-    f("n_decoder_layer", n_decoder_layer, "blocks of the decoder; 0 = n_layer",
-      rule::between(0, kMostLayers));
+    f("n_encoder_layer", n_encoder_layer, "blocks of the encoder; 0 = n_layer", rule::between(0, kMaxLayers));
+    f("n_decoder_layer", n_decoder_layer, "blocks of the decoder; 0 = n_layer", rule::between(0, kMaxLayers));
     LengthConfig::fields(f);
     f("share_embeddings", share_embeddings, "source and target have one token table; needs one vocabulary");
     f("tie_embeddings", tie_embeddings,

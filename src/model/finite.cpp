@@ -12,9 +12,8 @@ namespace {
 // The first element that is NaN or infinity, or -1; -infinity is what a mask gives.
 template <class X>
 Index first_bad(const X* values, Index n) {
-  const X* bad = std::find_if(values, values + n, [](X v) {
-    return !(static_cast<double>(v) < std::numeric_limits<double>::infinity());
-  });
+  const X* bad = std::find_if(values, values + n,
+                              [](X v) { return !(double(v) < std::numeric_limits<double>::infinity()); });
   return bad == values + n ? -1 : bad - values;
 }
 

@@ -14,7 +14,7 @@ Sampling::Sampling(const SamplingOptions& options, std::uint64_t seed) : options
   };
   require(options.temperature >= 0 && std::isfinite(options.temperature), "temperature", "at least 0",
           options.temperature);
-  require(options.top_k >= 0, "top_k", "at least 0", static_cast<double>(options.top_k));
+  require(options.top_k >= 0, "top_k", "at least 0", double(options.top_k));
   require(options.top_p > 0 && options.top_p <= 1, "top_p", "in (0, 1]", options.top_p);
   require(options.min_p >= 0 && options.min_p <= 1, "min_p", "in [0, 1]", options.min_p);
 }
@@ -29,8 +29,8 @@ void sort_likeliest(Candidates& candidates, std::size_t begin, std::size_t end) 
   const auto likelier = [](const auto& a, const auto& b) {
     return a.first != b.first ? a.first > b.first : a.second < b.second;
   };
-  const auto first = candidates.begin() + static_cast<std::ptrdiff_t>(begin);
-  const auto last = candidates.begin() + static_cast<std::ptrdiff_t>(end);
+  const auto first = candidates.begin() + std::ptrdiff_t(begin);
+  const auto last = candidates.begin() + std::ptrdiff_t(end);
   if (last != candidates.end()) std::nth_element(first, last, candidates.end(), likelier);
   std::sort(first, last, likelier);
 }
@@ -39,13 +39,13 @@ void sort_likeliest(Candidates& candidates, std::size_t begin, std::size_t end) 
 
 int Sampling::next(const float* logits, Index V, Index row, Index position) {
   const float best = likeliest_logit(logits, V);
-  if (options_.temperature == 0.0) return static_cast<int>(std::find(logits, logits + V, best) - logits);
+  if (options_.temperature == 0.0) return int(std::find(logits, logits + V, best) - logits);
   const double top = best;
   const double inverse = std::min(1.0 / options_.temperature, std::numeric_limits<double>::max());
   candidates_.clear();
   for (Index i = 0; i < V; i++)  // p relative to the likeliest token's
-    if (const float p = static_cast<float>(std::exp((logits[i] - top) * inverse)); p > 0)
-      candidates_.emplace_back(p, static_cast<int>(i));
+    if (const float p = float(std::exp((logits[i] - top) * inverse)); p > 0)
+      candidates_.emplace_back(p, int(i));
   auto sum = [&] {
     double total = 0;
     for (auto& [p, id] : candidates_) total += p;
@@ -53,7 +53,7 @@ int Sampling::next(const float* logits, Index V, Index row, Index position) {
   };
   std::size_t sorted = 0;
   if (options_.top_k > 0) {
-    sorted = std::min(candidates_.size(), static_cast<std::size_t>(options_.top_k));
+    sorted = std::min(candidates_.size(), std::size_t(options_.top_k));
     sort_likeliest(candidates_, 0, sorted);
     candidates_.resize(sorted);
   }
@@ -87,15 +87,15 @@ void generate(const Generator& model, const std::vector<int>& prompt, const Gene
   std::vector<int> text = prompt;
   std::unique_ptr<Decoding> decoding;
   auto feed = [&](std::size_t n) {  // the last n tokens
-    Tensor ids = Tensor::empty({1, static_cast<Index>(n)}, Dtype::i32);
-    std::copy(text.end() - static_cast<std::ptrdiff_t>(n), text.end(), ids.data<std::int32_t>());
+    Tensor ids = Tensor::empty({1, Index(n)}, Dtype::i32);
+    std::copy(text.end() - std::ptrdiff_t(n), text.end(), ids.data<std::int32_t>());
     return decoding->feed(ids).to(Dtype::f32);
   };
   Index room = 0;
   auto start = [&](std::size_t most) {
     decoding = model.start({}, 1);
     room = decoding->room();
-    return feed(room < 0 ? text.size() : std::min({text.size(), most, static_cast<std::size_t>(room)}));
+    return feed(room < 0 ? text.size() : std::min({text.size(), most, std::size_t(room)}));
   };
   Tensor logits = start(text.size());
   for (Index i = 0; i < o.max_tokens; i++) {
@@ -106,8 +106,7 @@ void generate(const Generator& model, const std::vector<int>& prompt, const Gene
     if (id == o.stop) return;
     text.push_back(id);
     if (!on_token(id) || i + 1 == o.max_tokens) return;
-    logits =
-        decoding->room() == 0 ? start(std::max<std::size_t>(1, static_cast<std::size_t>(room) / 2)) : feed(1);
+    logits = decoding->room() == 0 ? start(std::max<std::size_t>(1, std::size_t(room) / 2)) : feed(1);
   }
 }
 

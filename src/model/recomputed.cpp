@@ -1,5 +1,3 @@
-#include <utility>
-
 #include "qkv/model/generate.h"
 #include "qkv/model/model.h"
 #include "qkv/ops/shape_ops.h"
@@ -24,15 +22,12 @@ class RecomputedText : public Decoding {
     return reshape(slice(logits, 1, T - 1, T), {rows_, V}).value();
   }
   void select(const std::vector<int>& from) override {
-    for (int row : from)
-      QKV_CHECK(row >= 0 && row < rows_, "decoding: row must be in [0, {}); got {}", rows_, row);
-    const Index old = std::exchange(rows_, static_cast<Index>(from.size()));
-    const Tensor rows = Tensor::from({rows_}, from);
     Batch chosen;
     for (const Batch::Entry& entry : batch_)
       chosen.set(entry.name.view(),
-                 entry.tensor.dim(0) == old ? index_select(entry.tensor, rows).value() : entry.tensor);
+                 entry.tensor.dim(0) == rows_ ? select_rows("decoding", entry.tensor, from) : entry.tensor);
     batch_ = chosen;
+    rows_ = Index(from.size());
     if (ids_.defined()) ids_ = batch_.at("ids");
   }
   Index room() const override { return room_ - (ids_.defined() ? ids_.dim(1) : 0); }

@@ -23,7 +23,7 @@ std::vector<Recurrent> make_layers(const Scope& s, const std::string& cell, cons
                                    Index width) {
   std::vector<Recurrent> layers;
   for (Index i = 0; i < c.n_layer; i++) {
-    layers.emplace_back(s / "layers" / static_cast<int>(i), cell, width, c.d_model, c.bidirectional);
+    layers.emplace_back(s / "layers" / int(i), cell, width, c.d_model, c.bidirectional);
     width = layers.back().out_width();
   }
   return layers;
@@ -41,7 +41,7 @@ Tensor lengths_of(const Tensor* keep) {
   Tensor lengths = Tensor::empty({B}, Dtype::i32);
   const std::int32_t* k = keep->data<std::int32_t>();
   for (Index b = 0; b < B; b++)
-    lengths.data<std::int32_t>()[b] = static_cast<std::int32_t>(std::count(k + b * T, k + (b + 1) * T, 1));
+    lengths.data<std::int32_t>()[b] = std::int32_t(std::count(k + b * T, k + (b + 1) * T, 1));
   return lengths;
 }
 
@@ -49,7 +49,7 @@ Tensor lengths_of(const Tensor* keep) {
 Tensor last_of(const Var& h, const Tensor& lengths) {
   Tensor last = Tensor::result({h.dim(0)}, h.value(), Dtype::i32);
   if (last.is_symbolic()) return last;
-  last.fill(static_cast<double>(h.dim(1) - 1));
+  last.fill(double(h.dim(1) - 1));
   if (lengths.defined())
     for (Index b = 0; b < last.size(); b++)
       last.data<std::int32_t>()[b] = std::max(0, lengths.data<std::int32_t>()[b] - 1);
@@ -107,16 +107,8 @@ class RecurrentText : public Decoding {
   }
   void select(const std::vector<int>& from) override {
     for (RecurrentState& state : states_)
-      for (Var* v : {&state.h, &state.c}) {
-        if (!v->defined()) continue;
-        Tensor chosen = Tensor::empty({static_cast<Index>(from.size()), v->dim(1)}, v->dtype());
-        for (std::size_t r = 0; r < from.size(); r++) {
-          QKV_CHECK(from[r] >= 0 && from[r] < v->dim(0), "recurrent: row must be in [0, {}); got {}",
-                    v->dim(0), from[r]);
-          chosen.rows(static_cast<Index>(r), 1).copy_from(v->value().rows(from[r], 1));
-        }
-        *v = chosen;
-      }
+      for (Var* v : {&state.h, &state.c})
+        if (v->defined()) *v = select_rows("recurrent", v->value(), from);
   }
   Index room() const override { return -1; }
 

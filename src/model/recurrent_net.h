@@ -3,7 +3,7 @@
 #include "qkv/base/config.h"
 #include "qkv/model/generate.h"
 #include "qkv/model/stack.h"
-#include "qkv/model/word_vectors.h"
+#include "model/word_vectors.h"
 #include "qkv/nn/linear.h"
 #include "qkv/nn/recurrent.h"
 
@@ -23,7 +23,7 @@ struct RecurrentNetConfig : LengthConfig {
   StateReadout readout = StateReadout::target;
   template <class F>
   void fields(F& f) {
-    f("n_layer", n_layer, "number of recurrent layers", rule::between(1, kMostLayers));
+    f("n_layer", n_layer, "number of recurrent layers", rule::between(1, kMaxLayers));
     f("d_model", d_model, "width of the hidden state", rule::positive);
     f("d_embed", d_embed, "width of the token vectors; 0 = d_model", rule::non_negative);
     LengthConfig::fields(f);

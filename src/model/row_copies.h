@@ -14,16 +14,16 @@ class RowCopies {
  public:
   void attach(const T* table, Index rows, Index width) {
     table_ = table, width_ = width;
-    if (places_.size() != static_cast<std::size_t>(rows)) places_.assign(static_cast<std::size_t>(rows), -1);
+    if (places_.size() != std::size_t(rows)) places_.assign(std::size_t(rows), -1);
   }
   /// The copy of row `id`, made when first asked for. It stays where it is until `clear`.
   T* row(Index id) {
-    std::int32_t& place = places_[static_cast<std::size_t>(id)];
+    std::int32_t& place = places_[std::size_t(id)];
     if (place < 0) {
-      place = static_cast<std::int32_t>(ids_.size());
-      ids_.push_back(static_cast<std::int32_t>(id));
+      place = std::int32_t(ids_.size());
+      ids_.push_back(std::int32_t(id));
       if (ids_.size() > blocks_.size() * kRows)
-        blocks_.push_back(std::make_unique<T[]>(kRows * static_cast<std::size_t>(width_)));
+        blocks_.push_back(std::make_unique<T[]>(kRows * std::size_t(width_)));
       const T* from = table_ + id * width_;
       T* to = at(place);
       for (Index i = 0; i < width_; i++) to[i] = from[i];
@@ -32,21 +32,21 @@ class RowCopies {
   }
   /// The copy, or null.
   const T* find(Index id) {
-    const std::int32_t place = places_[static_cast<std::size_t>(id)];
+    const std::int32_t place = places_[std::size_t(id)];
     return place < 0 ? nullptr : at(place);
   }
   /// Rows met, in the order in which they were.
   const std::vector<std::int32_t>& ids() const { return ids_; }
   void clear() {
-    for (std::int32_t id : ids_) places_[static_cast<std::size_t>(id)] = -1;
+    for (std::int32_t id : ids_) places_[std::size_t(id)] = -1;
     ids_.clear();
   }
 
  private:
   static constexpr std::size_t kRows = 1024;  // of a block
   T* at(std::int32_t place) {
-    const auto p = static_cast<std::size_t>(place);
-    return blocks_[p / kRows].get() + p % kRows * static_cast<std::size_t>(width_);
+    const auto p = std::size_t(place);
+    return blocks_[p / kRows].get() + p % kRows * std::size_t(width_);
   }
 
   const T* table_ = nullptr;

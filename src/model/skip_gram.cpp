@@ -4,12 +4,13 @@
 #include <cmath>
 #include <variant>
 
+#include "base/at.h"
 #include "qkv/base/threads.h"
 #include "qkv/ops/embedding.h"
 #include "qkv/ops/matmul.h"
 #include "qkv/ops/shape_ops.h"
-#include "qkv/tensor/simd.h"
 #include "row_copies.h"
+#include "tensor/rows.h"
 
 namespace qkv {
 
@@ -19,7 +20,7 @@ QKV_REGISTER(Model, "cbow", SkipGram, "word2vec: the mean of the vectors around 
 
 namespace {
 
-constexpr int kMostTargets = 65;
+constexpr int kMaxTargets = 65;
 
 SkipGramConfig read(const Section& section) {
   SkipGramConfig c;
@@ -32,22 +33,14 @@ SkipGramConfig read(const Section& section) {
 // Scores, and from them the losses and the gradients with the sign of a step: g_k = lr (y_k - s(score_k)).
 template <class T>
 double step_sizes(Index d, const T* h, T* const* rows, int n, T lr, T* g) {
-  using B = simd::Batch<T>;
-  constexpr int width = static_cast<int>(B::size);
-  alignas(64) T likelihood[(kMostTargets + width - 1) / width * width];
-  for (int k = 0; k < n; k++) {
-    const T score = simd::sum<T>(
-        d, [](auto a, auto b) { return a * b; }, h, static_cast<const T*>(rows[k]));
-    likelihood[k] = k == 0 ? score : -score;
-  }
-  for (int k = n; k % width != 0; k++) likelihood[k] = 0;
-  for (int k = 0; k < n; k += width)
-    B(simd::logistic(B(xsimd::load_aligned(likelihood + k)))).store_aligned(likelihood + k);
+  T likelihood[kMaxTargets];
+  for (int k = 0; k < n; k++) likelihood[k] = (k == 0 ? 1 : -1) * simd::dot<T>(d, h, rows[k]);
+  simd::apply(n, likelihood, [](auto v) { return simd::logistic(v); });
   double product = 1;  // of at most 65 numbers of which few are small: one logarithm for all
   double loss = 0;
   for (int k = 0; k < n; k++) {
-    g[k] = k == 0 ? lr * (1 - likelihood[k]) : -lr * (1 - likelihood[k]);
-    product *= static_cast<double>(likelihood[k]);
+    g[k] = (k == 0 ? lr : -lr) * (1 - likelihood[k]);
+    product *= double(likelihood[k]);
     if (product < 1e-200) loss -= std::log(product), product = 1;
   }
   return loss - std::log(product);
@@ -57,25 +50,16 @@ double step_sizes(Index d, const T* h, T* const* rows, int n, T lr, T* g) {
 template <class T>
 void move_rows(Index d, const T* h, T* const* rows, int n, const T* g, T* e) {
   using B = simd::Batch<T>;
-  constexpr Index width = static_cast<Index>(B::size);
-  Index i = 0;
-  for (; i + width <= d; i += width) {
-    const B own = xsimd::load_unaligned(h + i);
+  simd::for_batches<T>(d, [&](auto at) {
+    const B own = at.load(h);
     B sum(T(0));
     for (int k = 0; k < n; k++) {
-      const B row = xsimd::load_unaligned(rows[k] + i), step(g[k]);
+      const B row = at.load(rows[k]), step(g[k]);
       sum = xsimd::fma(step, row, sum);
-      B(xsimd::fma(step, own, row)).store_unaligned(rows[k] + i);
+      at.store(rows[k], xsimd::fma(step, own, row));
     }
-    sum.store_unaligned(e + i);
-  }
-  for (; i < d; i++) {
-    e[i] = 0;
-    for (int k = 0; k < n; k++) {
-      e[i] += g[k] * rows[k][i];
-      rows[k][i] += g[k] * h[i];
-    }
-  }
+    at.store(e, sum);
+  });
 }
 
 // The rows of a table as they are: what hogwild writes to.
@@ -93,10 +77,10 @@ RowLearner::Learned learn_all(const Batch& batch, Index d, T lr, Rows& inputs, R
   const std::int32_t *target = targets.data<std::int32_t>(), *offset = offsets.data<std::int32_t>(),
                      *input = batch.at("input_ids").data<std::int32_t>();
   const Index P = targets.dim(0);
-  const int n = static_cast<int>(targets.dim(1));
-  std::vector<T> h(static_cast<std::size_t>(d)), e(static_cast<std::size_t>(d));
-  T g[kMostTargets];
-  T* rows[kMostTargets];
+  const int n = int(targets.dim(1));
+  std::vector<T> h(std::size_t(d), T(0)), e(std::size_t(d), T(0));
+  T g[kMaxTargets];
+  T* rows[kMaxTargets];
   RowLearner::Learned learned;
   for (Index p = 0; p < P; p++, target += n) {
     const Index bag = offset[p + 1] - offset[p];
@@ -105,16 +89,15 @@ RowLearner::Learned learn_all(const Batch& batch, Index d, T lr, Rows& inputs, R
     const T* mean = own;
     if (bag > 1) {
       std::fill(h.begin(), h.end(), T(0));
-      for (Index i = 0; i < bag; i++)
-        simd::add_scaled(d, T(1) / static_cast<T>(bag), inputs.row(ids[i]), h.data());
+      for (Index i = 0; i < bag; i++) simd::add_scaled(d, T(1) / T(bag), inputs.row(ids[i]), h.data());
       mean = h.data();
     }
     for (int k = 0; k < n; k++) rows[k] = outputs.row(target[k]);
     learned.loss += step_sizes(d, mean, rows, n, lr, g);
     move_rows(d, mean, rows, n, g, e.data());
-    for (Index i = 0; i < bag; i++) simd::add_scaled(d, T(1), e.data(), bag > 1 ? inputs.row(ids[i]) : own);
+    for (Index i = 0; i < bag; i++) simd::add<T>(d, bag > 1 ? inputs.row(ids[i]) : own, e.data());
   }
-  learned.count = static_cast<double>(P);
+  learned.count = double(P);
   return learned;
 }
 
@@ -135,7 +118,7 @@ struct SkipGram::Shards {
     return std::get<Copies<T>>(copies);
   }
   int size() const {
-    return std::visit([](auto& both) { return static_cast<int>(both.inputs.size()); }, copies);
+    return std::visit([](auto& both) { return int(both.inputs.size()); }, copies);
   }
   // f(inputs), f(outputs)
   template <class F>
@@ -148,8 +131,7 @@ SkipGram::SkipGram(const Scope& scope, const Section& section, const DataShape& 
     : config(read(section)),
       embed((scope / "embed")
                 .param("weight", {shape.vocab_size, config.d_model},
-                       init::uniform(-0.5 / static_cast<double>(config.d_model),
-                                     0.5 / static_cast<double>(config.d_model)))),
+                       init::uniform(-0.5 / double(config.d_model), 0.5 / double(config.d_model)))),
       output((scope / "output").param("weight", {shape.vocab_size, config.d_model})),
       shards_(std::make_unique<Shards>()) {
   if (scope.store().dtype() == Dtype::f64) shards_->copies.emplace<Shards::Copies<double>>();
@@ -166,27 +148,27 @@ Var SkipGram::forward(const Batch& batch) const {
 
 void SkipGram::share(int shards, RowSharing sharing) {
   sharing_ = sharing;
-  shards_->each([&](auto& tables) { tables.resize(static_cast<std::size_t>(shards)); });
+  shards_->each([&](auto& tables) { tables.resize(std::size_t(shards)); });
 }
 
 RowLearner::Learned SkipGram::learn(const Batch& batch, int shard, double lr) {
   Tensor in = embed.value(), out = output.value();  // handles: they share the buffers of the parameters
-  QKV_CHECK(batch.at("targets").dim(1) <= kMostTargets, "skip-gram: at most {} words may be drawn; got {}",
-            kMostTargets - 1, batch.at("targets").dim(1) - 1);
+  QKV_CHECK(batch.at("targets").dim(1) <= kMaxTargets, "skip-gram: at most {} words may be drawn; got {}",
+            kMaxTargets - 1, batch.at("targets").dim(1) - 1);
   const Index V = in.dim(0), d = in.dim(1);
   Learned learned;
   dispatch("skip-gram", in.dtype(), [&](auto t) {
     using T = decltype(t);
     if (sharing_ == RowSharing::hogwild) {
       SharedRows<T> inputs{in.data<T>(), d}, outputs{out.data<T>(), d};
-      learned = learn_all(batch, d, static_cast<T>(lr), inputs, outputs);
+      learned = learn_all(batch, d, T(lr), inputs, outputs);
       return;
     }
-    auto& inputs = shards_->of<T>().inputs[static_cast<std::size_t>(shard)];
-    auto& outputs = shards_->of<T>().outputs[static_cast<std::size_t>(shard)];
+    auto& inputs = at(shards_->of<T>().inputs, shard);
+    auto& outputs = at(shards_->of<T>().outputs, shard);
     inputs.attach(in.data<T>(), V, d);
     outputs.attach(out.data<T>(), V, d);
-    learned = learn_all(batch, d, static_cast<T>(lr), inputs, outputs);
+    learned = learn_all(batch, d, T(lr), inputs, outputs);
   });
   return learned;
 }
@@ -196,7 +178,7 @@ RowLearner::Learned SkipGram::learn(const Batch& batch, int shard, double lr) {
 double SkipGram::join() {
   if (sharing_ == RowSharing::hogwild) return 0;
   const int n = shards_->size();
-  std::vector<double> squares(2 * static_cast<std::size_t>(n), 0.0);
+  std::vector<double> squares(2 * std::size_t(n), 0.0);
   auto one = [&](int task, int) {
     const int shard = task / 2;
     Tensor table = task % 2 == 0 ? embed.value() : output.value();
@@ -204,21 +186,19 @@ double SkipGram::join() {
       using T = decltype(t);
       std::vector<RowCopies<T>>& copies = task % 2 == 0 ? shards_->of<T>().inputs : shards_->of<T>().outputs;
       const Index d = table.dim(1);
-      std::vector<T> change(static_cast<std::size_t>(d));
-      for (std::int32_t id : copies[static_cast<std::size_t>(shard)].ids()) {
+      std::vector<T> change(std::size_t(d), T(0));
+      for (std::int32_t id : at(copies, shard).ids()) {
         bool first = true;
-        for (int s = 0; s < shard; s++) first = first && !copies[static_cast<std::size_t>(s)].find(id);
+        for (int s = 0; s < shard; s++) first = first && !at(copies, s).find(id);
         if (!first) continue;
         T* row = table.data<T>() + id * d;
         std::fill(change.begin(), change.end(), T(0));
         for (int s = shard; s < n; s++)
-          if (const T* copy = copies[static_cast<std::size_t>(s)].find(id))
-            simd::apply<T>(
-                d, change.data(), [](auto sum, auto now, auto before) { return sum + (now - before); },
-                static_cast<const T*>(change.data()), copy, static_cast<const T*>(row));
-        simd::add_scaled(d, T(1), change.data(), row);
-        squares[static_cast<std::size_t>(task)] += static_cast<double>(simd::sum<T>(
-            d, [](auto x) { return x * x; }, static_cast<const T*>(change.data())));
+          if (const T* copy = at(copies, s).find(id))
+            simd::apply(d, change.data(), change.data(), copy, row,
+                        [](auto sum, auto now, auto before) { return sum + (now - before); });
+        simd::add<T>(d, row, change.data());
+        at(squares, task) += double(simd::dot<T>(d, change.data(), change.data()));
       }
     });
   };

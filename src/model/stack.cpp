@@ -8,18 +8,18 @@ namespace qkv {
 
 Stack::Stack(const Scope& s, const Section& model, StackConfig config) : width(config.d_model) {
   auto add = [&](auto&& make_layer) {
-    const Scope scope = s / "layers" / static_cast<int>(layers.size());
+    const Scope scope = s / "layers" / int(layers.size());
     layers.push_back(make_layer(scope));
     paths.push_back(scope.path());
     width = layers.back()->out_width();
   };
   const std::vector<Section> listed = model.sections("layers");
-  const Index n = static_cast<Index>(listed.size());
+  const Index n = Index(listed.size());
   if (n > 0 && model.has("n_layer") && config.n_layer != n)
     model.report("n_layer", fmt::format("must be left out or be the number of [[model.layers]], {}; got {}",
                                         n, config.n_layer));
-  bool known = n <= kMostLayers;
-  if (!known) model.report("layers", fmt::format("must have at most {} layers; got {}", kMostLayers, n));
+  bool known = n <= kMaxLayers;
+  if (!known) model.report("layers", fmt::format("must have at most {} layers; got {}", kMaxLayers, n));
   if (known)
     for (const Section& layer : listed) known = check_type<Layer>(layer, "block") && known;
   if (!known) {  // nor is the width of what follows

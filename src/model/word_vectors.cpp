@@ -1,4 +1,4 @@
-#include "qkv/model/word_vectors.h"
+#include "model/word_vectors.h"
 
 #include "qkv/ops/arithmetic.h"
 
@@ -14,15 +14,15 @@ Var word_vectors(const TokenEmbedding& embed, const Batch& batch) {
   QKV_CHECK(!ngrams && values->shape() == ids.shape(),
             "word_vectors: values must be one per id, without n-grams; got values {}, ids {}",
             values->shape(), ids.shape());
-  const Var unit = embed(Tensor::full({1, 1}, static_cast<double>(embed.vocabulary - 1), Dtype::i32));
+  const Var unit = embed(Tensor::full({1, 1}, double(embed.vocabulary - 1), Dtype::i32));
   return x + unit * values->to(embed.dtype).reshape({ids.dim(0), ids.dim(1), 1});
 }
 
 void check_embedding(const Section& model, EmbeddingKind kind, const DataShape& shape) {
   if (kind == EmbeddingKind::word_ngrams && shape.ngram_buckets == 0)
-    model.report("embedding",
-                 "must not be \"word+ngrams\" without n-grams in the data; got data.ngram_buckets = 0 (try "
-                 "20000)");
+    model.report(
+        "embedding",
+        "must not be \"word+ngrams\" without n-grams in the data; got data.ngram_buckets = 0 (try 20000)");
 }
 
 }  // namespace qkv

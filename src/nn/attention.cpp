@@ -28,10 +28,11 @@ void AttentionConfig::check(const Section& where, Index width) const {
     where.report("n_kv_head", fmt::format("must divide n_head = {}; got {} (try {})", n_head, kv,
                                           near_divisors(n_head, kv)));
   if (qkv == Projections::identity && d_head && d_head * n_head != width)
-    where.report("d_head",
-                 fmt::format("times n_head must be d_model = {} with qkv = \"identity\"; got {} x {} (leave "
-                             "d_head out)",
-                             width, d_head, n_head));
+    where.report(
+        "d_head",
+        fmt::format(
+            "times n_head must be d_model = {} with qkv = \"identity\"; got {} x {} (leave d_head out)",
+            width, d_head, n_head));
   if (qkv == Projections::identity && kv != n_head)
     where.report("n_kv_head", fmt::format("must be n_head = {} with qkv = \"identity\"; got {}", n_head, kv));
 }
@@ -42,7 +43,7 @@ AttentionOptions AttentionConfig::options(Index width) const {
   o.n_kv_head = n_kv_head ? n_kv_head : n_head;
   const double* number = std::get_if<double>(&scale);
   const bool none = !number && std::get<std::string>(scale) == "none";
-  o.scale = number ? *number : none ? 1.0 : 1.0 / std::sqrt(static_cast<double>(D));
+  o.scale = number ? *number : none ? 1.0 : 1.0 / std::sqrt(double(D));
   o.dropout = dropout;
   return o;
 }
@@ -107,7 +108,7 @@ Var MultiHeadAttention::forward(const Var& x, const Context& context) const {
                       : attention_packed(qkv, o, wanted);
   } else {
     show(x.value(), {0, 0, 0});
-    y = Intervention::active()
+    y = Intervention::current()
             ? attention_packed(Intervention::apply(path, "qkv", concat({x, x, x}, -1)), o, wanted)
             : attention(x, x, x, o, wanted);
   }
@@ -126,6 +127,40 @@ Var attend(const Var& q, const Var& k, const Var& v, const AttentionOptions& o) 
   const Var y = attention(q, k, v, o, capture ? &weights : nullptr);
   if (capture) capture->put(path, "weights", weights);
   return y;
+}
+
+CrossAttention::CrossAttention(const Scope& s, const AttentionConfig& c, Index width, Index memory_width)
+    : options(c.options(width)), path(s.path()) {
+  const Index queries = options.n_head * c.head_width(width), keys = options.n_kv_head * c.head_width(width);
+  W_Q = s.param("W_Q", {queries, width}, init::xavier());
+  W_K = s.param("W_K", {keys, memory_width}, init::xavier());
+  W_V = s.param("W_V", {keys, memory_width}, init::xavier());
+  W_O = s.param("W_O", {width, queries}, init::xavier());
+  if (!c.bias) return;
+  b_Q = s.param("b_Q", {queries});
+  b_K = s.param("b_K", {keys});
+  b_V = s.param("b_V", {keys});
+  b_O = s.param("b_O", {width});
+}
+
+Var CrossAttention::operator()(const Var& x, const Context& context) const {
+  LayerPath here(path);
+  QKV_CHECK(context.memory.defined() || context.cache, "cross-attention: there must be a memory; got none");
+  AttentionOptions o = options;
+  o.mask.key_keep = context.memory_keep;
+  KeyValueCache::Entry* entry = context.cache ? &context.cache->next() : nullptr;
+  Var k, v;  // [B, S, H_kv * D]
+  if (entry && entry->keys.defined()) {
+    k = entry->keys, v = entry->values;
+  } else {
+    k = linear(context.memory, W_K, b_K), v = linear(context.memory, W_V, b_V);
+    if (entry) entry->keys = k.value(), entry->values = v.value();
+  }
+  Tensor weights;
+  Capture* capture = x.is_symbolic() ? nullptr : Capture::wanting("weights");
+  const Var y = attention(linear(x, W_Q, b_Q), k, v, o, capture ? &weights : nullptr);  // [B, T, H * D]
+  if (capture) capture->put(path, "weights", weights);
+  return linear(y, W_O, b_O);  // [B, T, d]
 }
 
 }  // namespace qkv

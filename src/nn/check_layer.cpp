@@ -1,6 +1,7 @@
 #include "qkv/nn/check_layer.h"
 
 #include "base/allocations.h"
+#include "base/at.h"
 #include "check_layer_parts.h"
 #include "qkv/base/threads.h"
 #include "qkv/ops/arithmetic.h"
@@ -46,7 +47,7 @@ class Checker : Checks {
     const auto layer = make_(Scope(store) / "layer", again.section("layer"), o_.width);
     again.finish();
     const Tensor x = input(2, 3);
-    if (first.root.dump() != again.dump() || !same_bits(call(first, x).value(), call(*layer, x).value()))
+    if (first.root.dump() != again.dump() || !call(first, x).value().same_bits(call(*layer, x).value()))
       report("config: written out and read back it must make the same layer; got another one");
   }
 
@@ -62,7 +63,7 @@ class Checker : Checks {
           if (y.shape() != expected || y.dtype() != dtype)
             report("shapes: for x {} {} the output must be {} {} as out_width() says; got {} {}", dtype,
                    x.shape(), dtype, expected, y.dtype(), y.shape());
-          if (!same_bits(x, before)) report("input: must not be changed; got other elements after the call");
+          if (!x.same_bits(before)) report("input: must not be changed; got other elements after the call");
           const Shape walked = call(shape_only, Tensor::symbolic(x.shape(), dtype)).shape();
           if (walked != y.shape())
             report("shapes: a shape-only input must give the shape of the output, {}; got {}", y.shape(),
@@ -78,29 +79,26 @@ class Checker : Checks {
     Subject subject(make_, o_, Dtype::f64);
     const Tensor x = input(2, 3), y = call(subject, x).value().clone();
     call(subject, input(1, 5));  // must leave nothing behind
-    if (!same_bits(call(subject, x).value(), y) || !same_bits(call(subject, x).value(), y))
+    if (!call(subject, x).value().same_bits(y) || !call(subject, x).value().same_bits(y))
       return report(
           "repeats: equal calls must give equal bits; got others (randomness or state inside the layer? "
           "dropout() draws from the tape)");
     bool equal = true;
     {
       Tape tape;
-      equal = same_bits(call(subject, x).value(), y);
+      equal = call(subject, x).value().same_bits(y);
     }
     if (!equal) report("repeats: a recording tape must not change the value; got another one");
     auto noisy = [&] {
       const Tape tape(Stream(1, "check_layer"));
       return call(subject, x).value().clone();
     };
-    if (const Tensor once = noisy(); !same_bits(noisy(), once))
+    if (const Tensor once = noisy(); !noisy().same_bits(once))
       report(
           "dropout: equal random tapes must give equal bits; got others (randomness of its own? dropout() "
-          "draws "
-          "from the tape)");
+          "draws from the tape)");
     std::vector<int> differs(64, 0);
-    pool().run(64, [&](int task, int) {
-      differs[static_cast<std::size_t>(task)] = !same_bits(call(subject, x).value(), y);
-    });
+    pool().run(64, [&](int task, int) { at(differs, task) = !call(subject, x).value().same_bits(y); });
     if (std::count(differs.begin(), differs.end(), 1))
       report(
           "threads: calls from several threads must give equal bits; got others (state inside the layer?)");
@@ -112,11 +110,10 @@ class Checker : Checks {
     trained.shake();
     fresh.store.load(trained.store.named(), "check_layer");
     const Tensor x = input(2, 3);
-    if (!same_bits(call(trained, x).value(), call(fresh, x).value()))
+    if (!call(trained, x).value().same_bits(call(fresh, x).value()))
       report(
           "saving: a fresh layer with the same parameters must give equal bits; got others (a weight that "
-          "was not "
-          "made with Scope::param?)");
+          "was not made with Scope::param?)");
   }
 
   // Loss of the tests: a weighted sum, since a plain one hides misplaced gradients; over one or two calls.

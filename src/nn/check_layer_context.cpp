@@ -1,3 +1,4 @@
+#include "base/at.h"
 #include "check_layer_parts.h"
 #include "qkv/autograd/capture.h"
 #include "qkv/base/text.h"
@@ -50,6 +51,12 @@ class ContextChecker : Checks {
   static Tensor times(const Tensor& x, Index begin, Index end) {
     return slice(Var(x), 1, begin, end).value();
   }
+  // Reports a difference d that is too large; its text may name it as {0}. Whether there was none.
+  template <class... Args>
+  bool equal(double d, fmt::format_string<double&, Args...> text, Args&&... args) {
+    if (d > kEqual) report(text, d, std::forward<Args>(args)...);
+    return d <= kEqual;
+  }
 
   void batch() {
     const Shaken subject(*this);
@@ -59,11 +66,9 @@ class ContextChecker : Checks {
       context.memory = context.memory.value().rows(1, 1),
       context.memory_keep = context.memory_keep.rows(1, 1);
     const Tensor alone = call(subject, x.rows(1, 1).clone(), context).value();
-    if (const double d = difference(y, 1, alone, 0, 0, 4); d > kEqual)
-      report(
+    equal(difference(y, 1, alone, 0, 0, 4),
           "batch: an example must not depend on its neighbours in the batch; got a difference of {:.2g} when "
-          "alone",
-          d);
+          "alone");
   }
 
   // What stands at padding must not reach the others, nor how much of it there is.
@@ -73,20 +78,15 @@ class ContextChecker : Checks {
     for (const bool causal : {false, true}) {
       const Context context = masked(causal, keep_mask({2, 4}, {1, 1, 1, 0, 1, 1, 1, 1}));
       const Tensor y = call(subject, x, context).value();
-      const double reached = difference(y, 0, call(subject, changed(x, 0, 3, 4), context).value(), 0, 0, 3);
-      if (reached > kEqual)
-        return report(
-            "padding: what stands at masked positions must not reach the others (context.mask.key_keep); got "
-            "a "
-            "difference of {:.2g}",
-            reached);
       const Context shorter = masked(causal, keep_mask({2, 3}, {1, 1, 1, 1, 1, 1}));
-      const double padded = difference(y, 0, call(subject, times(x, 0, 3), shorter).value(), 0, 0, 3);
-      if (padded > kEqual)
-        return report(
-            "padding: a text must give the same with padding behind it and without; got a difference of "
-            "{:.2g}",
-            padded);
+      if (!equal(difference(y, 0, call(subject, changed(x, 0, 3, 4), context).value(), 0, 0, 3),
+                 "padding: what stands at masked positions must not reach the others "
+                 "(context.mask.key_keep); got "
+                 "a difference of {:.2g}") ||
+          !equal(difference(y, 0, call(subject, times(x, 0, 3), shorter).value(), 0, 0, 3),
+                 "padding: a text must give the same with padding behind it and without; got a difference of "
+                 "{:.2g}"))
+        return;
     }
   }
 
@@ -97,21 +97,16 @@ class ContextChecker : Checks {
     const Tensor x = input(1, T);
     const Context context = masked(true, {});
     const Tensor y = call(subject, x, context).value();
-    for (Index t = 1; t < T; t++) {
-      if (const double d = difference(y, 0, call(subject, changed(x, 0, t, T), context).value(), 0, 0, t);
-          d > kEqual)
-        return report(
-            "causal mask: a position must not see later ones (context.mask.causal); got a difference of "
-            "{:.2g}",
-            d);
-      if (const double d = difference(y, 0, call(subject, times(x, 0, t), context).value(), 0, 0, t);
-          d > kEqual)
-        return report(
-            "causal mask: the beginning of a text must give the same alone; got a difference of {:.2g} at {} "
-            "of {} "
-            "tokens",
-            d, t, T);
-    }
+    for (Index t = 1; t < T; t++)
+      if (!equal(difference(y, 0, call(subject, changed(x, 0, t, T), context).value(), 0, 0, t),
+                 "causal mask: a position must not see later ones (context.mask.causal); got a difference of "
+                 "{:.2g}") ||
+          !equal(difference(y, 0, call(subject, times(x, 0, t), context).value(), 0, 0, t),
+                 "causal mask: the beginning of a text must give the same alone; got a difference of {:.2g} "
+                 "at {} "
+                 "of {} tokens",
+                 t, T))
+        return;
   }
 
   // The shape-only walk with all that a context may hold.
@@ -138,14 +133,12 @@ class ContextChecker : Checks {
     Context padded = context;
     padded.memory_keep = keep_mask({2, kMemory}, {1, 1, 1, 0, 1, 1, 1, 1});
     other.memory_keep = padded.memory_keep;
-    const double d =
-        difference(call(subject, x, padded).value(), 0, call(subject, x, other).value(), 0, 0, 3);
-    if (d > kEqual)
-      report("memory: its padding must not be seen (context.memory_keep); got a difference of {:.2g}", d);
+    equal(difference(call(subject, x, padded).value(), 0, call(subject, x, other).value(), 0, 0, 3),
+          "memory: its padding must not be seen (context.memory_keep); got a difference of {:.2g}");
   }
 
-  // How a layer takes positions that are told to attention: the number for which it works, RoPE's pairs of a
-  // head or ALiBi's heads. 0: it throws for each, so it looks; -1: nothing changes.
+  // How a layer takes positions that attention applies: the number for which it works, RoPE's pairs of a head
+  // or ALiBi's heads. 0: it throws for each, so it looks; -1: nothing changes.
   struct Taken {
     Index rope = -1, alibi = -1;
   };
@@ -159,10 +152,10 @@ class ContextChecker : Checks {
   }
   Taken taken(const Subject& subject) const {
     const Tensor x = input(1, 5), y = call(subject, x, masked(true, {})).value();
-    auto find = [&](auto&& tell) {
+    auto find = [&](auto&& place) {
       Index result = -1;
       for (Index n = 1; n <= 64; n++) try {
-          if (difference(y, 0, call(subject, x, tell(n)).value(), 0, 0, 5) > kEqual) return n;
+          if (difference(y, 0, call(subject, x, place(n)).value(), 0, 0, 5) > kEqual) return n;
         } catch (const Error&) {
           result = 0;
         }
@@ -186,25 +179,22 @@ class ContextChecker : Checks {
     if (t.rope < 0)
       report(
           "positions: context.rotary must turn queries and keys (position.type = \"rope\"); got equal "
-          "outputs with "
-          "and without (LayerCheck::positions = false where the layer knows the order by itself)");
+          "outputs with and without (LayerCheck::positions = false where the layer knows the order by "
+          "itself)");
     if (t.rope > 0) {
       const Tensor x = input(1, 5);
       auto from = [&](Index begin) {
         return call(subject, x, with_rope(masked(true, {}), t.rope, begin, 5)).value();
       };
-      if (const double d = difference(from(0), 0, from(9), 0, 0, 5); d > kEqual)
-        report(
+      equal(difference(from(0), 0, from(9), 0, 0, 5),
             "positions: context.rotary must turn both queries and keys, and nothing else: only distances "
-            "count; "
-            "got a difference of {:.2g} for a text that begins 9 tokens later",
-            d);
+            "count; got a difference of {:.2g} for a text that begins 9 tokens later");
     }
     if (t.alibi < 0)
       report(
           "positions: context.mask.slopes must be added to the scores (position.type = \"alibi\"); got equal "
-          "outputs "
-          "with and without (LayerCheck::positions = false where the layer knows the order by itself)");
+          "outputs with and without (LayerCheck::positions = false where the layer knows the order by "
+          "itself)");
   }
 
   // The whole text at once, and in pieces with a cache.
@@ -221,14 +211,14 @@ class ContextChecker : Checks {
                 [&](Context c, Index, Index) { return with_alibi(c, t.alibi); });
   }
 
-  template <class Tell>
-  void continues(const Subject& subject, const char* with, const Tell& tell) {
+  template <class Place>
+  void continues(const Subject& subject, const char* with, const Place& place) {
     constexpr Index T = 7;
-    const Tensor x = input(2, T), whole = call(subject, x, tell(masked(true, {}), 0, T)).value();
+    const Tensor x = input(2, T), whole = call(subject, x, place(masked(true, {}), 0, T)).value();
     KeyValueCache cache(2, T, 1);
     auto feed = [&](const Tensor& all, Index n) {
       const Index begin = cache.length();
-      Context context = tell(masked(true, {}), begin, n);
+      Context context = place(masked(true, {}), begin, n);
       context.cache = &cache;
       cache.begin();
       const Tensor y = call(subject, times(all, begin, begin + n), context).value();
@@ -236,32 +226,26 @@ class ContextChecker : Checks {
       return y;
     };
     auto differs = [&](const Tensor& y, Index row, Index of, Index begin) {
-      double worst = 0;
-      for (Index i = 0; i < y.dim(1) * y.dim(2); i++)
-        worst = std::max(
-            worst, std::abs(y.at(row * y.dim(1) * y.dim(2) + i) - whole.at((of * T + begin) * y.dim(2) + i)));
-      return worst;
+      return difference(y, row, times(whole, begin, begin + y.dim(1)), of, 0, y.dim(1));
     };
     for (Index n : {3, 1, 2}) {
       const Index begin = cache.length();
       const Tensor y = feed(x, n);
-      if (const double d = std::max(differs(y, 0, 0, begin), differs(y, 1, 1, begin)); d > kEqual)
-        return report(
-            "cache: tokens that continue a cache{} must give what they give in the whole text; got a "
-            "difference of "
-            "{:.2g} at token {} (leave out continues(), or see docs/extending.md)",
-            with, d, begin);
+      if (!equal(std::max(differs(y, 0, 0, begin), differs(y, 1, 1, begin)),
+                 "cache: tokens that continue a cache{1} must give what they give in the whole text; got a "
+                 "difference of {0:.2g} at token {2} (leave out continues(), or see docs/extending.md)",
+                 with, begin))
+        return;
     }
     const std::vector<int> from{1, 1, 0};
     cache.select(from);
     const Tensor y = feed(index_select(x, Tensor::from({3}, from)).value(), 1);
     for (Index r = 0; r < 3; r++)
-      if (const double d = differs(y, r, from[static_cast<std::size_t>(r)], T - 1); d > kEqual)
-        return report(
-            "cache: selected rows must go on as they were{}; got a difference of {:.2g} (what a layer "
-            "remembers must "
-            "be in the cache, rows first)",
-            with, d);
+      if (!equal(differs(y, r, at(from, r), T - 1),
+                 "cache: selected rows must go on as they were{1}; got a difference of {0:.2g} (what a layer "
+                 "remembers must be in the cache, rows first)",
+                 with))
+        return;
   }
 
   void captures() {
@@ -270,7 +254,7 @@ class ContextChecker : Checks {
     const Context context = masked(true, {});
     const Tensor y = call(subject, x, context).value();
     Capture capture;
-    if (!same_bits(call(subject, x, context).value(), y))
+    if (!call(subject, x, context).value().same_bits(y))
       report("capture: a Capture must not change the output; got another one");
     bool weights = false;
     std::vector<std::string> names;
@@ -286,8 +270,7 @@ class ContextChecker : Checks {
     if (!weights && (t.rope > 0 || t.alibi > 0))
       report(
           "capture: attention must offer its \"weights\" [B, H, T, T], for inspect and the report; got none "
-          "(see "
-          "attend, or Capture::offer)");
+          "(see attend, or Capture::offer)");
   }
 
   void offered(const std::string& name, const Tensor& w) {

@@ -2,7 +2,6 @@
 #pragma once
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "qkv/nn/check_layer.h"
 
@@ -11,14 +10,9 @@ namespace qkv::layer_check {
 // Deterministic normal numbers.
 inline Tensor noise(const Shape& shape, Dtype dtype, int which) {
   Tensor t = Tensor::empty(shape, Dtype::f64);
-  Stream stream(static_cast<std::uint64_t>(which), "check_layer");
+  Stream stream(std::uint64_t(which), "check_layer");
   for (Index i = 0; i < t.size(); i++) t.data<double>()[i] = stream.normal();
   return t.to(dtype);
-}
-
-inline bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && a.dtype() == b.dtype() &&
-         std::memcmp(a.bytes(), b.bytes(), a.byte_size()) == 0;
 }
 
 // Largest difference between the time steps [begin, end) of example b of x and example c of y, all [B, T, d].

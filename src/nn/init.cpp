@@ -1,4 +1,4 @@
-#include "qkv/nn/init.h"
+#include "qkv/nn/parameter.h"
 
 #include <cmath>
 
@@ -15,7 +15,7 @@ static void assign(Tensor& t, const std::function<double(Stream&)>& draw, Stream
   dispatch("init", t.dtype(), [&](auto type) {
     using T = decltype(type);
     T* values = t.data<T>();
-    for (Index i = 0; i < t.size(); i++) values[i] = static_cast<T>(draw(stream));
+    for (Index i = 0; i < t.size(); i++) values[i] = T(draw(stream));
   });
 }
 
@@ -35,21 +35,21 @@ Init uniform(double low, double high) {
 
 Init kaiming(Index fan_in) {
   QKV_CHECK(fan_in > 0, "init: fan_in must be positive; got {}", fan_in);
-  const double bound = 1.0 / std::sqrt(static_cast<double>(fan_in));
+  const double bound = 1.0 / std::sqrt(double(fan_in));
   return uniform(-bound, bound);
 }
 
 Init xavier() {
   return [](Tensor& t, const Stream& stream) {
     QKV_CHECK(t.rank() == 2, "init: xavier is for matrices [fan_out, fan_in]; got {}", t.shape());
-    const double bound = std::sqrt(6.0 / static_cast<double>(t.dim(0) + t.dim(1)));
+    const double bound = std::sqrt(6.0 / double(t.dim(0) + t.dim(1)));
     uniform(-bound, bound)(t, stream);
   };
 }
 
 Init vectors() {
   return [](Tensor& t, const Stream& stream) {
-    normal(1.0 / std::sqrt(static_cast<double>(t.dim(-1))))(t, stream);
+    normal(1.0 / std::sqrt(double(t.dim(-1))))(t, stream);
   };
 }
 

@@ -1,11 +1,16 @@
-#include "qkv/nn/kv_cache.h"
+#include "qkv/nn/layer.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "qkv/ops/shape_ops.h"
 
 namespace qkv {
+
+Tensor select_rows(const char* what, const Tensor& x, const std::vector<int>& from) {
+  for (int row : from)
+    QKV_CHECK(row >= 0 && row < x.dim(0), "{}: row must be in [0, {}); got {}", what, x.dim(0), row);
+  return index_select(x, Tensor::from({Index(from.size())}, from)).value();
+}
 
 KeyValueCache::Entry& KeyValueCache::next() {
   if (next_ == entries_.size()) entries_.emplace_back();
@@ -48,19 +53,9 @@ template void KeyValueCache::append(Entry&, const double*, const double*, Index,
 
 void KeyValueCache::select(const std::vector<int>& from) {
   for (Entry& entry : entries_)
-    for (Tensor* t : {&entry.keys, &entry.values}) {
-      if (!t->defined()) continue;
-      Shape shape = t->shape();
-      shape.set(0, static_cast<Index>(from.size()));
-      Tensor selected = Tensor::empty(shape, t->dtype());
-      const std::size_t row = t->byte_size() / static_cast<std::size_t>(rows_);
-      for (std::size_t r = 0; r < from.size(); r++) {
-        QKV_CHECK(from[r] >= 0 && from[r] < rows_, "cache: row must be in [0, {}); got {}", rows_, from[r]);
-        std::memcpy(selected.bytes() + r * row, t->bytes() + static_cast<std::size_t>(from[r]) * row, row);
-      }
-      *t = std::move(selected);
-    }
-  rows_ = static_cast<Index>(from.size());
+    for (Tensor* t : {&entry.keys, &entry.values})
+      if (t->defined()) *t = select_rows("cache", *t, from);
+  rows_ = Index(from.size());
 }
 
 }  // namespace qkv

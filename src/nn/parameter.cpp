@@ -138,7 +138,7 @@ int ParameterStore::load(const std::vector<NamedTensor>& values, const std::stri
   }
   if (!symbolic_)
     for (auto& [own, source] : copies) own.copy_from(source->to(dtype_));
-  return static_cast<int>(copies.size());
+  return int(copies.size());
 }
 
 // `*` stands for any text, everything else for itself. Only the last star can ever have to take more, so the

@@ -1,5 +1,7 @@
 // The building blocks as layers of their own, for [[model.layers]]: no norm but their own, and a residual
 // only where a key asks for it.
+#include <functional>
+
 #include "qkv/nn/attention.h"
 #include "qkv/nn/feed_forward.h"
 #include "qkv/nn/layer.h"
@@ -22,84 +24,58 @@ struct LinearConfig {
   }
 };
 
-struct LinearLayer : Layer {
+// A layer that looks at each token by itself, as a function of its vector.
+struct TokenLayer : Layer {
+  TokenLayer(Index out, std::function<Var(const Var&)> f) : out(out), f(std::move(f)) {}
+  Var forward(const Var& x, const Context&) const override { return f(x); }
+  Index out_width() const override { return out; }
+  bool continues() const override { return true; }
+  Index out;
+  std::function<Var(const Var&)> f;
+};
+
+struct LinearLayer : TokenLayer {
   LinearLayer(const Scope& s, const Section& section, Index width)
       : LinearLayer(s, read(section, width), width) {}
   LinearLayer(const Scope& s, const LinearConfig& c, Index width)
-      : linear(s, width, c.d_out ? c.d_out : width, c.bias), out(c.d_out ? c.d_out : width) {}
+      : TokenLayer(c.d_out, Linear(s, width, c.d_out, c.bias)) {}
   static LinearConfig read(const Section& section, Index width) {
-    LinearConfig c;
-    section.read(c);
+    LinearConfig c = section.read<LinearConfig>();
     if (c.d_in && c.d_in != width)
       section.report("d_in", fmt::format("must be the width {} of the layer before; got {}", width, c.d_in));
+    if (c.d_out == 0) c.d_out = width;
     return c;
   }
-  Var forward(const Var& x, const Context&) const override { return linear(x); }
-  Index out_width() const override { return out; }
-  bool continues() const override { return true; }
-
-  Linear linear;
-  Index out;
 };
 
-// A layer that keeps the width and looks at each token by itself.
-struct SameWidth : Layer {
-  explicit SameWidth(Index width) : width(width) {}
-  Index out_width() const override { return width; }
-  bool continues() const override { return true; }
-  Index width;
-};
-
-template <class Config>
-Config read(const Section& section) {
-  Config c;
-  section.read(c);
-  return c;
-}
-
-struct FeedForwardLayer : SameWidth {
+struct FeedForwardLayer : TokenLayer {
   FeedForwardLayer(const Scope& s, const Section& section, Index width)
-      : SameWidth(width), ffn(s, read_config(section), width) {}
-  static FeedForwardConfig read_config(const Section& section) {
-    FeedForwardConfig c = read<FeedForwardConfig>(section);
+      : TokenLayer(width, FeedForward(s, read(section), width)) {}
+  static FeedForwardConfig read(const Section& section) {
+    FeedForwardConfig c = section.read<FeedForwardConfig>();
     if (c.d_ff > 0) return c;
     section.report("d_ff", "must be positive; got 0");
     c.d_ff = 1;
     return c;
   }
-  Var forward(const Var& x, const Context&) const override { return ffn(x); }
-  FeedForward ffn;
 };
 
-struct NormLayerConfig {
-  double eps = NormConfig().eps;
-  template <class F>
-  void fields(F& f) {
-    f("eps", eps, "added to the variance", rule::positive);
-  }
-};
-
-struct NormLayer : SameWidth {
-  NormLayer(const Scope& s, NormType type, const Section& section, Index width)
-      : SameWidth(width), norm(s, {type, NormPlace::pre, read<NormLayerConfig>(section).eps}, width) {}
-  Var forward(const Var& x, const Context&) const override { return norm(x); }
-  Norm norm;
-};
-struct LayerNormLayer : NormLayer {
+double read_eps(const Section& section) {
+  return section.get("eps", NormConfig().eps, "added to the variance", rule::positive);
+}
+struct LayerNormLayer : TokenLayer {
   LayerNormLayer(const Scope& s, const Section& section, Index width)
-      : NormLayer(s, NormType::layernorm, section, width) {}
+      : TokenLayer(width, Norm(s, {NormType::layernorm, NormPlace::pre, read_eps(section)}, width)) {}
 };
-struct RmsNormLayer : NormLayer {
+struct RmsNormLayer : TokenLayer {
   RmsNormLayer(const Scope& s, const Section& section, Index width)
-      : NormLayer(s, NormType::rmsnorm, section, width) {}
+      : TokenLayer(width, Norm(s, {NormType::rmsnorm, NormPlace::pre, read_eps(section)}, width)) {}
 };
 
-struct DropoutLayer : SameWidth {
+struct DropoutLayer : TokenLayer {
   DropoutLayer(const Scope&, const Section& section, Index width)
-      : SameWidth(width),
-        p(section.get("p", 0.1, "probability of zeroing an activation while training", rule::dropping)) {}
-  Var forward(const Var& x, const Context&) const override { return dropout(x, p); }
-  double p;
+      : TokenLayer(width, [p = section.get("p", 0.1, "probability of zeroing an activation while training",
+                                           rule::dropping)](const Var& x) { return dropout(x, p); }) {}
 };
 
 // A layer that keeps the width; with the key `residual`, x + what it gives.

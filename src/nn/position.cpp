@@ -13,8 +13,7 @@ Tensor sinusoidal_table(Index rows, Index origin, Index width, Dtype dtype) {
   double* values = table.data<double>();
   for (Index r = 0; r < rows; r++)
     for (Index i = 0; i < width; i++) {
-      const double angle = static_cast<double>(r - origin) *
-                           std::pow(10000.0, -static_cast<double>(i / 2 * 2) / static_cast<double>(width));
+      const double angle = double(r - origin) * std::pow(10000.0, -double(i / 2 * 2) / double(width));
       values[r * width + i] = i % 2 ? std::cos(angle) : std::sin(angle);
     }
   return table.to(dtype);
@@ -24,10 +23,9 @@ Tensor alibi_slopes(Index n_head, Dtype dtype) {
   Index power = 1;
   while (2 * power <= n_head) power *= 2;
   std::vector<double> slopes;
-  for (Index i = 1; i <= power; i++)
-    slopes.push_back(std::exp2(-8.0 * static_cast<double>(i) / static_cast<double>(power)));
-  for (Index i = 1; static_cast<Index>(slopes.size()) < n_head; i += 2)
-    slopes.push_back(std::exp2(-4.0 * static_cast<double>(i) / static_cast<double>(power)));
+  for (Index i = 1; i <= power; i++) slopes.push_back(std::exp2(-8.0 * double(i) / double(power)));
+  for (Index i = 1; Index(slopes.size()) < n_head; i += 2)
+    slopes.push_back(std::exp2(-4.0 * double(i) / double(power)));
   return Tensor::from({n_head}, slopes).to(dtype);
 }
 
@@ -87,7 +85,7 @@ static std::string remedy(const Tensor& x, Index length) {
   return x.is_symbolic() ? fmt::format(" (try model.max_seq_len = {})", length) : "";
 }
 
-void Position::tell(Context& context, Index start, Index length) const {
+void Position::extend(Context& context, Index start, Index length) const {
   LayerPath here(path);
   if (rotary.cos.defined()) {
     QKV_CHECK(start + length <= max_length, "position: length must be at most max_seq_len = {}; got {}{}",
@@ -113,12 +111,11 @@ Var Position::operator()(const Var& x, const Tensor& target, Index start) const 
     std::int32_t* row = rows.data<std::int32_t>();
     for (Index i = 0; i < rows.size(); i++) {
       Index position = relative ? i % T - target.data<std::int32_t>()[i / T] + max_length - 1 : start + i;
-      row[i] = static_cast<std::int32_t>(
-          std::clamp<Index>(position, 0, relative ? 2 * max_length - 2 : max_length - 1));
+      row[i] = std::int32_t(std::clamp<Index>(position, 0, relative ? 2 * max_length - 2 : max_length - 1));
     }
   }
   if (weight.defined()) return x + embedding(rows, weight);  // [B, T, d]
-  return x * std::sqrt(static_cast<double>(x.dim(2))) + embedding(rows, fixed);
+  return x * std::sqrt(double(x.dim(2))) + embedding(rows, fixed);
 }
 
 }  // namespace qkv

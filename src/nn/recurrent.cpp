@@ -16,7 +16,7 @@ Recurrent::Recurrent(const Scope& s, const std::string& cell, Index in, Index hi
 
 Recurrent::Direction Recurrent::direction(const Scope& s, const std::string& suffix, Index in) const {
   const Index gates = cell == "lstm" ? 4 : cell == "gru" ? 3 : 1;
-  const double bound = 1.0 / std::sqrt(static_cast<double>(hidden));
+  const double bound = 1.0 / std::sqrt(double(hidden));
   const Init uniform = init::uniform(-bound, bound);
   const Init bias = [uniform, forget = cell == "lstm", H = hidden](Tensor& value, const Stream& stream) {
     uniform(value, stream);

@@ -1,6 +1,7 @@
 #include "qkv/ops/activations.h"
 
 #include "elementwise.h"
+#include "qkv/ops/arithmetic.h"
 
 namespace qkv {
 using namespace elementwise;
@@ -21,19 +22,31 @@ const Op kLeakyRelu("leaky_relu",
 const Op kElu("elu", [](GradSuite& g) { check_unary(g, [](const Var& x) { return elu(x, 1.5); }); });
 const Op kSoftplus("softplus", [](GradSuite& g) { check_unary(g, softplus); });
 const Op kGelu("gelu", [](GradSuite& g) {
-  check_unary(g, [](const Var& x) { return gelu(x, GeluForm::erf); });
-  check_unary(g, [](const Var& x) { return gelu(x, GeluForm::tanh); });
+  check_unary(
+      g, [](const Var& x) { return gelu(x, GeluForm::erf); }, -2, 2,
+      [](const Vars& in) { return in[0] * (1.0 + erf(in[0] * M_SQRT1_2)) * 0.5; });
+  check_unary(
+      g, [](const Var& x) { return gelu(x, GeluForm::tanh); }, -2, 2,
+      [](const Vars& in) {
+        const Var u = (in[0] + in[0] * in[0] * in[0] * kGeluB) * (kGeluA / 2);
+        return in[0] * (1.0 + tanh(u)) * 0.5;
+      });
 });
 const Op kSilu("silu", [](GradSuite& g) {
   check_unary(g, [](const Var& x) { return silu(x); });
-  check_unary(g, [](const Var& x) { return silu(x, 1.7); });
+  check_unary(
+      g, [](const Var& x) { return silu(x, 1.7); }, -2, 2,
+      [](const Vars& in) { return in[0] * sigmoid(in[0] * 1.7); });
 });
 const Op kSwiglu("swiglu", [](GradSuite& g) {
   for (double alpha : {1.0, 1.7}) {
-    auto f = [alpha](const std::vector<Var>& in) {
+    auto f = [alpha](const Vars& in) {
       return swiglu(in[0], in[1], alpha);
     };
-    g.check("matrix", {g.normal({3, 7}), g.normal({3, 7})}, f);
+    auto composed = [alpha](const Vars& in) {
+      return silu(in[0], alpha) * in[1];
+    };
+    g.check("matrix", {g.normal({3, 7}), g.normal({3, 7})}, f, composed);
     g.check("size 1", {g.normal({1}), g.normal({1})}, f);
   }
 });

@@ -43,8 +43,8 @@ Var add(const Var& a, const Var& b) {
   const Broadcast<2> plan("add", a.shape(), b.shape());
   Tensor y = combine(plan, a, b, [](auto u, auto v) { return u + v; });
   return record(kAdd, {a, b}, y, [=](const Tensor& dy, Sink& dx) {
-    pull_sum<false>(plan, 0, dy, dx);
-    pull_sum<false>(plan, 1, dy, dx);
+    accumulate_sum<false>(plan, 0, dy, dx);
+    accumulate_sum<false>(plan, 1, dy, dx);
   });
 }
 
@@ -53,48 +53,35 @@ Var sub(const Var& a, const Var& b) {
   const Broadcast<2> plan("sub", a.shape(), b.shape());
   Tensor y = combine(plan, a, b, [](auto u, auto v) { return u - v; });
   return record(kSub, {a, b}, y, [=](const Tensor& dy, Sink& dx) {
-    pull_sum<false>(plan, 0, dy, dx);
-    pull_sum<true>(plan, 1, dy, dx);
+    accumulate_sum<false>(plan, 0, dy, dx);
+    accumulate_sum<true>(plan, 1, dy, dx);
   });
 }
 
 Var mul(const Var& a, const Var& b) {
-  check_dtypes("mul", a, b);
-  const Broadcast<2> plan("mul", a.shape(), b.shape());
-  Tensor y = combine(plan, a, b, [](auto u, auto v) { return u * v; });
-  return record(kMul, {a, b}, y, [=, va = a.value(), vb = b.value()](const Tensor& dy, Sink& dx) {
-    pull(plan, 0, dy, va, vb, dx, [](auto g, auto, auto v) { return g * v; });
-    pull(plan, 1, dy, va, vb, dx, [](auto g, auto u, auto) { return g * u; });
-  });
+  return of_pair(
+      kMul, a, b, [](auto u, auto v) { return u * v; }, [](auto g, auto, auto v) { return g * v; },
+      [](auto g, auto u, auto) { return g * u; });
 }
 
 Var div(const Var& a, const Var& b) {
-  check_dtypes("div", a, b);
-  const Broadcast<2> plan("div", a.shape(), b.shape());
-  Tensor y = combine(plan, a, b, [](auto u, auto v) { return u / v; });
-  return record(kDiv, {a, b}, y, [=, va = a.value(), vb = b.value()](const Tensor& dy, Sink& dx) {
-    pull(plan, 0, dy, va, vb, dx, [](auto g, auto, auto v) { return g / v; });
-    pull(plan, 1, dy, va, vb, dx, [](auto g, auto u, auto v) { return -g * u / (v * v); });
-  });
+  return of_pair(
+      kDiv, a, b, [](auto u, auto v) { return u / v; }, [](auto g, auto, auto v) { return g / v; },
+      [](auto g, auto u, auto v) { return -g * u / (v * v); });
 }
 
 Var pow(const Var& a, const Var& b) {
-  check_dtypes("pow", a, b);
-  const Broadcast<2> plan("pow", a.shape(), b.shape());
   // libm per element: exp(b log a) would be wrong for 0^0 and lose digits for large results.
-  auto power = [](auto u, auto v) {
-    return lanewise([](auto x, auto e) { return std::pow(x, e); }, u, v);
-  };
-  Tensor y = combine(plan, a, b, power);
-  return record(kPow, {a, b}, y, [=, va = a.value(), vb = b.value()](const Tensor& dy, Sink& dx) {
-    // da = b a^(b - 1) dy; db = a^b log(a) dy
-    pull(plan, 0, dy, va, vb, dx, [](auto g, auto u, auto v) {
-      return g * v * lanewise([](auto x, auto e) { return e == 0 ? e : std::pow(x, e - 1); }, u, v);
-    });
-    pull(plan, 1, dy, va, vb, dx, [](auto g, auto u, auto v) {
-      return g * lanewise([](auto x, auto e) { return x > 0 ? std::pow(x, e) * std::log(x) : 0; }, u, v);
-    });
-  });
+  // da = b a^(b - 1) dy; db = a^b log(a) dy
+  return of_pair(
+      kPow, a, b,
+      [](auto u, auto v) { return lanewise([](auto x, auto e) { return std::pow(x, e); }, u, v); },
+      [](auto g, auto u, auto v) {
+        return g * v * lanewise([](auto x, auto e) { return e == 0 ? e : std::pow(x, e - 1); }, u, v);
+      },
+      [](auto g, auto u, auto v) {
+        return g * lanewise([](auto x, auto e) { return x > 0 ? std::pow(x, e) * std::log(x) : 0; }, u, v);
+      });
 }
 
 Var add(const Var& x, double value) {

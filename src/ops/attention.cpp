@@ -3,101 +3,93 @@
 #include <cmath>
 
 #include "attention_kernel.h"
+#include "composed.h"
 #include "qkv/autograd/gradcheck.h"
+#include "qkv/ops/activations.h"
+#include "qkv/ops/arithmetic.h"
+#include "qkv/ops/matmul.h"
+#include "qkv/ops/shape_ops.h"
+#include "qkv/ops/softmax.h"
 
 namespace qkv {
 using namespace attention_kernel;
 namespace {
 
-void gradcheck_masks(GradSuite& g, bool packed) {
-  struct Case {
-    const char* label;
-    Index H, H_kv, T, S;
-    AttentionMask mask;
-    Index D_v = 2;
-    double softcap = 0;
-  };
-  auto bits = [](const Shape& shape, std::vector<std::int32_t> values) {
-    return Tensor::from(shape, values);
-  };
-  const Case cases[] = {
-      {"one head", 1, 1, 3, 3, {}},
-      {"two heads", 2, 2, 3, 3, {}},
-      {"causal", 2, 2, 4, 4, {true, {}, {}, {}, {}}},
-      {"padding", 2, 2, 3, 3, {false, bits({2, 3}, {1, 1, 0, 1, 0, 0}), {}, {}, {}}},
-      {"fully masked row", 1, 1, 2, 2, {false, {}, bits({2, 2}, {0, 0, 1, 1}), {}, {}}},
-      {"grouped", 4, 2, 3, 3, {}},
-      {"length 1", 2, 2, 1, 1, {}},
-      {"cross", 2, 1, 2, 3, {false, bits({2, 3}, {1, 1, 1, 1, 0, 1}), {}, {}, {}}},
-      {"causal with past", 1, 1, 2, 4, {true, {}, {}, {}, {}}},
-      {"wide values", 2, 1, 3, 3, {}, 5},
-      {"softcap", 2, 1, 3, 3, {true, {}, {}, {}, {}}, 2, 0.8},
-      {"bias", 2, 2, 3, 3, {false, {}, {}, g.normal({2, 2, 3, 3}), {}}},
-      {"alibi", 2, 2, 2, 3, {false, {}, {}, {}, g.uniform({2}, 0.1, 1.0)}},
-      {"all at once",
-       2,
-       1,
-       2,
-       2,
-       {true, {}, bits({2, 2}, {1, 0, 0, 1}), g.normal({2, 2}), g.uniform({2}, 0.1, 1.0)},
-       3,
-       2.0},
-  };
-  for (const Case& c : cases) {
-    const Index D = 2, B = 2;
-    AttentionOptions options(c.H, D);
-    options.n_kv_head = c.H_kv;
-    options.mask = c.mask;
-    options.softcap = c.softcap;
-    if (packed && c.T == c.S && c.D_v == D)
-      g.check(c.label, {g.normal({B, c.T, (c.H + 2 * c.H_kv) * D})},
-              [=](const std::vector<Var>& in) { return attention_packed(in[0], options); });
-    if (!packed)
-      g.check(
-          c.label,
-          {g.normal({B, c.T, c.H * D}), g.normal({B, c.S, c.H_kv * D}), g.normal({B, c.S, c.H_kv * c.D_v})},
-          [=](const std::vector<Var>& in) { return attention(in[0], in[1], in[2], options); });
-  }
-}
-const Op kAttention("attention", [](GradSuite& g) { gradcheck_masks(g, false); });
-const Op kAttentionPacked("attention_packed", [](GradSuite& g) { gradcheck_masks(g, true); });
+void check_masks(GradSuite& g, bool packed);
+const Op kAttention("attention", [](GradSuite& g) { check_masks(g, false); });
+const Op kAttentionPacked("attention_packed", [](GradSuite& g) { check_masks(g, true); });
 
-struct Weights {
-  Tensor weights, dropped, used;  // dropped: 0 or 1 / (1 - p); used: weights * dropped
-};
-
-// The result without elements, and as many tensors of weights as `run` keeps.
-Tensor symbolic(const Plan& p, const AttentionOptions& o, Dtype dtype) {
+// The result without elements, and as many tensors of weights as `weigh` keeps.
+Tensor symbolic(const AttentionShape& p, const AttentionOptions& o, Dtype dtype) {
   for (int i = 0; i < (o.dropout > 0 ? 3 : 1); i++) Tensor::symbolic({p.B, p.H, p.T, p.S}, dtype);
   return Tensor::symbolic({p.B, p.T, p.H * p.D_v}, dtype);
 }
 
 template <class T>
-Tensor run(const Plan& p, const AttentionOptions& o, const Rows<const T>& in, Weights& w) {
+Tensor weigh(const AttentionShape& p, const AttentionOptions& o, const HeadRows<const T>& in, Weights& w) {
   const Dtype dtype = DtypeOf<T>::value;
   const Shape shape{p.B, p.H, p.T, p.S};
-  w.weights = Tensor::empty(shape, dtype);
+  w.weights = w.used = Tensor::empty(shape, dtype);
   Tape* tape = Tape::current();
-  const Stream* stream = o.dropout > 0 && tape ? tape->next_stream() : nullptr;
-  if (stream) {
+  if (const Stream* stream = o.dropout > 0 && tape ? tape->next_stream() : nullptr) {
     w.dropped = Tensor::empty(shape, dtype);
     w.used = Tensor::empty(shape, dtype);
-    keep_mask(*stream, 0, static_cast<T>(o.dropout), w.dropped.data<T>(),
-              static_cast<std::size_t>(w.dropped.size()), static_cast<T>(1 / (1 - o.dropout)));
+    keep_mask(*stream, 0, T(o.dropout), w.dropped.data<T>(), std::size_t(w.dropped.size()),
+              T(1 / (1 - o.dropout)));
   }
   Tensor y = Tensor::empty({p.B, p.T, p.H * p.D_v}, dtype);
-  forward<T>(p, in, w.weights.data<T>(), stream ? w.dropped.data<T>() : nullptr,
-             stream ? w.used.data<T>() : nullptr, y.data<T>());
+  forward<T>(p, in, w, y.data<T>());
   return y;
 }
 
-template <class T>
-void run_backward(const Plan& p, const Rows<const T>& in, const Weights& w, const Tensor& dy,
-                  const Rows<T>& out, double beta_q, double beta_kv) {
-  const bool drop = w.dropped.defined();
-  backward<T>(p, in, w.weights.data<T>(), drop ? w.dropped.data<T>() : nullptr,
-              drop ? w.used.data<T>() : nullptr, dy.data<T>(), out, static_cast<T>(beta_q),
-              static_cast<T>(beta_kv));
+void check_masks(GradSuite& g, bool packed) {
+  struct Case {
+    const char* label;
+    Index H, H_kv, T, S;
+    AttentionMask mask = {};
+    Index D_v = 2;
+    double softcap = 0;
+  };
+  const AttentionMask causal{true, {}, {}, {}, {}};
+  const Case cases[] = {
+      {"one head", 1, 1, 3, 3},
+      {"two heads", 2, 2, 3, 3},
+      {"causal", 2, 2, 4, 4, causal},
+      {"padding", 2, 2, 3, 3, {false, g.ints({2, 3}, {1, 1, 0, 1, 0, 0}), {}, {}, {}}},
+      {"fully masked row", 1, 1, 2, 2, {false, {}, g.ints({2, 2}, {0, 0, 1, 1}), {}, {}}},
+      {"grouped", 4, 2, 3, 3},
+      {"length 1", 2, 2, 1, 1},
+      {"cross", 2, 1, 2, 3, {false, g.ints({2, 3}, {1, 1, 1, 1, 0, 1}), {}, {}, {}}},
+      {"causal with past", 1, 1, 2, 4, causal},
+      {"wide values", 2, 1, 3, 3, {}, 5},
+      {"softcap", 2, 1, 3, 3, causal, 2, 0.8},
+      {"bias", 2, 2, 3, 3, {false, {}, {}, g.normal({2, 2, 3, 3}), {}}},
+      {"alibi", 2, 2, 2, 3, {false, {}, {}, {}, g.uniform({2}, 0.1, 1.0)}},
+      {"all",
+       2,
+       1,
+       2,
+       2,
+       {true, {}, g.ints({2, 2}, {1, 0, 0, 1}), g.normal({2, 2}), g.uniform({2}, 0.1, 1.0)},
+       3,
+       2.0},
+  };
+  for (const Case& c : cases) {
+    const Index D = 2, B = 2;
+    AttentionOptions o(c.H, D);
+    o.n_kv_head = c.H_kv;
+    o.mask = c.mask;
+    o.softcap = c.softcap;
+    if (packed && c.T == c.S && c.D_v == D)
+      g.check(c.label, {g.normal({B, c.T, (c.H + 2 * c.H_kv) * D})},
+              [=](const Vars& in) { return attention_packed(in[0], o); });
+    if (!packed)
+      g.check(
+          c.label,
+          {g.normal({B, c.T, c.H * D}), g.normal({B, c.S, c.H_kv * D}), g.normal({B, c.S, c.H_kv * c.D_v})},
+          [=](const Vars& in) { return attention(in[0], in[1], in[2], o); },
+          [=](const Vars& in) { return attention_composed(in[0], in[1], in[2], o); });
+  }
 }
 
 void check_heads(const AttentionOptions& o) {
@@ -108,7 +100,45 @@ void check_heads(const AttentionOptions& o) {
 }  // namespace
 
 AttentionOptions::AttentionOptions(Index n_head, Index d_head)
-    : n_head(n_head), n_kv_head(n_head), scale(1.0 / std::sqrt(static_cast<double>(d_head))) {}
+    : n_head(n_head), n_kv_head(n_head), scale(1.0 / std::sqrt(double(d_head))) {}
+
+Var masked_scores(Var scores, const AttentionMask& m) {
+  const Index H = scores.dim(1), T = scores.dim(2), S = scores.dim(3);
+  auto per_head = [](const Tensor& t) {  // [B, T, S] -> [B, 1, T, S]
+    return t.rank() == 3 ? t.reshape({t.dim(0), 1, t.dim(1), t.dim(2)}) : t;
+  };
+  if (m.bias.defined()) scores = scores + per_head(m.bias);
+  if (m.slopes.defined()) {
+    Tensor distance = Tensor::empty({T, S}, Dtype::f64);
+    for (Index i = 0; i < T * S; i++) distance.data<double>()[i] = double(std::abs(i / S + S - T - i % S));
+    scores = scores - m.slopes.reshape({H, 1, 1}) * Var(distance.to(scores.dtype()));
+  }
+  auto see = [&](const Tensor& keep) {
+    scores = where(keep, scores, Tensor::scalar(-std::numeric_limits<double>::infinity(), scores.dtype()));
+  };
+  if (m.keep.defined()) see(per_head(m.keep));
+  if (m.key_keep.defined()) see(m.key_keep.reshape({scores.dim(0), 1, 1, S}));
+  if (m.causal) see(tril(Tensor::full({T, S}, 1, Dtype::i32), S - T).value());
+  return scores;
+}
+
+// The definition from separate ops.
+Var attention_composed(const Var& q, const Var& k, const Var& v, const AttentionOptions& o) {
+  const Index B = q.dim(0), T = q.dim(1), S = k.dim(1), group = o.n_head / o.n_kv_head;
+  auto heads = [](const Var& x, Index H) {  // [B, T, H D] -> [B, H, T, D]
+    return permute(reshape(x, {x.dim(0), x.dim(1), H, -1}), {0, 2, 1, 3});
+  };
+  auto repeated = [&](const Var& x) {  // each head for its group of queries
+    const Var h = heads(x, o.n_kv_head);
+    const Var wide =
+        broadcast_to(reshape(h, {B, o.n_kv_head, 1, S, -1}), {B, o.n_kv_head, group, S, h.dim(3)});
+    return reshape(wide, {B, o.n_head, S, -1});
+  };
+  Var scores = matmul(heads(q, o.n_head), transpose(repeated(k))) * o.scale;
+  if (o.softcap > 0) scores = tanh(scores / o.softcap) * o.softcap;
+  scores = masked_scores(scores, o.mask);
+  return reshape(permute(matmul(softmax(scores), repeated(v)), {0, 2, 1, 3}), {B, T, -1});
+}
 
 Var attention(const Var& q, const Var& k, const Var& v, const AttentionOptions& o, Tensor* weights) {
   check_heads(o);
@@ -118,21 +148,23 @@ Var attention(const Var& q, const Var& k, const Var& v, const AttentionOptions& 
           k.dim(2) * o.n_head == q.dim(2) * o.n_kv_head,
       "attention: q must be [B, T, {0} * D], k [B, S, {1} * D], v [B, S, {1} * D_v]; got q {2}, k {3}, v {4}",
       o.n_head, o.n_kv_head, q.shape(), k.shape(), v.shape());
-  const Plan p(q.dim(0), q.dim(1), k.dim(1), q.dim(2) / o.n_head, v.dim(2) / o.n_kv_head, q.dtype(), o);
+  const AttentionShape p(q.dim(0), q.dim(1), k.dim(1), q.dim(2) / o.n_head, v.dim(2) / o.n_kv_head, q.dtype(),
+                         o);
   if (q.is_symbolic()) return symbolic(p, o, q.dtype());
   return dispatch("attention", q.dtype(), [&](auto t) {
     using T = decltype(t);
-    auto rows = [](const Plan& p, const Tensor& q, const Tensor& k, const Tensor& v) {
-      return Rows<const T>{q.data<T>(), k.data<T>(), v.data<T>(), p.H * p.D, p.H_kv * p.D, p.H_kv * p.D_v};
+    auto rows = [](const AttentionShape& p, const Tensor& q, const Tensor& k, const Tensor& v) {
+      return HeadRows<const T>{q.data<T>(), k.data<T>(),  v.data<T>(),
+                               p.H * p.D,   p.H_kv * p.D, p.H_kv * p.D_v};
     };
     Weights w;
-    Tensor y = run<T>(p, o, rows(p, q.value(), k.value(), v.value()), w);
+    Tensor y = weigh<T>(p, o, rows(p, q.value(), k.value(), v.value()), w);
     if (weights) *weights = w.weights;
     return record(kAttention, {q, k, v}, y,
                   [=, vq = q.value(), vk = k.value(), vv = v.value()](const Tensor& dy, Sink& dx) {
                     // Buffers of k and v may be in different states, so both start from zero when new.
                     Tensor dq, dk, dv;
-                    Rows<T> out{nullptr, nullptr, nullptr, p.H * p.D, p.H_kv * p.D, p.H_kv * p.D_v};
+                    HeadRows<T> out{nullptr, nullptr, nullptr, p.H * p.D, p.H_kv * p.D, p.H_kv * p.D_v};
                     double beta_q = 0;
                     if (dx.needs(1)) dk = dx.zeroed(1), out.k = dk.data<T>();
                     if (dx.needs(2)) dv = dx.zeroed(2), out.v = dv.data<T>();
@@ -140,7 +172,7 @@ Var attention(const Var& q, const Var& k, const Var& v, const AttentionOptions& 
                       Sink::Buffer b = dx.buffer(0);
                       dq = b.gradient, beta_q = b.beta, out.q = dq.data<T>();
                     }
-                    run_backward<T>(p, rows(p, vq, vk, vv), w, dy, out, beta_q, 1);
+                    backward<T>(p, rows(p, vq, vk, vv), w, dy.data<T>(), out, T(beta_q), 1);
                   });
   });
 }
@@ -150,23 +182,23 @@ Var attention_packed(const Var& qkv, const AttentionOptions& o, Tensor* weights)
   const Index heads = o.n_head + 2 * o.n_kv_head;
   QKV_CHECK(qkv.rank() == 3 && qkv.dim(2) % heads == 0,
             "attention_packed: qkv must be [B, T, {} * D]; got {}", heads, qkv.shape());
-  const Index B = qkv.dim(0), T_ = qkv.dim(1), D = qkv.dim(2) / heads;
-  const Plan p(B, T_, T_, D, D, qkv.dtype(), o);
+  const Index B = qkv.dim(0), length = qkv.dim(1), D = qkv.dim(2) / heads;
+  const AttentionShape p(B, length, length, D, D, qkv.dtype(), o);
   if (qkv.is_symbolic()) return symbolic(p, o, qkv.dtype());
   return dispatch("attention", qkv.dtype(), [&](auto t) {
     using T = decltype(t);
-    auto rows = [](const Plan& p, auto* base) {
+    auto rows = [](const AttentionShape& p, auto* base) {
       const Index ld = (p.H + 2 * p.H_kv) * p.D;
-      return Rows<std::remove_reference_t<decltype(*base)>>{
+      return HeadRows<std::remove_reference_t<decltype(*base)>>{
           base, base + p.H * p.D, base + (p.H + p.H_kv) * p.D, ld, ld, ld};
     };
     Weights w;
-    Tensor y = run<T>(p, o, rows(p, qkv.value().data<T>()), w);
+    Tensor y = weigh<T>(p, o, rows(p, qkv.value().data<T>()), w);
     if (weights) *weights = w.weights;
     return record(kAttentionPacked, {qkv}, y, [=, value = qkv.value()](const Tensor& dy, Sink& dx) {
       Sink::Buffer d = dx.buffer(0);
-      run_backward<T>(p, rows(p, value.template data<T>()), w, dy, rows(p, d.gradient.template data<T>()),
-                      d.beta, d.beta);
+      backward<T>(p, rows(p, value.template data<T>()), w, dy.data<T>(),
+                  rows(p, d.gradient.template data<T>()), T(d.beta), T(d.beta));
     });
   });
 }

@@ -10,6 +10,6 @@ namespace qkv {
 /// numbers of heads count. `weights`, when given, receives [B, H, T, S].
 template <class T>
 Tensor cached_attention(const T* q, Index ld, Index B, Index n, const Tensor& keys, const Tensor& values,
-                        Index past, const AttentionOptions& options, Tensor* weights = nullptr);
+                        Index past, AttentionOptions options, Tensor* weights = nullptr);
 
 }  // namespace qkv

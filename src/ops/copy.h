@@ -2,8 +2,7 @@
 #pragma once
 #include <cstring>
 
-#include "qkv/tensor/axes.h"
-#include "qkv/tensor/tensor.h"
+#include "qkv/autograd/tape.h"
 
 namespace qkv::copying {
 
@@ -11,12 +10,17 @@ namespace qkv::copying {
 struct AxisView {
   int axis;
   Index outer, n, inner;
+  AxisView(int axis, Index outer, Index n, Index inner) : axis(axis), outer(outer), n(n), inner(inner) {}
   AxisView(const char* op, const Shape& shape, int given) {
     Axes(given).mask(op, shape);
     axis = shape.check_axis(given);
     outer = shape.size_of(0, axis), n = shape[axis], inner = shape.size_of(axis + 1, shape.rank());
   }
 };
+
+/// y [outer, ids, inner]: for each id the part x[:, id, :] of [outer, n, inner], in a tensor of shape
+/// `shape`. Gradients of parts that are taken several times add up. The ids are checked before.
+Var gather(const Op& op, const Var& x, const AxisView& view, const Tensor& ids, const Shape& shape);
 
 /// Calls f(T{}) with an unsigned type of the element's size: for copies.
 template <class F>
@@ -39,8 +43,7 @@ inline void copy_runs(Index rows, Index bytes, std::byte* to, Index to_step, con
                       Index from_step) {
   if (bytes == 0) return;
   if (bytes == to_step && bytes == from_step) bytes *= rows, rows = 1;  // one run
-  for (Index i = 0; i < rows; i++)
-    std::memcpy(to + i * to_step, from + i * from_step, static_cast<std::size_t>(bytes));
+  for (Index i = 0; i < rows; i++) std::memcpy(to + i * to_step, from + i * from_step, std::size_t(bytes));
 }
 
 }  // namespace qkv::copying

@@ -4,53 +4,43 @@
 #include <cmath>
 
 #include "qkv/autograd/gradcheck.h"
-#include "qkv/tensor/simd.h"
+#include "qkv/ops/arithmetic.h"
+#include "qkv/ops/reduce.h"
+#include "qkv/ops/shape_ops.h"
+#include "qkv/ops/softmax.h"
+#include "tensor/rows.h"
 
 namespace qkv {
 namespace {
 
 using Loss = Var (*)(const Var&, const Tensor&, const CrossEntropyOptions&);
+void check_options(GradSuite& g, Loss loss, Loss composed, bool smooth);
 
-void gradcheck_options(GradSuite& g, Loss loss, bool smooth) {
-  auto targets = [](const Shape& shape, std::vector<std::int32_t> ids) {
-    return Tensor::from(shape, ids);
-  };
-  auto check = [&](const char* label, const Shape& shape, const Tensor& t, const CrossEntropyOptions& o) {
-    g.check(label, {g.normal(shape)}, [=](const std::vector<Var>& in) { return loss(in[0], t, o); });
-  };
-  const Tensor weights = g.uniform({4}, 0.5, 2.0);
-  check("rows", {3, 4}, targets({3}, {1, 0, 3}), {});
-  check("one row", {5}, targets({}, {2}), {});
-  check("batch, ignored", {2, 3, 9}, targets({2, 3}, {8, -100, 0, 4, -100, 1}), {});
-  check("ignored class", {3, 4}, targets({3}, {2, 1, 2}), {2, {}, 0});
-  check("all ignored", {2, 3}, targets({2}, {-100, -100}), {});
-  check("weights", {4, 4}, targets({4}, {0, 3, -100, 1}), {-100, weights, 0});
-  check("one class", {2, 1}, targets({2}, {0, 0}), {});
-  if (!smooth) return;
-  check("smoothing", {3, 9}, targets({3}, {8, -100, 4}), {-100, {}, 0.1});
-  check("smoothing, weights", {3, 4}, targets({3}, {3, 1, 1}), {1, weights, 0.25});
+// The definition from separate ops: sum_c q_c (-log p_c), q the targets with weights and smoothing.
+Var each_composed(const Var& logits, const Tensor& targets, const CrossEntropyOptions& o);
+Var sum_composed(const Var& logits, const Tensor& targets, const CrossEntropyOptions& o) {
+  return sum(each_composed(logits, targets, o));
 }
-const Op kCrossEntropy("cross_entropy", [](GradSuite& g) {
-  gradcheck_options(
-      g,
-      [](const Var& x, const Tensor& t, const CrossEntropyOptions& o) { return cross_entropy(x, t, o).sum; },
-      true);
-});
+Var sum_fused(const Var& logits, const Tensor& targets, const CrossEntropyOptions& o) {
+  return cross_entropy(logits, targets, o).sum;
+}
+const Op kCrossEntropy("cross_entropy",
+                       [](GradSuite& g) { check_options(g, sum_fused, sum_composed, true); });
 const Op kCrossEntropyMean("cross_entropy_mean",
-                           [](GradSuite& g) { gradcheck_options(g, cross_entropy_mean, true); });
+                           [](GradSuite& g) { check_options(g, cross_entropy_mean, nullptr, true); });
 const Op kCrossEntropyEach("cross_entropy_each",
-                           [](GradSuite& g) { gradcheck_options(g, cross_entropy_each, true); });
-const Op kNllLossEach("nll_loss_each", [](GradSuite& g) { gradcheck_options(g, nll_loss_each, false); });
+                           [](GradSuite& g) { check_options(g, cross_entropy_each, each_composed, true); });
+const Op kNllLossEach("nll_loss_each", [](GradSuite& g) { check_options(g, nll_loss_each, nullptr, false); });
 
 // The checked arguments of one call.
-struct Plan {
+struct Targets {
   Index rows, V, ignore;
   double smoothing;
   Tensor targets, weights;
   double weight = 0.0;        // sum of w_t over the targets that count
   double class_weight = 0.0;  // sum of w_c over all classes
 
-  Plan(const char* op, const Var& logits, const Tensor& t, const CrossEntropyOptions& o)
+  Targets(const char* op, const Var& logits, const Tensor& t, const CrossEntropyOptions& o)
       : ignore(o.ignore_index), smoothing(o.label_smoothing), targets(t), weights(o.class_weights) {
     const int rank = logits.rank();
     QKV_CHECK(logits.dtype() != Dtype::i32, "{}: dtype must be f32 or f64; got i32", op);
@@ -66,11 +56,11 @@ struct Plan {
               "{}: class_weights must be {} {}; got {} {}", op, logits.dtype(), Shape{V}, weights.dtype(),
               weights.shape());
     if (logits.is_symbolic() || t.is_symbolic()) {
-      weight = static_cast<double>(rows);
+      weight = double(rows);
       return;
     }
     const bool weighted = weights.defined();
-    class_weight = static_cast<double>(V);
+    class_weight = double(V);
     if (weighted && smoothing > 0) {
       class_weight = 0.0;
       for (Index c = 0; c < V; c++) class_weight += weights.at(c);
@@ -95,57 +85,77 @@ struct Plan {
   }
 };
 
-// What backward needs of a row: its maximum m and s = sum(exp(x - m)), so that p = exp(x - m) / s keeps its
-// precision for large logits (a single log-sum-exp would not).
+// loss = (1 - e) w_t (m + log s - x_t) + e / V sum_c w_c (m + log s - x_c) with log sum exp x = m + log s
 template <class T>
-struct RowStats {
-  T top, sum;
-};
-
-// loss = (1 - e) w_t (m + log s - x_t) + e / V sum_c w_c (m + log s - x_c)
-template <class T>
-double forward_row(const Plan& p, const T* x, Index target, RowStats<T>& stats) {
-  const simd::Batch<T> top(stats.top = simd::max(p.V, x));
-  stats.sum = simd::sum<T>(
-      p.V, [&](auto v) { return simd::exp(v - top); }, x);
-  const double log_sum = std::log(static_cast<double>(stats.sum));
-  double loss = (1 - p.smoothing) * static_cast<double>(p.weight_of<T>(target)) *
-                (static_cast<double>(stats.top) - static_cast<double>(x[target]) + log_sum);
+double forward_row(const Targets& p, const T* x, Index target, const simd::LogSumExp<T>& of) {
+  const double log_sum = std::log(double(of.sum));
+  double loss =
+      (1 - p.smoothing) * double(p.weight_of<T>(target)) * (double(of.top) - double(x[target]) + log_sum);
   if (p.smoothing > 0) {
-    const T below = p.weights.defined()
-                        ? simd::sum<T>(
-                              p.V, [&](auto v, auto w) { return w * (top - v); }, x, p.weights.data<T>())
-                        : simd::sum<T>(
-                              p.V, [&](auto v) { return top - v; }, x);
-    loss += p.smoothing / static_cast<double>(p.V) * (static_cast<double>(below) + p.class_weight * log_sum);
+    const simd::Batch<T> top(of.top);
+    const T below = p.weights.defined() ? simd::sum_of<T>(p.V, x, p.weights.data<T>(),
+                                                          [&](auto v, auto w) { return w * (top - v); })
+                                        : simd::sum_of<T>(p.V, x, [&](auto v) { return top - v; });
+    loss += p.smoothing / double(p.V) * (double(below) + p.class_weight * log_sum);
   }
   return loss;
 }
 
 // dx_j = dy (p_j ((1 - e) w_t + e / V sum_c w_c) - [j = t] (1 - e) w_t - e / V w_j); `dx` may be `x`.
 template <class T>
-void backward_row(const Plan& p, const T* x, Index target, const RowStats<T>& stats, double dy, double beta,
-                  T* dx) {
-  const double hard = dy * (1 - p.smoothing) * static_cast<double>(p.weight_of<T>(target));
-  const double soft = dy * p.smoothing / static_cast<double>(p.V);
-  const simd::Batch<T> top(stats.top), each(static_cast<T>(soft)),
-      factor(static_cast<T>((hard + soft * p.class_weight) / static_cast<double>(stats.sum)));
+void backward_row(const Targets& p, const T* x, Index target, const simd::LogSumExp<T>& of, double dy,
+                  double beta, T* dx) {
+  const double hard = dy * (1 - p.smoothing) * double(p.weight_of<T>(target));
+  const double soft = dy * p.smoothing / double(p.V);
+  const simd::Batch<T> top(of.top), each(static_cast<T>(soft)),
+      factor(T((hard + soft * p.class_weight) / double(of.sum)));
   if (soft == 0)
-    simd::apply_beta<T>(
-        beta, p.V, dx, [&](auto v) { return simd::exp(v - top) * factor; }, x);
+    simd::apply_beta(beta, p.V, dx, x, [&](auto v) { return simd::exp(v - top) * factor; });
   else if (!p.weights.defined())
-    simd::apply_beta<T>(
-        beta, p.V, dx, [&](auto v) { return simd::exp(v - top) * factor - each; }, x);
+    simd::apply_beta(beta, p.V, dx, x, [&](auto v) { return simd::exp(v - top) * factor - each; });
   else
-    simd::apply_beta<T>(
-        beta, p.V, dx, [&](auto v, auto w) { return simd::exp(v - top) * factor - each * w; }, x,
-        p.weights.data<T>());
-  dx[target] -= static_cast<T>(hard);
+    simd::apply_beta(beta, p.V, dx, x, p.weights.data<T>(),
+                     [&](auto v, auto w) { return simd::exp(v - top) * factor - each * w; });
+  dx[target] -= T(hard);
+}
+
+Var each_composed(const Var& logits, const Tensor& targets, const CrossEntropyOptions& o) {
+  const Targets of("cross_entropy", logits, targets, o);
+  Tensor q = Tensor::zeros(logits.shape(), Dtype::f64);
+  for (Index i = 0; i < q.size(); i++) {
+    const Index target = of.target(i / of.V), c = i % of.V;
+    const double share = of.smoothing / double(of.V) + (c == target ? 1 - of.smoothing : 0);
+    if (target >= 0) q.data<double>()[i] = share * (of.weights.defined() ? of.weights.at(c) : 1);
+  }
+  return -sum(Var(q.to(logits.dtype())) * log_softmax(logits), -1);
+}
+
+void check_options(GradSuite& g, Loss loss, Loss composed, bool smooth) {
+  auto check = [&](const char* label, const Shape& shape, const Tensor& t, const CrossEntropyOptions& o) {
+    GradSuite::Function definition;
+    if (composed)
+      definition = [=](const Vars& in) {
+        return composed(in[0], t, o);
+      };
+    g.check(
+        label, {g.normal(shape)}, [=](const Vars& in) { return loss(in[0], t, o); }, definition);
+  };
+  const Tensor weights = g.uniform({4}, 0.5, 2.0);
+  check("rows", {3, 4}, g.ints({3}, {1, 0, 3}), {});
+  check("one row", {5}, g.ints({}, {2}), {});
+  check("batch, ignored", {2, 3, 9}, g.ints({2, 3}, {8, -100, 0, 4, -100, 1}), {});
+  check("ignored class", {3, 4}, g.ints({3}, {2, 1, 2}), {2, {}, 0});
+  check("all ignored", {2, 3}, g.ints({2}, {-100, -100}), {});
+  check("weights", {4, 4}, g.ints({4}, {0, 3, -100, 1}), {-100, weights, 0});
+  check("one class", {2, 1}, g.ints({2}, {0, 0}), {});
+  if (!smooth) return;
+  check("smoothing", {3, 9}, g.ints({3}, {8, -100, 4}), {-100, {}, 0.1});
+  check("smoothing, weights", {3, 4}, g.ints({3}, {3, 1, 1}), {1, weights, 0.25});
 }
 
 enum class Reduce { sum, mean, each };
 
-Var run(const Op& op, const Plan& plan, const Var& logits, Reduce reduce) {
+Var cross_entropy_of(const Op& op, const Targets& plan, const Var& logits, Reduce reduce) {
   const Dtype dtype = logits.dtype();
   const Shape shape = reduce == Reduce::each ? plan.targets.shape() : Shape{};
   if (logits.is_symbolic() || plan.targets.is_symbolic()) return Tensor::symbolic(shape, dtype);
@@ -157,14 +167,15 @@ Var run(const Op& op, const Plan& plan, const Var& logits, Reduce reduce) {
     double total = 0.0;
     for (Index r = 0; r < plan.rows; r++) {
       const Index target = plan.target(r);
-      RowStats<T> row{};
-      const double loss =
-          target < 0 ? 0.0 : forward_row(plan, logits.value().data<T>() + r * plan.V, target, row);
+      const T* x = logits.value().data<T>() + r * plan.V;
+      simd::LogSumExp<T> row{};
+      if (target >= 0) row = simd::log_sum_exp(plan.V, x);
+      const double loss = target < 0 ? 0.0 : forward_row(plan, x, target, row);
       stats.data<T>()[2 * r] = row.top, stats.data<T>()[2 * r + 1] = row.sum;
       total += loss;
-      if (reduce == Reduce::each) y.data<T>()[r] = static_cast<T>(loss);
+      if (reduce == Reduce::each) y.data<T>()[r] = T(loss);
     }
-    if (reduce != Reduce::each) y.data<T>()[0] = static_cast<T>(scale * total);
+    if (reduce != Reduce::each) y.data<T>()[0] = T(scale * total);
   });
   return record(op, {logits}, y, [=, x = logits.value()](const Tensor& dy, Sink& dx) mutable {
     const bool in_place = x.unique();  // nobody else reads the logits any more
@@ -180,9 +191,9 @@ Var run(const Op& op, const Plan& plan, const Var& logits, Reduce reduce) {
           if (d.beta == 0.0) std::fill_n(row, plan.V, T(0));
           continue;
         }
-        const RowStats<T> row_stats{stats.data<T>()[2 * r], stats.data<T>()[2 * r + 1]};
-        backward_row(plan, x.template data<T>() + r * plan.V, target, row_stats,
-                     scale * static_cast<double>(upstream[reduce == Reduce::each ? r : 0]), d.beta, row);
+        const simd::LogSumExp<T> of{stats.data<T>()[2 * r], stats.data<T>()[2 * r + 1]};
+        backward_row(plan, x.template data<T>() + r * plan.V, target, of,
+                     scale * double(upstream[reduce == Reduce::each ? r : 0]), d.beta, row);
       }
     });
     if (in_place) dx.add(0, std::move(x));
@@ -192,22 +203,24 @@ Var run(const Op& op, const Plan& plan, const Var& logits, Reduce reduce) {
 }  // namespace
 
 CrossEntropy cross_entropy(const Var& logits, const Tensor& targets, const CrossEntropyOptions& options) {
-  const Plan plan("cross_entropy", logits, targets, options);
-  return {run(kCrossEntropy, plan, logits, Reduce::sum), plan.weight};
+  const Targets plan("cross_entropy", logits, targets, options);
+  return {cross_entropy_of(kCrossEntropy, plan, logits, Reduce::sum), plan.weight};
 }
 
 Var cross_entropy_mean(const Var& logits, const Tensor& targets, const CrossEntropyOptions& options) {
-  return run(kCrossEntropyMean, Plan("cross_entropy", logits, targets, options), logits, Reduce::mean);
+  return cross_entropy_of(kCrossEntropyMean, Targets("cross_entropy", logits, targets, options), logits,
+                          Reduce::mean);
 }
 
 Var cross_entropy_each(const Var& logits, const Tensor& targets, const CrossEntropyOptions& options) {
-  return run(kCrossEntropyEach, Plan("cross_entropy", logits, targets, options), logits, Reduce::each);
+  return cross_entropy_of(kCrossEntropyEach, Targets("cross_entropy", logits, targets, options), logits,
+                          Reduce::each);
 }
 
 Var nll_loss_each(const Var& log_probs, const Tensor& targets, const CrossEntropyOptions& options) {
   QKV_CHECK(options.label_smoothing == 0, "nll_loss: label_smoothing must be 0; got {}",
             options.label_smoothing);
-  const Plan plan("nll_loss", log_probs, targets, options);
+  const Targets plan("nll_loss", log_probs, targets, options);
   if (log_probs.is_symbolic() || targets.is_symbolic())
     return Tensor::symbolic(targets.shape(), log_probs.dtype());
   Tensor y = Tensor::empty(targets.shape(), log_probs.dtype());

@@ -1,9 +1,11 @@
+#include "copy.h"
 #include "elementwise.h"
 #include "qkv/ops/arithmetic.h"
 #include "qkv/ops/reduce.h"
 
 namespace qkv {
 using namespace elementwise;
+using copying::AxisView;
 namespace {
 
 const Op kCumsum("cumsum", [](GradSuite& g) {
@@ -11,31 +13,19 @@ const Op kCumsum("cumsum", [](GradSuite& g) {
     for (bool reverse : {false, true})
       for (int axis : {0, 1, -1})
         g.check("cube", {g.normal({2, 3, 4})},
-                [=](const std::vector<Var>& in) { return cumsum(in[0], axis, exclusive, reverse) + in[0]; });
-  g.check("size 1", {g.normal({1})}, [=](const std::vector<Var>& in) { return cumsum(in[0], 0); });
+                [=](const Vars& in) { return cumsum(in[0], axis, exclusive, reverse) + in[0]; });
+  g.check("size 1", {g.normal({1})}, [=](const Vars& in) { return cumsum(in[0], 0); });
 });
 
-Tensor running_sum(const Tensor& x, int axis, bool exclusive, bool reverse) {
+Tensor running_sum(const Tensor& x, const AxisView& view, bool exclusive, bool reverse) {
   Tensor y = Tensor::result(x.shape(), x);
   if (y.is_symbolic()) return y;
-  const Index outer = x.shape().size_of(0, axis), n = x.dim(axis);
-  const Index inner = x.shape().size_of(axis + 1, x.rank());
+  const Index outer = view.outer, n = view.n, inner = view.inner;
   Tensor carry = Tensor::empty({inner}, Dtype::f64);
   double* total = carry.data<double>();
   dispatch("cumsum", x.dtype(), [&](auto t) {
     using T = decltype(t);
-    for (Index i = 0; i < outer && inner == 1; i++) {  // the sum stays in a register
-      const T* in = x.data<T>() + i * n;
-      T* out = y.data<T>() + i * n;
-      double sum = 0;
-      for (Index k = 0; k < n; k++) {
-        const Index at = reverse ? n - 1 - k : k;
-        const double before = sum;
-        sum += static_cast<double>(in[at]);
-        out[at] = static_cast<T>(exclusive ? before : sum);
-      }
-    }
-    for (Index i = 0; i < outer && inner != 1; i++) {
+    for (Index i = 0; i < outer; i++) {
       carry.fill(0);
       for (Index k = 0; k < n; k++) {
         const Index at = (i * n + (reverse ? n - 1 - k : k)) * inner;
@@ -43,8 +33,8 @@ Tensor running_sum(const Tensor& x, int axis, bool exclusive, bool reverse) {
         T* out = y.data<T>() + at;
         for (Index j = 0; j < inner; j++) {
           const double before = total[j];
-          total[j] += static_cast<double>(in[j]);
-          out[j] = static_cast<T>(exclusive ? before : total[j]);
+          total[j] += double(in[j]);
+          out[j] = T(exclusive ? before : total[j]);
         }
       }
     }
@@ -56,10 +46,9 @@ Tensor running_sum(const Tensor& x, int axis, bool exclusive, bool reverse) {
 
 Var cumsum(const Var& x, int axis, bool exclusive, bool reverse) {
   check_dtype("cumsum", x);
-  Axes(axis).mask("cumsum", x.shape());
-  axis = x.shape().check_axis(axis);
-  return record(kCumsum, {x}, running_sum(x.value(), axis, exclusive, reverse),
-                [=](const Tensor& dy, Sink& dx) { dx.add(0, running_sum(dy, axis, exclusive, !reverse)); });
+  const AxisView view("cumsum", x.shape(), axis);
+  return record(kCumsum, {x}, running_sum(x.value(), view, exclusive, reverse),
+                [=](const Tensor& dy, Sink& dx) { dx.add(0, running_sum(dy, view, exclusive, !reverse)); });
 }
 
 }  // namespace qkv

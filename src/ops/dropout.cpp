@@ -1,7 +1,7 @@
 #include "qkv/ops/dropout.h"
 
 #include "qkv/autograd/gradcheck.h"
-#include "qkv/tensor/simd.h"
+#include "tensor/rows.h"
 
 namespace qkv {
 namespace {
@@ -12,7 +12,7 @@ Var dropout_with(const Stream& stream, const Var& x, double p);
 const Op kDropout("dropout", [](GradSuite& g) {
   auto check = [&](const char* label, const Shape& shape, double p) {
     g.check(label, {g.normal(shape)},
-            [=](const std::vector<Var>& in) { return dropout_with(Stream(7, "gradcheck"), in[0], p); });
+            [=](const Vars& in) { return dropout_with(Stream(7, "gradcheck"), in[0], p); });
   };
   check("half", {3, 5}, 0.5);
   check("few", {4, 16}, 0.1);
@@ -28,19 +28,16 @@ Var dropout_with(const Stream& stream, const Var& x, double p) {
   Tensor mask = Tensor::empty(x.shape(), x.dtype());
   dispatch("dropout", x.dtype(), [&](auto t) {
     using T = decltype(t);
-    keep_mask(stream, 0, static_cast<T>(p), mask.data<T>(), static_cast<std::size_t>(mask.size()),
-              static_cast<T>(1 / (1 - p)));
-    simd::apply<T>(
-        x.value().size(), y.data<T>(), [](auto v, auto m) { return v * m; }, x.value().data<T>(),
-        mask.data<T>());
+    keep_mask(stream, 0, T(p), mask.data<T>(), std::size_t(mask.size()), T(1 / (1 - p)));
+    simd::apply(mask.size(), y.data<T>(), x.value().data<T>(), mask.data<T>(),
+                [](auto v, auto m) { return v * m; });
   });
   return record(kDropout, {x}, y, [mask](const Tensor& dy, Sink& dx) {
     dispatch("dropout", dy.dtype(), [&](auto t) {
       using T = decltype(t);
       Sink::Buffer d = dx.buffer(0);
-      simd::apply_beta<T>(
-          d.beta, dy.size(), d.gradient.data<T>(), [](auto g, auto m) { return g * m; }, dy.data<T>(),
-          mask.data<T>());
+      simd::apply_beta(d.beta, dy.size(), d.gradient.data<T>(), dy.data<T>(), mask.data<T>(),
+                       [](auto g, auto m) { return g * m; });
     });
   });
 }

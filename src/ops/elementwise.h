@@ -13,7 +13,7 @@ namespace qkv::elementwise {
 // x^y.
 template <class F>
 void check_binary(GradSuite& g, F f, bool positive = false) {
-  auto op = [f](const std::vector<Var>& in) {
+  auto op = [f](const Vars& in) {
     return f(in[0], in[1]);
   };
   auto draw = [&](const Shape& shape) {
@@ -32,11 +32,12 @@ void check_binary(GradSuite& g, F f, bool positive = false) {
 }
 
 template <class F>
-void check_unary(GradSuite& g, F f, double low = -2.0, double high = 2.0) {
-  auto op = [f](const std::vector<Var>& in) {
+void check_unary(GradSuite& g, F f, double low = -2.0, double high = 2.0,
+                 const GradSuite::Function& composed = {}) {
+  auto op = [f](const Vars& in) {
     return f(in[0]);
   };
-  g.check("matrix", {g.uniform({3, 7}, low, high)}, op);
+  g.check("matrix", {g.uniform({3, 7}, low, high)}, op, composed);
   g.check("size 1", {g.uniform({1}, low, high)}, op);
   g.check("scalar", {g.uniform({}, low, high)}, op);
 }
@@ -65,7 +66,7 @@ Tensor combine(const Broadcast<2>& plan, const Var& a, const Var& b, F f) {
     T* out = y.data<T>();
     plan.rows([&](Index row, const Index* at) {
       const simd::Row<T> ra(pa + at[0], plan.step(0)), rb(pb + at[1], plan.step(1));
-      simd::apply_row<false>(plan.width(), out + row, f, ra, rb);
+      simd::apply(plan.width(), out + row, ra, rb, f);
     });
   });
   return y;
@@ -73,12 +74,12 @@ Tensor combine(const Broadcast<2>& plan, const Var& a, const Var& b, F f) {
 
 // Gradient of operand `i`: f(dy, a, b), summed over the axes along which the operand is repeated.
 template <class F>
-void pull(const Broadcast<2>& plan, int i, const Tensor& dy, const Tensor& a, const Tensor& b, Sink& dx,
-          F f) {
+void accumulate_gradient(const Broadcast<2>& plan, int i, const Tensor& dy, const Tensor& a, const Tensor& b,
+                         Sink& dx, F f) {
   if (!dx.needs(i)) return;
   const bool sums = plan.repeats(i);
   Tensor d = sums ? dx.zeroed(i) : Tensor::empty(dx.shape(i), dy.dtype());
-  dispatch("pull", dy.dtype(), [&](auto t) {
+  dispatch("backward", dy.dtype(), [&](auto t) {
     using T = decltype(t);
     const T *pa = a.data<T>(), *pb = b.data<T>(), *pg = dy.data<T>();
     T* out = d.data<T>();
@@ -86,11 +87,9 @@ void pull(const Broadcast<2>& plan, int i, const Tensor& dy, const Tensor& a, co
     plan.rows([&](Index row, const Index* at) {
       const simd::Row<T> ra(pa + at[0], plan.step(0)), rb(pb + at[1], plan.step(1)), rg(pg + row, 1);
       if (plan.step(i) == 0)
-        out[at[i]] += simd::sum_row<T>(width, f, rg, ra, rb);
-      else if (sums)
-        simd::apply_row<true>(width, out + at[i], f, rg, ra, rb);
+        out[at[i]] += simd::sum_of<T>(width, rg, ra, rb, f);
       else
-        simd::apply_row<false>(width, out + at[i], f, rg, ra, rb);
+        simd::apply_beta(sums ? 1 : 0, width, out + at[i], rg, ra, rb, f);
     });
   });
   if (!sums) dx.add(i, std::move(d));
@@ -98,16 +97,28 @@ void pull(const Broadcast<2>& plan, int i, const Tensor& dy, const Tensor& a, co
 
 // The same for f = dy or -dy, which needs no operand and, with equal shapes, no work.
 template <bool negative>
-void pull_sum(const Broadcast<2>& plan, int i, const Tensor& dy, Sink& dx) {
+void accumulate_sum(const Broadcast<2>& plan, int i, const Tensor& dy, Sink& dx) {
   if (!dx.needs(i)) return;
   if (!negative && dx.shape(i) == dy.shape()) return dx.add(i, dy);
-  pull(plan, i, dy, dy, dy, dx, [](auto g, auto, auto) { return negative ? -g : g; });
+  accumulate_gradient(plan, i, dy, dy, dy, dx, [](auto g, auto, auto) { return negative ? -g : g; });
+}
+
+// y = f(a, b) with broadcasting; da and db are functions of dy, a and b.
+template <class F, class Da, class Db>
+Var of_pair(const Op& op, const Var& a, const Var& b, F f, Da da, Db db) {
+  check_dtypes(op.name, a, b);
+  const Broadcast<2> plan(op.name, a.shape(), b.shape());
+  return record(op, {a, b}, combine(plan, a, b, f),
+                [=, va = a.value(), vb = b.value()](const Tensor& dy, Sink& dx) {
+                  accumulate_gradient(plan, 0, dy, va, vb, dx, da);
+                  accumulate_gradient(plan, 1, dy, va, vb, dx, db);
+                });
 }
 
 // The scalar as a batch of the type of `v`.
 template <class B>
 B lanes(B, double value) {
-  return B(static_cast<typename B::value_type>(value));
+  return B(typename B::value_type(value));
 }
 
 // f of each pair of lanes, for functions that batches lack.
@@ -116,7 +127,7 @@ B lanewise(F f, B a, B b) {
   using T = typename B::value_type;
   alignas(64) T u[B::size], v[B::size];
   a.store_aligned(u), b.store_aligned(v);
-  for (std::size_t i = 0; i < B::size; i++) u[i] = static_cast<T>(f(u[i], v[i]));
+  for (std::size_t i = 0; i < B::size; i++) u[i] = T(f(u[i], v[i]));
   return xsimd::load_aligned(u);
 }
 
@@ -146,20 +157,12 @@ Var with_derivative(const Op& op, const Var& x, F both) {
   Tensor y = Tensor::empty(x.shape(), x.dtype()), d = Tensor::empty(x.shape(), x.dtype());
   dispatch(op.name, x.dtype(), [&](auto t) {
     using T = decltype(t);
-    constexpr Index width = simd::Row<T>::width;
-    const Index n = y.size();
     const T* in = x.value().data<T>();
     T *value = y.data<T>(), *slope = d.data<T>();
-    Index i = 0;
-    for (; i + width <= n; i += width) {
-      const auto [v, s] = both(simd::Batch<T>(xsimd::load_unaligned(in + i)));
-      v.store_unaligned(value + i), s.store_unaligned(slope + i);
-    }
-    if (i == n) return;
-    alignas(64) T lane[2][simd::Batch<T>::size];
-    const auto [v, s] = both(simd::Row<T>(in, 1).tail(i, n, T(1)));
-    v.store_aligned(lane[0]), s.store_aligned(lane[1]);
-    std::copy_n(lane[0], n - i, value + i), std::copy_n(lane[1], n - i, slope + i);
+    simd::for_batches<T>(y.size(), [&](auto at) {
+      const auto [v, s] = both(at.load(in));
+      at.store(value, v), at.store(slope, s);
+    });
   });
   return record(op, {x}, y, [d](const Tensor& dy, Sink& dx) {
     dx.add(0, zip([](auto g, auto s) { return g * s; }, dy, d));

@@ -2,34 +2,30 @@
 
 #include <algorithm>
 
+#include "copy.h"
 #include "qkv/autograd/gradcheck.h"
-#include "qkv/tensor/simd.h"
+#include "tensor/rows.h"
 
 namespace qkv {
 namespace {
 
-Tensor ints(const Shape& shape, std::vector<std::int32_t> values) {
-  return Tensor::from(shape, values);
-}
-
 const Op kEmbedding("embedding", [](GradSuite& g) {
   auto check = [&](const char* label, const Tensor& ids, const Shape& table) {
-    g.check(label, {g.normal(table)}, [=](const std::vector<Var>& in) { return embedding(ids, in[0]); });
+    g.check(label, {g.normal(table)}, [=](const Vars& in) { return embedding(ids, in[0]); });
   };
-  check("repeated and unused rows", ints({2, 3}, {4, 0, 4, 4, 1, 0}), {5, 3});
-  check("one id", ints({}, {1}), {2, 9});
-  check("size 1", ints({1}, {0}), {1, 1});
+  check("repeated and unused rows", g.ints({2, 3}, {4, 0, 4, 4, 1, 0}), {5, 3});
+  check("one id", g.ints({}, {1}), {2, 9});
+  check("size 1", g.ints({1}, {0}), {1, 1});
 });
 
 const Op kEmbeddingBag("embedding_bag", [](GradSuite& g) {
   auto check = [&](const char* label, const Tensor& ids, const Tensor& offsets, const Shape& table) {
-    g.check(label, {g.normal(table)},
-            [=](const std::vector<Var>& in) { return embedding_bag(ids, offsets, in[0]); });
+    g.check(label, {g.normal(table)}, [=](const Vars& in) { return embedding_bag(ids, offsets, in[0]); });
   };
-  check("bags", ints({6}, {4, 0, 4, 1, 1, 3}), ints({4}, {0, 3, 3, 6}), {5, 3});
-  check("one bag", ints({2}, {1, 0}), ints({2}, {0, 2}), {2, 9});
-  check("empty bags", ints({0}, {}), ints({3}, {0, 0, 0}), {2, 2});
-  check("size 1", ints({1}, {0}), ints({2}, {0, 1}), {1, 1});
+  check("bags", g.ints({6}, {4, 0, 4, 1, 1, 3}), g.ints({4}, {0, 3, 3, 6}), {5, 3});
+  check("one bag", g.ints({2}, {1, 0}), g.ints({2}, {0, 2}), {2, 9});
+  check("empty bags", g.ints({0}, {}), g.ints({3}, {0, 0, 0}), {2, 2});
+  check("size 1", g.ints({1}, {0}), g.ints({2}, {0, 1}), {1, 1});
 });
 
 void check_table(const char* op, const Tensor& ids, const Var& table) {
@@ -49,24 +45,9 @@ void check_table(const char* op, const Tensor& ids, const Var& table) {
 
 Var embedding(const Tensor& ids, const Var& table) {
   check_table("embedding", ids, table);
-  const Index n = ids.size(), d = table.dim(1);
   Shape shape = ids.shape();
-  shape.push_back(d);
-  if (ids.is_symbolic() || table.is_symbolic()) return Tensor::symbolic(shape, table.dtype());
-  Tensor y = Tensor::empty(shape, table.dtype());
-  dispatch("embedding", y.dtype(), [&](auto t) {
-    using T = decltype(t);
-    const std::int32_t* id = ids.data<std::int32_t>();
-    for (Index i = 0; i < n; i++) std::copy_n(table.value().data<T>() + id[i] * d, d, y.data<T>() + i * d);
-  });
-  return record(kEmbedding, {table}, y, [=](const Tensor& dy, Sink& dx) {
-    dispatch("embedding", dy.dtype(), [&](auto t) {
-      using T = decltype(t);
-      const std::int32_t* id = ids.data<std::int32_t>();
-      T* gradient = dx.zeroed(0).data<T>();
-      for (Index i = 0; i < n; i++) simd::add_scaled(d, T(1), dy.data<T>() + i * d, gradient + id[i] * d);
-    });
-  });
+  shape.push_back(table.dim(1));
+  return copying::gather(kEmbedding, table, copying::AxisView("embedding", table.shape(), 0), ids, shape);
 }
 
 Var embedding_bag(const Tensor& ids, const Tensor& offsets, const Var& table) {
@@ -94,7 +75,7 @@ Var embedding_bag(const Tensor& ids, const Tensor& offsets, const Var& table) {
   dispatch("embedding_bag", y.dtype(), [&](auto t) {
     using T = decltype(t);
     each([&](Index w, Index id, double part) {
-      simd::add_scaled(d, static_cast<T>(part), table.value().data<T>() + id * d, y.data<T>() + w * d);
+      simd::add_scaled(d, T(part), table.value().data<T>() + id * d, y.data<T>() + w * d);
     });
   });
   return record(kEmbeddingBag, {table}, y, [=](const Tensor& dy, Sink& dx) {
@@ -102,7 +83,7 @@ Var embedding_bag(const Tensor& ids, const Tensor& offsets, const Var& table) {
       using T = decltype(t);
       T* gradient = dx.zeroed(0).data<T>();
       each([&](Index w, Index id, double part) {
-        simd::add_scaled(d, static_cast<T>(part), dy.data<T>() + w * d, gradient + id * d);
+        simd::add_scaled(d, T(part), dy.data<T>() + w * d, gradient + id * d);
       });
     });
   });

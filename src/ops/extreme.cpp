@@ -1,6 +1,7 @@
 // max, min and argmax.
 #include <limits>
 
+#include "copy.h"
 #include "qkv/ops/reduce.h"
 #include "reduction.h"
 
@@ -11,38 +12,10 @@ namespace {
 const Op kMax("max", [](GradSuite& g) { check_reduction(g, max); });
 const Op kMin("min", [](GradSuite& g) { check_reduction(g, min); });
 
-// Does v replace the best value so far? A nan replaces anything but a nan.
-template <bool largest, class T>
-bool better(T v, T best) {
-  return (largest ? v > best : v < best) || (v != v && best == best);
-}
-
-// Largest or smallest of a row; nan where there is one.
-template <bool largest, class T>
-T extreme_of_row(Index n, const T* x) {
-  constexpr Index width = simd::Row<T>::width;
-  using B = simd::Batch<T>;
-  T best = x[0];
-  Index i = 0;
-  if (n >= width) {
-    B m = xsimd::load_unaligned(x);
-    for (i = width; i + width <= n; i += width) {
-      const B v = xsimd::load_unaligned(x + i);  // max gives its second operand where one is nan
-      m = xsimd::select(xsimd::isnan(m), m, largest ? xsimd::max(m, v) : xsimd::min(m, v));
-    }
-    alignas(64) T lane[B::size];
-    m.store_aligned(lane);
-    best = lane[0];
-    for (Index j = 1; j < width; j++)
-      if (better<largest>(lane[j], best)) best = lane[j];
-  }
-  for (; i < n; i++)
-    if (better<largest>(x[i], best)) best = x[i];
-  return best;
-}
+using simd::better;
 
 template <bool largest>
-Tensor extreme_value(const Plan& plan, const Tensor& x) {
+Tensor extreme_value(const Reduction& plan, const Tensor& x) {
   Tensor y = Tensor::result(plan.y, x);
   if (y.is_symbolic()) return y;
   const Broadcast<2> pairs = plan.pairs(x.shape());
@@ -54,7 +27,7 @@ Tensor extreme_value(const Plan& plan, const Tensor& x) {
     pairs.rows([&](Index row, const Index* at) {
       T* o = out + at[1];
       if (pairs.step(1) == 0) {
-        const T v = extreme_of_row<largest>(pairs.width(), in + row);
+        const T v = simd::extreme<largest>(pairs.width(), in + row);
         if (better<largest>(v, *o)) *o = v;
       } else {
         for (Index j = 0; j < pairs.width(); j++)
@@ -67,7 +40,7 @@ Tensor extreme_value(const Plan& plan, const Tensor& x) {
 
 template <bool largest>
 Var extreme(const Op& op, const Var& x, const Axes& axes, bool keep_dims) {
-  const Plan plan(op.name, x, axes, keep_dims);
+  const Reduction plan(op.name, x, axes, keep_dims);
   QKV_CHECK(plan.count > 0, "{}: must reduce at least one element; got {}", op.name, x.shape());
   Tensor y = extreme_value<largest>(plan, x.value());
   return record(op, {x}, y, [=, vx = x.value()](const Tensor& dy, Sink& dx) {
@@ -105,8 +78,8 @@ Index position(Index n, const T* in, Index step, bool last) {
 // The same of a contiguous row: find the value, then, in batches, the place.
 template <class T>
 Index position_in_row(Index n, const T* in, bool last) {
-  constexpr Index width = simd::Row<T>::width;
-  const T best = extreme_of_row<true>(n, in);
+  constexpr Index width = simd::kWidth<T>;
+  const T best = simd::max(n, in);
   if (last || best != best || n < width) return position(n, in, 1, last);
   Index i = 0;
   while (i + width < n && !xsimd::any(simd::Batch<T>(xsimd::load_unaligned(in + i)) == simd::Batch<T>(best)))
@@ -126,21 +99,19 @@ Var min(const Var& x, const Axes& axes, bool keep_dims) {
 }
 
 Tensor argmax(const Var& x, int axis, bool keep_dims, bool last) {
-  const Plan plan("argmax", x, axis, keep_dims);
+  const Reduction plan("argmax", x, axis, keep_dims);
   QKV_CHECK(plan.count > 0, "argmax: must reduce at least one element; got {}", x.shape());
   Tensor y = Tensor::result(plan.y, x.value(), Dtype::i32);
   if (y.is_symbolic()) return y;
-  axis = x.shape().check_axis(axis);
-  const Index outer = x.shape().size_of(0, axis), n = plan.count;
-  const Index inner = x.shape().size_of(axis + 1, x.rank());
+  const copying::AxisView view("argmax", x.shape(), axis);
+  const Index n = view.n, inner = view.inner;
   dispatch("argmax", x.dtype(), [&](auto t) {
     using T = decltype(t);
     std::int32_t* out = y.data<std::int32_t>();
-    for (Index i = 0; i < outer; i++)
+    for (Index i = 0; i < view.outer; i++)
       for (Index j = 0; j < inner; j++, out++) {
         const T* in = x.value().data<T>() + i * n * inner + j;
-        *out = static_cast<std::int32_t>(inner == 1 ? position_in_row(n, in, last)
-                                                    : position(n, in, inner, last));
+        *out = std::int32_t(inner == 1 ? position_in_row(n, in, last) : position(n, in, inner, last));
       }
   });
   return y;

@@ -4,6 +4,7 @@
 #include "copy.h"
 #include "qkv/autograd/gradcheck.h"
 #include "qkv/ops/shape_ops.h"
+#include "tensor/rows.h"
 
 namespace qkv {
 using namespace copying;
@@ -11,7 +12,7 @@ namespace {
 
 const Op kIndexSelect("index_select", [](GradSuite& g) {
   auto check = [&](const char* label, const Shape& x, const Tensor& ids, int axis) {
-    g.check(label, {g.normal(x)}, [=](const std::vector<Var>& in) { return index_select(in[0], ids, axis); });
+    g.check(label, {g.normal(x)}, [=](const Vars& in) { return index_select(in[0], ids, axis); });
   };
   check("rows", {5, 3}, g.ids({4}, 5), 0);
   check("columns", {2, 5}, g.ids({7}, 5), -1);
@@ -22,7 +23,7 @@ const Op kIndexSelect("index_select", [](GradSuite& g) {
 });
 const Op kTakeAlong("take_along", [](GradSuite& g) {
   auto check = [&](const char* label, const Shape& x, const Tensor& ids, int axis) {
-    g.check(label, {g.normal(x)}, [=](const std::vector<Var>& in) { return take_along(in[0], ids, axis); });
+    g.check(label, {g.normal(x)}, [=](const Vars& in) { return take_along(in[0], ids, axis); });
   };
   check("rows", {5, 3}, g.ids({4, 3}, 5), 0);
   check("columns", {2, 5}, g.ids({2, 7}, 5), -1);
@@ -45,7 +46,7 @@ Tensor resolved(const char* op, const Tensor& ids, Index n) {
   if (!negative) return ids;
   Tensor result = ids.clone();
   for (Index i = 0; i < ids.size(); i++)
-    if (in[i] < 0) result.data<std::int32_t>()[i] += static_cast<std::int32_t>(n);
+    if (in[i] < 0) result.data<std::int32_t>()[i] += std::int32_t(n);
   return result;
 }
 
@@ -57,28 +58,32 @@ Var index_select(const Var& x, const Tensor& ids, int axis) {
   Shape shape(x.shape().begin(), view.axis);
   for (Index extent : ids.shape()) shape.push_back(extent);
   for (int i = view.axis + 1; i < x.rank(); i++) shape.push_back(x.dim(i));
+  return gather(kIndexSelect, x, view, picks, shape);
+}
+
+Var copying::gather(const Op& op, const Var& x, const AxisView& view, const Tensor& ids, const Shape& shape) {
   Tensor y = Tensor::result(shape, ids.is_symbolic() ? ids : x.value(), x.dtype());
-  const Index rows = ids.size();
+  // Calls f(element of y, element of x) for each part.
+  auto each = [=](auto f) {
+    const std::int32_t* id = ids.data<std::int32_t>();
+    Index to = 0;
+    for (Index o = 0; o < view.outer; o++)
+      for (Index r = 0; r < ids.size(); r++, to += view.inner) f(to, (o * view.n + id[r]) * view.inner);
+  };
   if (!y.is_symbolic())
     dispatch_bits(x.dtype(), [&](auto t) {
       using T = decltype(t);
-      const std::int32_t* id = picks.data<std::int32_t>();
+      const T* in = bits<T>(x.value());
       T* out = bits<T>(y);
-      for (Index o = 0; o < view.outer; o++)
-        for (Index r = 0; r < rows; r++, out += view.inner)
-          std::copy_n(bits<T>(x.value()) + (o * view.n + id[r]) * view.inner, view.inner, out);
+      each([&](Index to, Index from) { std::copy_n(in + from, view.inner, out + to); });
     });
-  return record(kIndexSelect, {x}, y, [=](const Tensor& dy, Sink& dx) {
+  return record(op, {x}, y, [=, name = op.name](const Tensor& dy, Sink& dx) {
     Tensor d = dx.zeroed(0);
-    dispatch("index_select", dy.dtype(), [&](auto t) {
+    dispatch(name, dy.dtype(), [&](auto t) {
       using T = decltype(t);
-      const std::int32_t* id = picks.data<std::int32_t>();
       const T* g = dy.data<T>();
-      for (Index o = 0; o < view.outer; o++)
-        for (Index r = 0; r < rows; r++, g += view.inner) {
-          T* to = d.data<T>() + (o * view.n + id[r]) * view.inner;
-          for (Index i = 0; i < view.inner; i++) to[i] += g[i];
-        }
+      T* sum = d.data<T>();
+      each([&](Index to, Index from) { simd::add(view.inner, sum + from, g + to); });
     });
   });
 }
@@ -129,9 +134,7 @@ Tensor one_hot(const Tensor& ids, Index depth, Dtype dtype) {
   for (Index i = 0; i < ids.size(); i++) {
     QKV_CHECK(id[i] >= 0 && id[i] < depth, "one_hot: ids must be in [0, {}); got {} at position {}", depth,
               id[i], i);
-    if (dtype == Dtype::f32) y.data<float>()[i * depth + id[i]] = 1;
-    if (dtype == Dtype::f64) y.data<double>()[i * depth + id[i]] = 1;
-    if (dtype == Dtype::i32) y.data<std::int32_t>()[i * depth + id[i]] = 1;
+    dispatch_all(dtype, [&](auto t) { y.data<decltype(t)>()[i * depth + id[i]] = 1; });
   }
   return y;
 }

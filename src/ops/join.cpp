@@ -4,6 +4,7 @@
 #include "copy.h"
 #include "qkv/autograd/gradcheck.h"
 #include "qkv/ops/shape_ops.h"
+#include "tensor/rows.h"
 
 namespace qkv {
 using namespace copying;
@@ -11,15 +12,14 @@ namespace {
 
 const Op kSlice("slice", [](GradSuite& g) {
   auto check = [&](const char* label, const Shape& shape, int axis, Index begin, Index end) {
-    g.check(label, {g.normal(shape)},
-            [=](const std::vector<Var>& in) { return slice(in[0], axis, begin, end); });
+    g.check(label, {g.normal(shape)}, [=](const Vars& in) { return slice(in[0], axis, begin, end); });
   };
   check("leading axis", {4, 3}, 0, 1, 3);
   check("last axis", {4, 3}, -1, 1, 2);
   check("middle axis", {2, 4, 3}, 1, 0, 2);
   check("negative end", {2, 4, 3}, 1, 1, -1);
   check("all", {3}, 0, 0, 3);
-  g.check("split", {g.normal({2, 6})}, [](const std::vector<Var>& in) {
+  g.check("split", {g.normal({2, 6})}, [](const Vars& in) {
     auto [a, b, c] = split<3>(in[0], 1);
     return concat({c, a, a, b}, 0);
   });
@@ -27,33 +27,25 @@ const Op kSlice("slice", [](GradSuite& g) {
 const Op kConcat("concat", [](GradSuite& g) {
   auto check = [&](const char* label, const Shape& a, const Shape& b, const Shape& c, int axis) {
     g.check(label, {g.normal(a), g.normal(b), g.normal(c)},
-            [=](const std::vector<Var>& in) { return concat(in.data(), 3, axis); });
+            [=](const Vars& in) { return concat(in.data(), 3, axis); });
   };
   check("leading axis", {2, 3}, {1, 3}, {3, 3}, 0);
   check("last axis", {2, 3}, {2, 1}, {2, 4}, -1);
   check("middle axis", {2, 1, 3}, {2, 2, 3}, {2, 1, 3}, 1);
   check("empty part", {2, 3}, {2, 0}, {2, 1}, 1);
   check("size 1", {1}, {1}, {1}, 0);
-  g.check("one tensor twice", {g.normal({2, 3})}, [](const std::vector<Var>& in) {
-    return concat({in[0], in[0]}, 0);
-  });
+  g.check("one tensor twice", {g.normal({2, 3})}, [](const Vars& in) { return concat({in[0], in[0]}, 0); });
   for (int axis : {0, 1, -1})
-    g.check("stack", {g.normal({2, 3}), g.normal({2, 3})}, [=](const std::vector<Var>& in) {
+    g.check("stack", {g.normal({2, 3}), g.normal({2, 3})}, [=](const Vars& in) {
       return stack({in[0], in[1]}, axis);
     });
 });
 
-// to[o, i] (+)= from[o, i] for runs of `n` elements in rows of `to_n` and `from_n`.
+// to[r, i] = beta to[r, i] + from[r, i] for runs of `n` elements in rows of `to_n` and `from_n`.
 template <class T>
-void add_runs(Index rows, Index n, T* to, Index to_n, const T* from, Index from_n, bool assign) {
-  for (Index r = 0; r < rows; r++) {
-    T* out = to + r * to_n;
-    const T* in = from + r * from_n;
-    if (assign)
-      std::copy_n(in, n, out);
-    else
-      for (Index i = 0; i < n; i++) out[i] += in[i];
-  }
+void add_runs(double beta, Index rows, Index n, T* to, Index to_n, const T* from, Index from_n) {
+  for (Index r = 0; r < rows; r++)
+    simd::apply_beta(beta, n, to + r * to_n, from + r * from_n, [](auto v) { return v; });
 }
 
 }  // namespace
@@ -65,24 +57,21 @@ Var slice(const Var& x, int axis, Index begin, Index end) {
             "slice: range must lie in [0, {}]; got [{}, {}) on axis {} of {}", view.n, begin, end, axis,
             x.shape());
   const Index width = (past - first) * view.inner, row = view.n * view.inner, at = first * view.inner;
+  Shape shape = x.shape();
+  shape.set(view.axis, past - first);
   Tensor y;
-  if (view.outer == 1) {  // contiguous: share the buffer
-    Shape shape = x.shape();
-    shape.set(view.axis, past - first);
+  if (view.outer == 1)  // contiguous: share the buffer
     y = x.value().reshape(Shape{view.n, view.inner}).rows(first, past - first).reshape(shape);
-  } else {
-    Shape shape = x.shape();
-    shape.set(view.axis, past - first);
+  else
     y = Tensor::result(shape, x.value());
-    const Index unit = static_cast<Index>(size_of(x.dtype()));
-    if (!y.is_symbolic())
-      copy_runs(view.outer, width * unit, y.bytes(), width * unit, x.value().bytes() + at * unit, row * unit);
-  }
+  const Index unit = Index(size_of(x.dtype()));
+  if (view.outer != 1 && !y.is_symbolic())
+    copy_runs(view.outer, width * unit, y.bytes(), width * unit, x.value().bytes() + at * unit, row * unit);
   return record(kSlice, {x}, y, [=](const Tensor& dy, Sink& dx) {
     Tensor d = dx.zeroed(0);
     dispatch("slice", dy.dtype(), [&](auto t) {
       using T = decltype(t);
-      add_runs<T>(view.outer, width, d.data<T>() + at, row, dy.data<T>(), width, false);
+      add_runs<T>(1, view.outer, width, d.data<T>() + at, row, dy.data<T>(), width);
     });
   });
 }
@@ -116,10 +105,9 @@ Var concat(const Var* parts, int count, int axis) {
             "concat: rows must have below 2^31 elements; got {}", row);
   std::int32_t* begin = begins.data<std::int32_t>();
   begin[0] = 0;
-  for (int i = 0; i < count; i++)
-    begin[i + 1] = begin[i] + static_cast<std::int32_t>(parts[i].dim(axis) * view.inner);
+  for (int i = 0; i < count; i++) begin[i + 1] = begin[i] + std::int32_t(parts[i].dim(axis) * view.inner);
   if (!y.is_symbolic()) {
-    const Index unit = static_cast<Index>(size_of(y.dtype()));
+    const Index unit = Index(size_of(y.dtype()));
     for (int i = 0; i < count; i++) {
       const Index n = begin[i + 1] - begin[i];
       copy_runs(view.outer, n * unit, y.bytes() + begin[i] * unit, row * unit, parts[i].value().bytes(),
@@ -137,14 +125,14 @@ Var concat(const Var* parts, int count, int axis) {
       const Index n = begin[i + 1] - begin[i];
       dispatch("concat", dy.dtype(), [&](auto t) {
         using T = decltype(t);
-        add_runs<T>(view.outer, n, d.gradient.data<T>(), n, dy.data<T>() + begin[i], row, d.beta == 0);
+        add_runs<T>(d.beta, view.outer, n, d.gradient.data<T>(), n, dy.data<T>() + begin[i], row);
       });
     }
   });
 }
 
 Var concat(std::initializer_list<Var> parts, int axis) {
-  return concat(parts.begin(), static_cast<int>(parts.size()), axis);
+  return concat(parts.begin(), int(parts.size()), axis);
 }
 
 Var stack(const Var* parts, int count, int axis) {
@@ -168,7 +156,7 @@ Var stack(const Var* parts, int count, int axis) {
 }
 
 Var stack(std::initializer_list<Var> parts, int axis) {
-  return stack(parts.begin(), static_cast<int>(parts.size()), axis);
+  return stack(parts.begin(), int(parts.size()), axis);
 }
 
 }  // namespace qkv

@@ -2,21 +2,28 @@
 
 #include <algorithm>
 
+#include "linear_gradient.h"
 #include "qkv/autograd/gradcheck.h"
 #include "qkv/base/threads.h"
-#include "qkv/tensor/gemm.h"
+#include "qkv/ops/arithmetic.h"
+#include "qkv/ops/matmul.h"
+#include "qkv/ops/shape_ops.h"
 
 namespace qkv {
 namespace {
 
 const Op kLinear("linear", [](GradSuite& g) {
-  auto f = [](const std::vector<Var>& in) {
+  auto f = [](const Vars& in) {
     return linear(in[0], in[1], in.size() > 2 ? in[2] : Var());
   };
-  g.check("bias", {g.normal({3, 4}), g.normal({2, 4}), g.normal({2})}, f);
-  g.check("no bias", {g.normal({2, 3, 4}), g.normal({5, 4})}, f);
-  g.check("one row", {g.normal({4}), g.normal({2, 4}), g.normal({2})}, f);
-  g.check("size 1", {g.normal({1, 1}), g.normal({1, 1}), g.normal({1})}, f);
+  auto composed = [](const Vars& in) {
+    const Var y = matmul(in[0], transpose(in[1]));
+    return in.size() > 2 ? y + in[2] : y;
+  };
+  g.check("bias", {g.normal({3, 4}), g.normal({2, 4}), g.normal({2})}, f, composed);
+  g.check("no bias", {g.normal({2, 3, 4}), g.normal({5, 4})}, f, composed);
+  g.check("one row", {g.normal({4}), g.normal({2, 4}), g.normal({2})}, f, composed);
+  g.check("size 1", {g.normal({1, 1}), g.normal({1, 1}), g.normal({1})}, f, composed);
 });
 
 // y = x W^T + b. With few rows of x, as in decoding, the time is that of reading W: fixed blocks of its
@@ -25,7 +32,7 @@ const Op kLinear("linear", [](GradSuite& g) {
 // is worth the waking of the pool (about 1 us) from some 10,000 weights on.
 template <class T>
 void product(Index rows, Index out, Index in, const T* x, const T* weight, const T* bias, T* y) {
-  constexpr Index kFewRows = 8, kBlock = 8 * 1024, kLeast = 2 * kBlock;  // elements of W
+  constexpr Index kMaxRows = 8, kBlock = 8 * 1024, kMinWeights = 2 * kBlock;  // elements of W
   auto columns = [&](Index begin, Index n) {
     const T* w = weight + begin * in;
     if (bias)
@@ -33,9 +40,9 @@ void product(Index rows, Index out, Index in, const T* x, const T* weight, const
     else
       gemm<T>(Trans::no, Trans::yes, rows, n, in, 1, x, in, w, in, 0, y + begin, out);
   };
-  if (rows > kFewRows || out * in < kLeast) return columns(0, out);
+  if (rows > kMaxRows || out * in < kMinWeights) return columns(0, out);
   const Index block = std::max<Index>(1, kBlock / in / 16) * 16;  // rows of W: whole batches of any CPU
-  pool().run(static_cast<int>((out + block - 1) / block),
+  pool().run(int((out + block - 1) / block),
              [&](int task, int) { columns(task * block, std::min(block, out - task * block)); });
 }
 
@@ -69,23 +76,8 @@ Var linear(const Var& x, const Var& weight, const Var& bias) {
       [=, vx = x.value(), vw = weight.value(), biased = bias.defined()](const Tensor& dy, Sink& dx) {
         dispatch("linear", dy.dtype(), [&](auto t) {
           using T = decltype(t);
-          if (dx.needs(0)) {  // dX = dY W
-            Sink::Buffer d = dx.buffer(0);
-            gemm<T>(Trans::no, Trans::no, rows, in, out, 1, dy.data<T>(), out, vw.template data<T>(), in,
-                    static_cast<T>(d.beta), d.gradient.data<T>(), in);
-          }
-          if (dx.needs(1)) {  // dW = dY^T X
-            Sink::Buffer d = dx.buffer(1);
-            gemm<T>(Trans::yes, Trans::no, out, in, rows, 1, dy.data<T>(), out, vx.template data<T>(), in,
-                    static_cast<T>(d.beta), d.gradient.data<T>(), in);
-          }
-          if (biased && dx.needs(2)) {  // db = column sums of dY
-            T* db = dx.zeroed(2).data<T>();
-            for (Index r = 0; r < rows; r++) {
-              const T* row = dy.data<T>() + r * out;
-              for (Index j = 0; j < out; j++) db[j] += row[j];
-            }
-          }
+          linear_gradients<T>(rows, in, out, dy.data<T>(), vx.template data<T>(), vw.template data<T>(), dx,
+                              0, 1, biased ? 2 : -1);
         });
       });
 }

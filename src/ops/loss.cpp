@@ -3,27 +3,33 @@
 #include <algorithm>
 
 #include "qkv/autograd/gradcheck.h"
-#include "qkv/tensor/simd.h"
+#include "qkv/ops/activations.h"
+#include "qkv/ops/arithmetic.h"
+#include "qkv/ops/reduce.h"
+#include "tensor/rows.h"
 
 namespace qkv {
 namespace {
 
 const Op kMseLoss("mse_loss", [](GradSuite& g) {
-  auto f = [](const std::vector<Var>& in) {
+  auto f = [](const Vars& in) {
     return mse_loss(in[0], in[1]);
   };
-  g.check("matrix", {g.normal({3, 5}), g.normal({3, 5})}, f);
-  g.check("size 1", {g.normal({1}), g.normal({1})}, f);
+  auto composed = [](const Vars& in) {
+    return mean(square(in[0] - in[1]));
+  };
+  g.check("matrix", {g.normal({3, 5}), g.normal({3, 5})}, f, composed);
+  g.check("size 1", {g.normal({1}), g.normal({1})}, f, composed);
   const Tensor target = g.normal({2, 3});
-  g.check("constant target", {g.normal({2, 3})},
-          [=](const std::vector<Var>& in) { return mse_loss(in[0], target); });
+  g.check("constant target", {g.normal({2, 3})}, [=](const Vars& in) { return mse_loss(in[0], target); });
 });
 
 const Op kBceWithLogits("bce_with_logits", [](GradSuite& g) {
   auto check = [&](const char* label, const Shape& shape, double scale) {
     const Tensor targets = g.uniform(shape, 0.0, 1.0);
-    g.check(label, {g.normal(shape, scale)},
-            [=](const std::vector<Var>& in) { return bce_with_logits(in[0], targets); });
+    g.check(
+        label, {g.normal(shape, scale)}, [=](const Vars& in) { return bce_with_logits(in[0], targets); },
+        [=](const Vars& in) { return softplus(in[0]) - in[0] * Var(targets); });
   };
   check("matrix", {3, 5}, 1.0);
   check("size 1", {1}, 1.0);
@@ -50,21 +56,19 @@ Var mse_loss(const Var& x, const Var& y) {
     const T *px = x.value().data<T>(), *py = y.value().data<T>();
     double sum = 0.0;
     for (Index i = 0; i < n; i += kPiece)
-      sum += static_cast<double>(simd::sum<T>(
-          std::min(kPiece, n - i), [](auto a, auto b) { return (a - b) * (a - b); }, px + i, py + i));
-    loss.data<T>()[0] = static_cast<T>(sum / static_cast<double>(n));
+      sum += double(simd::sum_of<T>(std::min(kPiece, n - i), px + i, py + i,
+                                    [](auto a, auto b) { return (a - b) * (a - b); }));
+    loss.data<T>()[0] = T(sum / double(n));
   });
   return record(kMseLoss, {x, y}, loss, [=, vx = x.value(), vy = y.value()](const Tensor& dl, Sink& dx) {
     dispatch("mse_loss", dl.dtype(), [&](auto t) {
       using T = decltype(t);
       for (int i = 0; i < 2; i++) {  // dx = 2 (x - y) / n, dy = -dx
         if (!dx.needs(i)) continue;
-        const simd::Batch<T> factor(
-            static_cast<T>((i == 0 ? 2.0 : -2.0) / static_cast<double>(n) * dl.item()));
+        const simd::Batch<T> factor(T((i == 0 ? 2.0 : -2.0) / double(n) * dl.item()));
         Sink::Buffer d = dx.buffer(i);
-        simd::apply_beta<T>(
-            d.beta, n, d.gradient.data<T>(), [&](auto a, auto b) { return (a - b) * factor; },
-            vx.template data<T>(), vy.template data<T>());
+        simd::apply_beta(d.beta, n, d.gradient.data<T>(), vx.template data<T>(), vy.template data<T>(),
+                         [&](auto a, auto b) { return (a - b) * factor; });
       }
     });
   });
@@ -84,13 +88,8 @@ Var bce_with_logits(const Var& logits, const Tensor& targets) {
     dispatch("bce_with_logits", dy.dtype(), [&](auto t) {
       using T = decltype(t);
       Sink::Buffer d = dx.buffer(0);  // dx = dy (s(x) - y)
-      simd::apply_beta<T>(
-          d.beta, dy.size(), d.gradient.data<T>(),
-          [](auto g, auto v, auto y) {
-            decltype(v) one(1);
-            return g * (one / (one + simd::exp(-v)) - y);
-          },
-          dy.data<T>(), x.data<T>(), targets.data<T>());
+      simd::apply_beta(d.beta, dy.size(), d.gradient.data<T>(), dy.data<T>(), x.data<T>(), targets.data<T>(),
+                       [](auto g, auto v, auto y) { return g * (simd::logistic(v) - y); });
     });
   });
 }

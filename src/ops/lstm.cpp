@@ -1,26 +1,39 @@
-#include "qkv/autograd/gradcheck.h"
+#include "composed.h"
 #include "recurrent_scan.h"
 
 namespace qkv {
 using namespace recurrent;
+
+Var lstm_composed(const Var& x, const Var& W_ih, const Var& W_hh, const Var& b, const RecurrentState& start,
+                  const RecurrentOptions& o) {
+  return composed(x, start, o, W_hh.dim(1), [&](const Var& x_t, const RecurrentState& s) {
+    const auto [i, f, g, out] = split<4>(linear(x_t, W_ih, b) + linear(s.h, W_hh), -1);
+    const Var c = sigmoid(f) * s.c + sigmoid(i) * tanh(g);
+    return RecurrentState{sigmoid(out) * tanh(c), c};
+  });
+}
+
 namespace {
 
 const Op kLstm("lstm", [](GradSuite& g) {
   auto check = [&](const char* label, Index B, Index T, bool start, RecurrentOptions o) {
     std::vector<Tensor> in{g.normal({B, T, 3}), g.normal({8, 3}), g.normal({8, 2}), g.normal({8})};
     if (start) in.push_back(g.normal({B, 2})), in.push_back(g.normal({B, 2}));
-    g.check(label, in, [=](const std::vector<Var>& v) {
-      return lstm(v[0], v[1], v[2], v[3], start ? RecurrentState{v[4], v[5]} : RecurrentState{}, o);
-    });
+    auto state = [=](const Vars& v) {
+      return start ? RecurrentState{v[4], v[5]} : RecurrentState{};
+    };
+    g.check(
+        label, in, [=](const Vars& v) { return lstm(v[0], v[1], v[2], v[3], state(v), o); },
+        [=](const Vars& v) { return lstm_composed(v[0], v[1], v[2], v[3], state(v), o); });
   };
   check("from zero", 2, 3, false, {});
   check("from a state", 2, 3, true, {});
   check("one step", 1, 1, true, {});
   check("reverse", 2, 3, true, {true, {}});
-  check("lengths", 3, 3, true, {false, Tensor::from({3}, std::vector<std::int32_t>{2, 3, 0})});
-  check("lengths, reverse", 2, 4, true, {true, Tensor::from({2}, std::vector<std::int32_t>{4, 1})});
+  check("lengths", 3, 3, true, {false, g.ints({3}, {2, 3, 0})});
+  check("lengths, reverse", 2, 4, true, {true, g.ints({2}, {4, 1})});
   g.check("no bias", {g.normal({2, 2, 3}), g.normal({4, 3}), g.normal({4, 1})},
-          [](const std::vector<Var>& v) { return lstm(v[0], v[1], v[2], Var()); });
+          [](const Vars& v) { return lstm(v[0], v[1], v[2], Var()); });
 });
 
 // What backward needs of the steps.
@@ -33,42 +46,30 @@ struct Kept {
 template <class E>
 void step_forward(Index H, E* gate, E* c, E* h, E* tanh_c, E* y) {
   E *i = gate, *f = gate + H, *g = gate + 2 * H, *o = gate + 3 * H;
-  simd::apply<E>(
-      2 * H, i, [](auto v) { return sigmoid(v); }, static_cast<const E*>(i));  // i and f
-  simd::apply<E>(
-      H, g, [](auto v) { return xsimd::tanh(v); }, static_cast<const E*>(g));
-  simd::apply<E>(
-      H, o, [](auto v) { return sigmoid(v); }, static_cast<const E*>(o));
-  simd::apply<E>(
-      H, c, [](auto c, auto i, auto f, auto g) { return f * c + i * g; }, static_cast<const E*>(c), i, f, g);
-  simd::apply<E>(
-      H, tanh_c, [](auto v) { return xsimd::tanh(v); }, static_cast<const E*>(c));
-  simd::apply<E>(
-      H, h, [](auto o, auto t) { return o * t; }, o, tanh_c);
+  simd::apply(2 * H, i, [](auto v) { return simd::logistic(v); });  // i and f
+  simd::apply(H, g, [](auto v) { return simd::tanh(v); });
+  simd::apply(H, o, [](auto v) { return simd::logistic(v); });
+  simd::apply(H, c, c, i, f, g, [](auto c, auto i, auto f, auto g) { return f * c + i * g; });
+  simd::apply(H, tanh_c, c, [](auto v) { return simd::tanh(v); });
+  simd::apply(H, h, o, tanh_c, [](auto o, auto t) { return o * t; });
   std::copy_n(h, H, y);
 }
 
 // dh and dc come with what later steps say; d is the gradient of the gates before their functions. dc becomes
-// that of the cell before.
+// that of the cell before, dh 0.
 template <class E>
 void step_backward(Index H, const E* gate, const E* c, const E* tanh_c, const E* dy, E* dh, E* dc, E* d) {
   const E *i = gate, *f = gate + H, *g = gate + 2 * H, *o = gate + 3 * H;
   const simd::Batch<E> one(E(1));
-  simd::apply<E>(
-      H, dh, [](auto a, auto b) { return a + b; }, static_cast<const E*>(dh), dy);
-  simd::apply<E>(
-      H, dc, [&](auto dc, auto dh, auto o, auto t) { return dc + dh * o * (one - t * t); },
-      static_cast<const E*>(dc), dh, o, tanh_c);
-  simd::apply<E>(
-      H, d, [&](auto dc, auto i, auto g) { return dc * g * i * (one - i); }, dc, i, g);
-  simd::apply<E>(
-      H, d + H, [&](auto dc, auto f, auto c) { return dc * c * f * (one - f); }, dc, f, c);
-  simd::apply<E>(
-      H, d + 2 * H, [&](auto dc, auto i, auto g) { return dc * i * (one - g * g); }, dc, i, g);
-  simd::apply<E>(
-      H, d + 3 * H, [&](auto dh, auto o, auto t) { return dh * t * o * (one - o); }, dh, o, tanh_c);
-  simd::apply<E>(
-      H, dc, [](auto dc, auto f) { return dc * f; }, static_cast<const E*>(dc), f);
+  simd::add(H, dh, dy);
+  simd::apply(H, dc, dc, dh, o, tanh_c,
+              [&](auto dc, auto dh, auto o, auto t) { return dc + dh * o * (one - t * t); });
+  simd::apply(H, d, dc, i, g, [&](auto dc, auto i, auto g) { return dc * g * i * (one - i); });
+  simd::apply(H, d + H, dc, f, c, [&](auto dc, auto f, auto c) { return dc * c * f * (one - f); });
+  simd::apply(H, d + 2 * H, dc, i, g, [&](auto dc, auto i, auto g) { return dc * i * (one - g * g); });
+  simd::apply(H, d + 3 * H, dh, o, tanh_c, [&](auto dh, auto o, auto t) { return dh * t * o * (one - o); });
+  simd::apply(H, dc, dc, f, [](auto dc, auto f) { return dc * f; });
+  std::fill_n(dh, H, E(0));
 }
 
 }  // namespace
@@ -84,57 +85,38 @@ Var lstm(const Var& x, const Var& W_ih, const Var& W_hh, const Var& b, const Rec
     using E = decltype(zero);
     const Index H = s.H, width = 4 * H;
     const Shape all{s.B, s.T, H};
-    Kept k{input_gates<E>(s, x.value(), W_ih.value(), b.value()), Tensor::empty(all, x.dtype()),
-           Tensor::empty(all, x.dtype()), Tensor::empty(all, x.dtype())};
-    Tensor y = Tensor::empty(all, x.dtype()), h = state_of<E>(s, start.h), c = state_of<E>(s, start.c);
-    const Tensor W = transposed<E>(W_hh.value());  // [H, 4H]
-    for (Index step = 0; step < s.T; step++) {
-      const Index t = s.time(step);
-      keep<E>(s, h, k.h, t);
-      keep<E>(s, c, k.c, t);
-      E* gates = k.gates.template data<E>() + t * width;
-      gemm<E>(Trans::no, Trans::no, s.B, width, H, 1, h.data<E>(), H, W.data<E>(), width, 1, gates,
-              s.T * width);
-      for (Index b = 0; b < s.B; b++) {
-        const Index at = (b * s.T + t) * H;
-        if (s.real(b, t))
-          step_forward<E>(H, gates + b * s.T * width, c.data<E>() + b * H, h.data<E>() + b * H,
-                          k.tanh_c.template data<E>() + at, y.data<E>() + at);
-        else
-          std::fill_n(y.data<E>() + at, H, E(0));
-      }
-    }
+    Kept k{input_gates(x, W_ih, b), Tensor::empty(all, x.dtype()), Tensor::empty(all, x.dtype()),
+           Tensor::empty(all, x.dtype())};
+    Tensor y = Tensor::empty(all, x.dtype()), h = state_of(s, start.h, x.dtype()),
+           c = state_of(s, start.c, x.dtype());
+    const Tensor W = transposed(W_hh);  // [H, 4H]
+    s.forward<E>(
+        y,
+        [&](Index t) {
+          keep<E>(s, h, k.h, t);
+          keep<E>(s, c, k.c, t);
+          gemm<E>(Trans::no, Trans::no, s.B, width, H, 1, h.data<E>(), H, W.data<E>(), width, 1,
+                  k.gates.data<E>() + t * width, s.T * width);
+        },
+        [&](Index b, Index at) {
+          step_forward<E>(H, k.gates.data<E>() + at * width, c.data<E>() + b * H, h.data<E>() + b * H,
+                          k.tanh_c.data<E>() + at * H, y.data<E>() + at * H);
+        });
     if (last) *last = {h, c};
     const Input inputs[] = {x, W_ih, W_hh, b, start.h, start.c};
-    return record(kLstm, inputs, 6, y,
-                  [s, k, vx = x.value(), vi = W_ih.value(), vh = W_hh.value()](const Tensor& dy, Sink& dx) {
-                    const Index H = s.H, width = 4 * H;
-                    Tensor d = Tensor::empty({s.B, s.T, width}, dy.dtype()),
-                           dh = Tensor::zeros({s.B, H}, dy.dtype()), dc = Tensor::zeros({s.B, H}, dy.dtype()),
-                           before = Tensor::empty({s.B, H}, dy.dtype());
-                    for (Index step = s.T - 1; step >= 0; step--) {
-                      const Index t = s.time(step);
-                      E* dt = d.data<E>() + t * width;
-                      for (Index b = 0; b < s.B; b++) {
-                        const Index at = (b * s.T + t) * H;
-                        if (s.real(b, t))
-                          step_backward<E>(H, k.gates.template data<E>() + (b * s.T + t) * width,
-                                           k.c.template data<E>() + at, k.tanh_c.template data<E>() + at,
-                                           dy.data<E>() + at, dh.data<E>() + b * H, dc.data<E>() + b * H,
-                                           dt + b * s.T * width);
-                        else
-                          std::fill_n(dt + b * s.T * width, width, E(0));
-                      }
-                      // dh of the step before = d W_hh; rows that are not real keep theirs
-                      gemm<E>(Trans::no, Trans::no, s.B, H, width, 1, dt, s.T * width, vh.template data<E>(),
-                              H, 0, before.data<E>(), H);
-                      take_real<E>(s, t, before, dh);
-                    }
-                    input_gradients<E>(s, d, vx, vi, 3, dx);
-                    recurrent_gradient<E>(s, d, k.h, dx);
-                    dx.add(4, dh);
-                    dx.add(5, dc);
-                  });
+    const Operands operands{x.value(), W_ih.value(), W_hh.value(), k.h};
+    return record(kLstm, inputs, 6, y, [=](const Tensor& dy, Sink& dx) {
+      const Index H = s.H, width = 4 * H;
+      Tensor d = Tensor::empty({s.B, s.T, width}, dy.dtype()), dh = Tensor::zeros({s.B, H}, dy.dtype()),
+             dc = Tensor::zeros({s.B, H}, dy.dtype());
+      back_through_time<E>(s, operands, d, d, dh, dx, -1, [&](Index b, Index at) {
+        step_backward<E>(H, k.gates.template data<E>() + at * width, k.c.template data<E>() + at * H,
+                         k.tanh_c.template data<E>() + at * H, dy.data<E>() + at * H, dh.data<E>() + b * H,
+                         dc.data<E>() + b * H, d.data<E>() + at * width);
+      });
+      dx.add(4, dh);
+      dx.add(5, dc);
+    });
   });
 }
 

@@ -1,12 +1,13 @@
 #include "qkv/ops/matmul.h"
 
 #include "qkv/autograd/gradcheck.h"
+#include "tensor/gemm.h"
 
 namespace qkv {
 namespace {
 
 const Op kMatmul("matmul", [](GradSuite& g) {
-  auto f = [](const std::vector<Var>& in) {
+  auto f = [](const Vars& in) {
     return matmul(in[0], in[1]);
   };
   g.check("2-D", {g.normal({3, 4}), g.normal({4, 2})}, f);
@@ -20,11 +21,11 @@ const Op kMatmul("matmul", [](GradSuite& g) {
 });
 
 // The matrices of a product, with broadcast leading axes.
-struct Plan {
+struct BatchedProduct {
   Index m, n, k;
   Shape a, b, batch, y;  // a and b with at least two axes
 
-  Plan(const Shape& shape_a, const Shape& shape_b) : a(shape_a), b(shape_b) {
+  BatchedProduct(const Shape& shape_a, const Shape& shape_b) : a(shape_a), b(shape_b) {
     QKV_CHECK(shape_a.rank() >= 1 && shape_b.rank() >= 1,
               "matmul: operands must not be scalars; got a {} x b {}", shape_a, shape_b);
     if (shape_a.rank() == 1) a = Shape{1, shape_a[0]};
@@ -58,7 +59,7 @@ struct Plan {
 }  // namespace
 
 Var matmul(const Var& a, const Var& b) {
-  const Plan plan(a.shape(), b.shape());
+  const BatchedProduct plan(a.shape(), b.shape());
   QKV_CHECK(a.dtype() == b.dtype(), "matmul: dtypes must agree; got a {} x b {}", a.dtype(), b.dtype());
   Tensor y = Tensor::result(plan.y, a.is_symbolic() ? a.value() : b.value(), a.dtype());
   const Index batches = plan.one_product() ? 1 : plan.batch.size();
@@ -79,7 +80,7 @@ Var matmul(const Var& a, const Var& b) {
         Sink::Buffer da = shared ? Sink::Buffer{dx.zeroed(0), 1.0} : dx.buffer(0);
         for (Index i = 0; i < batches; i++)
           gemm<T>(Trans::no, Trans::yes, m, k, n, 1, dy.data<T>() + i * m * n, n,
-                  vb.template data<T>() + plan.matrix(plan.b, i) * k * n, n, static_cast<T>(da.beta),
+                  vb.template data<T>() + plan.matrix(plan.b, i) * k * n, n, T(da.beta),
                   da.gradient.data<T>() + plan.matrix(plan.a, i) * m * k, k);
       }
       if (dx.needs(1)) {
@@ -87,7 +88,7 @@ Var matmul(const Var& a, const Var& b) {
         Sink::Buffer db = shared ? Sink::Buffer{dx.zeroed(1), 1.0} : dx.buffer(1);
         for (Index i = 0; i < batches; i++)
           gemm<T>(Trans::yes, Trans::no, k, n, m, 1, va.template data<T>() + plan.matrix(plan.a, i) * m * k,
-                  k, dy.data<T>() + i * m * n, n, static_cast<T>(db.beta),
+                  k, dy.data<T>() + i * m * n, n, T(db.beta),
                   db.gradient.data<T>() + plan.matrix(plan.b, i) * k * n, n);
       }
     });

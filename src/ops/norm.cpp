@@ -5,36 +5,27 @@
 #include <utility>
 
 #include "qkv/autograd/gradcheck.h"
-#include "qkv/tensor/simd.h"
+#include "qkv/ops/activations.h"
+#include "qkv/ops/arithmetic.h"
+#include "qkv/ops/reduce.h"
+#include "tensor/rows.h"
 
 namespace qkv {
 namespace {
 
-const Op kLayerNorm("layer_norm", [](GradSuite& g) {
-  auto f = [](const std::vector<Var>& in) {
-    return layer_norm(in[0], in[1], in.size() > 2 ? in[2] : Var());
-  };
-  g.check("rows", {g.normal({3, 5}), g.normal({5}), g.normal({5})}, f);
-  g.check("batch", {g.normal({2, 2, 9}), g.normal({9}), g.normal({9})}, f);
-  g.check("no bias", {g.normal({2, 4}), g.normal({4})}, f);
-  g.check("one row", {g.normal({6}), g.normal({6}), g.normal({6})}, f);
-  g.check("size 1", {g.normal({2, 1}), g.normal({1}), g.normal({1})}, f);
-  for (int axis : {0, 1, -2})
-    g.check("axis", {g.normal({2, 3, 2}), g.normal(axis == 0 ? Shape{2, 3, 2} : Shape{3, 2})},
-            [=](const std::vector<Var>& in) { return layer_norm(in[0], in[1], Var(), axis, 0.1); });
-});
+void check_norm(GradSuite& g, bool centred);
+const Op kLayerNorm("layer_norm", [](GradSuite& g) { check_norm(g, true); });
+const Op kRmsNorm("rms_norm", [](GradSuite& g) { check_norm(g, false); });
 
-const Op kRmsNorm("rms_norm", [](GradSuite& g) {
-  auto f = [](const std::vector<Var>& in) {
-    return rms_norm(in[0], in[1]);
-  };
-  g.check("rows", {g.normal({3, 5}), g.normal({5})}, f);
-  g.check("batch", {g.normal({2, 2, 9}), g.normal({9})}, f);
-  g.check("one row", {g.normal({6}), g.normal({6})}, f);
-  g.check("size 1", {g.normal({2, 1}), g.normal({1})}, f);
-  g.check("axis", {g.normal({2, 3, 2}), g.normal({3, 2})},
-          [=](const std::vector<Var>& in) { return rms_norm(in[0], in[1], -2, 0.1); });
-});
+// The definition from separate ops, over the axes from `axis` (negative) on.
+Var norm_composed(const Var& x, const Var& gain, const Var& bias, int axis, double eps, bool centred) {
+  int axes[Shape::kMaxRank];
+  for (int i = axis; i < 0; i++) axes[i - axis] = i;
+  const Axes over(axes, -axis);
+  const Var d = centred ? x - mean(x, over, true) : x;
+  const Var y = d / sqrt(mean(square(d), over, true) + eps) * gain;
+  return bias.defined() ? y + bias : y;
+}
 
 // Statistics of a row: normalised x^ = (x - mean) * inverse - shift. `shift` is what rounding of the mean
 // left (Chan et al. 1983, the corrected two-pass algorithm), so that f32 keeps its digits far from zero.
@@ -46,7 +37,7 @@ struct RowStats {
 // Sums of d = x - mean and of d^2.
 template <class T>
 std::pair<double, double> moments(Index n, const T* x, T mean) {
-  constexpr Index width = static_cast<Index>(simd::Batch<T>::size);
+  constexpr Index width = simd::kWidth<T>;
   simd::Batch<T> m(mean), sum0(T(0)), sum1(T(0)), square0(T(0)), square1(T(0));
   Index i = 0;
   for (; i + 2 * width <= n; i += 2 * width) {
@@ -56,65 +47,60 @@ std::pair<double, double> moments(Index n, const T* x, T mean) {
   }
   T sum = simd::sum_lanes<T>(sum0 + sum1), square = simd::sum_lanes<T>(square0 + square1);
   for (; i < n; i++) sum += x[i] - mean, square += (x[i] - mean) * (x[i] - mean);
-  return {static_cast<double>(sum), static_cast<double>(square)};
+  return {double(sum), double(square)};
 }
 
 template <class T>
 RowStats<T> statistics(Index n, const T* x, bool centred, double eps) {
-  const double part = 1.0 / static_cast<double>(n);
-  const T mean = centred ? static_cast<T>(part * static_cast<double>(simd::sum<T>(
-                                                     n, [](auto v) { return v; }, x)))
-                         : T(0);
+  const double part = 1.0 / double(n);
+  const T mean = centred ? T(part * double(simd::sum(n, x))) : T(0);
   const auto [sum, square] = moments(n, x, mean);
   const double left = centred ? part * sum : 0.0;
   const double inverse = 1.0 / std::sqrt(std::max(0.0, part * square - left * left) + eps);
-  return {mean, static_cast<T>(inverse), static_cast<T>(left * inverse)};
+  return {mean, T(inverse), T(left * inverse)};
+}
+
+// x -> x^ on batches.
+template <class T>
+auto normalise(const RowStats<T>& s) {
+  return [mean = simd::Batch<T>(s.mean), inverse = simd::Batch<T>(s.inverse),
+          shift = simd::Batch<T>(s.shift)](auto v) {
+    return (v - mean) * inverse - shift;
+  };
 }
 
 // y = x^ gain + bias
 template <class T>
 void forward_row(Index n, const RowStats<T>& s, const T* x, const T* gain, const T* bias, T* y) {
-  const simd::Batch<T> mean(s.mean), inverse(s.inverse), shift(s.shift);
+  const auto unit = normalise(s);
   if (bias)
-    simd::apply<T>(
-        n, y, [&](auto v, auto g, auto b) { return ((v - mean) * inverse - shift) * g + b; }, x, gain, bias);
+    simd::apply(n, y, x, gain, bias, [&](auto v, auto g, auto b) { return unit(v) * g + b; });
   else
-    simd::apply<T>(
-        n, y, [&](auto v, auto g) { return ((v - mean) * inverse - shift) * g; }, x, gain);
+    simd::apply(n, y, x, gain, [&](auto v, auto g) { return unit(v) * g; });
 }
 
 // dgain += dy x^; dbias += dy
 template <class T>
 void backward_gain(Index n, const RowStats<T>& s, const T* x, const T* dy, T* dgain, T* dbias) {
-  const simd::Batch<T> mean(s.mean), inverse(s.inverse), shift(s.shift);
-  if (dgain)
-    simd::apply_beta<T>(
-        1.0, n, dgain, [&](auto v, auto d) { return d * ((v - mean) * inverse - shift); }, x, dy);
-  if (dbias)
-    simd::apply_beta<T>(
-        1.0, n, dbias, [](auto d) { return d; }, dy);
+  const auto unit = normalise(s);
+  if (dgain) simd::apply_beta(1, n, dgain, x, dy, [&](auto v, auto d) { return d * unit(v); });
+  if (dbias) simd::add(n, dbias, dy);
 }
 
 // dx = (g - mean(g) - x^ mean(g x^)) * inverse with g = dy gain; without mean(g) when not centred
 template <class T>
 void backward_row(Index n, const RowStats<T>& s, bool centred, const T* x, const T* gain, const T* dy,
                   double beta, T* dx) {
-  const simd::Batch<T> mean(s.mean), inverse(s.inverse), shift(s.shift);
-  const T part = T(1) / static_cast<T>(n);
-  const simd::Batch<T> a(centred ? part * simd::sum<T>(
-                                              n, [](auto d, auto g) { return d * g; }, dy, gain)
-                                 : T(0));
+  const auto unit = normalise(s);
+  const T part = T(1) / T(n);
+  const simd::Batch<T> inverse(s.inverse), a(centred ? part * simd::dot(n, dy, gain) : T(0));
   const simd::Batch<T> b(
-      part *
-      simd::sum<T>(
-          n, [&](auto v, auto d, auto g) { return d * g * ((v - mean) * inverse - shift); }, x, dy, gain));
-  simd::apply_beta<T>(
-      beta, n, dx,
-      [&](auto v, auto d, auto g) { return (d * g - a - ((v - mean) * inverse - shift) * b) * inverse; }, x,
-      dy, gain);
+      part * simd::sum_of<T>(n, x, dy, gain, [&](auto v, auto d, auto g) { return d * g * unit(v); }));
+  simd::apply_beta(beta, n, dx, x, dy, gain,
+                   [&](auto v, auto d, auto g) { return (d * g - a - unit(v) * b) * inverse; });
 }
 
-Var run(const Op& op, const Var& x, const Var& gain, const Var& bias, int axis, double eps, bool centred) {
+Var norm(const Op& op, const Var& x, const Var& gain, const Var& bias, int axis, double eps, bool centred) {
   const int rank = x.rank(), first = axis < 0 ? axis + rank : axis;
   QKV_CHECK(first >= 0 && first < rank, "{}: axis must be in [{}, {}); got {} for x {}", op.name, -rank, rank,
             axis, x.shape());
@@ -163,20 +149,44 @@ Var run(const Op& op, const Var& x, const Var& gain, const Var& bias, int axis, 
                 });
 }
 
+void check_norm(GradSuite& g, bool centred) {
+  auto check = [&](const char* label, const Shape& x, int axis, bool biased, double eps) {
+    const Shape row(x.end() + axis, -axis);
+    std::vector<Tensor> in{g.normal(x), g.normal(row)};
+    if (biased) in.push_back(g.normal(row));
+    auto bias = [](const Vars& v) {
+      return v.size() > 2 ? v[2] : Var();
+    };
+    g.check(
+        label, in,
+        [=](const Vars& v) {
+          return centred ? layer_norm(v[0], v[1], bias(v), axis, eps) : rms_norm(v[0], v[1], axis, eps);
+        },
+        [=](const Vars& v) { return norm_composed(v[0], v[1], bias(v), axis, eps, centred); });
+  };
+  check("rows", {3, 5}, -1, centred, 1e-5);
+  check("batch", {2, 2, 9}, -1, centred, 1e-5);
+  check("no bias", {2, 4}, -1, false, 1e-5);
+  check("one row", {6}, -1, centred, 1e-5);
+  check("size 1", {2, 1}, -1, centred, 1e-5);
+  check("axis 1", {2, 3, 2}, -2, false, 0.1);
+  check("axis 0", {2, 3, 2}, -3, false, 0.1);
+}
+
 }  // namespace
 
 Var layer_norm(const Var& x, const Var& gain, const Var& bias, double eps) {
-  return run(kLayerNorm, x, gain, bias, -1, eps, true);
+  return norm(kLayerNorm, x, gain, bias, -1, eps, true);
 }
 Var layer_norm(const Var& x, const Var& gain, const Var& bias, int axis, double eps) {
-  return run(kLayerNorm, x, gain, bias, axis, eps, true);
+  return norm(kLayerNorm, x, gain, bias, axis, eps, true);
 }
 
 Var rms_norm(const Var& x, const Var& gain, double eps) {
-  return run(kRmsNorm, x, gain, Var(), -1, eps, false);
+  return norm(kRmsNorm, x, gain, Var(), -1, eps, false);
 }
 Var rms_norm(const Var& x, const Var& gain, int axis, double eps) {
-  return run(kRmsNorm, x, gain, Var(), axis, eps, false);
+  return norm(kRmsNorm, x, gain, Var(), axis, eps, false);
 }
 
 }  // namespace qkv

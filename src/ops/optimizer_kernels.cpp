@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "qkv/tensor/simd.h"
+#include "tensor/rows.h"
 
 namespace qkv {
 namespace {
@@ -10,37 +10,24 @@ namespace {
 // Calls f(g, state...) on batches of all elements; f changes its state arguments in place.
 template <class T, class F, class... State>
 void update(Index n, F f, const T* g, State*... state) {
-  constexpr Index width = static_cast<Index>(simd::Batch<T>::size);
-  auto full = [&](Index i, auto... batch) {
-    f(xsimd::load_unaligned(g + i), batch...);
-    (batch.store_unaligned(state + i), ...);
+  auto step = [&](auto at, auto... batch) {
+    f(at.load(g), batch...);
+    (at.store(state, batch), ...);
   };
-  Index i = 0;
-  for (; i + width <= n; i += width) full(i, xsimd::load_unaligned(state + i)...);
-  if (i == n) return;
-  auto store_tail = [&](T* to, const simd::Batch<T>& batch) {
-    alignas(64) T lanes[simd::Batch<T>::size];
-    batch.store_aligned(lanes);
-    for (Index j = 0; i + j < n; j++) to[i + j] = lanes[j];
-  };
-  auto tail = [&](auto... batch) {
-    f(simd::load_tail(n - i, g + i), batch...);
-    (store_tail(state, batch), ...);
-  };
-  tail(simd::load_tail(n - i, state + i)...);
+  simd::for_batches<T>(n, [&](auto at) { step(at, at.load(state)...); });
 }
 
 template <class T>
 simd::Batch<T> all(double value) {
-  return simd::Batch<T>(static_cast<T>(value));
+  return simd::Batch<T>(T(value));
 }
 
 template <class T, bool kDecoupled>
 void adam(const char* op, T* p, T* m, T* v, const T* g, Index n, const AdamStep& s) {
   QKV_CHECK(s.step >= 1, "{}: step must be at least 1; got {}", op, s.step);
-  const double t = static_cast<double>(s.step);
+  const double t = double(s.step);
   const auto scale = all<T>(s.scale), beta1 = all<T>(s.beta1), beta2 = all<T>(s.beta2), eps = all<T>(s.eps);
-  const auto rest1 = all<T>(1 - s.beta1), rest2 = all<T>(1 - s.beta2);
+  const auto one_minus_beta1 = all<T>(1 - s.beta1), one_minus_beta2 = all<T>(1 - s.beta2);
   // Decoupled: p - (lr wd) p. In f32 a factor 1 - lr wd would lose most digits of lr wd.
   const auto decay = all<T>(kDecoupled ? s.learning_rate * s.weight_decay : s.weight_decay);
   const auto rate = all<T>(s.learning_rate / (1 - std::pow(s.beta1, t)));
@@ -53,8 +40,8 @@ void adam(const char* op, T* p, T* m, T* v, const T* g, Index n, const AdamStep&
           p = p - decay * p;
         else
           gradient = gradient + decay * p;
-        m = beta1 * m + rest1 * gradient;
-        v = beta2 * v + rest2 * gradient * gradient;
+        m = beta1 * m + one_minus_beta1 * gradient;
+        v = beta2 * v + one_minus_beta2 * gradient * gradient;
         p = p - rate * m / (xsimd::sqrt(v) * unbias + eps);
       },
       g, p, m, v);
@@ -81,7 +68,7 @@ void sgd_update(T* p, T* u, const T* g, Index n, const SgdStep& s) {
   auto descend = [&](auto gradient, auto& p) {
     p = p - rate * (gradient * scale + decay * p);
   };
-  auto roll = [&](auto gradient, auto& p, auto& u) {
+  auto move = [&](auto gradient, auto& p, auto& u) {
     gradient = gradient * scale + decay * p;
     u = momentum * u + gradient;
     p = p - rate * (s.nesterov ? gradient + momentum * u : u);
@@ -89,21 +76,7 @@ void sgd_update(T* p, T* u, const T* g, Index n, const SgdStep& s) {
   if (s.momentum == 0)
     update<T>(n, descend, g, p);
   else
-    update<T>(n, roll, g, p, u);
-}
-
-template <class T>
-void adagrad_update(T* p, T* s, const T* g, Index n, const AdagradStep& step) {
-  const auto scale = all<T>(step.scale), decay = all<T>(step.weight_decay), eps = all<T>(step.eps);
-  const auto rate = all<T>(step.learning_rate);
-  update<T>(
-      n,
-      [&](auto gradient, auto& p, auto& s) {
-        gradient = gradient * scale + decay * p;
-        s = s + gradient * gradient;
-        p = p - rate * gradient / (xsimd::sqrt(s) + eps);
-      },
-      g, p, s);
+    update<T>(n, move, g, p, u);
 }
 
 template <class T>
@@ -113,9 +86,8 @@ double sum_of_squares(const T* g, Index n) {
   double sums[kSums] = {};
   Index i = 0;
   for (; i + kSums <= n; i += kSums)
-    for (Index j = 0; j < kSums; j++)
-      sums[j] += static_cast<double>(g[i + j]) * static_cast<double>(g[i + j]);
-  for (Index j = 0; i < n; i++, j++) sums[j] += static_cast<double>(g[i]) * static_cast<double>(g[i]);
+    for (Index j = 0; j < kSums; j++) sums[j] += double(g[i + j]) * double(g[i + j]);
+  for (Index j = 0; i < n; i++, j++) sums[j] += double(g[i]) * double(g[i]);
   for (Index half = kSums / 2; half > 0; half /= 2)
     for (Index j = 0; j < half; j++) sums[j] += sums[j + half];
   return sums[0];
@@ -123,20 +95,17 @@ double sum_of_squares(const T* g, Index n) {
 
 template <class T>
 void add(T* a, const T* b, Index n) {
-  simd::apply_beta<T>(
-      1.0, n, a, [](auto v) { return v; }, b);
+  simd::add(n, a, b);
 }
 
 template void adamw_update(float*, float*, float*, const float*, Index, const AdamStep&);
 template void adam_update(float*, float*, float*, const float*, Index, const AdamStep&);
 template void sgd_update(float*, float*, const float*, Index, const SgdStep&);
-template void adagrad_update(float*, float*, const float*, Index, const AdagradStep&);
 template double sum_of_squares(const float*, Index);
 template void add(float*, const float*, Index);
 template void adamw_update(double*, double*, double*, const double*, Index, const AdamStep&);
 template void adam_update(double*, double*, double*, const double*, Index, const AdamStep&);
 template void sgd_update(double*, double*, const double*, Index, const SgdStep&);
-template void adagrad_update(double*, double*, const double*, Index, const AdagradStep&);
 template double sum_of_squares(const double*, Index);
 template void add(double*, const double*, Index);
 

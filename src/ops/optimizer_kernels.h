@@ -26,15 +26,8 @@ struct SgdStep {
   bool nesterov = false;
 };
 
-struct AdagradStep {
-  double learning_rate = 1e-2;
-  double eps = 1e-10;
-  double weight_decay = 0.0;
-  double scale = 1.0;
-};
-
-/// AdamW (Loshchilov and Hutter 2019, "Decoupled weight decay regularization", algorithm 2), with g = scale *
-/// g:
+/// AdamW (Loshchilov and Hutter 2019, "Decoupled weight decay regularization", algorithm 2):
+///   g = scale * g
 ///   p = p - lr wd p;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2
 ///   p = p - lr m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps)
 /// m and v start as zeros. Throws `adamw_update: step must be at least 1; got ..`.
@@ -49,10 +42,6 @@ void adam_update(T* p, T* m, T* v, const T* g, Index n, const AdamStep& step);
 /// p = p - lr (g + momentum u) (Sutskever et al. 2013). u starts as zeros; null when momentum is 0.
 template <class T>
 void sgd_update(T* p, T* u, const T* g, Index n, const SgdStep& step);
-
-/// Adagrad (Duchi et al. 2011): g = scale * g + wd p;  s = s + g^2;  p = p - lr g / (sqrt(s) + eps).
-template <class T>
-void adagrad_update(T* p, T* s, const T* g, Index n, const AdagradStep& step);
 
 /// Sum of g_i^2 in f64, in an order that depends on n alone.
 template <class T>

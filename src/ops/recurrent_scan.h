@@ -1,19 +1,17 @@
-// What the recurrent ops share: checks, the product with the input before the steps, those with the weights
-// after them.
+// What the recurrent ops share: checks, the order of the steps, and their definition from separate ops.
 #pragma once
 #include <algorithm>
-#include <string>
 
+#include "base/at.h"
+#include "linear_gradient.h"
+#include "qkv/autograd/gradcheck.h"
+#include "qkv/ops/activations.h"
+#include "qkv/ops/arithmetic.h"
+#include "qkv/ops/linear.h"
 #include "qkv/ops/recurrent.h"
-#include "qkv/tensor/gemm.h"
-#include "qkv/tensor/simd.h"
+#include "qkv/ops/shape_ops.h"
 
 namespace qkv::recurrent {
-
-template <class Batch>
-Batch sigmoid(const Batch& x) {
-  return Batch(1) / (Batch(1) + xsimd::exp(-x));
-}
 
 // Shapes and order of the steps. G: gates, each of width H.
 struct Scan {
@@ -46,88 +44,102 @@ struct Scan {
                 x.dtype(), v->dtype());
   }
 
-  Index time(Index step) const { return reverse ? T - 1 - step : step; }
   bool real(Index b, Index t) const { return !lengths.defined() || t < lengths.data<std::int32_t>()[b]; }
+
+  // Step by step: product(t), then row(b, b T + t) for the rows that are real at step t; all [B, T, n] is
+  // zero elsewhere.
+  template <class E, class Product, class Row>
+  void forward(Tensor& all, Product product, Row row) const {
+    for (Index i = 0; i < T; i++) {
+      const Index t = reverse ? T - 1 - i : i;
+      product(t);
+      rows<E>(all, t, row);
+    }
+  }
+  // The same from the last step to the first, the products behind the rows.
+  template <class E, class Row, class Product>
+  void backward(Tensor& all, Row row, Product product) const {
+    for (Index i = T - 1; i >= 0; i--) {
+      const Index t = reverse ? T - 1 - i : i;
+      rows<E>(all, t, row);
+      product(t);
+    }
+  }
+
+ private:
+  template <class E, class Row>
+  void rows(Tensor& all, Index t, Row row) const {
+    const Index n = all.dim(2);
+    for (Index b = 0; b < B; b++)
+      if (real(b, t))
+        row(b, b * T + t);
+      else
+        std::fill_n(all.data<E>() + (b * T + t) * n, n, E(0));
+  }
 };
 
-// x W_ih^T + b for all steps: [B, T, G H].
-template <class E>
-Tensor input_gates(const Scan& s, const Tensor& x, const Tensor& W_ih, const Tensor& b) {
-  Tensor gates = Tensor::empty({s.B, s.T, s.G * s.H}, DtypeOf<E>::value);
-  const Index rows = s.B * s.T, width = s.G * s.H;
-  if (b.defined())
-    for (Index r = 0; r < rows; r++) std::copy_n(b.data<E>(), width, gates.data<E>() + r * width);
-  gemm<E>(Trans::no, Trans::yes, rows, width, s.I, 1, x.data<E>(), s.I, W_ih.data<E>(), s.I,
-          b.defined() ? 1 : 0, gates.data<E>(), width);
-  return gates;
+// x W^T + b for all steps: [B, T, G H].
+inline Tensor input_gates(const Var& x, const Var& W, const Var& b) {
+  return linear(x.value(), W.value(), b.value()).value();
 }
 
 // W^T: the product of every step then reads its rows in order.
-template <class E>
-Tensor transposed(const Tensor& W) {
-  const Index rows = W.dim(0), columns = W.dim(1);
-  Tensor t = Tensor::empty({columns, rows}, DtypeOf<E>::value);
-  constexpr Index kTile = 16;
-  for (Index r0 = 0; r0 < rows; r0 += kTile)
-    for (Index c0 = 0; c0 < columns; c0 += kTile)
-      for (Index r = r0; r < std::min(rows, r0 + kTile); r++)
-        for (Index c = c0; c < std::min(columns, c0 + kTile); c++)
-          t.data<E>()[c * rows + r] = W.data<E>()[r * columns + c];
-  return t;
+inline Tensor transposed(const Var& W) {
+  return transpose(W.value()).value();
 }
 
 // A state [B, H] of one's own: the given one, or zeros.
-template <class E>
-Tensor state_of(const Scan& s, const Var& given) {
-  return given.defined() ? given.value().clone() : Tensor::zeros({s.B, s.H}, DtypeOf<E>::value);
+inline Tensor state_of(const Scan& s, const Var& given, Dtype dtype) {
+  return given.defined() ? given.value().clone() : Tensor::zeros({s.B, s.H}, dtype);
 }
 
-// Copies row b of a state [B, H] into the place of step t of all [B, T, H].
+// Copies a state [B, H] into the place of step t of all [B, T, H].
 template <class E>
 void keep(const Scan& s, const Tensor& state, Tensor& all, Index t) {
   for (Index b = 0; b < s.B; b++)
     std::copy_n(state.data<E>() + b * s.H, s.H, all.data<E>() + (b * s.T + t) * s.H);
 }
 
-// dst[b] = src[b] for the rows that are real at step t.
-template <class E>
-void take_real(const Scan& s, Index t, const Tensor& src, Tensor& dst) {
-  for (Index b = 0; b < s.B; b++)
-    if (s.real(b, t)) std::copy_n(src.data<E>() + b * s.H, s.H, dst.data<E>() + b * s.H);
+// What backward needs of the inputs, and the states before each step [B, T, H].
+struct Operands {
+  Tensor x, W_ih, W_hh, before;
+};
+
+// Backward through time. row(b, b T + t) gives the gradients d of the input gates and e of the recurrent
+// ones, both [B, T, G H], from dh [B, H], where it leaves what goes to the step before beside e W_hh. The
+// inputs of the op are x, W_ih, W_hh, b, and maybe at `b_hh` a bias of the recurrent gates.
+template <class E, class Row>
+void back_through_time(const Scan& s, const Operands& in, Tensor& d, Tensor& e, Tensor& dh, Sink& dx,
+                       int b_hh, Row row) {
+  const Index H = s.H, width = s.G * H;
+  s.backward<E>(d, row, [&](Index t) {
+    gemm<E>(Trans::no, Trans::no, s.B, H, width, 1, e.data<E>() + t * width, s.T * width, in.W_hh.data<E>(),
+            H, 1, dh.data<E>(), H);
+  });
+  linear_gradients<E>(s.B * s.T, s.I, width, d.data<E>(), in.x.data<E>(), in.W_ih.data<E>(), dx, 0, 1, 3);
+  linear_gradients<E>(s.B * s.T, H, width, e.data<E>(), in.before.data<E>(), nullptr, dx, -1, 2, b_hh);
 }
 
-// Gradients of x, W_ih and b (inputs 0, 1 and `bias`) from those of the input gates [B, T, G H].
-template <class E>
-void input_gradients(const Scan& s, const Tensor& dgates, const Tensor& x, const Tensor& W_ih, int bias,
-                     Sink& dx) {
-  const Index rows = s.B * s.T, width = s.G * s.H;
-  const E* d = dgates.data<E>();
-  if (dx.needs(0)) {
-    Sink::Buffer to = dx.buffer(0);
-    gemm<E>(Trans::no, Trans::no, rows, s.I, width, 1, d, width, W_ih.data<E>(), s.I, static_cast<E>(to.beta),
-            to.gradient.data<E>(), s.I);
+// The definition from separate ops: {h, c} = cell(x_t, {h, c}) step by step; rows that are not real give 0
+// and keep their state.
+template <class Cell>
+Var composed(const Var& x, RecurrentState state, const RecurrentOptions& o, Index H, Cell cell) {
+  const Index B = x.dim(0), T = x.dim(1);
+  const Var zero = Tensor::zeros({B, H}, x.dtype());
+  if (!state.h.defined()) state.h = zero;
+  if (!state.c.defined()) state.c = zero;
+  std::vector<Var> y;
+  y.resize(std::size_t(T));
+  for (Index i = 0; i < T; i++) {
+    const Index t = o.reverse ? T - 1 - i : i;
+    const RecurrentState next = cell(reshape(slice(x, 1, t, t + 1), Shape{B, x.dim(2)}), state);
+    Tensor real = Tensor::full({B, 1}, 1, Dtype::i32);
+    for (Index b = 0; o.lengths.defined() && b < B; b++)
+      real.data<std::int32_t>()[b] = t < o.lengths.data<std::int32_t>()[b];
+    at(y, t) = where(real, next.h, zero);
+    state = {where(real, next.h, state.h), where(real, next.c, state.c)};
   }
-  if (dx.needs(1)) {
-    Sink::Buffer to = dx.buffer(1);
-    gemm<E>(Trans::yes, Trans::no, width, s.I, rows, 1, d, width, x.data<E>(), s.I, static_cast<E>(to.beta),
-            to.gradient.data<E>(), s.I);
-  }
-  if (dx.needs(bias)) {
-    E* db = dx.zeroed(bias).data<E>();
-    for (Index r = 0; r < rows; r++)
-      simd::apply<E>(
-          width, db, [](auto a, auto b) { return a + b; }, static_cast<const E*>(db), d + r * width);
-  }
-}
-
-// Gradient of W_hh (input 2) from those of the recurrent gates [B, T, G H] and the states before each step
-// [B, T, H].
-template <class E>
-void recurrent_gradient(const Scan& s, const Tensor& dgates, const Tensor& before, Sink& dx) {
-  if (!dx.needs(2)) return;
-  Sink::Buffer to = dx.buffer(2);
-  gemm<E>(Trans::yes, Trans::no, s.G * s.H, s.H, s.B * s.T, 1, dgates.data<E>(), s.G * s.H, before.data<E>(),
-          s.H, static_cast<E>(to.beta), to.gradient.data<E>(), s.H);
+  return stack(y.data(), int(T), 1);
 }
 
 }  // namespace qkv::recurrent

@@ -22,10 +22,10 @@ void accumulate(const Broadcast<2>& pairs, const T* x, const T* s, double* total
       const Index n = std::min(kBlock, pairs.width() - begin), o = at[1] + begin * pairs.step(1);
       const simd::Row<T> rx(x + row + begin, 1), rs(s + o, pairs.step(1));
       if (pairs.step(1) == 0) {
-        total[o] += static_cast<double>(simd::sum_row<T>(n, f, rx, rs));
+        total[o] += double(simd::sum_of<T>(n, rx, rs, f));
       } else {
-        simd::apply_row<false>(n, part, f, rx, rs);
-        for (Index j = 0; j < n; j++) total[o + j] += static_cast<double>(part[j]);
+        simd::apply(n, part, rx, rs, f);
+        for (Index j = 0; j < n; j++) total[o + j] += double(part[j]);
       }
     }
   });
@@ -33,17 +33,17 @@ void accumulate(const Broadcast<2>& pairs, const T* x, const T* s, double* total
 
 // The result of `y`'s dtype from totals in f64.
 template <class F>
-Tensor finish(const Plan& plan, const Tensor& total, Dtype dtype, F f) {
+Tensor finish(const Reduction& plan, const Tensor& total, Dtype dtype, F f) {
   Tensor y = Tensor::empty(plan.y, dtype);
   dispatch("reduce", dtype, [&](auto t) {
     using T = decltype(t);
     const double* in = total.data<double>();
-    for (Index o = 0; o < y.size(); o++) y.data<T>()[o] = static_cast<T>(f(in[o], o));
+    for (Index o = 0; o < y.size(); o++) y.data<T>()[o] = T(f(in[o], o));
   });
   return y;
 }
 
-Tensor scaled_sum(const Plan& plan, const Tensor& x, double factor) {
+Tensor scaled_sum(const Reduction& plan, const Tensor& x, double factor) {
   if (x.is_symbolic()) return Tensor::symbolic(plan.y, x.dtype());
   Tensor total = Tensor::zeros(plan.kept, Dtype::f64);
   dispatch("reduce", x.dtype(), [&](auto t) {
@@ -56,7 +56,7 @@ Tensor scaled_sum(const Plan& plan, const Tensor& x, double factor) {
 }
 
 // f(dy[o]), one value per result, repeated for the elements it came from.
-Tensor spread(const Plan& plan, const Shape& shape, const Tensor& dy, double factor) {
+Tensor broadcast_gradient(const Reduction& plan, const Shape& shape, const Tensor& dy, double factor) {
   Tensor d = Tensor::empty(shape, dy.dtype());
   const Broadcast<2> pairs = plan.pairs(shape);
   dispatch("reduce", dy.dtype(), [&](auto t) {
@@ -64,9 +64,8 @@ Tensor spread(const Plan& plan, const Shape& shape, const Tensor& dy, double fac
     const T* g = dy.data<T>();
     T* out = d.data<T>();
     pairs.rows([&](Index row, const Index* at) {
-      simd::apply_row<false>(
-          pairs.width(), out + row, [=](auto v) { return v * lanes(v, factor); },
-          simd::Row<T>(g + at[1], pairs.step(1)));
+      simd::apply(pairs.width(), out + row, simd::Row<T>(g + at[1], pairs.step(1)),
+                  [=](auto v) { return v * lanes(v, factor); });
     });
   });
   return d;
@@ -75,20 +74,21 @@ Tensor spread(const Plan& plan, const Shape& shape, const Tensor& dy, double fac
 }  // namespace
 
 Var sum(const Var& x, const Axes& axes, bool keep_dims) {
-  const Plan plan("sum", x, axes, keep_dims);
+  const Reduction plan("sum", x, axes, keep_dims);
   return record(kSum, {x}, scaled_sum(plan, x.value(), 1),
-                [=](const Tensor& dy, Sink& dx) { dx.add(0, spread(plan, dx.shape(0), dy, 1)); });
+                [=](const Tensor& dy, Sink& dx) { dx.add(0, broadcast_gradient(plan, dx.shape(0), dy, 1)); });
 }
 
 Var mean(const Var& x, const Axes& axes, bool keep_dims) {
-  const Plan plan("mean", x, axes, keep_dims);
-  const double factor = 1.0 / static_cast<double>(plan.count);
-  return record(kMean, {x}, scaled_sum(plan, x.value(), factor),
-                [=](const Tensor& dy, Sink& dx) { dx.add(0, spread(plan, dx.shape(0), dy, factor)); });
+  const Reduction plan("mean", x, axes, keep_dims);
+  const double factor = 1.0 / double(plan.count);
+  return record(kMean, {x}, scaled_sum(plan, x.value(), factor), [=](const Tensor& dy, Sink& dx) {
+    dx.add(0, broadcast_gradient(plan, dx.shape(0), dy, factor));
+  });
 }
 
 Var logsumexp(const Var& x, const Axes& axes, bool keep_dims) {
-  const Plan plan("logsumexp", x, axes, keep_dims);
+  const Reduction plan("logsumexp", x, axes, keep_dims);
   Tensor y = Tensor::symbolic(plan.y, x.dtype());
   if (!x.is_symbolic()) {
     // y = m + log(sum exp(x - m)), m = max x; where m is infinite, 0 instead
@@ -101,7 +101,7 @@ Var logsumexp(const Var& x, const Axes& axes, bool keep_dims) {
       accumulate<T>(plan.pairs(x.shape()), x.value().data<T>(), top.data<T>(), total.data<double>(),
                     [](auto v, auto m) { return simd::exp(v - m); });
       y = finish(plan, total, x.dtype(),
-                 [&](double v, Index o) { return static_cast<double>(top.data<T>()[o]) + std::log(v); });
+                 [&](double v, Index o) { return double(top.data<T>()[o]) + std::log(v); });
     });
   }
   return record(kLogsumexp, {x}, y, [=, vx = x.value()](const Tensor& dy, Sink& dx) {
@@ -114,9 +114,9 @@ Var logsumexp(const Var& x, const Axes& axes, bool keep_dims) {
       T* to = d.data<T>();
       pairs.rows([&](Index row, const Index* at) {
         const Index step = pairs.step(1);
-        simd::apply_row<false>(
-            pairs.width(), to + row, [](auto gv, auto v, auto s) { return gv * simd::exp(v - s); },
-            simd::Row<T>(g + at[1], step), simd::Row<T>(in + row, 1), simd::Row<T>(out + at[1], step));
+        simd::apply(pairs.width(), to + row, simd::Row<T>(g + at[1], step), in + row,
+                    simd::Row<T>(out + at[1], step),
+                    [](auto gv, auto v, auto s) { return gv * simd::exp(v - s); });
       });
     });
     dx.add(0, std::move(d));

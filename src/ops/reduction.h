@@ -1,7 +1,6 @@
 // What the reductions share: the shapes of a result, and their gradient checks.
 #pragma once
 #include "elementwise.h"
-#include "qkv/tensor/axes.h"
 
 namespace qkv::reduction {
 using namespace elementwise;
@@ -9,7 +8,7 @@ using namespace elementwise;
 template <class F>
 void check_reduction(GradSuite& g, F f) {
   auto check = [&](const char* label, const Shape& shape, const Axes& axes, bool keep_dims) {
-    g.check(label, {g.normal(shape)}, [=](const std::vector<Var>& in) { return f(in[0], axes, keep_dims); });
+    g.check(label, {g.normal(shape)}, [=](const Vars& in) { return f(in[0], axes, keep_dims); });
   };
   check("all", {2, 3, 4}, {}, false);
   check("all kept", {2, 3}, {}, true);
@@ -23,10 +22,10 @@ void check_reduction(GradSuite& g, F f) {
 }
 
 // Shapes of a result: with reduced axes kept as 1, and as asked for.
-struct Plan {
+struct Reduction {
   Shape kept, y;
   Index count;  // of elements per result
-  Plan(const char* op, const Var& x, const Axes& axes, bool keep_dims) : kept(x.shape()), count(1) {
+  Reduction(const char* op, const Var& x, const Axes& axes, bool keep_dims) : kept(x.shape()), count(1) {
     check_dtype(op, x);
     const unsigned reduced = axes.mask(op, x.shape());
     for (int i = 0; i < x.rank(); i++) {

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "qkv/autograd/gradcheck.h"
-#include "qkv/tensor/simd.h"
+#include "tensor/rows.h"
 
 namespace qkv {
 namespace {
@@ -17,7 +17,7 @@ const Op kRotary("rotary", [](GradSuite& g) {
     const Shape shape = per_batch ? Shape{2, 3, dim / 2} : Shape{3, dim / 2};
     const RotaryTable table{g.uniform(shape, -1, 1), g.uniform(shape, -1, 1)};
     g.check(label, {g.normal({2, 3, heads * 6 + extra})},
-            [=](const std::vector<Var>& in) { return rotary(in[0], table, options); });
+            [=](const Vars& in) { return rotary(in[0], table, options); });
   };
   check("halves", 2, 0, 6, false, false);
   check("interleaved", 2, 0, 6, true, false);
@@ -39,13 +39,10 @@ void rotate(Index half, bool interleaved, T sign, const T* c, const T* s, const 
     return;
   }
   const simd::Batch<T> factor(sign);
-  simd::apply<T>(
-      half, y, [=](auto x1, auto x2, auto cosine, auto sine) { return cosine * x1 - factor * sine * x2; }, x,
-      x + half, c, s);
-  simd::apply<T>(
-      half, y + half,
-      [=](auto x1, auto x2, auto cosine, auto sine) { return factor * sine * x1 + cosine * x2; }, x, x + half,
-      c, s);
+  simd::apply(half, y, x, x + half, c, s,
+              [=](auto x1, auto x2, auto cosine, auto sine) { return cosine * x1 - factor * sine * x2; });
+  simd::apply(half, y + half, x, x + half, c, s,
+              [=](auto x1, auto x2, auto cosine, auto sine) { return factor * sine * x1 + cosine * x2; });
 }
 
 Tensor rotated(const Tensor& x, const RotaryTable& table, const RotaryOptions& o, bool back) {
@@ -76,9 +73,9 @@ RotaryTable rotary_table(Index begin, Index length, Index dim, double base, Dtyp
                     Tensor::empty({length, dim / 2}, Dtype::f64)};
   double *c = table.cos.data<double>(), *s = table.sin.data<double>();
   for (Index i = 0; i < dim / 2; i++) {
-    const double frequency = std::pow(base, -2.0 * static_cast<double>(i) / static_cast<double>(dim));
+    const double frequency = std::pow(base, -2.0 * double(i) / double(dim));
     for (Index t = 0; t < length; t++) {
-      const double angle = static_cast<double>(begin + t) * frequency;
+      const double angle = double(begin + t) * frequency;
       c[t * (dim / 2) + i] = std::cos(angle);
       s[t * (dim / 2) + i] = std::sin(angle);
     }

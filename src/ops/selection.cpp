@@ -28,8 +28,7 @@ const Op kMinimum("minimum", [](GradSuite& g) { check_binary(g, minimum); });
 const Op kWhere("where", [](GradSuite& g) {
   auto check = [&](const char* label, const Shape& condition, const Shape& a, const Shape& b) {
     const Tensor c = g.ids(condition, 2);
-    g.check(label, {g.normal(a), g.normal(b)},
-            [c](const std::vector<Var>& in) { return where(c, in[0], in[1]); });
+    g.check(label, {g.normal(a), g.normal(b)}, [c](const Vars& in) { return where(c, in[0], in[1]); });
   };
   check("same shape", {3, 5}, {3, 5}, {3, 5});
   check("scalar operand", {2, 3}, {2, 3}, {});
@@ -43,23 +42,17 @@ const Op kClip("clip", [](GradSuite& g) { check_unary(g, [](const Var& x) { retu
 }  // namespace
 
 Var maximum(const Var& a, const Var& b) {
-  check_dtypes("maximum", a, b);
-  const Broadcast<2> plan("maximum", a.shape(), b.shape());
-  Tensor y = combine(plan, a, b, [](auto u, auto v) { return larger(u, v); });
-  return record(kMaximum, {a, b}, y, [=, va = a.value(), vb = b.value()](const Tensor& dy, Sink& dx) {
-    pull(plan, 0, dy, va, vb, dx, [](auto g, auto u, auto v) { return share(g, u > v, u == v); });
-    pull(plan, 1, dy, va, vb, dx, [](auto g, auto u, auto v) { return share(g, v > u, u == v); });
-  });
+  return of_pair(
+      kMaximum, a, b, [](auto u, auto v) { return larger(u, v); },
+      [](auto g, auto u, auto v) { return share(g, u > v, u == v); },
+      [](auto g, auto u, auto v) { return share(g, v > u, u == v); });
 }
 
 Var minimum(const Var& a, const Var& b) {
-  check_dtypes("minimum", a, b);
-  const Broadcast<2> plan("minimum", a.shape(), b.shape());
-  Tensor y = combine(plan, a, b, [](auto u, auto v) { return smaller(u, v); });
-  return record(kMinimum, {a, b}, y, [=, va = a.value(), vb = b.value()](const Tensor& dy, Sink& dx) {
-    pull(plan, 0, dy, va, vb, dx, [](auto g, auto u, auto v) { return share(g, u < v, u == v); });
-    pull(plan, 1, dy, va, vb, dx, [](auto g, auto u, auto v) { return share(g, v < u, u == v); });
-  });
+  return of_pair(
+      kMinimum, a, b, [](auto u, auto v) { return smaller(u, v); },
+      [](auto g, auto u, auto v) { return share(g, u < v, u == v); },
+      [](auto g, auto u, auto v) { return share(g, v < u, u == v); });
 }
 
 Var where(const Tensor& condition, const Var& a, const Var& b) {

@@ -8,12 +8,12 @@ using namespace copying;
 namespace {
 
 const Op kReshape("reshape", [](GradSuite& g) {
-  g.check("matrix", {g.normal({2, 6})}, [](const std::vector<Var>& in) { return reshape(in[0], {3, -1}); });
-  g.check("scalar", {g.normal({1, 1})}, [](const std::vector<Var>& in) { return reshape(in[0], Shape{}); });
+  g.check("matrix", {g.normal({2, 6})}, [](const Vars& in) { return reshape(in[0], {3, -1}); });
+  g.check("scalar", {g.normal({1, 1})}, [](const Vars& in) { return reshape(in[0], Shape{}); });
 });
 const Op kPermute("permute", [](GradSuite& g) {
   auto check = [&](const char* label, const Shape& shape, const Axes& order) {
-    g.check(label, {g.normal(shape)}, [=](const std::vector<Var>& in) { return permute(in[0], order); });
+    g.check(label, {g.normal(shape)}, [=](const Vars& in) { return permute(in[0], order); });
   };
   check("matrix", {3, 5}, {1, 0});
   check("heads", {2, 3, 2, 4}, {0, 2, 1, 3});
@@ -24,7 +24,7 @@ const Op kPermute("permute", [](GradSuite& g) {
 });
 const Op kBroadcastTo("broadcast_to", [](GradSuite& g) {
   auto check = [&](const char* label, const Shape& from, const Shape& to) {
-    g.check(label, {g.normal(from)}, [=](const std::vector<Var>& in) { return broadcast_to(in[0], to); });
+    g.check(label, {g.normal(from)}, [=](const Vars& in) { return broadcast_to(in[0], to); });
   };
   check("rows", {3}, {2, 3});
   check("columns", {3, 1}, {3, 2});
@@ -34,13 +34,11 @@ const Op kBroadcastTo("broadcast_to", [](GradSuite& g) {
 });
 const Op kTril("tril", [](GradSuite& g) {
   for (Index diagonal : {-1, 0, 2})
-    g.check("matrices", {g.normal({2, 3, 4})},
-            [=](const std::vector<Var>& in) { return tril(in[0], diagonal); });
+    g.check("matrices", {g.normal({2, 3, 4})}, [=](const Vars& in) { return tril(in[0], diagonal); });
 });
 const Op kTriu("triu", [](GradSuite& g) {
   for (Index diagonal : {-1, 0, 2})
-    g.check("matrices", {g.normal({2, 3, 4})},
-            [=](const std::vector<Var>& in) { return triu(in[0], diagonal); });
+    g.check("matrices", {g.normal({2, 3, 4})}, [=](const Vars& in) { return triu(in[0], diagonal); });
 });
 
 // How a permutation copies: axes that stay neighbours are merged; then `from[i]` is the distance in x between
@@ -103,7 +101,7 @@ void rearrange(const Rearrangement& p, T* y, const T* x) {
     const Index step = last > 0 ? p.from[last - 1] : 0;
     p.each(last - 1, to, [&](Index iy, Index ix) {
       for (Index r = 0; r < rows; r++)
-        std::memcpy(y + iy + r * width, x + ix + r * step, static_cast<std::size_t>(width) * sizeof(T));
+        std::memcpy(y + iy + r * width, x + ix + r * step, std::size_t(width) * sizeof(T));
     });
     return;
   }
@@ -172,7 +170,7 @@ Var broadcast_to(const Var& x, const Shape& shape) {
       });
     });
   return record(kBroadcastTo, {x}, y,
-                [=](const Tensor& dy, Sink& dx) { elementwise::pull_sum<false>(plan, 0, dy, dx); });
+                [=](const Tensor& dy, Sink& dx) { elementwise::accumulate_sum<false>(plan, 0, dy, dx); });
 }
 
 namespace {

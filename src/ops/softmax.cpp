@@ -1,18 +1,79 @@
 #include "qkv/ops/softmax.h"
 
-#include <algorithm>
-#include <cmath>
-#include <limits>
-
+#include "copy.h"
 #include "qkv/autograd/gradcheck.h"
-#include "qkv/tensor/simd.h"
+#include "qkv/ops/activations.h"
+#include "qkv/ops/arithmetic.h"
+#include "qkv/ops/reduce.h"
+#include "qkv/ops/shape_ops.h"
+#include "tensor/rows.h"
 
 namespace qkv {
 namespace {
 
-void gradcheck_axes(GradSuite& g, Var (*op)(const Var&, int)) {
+using Along = Var (*)(const Var& x, int axis);
+void check_axes(GradSuite& g, Along op, Along composed);
+
+// The definitions, from separate ops.
+Var softmax_composed(const Var& x, int axis) {
+  const Var e = exp(x - max(x, axis, true));
+  return e / sum(e, axis, true);
+}
+Var log_softmax_composed(const Var& x, int axis) {
+  return x - logsumexp(x, axis, true);
+}
+
+const Op kSoftmax("softmax", [](GradSuite& g) { check_axes(g, softmax, softmax_composed); });
+const Op kLogSoftmax("log_softmax", [](GradSuite& g) { check_axes(g, log_softmax, log_softmax_composed); });
+
+// y = (x - top) - log(sum(exp(x - top)))
+template <class T>
+void log_softmax_row(Index n, const T* x, T* y) {
+  const auto of = simd::log_sum_exp(n, x);
+  if (of.empty()) return void(std::fill_n(y, n, of.top));
+  const simd::Batch<T> top(of.top), log_sum(std::log(of.sum));
+  simd::apply(n, y, x, [&](auto v) { return v - top - log_sum; });
+}
+
+// dx = dy - exp(y) sum(dy); nothing comes from a row of -inf
+template <class T>
+void log_softmax_gradient(Index n, const T* y, const T* dy, double beta, T* dx) {
+  const bool empty = n == 0 || simd::max(n, y) == -std::numeric_limits<T>::infinity();
+  const simd::Batch<T> total(simd::sum(n, dy)), none(T(0));
+  if (empty)
+    simd::apply_beta(beta, n, dx, y, [&](auto) { return none; });
+  else
+    simd::apply_beta(beta, n, dx, y, dy, [&](auto v, auto g) { return g - simd::exp(v) * total; });
+}
+
+// value(n, x, y) for each row of the last axis, gradient(n, y, dy, beta, dx) for its backward. Other axes are
+// brought there and back.
+template <class F, class D>
+Var each_row(const Op& op, const Var& x, int axis, F value, D gradient) {
+  const copying::AxisView view(op.name, x.shape(), axis);
+  if (view.inner != 1) return transpose(each_row(op, transpose(x, axis, -1), -1, value, gradient), axis, -1);
+  const Index n = view.n, rows = view.outer;
+  Tensor y = Tensor::result(x.shape(), x.value());
+  if (!y.is_symbolic())
+    dispatch(op.name, x.dtype(), [&](auto t) {
+      using T = decltype(t);
+      for (Index r = 0; r < rows; r++) value(n, x.value().data<T>() + r * n, y.data<T>() + r * n);
+    });
+  return record(op, {x}, y, [=, name = op.name](const Tensor& dy, Sink& dx) {
+    dispatch(name, dy.dtype(), [&](auto t) {
+      using T = decltype(t);
+      Sink::Buffer d = dx.buffer(0);
+      for (Index i = 0; i < rows * n; i += n)
+        gradient(n, y.data<T>() + i, dy.data<T>() + i, d.beta, d.gradient.data<T>() + i);
+    });
+  });
+}
+
+void check_axes(GradSuite& g, Along op, Along composed) {
   auto check = [&](const char* label, const Shape& shape, int axis, double scale = 1.0) {
-    g.check(label, {g.normal(shape, scale)}, [=](const std::vector<Var>& in) { return op(in[0], axis); });
+    g.check(
+        label, {g.normal(shape, scale)}, [=](const Vars& in) { return op(in[0], axis); },
+        [=](const Vars& in) { return composed(in[0], axis); });
   };
   check("vector", {5}, -1);
   check("last axis", {2, 3, 9}, -1);
@@ -23,152 +84,19 @@ void gradcheck_axes(GradSuite& g, Var (*op)(const Var&, int)) {
   check("size 1", {2, 1}, -1);
   check("size 1, strided", {2, 1, 3}, 1);
 }
-const Op kSoftmax("softmax", [](GradSuite& g) { gradcheck_axes(g, softmax); });
-const Op kLogSoftmax("log_softmax", [](GradSuite& g) { gradcheck_axes(g, log_softmax); });
-
-// The axis of length n in the middle of [outer, n, inner].
-struct Plan {
-  Index outer, n, inner;
-  Plan(const char* op, const Shape& x, int axis) {
-    const int rank = x.rank(), a = axis < 0 ? axis + rank : axis;
-    QKV_CHECK(a >= 0 && a < rank, "{}: axis must be in [{}, {}); got {} for x {}", op, -rank, rank, axis, x);
-    outer = x.size_of(0, a), n = x[a], inner = x.size_of(a + 1, rank);
-  }
-};
-
-template <class T>
-constexpr T kMinusInfinity = -std::numeric_limits<T>::infinity();
-
-// True for a row of -inf throughout; `top` is its maximum. A maximum may step over a NaN, a sum does not.
-template <class T>
-bool empty_row(Index n, const T* x, T top) {
-  return top == kMinusInfinity<T> && !std::isnan(simd::sum<T>(
-                                         n, [](auto v) { return v; }, x));
-}
-
-// y = exp(x - top) / sum(exp(x - top)), or its logarithm (x - top) - log(sum(exp(x - top)))
-template <class T>
-void forward_row(Index n, bool log, const T* x, T* y) {
-  const T top = simd::max(n, x);
-  if (empty_row(n, x, top)) return std::fill_n(y, n, log ? top : T(0)), void();
-  const simd::Batch<T> shift(top);
-  if (log) {
-    const simd::Batch<T> log_sum(std::log(simd::sum<T>(
-        n, [&](auto v) { return simd::exp(v - shift); }, x)));
-    simd::apply<T>(
-        n, y, [&](auto v) { return v - shift - log_sum; }, x);
-  } else {
-    simd::apply<T>(
-        n, y, [&](auto v) { return simd::exp(v - shift); }, x);
-    const simd::Batch<T> inverse(T(1) / simd::sum<T>(
-                                            n, [](auto v) { return v; }, y));
-    simd::apply<T>(
-        n, y, [&](auto v) { return v * inverse; }, y);
-  }
-}
-
-// softmax: dx = y (dy - sum(y dy)); log_softmax: dx = dy - exp(y) sum(dy)
-template <class T>
-void backward_row(Index n, bool log, const T* y, const T* dy, double beta, T* dx) {
-  if (log) {
-    if (y[0] == kMinusInfinity<T> && empty_row(n, y, simd::max(n, y)))
-      return beta == 0.0 ? void(std::fill_n(dx, n, T(0))) : void();
-    const simd::Batch<T> total(simd::sum<T>(
-        n, [](auto g) { return g; }, dy));
-    simd::apply_beta<T>(
-        beta, n, dx, [&](auto v, auto g) { return g - simd::exp(v) * total; }, y, dy);
-  } else {
-    const simd::Batch<T> mean(simd::sum<T>(
-        n, [](auto v, auto g) { return v * g; }, y, dy));
-    simd::apply_beta<T>(
-        beta, n, dx, [&](auto v, auto g) { return v * (g - mean); }, y, dy);
-  }
-}
-
-// Lines along an inner axis are copied to rows and back, kColumns at a time, so that one row kernel serves
-// every axis and memory is read by whole cache lines.
-constexpr Index kColumns = 16;
-
-template <class T>
-void gather(const Plan& p, Index columns, const T* strided, T* rows) {
-  for (Index i = 0; i < p.n; i++)
-    for (Index j = 0; j < columns; j++) rows[j * p.n + i] = strided[i * p.inner + j];
-}
-template <class T>
-void scatter(const Plan& p, Index columns, const T* rows, double beta, T* strided) {
-  for (Index i = 0; i < p.n; i++)
-    for (Index j = 0; j < columns; j++) {
-      T& to = strided[i * p.inner + j];
-      to = beta == 0.0 ? rows[j * p.n + i] : to + rows[j * p.n + i];
-    }
-}
-
-// Calls f(first element, columns) for every block of lines.
-template <class F>
-void each_block(const Plan& p, F f) {
-  for (Index o = 0; o < p.outer; o++)
-    for (Index j = 0; j < p.inner; j += kColumns) f(o * p.n * p.inner + j, std::min(kColumns, p.inner - j));
-}
-
-template <class T>
-void forward(const Plan& p, bool log, const T* x, T* y) {
-  if (p.n == 0) return;
-  if (p.inner == 1) {
-    for (Index r = 0; r < p.outer; r++) forward_row(p.n, log, x + r * p.n, y + r * p.n);
-    return;
-  }
-  Tensor scratch = Tensor::empty({kColumns, p.n}, DtypeOf<T>::value);
-  T* rows = scratch.data<T>();
-  each_block(p, [&](Index at, Index columns) {
-    gather(p, columns, x + at, rows);
-    for (Index j = 0; j < columns; j++) forward_row(p.n, log, rows + j * p.n, rows + j * p.n);
-    scatter(p, columns, rows, 0.0, y + at);
-  });
-}
-
-template <class T>
-void backward(const Plan& p, bool log, const T* y, const T* dy, double beta, T* dx) {
-  if (p.n == 0) return;
-  if (p.inner == 1) {
-    for (Index r = 0; r < p.outer; r++) backward_row(p.n, log, y + r * p.n, dy + r * p.n, beta, dx + r * p.n);
-    return;
-  }
-  Tensor scratch = Tensor::empty({2, kColumns, p.n}, DtypeOf<T>::value);
-  T *y_rows = scratch.data<T>(), *rows = y_rows + kColumns * p.n;
-  each_block(p, [&](Index at, Index columns) {
-    gather(p, columns, y + at, y_rows);
-    gather(p, columns, dy + at, rows);
-    for (Index j = 0; j < columns; j++)
-      backward_row(p.n, log, y_rows + j * p.n, rows + j * p.n, 0.0, rows + j * p.n);
-    scatter(p, columns, rows, beta, dx + at);
-  });
-}
-
-Var run(const Op& op, const Var& x, int axis, bool log) {
-  const Plan plan(op.name, x.shape(), axis);
-  Tensor y = Tensor::result(x.shape(), x.value());
-  if (!y.is_symbolic())
-    dispatch(op.name, x.dtype(), [&](auto t) {
-      using T = decltype(t);
-      forward<T>(plan, log, x.value().data<T>(), y.data<T>());
-    });
-  return record(op, {x}, y, [=](const Tensor& dy, Sink& dx) {
-    dispatch("softmax", dy.dtype(), [&](auto t) {
-      using T = decltype(t);
-      Sink::Buffer d = dx.buffer(0);
-      backward<T>(plan, log, y.data<T>(), dy.data<T>(), d.beta, d.gradient.data<T>());
-    });
-  });
-}
 
 }  // namespace
 
 Var softmax(const Var& x, int axis) {
-  return run(kSoftmax, x, axis, false);
+  return each_row(
+      kSoftmax, x, axis, [](Index n, auto* x, auto* y) { simd::softmax_row(n, x, y); },
+      [](Index n, auto* y, auto* dy, double beta, auto* dx) { simd::softmax_gradient(n, y, dy, beta, dx); });
 }
 
 Var log_softmax(const Var& x, int axis) {
-  return run(kLogSoftmax, x, axis, true);
+  return each_row(
+      kLogSoftmax, x, axis, [](Index n, auto* x, auto* y) { log_softmax_row(n, x, y); },
+      [](Index n, auto* y, auto* dy, double beta, auto* dx) { log_softmax_gradient(n, y, dy, beta, dx); });
 }
 
 }  // namespace qkv

@@ -22,7 +22,7 @@ constexpr const char* kNone = "none";
 int threads_of_process() {
   std::error_code error;
   const std::filesystem::directory_iterator tasks("/proc/self/task", error);
-  return static_cast<int>(std::distance(begin(tasks), end(tasks)));
+  return int(std::distance(begin(tasks), end(tasks)));
 }
 
 // Functions that only OpenBLAS has, or only builds of it for many CPUs; null where they are missing.
@@ -72,7 +72,7 @@ class Library {
     if (!alloc_ || !free_ || !memory_is_limited()) return;
     std::vector<void*> taken;
     bool room = true;
-    while (room && static_cast<int>(taken.size()) < buffers) {
+    while (room && int(taken.size()) < buffers) {
       void* probe = ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
       room = probe != MAP_FAILED;
       if (room) ::munmap(probe, kBytes), taken.push_back(alloc_(0));
@@ -81,8 +81,7 @@ class Library {
     if (!room)
       fail(Fault::memory,
            "memory: products of {} threads take {} MiB of addresses; the system refuses them (raise ulimit "
-           "-v, or "
-           "set run.threads = 1)",
+           "-v, or set run.threads = 1)",
            buffers, buffers * 128);
   }
 

@@ -1,7 +1,7 @@
 // Broadcast: elementwise work on operands of different shapes, as rows over xsimd batches. Heavy header:
 // include it in .cpp files only.
 #pragma once
-#include "qkv/tensor/simd.h"
+#include "tensor/rows.h"
 
 namespace qkv {
 
@@ -15,16 +15,16 @@ class Broadcast {
   template <class... Shapes>
   explicit Broadcast(const char* op, const Shapes&... shapes) {
     static_assert(sizeof...(Shapes) == N);
-    const Shape* operands[N] = {&shapes...};
+    const Shape* operands[std::size_t(N)] = {&shapes...};
     shape_ = *operands[0];
     for (int i = 1; i < N; i++) shape_ = broadcast(op, shape_, *operands[i]);
     size_ = shape_.size();
-    Index own[N];  // product of the extents of an operand behind the axis
+    Index own[std::size_t(N)];  // product of the extents of an operand behind the axis
     for (int i = 0; i < N; i++) own[i] = 1, repeats_[i] = operands[i]->size() != size_;
     for (int axis = shape_.rank() - 1, back = 1; axis >= 0; axis--, back++) {
       const Index extent = shape_[axis];
       if (extent == 1) continue;
-      Index stride[N];
+      Index stride[std::size_t(N)];
       bool merge = groups_ > 0;
       for (int i = 0; i < N; i++) {
         const bool repeated = back > operands[i]->rank() || (*operands[i])[-back] == 1;
@@ -55,7 +55,7 @@ class Broadcast {
   /// Calls `f(y, at)` for every row: it begins at element `y` of the result and `at[i]` of operand i.
   template <class F>
   void rows(F f) const {
-    Index count[Shape::kMaxRank + 1] = {}, at[N] = {};
+    Index count[Shape::kMaxRank + 1] = {}, at[std::size_t(N)] = {};
     for (Index y = 0; y < size_; y += extent_[0]) {
       f(y, at);
       for (int g = 1; g < groups_; g++) {
@@ -71,70 +71,29 @@ class Broadcast {
   Shape shape_;
   Index size_ = 0;
   int groups_ = 0;  // of merged axes, from the innermost
-  Index extent_[Shape::kMaxRank + 1] = {}, stride_[Shape::kMaxRank + 1][N] = {};
-  bool repeats_[N] = {};
+  Index extent_[Shape::kMaxRank + 1] = {}, stride_[Shape::kMaxRank + 1][std::size_t(N)] = {};
+  bool repeats_[std::size_t(N)] = {};
 };
 
 namespace simd {
 
-/// A row read as batches: elements one after the other (step 1) or one element repeated (step 0).
+/// A row of elements one after the other (step 1) or of one element repeated (step 0).
 template <class T>
 class Row {
  public:
-  static constexpr Index width = static_cast<Index>(Batch<T>::size);
   Row(const T* first, Index step) : first_(step ? first : lanes_), step_(step) {
     if (!step) Batch<T>(*first).store_aligned(lanes_);
   }
   Row(const Row&) = delete;
   Row& operator=(const Row&) = delete;
   Batch<T> at(Index i) const { return xsimd::load_unaligned(first_ + i * step_); }
-  /// The batch at `i` of which only the elements before `n` exist; `filler` stands for the others.
-  Batch<T> tail(Index i, Index n, T filler) const {
-    alignas(64) T lanes[Batch<T>::size];
-    for (Index j = 0; j < width; j++) lanes[j] = i + j < n ? first_[(i + j) * step_] : filler;
-    return xsimd::load_aligned(lanes);
-  }
+  T operator[](Index i) const { return first_[i * step_]; }
 
  private:
-  alignas(64) T lanes_[Batch<T>::size];
+  alignas(64) T lanes_[kWidth<T>];
   const T* first_;
   Index step_;
 };
-
-/// out[i] = f(in[i]...), or out[i] += with `accumulate`, for i in [0, n).
-template <bool accumulate, class T, class F, class... In>
-void apply_row(Index n, T* out, F f, const In&... in) {
-  constexpr Index width = Row<T>::width;
-  Index i = 0;
-  for (; i + width <= n; i += width) {
-    Batch<T> value = f(in.at(i)...);
-    if (accumulate) value += Batch<T>(xsimd::load_unaligned(out + i));
-    value.store_unaligned(out + i);
-  }
-  if (i == n) return;
-  alignas(64) T lanes[Batch<T>::size];
-  Batch<T>(f(in.tail(i, n, T(1))...)).store_aligned(lanes);
-  for (Index j = 0; i + j < n; j++) out[i + j] = accumulate ? out[i + j] + lanes[j] : lanes[j];
-}
-
-/// Sum of f(in[i]...) for i in [0, n), in a fixed order.
-template <class T, class F, class... In>
-T sum_row(Index n, F f, const In&... in) {
-  constexpr Index width = Row<T>::width;
-  Batch<T> a(T(0)), b(T(0));
-  Index i = 0;
-  for (; i + 2 * width <= n; i += 2 * width) {
-    a += f(in.at(i)...);
-    b += f(in.at(i + width)...);
-  }
-  if (i + width <= n) a += f(in.at(i)...), i += width;
-  T total = xsimd::hadd(a + b);
-  if (i == n) return total;
-  alignas(64) T lanes[Batch<T>::size];
-  Batch<T>(f(in.tail(i, n, T(1))...)).store_aligned(lanes);
-  for (Index j = 0; i + j < n; j++) total += lanes[j];
-  return total;
-}
 
 }  // namespace simd
 }  // namespace qkv

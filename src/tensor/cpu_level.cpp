@@ -54,7 +54,7 @@ CpuLevel cpu_level() {
 
 const char* name_of(CpuLevel level) {
   constexpr const char* kNames[] = {"SSE2", "SSE4.2", "AVX", "AVX2 with FMA", "AVX-512"};
-  return kNames[static_cast<int>(level)];
+  return kNames[int(level)];
 }
 
 CpuLevel kernel_level(const std::string& core) {
@@ -65,7 +65,7 @@ CpuLevel kernel_level(const std::string& core) {
 std::vector<std::string> kernel_sets(CpuLevel cpu, const std::string& own) {
   std::vector<std::string> result;
   if (const KernelSet* known = find(own))
-    for (CpuLevel level = cpu; level > known->needs; level = CpuLevel(static_cast<int>(level) - 1))
+    for (CpuLevel level = cpu; level > known->needs; level = CpuLevel(int(level) - 1))
       result.push_back(
           std::find_if(std::begin(kKernelSets), std::end(kKernelSets), [&](const KernelSet& set) {
             return set.needs == level;
@@ -88,7 +88,7 @@ constexpr int kChains = 12;
     typedef float Vector __attribute__((vector_size(bytes)));                             \
     const Vector x = Vector{} + 0.5f;                                                     \
     Vector sum[kChains];                                                                  \
-    for (int j = 0; j < kChains; j++) sum[j] = Vector{} + static_cast<float>(j);          \
+    for (int j = 0; j < kChains; j++) sum[j] = Vector{} + float(j);                       \
     for (int i = 0; i < times; i++)                                                       \
       _Pragma("GCC unroll 12") for (int j = 0; j < kChains; j++) sum[j] = sum[j] * x + x; \
     Vector total = sum[0];                                                                \

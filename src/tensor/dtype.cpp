@@ -3,15 +3,8 @@
 namespace qkv {
 
 const char* name_of(Dtype dtype) {
-  switch (dtype) {
-    case Dtype::f32:
-      return "f32";
-    case Dtype::f64:
-      return "f64";
-    case Dtype::i32:
-      return "i32";
-  }
-  return "?";
+  constexpr const char* kNames[] = {"f32", "f64", "i32"};
+  return kNames[int(dtype)];
 }
 
 std::vector<std::string> names_of(Dtype) {

@@ -1,12 +1,11 @@
-#include "qkv/tensor/gemm.h"
+#include "tensor/gemm.h"
 
 #include <cblas.h>
 
 #include <algorithm>
 #include <atomic>
+#include <iterator>
 #include <limits>
-#include <mutex>
-#include <vector>
 
 #include "gemm_kernel.h"
 #include "qkv/base/threads.h"
@@ -15,34 +14,17 @@
 namespace qkv {
 namespace {
 
-// One count per thread, so that counting is one plain addition per product; a sum adds up the live ones and
-// what ended threads left.
-struct Flops {
-  std::mutex mutex;
-  std::vector<std::atomic<std::int64_t>*> live;
-  std::int64_t ended = 0;
+// Counts, each on a cache line of its own, among which the threads are spread.
+struct alignas(64) Count {
+  std::atomic<std::int64_t> flops{0};
 };
-Flops& all_flops() {
-  static Flops& instance = *new Flops;  // never destroyed: threads may end after main
-  return instance;
+Count counts[32];
+
+Count& own_count() {
+  static std::atomic<std::size_t> threads{0};
+  static thread_local Count& own = counts[threads++ % std::size(counts)];
+  return own;
 }
-struct ThreadFlops {
-  std::atomic<std::int64_t> count{0};
-  ThreadFlops() {
-    std::lock_guard lock(all_flops().mutex);
-    all_flops().live.push_back(&count);
-  }
-  ~ThreadFlops() {
-    Flops& all = all_flops();
-    std::lock_guard lock(all.mutex);
-    all.ended += count;
-    all.live.erase(std::find(all.live.begin(), all.live.end(), &count));
-  }
-  void add(std::int64_t flops) {  // only this thread writes
-    count.store(count.load(std::memory_order_relaxed) + flops, std::memory_order_relaxed);
-  }
-};
-thread_local ThreadFlops thread_flops;
 
 void product(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, int m, int n, int k, float alpha, const float* a,
              int lda, const float* b, int ldb, float beta, float* c, int ldc) {
@@ -73,7 +55,7 @@ using Target = gemm_kernel::Target<T>;
 template <class T>
 void product(Trans trans_a, Trans trans_b, Index m, Index n, Index k, const T* a, Index lda, const T* b,
              Index ldb, const Target<T>& c) {
-  thread_flops.add(2 * m * n * k);
+  own_count().flops.fetch_add(2 * m * n * k, std::memory_order_relaxed);
   if (m <= 2 && trans_a == Trans::no && trans_b == Trans::yes)
     return gemm_kernel::dots<T>(m, n, k, a, lda, b, ldb, c);
   if (is_small(m, n, k) || !blas_ready()) {
@@ -87,7 +69,7 @@ void product(Trans trans_a, Trans trans_b, Index m, Index n, Index k, const T* a
   };
   auto narrow = [](Index v) {  // BLAS counts in int
     QKV_CHECK(v <= std::numeric_limits<int>::max(), "gemm: sizes must be below 2^31; got {}", v);
-    return static_cast<int>(v);
+    return int(v);
   };
   const int rows = narrow(m), columns = narrow(n), depth = narrow(k), ld = narrow(c.row);
   if (c.old != c.data)
@@ -101,14 +83,14 @@ void product(Trans trans_a, Trans trans_b, Index m, Index n, Index k, const T* a
 template <class T>
 void cut(Trans trans_a, Trans trans_b, Index m, Index n, Index k, const T* a, Index lda, const T* b,
          Index ldb, const Target<T>& c) {
-  constexpr Index kLarge = 1 << 23, kSide = 2048, kMostBlocks = 8, kUnit = 16;
+  constexpr Index kLarge = 1 << 23, kSide = 2048, kMaxBlocks = 8, kUnit = 16;
   if (in_task() || m * n * k < kLarge) return product(trans_a, trans_b, m, n, k, a, lda, b, ldb, c);
   const bool by_rows = m > n;
   const Index side = std::max(m, n);
   Index blocks = 2;
-  while (blocks < kMostBlocks && side >= blocks * kSide) blocks *= 2;
+  while (blocks < kMaxBlocks && side >= blocks * kSide) blocks *= 2;
   const Index block = ((side + blocks - 1) / blocks + kUnit - 1) / kUnit * kUnit;
-  pool().run(static_cast<int>((side + block - 1) / block), [&](int task, int) {
+  pool().run(int((side + block - 1) / block), [&](int task, int) {
     const Index begin = task * block, size = std::min(block, side - begin);
     if (by_rows)
       product(trans_a, trans_b, size, n, k, a + begin * (trans_a == Trans::no ? lda : 1), lda, b, ldb,
@@ -152,10 +134,8 @@ template void gemm_bias(Trans, Trans, Index, Index, Index, const double*, Index,
                         const double*, double*, Index);
 
 std::int64_t gemm_flops() {
-  Flops& all = all_flops();
-  std::lock_guard lock(all.mutex);
-  std::int64_t total = all.ended;
-  for (const auto* count : all.live) total += count->load(std::memory_order_relaxed);
+  std::int64_t total = 0;
+  for (const Count& count : counts) total += count.flops;
   return total;
 }
 

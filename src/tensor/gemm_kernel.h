@@ -6,20 +6,46 @@
 #pragma once
 #include <algorithm>
 
-#include "qkv/tensor/simd.h"
+#include "tensor/rows.h"
 
 namespace qkv::gemm_kernel {
 
-using simd::Batch;
-template <class T>
-constexpr Index kWidth = static_cast<Index>(Batch<T>::size);
+using simd::Batch, simd::kWidth, simd::Lanes;
 /// A tile is six rows of two batches: with a row of B and an element of A it fills sixteen registers.
 constexpr Index kRows = 6;
 template <class T>
 constexpr Index kColumns = 2 * kWidth<T>;
 /// Rows of a panel of B.
 template <class T>
-constexpr Index kDepth = 24 * 1024 / static_cast<Index>(sizeof(T)) / kColumns<T>;
+constexpr Index kDepth = 24 * 1024 / Index(sizeof(T)) / kColumns<T>;
+
+/// Lane r of the result is `simd::sum_lanes` of batch r, bit for bit, at a quarter of the cost: each pass
+/// halves the number of vectors, which hold twice as many rows of half as many partial sums (`W` of each row
+/// before the pass).
+template <class T, std::size_t W, std::size_t... I>
+typename Lanes<T, sizeof...(I)>::type sum_rows(const typename Lanes<T, sizeof...(I)>::type* v,
+                                               std::index_sequence<I...> lanes) {
+  typedef typename Lanes<T, sizeof...(I)>::type V;
+  if constexpr (W == 1) {
+    return v[0];
+  } else {
+    V half[W / 2];
+    for (std::size_t r = 0; r < W / 2; r++)
+      half[r] = __builtin_shufflevector(v[2 * r], v[2 * r + 1], (I / (W / 2) * W + I % (W / 2))...) +
+                __builtin_shufflevector(v[2 * r], v[2 * r + 1], (I / (W / 2) * W + I % (W / 2) + W / 2)...);
+    return sum_rows<T, W / 2>(half, lanes);
+  }
+}
+template <class T>
+Batch<T> sum_lanes_of(const Batch<T> (&rows)[Batch<T>::size]) {
+  constexpr std::size_t N = Batch<T>::size;
+  typename Lanes<T, N>::type v[N];
+  std::memcpy(v, rows, sizeof v);
+  const auto sums = sum_rows<T, N>(v, std::make_index_sequence<N>());
+  Batch<T> result;
+  std::memcpy(&result, &sums, sizeof result);
+  return result;
+}
 
 /// A matrix read as element (i, j) = data[i * row + j * column].
 template <class T>
@@ -49,8 +75,8 @@ struct Target {
 template <class T, int R, int C, bool kDown>
 void tile(Index k, const Strided<T>& a, const T* b, Index ldb, const Target<T>& c, Index columns) {
   constexpr Index width = kWidth<T>;
-  Batch<T> sum[R][C];
-  const T* from[R];
+  Batch<T> sum[std::size_t(R)][std::size_t(C)];
+  const T* from[std::size_t(R)];
 #pragma GCC unroll 6
   for (int i = 0; i < R; i++) {
     from[i] = a.data + i * a.row;
@@ -60,7 +86,7 @@ void tile(Index k, const Strided<T>& a, const T* b, Index ldb, const Target<T>& 
   }
 #pragma GCC unroll 4
   for (Index p = 0; p < k; p++) {
-    Batch<T> row[C];
+    Batch<T> row[std::size_t(C)];
 #pragma GCC unroll 2
     for (int j = 0; j < C; j++) row[j] = xsimd::load_unaligned(b + j * width);
 #pragma GCC unroll 6
@@ -85,31 +111,18 @@ void tile(Index k, const Strided<T>& a, const T* b, Index ldb, const Target<T>& 
         if (c.beta != T(0)) result = xsimd::fma(beta, Batch<T>(xsimd::load_unaligned(old)), result);
         result.store_unaligned(to);
       } else if (lanes > 0) {
-        alignas(64) T part[kWidth<T>];
-        if (c.beta != T(0)) result = xsimd::fma(beta, simd::load_tail(lanes, old), result);
-        result.store_aligned(part);
-        std::copy_n(part, lanes, to);
+        const simd::Rest<T> rest{0, lanes};
+        if (c.beta != T(0)) result = xsimd::fma(beta, rest.load(old), result);
+        rest.store(to, result);
       }
     }
 }
 
-template <class T, int C, bool kDown>
+template <class T, int C, bool kDown, int R = int(kRows)>
 void tile_of(Index rows, Index k, const Strided<T>& a, const T* b, Index ldb, const Target<T>& c,
              Index columns) {
-  switch (rows) {
-    case 6:
-      return tile<T, 6, C, kDown>(k, a, b, ldb, c, columns);
-    case 5:
-      return tile<T, 5, C, kDown>(k, a, b, ldb, c, columns);
-    case 4:
-      return tile<T, 4, C, kDown>(k, a, b, ldb, c, columns);
-    case 3:
-      return tile<T, 3, C, kDown>(k, a, b, ldb, c, columns);
-    case 2:
-      return tile<T, 2, C, kDown>(k, a, b, ldb, c, columns);
-    default:
-      return tile<T, 1, C, kDown>(k, a, b, ldb, c, columns);
-  }
+  if (rows == R) return tile<T, R, C, kDown>(k, a, b, ldb, c, columns);
+  if constexpr (R > 1) tile_of<T, C, kDown, R - 1>(rows, k, a, b, ldb, c, columns);
 }
 
 /// to[j, i] = from[i, j] for a square of four.
@@ -192,9 +205,9 @@ void dots(Index m, Index n, Index k, const T* a, Index lda, const T* b, Index ld
   for (Index j = 0; j < n; j += N)
     for (Index i = 0; i < m; i++) {
       const T* x = a + i * lda;
-      const T* rows[N];
+      const T* rows[Batch<T>::size];
       for (Index r = 0; r < N; r++) rows[r] = b + std::min(j + r, n - 1) * ldb;
-      Batch<T> sum[N];
+      Batch<T> sum[Batch<T>::size];
       for (Batch<T>& s : sum) s = Batch<T>(T(0));
       Index p = 0;
       for (; p + N <= k; p += N) {
@@ -203,7 +216,7 @@ void dots(Index m, Index n, Index k, const T* a, Index lda, const T* b, Index ld
         for (Index r = 0; r < N; r++)
           sum[r] = xsimd::fma(v, Batch<T>(xsimd::load_unaligned(rows[r] + p)), sum[r]);
       }
-      Batch<T> dot = simd::sum_lanes_of<T>(sum);
+      Batch<T> dot = sum_lanes_of<T>(sum);
       const Target<T> to = c.at(i, j);
       if (p == k && j + N <= n) {
         dot *= Batch<T>(c.alpha);
@@ -211,7 +224,7 @@ void dots(Index m, Index n, Index k, const T* a, Index lda, const T* b, Index ld
         dot.store_unaligned(to.data);
         continue;
       }
-      alignas(64) T total[N];
+      alignas(64) T total[Batch<T>::size];
       dot.store_aligned(total);
       for (Index r = 0; r < std::min(N, n - j); r++) {
         for (Index q = p; q < k; q++) total[r] += x[q] * rows[r][q];

@@ -25,7 +25,7 @@ Matrix to_matrix(const char* op, const Tensor& x) {
   const Tensor wide = x.to(Dtype::f64);
   const double* values = wide.data<double>();
   // LAPACK may not return on NaN
-  for (Index i = 0; i < wide.size(); ++i)
+  for (Index i = 0; i < wide.size(); i++)
     QKV_CHECK(std::isfinite(values[i]), "{}: values must be finite; got {} at row {}, column {}", op,
               values[i], i / x.dim(1), i % x.dim(1));
   return view<double, 2>(wide);
@@ -46,8 +46,8 @@ std::tuple<Matrix, Vector, Matrix> signed_svd(const Matrix& x) {
   auto [u_any, s_any, vt_any] = xt::linalg::svd(x, false);
   Matrix u = u_any, vt = vt_any;
   Vector s = s_any;
-  for (std::size_t i = 0; i < s.size(); ++i) {
-    const double sign = sign_of(xt::row(vt, static_cast<std::ptrdiff_t>(i)));
+  for (std::size_t i = 0; i < s.size(); i++) {
+    const double sign = sign_of(xt::row(vt, std::ptrdiff_t(i)));
     xt::view(vt, i, xt::all()) *= sign;
     xt::view(u, xt::all(), i) *= sign;
   }
@@ -62,17 +62,6 @@ Svd svd(const Tensor& x) {
   return {to_tensor(u).to(dtype), to_tensor(s).to(dtype), to_tensor(vt).to(dtype)};
 }
 
-Qr qr(const Tensor& x) {
-  const auto [q_any, r_any] = xt::linalg::qr(to_matrix("qr", x));
-  Matrix q = q_any, r = r_any;
-  for (std::size_t i = 0; i < r.shape(0); ++i)
-    if (r(i, i) < 0) {
-      xt::view(r, i, xt::all()) *= -1.0;
-      xt::view(q, xt::all(), i) *= -1.0;
-    }
-  return {to_tensor(q).to(x.dtype()), to_tensor(r).to(x.dtype())};
-}
-
 Pca pca(const Tensor& x, Index k) {
   Matrix centred = to_matrix("pca", x);
   QKV_CHECK(x.dim(0) >= 2, "pca: at least two rows must be given; got {}", x.shape());
@@ -84,7 +73,7 @@ Pca pca(const Tensor& x, Index k) {
   auto first = xt::range(Index{0}, k);  // const would not compile
   const Matrix components = xt::view(vt, first, xt::all());
   const Matrix projected = xt::view(u, xt::all(), first) * xt::view(s, first);
-  const Vector spread = s * s / static_cast<double>(x.dim(0) - 1);
+  const Vector spread = s * s / double(x.dim(0) - 1);
   const Vector variance = xt::view(spread, first);
   const double total = xt::sum(spread)();
   const Vector ratio = variance * (total > 0 ? 1 / total : 0.0);

@@ -12,13 +12,6 @@ struct Svd {
 /// x [m, n] = u diag(s) vt. Of each row of vt the largest entry by magnitude is positive.
 Svd svd(const Tensor& x);
 
-struct Qr {
-  Tensor q;  ///< [m, k] orthonormal columns, k = min(m, n)
-  Tensor r;  ///< [k, n] upper triangular, no negative entry on the diagonal
-};
-/// x [m, n] = q r.
-Qr qr(const Tensor& x);
-
 struct Pca {
   Tensor mean;            ///< [d]
   Tensor components;      ///< [k, d] orthonormal rows; signs as in svd

@@ -2,7 +2,7 @@
 // so that a worker gets back what is in its own L2, and how many blocks there are does not depend on the
 // workers' timing. Very large ones, and what overflows a thread's cache, go through a central list, so that
 // blocks freed by another thread than the one that allocates come back.
-#include "qkv/tensor/pool.h"
+#include "tensor/pool.h"
 
 #include <sys/mman.h>
 
@@ -77,8 +77,8 @@ std::size_t bytes_of_class(std::size_t k) {
 }
 std::size_t class_of(std::size_t bytes) {
   if (bytes <= 64) return 0;
-  std::size_t power = 63 - static_cast<std::size_t>(__builtin_clzll(bytes - 1));  // 2^power <= bytes - 1
-  std::size_t quarter = (bytes - 1) >> (power - 2);                               // 4..7
+  std::size_t power = 63 - std::size_t(__builtin_clzll(bytes - 1));  // 2^power <= bytes - 1
+  std::size_t quarter = (bytes - 1) >> (power - 2);                  // 4..7
   return (power - 6) * 4 + (quarter - 4) + 1;
 }
 
@@ -87,7 +87,7 @@ std::size_t alignment_of(std::size_t bytes) {
 }
 
 bool fits_in_cache(const List& list, std::size_t k) {
-  return list.count < kCachedBlocks && static_cast<std::size_t>(list.count) * bytes_of_class(k) < kCached;
+  return list.count < kCachedBlocks && std::size_t(list.count) * bytes_of_class(k) < kCached;
 }
 
 StorageBlock* from_system(std::size_t k) {
@@ -99,7 +99,7 @@ StorageBlock* from_system(std::size_t k) {
   Central& c = central();
   std::lock_guard lock(c.mutex);
   c.system_allocations++;
-  c.bytes += static_cast<std::int64_t>(bytes);
+  c.bytes += std::int64_t(bytes);
   StorageBlock* block = new (memory) StorageBlock;
   block->size_class = k;
   return block;

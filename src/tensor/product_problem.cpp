@@ -13,7 +13,7 @@
 #include "gemm_kernel.h"
 #include "qkv/base/random.h"
 #include "qkv/tensor/blas.h"
-#include "qkv/tensor/gemm.h"
+#include "tensor/gemm.h"
 
 namespace qkv {
 namespace {
@@ -79,9 +79,9 @@ int fault_of(const Product& p, const T* a, const T* b, T* c) {
 template <class T>
 const T* numbers(std::size_t count) {
   static std::vector<T> made;  // one test at a time
-  for (auto state = static_cast<std::uint32_t>(made.size()); made.size() < count;) {
+  for (auto state = std::uint32_t(made.size()); made.size() < count;) {
     state = state * 1664525 + 1013904223;
-    made.push_back(static_cast<T>(static_cast<std::int32_t>(state)) / static_cast<T>(std::int64_t{1} << 31));
+    made.push_back(T(std::int32_t(state)) / T(std::int64_t{1} << 31));
   }
   return made.data();
 }
@@ -90,7 +90,7 @@ const T* numbers(std::size_t count) {
 template <class T>
 std::string problem_of(const Product& p) {
   auto size = [](int rows, int row) {
-    return static_cast<std::size_t>(rows) * static_cast<std::size_t>(row);
+    return std::size_t(rows) * std::size_t(row);
   };
   const std::size_t size_a = size(p.ta == Trans::yes ? p.k : p.m, p.lda),
                     size_b = size(p.tb == Trans::yes ? p.n : p.k, p.ldb), size_c = size(p.m, p.ldc);
@@ -107,8 +107,8 @@ std::string problem_of(const Product& p) {
     return t == Trans::yes ? gemm_kernel::Strided<T>{x, 1, ld} : gemm_kernel::Strided<T>{x, ld, 1};
   };
   gemm_kernel::product<T>(p.m, p.n, p.k, strided(p.ta, a, p.lda), strided(p.tb, b, p.ldb),
-                          {right.data(), p.ldc, T(0.5), static_cast<T>(p.beta), right.data(), p.ldc});
-  const T most = std::numeric_limits<T>::epsilon() * static_cast<T>(8 * (p.k + 2));
+                          {right.data(), p.ldc, T(0.5), T(p.beta), right.data(), p.ldc});
+  const T most = std::numeric_limits<T>::epsilon() * T(8 * (p.k + 2));
   for (std::size_t i = 0; i < c.size(); i++)
     if (!(std::abs(c[i] - right[i]) <= most))
       return fmt::format("computes wrong products in {} ({} x {} x {})", sizeof(T) == 4 ? "f32" : "f64", p.m,
@@ -131,7 +131,7 @@ std::string product_problem(int rounds, std::uint64_t seed) {
   const Net net;
   Stream random(seed, "product test");
   auto some = [&](int most) {
-    return 1 + static_cast<int>(random.below(static_cast<std::uint64_t>(most)));
+    return 1 + int(random.below(std::uint64_t(most)));
   };
   for (int round = 0; round < rounds; round++)
     for (const auto& [m, n, k] : kSizes)

@@ -109,12 +109,12 @@ class FileSource {
     file_.seekg(0, std::ios::end);
     const auto end = file_.tellg();
     if (!file_ || end < 0) fail(Fault::data, "{}: must be a regular file; got one without size", path);
-    size_ = static_cast<std::uint64_t>(end);
+    size_ = std::uint64_t(end);
   }
   std::uint64_t size() const { return size_; }
   void read(std::uint64_t offset, void* to, std::size_t size) {
-    file_.seekg(static_cast<std::streamoff>(offset));
-    file_.read(static_cast<char*>(to), static_cast<std::streamsize>(size));
+    file_.seekg(std::streamoff(offset));
+    file_.read(static_cast<char*>(to), std::streamsize(size));
     if (!file_) fail(Fault::data, "{}: {} bytes at {} cannot be read; got an I/O error", path_, size, offset);
   }
 
@@ -152,9 +152,9 @@ float half_to_float(std::uint16_t half) {
   if (exponent == 31)
     value = fraction ? std::numeric_limits<float>::quiet_NaN() : std::numeric_limits<float>::infinity();
   else if (exponent == 0)
-    value = std::ldexp(static_cast<float>(fraction), -24);
+    value = std::ldexp(float(fraction), -24);
   else
-    value = std::ldexp(static_cast<float>(fraction + 1024), exponent - 25);
+    value = std::ldexp(float(fraction + 1024), exponent - 25);
   return half >> 15 ? -value : value;
 }
 
@@ -169,9 +169,9 @@ float bfloat_to_float(std::uint16_t upper) {
 template <class From, class To, class F>
 void convert(const std::string& raw, Tensor& tensor, F f) {
   To* out = tensor.data<To>();
-  for (Index i = 0; i < tensor.size(); ++i) {
+  for (Index i = 0; i < tensor.size(); i++) {
     From value;
-    std::memcpy(&value, raw.data() + static_cast<std::size_t>(i) * sizeof value, sizeof value);
+    std::memcpy(&value, raw.data() + std::size_t(i) * sizeof value, sizeof value);
     out[i] = f(value);
   }
 }
@@ -183,7 +183,7 @@ void convert(const SafetensorsEntry& entry, const std::string& raw, Tensor& tens
     if (value < Limits::min() || value > Limits::max())
       fail(Fault::data, "{}: tensor {}: values must fit into i32; got {}", where, in_quotes(entry.name),
            value);
-    return static_cast<std::int32_t>(value);
+    return std::int32_t(value);
   };
   auto to_bool = [&](std::uint8_t value) {
     if (value > 1)
@@ -206,7 +206,7 @@ std::vector<NamedTensor> read_all(Source source, const std::string& where, Safet
   std::vector<NamedTensor> tensors;
   for (const SafetensorsEntry& entry : index.entries) {
     Shape shape;
-    for (std::uint64_t extent : entry.shape) shape.push_back(static_cast<Index>(extent));
+    for (std::uint64_t extent : entry.shape) shape.push_back(Index(extent));
     const bool floats = entry.dtype == "F32" || entry.dtype == "F16" || entry.dtype == "BF16";
     const Dtype dtype = entry.dtype == "F64" ? Dtype::f64 : floats ? Dtype::f32 : Dtype::i32;
     Tensor tensor = Tensor::empty(shape, dtype);
@@ -246,11 +246,6 @@ std::vector<NamedTensor> read_safetensors(const std::string& path, SafetensorsMe
 std::vector<NamedTensor> decode_safetensors(std::string_view bytes, const std::string& where,
                                             SafetensorsMetadata* metadata) {
   return read_all(MemorySource(bytes), where, metadata);
-}
-
-SafetensorsIndex index_safetensors(const std::string& path) {
-  FileSource source(path);
-  return read_index(source, path);
 }
 
 }  // namespace qkv

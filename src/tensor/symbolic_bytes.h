@@ -3,6 +3,8 @@
 #include <cstddef>
 #include <map>
 
+#include "qkv/base/threads.h"
+
 namespace qkv {
 
 namespace memory {
@@ -12,15 +14,11 @@ std::size_t block_bytes(std::size_t bytes);
 
 /// Counts the memory of the tensors that this thread makes while it lives, as their blocks in the pool take
 /// it. Ops that keep more than their result make a symbolic tensor of it, too.
-class SymbolicBytes {
+class SymbolicBytes : public ThreadScoped<SymbolicBytes> {
  public:
-  SymbolicBytes();
-  ~SymbolicBytes();
-  SymbolicBytes(const SymbolicBytes&) = delete;
-  SymbolicBytes& operator=(const SymbolicBytes&) = delete;
   /// If all tensors are kept: about what a tape keeps.
-  double count() const { return reused(static_cast<std::size_t>(-1)); }
-  double largest() const { return tensors_.empty() ? 0 : static_cast<double>(tensors_.rbegin()->first); }
+  double count() const { return reused(std::size_t(-1)); }
+  double largest() const { return tensors_.empty() ? 0 : double(tensors_.rbegin()->first); }
   /// If tensors are freed after use and at most `live` of each size exist at a time: the pool hands a freed
   /// block only to tensors of about the same size.
   double reused(std::size_t live) const;
@@ -28,7 +26,8 @@ class SymbolicBytes {
 
  private:
   std::map<std::size_t, std::size_t> tensors_;  // bytes of a block -> how many
-  SymbolicBytes* outer_;
 };
+template <>
+SymbolicBytes*& ThreadScoped<SymbolicBytes>::innermost();
 
 }  // namespace qkv

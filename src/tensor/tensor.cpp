@@ -3,26 +3,10 @@
 #include <algorithm>
 #include <cstring>
 
+#include "tensor/pool.h"
 #include "tensor/symbolic_bytes.h"
 
 namespace qkv {
-namespace {
-
-// Calls f(T{}) for any of the three element types.
-template <class F>
-auto dispatch_all(Dtype dtype, F&& f) {
-  switch (dtype) {
-    case Dtype::f32:
-      return f(float{});
-    case Dtype::f64:
-      return f(double{});
-    default:
-      return f(std::int32_t{});
-  }
-}
-
-}  // namespace
-
 Tensor::Tensor(const Tensor& other)
     : block_(other.block_),
       offset_(other.offset_),
@@ -55,21 +39,17 @@ Tensor::~Tensor() {
   if (block_ && block_->references.fetch_sub(1, std::memory_order_acq_rel) == 1) memory::release(block_);
 }
 
-static thread_local SymbolicBytes* counting = nullptr;
-
-SymbolicBytes::SymbolicBytes() : outer_(counting) {
-  counting = this;
-}
-SymbolicBytes::~SymbolicBytes() {
-  counting = outer_;
+template <>
+SymbolicBytes*& ThreadScoped<SymbolicBytes>::innermost() {
+  static thread_local SymbolicBytes* counting = nullptr;
+  return counting;
 }
 void SymbolicBytes::add(std::size_t bytes) {
-  if (counting) counting->tensors_[memory::block_bytes(bytes)]++;
+  if (SymbolicBytes* counting = current()) counting->tensors_[memory::block_bytes(bytes)]++;
 }
 double SymbolicBytes::reused(std::size_t live) const {
   double total = 0;
-  for (const auto& [bytes, count] : tensors_)
-    total += static_cast<double>(bytes) * static_cast<double>(std::min(count, live));
+  for (const auto& [bytes, count] : tensors_) total += double(bytes) * double(std::min(count, live));
   return total;
 }
 
@@ -154,7 +134,7 @@ Tensor Tensor::rows(Index begin, Index count) const {
   Tensor t = *this;
   t.shape_.set(0, count);
   t.size_ = t.shape_.size();
-  t.offset_ += static_cast<std::size_t>(begin * t.shape_.size_of(1, rank())) * size_of(dtype_);
+  t.offset_ += std::size_t(begin * t.shape_.size_of(1, rank())) * size_of(dtype_);
   return t;
 }
 
@@ -173,8 +153,7 @@ Tensor Tensor::to(Dtype dtype) const {
     using From = decltype(from);
     dispatch_all(dtype, [&](auto to) {
       using To = decltype(to);
-      std::transform(data<From>(), data<From>() + size_, t.data<To>(),
-                     [](From v) { return static_cast<To>(v); });
+      std::transform(data<From>(), data<From>() + size_, t.data<To>(), [](From v) { return To(v); });
     });
   });
   return t;
@@ -182,7 +161,7 @@ Tensor Tensor::to(Dtype dtype) const {
 
 double Tensor::at(Index position) const {
   QKV_CHECK(position >= 0 && position < size_, "tensor: element must be in [0, {}); got {}", size_, position);
-  return dispatch_all(dtype_, [&](auto t) { return static_cast<double>(data<decltype(t)>()[position]); });
+  return dispatch_all(dtype_, [&](auto t) { return double(data<decltype(t)>()[position]); });
 }
 
 double Tensor::item() const {
@@ -194,7 +173,7 @@ void Tensor::fill(double value) {
   if (is_symbolic()) return;
   dispatch_all(dtype_, [&](auto t) {
     using T = decltype(t);
-    std::fill_n(data<T>(), size_, static_cast<T>(value));
+    std::fill_n(data<T>(), size_, T(value));
   });
 }
 
@@ -207,9 +186,14 @@ void Tensor::copy_from(const Tensor& source) {
 }
 
 std::vector<double> Tensor::to_vector() const {
-  std::vector<double> values(static_cast<std::size_t>(size_));
-  for (Index i = 0; i < size_; i++) values[static_cast<std::size_t>(i)] = at(i);
+  std::vector<double> values;
+  for (Index i = 0; i < size_; i++) values.push_back(at(i));
   return values;
+}
+
+bool Tensor::same_bits(const Tensor& other) const {
+  return shape_ == other.shape_ && dtype_ == other.dtype_ &&
+         std::memcmp(bytes(), other.bytes(), byte_size()) == 0;
 }
 
 std::string Tensor::str(Index limit) const {

@@ -6,7 +6,7 @@ using namespace qkv;
 
 TEST_CASE("an intervention changes what layers offer while it lives; the innermost counts") {
   const Var x = Tensor::full({2}, 1.0);
-  CHECK_FALSE(Intervention::active());
+  CHECK_FALSE(Intervention::current());
   CHECK(Intervention::apply("layer", "qkv", x).value().shares_buffer(x.value()));
   {
     std::vector<std::string> names;
@@ -23,5 +23,5 @@ TEST_CASE("an intervention changes what layers offer while it lives; the innermo
     CHECK(Intervention::apply("", "static", Tensor::symbolic({2})).is_symbolic());
     CHECK(names == std::vector<std::string>{"layer.qkv", "static"});
   }
-  CHECK_FALSE(Intervention::active());
+  CHECK_FALSE(Intervention::current());
 }

@@ -14,6 +14,7 @@
 #include "qkv/ops/linear.h"
 #include "qkv/ops/matmul.h"
 #include "qkv/ops/norm.h"
+#include "tensor/pool.h"
 
 using namespace qkv;
 using Numbers = std::vector<double>;

@@ -1,6 +1,6 @@
 // Our matrix product against plain cblas_sgemm, over the shapes of the workloads. Arguments: m, n, k, and
 // which operands are transposed (0 none, 1 the second as in x W^T, 2 the first as in x^T dy).
-#include "qkv/tensor/gemm.h"
+#include "tensor/gemm.h"
 
 #include <cblas.h>
 

@@ -7,7 +7,7 @@
 #include <memory>
 
 #include "qkv/base/threads.h"
-#include "qkv/tensor/gemm.h"
+#include "tensor/gemm.h"
 #include "qkv/train/trainer.h"
 #include "wsd_config.h"
 

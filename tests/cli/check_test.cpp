@@ -13,7 +13,7 @@
 #include "qkv/base/text.h"
 #include "qkv/nn/layer.h"
 #include "qkv/ops/shape_ops.h"
-#include "qkv/tensor/pool.h"
+#include "tensor/pool.h"
 #include "wsd_config.h"
 
 using namespace qkv;

@@ -6,7 +6,7 @@
 
 #include "case.h"
 #include "qkv/autograd/tape.h"
-#include "qkv/tensor/axes.h"
+#include "qkv/tensor/shape.h"
 
 namespace qkv::conformance {
 

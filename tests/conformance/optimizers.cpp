@@ -52,19 +52,6 @@ std::vector<Var> adam(Call& c) {
   });
 }
 
-std::vector<Var> adagrad(Call& c) {
-  AdagradStep step;
-  step.eps = c.real("epsilon", 0.0);
-  step.weight_decay = c.real("norm_coefficient", 0.0);
-  step.learning_rate = c.number(0) / (1 + c.number(1) * c.real("decay_factor", 0.0));
-  return each(c, 1, [&](Tensor* x) {
-    dispatch("Adagrad", c.dtype(), [&](auto zero) {
-      using E = decltype(zero);
-      adagrad_update<E>(x[0].data<E>(), x[2].data<E>(), x[1].data<E>(), x[0].size(), step);
-    });
-  });
-}
-
 // V = alpha V + beta' G with G = g + norm x and beta' = beta after the first update, else 1: our gradient
 // times beta'. With Nesterov the operator adds G itself, not beta' G.
 std::vector<Var> momentum(Call& c) {
@@ -89,7 +76,7 @@ std::vector<Var> momentum(Call& c) {
   });
 }
 
-const Counterpart kTable[] = {{"Adam", adam}, {"Adagrad", adagrad}, {"Momentum", momentum}};
+const Counterpart kTable[] = {{"Adam", adam}, {"Momentum", momentum}};
 
 }  // namespace
 }  // namespace qkv::conformance

@@ -1,4 +1,4 @@
-#include "qkv/nn/cross_attention.h"
+#include "qkv/nn/attention.h"
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-#include "qkv/nn/init.h"
+#include "qkv/nn/parameter.h"
 
 #include "nn/layer_check.h"
 

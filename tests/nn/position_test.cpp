@@ -88,12 +88,12 @@ TEST_CASE("positions that attention tells leave the vectors alone") {
     const Position position(Scope(store), c, 5, 8, heads);
     CHECK(distance(position(x).value(), x) == 0);
     Context context;
-    position.tell(context, 2, 3);
+    position.extend(context, 2, 3);
     CHECK(context.rotary.cos.defined() == (c.type == PositionType::rope));
     CHECK(context.mask.slopes.defined() == (c.type == PositionType::alibi));
     if (c.type == PositionType::rope) {
       CHECK(distance(context.rotary.cos, rotary_table(2, 3, 4, 10000.0, Dtype::f64).cos) == 0);
-      CHECK_THROWS_WITH_AS(position.tell(context, 3, 3), doctest::Contains("at most max_seq_len = 5; got 6"),
+      CHECK_THROWS_WITH_AS(position.extend(context, 3, 3), doctest::Contains("at most max_seq_len = 5; got 6"),
                            Error);
     }
   }

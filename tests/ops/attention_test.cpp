@@ -3,20 +3,13 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <limits>
 
+#include "ops/composed.h"
 #include "qkv/base/random.h"
-#include "qkv/ops/activations.h"
-#include "qkv/ops/arithmetic.h"
-#include "qkv/ops/matmul.h"
-#include "qkv/ops/shape_ops.h"
-#include "qkv/ops/softmax.h"
 
 using namespace qkv;
 
 namespace {
-
-const double inf = std::numeric_limits<double>::infinity();
 
 Tensor random(const Shape& shape, std::uint64_t seed, Dtype dtype) {
   Tensor t = Tensor::empty(shape, Dtype::f64);
@@ -30,36 +23,6 @@ Tensor bits(const Shape& shape, std::uint64_t seed) {
   Stream stream(seed, "attention test bits");
   for (Index i = 0; i < t.size(); i++) t.data<std::int32_t>()[i] = stream.uniform64() < 0.7;
   return t;
-}
-
-// [B, T, H * D] -> [B, H, T, D]
-Var heads(const Var& x, Index H) {
-  return permute(reshape(x, {x.dim(0), x.dim(1), H, x.dim(2) / H}), {0, 2, 1, 3});
-}
-
-Tensor scores_shape(const Tensor& t) {
-  return t.rank() == 3 ? t.reshape(Shape{t.dim(0), 1, t.dim(1), t.dim(2)}) : t;
-}
-
-// The same from separate ops.
-Var composed(const Var& q, const Var& k, const Var& v, const AttentionOptions& o) {
-  const Index B = q.dim(0), T = q.dim(1), S = k.dim(1), group = o.n_head / o.n_kv_head;
-  auto repeated = [&](const Var& x) {
-    const Var h = heads(x, o.n_kv_head);
-    const Var wide =
-        broadcast_to(reshape(h, {B, o.n_kv_head, 1, S, -1}), {B, o.n_kv_head, group, S, h.dim(3)});
-    return reshape(wide, {B, o.n_head, S, -1});
-  };
-  Var scores = matmul(heads(q, o.n_head), transpose(repeated(k))) * o.scale;
-  if (o.softcap > 0) scores = tanh(scores / o.softcap) * o.softcap;
-  const Var minus_infinity = Tensor::scalar(-inf, q.dtype());
-  if (o.mask.bias.defined()) scores = scores + scores_shape(o.mask.bias);
-  if (o.mask.keep.defined()) scores = where(scores_shape(o.mask.keep), scores, minus_infinity);
-  if (o.mask.key_keep.defined())
-    scores = where(o.mask.key_keep.reshape({B, 1, 1, S}), scores, minus_infinity);
-  if (o.mask.causal)
-    scores = where(tril(Tensor::full({T, S}, 1, Dtype::i32), S - T).value(), scores, minus_infinity);
-  return reshape(permute(matmul(softmax(scores), repeated(v)), {0, 2, 1, 3}), {B, T, -1});
 }
 
 }  // namespace
@@ -86,7 +49,7 @@ TEST_CASE(
             const Var in[] = {tape.variable(random({B, T, H * D}, 5, dtype)),
                               tape.variable(random({B, S, n_kv_head * D}, 6, dtype)),
                               tape.variable(random({B, S, n_kv_head * D_v}, 7, dtype))};
-            const Var y = (k ? composed
+            const Var y = (k ? attention_composed
                              : [](const Var& a, const Var& b, const Var& c, const AttentionOptions& options) {
                                  return attention(a, b, c, options);
                                })(in[0], in[1], in[2], o);

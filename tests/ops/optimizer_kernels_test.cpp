@@ -64,18 +64,6 @@ void check_sgd(double momentum, bool nesterov) {
                    }) <= test::tolerance(DtypeOf<T>::value));
 }
 
-template <class T>
-void check_adagrad() {
-  AdagradStep s;
-  s.learning_rate = 0.1, s.weight_decay = 0.01, s.scale = 2;
-  CHECK(compare<T>([&](T* p, T* sum, T*, const T* g, Index n, Index) { adagrad_update(p, sum, g, n, s); },
-                   [&](double& p, double& sum, double&, double g, double) {
-                     g = 2 * g + 0.01 * p;
-                     sum += g * g;
-                     p -= 0.1 * g / (std::sqrt(sum) + 1e-10);
-                   }) <= test::tolerance(DtypeOf<T>::value));
-}
-
 }  // namespace
 
 TEST_CASE("Adam and AdamW follow their definition with clipping, bias correction and weight decay") {
@@ -86,11 +74,6 @@ TEST_CASE("SGD follows its definition without momentum, with it, and with Nester
   for (bool nesterov : {false, true})
     for (double momentum : {0.0, 0.9})
       check_sgd<float>(momentum, nesterov), check_sgd<double>(momentum, nesterov);
-}
-
-TEST_CASE("Adagrad follows its definition") {
-  check_adagrad<float>();
-  check_adagrad<double>();
 }
 
 TEST_CASE("the first AdamW step moves every weight by about the learning rate, against the gradient") {

@@ -1,9 +1,7 @@
 #include "qkv/ops/recurrent.h"
 
+#include "ops/composed.h"
 #include "ops/near.h"
-#include "qkv/ops/activations.h"
-#include "qkv/ops/arithmetic.h"
-#include "qkv/ops/linear.h"
 #include "qkv/ops/shape_ops.h"
 
 using namespace qkv;
@@ -16,22 +14,6 @@ constexpr Index B = 3, T = 4, I = 5, H = 3;
 Var step_of(const Var& x, Index t) {
   return reshape(slice(x, 1, t, t + 1), Shape{x.dim(0), x.dim(2)});
 }
-Var gate(const Var& all, Index k) {
-  return slice(all, -1, k * H, (k + 1) * H);
-}
-
-// The equations of the header, step by step from plain ops: all states [B, T, H].
-template <class Cell>
-Var unrolled(const Var& x, Var h, bool reverse, Cell cell) {
-  std::vector<Var> states(static_cast<std::size_t>(T));
-  for (Index i = 0; i < T; i++) {
-    const Index t = reverse ? T - 1 - i : i;
-    h = cell(step_of(x, t), h);
-    states[static_cast<std::size_t>(t)] = reshape(h, Shape{B, 1, H});
-  }
-  return concat(states.data(), static_cast<int>(T), 1);
-}
-
 struct Weights {
   Weights(Index gates, Dtype dtype)
       : x(normal({B, T, I}, dtype, 1)),
@@ -65,34 +47,20 @@ TEST_CASE("lstm, gru and rnn are the equations of their header, in both directio
       const double bound = 10 * tolerance(dtype);
       {
         const Weights w(4, dtype);
-        Var c = w.c;
-        const Var expected = unrolled(w.x, w.h, reverse, [&](const Var& x, const Var& h) {
-          const Var g = linear(x, w.W_ih, w.b) + linear(h, w.W_hh, Var());
-          c = sigmoid(gate(g, 1)) * c + sigmoid(gate(g, 0)) * tanh(gate(g, 2));
-          return sigmoid(gate(g, 3)) * tanh(c);
-        });
+        const Var expected = lstm_composed(w.x, w.W_ih, w.W_hh, w.b, {w.h, w.c}, o);
         RecurrentState last;
         CHECK(distance(lstm(w.x, w.W_ih, w.W_hh, w.b, {w.h, w.c}, o, &last).value(), expected.value()) <
               bound);
-        CHECK(distance(last.c.value(), c.value()) < bound);
         CHECK(distance(last.h.value(), step_of(expected, reverse ? 0 : T - 1).value()) < bound);
       }
       {
         const Weights w(3, dtype);
-        const Var expected = unrolled(w.x, w.h, reverse, [&](const Var& x, const Var& h) {
-          const Var gx = linear(x, w.W_ih, w.b), gh = linear(h, w.W_hh, w.b2);
-          const Var r = sigmoid(gate(gx, 0) + gate(gh, 0)), z = sigmoid(gate(gx, 1) + gate(gh, 1));
-          const Var n = tanh(gate(gx, 2) + r * gate(gh, 2));
-          return (1.0 - z) * n + z * h;
-        });
+        const Var expected = gru_composed(w.x, w.W_ih, w.W_hh, w.b, w.b2, {w.h, {}}, o);
         CHECK(distance(gru(w.x, w.W_ih, w.W_hh, w.b, w.b2, {w.h, {}}, o).value(), expected.value()) < bound);
       }
       for (const bool use_relu : {false, true}) {
         const Weights w(1, dtype);
-        const Var expected = unrolled(w.x, w.h, reverse, [&](const Var& x, const Var& h) {
-          const Var g = linear(x, w.W_ih, w.b) + linear(h, w.W_hh, Var());
-          return use_relu ? relu(g) : tanh(g);
-        });
+        const Var expected = rnn_composed(w.x, w.W_ih, w.W_hh, w.b, {w.h, {}}, o, use_relu);
         CHECK(distance(rnn(w.x, w.W_ih, w.W_hh, w.b, {w.h, {}}, o, nullptr, use_relu).value(),
                        expected.value()) < bound);
       }

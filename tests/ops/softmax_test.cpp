@@ -78,9 +78,9 @@ TEST_CASE("softmax of an empty or symbolic tensor keeps its shape") {
 
 TEST_CASE("softmax says what is wrong with its arguments") {
   CHECK_THROWS_WITH_AS(softmax(Tensor::zeros({2, 3}), 2),
-                       "softmax: axis must be in [-2, 2); got 2 for x [2, 3]", Error);
+                       "softmax: axis must be in [-2, 2); got 2 for shape [2, 3]", Error);
   CHECK_THROWS_WITH_AS(log_softmax(Tensor::zeros({}), 0),
-                       "log_softmax: axis must be in [0, 0); got 0 for x []", Error);
+                       "log_softmax: axis must be in [0, 0); got 0 for shape []", Error);
   CHECK_THROWS_WITH_AS(softmax(Tensor::zeros({2}, Dtype::i32)), "softmax: dtype must be f32 or f64; got i32",
                        Error);
 }

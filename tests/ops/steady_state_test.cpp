@@ -7,6 +7,7 @@
 #include "qkv/ops/reduce.h"
 #include "qkv/ops/rotary.h"
 #include "qkv/ops/shape_ops.h"
+#include "tensor/pool.h"
 
 using namespace qkv;
 

@@ -1,4 +1,4 @@
-#include "qkv/tensor/gemm.h"
+#include "tensor/gemm.h"
 
 #include <cblas.h>
 #include <doctest/doctest.h>

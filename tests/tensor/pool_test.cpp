@@ -1,4 +1,4 @@
-#include "qkv/tensor/pool.h"
+#include "tensor/pool.h"
 
 #include <doctest/doctest.h>
 

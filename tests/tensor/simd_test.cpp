@@ -1,4 +1,4 @@
-#include "qkv/tensor/simd.h"
+#include "tensor/rows.h"
 
 #include <doctest/doctest.h>
 
@@ -22,15 +22,15 @@ void check_lengths() {
     auto product = [](auto a, auto b) {
       return a * b;
     };
-    simd::apply<T>(n, out.data(), product, x.data(), y.data());
+    simd::apply(n, out.data(), x.data(), y.data(), product);
     for (std::size_t i = 0; i < x.size(); i++) CHECK(out[i] == x[i] * y[i]);
-    simd::apply_beta<T>(1.0, n, out.data(), product, x.data(), y.data());
+    simd::apply_beta(1.0, n, out.data(), x.data(), y.data(), product);
     for (std::size_t i = 0; i < x.size(); i++) CHECK(out[i] == 2 * x[i] * y[i]);
     CHECK(out.back() == T(-7));
     std::fill(out.begin(), out.end(), T(NAN));
-    simd::apply_beta<T>(0.0, n, out.data(), product, x.data(), y.data());
+    simd::apply_beta(0.0, n, out.data(), x.data(), y.data(), product);
     for (std::size_t i = 0; i < x.size(); i++) CHECK(out[i] == x[i] * y[i]);
-    CHECK(simd::sum<T>(n, product, x.data(), y.data()) == static_cast<T>(sum));
+    CHECK(simd::dot<T>(n, x.data(), y.data()) == static_cast<T>(sum));
     if (n > 0) CHECK(simd::max(n, x.data()) == static_cast<T>(top));
   }
 }
@@ -46,13 +46,32 @@ TEST_CASE("the value of an element does not depend on its position") {
   std::vector<float> x(40), out(40), one(1);
   for (std::size_t i = 0; i < x.size(); i++) x[i] = 0.37f * static_cast<float>(i) - 5;
   auto f = [](auto v) {
-    return xsimd::exp(v) * xsimd::tanh(v);
+    return simd::exp(v) * simd::tanh(v);
   };
-  simd::apply<float>(40, out.data(), f, x.data());
+  simd::apply(40, out.data(), x.data(), f);
   for (std::size_t i = 0; i < x.size(); i++) {
-    simd::apply<float>(1, one.data(), f, x.data() + i);
+    simd::apply(1, one.data(), x.data() + i, f);
     CHECK(std::memcmp(&one[0], &out[i], sizeof(float)) == 0);
   }
+}
+
+TEST_CASE("max finds a NaN wherever it stands, and the softmax of a row of -inf is zero") {
+  const float inf = std::numeric_limits<float>::infinity();
+  for (Index n : {1, 5, 16, 33, 70})
+    for (Index at = 0; at < n; at++) {
+      std::vector<float> x(static_cast<std::size_t>(n), -inf), y(x.size(), 7);
+      CHECK(simd::max(n, x.data()) == -inf);
+      simd::softmax_row(n, x.data(), y.data());
+      CHECK(simd::sum(n, y.data()) == 0);
+      x[static_cast<std::size_t>(at)] = NAN;
+      CHECK(std::isnan(simd::max(n, x.data())));
+      CHECK(std::isnan(simd::log_sum_exp(n, x.data()).top));
+      x[static_cast<std::size_t>(at)] = 3;
+      CHECK(simd::max(n, x.data()) == 3);
+      simd::softmax_row(n, x.data(), y.data());
+      CHECK(y[static_cast<std::size_t>(at)] == 1);
+      CHECK(simd::log_sum_exp(n, x.data()).sum == 1);
+    }
 }
 
 TEST_CASE("map and zip keep shape and dtype, pass symbolic tensors and refuse unequal shapes") {

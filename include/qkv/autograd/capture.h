@@ -16,16 +16,11 @@ namespace qkv {
 ///     Capture capture({"weights"});
 ///     model.forward(batch);
 ///     const Tensor* weights = capture.find("layers.0.attn.weights");  // [B, H, T, T]
-class Capture {
+class Capture : public ThreadScoped<Capture> {
  public:
   /// Collects the tensors of these names (without layer path); an empty list means all.
-  explicit Capture(std::vector<std::string> names = {});
-  ~Capture();
-  Capture(const Capture&) = delete;
-  Capture& operator=(const Capture&) = delete;
-  /// The innermost live capture of this thread, or null.
-  static Capture* current();
-  /// The same if it collects tensors called `name`, else null.
+  explicit Capture(std::vector<std::string> names = {}) : names_(std::move(names)) {}
+  /// The innermost live capture of this thread if it collects tensors called `name`, else null.
   static Capture* wanting(const char* name);
 
   /// Stores `tensor` as "<path of the layer that runs>.<name>", e.g. "layers.0.weights", in the capture that
@@ -42,10 +37,11 @@ class Capture {
   const std::vector<std::pair<std::string, Tensor>>& all() const { return tensors_; }
 
  private:
-  Capture* outer_;
   std::vector<std::string> names_;
   std::vector<std::pair<std::string, Tensor>> tensors_;
 };
+template <>
+Capture*& ThreadScoped<Capture>::innermost();
 
 /// The counterpart of a capture: changes tensors that layers are about to use, while it lives. RAII and
 /// thread-local. Offered are "static" (the input vectors [B, T, d]) and "<layer>.qkv" (queries, keys and
@@ -53,20 +49,17 @@ class Capture {
 ///
 ///     Intervention without_values([](const std::string& name, const Var& x) { return ..; });
 ///     model.forward(batch);
-class Intervention {
+class Intervention : public ThreadScoped<Intervention> {
  public:
   using Change = std::function<Var(const std::string& name, const Var& x)>;
-  explicit Intervention(Change change);
-  ~Intervention();
-  Intervention(const Intervention&) = delete;
-  Intervention& operator=(const Intervention&) = delete;
-  static bool active();
+  explicit Intervention(Change change) : change_(std::move(change)) {}
   /// What the innermost live one makes of x; x itself where there is none.
   static Var apply(const std::string& path, const char* name, const Var& x);
 
  private:
-  Intervention* outer_;
   Change change_;
 };
+template <>
+Intervention*& ThreadScoped<Intervention>::innermost();
 
 }  // namespace qkv

@@ -8,6 +8,8 @@
 
 namespace qkv {
 
+using Vars = std::vector<Var>;
+
 struct GradResult {
   std::string op, label;
   double max_relative_error = 0.0;  ///< max |analytic - numeric| / max(1, |analytic|, |numeric|)
@@ -18,22 +20,27 @@ struct GradResult {
 class GradSuite {
  public:
   static constexpr double kBound = 1e-6;
-  using Function = std::function<Var(const std::vector<Var>&)>;
+  using Function = std::function<Var(const Vars&)>;
 
   explicit GradSuite(std::string op) : op_(std::move(op)) {}
 
   /// Compares the gradients of probe(f(inputs)) where the probe weighs each output element differently (a
   /// plain sum hides transposed and misplaced gradients). Also checks that f leaves its inputs alone, gives
   /// equal bits when called again, and accumulates its gradients when its inputs are used twice. f64 inputs
-  /// are differentiated. Throws an Error that says what is wrong with shapes or determinism; numeric errors
-  /// go to `results()`.
-  void check(const std::string& label, const std::vector<Tensor>& inputs, const Function& f);
+  /// are differentiated. `composed`, when given, is the definition of a fused op from separate ones, with
+  /// which the value must agree. Throws an Error that says what is wrong with shapes, value or determinism;
+  /// numeric errors go to `results()`.
+  void check(const std::string& label, const std::vector<Tensor>& inputs, const Function& f,
+             const Function& composed = {});
 
   /// Deterministic f64 test inputs; each call draws others.
   Tensor normal(const Shape& shape, double scale = 1.0);
   Tensor uniform(const Shape& shape, double low, double high);
   /// i32 in [0, n).
   Tensor ids(const Shape& shape, Index n);
+  static Tensor ints(const Shape& shape, const std::vector<std::int32_t>& values) {
+    return Tensor::from(shape, values);
+  }
 
   const std::vector<GradResult>& results() const { return results_; }
 
@@ -43,8 +50,7 @@ class GradSuite {
   std::uint64_t draws_ = 0;
 };
 
-/// Runs the row of one op, or of all ops.
+/// Runs the row of an op.
 std::vector<GradResult> run_gradcheck(const Op& op);
-std::vector<GradResult> run_gradcheck_all();
 
 }  // namespace qkv

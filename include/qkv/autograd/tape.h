@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "qkv/base/random.h"
+#include "qkv/base/threads.h"
 #include "qkv/tensor/tensor.h"
 
 namespace qkv {
@@ -71,12 +72,12 @@ class Gradients {
   bool has_slot(int slot) const;
   /// The gradient of a `Tape::variable`; zeros when the loss did not depend on it.
   Tensor of(const Var& variable) const;
-  int slots() const { return static_cast<int>(slots_.size()); }
+  int slots() const { return int(slots_.size()); }
   /// Forgets the values, keeps the buffers.
   void clear();
   /// The buffer of a slot for in-place work; created as needed.
   Tensor& buffer(int slot, const Shape& shape, Dtype dtype);
-  void mark(int slot) { slots_[static_cast<std::size_t>(slot)].filled = true; }
+  void mark(int slot) { slots_[std::size_t(slot)].filled = true; }
   /// Adds `gradient` to what the slot holds.
   void accumulate(int slot, const Tensor& gradient);
 
@@ -97,22 +98,17 @@ class Gradients {
 };
 
 /// Records the ops of its thread while it lives. Tapes nest; the innermost records.
-class Tape {
+class Tape : public ThreadScoped<Tape> {
  public:
   /// Without a stream there is no randomness: dropout is the identity.
   Tape();
   explicit Tape(const Stream& randomness);
   ~Tape();
-  Tape(const Tape&) = delete;
-  Tape& operator=(const Tape&) = delete;
-
-  /// The innermost live tape of this thread, or null.
-  static Tape* current();
 
   /// A leaf whose gradient goes to `Gradients::of`.
   Var variable(const Tensor& value);
-  /// A leaf whose gradient goes to slot `slot`; the same Var when asked again. `store` tells parameter sets
-  /// apart.
+  /// A leaf whose gradient goes to slot `slot`; the same Var for the same slot. `store`
+  /// distinguishes parameter sets.
   Var leaf(const void* store, int slot, const Tensor& value);
 
   /// Gradients of a one-element `loss`, times `scale`, accumulated into `into`. The tape is used up.
@@ -130,12 +126,13 @@ class Tape {
   friend struct Recorder;
   friend class Sink;
   std::unique_ptr<TapeStorage> storage_;
-  Tape* outer_;
   std::uint64_t id_;
   Stream randomness_{0, "none"}, drawn_{0, "none"};
   bool random_ = false;
   std::uint64_t draws_ = 0;
 };
+template <>
+Tape*& ThreadScoped<Tape>::innermost();
 
 /// Where an op's backward puts the gradients of its inputs. Contributions accumulate; none can overwrite
 /// another.
@@ -203,7 +200,7 @@ Var record(const Op& op, const Input* inputs, int count, Tensor value, Backward 
 }
 template <class Backward>
 Var record(const Op& op, std::initializer_list<Input> inputs, Tensor value, Backward backward) {
-  return record(op, inputs.begin(), static_cast<int>(inputs.size()), std::move(value), std::move(backward));
+  return record(op, inputs.begin(), int(inputs.size()), std::move(value), std::move(backward));
 }
 
 }  // namespace qkv

@@ -65,7 +65,7 @@ void fill_normal(Stream stream, double* out, std::size_t n, double mean = 0, dou
 
 /// Dropout mask: out[i] = 0 with probability `p_drop`, else `keep_value`. Element i depends only on the
 /// stream's identity (not its position) and on offset + i, so a mask may be made in pieces, and again in the
-/// backward pass. `p_drop` counts in steps of 2^-32. Vectorised: about one nanosecond per element or less.
+/// backward pass. `p_drop` counts in steps of 2^-16. Vectorised: about one nanosecond per element or less.
 void keep_mask(const Stream& stream, std::uint64_t offset, float p_drop, float* out, std::size_t n,
                float keep_value = 1);
 void keep_mask(const Stream& stream, std::uint64_t offset, double p_drop, double* out, std::size_t n,

@@ -6,6 +6,25 @@
 
 namespace qkv {
 
+/// Base of objects that act on their thread while they live; they nest, and the innermost acts. T's source
+/// defines `innermost`, where the thread's pointer lives, so that plug-ins share it.
+template <class T>
+class ThreadScoped {
+ public:
+  ThreadScoped(const ThreadScoped&) = delete;
+  ThreadScoped& operator=(const ThreadScoped&) = delete;
+  /// The innermost live one of this thread, or null.
+  static T* current() { return innermost(); }
+
+ protected:
+  ThreadScoped() : outer_(innermost()) { innermost() = static_cast<T*>(this); }
+  ~ThreadScoped() { innermost() = outer_; }
+
+ private:
+  static T*& innermost();
+  T* outer_;
+};
+
 template <class Signature>
 class FunctionRef;
 

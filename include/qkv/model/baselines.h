@@ -1,6 +1,7 @@
 // Baselines without attention: what a static vector and a bag of words can and cannot tell.
 #pragma once
-#include "qkv/model/word_vectors.h"
+#include "qkv/model/model.h"
+#include "qkv/nn/embedding.h"
 #include "qkv/nn/linear.h"
 
 namespace qkv {

@@ -1,8 +1,9 @@
 // DecoderLm: a decoder-only transformer language model (Radford et al. 2019, "GPT-2").
 #pragma once
 #include "qkv/model/generate.h"
+#include "qkv/model/model.h"
 #include "qkv/model/stack.h"
-#include "qkv/model/word_vectors.h"
+#include "qkv/nn/embedding.h"
 #include "qkv/nn/position.h"
 
 namespace qkv {

@@ -1,7 +1,9 @@
 // EncoderClassifier: a transformer encoder that classifies a text, or one word of it.
 #pragma once
+#include "qkv/model/model.h"
 #include "qkv/model/stack.h"
-#include "qkv/model/word_vectors.h"
+#include "qkv/nn/embedding.h"
+#include "qkv/nn/linear.h"
 #include "qkv/nn/position.h"
 
 namespace qkv {

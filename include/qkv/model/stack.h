@@ -5,14 +5,14 @@
 namespace qkv {
 
 /// Far more than anybody trains: a wrong number is refused before a model of that size is built.
-constexpr Index kMostLayers = 1000;
+constexpr Index kMaxLayers = 1000;
 
 struct StackConfig {
   Index n_layer = 1, d_model = 32;
   BlockConfig block;
   template <class F>
   void fields(F& f) {
-    f("n_layer", n_layer, "number of blocks", rule::between(0, kMostLayers));
+    f("n_layer", n_layer, "number of blocks", rule::between(0, kMaxLayers));
     f("d_model", d_model, "width of the model; 0 = the vocabulary size, for one-hot words",
       rule::non_negative);
     block.fields(f);

@@ -5,7 +5,6 @@
 #include <string>
 
 #include "qkv/nn/attention.h"
-#include "qkv/nn/cross_attention.h"
 #include "qkv/nn/feed_forward.h"
 #include "qkv/nn/norm.h"
 

@@ -1,15 +1,63 @@
-// Layer: a block that a config may name in [[model.layers]]. Every other layer is a plain struct.
+// Layer: a block that a config may name in [[model.layers]]; every other layer is a plain struct.
+// KeyValueCache: what a decoder has seen, so that each new token costs one row.
 #pragma once
 #include <memory>
+#include <vector>
 
 #include "qkv/base/config.h"
 #include "qkv/base/registry.h"
-#include "qkv/nn/kv_cache.h"
 #include "qkv/nn/parameter.h"
 #include "qkv/ops/attention.h"
 #include "qkv/ops/rotary.h"
 
 namespace qkv {
+
+/// Row r of the result is row from[r] of x, as `Decoding::select` wants it. Throws `what: row must be ..`.
+Tensor select_rows(const char* what, const Tensor& x, const std::vector<int>& from);
+
+/// One entry per call of `next` or `extended`, in the order in which a forward pass makes them; every pass
+/// begins with `begin`. Keys and values of MultiHeadAttention lie as [rows, H_kv, capacity, D], so that a
+/// head's past is one contiguous block; a layer of one's own may keep anything whose first dimension is the
+/// rows. Shared by no two threads.
+class KeyValueCache {
+ public:
+  struct Entry {
+    /// [rows, H_kv, capacity, D]; of cross-attention [rows, S, H_kv * D], computed once.
+    Tensor keys, values;
+  };
+
+  /// For `layers` attention layers; more of them cost an allocation each.
+  KeyValueCache(Index rows, Index capacity, std::size_t layers) : rows_(rows), capacity_(capacity) {
+    entries_.reserve(layers);
+  }
+
+  /// Before a forward pass.
+  void begin() { next_ = 0; }
+  /// After a forward pass over `n` new tokens.
+  void advance(Index n) { length_ += n; }
+  /// The entry of the next attention layer of this pass.
+  Entry& next();
+
+  /// What this call got in the passes before, then x [rows, n, ..]: [rows, length() + n, ..].
+  Var extended(const Var& x);
+
+  /// Appends k, v, which are `n` rows of `ld` elements per row of the batch, H_kv * D of them, from `k` and
+  /// `v` on.
+  template <class T>
+  void append(Entry& entry, const T* k, const T* v, Index ld, Index n, Index H_kv, Index D) const;
+
+  /// Row r goes on as row from[r] was.
+  void select(const std::vector<int>& from);
+
+  Index rows() const { return rows_; }
+  Index length() const { return length_; }  ///< tokens seen
+  Index capacity() const { return capacity_; }
+
+ private:
+  Index rows_, capacity_, length_ = 0;
+  std::size_t next_ = 0;
+  std::vector<Entry> entries_;
+};
 
 /// What a layer may know beside its input.
 struct Context {

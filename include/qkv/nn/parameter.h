@@ -1,13 +1,38 @@
-// Parameters: named tensors in insertion order, handles to them, and the dotted path that names them.
+// Parameters: named tensors in insertion order, their initial values, handles to them, and the dotted path
+// that names them.
 #pragma once
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "qkv/autograd/tape.h"
-#include "qkv/nn/init.h"
 #include "qkv/tensor/safetensors.h"
 
 namespace qkv {
+
+/// Fills a new parameter, or a part of a packed one, from a stream of its own.
+using Init = std::function<void(Tensor& value, const Stream& stream)>;
+
+namespace init {
+
+Init constant(double value);
+inline Init zeros() {
+  return constant(0.0);
+}
+inline Init ones() {
+  return constant(1.0);
+}
+Init normal(double deviation);
+Init uniform(double low, double high);
+/// U(-1/sqrt(fan_in), 1/sqrt(fan_in)): the default of PyTorch's Linear (He et al. 2015 with a = sqrt 5).
+Init kaiming(Index fan_in);
+/// U(-a, a) with a = sqrt(6 / (fan_in + fan_out)) for a matrix [fan_out, fan_in], or the part of a packed one
+/// (Glorot and Bengio 2010).
+Init xavier();
+/// N(0, 1 / width) for a table of vectors [rows, width], whose lengths are then about 1 whatever the width.
+Init vectors();
+
+}  // namespace init
 
 class ParameterStore;
 
@@ -62,9 +87,9 @@ class ParameterStore {
   Parameter add_packed(const std::vector<std::string>& names, const std::vector<Index>& rows,
                        const Shape& row, const Init& init);
 
-  int size() const { return static_cast<int>(slots_.size()); }
-  Slot& slot(int i) { return slots_[static_cast<std::size_t>(i)]; }
-  const Slot& slot(int i) const { return slots_[static_cast<std::size_t>(i)]; }
+  int size() const { return int(slots_.size()); }
+  Slot& slot(int i) { return slots_[std::size_t(i)]; }
+  const Slot& slot(int i) const { return slots_[std::size_t(i)]; }
   /// Number of scalar parameters, and of those that are trained.
   Index count() const;
   Index trainable_count() const;

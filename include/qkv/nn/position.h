@@ -1,4 +1,4 @@
-// Position: tells a transformer where a token stands.
+// Position: where a token stands, for a transformer.
 #pragma once
 #include "qkv/base/config.h"
 #include "qkv/nn/attention.h"
@@ -30,14 +30,14 @@ struct PositionConfig {
 /// Accepts the tables of layers unread, before an error because of which none is made.
 void skip_layers(const Section& model);
 
-/// Reports positions that these heads cannot be told, at model.position.
+/// Reports positions that these heads cannot use, at model.position.
 void check_position(const Section& model, const PositionConfig& config, const AttentionConfig& heads,
                     Index width);
 
 /// Adds a vector per position to x [B, T, d]: a learned table, or fixed sines and cosines of geometric
 /// wavelengths (Vaswani et al. 2017, section 3.5). The latter are sqrt(d / 2) long, so x is first multiplied
-/// by sqrt(d) (section 3.4). "rope" (Su et al. 2021) and "alibi" (Press et al. 2022) leave x alone and tell
-/// the attention layers instead, through the context.
+/// by sqrt(d) (section 3.4). "rope" (Su et al. 2021) and "alibi" (Press et al. 2022) leave x alone and act
+/// in the attention layers instead, through the context.
 struct Position {
   /// `heads`: of the attention layers, for "rope" and "alibi".
   Position(const Scope& s, const PositionConfig& config, Index max_length, Index width,
@@ -45,8 +45,8 @@ struct Position {
   /// x holds the positions from `start` on. `target` [B] is the position of the target word; needed only when
   /// `relative`.
   Var operator()(const Var& x, const Tensor& target = {}, Index start = 0) const;
-  /// What attention layers must know about `length` positions from `start` on.
-  void tell(Context& context, Index start, Index length) const;
+  /// Adds to the context what attention layers must know about `length` positions from `start` on.
+  void extend(Context& context, Index start, Index length) const;
 
   bool none, relative;  ///< relative: counted from the target
   Index max_length;

@@ -10,9 +10,10 @@ struct AttentionMask {
   bool causal = false;  ///< query t of T sees keys 0 .. t + (S - T)
   Tensor key_keep;      ///< [B, S]: padding; undefined = all
   Tensor keep;          ///< [T, S], [B, T, S] or [B, H, T, S]: explicit; undefined = all
-  Tensor bias;  ///< of the shapes of `keep`, dtype of q: added to the scores; no gradient; undefined = 0
-  Tensor
-      slopes;  ///< [H], dtype of q: ALiBi, adds -slope_h |t + (S - T) - s| to the scores (Press et al. 2022)
+  /// Of the shapes of `keep`, dtype of q: added to the scores; no gradient; undefined = 0.
+  Tensor bias;
+  /// [H], dtype of q: ALiBi, adds -slope_h |t + (S - T) - s| to the scores (Press et al. 2022).
+  Tensor slopes;
 };
 
 struct AttentionOptions {
@@ -20,8 +21,8 @@ struct AttentionOptions {
   Index n_head;
   Index n_kv_head;  ///< fewer key/value heads than queries: grouped-query attention (Ainslie et al. 2023)
   double scale;     ///< factor of the scores; 1 / sqrt(d_head) unless set
-  double softcap =
-      0.0;  ///< c > 0: scores become c tanh(score / c) before the mask (Gemma team 2024, "Gemma 2")
+  /// c > 0: scores become c tanh(score / c) before the mask (Gemma team 2024, "Gemma 2").
+  double softcap = 0.0;
   double dropout = 0.0;  ///< of the weights, while a random tape records
   AttentionMask mask;
 };

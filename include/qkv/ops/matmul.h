@@ -1,7 +1,6 @@
 // Batched matrix product.
 #pragma once
 #include "qkv/autograd/tape.h"
-#include "qkv/tensor/gemm.h"
 
 namespace qkv {
 

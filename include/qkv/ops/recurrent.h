@@ -6,8 +6,8 @@ namespace qkv {
 
 struct RecurrentOptions {
   bool reverse = false;  ///< from the last step to the first
-  Tensor
-      lengths;  ///< [B] (i32): real steps of each row; later ones give 0 and keep the state; undefined = all
+  /// [B] (i32): real steps of each row; later ones give 0 and keep the state; undefined = all.
+  Tensor lengths;
 };
 
 /// What a recurrent layer starts from and ends with, each [B, H]; undefined = zeros.

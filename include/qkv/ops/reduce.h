@@ -5,7 +5,6 @@
 // `op: axis must be in [-r, r); got ..`.
 #pragma once
 #include "qkv/autograd/tape.h"
-#include "qkv/tensor/axes.h"
 
 namespace qkv {
 

@@ -5,7 +5,6 @@
 #include <array>
 
 #include "qkv/autograd/tape.h"
-#include "qkv/tensor/axes.h"
 
 namespace qkv {
 
@@ -56,13 +55,12 @@ Tensor one_hot(const Tensor& ids, Index depth, Dtype dtype = Dtype::f32);
 
 template <std::size_t count>
 std::array<Var, count> split(const Var& x, int axis) {
-  constexpr Index n = static_cast<Index>(count);
+  constexpr Index n = Index(count);
   QKV_CHECK(x.dim(axis) % n == 0, "split: extent must be divisible by {}; got axis {} of {}", n, axis,
             x.shape());
   std::array<Var, count> parts;
   const Index extent = x.dim(axis) / n;
-  for (Index i = 0; i < n; i++)
-    parts[static_cast<std::size_t>(i)] = slice(x, axis, i * extent, (i + 1) * extent);
+  for (Index i = 0; i < n; i++) parts[std::size_t(i)] = slice(x, axis, i * extent, (i + 1) * extent);
   return parts;
 }
 

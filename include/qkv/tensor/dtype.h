@@ -34,6 +34,12 @@ struct DtypeOf<std::int32_t> {
   static constexpr Dtype value = Dtype::i32;
 };
 
+/// Calls `f(T{})` with T = float, double or std::int32_t.
+template <class F>
+auto dispatch_all(Dtype dtype, F&& f) {
+  return dtype == Dtype::f32 ? f(float{}) : dtype == Dtype::f64 ? f(double{}) : f(std::int32_t{});
+}
+
 /// Calls `f(T{})` with T = float or double. Throws `op: dtype must be f32 or f64; got i32`.
 template <class F>
 auto dispatch(const char* op, Dtype dtype, F&& f) {

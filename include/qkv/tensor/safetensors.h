@@ -1,7 +1,5 @@
 // safetensors: tensors by name in one file, the format of the Hugging Face ecosystem; a strict reader.
 #pragma once
-#include <cstddef>
-#include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
@@ -19,20 +17,6 @@ struct NamedTensor {
 /// Free text of a file, from key to value. Written files have "format": "pt" unless it is given.
 using SafetensorsMetadata = std::map<std::string, std::string>;
 
-/// Where a tensor lies in a file, under the name its dtype has there.
-struct SafetensorsEntry {
-  std::string name, dtype;
-  std::vector<std::uint64_t> shape;
-  std::uint64_t begin = 0, end = 0;  ///< bytes, counted from the start of the data
-};
-
-/// What the header says, checked against the size of the file.
-struct SafetensorsIndex {
-  std::vector<SafetensorsEntry> entries;  ///< in the order of the data
-  SafetensorsMetadata metadata;
-  std::uint64_t data_start = 0;
-};
-
 /// Writes the file atomically, tensor by tensor: nothing is held twice.
 void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
                        const SafetensorsMetadata& metadata = {});
@@ -47,7 +31,5 @@ std::vector<NamedTensor> read_safetensors(const std::string& path, SafetensorsMe
 /// The same from memory; `where` starts the error messages.
 std::vector<NamedTensor> decode_safetensors(std::string_view bytes, const std::string& where = "safetensors",
                                             SafetensorsMetadata* metadata = nullptr);
-/// Only the header, for files larger than what is needed of them.
-SafetensorsIndex index_safetensors(const std::string& path);
 
 }  // namespace qkv

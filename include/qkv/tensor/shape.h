@@ -1,4 +1,4 @@
-// Shape: the extents of a tensor, inline (no heap), and the broadcasting rule.
+// Shape: the extents of a tensor, inline (no heap); Axes; and the broadcasting rule.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -18,7 +18,7 @@ class Shape {
   static constexpr int kMaxRank = 8;
 
   Shape() = default;
-  Shape(std::initializer_list<Index> extents) : Shape(extents.begin(), static_cast<int>(extents.size())) {}
+  Shape(std::initializer_list<Index> extents) : Shape(extents.begin(), int(extents.size())) {}
   Shape(const Index* extents, int rank);
 
   int rank() const { return rank_; }
@@ -45,6 +45,29 @@ class Shape {
 
   Index extents_[kMaxRank] = {};
   int rank_ = 0;
+};
+
+/// An ordered list of axes, inline: `1`, `{0, -1}`, or `{}` for all of them. Negative axes count from the
+/// end.
+class Axes {
+ public:
+  Axes() = default;
+  Axes(int axis) : Axes(&axis, 1) {}  // NOLINT: implicit, so that sum(x, -1) works
+  Axes(bool) = delete;                // sum(x, true) is a slip for sum(x, {}, true)
+  Axes(std::initializer_list<int> axes) : Axes(axes.begin(), int(axes.size())) {}
+  Axes(const int* axes, int count);
+
+  /// True for `{}`.
+  bool all() const { return count_ == 0; }
+  int count() const { return count_; }
+  int operator[](int i) const { return axes_[i]; }
+  /// The axes of `shape` as bits. Throws `op: axis must be in [-r, r); got ..` and `op: axes must differ; got
+  /// ..`.
+  unsigned mask(const char* op, const Shape& shape) const;
+
+ private:
+  int axes_[Shape::kMaxRank] = {};
+  int count_ = 0;
 };
 
 /// NumPy broadcasting of two shapes. Throws `op: shapes must broadcast; got a [..] and b [..]`.

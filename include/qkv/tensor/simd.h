@@ -1,6 +1,7 @@
 // map and zip: one generic lambda over xsimd batches. Heavy header: include it in .cpp files only.
 #pragma once
 #include <cstring>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <xsimd/xsimd.hpp>
@@ -13,132 +14,74 @@ namespace simd {
 
 template <class T>
 using Batch = xsimd::batch<T>;
-
-/// The first `count` < batch size elements of `in`; the other lanes hold 1, where most functions are finite.
 template <class T>
-Batch<T> load_tail(Index count, const T* in) {
-  alignas(64) T lanes[Batch<T>::size];
-  for (Index j = 0; j < static_cast<Index>(Batch<T>::size); j++) lanes[j] = j < count ? in[j] : T(1);
-  return xsimd::load_aligned(lanes);
-}
+constexpr Index kWidth = Index(Batch<T>::size);
 
-/// out[i] = f(in[i]...) for i in [0, n). `f` takes batches. The tail goes through a padded batch, so that the
-/// value of an element does not depend on its position. `out` may be one of the inputs.
-template <class T, class F, class... In>
-void apply(Index n, T* out, F f, const In*... in) {
-  constexpr Index width = static_cast<Index>(Batch<T>::size);
-  Index i = 0;
-  for (; i + width <= n; i += width) Batch<T>(f(xsimd::load_unaligned(in + i)...)).store_unaligned(out + i);
-  if (i == n) return;
-  alignas(64) T lanes[Batch<T>::size];
-  Batch<T>(f(load_tail(n - i, in + i)...)).store_aligned(lanes);
-  for (Index j = 0; i + j < n; j++) out[i + j] = lanes[j];
-}
-
-/// out[i] = beta * out[i] + f(in[i]...) for beta 0 (out is not read) or 1, as `Sink::buffer` hands it out.
-template <class T, class F, class... In>
-void apply_beta(double beta, Index n, T* out, F f, const In*... in) {
-  if (beta == 0.0) return apply<T>(n, out, f, in...);
-  apply<T>(
-      n, out, [&](auto old, auto... v) { return old + f(v...); }, static_cast<const T*>(out), in...);
-}
-
-/// y += factor * x, elementwise.
+/// A batch of elements from `i` on. It is read from pointers, or from anything else with `at(i)` and `[i]`.
 template <class T>
-void add_scaled(Index n, T factor, const T* x, T* y) {
-  const Batch<T> f(factor);
-  apply_beta<T>(
-      1.0, n, y, [&](auto v) { return v * f; }, x);
-}
-
-/// N elements as a vector of the compiler, whose lanes __builtin_shufflevector rearranges.
-template <class T, std::size_t N>
-struct Lanes {
-  typedef T type __attribute__((vector_size(N * sizeof(T))));
+struct Whole {
+  Index i;
+  template <class In>
+  Batch<T> load(const In& in) const {
+    if constexpr (std::is_pointer_v<In>)
+      return xsimd::load_unaligned(in + i);
+    else
+      return in.at(i);
+  }
+  void store(T* out, const Batch<T>& v) const { v.store_unaligned(out + i); }
 };
 
-template <class T, std::size_t N, std::size_t... I>
-T sum_halves(const typename Lanes<T, N>::type& v, std::index_sequence<I...>) {
-  const auto half = __builtin_shufflevector(v, v, I...) + __builtin_shufflevector(v, v, (I + N / 2)...);
-  if constexpr (N == 2)
-    return half[0];
-  else
-    return sum_halves<T, N / 2>(half, std::make_index_sequence<N / 4>());
-}
-
-/// Sum of the lanes, by halves. (Not xsimd::hadd: with AVX-512 g++ 12 warns of its own intrinsics there.)
+/// The last batch of a row, of which `count` elements exist; the other lanes are read as 1, where most
+/// functions are finite, and not written.
 template <class T>
-T sum_lanes(const Batch<T>& batch) {
-  constexpr std::size_t N = Batch<T>::size;
-  typename Lanes<T, N>::type v;
-  std::memcpy(&v, &batch, sizeof v);
-  return sum_halves<T, N>(v, std::make_index_sequence<N / 2>());
-}
-
-/// Lane r of the result is `sum_lanes` of batch r, bit for bit, at a quarter of the cost: each pass halves
-/// the number of vectors, which hold twice as many rows of half as many partial sums (`W` of each row before
-/// the pass).
-template <class T, std::size_t W, std::size_t... I>
-typename Lanes<T, sizeof...(I)>::type sum_rows(const typename Lanes<T, sizeof...(I)>::type* v,
-                                               std::index_sequence<I...> lanes) {
-  typedef typename Lanes<T, sizeof...(I)>::type V;
-  if constexpr (W == 1) {
-    return v[0];
-  } else {
-    V half[W / 2];
-    for (std::size_t r = 0; r < W / 2; r++)
-      half[r] = __builtin_shufflevector(v[2 * r], v[2 * r + 1], (I / (W / 2) * W + I % (W / 2))...) +
-                __builtin_shufflevector(v[2 * r], v[2 * r + 1], (I / (W / 2) * W + I % (W / 2) + W / 2)...);
-    return sum_rows<T, W / 2>(half, lanes);
+struct Rest {
+  Index i, count;
+  template <class In>
+  Batch<T> load(const In& in) const {
+    alignas(64) T lanes[kWidth<T>];
+    for (Index j = 0; j < kWidth<T>; j++) lanes[j] = j < count ? in[i + j] : T(1);
+    return xsimd::load_aligned(lanes);
   }
-}
-template <class T>
-Batch<T> sum_lanes_of(const Batch<T> (&rows)[Batch<T>::size]) {
-  constexpr std::size_t N = Batch<T>::size;
-  typename Lanes<T, N>::type v[N];
-  std::memcpy(v, rows, sizeof v);
-  const auto sums = sum_rows<T, N>(v, std::make_index_sequence<N>());
-  Batch<T> result;
-  std::memcpy(&result, &sums, sizeof result);
-  return result;
-}
+  void store(T* out, const Batch<T>& v) const {
+    alignas(64) T lanes[kWidth<T>];
+    v.store_aligned(lanes);
+    for (Index j = 0; j < count; j++) out[i + j] = lanes[j];
+  }
+};
 
-/// Sum of f(in[i]...) with four independent accumulators, in a fixed order.
-template <class T, class F, class... In>
-T sum(Index n, F f, const In*... in) {
-  constexpr Index width = static_cast<Index>(Batch<T>::size);
-  Batch<T> a(T(0)), b(T(0)), c(T(0)), d(T(0));
+/// Calls f(at) for the batches of n elements, `at` being a Whole or the Rest: the one loop with a tail. The
+/// value of an element does not depend on its position.
+template <class T, class F>
+void for_batches(Index n, F f) {
   Index i = 0;
-  for (; i + 4 * width <= n; i += 4 * width) {
-    a += f(xsimd::load_unaligned(in + i)...);
-    b += f(xsimd::load_unaligned(in + i + width)...);
-    c += f(xsimd::load_unaligned(in + i + 2 * width)...);
-    d += f(xsimd::load_unaligned(in + i + 3 * width)...);
-  }
-  for (; i + width <= n; i += width) a += f(xsimd::load_unaligned(in + i)...);
-  T total = sum_lanes(Batch<T>((a + b) + (c + d)));
-  if (i == n) return total;
-  alignas(64) T lanes[Batch<T>::size];
-  Batch<T>(f(load_tail(n - i, in + i)...)).store_aligned(lanes);
-  for (Index j = 0; i + j < n; j++) total += lanes[j];
-  return total;
+  for (; i + kWidth<T> <= n; i += kWidth<T>) f(Whole<T>{i});
+  if (i < n) f(Rest<T>{i, n - i});
 }
 
-template <class T>
-T max(Index n, const T* in) {
-  constexpr Index width = static_cast<Index>(Batch<T>::size);
-  T result = in[0];
-  Index i = 0;
-  if (n >= width) {
-    Batch<T> m = xsimd::load_unaligned(in);
-    for (i = width; i + width <= n; i += width) m = xsimd::max(m, Batch<T>(xsimd::load_unaligned(in + i)));
-    alignas(64) T lanes[Batch<T>::size];
-    m.store_aligned(lanes);
-    result = lanes[0];
-    for (Index j = 1; j < width; j++) result = lanes[j] > result ? lanes[j] : result;
-  }
-  for (; i < n; i++) result = in[i] > result ? in[i] : result;
-  return result;
+template <class G, class Args, std::size_t... I>
+auto last_first(const G& g, const Args& args, std::index_sequence<I...>) {
+  return g(std::get<sizeof...(I)>(args), std::get<I>(args)...);
+}
+/// g(f, in...) for arguments in..., f: functions that take a lambda take it last.
+template <class G, class... Args>
+auto last_first(const G& g, const Args&... args) {
+  return last_first(g, std::tie(args...), std::make_index_sequence<sizeof...(Args) - 1>());
+}
+
+/// apply(n, out, in..., f): out[i] = f(in[i]...) for i in [0, n), f of batches. `out` may be one of the
+/// inputs, and is the input where none is given.
+template <class T, class... Args>
+void apply(Index n, T* out, const Args&... in_and_f) {
+  last_first(
+      [&](const auto& f, const auto&... in) {
+        for_batches<T>(n, [&](auto at) {
+          if constexpr (sizeof...(in) == 0)
+            at.store(out, f(at.load(out)));
+          else
+            at.store(out, f(at.load(in)...));
+        });
+      },
+      in_and_f...);
 }
 
 }  // namespace simd
@@ -150,7 +93,7 @@ Tensor map(const Tensor& x, F f) {
   if (y.is_symbolic()) return y;
   dispatch("map", x.dtype(), [&](auto t) {
     using T = decltype(t);
-    simd::apply<T>(x.size(), y.data<T>(), f, x.data<T>());
+    simd::apply(x.size(), y.data<T>(), x.data<T>(), f);
   });
   return y;
 }
@@ -167,7 +110,7 @@ Tensor zip(F f, const Tensor& a, const More&... more) {
   if (y.is_symbolic()) return y;
   dispatch("zip", a.dtype(), [&](auto t) {
     using T = decltype(t);
-    simd::apply<T>(a.size(), y.data<T>(), f, a.data<T>(), more.template data<T>()...);
+    simd::apply(a.size(), y.data<T>(), a.data<T>(), more.template data<T>()..., f);
   });
   return y;
 }

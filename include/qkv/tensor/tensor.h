@@ -1,15 +1,25 @@
 // Tensor: a dense row-major array with run-time dtype over shared, pooled storage.
 #pragma once
+#include <atomic>
+#include <cstddef>
 #include <string>
 #include <vector>
 
 #include "qkv/tensor/dtype.h"
-#include "qkv/tensor/pool.h"
 #include "qkv/tensor/shape.h"
 
 namespace qkv {
 
-/// Somebody asked for the elements of a symbolic tensor.
+/// Header in front of the bytes of a tensor. Freed blocks are kept by size class and handed out again.
+struct alignas(64) StorageBlock {
+  std::atomic<std::int64_t> references{1};
+  std::size_t size_class = 0;
+  StorageBlock* next = nullptr;  // in a free list
+
+  std::byte* bytes() { return reinterpret_cast<std::byte*>(this + 1); }
+};
+
+/// The elements of a symbolic tensor were read.
 struct SymbolicError : Error {
   using Error::Error;
 };
@@ -33,7 +43,7 @@ class Tensor {
   /// Elements in row-major order. Throws when the count does not match the shape.
   template <class T>
   static Tensor from(const Shape& shape, const std::vector<T>& values) {
-    return from(shape, values.data(), static_cast<Index>(values.size()));
+    return from(shape, values.data(), Index(values.size()));
   }
   template <class T>
   static Tensor from(const Shape& shape, const T* values, Index count);
@@ -68,7 +78,7 @@ class Tensor {
   }
   std::byte* bytes() { return block_->bytes() + offset_; }
   const std::byte* bytes() const { return block_->bytes() + offset_; }
-  std::size_t byte_size() const { return static_cast<std::size_t>(size_) * size_of(dtype_); }
+  std::size_t byte_size() const { return std::size_t(size_) * size_of(dtype_); }
 
   /// Same buffer, other shape; one extent may be -1 (inferred).
   Tensor reshape(std::initializer_list<Index> extents) const;
@@ -86,6 +96,8 @@ class Tensor {
   void copy_from(const Tensor& source);
   /// All elements as doubles, row-major.
   std::vector<double> to_vector() const;
+  /// Equal shape, dtype and bits.
+  bool same_bits(const Tensor& other) const;
   /// "f32 [2, 3] {1, 2, ...}", at most `limit` elements.
   std::string str(Index limit = 8) const;
 

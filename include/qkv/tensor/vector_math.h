@@ -1,7 +1,7 @@
 // exp, tanh, erf and the logistic function of xsimd batches, f32 and f64. Include it in .cpp files only.
 //
 // Largest error in units of the last place, as tests/tensor/vector_math_test.cpp measures it: exp 1.1,
-// tanh 1.3, erf 1.2, logistic 2.4. Underflow is gradual; infinities and NaN come out as from the C library. A
+// tanh 1.3, erf 1.3, logistic 2.4. Underflow is gradual; infinities and NaN come out as from the C library. A
 // lane has the same bits wherever it stands. (xsimd 8: exp is 0 or infinite too early, erf is off by 68 units
 // in f64.) The polynomials are minimax fits (Remez), computed with 60 digits.
 #pragma once

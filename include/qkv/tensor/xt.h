@@ -20,6 +20,7 @@
 #include <array>
 #include <cstddef>
 #include <type_traits>
+#include <utility>
 
 #include "qkv/tensor/tensor.h"
 
@@ -76,18 +77,18 @@ class View : public Adaptor {
   }
 };
 
-template <class T, class Pointer>
-View<DynamicView<T>> dynamic_view(Pointer data, const Tensor& tensor) {
-  xt::svector<std::size_t, 4> shape(tensor.shape().begin(), tensor.shape().end());
-  return {Elements<T>(data, static_cast<std::size_t>(tensor.size())), shape};
-}
-
 template <class T, std::size_t N, class Pointer>
-View<FixedView<T, N>> fixed_view(Pointer data, const Tensor& tensor) {
-  QKV_CHECK(tensor.rank() == static_cast<int>(N), "view: rank must be {}; got {}", N, tensor.shape());
-  std::array<std::size_t, N> shape;
-  std::copy(tensor.shape().begin(), tensor.shape().end(), shape.begin());
-  return {Elements<T>(data, static_cast<std::size_t>(tensor.size())), shape};
+auto view_of(Pointer data, const Tensor& tensor) {
+  Elements<T> elements(data, std::size_t(tensor.size()));
+  if constexpr (N == 0) {
+    xt::svector<std::size_t, 4> shape(tensor.shape().begin(), tensor.shape().end());
+    return View<DynamicView<T>>(std::move(elements), shape);
+  } else {
+    QKV_CHECK(tensor.rank() == int(N), "view: rank must be {}; got {}", N, tensor.shape());
+    std::array<std::size_t, N> shape;
+    std::copy(tensor.shape().begin(), tensor.shape().end(), shape.begin());
+    return View<FixedView<T, N>>(std::move(elements), shape);
+  }
 }
 
 }  // namespace detail
@@ -96,29 +97,18 @@ View<FixedView<T, N>> fixed_view(Pointer data, const Tensor& tensor) {
 /// be the dtype. A view does not keep the buffer alive: use it while the tensor lives. What xtensor adds:
 ///
 ///     auto out = view<float>(y);
-///     xt::noalias(out) = xt::exp(view<float>(a)) * 0.5f;      // no temporary; right side may read y at the
-///     same
-///                                                             // index only
+///     xt::noalias(out) = xt::exp(view<float>(a)) * 0.5f;  // no temporary: may read y at the same index only
 ///     Tensor centred = to_tensor(view<float>(a) - 1.0f);
 ///
 /// Do not use a lazy reducer with xt::keep_dims inside a larger expression (xtensor reads out of bounds).
-template <class T>
+/// With a rank N that the compiler knows a view is cheaper below a thousand elements.
+template <class T, std::size_t N = 0>
 auto view(Tensor& tensor) {
-  return detail::dynamic_view<T>(tensor.data<T>(), tensor);
+  return detail::view_of<T, N>(tensor.data<T>(), tensor);
 }
-template <class T>
+template <class T, std::size_t N = 0>
 auto view(const Tensor& tensor) {
-  return detail::dynamic_view<const T>(tensor.data<T>(), tensor);
-}
-
-/// The same with rank N known to the compiler: cheaper below a thousand elements.
-template <class T, std::size_t N>
-auto view(Tensor& tensor) {
-  return detail::fixed_view<T, N>(tensor.data<T>(), tensor);
-}
-template <class T, std::size_t N>
-auto view(const Tensor& tensor) {
-  return detail::fixed_view<const T, N>(tensor.data<T>(), tensor);
+  return detail::view_of<const T, N>(tensor.data<T>(), tensor);
 }
 
 /// Computes an expression into a new tensor: float gives f32, double f64, integers and bool i32.
@@ -130,7 +120,7 @@ Tensor to_tensor(const xt::xexpression<E>& expression) {
                 "to_tensor: elements must be float, double, or integers");
   const auto& source = expression.derived_cast();
   Shape shape;
-  for (auto extent : source.shape()) shape.push_back(static_cast<Index>(extent));
+  for (auto extent : source.shape()) shape.push_back(Index(extent));
   Tensor tensor = Tensor::empty(shape, DtypeOf<T>::value);
   auto out = view<T>(tensor);
   xt::noalias(out) = xt::cast<T>(source);

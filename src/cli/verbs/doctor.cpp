@@ -17,7 +17,7 @@
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
 #include "qkv/tensor/blas.h"
-#include "qkv/tensor/gemm.h"
+#include "tensor/gemm.h"
 #include "qkv/tensor/tensor.h"
 #include "qkv/train/config.h"
 #include "qkv/version.h"
