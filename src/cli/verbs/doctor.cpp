@@ -11,6 +11,7 @@
 #include "log/number_text.h"
 #include "log/terminal_text.h"
 #include "qkv/base/json.h"
+#include "qkv/base/text.h"
 #include "qkv/base/threads.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
@@ -127,75 +128,57 @@ struct Doctor : Verb {
     const Json about = environment(command, threads, 0);
     const Speed speed = product_speed(1024);
     const std::vector<std::string> warnings = product_warnings(blas(), speed);
-    const Json report = {
-        {"version", kVersion},
-        {"revision", kRevision},
-        {"compiler", kCompiler},
-        {"cpu", about.at("cpu")},
-        {"cpus", threads},
-        {"cpu_features", cpu_features()},
-        {"blas", about.at("blas")},
-        {"blas_core", about.at("blas_core")},
-        {"blas_chosen_by", about.at("blas_chosen_by")},
-        {"blas_threads", blas().threads},
-        {"vectors", about.at("vectors")},
-        {"memory_bytes", about.at("memory_bytes")},
-        {"sgemm_gflops", json_number(static_cast<float>(speed.gflops))},
-        {"peak_gflops", json_number(static_cast<float>(speed.peak))},
-        {"warnings", warnings},
-        {"copy_gb_per_s", json_number(static_cast<float>(copy_gb_per_s(1)))},
-        {"copy_gb_per_s_all_cpus", json_number(static_cast<float>(copy_gb_per_s(threads)))},
-        {"terminal",
-         {{"live", console().live()},
-          {"columns", console().width()},
-          {"color", console().color()},
-          {"unicode", console().unicode()}}},
-        {"out_dir", out_dir},
-        {"out_dir_writable", unwritable.empty()},
+    const double copy = copy_gb_per_s(1), copy_all = copy_gb_per_s(threads);
+    if (json) {
+      Json report = {{"version", kVersion}, {"revision", kRevision}, {"compiler", kCompiler}};
+      report.update({{"cpu", about.at("cpu")}, {"cpus", threads}, {"cpu_features", cpu_features()}});
+      for (const char* key : {"blas", "blas_core", "blas_chosen_by"}) report[key] = about.at(key);
+      report["blas_threads"] = blas().threads;
+      for (const char* key : {"vectors", "memory_bytes"}) report[key] = about.at(key);
+      report.update({{"sgemm_gflops", json_number(static_cast<float>(speed.gflops))},
+                     {"peak_gflops", json_number(static_cast<float>(speed.peak))},
+                     {"warnings", warnings},
+                     {"copy_gb_per_s", json_number(static_cast<float>(copy))},
+                     {"copy_gb_per_s_all_cpus", json_number(static_cast<float>(copy_all))},
+                     {"terminal",
+                      {{"live", console().live()},
+                       {"columns", console().width()},
+                       {"color", console().color()},
+                       {"unicode", console().unicode()}}},
+                     {"out_dir", out_dir},
+                     {"out_dir_writable", unwritable.empty()}});
+      console().print("{}\n", dump_json(report));
+      return unwritable.empty() ? 0 : 1;
+    }
+    auto of = [&](const char* key) {
+      return about.at(key).get<std::string>();
     };
-    console().print("{}", json ? dump_json(report) + "\n" : text(report, unwritable));
-    if (!json)
-      for (const std::string& warning : warnings) console().warn("{}", warning);
+    auto yes = [](bool flag) {
+      return flag ? "yes" : "no";
+    };
+    const std::string features = join(cpu_features(), " ");
+    line("qkv", fmt::format("{} ({})", kVersion, kRevision));
+    line("compiler", kCompiler);
+    line("cpu", fmt::format("{}, {} usable", of("cpu"), threads));
+    line("cpu features", features.empty() ? "none of AVX2, FMA, AVX-512: expect slow runs" : features);
+    line("blas", fmt::format("{}, {} thread per product", of("blas"), blas().threads));
+    line("kernels", fmt::format("{}, chosen by {}", of("blas_core"), of("blas_chosen_by")));
+    line("sgemm 1024",
+         fmt::format("{:.1f} GFLOP/s on one thread; its units give {:.0f}", speed.gflops, speed.peak));
+    line("memory", fmt::format("{} usable, {:.1f} GB/s copied by one thread, {:.1f} by all",
+                               byte_text(about.at("memory_bytes").get<double>()), copy, copy_all));
+    line("terminal", fmt::format("{} columns, colour {}, unicode {}, progress bar {}", console().width(),
+                                 yes(console().color()), yes(console().unicode()), yes(console().live())));
+    line("output directory",
+         out_dir + ": " +
+             (unwritable.empty() ? "writable" : styled(Style::red, "not writable") + "; " + unwritable));
+    for (const std::string& warning : warnings) console().warn("{}", warning);
     return unwritable.empty() ? 0 : 1;
   }
   std::string example() const override { return "qkv doctor"; }
 
-  static std::string text(const Json& r, const std::string& unwritable) {
-    std::string result;
-    auto line = [&](const char* name, const std::string& value) {
-      result += fmt::format("{:<17} {}\n", name, value);
-    };
-    auto of = [&](const char* key) {
-      return r.at(key).get<std::string>();
-    };
-    auto number = [&](const char* key) {
-      return r.at(key).get<double>();
-    };
-    auto yes = [](const Json& flag) {
-      return flag.get<bool>() ? "yes" : "no";
-    };
-    line("qkv", fmt::format("{} ({})", of("version"), of("revision")));
-    line("compiler", of("compiler"));
-    line("cpu", fmt::format("{}, {} usable", of("cpu"), r.at("cpus").get<int>()));
-    std::string features;
-    for (const Json& feature : r.at("cpu_features")) features += " " + feature.get<std::string>();
-    line("cpu features",
-         features.empty() ? "none of AVX2, FMA, AVX-512: expect slow runs" : features.substr(1));
-    line("blas", fmt::format("{}, {} thread per product", of("blas"), r.at("blas_threads").get<int>()));
-    line("kernels", fmt::format("{}, chosen by {}", of("blas_core"), of("blas_chosen_by")));
-    line("sgemm 1024", fmt::format("{:.1f} GFLOP/s on one thread; its units give {:.0f}",
-                                   number("sgemm_gflops"), number("peak_gflops")));
-    line("memory", fmt::format("{} usable, {:.1f} GB/s copied by one thread, {:.1f} by all",
-                               byte_text(number("memory_bytes")), number("copy_gb_per_s"),
-                               number("copy_gb_per_s_all_cpus")));
-    const Json& t = r.at("terminal");
-    line("terminal",
-         fmt::format("{} columns, colour {}, unicode {}, progress bar {}", t.at("columns").get<int>(),
-                     yes(t.at("color")), yes(t.at("unicode")), yes(t.at("live"))));
-    line("output directory",
-         unwritable.empty() ? of("out_dir") + ": writable"
-                            : of("out_dir") + ": " + styled(Style::red, "not writable") + "; " + unwritable);
-    return result;
+  static void line(const char* name, const std::string& value) {
+    console().print("{:<17} {}\n", name, value);
   }
 
   std::string out_dir = RunConfig().out_dir;
