@@ -54,5 +54,5 @@
 #include "qkv/train/experiment.h"
 #include "qkv/train/optimizer.h"
 #include "qkv/train/schedule.h"
-#include "qkv/train/trainer.h"
+#include "qkv/train/training.h"
 #include "qkv/version.h"

@@ -1,7 +1,7 @@
 #include "claims/claim.h"
+#include "base/clock.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
 namespace qkv {
@@ -57,11 +57,10 @@ std::vector<Verdict> check_claims(const std::vector<std::string>& names, std::ui
   std::vector<Verdict> verdicts;
   for (const std::string& name : names) {
     const auto& entry = Registry<Claim>::instance().at(name, "claim");
-    const auto start = std::chrono::steady_clock::now();
+    const double start = steady_seconds();
     Evidence evidence(seed, trained);
     entry.make()->measure(evidence);
-    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-    verdicts.push_back({name, entry.help, evidence.findings(), evidence.passed(), seconds.count()});
+    verdicts.push_back({name, entry.help, evidence.findings(), evidence.passed(), steady_seconds() - start});
     if (on_verdict) on_verdict(verdicts.back());
   }
   return verdicts;

@@ -37,21 +37,21 @@ QKV_REGISTER(Claim, "learned-beats-parameter-free", TrainedClaim<learned_beats_p
              "learned queries, keys and values tell banks apart that parameter-free attention cannot");
 
 // Sixteen words in two dimensions: a wide head leaves room to make up for what one matrix does not learn.
-constexpr int kWords = 16, kPairs = 4;
+constexpr int kSymbols = 16, kPairs = 4;
 
-// Shuffled sentences of words with their partners (w and w + kWords / 2). Each word is to name its partner.
+// Shuffled sentences of words with their partners (w and w + kSymbols / 2). Each word is to name its partner.
 struct Sentences {
-  Tensor x, targets;  // one-hot [n, T, kWords], ids [n, T]
+  Tensor x, targets;  // one-hot [n, T, kSymbols], ids [n, T]
   Sentences(Index n, const Stream& stream) {
     std::vector<int> words, partners;
     for (std::uint64_t b = 0; b < static_cast<std::uint64_t>(n); b++) {
-      const std::vector<int> first = permutation(kWords / 2, stream.part(2 * b));
+      const std::vector<int> first = permutation(kSymbols / 2, stream.part(2 * b));
       for (const int i : permutation(2 * kPairs, stream.part(2 * b + 1))) {
-        words.push_back(first[static_cast<std::size_t>(i / 2)] + i % 2 * kWords / 2);
-        partners.push_back((words.back() + kWords / 2) % kWords);
+        words.push_back(first[static_cast<std::size_t>(i / 2)] + i % 2 * kSymbols / 2);
+        partners.push_back((words.back() + kSymbols / 2) % kSymbols);
       }
     }
-    x = one_hot(Tensor::from({n, 2 * kPairs}, words), kWords);
+    x = one_hot(Tensor::from({n, 2 * kPairs}, words), kSymbols);
     targets = Tensor::from({n, 2 * kPairs}, partners);
   }
 };
@@ -61,7 +61,7 @@ double accuracy(std::uint64_t seed, const std::string& frozen) {
   ParameterStore parameters(seed);
   AttentionConfig config;
   config.n_head = 1, config.d_head = 2, config.bias = false;
-  const MultiHeadAttention attn(Scope(parameters) / "attn", config, kWords);
+  const MultiHeadAttention attn(Scope(parameters) / "attn", config, kSymbols);
   if (!frozen.empty()) parameters.freeze({"attn." + frozen});
   const auto optimizer = make_optimizer("lr = 0.03\nweight_decay = 0.0", parameters);
   Gradients gradients;

@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "qkv/base/text.h"
 #include "qkv/train/evaluate.h"
-#include "qkv/train/trainer.h"
+#include "qkv/train/training.h"
 
 namespace fs = std::filesystem;
 
@@ -93,9 +93,9 @@ const TrainedModel& TrainedModels::train(const std::string& key, const std::func
   const Section section = config();
   auto made = std::make_unique<TrainedModel>(TrainedModel{build_experiment(section), {}});
   made->start = copies(made->experiment.parameters->named());
-  Trainer trainer(made->experiment);
-  for (std::int64_t step = 1; step <= trainer.max_steps(); step++)
-    if (!trainer.step().finite)
+  Training training = prepare_training(made->experiment);
+  for (std::int64_t step = 1; step <= training.max_steps; step++)
+    if (!training.step().finite)
       fail(Fault::diverged, "claims: loss and gradients must stay finite; got a NaN or infinity at step {}",
            step);
   model = std::move(made);

@@ -1,11 +1,11 @@
 #include "cli/bench.h"
+#include "base/clock.h"
 
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -17,16 +17,12 @@
 #include "qkv/log/console.h"
 #include "qkv/model/generate.h"
 #include "tensor/gemm.h"
-#include "qkv/train/trainer.h"
+#include "qkv/train/training.h"
 
 namespace qkv {
 namespace {
 
 constexpr std::size_t kLeastSteps = 3, kMostSteps = 100'000;
-
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 // Highest resident memory of this process.
 double peak_mib() {
@@ -71,9 +67,9 @@ Json measure(const BenchRequest& request, const Experiment& e, const Work& work)
   while (!enough()) {
     work.prepare();
     const std::int64_t before = allocations().value_or(0);
-    const double start = now();
+    const double start = steady_seconds();
     work.step();
-    times.push_back(1e3 * (now() - start));
+    times.push_back(1e3 * (steady_seconds() - start));
     seconds += times.back() / 1e3;
     allocated += allocations().value_or(0) - before;
   }
@@ -98,24 +94,23 @@ Json measure(const BenchRequest& request, const Experiment& e, const Work& work)
 }
 
 Json bench_training(const BenchRequest& request, Experiment& e) {
-  Trainer trainer(e);
+  Training training = prepare_training(e);
   Work work;
-  work.shards = trainer.shards();
+  work.shards = training.shards();
   work.step = [&] {
-    const StepReport report = trainer.step();
-    if (!report.finite && !report.skipped)
+    if (!training.step().finite && !training.skips())
       fail(Fault::diverged, "bench: loss and gradients must stay finite; got a NaN or infinity at step {}",
-           trainer.state().step + 1);
+           training.state.step + 1);
   };
   work.tokens = [&] {
-    return trainer.state().tokens;
+    return training.state.tokens;
   };
-  const double begin = now();
-  const std::size_t epoch = static_cast<std::size_t>(trainer.steps_per_epoch());
+  const double begin = steady_seconds();
+  const std::size_t epoch = static_cast<std::size_t>(training.steps_per_epoch());
   const std::size_t most = request.warmup > 0 ? request.warmup : std::max<std::size_t>(2, epoch);
   for (std::size_t i = 0; i < most; i++) {
     work.step();
-    if (request.warmup == 0 && i >= 1 && now() - begin > 1) break;
+    if (request.warmup == 0 && i >= 1 && steady_seconds() - begin > 1) break;
   }
   return measure(request, e, work);
 }

@@ -71,10 +71,10 @@ bool lies_in(const std::string& file, const std::string& folder) {
 }
 
 // Emptying a run directory must not take away what the new run is made from.
-void check_overwrite(const std::string& run, const Experiment& e, const Trainer& trainer) {
+void check_overwrite(const std::string& run, const Experiment& e, const std::string& init_from) {
   std::vector<std::string> files = e.config.files();
   for (auto& [key, path] : e.task->files()) files.push_back(path);
-  if (!trainer.config().init_from.empty()) files.push_back(trainer.config().init_from);
+  if (!init_from.empty()) files.push_back(init_from);
   for (const std::string& file : files)
     if (lies_in(file, run))
       fail(Fault::usage, "--overwrite: the run must not be made from files in {}, which it empties; got {}",
@@ -167,7 +167,7 @@ static int train_config(const TrainingRequest& request) {
   const Section config = Section::load(request.config, request.sets);
   Experiment e = build_experiment(config);
   set_threads(static_cast<int>(e.run.threads));
-  Trainer trainer(e);
+  Training training = prepare_training(e);
   for (const std::string& note : config.notes()) console().info("{}", note);
   const std::string out_dir = request.parent.empty() ? e.run.out_dir : request.parent;
   const std::string name = !request.name.empty() ? request.name
@@ -175,23 +175,23 @@ static int train_config(const TrainingRequest& request) {
                                                  : stem(request.config);
   Start start;
   const std::string resolved = kept_config(e, "");
-  if (request.overwrite) check_overwrite(out_dir + "/" + name, e, trainer);
+  if (request.overwrite) check_overwrite(out_dir + "/" + name, e, training.tables.train.init_from);
   const std::string old = request.resume ? newest_run(out_dir, name, config, resolved, *e.task) : "";
   if (request.resume && old.empty())
     console().info("no interrupted run of '{}' with this configuration in {}: starting one", name, out_dir);
   if (old.empty())
-    if (std::string taken = trainer.warm_start(); !taken.empty()) start.changes.push_back(std::move(taken));
+    if (std::string taken = warm_start(training); !taken.empty()) start.changes.push_back(std::move(taken));
   RunDir run = old.empty() ? RunDir::create(out_dir, name, request.overwrite) : RunDir::open(old);
   if (old.empty() && run.path() != out_dir + "/" + name)
     console().info(
         "{}/{} exists and stays as it is: this run is called {} (--overwrite would replace the old one)",
         out_dir, name, run.path());
   if (old.empty()) write_run_files(run, e, request.config, resolved, request.command);
-  trainer.attach(run.path(), kept_config(e, "../../"));
+  training.files = {run.path(), kept_config(e, "../../"), -1};
   start.resume = !old.empty();
   if (!old.empty()) start.config = resolved;  // of which threads and logs may differ
   start.check_expect = request.check_expect;
-  return run_trainer(e, trainer, run, start);
+  return run_training(training, run, start);
 }
 
 int train_run(const TrainingRequest& request) {
@@ -212,7 +212,7 @@ int resume_run(const std::string& path, const std::vector<std::string>& sets) {
   const Section config = Section::load(file, sets);
   Experiment e = build_experiment(config);
   set_threads(static_cast<int>(e.run.threads));
-  Trainer trainer(e);
+  Training training = prepare_training(e);
   Start start;
   start.resume = true;
   if (const std::string change = changed_arithmetic(path); !change.empty())
@@ -221,8 +221,8 @@ int resume_run(const std::string& path, const std::vector<std::string>& sets) {
   warn_of_changed_data(run.path(), *e.task);
   if (!sets.empty()) start.changes = changes(config, own);
   if (!start.changes.empty()) start.config = kept_config(e, "", run.path());
-  trainer.attach(run.path(), kept_config(e, "../../", run.path()));
-  return run_trainer(e, trainer, run, start);
+  training.files = {run.path(), kept_config(e, "../../", run.path()), -1};
+  return run_training(training, run, start);
 }
 
 }  // namespace qkv

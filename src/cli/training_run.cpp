@@ -7,6 +7,7 @@
 #include "base/machine.h"
 #include "log/jsonl.h"
 #include "log/number_text.h"
+#include "log/record_keys.h"
 #include "log/train_log.h"
 #include "model/skip_gram.h"
 #include "qkv/base/json.h"
@@ -19,6 +20,7 @@
 #include "train/check.h"
 #include "train/checkpoint.h"
 #include "train/expect.h"
+#include "train/signals.h"
 #include "train/tensorboard_run.h"
 
 namespace fs = std::filesystem;
@@ -26,21 +28,23 @@ namespace fs = std::filesystem;
 namespace qkv {
 namespace {
 
-Record start_record(Experiment& e, const Trainer& trainer, const RunDir& run, bool resumed) {
+Record start_record(Experiment& e, const Training& t, const RunDir& run, bool resumed) {
   Record r("start");
-  r.add("version", kVersion).add("name", run.name());
-  r.add("task", e.config.section("task").type(Task::kDefault))
-      .add("model", e.config.section("model").type(Model::kDefault));
-  r.add("parameters", e.parameters->count());
-  for (Split split : {Split::train, Split::val, Split::test})
-    r.add(std::string(name_of(split)) + "_examples", e.task->examples(split));
+  r.add(key::version, kVersion).add(key::name, run.name());
+  r.add(key::task, e.config.section("task").type(Task::kDefault))
+      .add(key::model, e.config.section("model").type(Model::kDefault));
+  r.add(key::parameters, e.parameters->count());
+  for (auto [name, split] : {std::pair{key::train_examples, Split::train},
+                             {key::val_examples, Split::val},
+                             {key::test_examples, Split::test}})
+    r.add(name, e.task->examples(split));
   for (auto& [name, value] : e.task->facts()) r.add(name, static_cast<float>(value));
-  r.add("vocab_size", e.task->shape().vocab_size).add("max_steps", trainer.max_steps());
-  r.add("batch_size", trainer.batch_size())
-      .add("optimizer", e.config.section("optimizer").type(Optimizer::kDefault));
-  r.add("metric", trainer.eval_config().metric).add("seed", e.run.seed).add("dtype", name_of(e.run.dtype));
-  r.add("threads", pool().size()).add("shards", trainer.shards()).add("run_dir", run.path());
-  if (resumed) r.add("resumed_from", trainer.state().step).add("time_s", trainer.state().seconds);
+  r.add(key::vocab_size, e.task->shape().vocab_size).add(key::max_steps, t.max_steps);
+  r.add(key::batch_size, t.tables.batches.batch_size)
+      .add(key::optimizer, e.config.section("optimizer").type(Optimizer::kDefault));
+  r.add(key::metric, t.tables.eval.metric).add(key::seed, e.run.seed).add(key::dtype, name_of(e.run.dtype));
+  r.add(key::threads, pool().size()).add(key::shards, t.shards()).add(key::run_dir, run.path());
+  if (resumed) r.add(key::resumed_from, t.state.step).add(key::time_s, t.state.seconds);
   return r;
 }
 
@@ -69,14 +73,14 @@ void warn_of_limits(const Experiment& e, std::size_t bytes) {
 
 // Metrics of the best checkpoint (of the last where none is known or kept) on validation and test split; null
 // after a signal. `bad` names one that is not finite.
-Json final_metrics(Experiment& e, const Trainer& trainer, const std::string& run, MetricSinks& sinks,
+Json final_metrics(Experiment& e, const Training& t, const std::string& run, MetricSinks& sinks,
                    std::string& bad) {
-  const std::string folder = find_checkpoint(run, trainer.state().best_step < 0 ? "last" : "best");
+  const std::string folder = find_checkpoint(run, t.state.best_step < 0 ? "last" : "best");
   const Checkpoint best = read_checkpoint(folder);
   e.parameters->load(best.weights, folder + "/model.safetensors");
-  Json result = {{"step", best.state.at("step")}};
+  Json result = {{"step", best.state->at("step")}};
   for (Split split : {Split::val, Split::test}) {
-    if (e.task->examples(split) == 0 || (split == Split::test && !trainer.eval_config().test)) continue;
+    if (e.task->examples(split) == 0 || (split == Split::test && !t.tables.eval.test)) continue;
     const Metrics metrics = evaluate(*e.task, *e.model, split, 128, 0, 0, signal_received);
     if (signal_received()) return {};
     result[name_of(split)] = metrics.json();
@@ -84,21 +88,20 @@ Json final_metrics(Experiment& e, const Trainer& trainer, const std::string& run
       bad = fmt::format("a {} {} that is not", name_of(split), names.front());
     if (split == Split::val) continue;
     Record r("eval");
-    r.add("split", "test").add("step", best.state.at("step").get<std::int64_t>());
+    r.add(key::split, "test").add(key::step, best.state->at("step").get<std::int64_t>());
     for (auto& [name, value] : metrics.values()) r.add(name, static_cast<float>(value));
     sinks.write(r);
   }
   return result;
 }
 
-[[noreturn]] void fail_diverged(const TrainResult& result, const Trainer& trainer, const std::string& run) {
+[[noreturn]] void fail_diverged(const TrainResult& result, const Training& t, const std::string& run) {
   const auto kept = list_checkpoints(run);
-  const bool skips = trainer.config().on_nonfinite == OnNonfinite::skip;
   fail(Fault::diverged,
        "train: loss, gradients, parameters and metrics must stay finite; got {} at step {} (a lower "
        "optimizer.lr{} may "
        "help; {}; qkv why {} {} tells more)",
-       result.fault, result.failed_step, skips ? "" : ", or train.on_nonfinite = \"skip\",",
+       result.fault, result.failed_step, t.skips() ? "" : ", or train.on_nonfinite = \"skip\",",
        kept.empty() ? "there is no checkpoint yet"
                     : fmt::format("the checkpoint of step {} is kept", kept.back().first),
        run, result.failed_step);
@@ -106,14 +109,15 @@ Json final_metrics(Experiment& e, const Trainer& trainer, const std::string& run
 
 }  // namespace
 
-int run_trainer(Experiment& e, Trainer& trainer, RunDir& run, const Start& start) {
+int run_training(Training& t, RunDir& run, const Start& start) {
+  Experiment& e = t.experiment;
   console().attach_file(run.file("train.log"));
-  const bool resumed = start.resume && trainer.resume();
-  if (start.resume && !resumed) trainer.warm_start();
+  const bool resumed = start.resume && qkv::resume(t);
+  if (start.resume && !resumed) warm_start(t);
   for (const std::string& change : start.changes) console().info("{}", change);
   if (start.resume) {
     remove_derived(run.path());
-    truncate_after(run.file("metrics.jsonl"), trainer.state().step);
+    truncate_after(run.file("metrics.jsonl"), t.state.step);
     if (!start.config.empty()) write_file_atomic(run.file("config.resolved.toml"), start.config);
     write_run_checksums(run.path());
   }
@@ -122,59 +126,59 @@ int run_trainer(Experiment& e, Trainer& trainer, RunDir& run, const Start& start
   ConsoleSink* bar = terminal.get();
   sinks.add(std::make_unique<JsonlSink>(run.file("metrics.jsonl")));
   sinks.add(std::move(terminal));
-  if (trainer.log_config().tensorboard)
-    sinks.add(std::make_unique<TensorboardSink>(
-        run.path(), tensorboard_run(e, run.path(), resumed ? trainer.state().step : -1)));
-  const std::size_t bytes = trainer.memory_estimate();
-  sinks.write(start_record(e, trainer, run, resumed).add("memory_bytes", static_cast<std::int64_t>(bytes)));
+  if (t.tables.log.tensorboard)
+    sinks.add(std::make_unique<TensorboardSink>(run.path(),
+                                                tensorboard_run(e, run.path(), resumed ? t.state.step : -1)));
+  const std::size_t bytes = memory_estimate(t);
+  sinks.write(start_record(e, t, run, resumed).add(key::memory_bytes, static_cast<std::int64_t>(bytes)));
   // What lies in memory already: programs and data, and the weights, which the estimate has.
   const auto weights = static_cast<std::size_t>(e.parameters->count()) * size_of(e.parameters->dtype());
   warn_of_limits(e, bytes + std::max(resident_memory(), weights) - weights);
   for (const std::string& warning : data_warnings(*e.task)) console().warn("{}", warning);
-  watch_signals();
-  TrainResult result = trainer.train(sinks, [&](std::int64_t step) { bar->step(step); });
-  bool whole = result.reason == "max_steps" || result.reason == "early_stop";
+  install_signal_handlers();
+  TrainResult result = train(t, sinks, [&](std::int64_t step) { bar->step(step); });
+  bool whole = is_whole(result.reason);
   Json metrics;
   std::string bad;
-  if (whole) metrics = final_metrics(e, trainer, run.path(), sinks, bad);
+  if (whole) metrics = final_metrics(e, t, run.path(), sinks, bad);
   if (whole && metrics.is_null()) {
     whole = false;
-    result.reason = "interrupted", result.signal = signal_received();
+    result.reason = StopReason::interrupted, result.signal = signal_received();
   } else if (!bad.empty()) {
     whole = false;
-    result.reason = "diverged", result.fault = bad;
+    result.reason = StopReason::diverged, result.fault = bad;
     result.failed_step = metrics.at("step").get<std::int64_t>();
   }
   Record end("end");
-  end.add("reason", result.reason)
-      .add("step", result.step)
-      .add("time_s", static_cast<float>(trainer.state().seconds));
-  end.add("tokens", trainer.state().tokens);
-  const TrainSeconds& s = trainer.seconds();
-  for (auto [part, seconds] : {std::pair{"data_s", s.data},
-                               {"forward_s", s.forward},
-                               {"backward_s", s.backward},
-                               {"reduce_s", s.reduce},
-                               {"update_s", s.update},
-                               {"eval_s", s.evaluate},
-                               {"capture_s", s.capture},
-                               {"checkpoint_s", s.checkpoint}})
+  end.add(key::reason, name_of(result.reason))
+      .add(key::step, result.step)
+      .add(key::time_s, static_cast<float>(t.state.seconds));
+  end.add(key::tokens, t.state.tokens);
+  const TrainSeconds& s = t.seconds;
+  for (auto [part, seconds] : {std::pair{key::data_s, s.data},
+                               {key::forward_s, s.forward},
+                               {key::backward_s, s.backward},
+                               {key::reduce_s, s.reduce},
+                               {key::update_s, s.update},
+                               {key::eval_s, s.evaluate},
+                               {key::capture_s, s.capture},
+                               {key::checkpoint_s, s.checkpoint}})
     end.add(part, static_cast<float>(seconds));
   if (result.best_step >= 0)
-    end.add("best_step", result.best_step)
-        .add("best_value", static_cast<float>(result.best_value))
-        .add("checkpoint", run.file("checkpoints/best"));
+    end.add(key::best_step, result.best_step)
+        .add(key::best_value, static_cast<float>(result.best_value))
+        .add(key::checkpoint, run.file("checkpoints/best"));
   sinks.write(end);
   sinks.flush();
   if (whole) {
-    if (trainer.log_config().tensorboard) write_projector(run.path(), e);
+    if (t.tables.log.tensorboard) write_projector(run.path(), e);
     write_file_atomic(run.file("result.json"), dump_json(metrics, 2) + "\n");
     write_run_checksums(run.path());
   }
   console().detach_file();
   if (whole) console().info("  next     qkv {}, qkv report {}", next_step(e, run.path()), run.path());
   if (result.signal) return 128 + result.signal;
-  if (result.reason == "diverged") fail_diverged(result, trainer, run.path());
+  if (result.reason == StopReason::diverged) fail_diverged(result, t, run.path());
   if (whole && start.check_expect) return check_expectations(e.config, metrics);
   return 0;
 }

@@ -3,8 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "qkv/train/experiment.h"
-#include "qkv/train/trainer.h"
+#include "qkv/train/training.h"
 #include "train/run_dir.h"
 
 namespace qkv {
@@ -18,6 +17,6 @@ struct Start {
 
 /// Trains in `run`, telling terminal, train.log, metrics.jsonl and event files; scores the best checkpoint,
 /// and writes result.json. Returns the exit code.
-int run_trainer(Experiment& e, Trainer& trainer, RunDir& run, const Start& start);
+int run_training(Training& t, RunDir& run, const Start& start);
 
 }  // namespace qkv

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "qkv/base/json.h"
+#include "qkv/data/vocab.h"
 
 namespace qkv {
 
@@ -19,12 +20,24 @@ bool bool_member(const Json& object, const char* key, const std::string& where);
 std::int64_t integer_member(const Json& object, const char* key, std::int64_t low, std::int64_t high,
                             const std::string& where);
 
-/// The same, with what an absent or null member stands for.
+/// Null where it is absent, or the object none.
+const Json& member_or_null(const Json& object, const char* key);
+/// The same as above, with what an absent or null member stands for.
 std::string string_member_or(const Json& object, const char* key, const std::string& absent,
                              const std::string& where);
 bool bool_member_or(const Json& object, const char* key, bool absent, const std::string& where);
 
 /// Refuses a member that is not among `known`, so that nothing a file says is dropped in silence.
 void check_members(const Json& object, const std::vector<std::string>& known, const std::string& where);
+
+// ---- of tokenizer.json
+
+/// Tokens of the member "vocab" of a model, by id; the ids must be 0 ... n-1 without gaps, with
+/// `n_specials` at least.
+std::vector<std::string> read_vocab_member(const Json& model, int n_specials, const std::string& where);
+Json vocab_member(const Vocab& vocab);
+/// An element of "added_tokens".
+Json special_token(int id, const std::string& content);
+Json read_tokenizer_json(const std::string& path);
 
 }  // namespace qkv

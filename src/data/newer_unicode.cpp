@@ -62,16 +62,6 @@ char kind_of(char32_t c) {
 
 }  // namespace
 
-bool is_newer_letter(char32_t c) {
-  const char kind = kind_of(c);
-  return kind == 'U' || kind == 'l' || kind == 'm' || kind == 'o';
-}
-
-bool is_newer_number(char32_t c) {
-  const char kind = kind_of(c);
-  return kind == 'd' || kind == 'n';
-}
-
 std::string with_stand_ins(std::string_view text) {
   std::string result(text);
   for (std::size_t at = 0; at < text.size();) {

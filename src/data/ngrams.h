@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "qkv/base/config_field.h"
-#include "qkv/tensor/tensor.h"
+#include "qkv/base/error.h"
 
 namespace qkv {
 
@@ -22,20 +22,11 @@ struct NgramConfig {
   }
 };
 
-/// The n-grams of many words: those of word i are ids[offsets[i] ... offsets[i + 1] - 1].
-struct NgramTable {
-  Tensor ids;      ///< i32 [N]
-  Tensor offsets;  ///< i32 [words + 1]
-};
-
 /// 32-bit FNV-1a.
 std::uint32_t fnv1a(std::string_view bytes);
 
-/// The n-grams of `<word>` (with the brackets) as text, by start, then by length. A single bracket is none.
-std::vector<std::string> ngrams_of(std::string_view word, const NgramConfig& config);
-/// Appends their ids, fnv1a(n-gram) mod buckets; does not allocate when `ids` has room.
+/// Appends the ids of the n-grams of `<word>` (with the brackets), by start, then by length: fnv1a(n-gram)
+/// mod buckets. A single bracket is no n-gram. Does not allocate when `ids` has room.
 void append_ngrams(std::string_view word, const NgramConfig& config, std::vector<int>& ids);
-/// The table of a vocabulary or of the surface forms of a batch.
-NgramTable ngram_table(const std::vector<std::string>& words, const NgramConfig& config);
 
 }  // namespace qkv

@@ -1,6 +1,11 @@
 // PipelineTokenizer: text is normalised, cut into pieces, and a model makes ids of the pieces; as in the
 // tokenizer.json of Hugging Face.
 #pragma once
+#include <unordered_map>
+
+#include "data/pipeline/parts.h"
+#include "data/pipeline/token_model.h"
+#include "data/prefix_table.h"
 #include "qkv/base/json.h"
 #include "qkv/data/tokenizer.h"
 
@@ -9,7 +14,6 @@ namespace qkv {
 /// What the tokenizers "bpe", "wordpiece" and "file" share. One unknown token counts per unknown piece.
 class PipelineTokenizer : public Tokenizer {
  public:
-  ~PipelineTokenizer() override;
   /// The tokens as they stand in the vocabulary; unknown ones are the unknown token.
   std::vector<std::string> split(std::string_view text) const override;
   std::vector<int> encode(std::string_view text, UnknownCount* counts = nullptr) const override;
@@ -18,7 +22,6 @@ class PipelineTokenizer : public Tokenizer {
                    UnknownCount* counts = nullptr) const override;
   bool subwords() const override { return true; }
   std::string normalize(std::string_view word) const override;
-  std::string canonical(std::string_view text) const override;
   std::string decode(const std::vector<int>& ids) const override;
   void train(const std::vector<std::string>& texts) override;
   void train_words(const std::vector<std::vector<std::string>>& sentences) override;
@@ -30,24 +33,24 @@ class PipelineTokenizer : public Tokenizer {
   Json pipeline() const override { return parts_; }
   Json model() const override;
   void read_model(const Json& model, int n_specials, const std::string& where) override;
-  /// Tells the model which ids are no tokens of its own; before read_parts().
-  void hide(std::vector<bool> added);
-  /// Gives the model what tokenizer.json says of it, once the vocabulary stands.
-  void read_parts(const Json& model, const std::string& where);
-  using Literal = std::pair<std::string, int>;
-  /// Tokens that stand for themselves wherever the text as it is given, or the normalised text, holds them;
-  /// with an id below 0, text that none of the others is found in.
-  void stand_for_themselves(std::vector<Literal> raw, std::vector<Literal> normal);
   /// True if decode() gives the unknown token; other special ones are left out.
   virtual bool shows_unk() const { return true; }
 
+  const std::string type_;  ///< of the model
+  std::unique_ptr<TokenModel> model_;
+  /// Tokens that stand for themselves wherever the text as it is given, or the normalised text, holds them;
+  /// with an id below 0, text that none of the others is found in.
+  PrefixTable raw_literals_, literals_;
+  std::unordered_map<int, std::string> normal_;  ///< literals as they are decoded
+
  private:
-  struct Parts;
   template <class Take>
   void for_pieces(std::string_view text, Take take) const;
 
-  Json parts_;
-  std::unique_ptr<Parts> steps_;
+  const Json parts_;
+  Normalizer normalizer_;
+  PreTokenizer pre_tokenizer_;
+  Decoder decoder_;
 };
 
 /// `[tokenizer] type = "bpe"`: byte-level byte-pair encoding of GPT-2 (Radford et al., 2019). Every text has
@@ -81,8 +84,7 @@ class FileTokenizer : public PipelineTokenizer {
   bool shows_unk() const override { return false; }
 
  private:
-  void read_table(const std::string& where);
-
+  struct Table;
   Json json_;
 };
 

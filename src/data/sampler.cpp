@@ -14,26 +14,19 @@ Sampler::Sampler(Index n_examples, Index batch_size, std::uint64_t seed, Sampler
   if (n_examples < 1 || n_examples > std::numeric_limits<int>::max())
     fail(Fault::data, "sampler: number of examples must be in [1, 2^31); got {}", n_examples);
   if (batch_size < 1) fail(Fault::usage, "sampler: batch_size must be at least 1; got {}", batch_size);
-  if (options_.drop_last && batch_size > n_examples)
-    fail(Fault::usage, "sampler: batch_size must be at most the {} examples with drop_last; got {}",
-         n_examples, batch_size);
-  if (options_.bucket_batches < 1)
-    fail(Fault::usage, "sampler: bucket_batches must be at least 1; got {}", options_.bucket_batches);
   const auto n_lengths = static_cast<Index>(options_.lengths.size());
   QKV_CHECK(n_lengths == 0 || n_lengths == n_examples,
             "sampler: lengths must be given for each of the {} examples; got {}", n_examples, n_lengths);
   for (int length : options_.lengths)
     QKV_CHECK(length >= 0, "sampler: lengths must not be negative; got {}", length);
-  steps_per_epoch_ = (n_examples + (options_.drop_last ? 0 : batch_size - 1)) / batch_size;
+  steps_per_epoch_ = (n_examples + batch_size - 1) / batch_size;
   if (options_.batch_tokens > 0) cut_by_tokens();
 }
 
 // The lengths in order are the same in every epoch, and with them the cuts. A longer example has a batch of
 // its own.
 void Sampler::cut_by_tokens() {
-  QKV_CHECK(!options_.lengths.empty() && !options_.drop_last,
-            "sampler: batches by tokens need lengths and keep all examples; got {} lengths",
-            options_.lengths.size());
+  QKV_CHECK(!options_.lengths.empty(), "sampler: batches by tokens need lengths; got none");
   std::vector<int> lengths = options_.lengths;
   std::sort(lengths.begin(), lengths.end());
   cuts_ = {0};
@@ -79,14 +72,11 @@ void Sampler::prepare(Index epoch) {
   epoch_ = epoch;
 }
 
-// Sorts each window of the order by length. Where the last batch is dropped, its examples stay behind
-// unsorted, so that they are random ones and not the longest.
+// Sorts each window of the order by length.
 void Sampler::bucket() {
-  const bool cut = !cuts_.empty();
-  const Index used = cut ? n_examples_ : std::min(n_examples_, steps_per_epoch_ * batch_size_);
-  const Index window = cut ? n_examples_ : options_.bucket_batches * std::min(batch_size_, n_examples_);
-  for (Index begin = 0; begin < used; begin += window) {
-    const auto first = order_.begin() + begin, last = order_.begin() + std::min(begin + window, used);
+  const Index window = cuts_.empty() ? kWindow * std::min(batch_size_, n_examples_) : n_examples_;
+  for (Index begin = 0; begin < n_examples_; begin += window) {
+    const auto first = order_.begin() + begin, last = order_.begin() + std::min(begin + window, n_examples_);
     // (length, place) as one number: a stable sort without the buffer std::stable_sort allocates
     keys_.clear();
     for (auto it = first; it != last; ++it) {

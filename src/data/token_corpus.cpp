@@ -39,21 +39,6 @@ std::string block_sums(std::string_view bytes) {
   return checksum(sums);
 }
 
-// A whole file, mapped; empty files are refused before.
-std::string_view map_file(const std::string& path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (descriptor < 0) fail(Fault::data, "{}: cannot be read; got {}", path, std::strerror(errno));
-  struct stat status;
-  const bool regular = ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
-  const auto size = static_cast<std::size_t>(regular ? status.st_size : 0);
-  void* map = size > 0 ? ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, 0) : nullptr;
-  ::close(descriptor);
-  if (!regular || size == 0)
-    fail(Fault::data, "{}: must be a text; got {}", path, regular ? "an empty file" : "no regular file");
-  if (map == MAP_FAILED) fail(Fault::data, "{}: cannot be mapped; got {}", path, std::strerror(errno));
-  return {static_cast<const char*>(map), size};
-}
-
 bool is_continuation(char c) {
   return (static_cast<unsigned char>(c) & 0xC0) == 0x80;
 }
@@ -82,6 +67,24 @@ std::size_t characters_of(std::string_view text) {
 
 }  // namespace
 
+MappedFile::MappedFile(const std::string& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (descriptor < 0) fail(Fault::data, "{}: cannot be read; got {}", path, std::strerror(errno));
+  struct stat status;
+  const bool regular = ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
+  const auto size = static_cast<std::size_t>(regular ? status.st_size : 0);
+  void* map = size > 0 ? ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, 0) : nullptr;
+  ::close(descriptor);
+  if (!regular || size == 0)
+    fail(Fault::data, "{}: must be a text; got {}", path, regular ? "an empty file" : "no regular file");
+  if (map == MAP_FAILED) fail(Fault::data, "{}: cannot be mapped; got {}", path, std::strerror(errno));
+  bytes_ = {static_cast<const char*>(map), size};
+}
+
+MappedFile::~MappedFile() {
+  if (!bytes_.empty()) ::munmap(const_cast<char*>(bytes_.data()), bytes_.size());
+}
+
 TextFiles::TextFiles(const std::string& path) {
   std::vector<std::string> files{path};
   if (is_directory(path)) {
@@ -93,17 +96,13 @@ TextFiles::TextFiles(const std::string& path) {
     if (files.empty()) fail(Fault::data, "{}: must hold *.txt files; got none", path);
   }
   for (const std::string& file : files) {
-    maps_.push_back(map_file(file));
-    check_unpacked(file, maps_.back());
-    parts_.push_back(without_mark(maps_.back()));
+    maps_.emplace_back(file);
+    check_unpacked(file, maps_.back().bytes());
+    parts_.push_back(without_mark(maps_.back().bytes()));
     if (const std::size_t bad = first_invalid_utf8(parts_.back()); bad != std::string::npos)
       fail(Fault::data, "{}: must be UTF-8; got byte 0x{:02x} at byte {}", file,
            static_cast<unsigned char>(parts_.back()[bad]), bad);
   }
-}
-
-TextFiles::~TextFiles() {
-  for (std::string_view map : maps_) ::munmap(const_cast<char*>(map.data()), map.size());
 }
 
 std::size_t TextFiles::bytes() const {
@@ -222,34 +221,22 @@ void TokenCorpus::encode(const std::vector<std::string_view>& texts, const Token
 // True if the file is there and whole.
 bool TokenCorpus::map_cache(const std::string& file) {
   if (!exists(file)) return false;
-  std::string_view all;
   try {
-    all = map_file(file);
+    map_.emplace(file);
   } catch (const Error&) {
     return false;
   }
-  map_ = const_cast<char*>(all.data()), map_bytes_ = all.size();
+  const std::string_view all = map_->bytes();
   Trailer t{};
   if (all.size() >= sizeof t) std::memcpy(&t, all.data() + all.size() - sizeof t, sizeof t);
   const std::string_view ids = all.substr(0, all.size() - std::min(all.size(), sizeof t));
-  if (std::string_view(t.magic, 8) == kMagic && t.width == width_ &&
-      static_cast<std::uint64_t>(t.size) * static_cast<std::uint64_t>(width_) == ids.size() &&
-      block_sums(ids) == std::string_view(t.checksum, sizeof t.checksum)) {
-    size_ = t.size, characters_ = t.characters, unknown_ = t.unknown;
-    ids_ = reinterpret_cast<const std::byte*>(ids.data());
-    return true;
-  }
-  unmap();
-  return false;
-}
-
-void TokenCorpus::unmap() {
-  if (map_) ::munmap(map_, map_bytes_);
-  map_ = nullptr;
-}
-
-TokenCorpus::~TokenCorpus() {
-  unmap();
+  const bool whole = std::string_view(t.magic, 8) == kMagic && t.width == width_ &&
+                     static_cast<std::uint64_t>(t.size) * static_cast<std::uint64_t>(width_) == ids.size() &&
+                     block_sums(ids) == std::string_view(t.checksum, sizeof t.checksum);
+  if (!whole) return map_.reset(), false;
+  size_ = t.size, characters_ = t.characters, unknown_ = t.unknown;
+  ids_ = reinterpret_cast<const std::byte*>(ids.data());
+  return true;
 }
 
 void TokenCorpus::read(std::int64_t begin, std::int64_t n, std::int32_t* out) const {

@@ -13,19 +13,17 @@ void Tokenizer::count(UnknownCount* counts, int id) {
   counts->unknown += id == Vocab::kUnk;
 }
 
-void Tokenizer::check_utf8(std::string_view text) {
-  const std::size_t bad = first_invalid_utf8(text);
-  if (bad != std::string_view::npos)
-    fail(Fault::data, "tokenizer: text must be UTF-8; got byte 0x{:02x} at byte {}",
-         static_cast<unsigned char>(text[bad]), bad);
-}
-
 void read_tokenizer(const Section& section, TokenizerConfig& config) {
   const Registry<Tokenizer>& registry = Registry<Tokenizer>::instance();
   const std::string type = section.given<std::string>("type").value_or(config.type);
   if (!registry.contains(type)) section.type(config.type, registry.names());  // reports it
+  const bool keeps_case = type == "char" || type == "bpe" || type == "file";
   if (type != "word") section.drop_inherited("split");
+  if (keeps_case) section.drop_inherited("lowercase"), config.lowercase = false;
   section.read(config);
+  if (keeps_case && config.lowercase)
+    section.report("lowercase", fmt::format("must be false with type {}, which keeps the case; got true",
+                                            in_quotes(type)));
 }
 
 Tokenizer::Tokenizer(TokenizerConfig config) : config_(std::move(config)), vocab_(config_.specials) {}
@@ -37,7 +35,7 @@ std::unique_ptr<Tokenizer> Tokenizer::make(const TokenizerConfig& config) {
 void Tokenizer::train(const std::vector<std::string>& texts) {
   TokenCounts counts;
   for (const std::string& text : texts) {
-    check_utf8(text);
+    check_utf8(text, "tokenizer");
     for (std::string& token : split(text)) ++counts[std::move(token)];
   }
   vocab_ = Vocab(counts, config_.min_freq, config_.vocab_size, config_.specials);
@@ -47,14 +45,14 @@ void Tokenizer::train_words(const std::vector<std::vector<std::string>>& sentenc
   TokenCounts counts;
   for (const auto& words : sentences)
     for (const std::string& word : words) {
-      check_utf8(word);
+      check_utf8(word, "tokenizer");
       ++counts[normalize(word)];
     }
   vocab_ = Vocab(counts, config_.min_freq, config_.vocab_size, config_.specials);
 }
 
 std::vector<int> Tokenizer::encode(std::string_view text, UnknownCount* counts) const {
-  check_utf8(text);
+  check_utf8(text, "tokenizer");
   std::vector<int> ids;
   for (const std::string& token : split(text)) {
     ids.push_back(vocab_.id(token));
@@ -99,20 +97,10 @@ std::vector<std::string> Tokenizer::between_marks(std::string_view text) const {
   return parts;
 }
 
-std::vector<int> Tokenizer::encode_words(const std::vector<std::string>& words, UnknownCount* counts) const {
-  std::vector<int> ids;
-  for (std::size_t i = 0; i < words.size(); ++i) append_word(words[i], i == 0, ids, counts);
-  return ids;
-}
-
 void Tokenizer::append_word(std::string_view word, bool, std::vector<int>& ids, UnknownCount* counts) const {
-  check_utf8(word);
+  check_utf8(word, "tokenizer");
   ids.push_back(id_of(word));
   count(counts, ids.back());
-}
-
-std::string Tokenizer::canonical(std::string_view text) const {
-  return std::string(text);
 }
 
 }  // namespace qkv

@@ -8,13 +8,9 @@
 #include "json_members.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "vocab_member.h"
 
 namespace qkv {
 namespace {
-
-constexpr int kMaxNesting = 16;
-constexpr std::size_t kMostBytes = std::size_t{64} << 20;
 
 Json config_json(const TokenizerConfig& config) {
   return {{"type", config.type},         {"lowercase", config.lowercase},   {"split", config.split},
@@ -48,14 +44,7 @@ bool is_ascii(std::string_view text) {
 
 Json added_tokens(const Vocab& vocab) {
   Json list = Json::array();
-  for (int id = 0; id < vocab.n_specials(); ++id)
-    list.push_back({{"id", id},
-                    {"content", vocab.token(id)},
-                    {"single_word", false},
-                    {"lstrip", false},
-                    {"rstrip", false},
-                    {"normalized", false},
-                    {"special", true}});
+  for (int id = 0; id < vocab.n_specials(); ++id) list.push_back(special_token(id, vocab.token(id)));
   return list;
 }
 
@@ -74,33 +63,34 @@ void Tokenizer::read_model(const Json& model, int n_specials, const std::string&
   const std::string type = string_member(model, "type", where);
   if (type != "WordLevel")
     fail(Fault::data, "{}: 'type' must be 'WordLevel'; got {}", where, in_quotes(type));
-  std::vector<std::string> tokens = read_vocab_member(model, where);
-  if (tokens.size() < static_cast<std::size_t>(n_specials))
-    fail(Fault::data, "{}: vocab must have at least the {} special tokens; got {} tokens", where, n_specials,
-         tokens.size());
-  try {
-    vocab_ = Vocab::from_tokens(std::move(tokens), n_specials);
-  } catch (const Error& error) {
-    fail(Fault::data, "{}: {}", where, error.what());
-  }
+  read_vocab(model, n_specials, where);
   const std::string unk = string_member(model, "unk_token", where);
   if (unk != vocab_.token(unk_id()))
     fail(Fault::data, "{}: 'unk_token' must be '<unk>'; got {}", where, in_quotes(unk));
 }
 
+void Tokenizer::read_vocab(const Json& model, int n_specials, const std::string& where) {
+  std::vector<std::string> tokens = read_vocab_member(model, n_specials, where);
+  for (int id = 0; id < n_specials; ++id)
+    if (const std::string& found = tokens[static_cast<std::size_t>(id)]; found != token(id))
+      fail(Fault::data, "{}: id {} must be {}; got {}", where, id, in_quotes(token(id)), in_quotes(found));
+  try {
+    vocab_ = Vocab::from_tokens(std::move(tokens), n_specials);
+  } catch (const Error& error) {
+    fail(Fault::data, "{}: {}", where, error.what());
+  }
+}
+
 Json Tokenizer::frame() const {
   const Json parts = pipeline();
-  auto part = [&](const char* key) {
-    return parts.contains(key) ? parts[key] : Json();
-  };
   return {{"version", "1.0"},
           {"truncation", nullptr},
           {"padding", nullptr},
           {"added_tokens", added_tokens(vocab_)},
-          {"normalizer", part("normalizer")},
-          {"pre_tokenizer", part("pre_tokenizer")},
-          {"post_processor", part("post_processor")},
-          {"decoder", part("decoder")}};
+          {"normalizer", member_or_null(parts, "normalizer")},
+          {"pre_tokenizer", member_or_null(parts, "pre_tokenizer")},
+          {"post_processor", member_or_null(parts, "post_processor")},
+          {"decoder", member_or_null(parts, "decoder")}};
 }
 
 Json Tokenizer::to_json() const {
@@ -118,13 +108,8 @@ std::unique_ptr<Tokenizer> Tokenizer::of_config(const TokenizerConfig& config, c
   } catch (const Error& error) {
     fail(Fault::data, "{}: {}", where, error.what());
   }
-  const int n_specials = tokenizer->vocab_.n_specials();
-  const std::vector<std::string> specials = tokenizer->vocab_.tokens();
-  tokenizer->read_model(object_member(json, "model", where), n_specials, where + ": model");
-  for (int id = 0; id < n_specials; ++id)
-    if (tokenizer->token(id) != specials[static_cast<std::size_t>(id)])
-      fail(Fault::data, "{}: model: id {} must be {}; got {}", where, id,
-           in_quotes(specials[static_cast<std::size_t>(id)]), in_quotes(tokenizer->token(id)));
+  tokenizer->read_model(object_member(json, "model", where), tokenizer->vocab_.n_specials(),
+                        where + ": model");
   const Json expected = tokenizer->to_json();
   for (const auto& item : json.items()) {
     if (item.key() == "qkv") continue;
@@ -140,16 +125,13 @@ std::unique_ptr<Tokenizer> Tokenizer::of_config(const TokenizerConfig& config, c
 // The config of the tokenizer here that would write all of this file but the vocabulary.
 std::optional<TokenizerConfig> Tokenizer::config_that_writes(const Json& json) {
   TokenizerConfig config;
-  if (json.contains("added_tokens") && json["added_tokens"].is_array())
-    for (const Json& token : json["added_tokens"])
-      if (token.is_object() && token.contains("content") && token["content"].is_string())
-        config.specials.push_back(token["content"].get<std::string>());
+  for (const Json& token : member_or_null(json, "added_tokens"))
+    if (const Json& content = member_or_null(token, "content"); content.is_string())
+      config.specials.push_back(content.get<std::string>());
   config.specials.erase(config.specials.begin(),
                         config.specials.begin() +
                             std::min<std::ptrdiff_t>(2, static_cast<std::ptrdiff_t>(config.specials.size())));
-  const Json type = json.contains("model") && json["model"].is_object() && json["model"].contains("type")
-                        ? json["model"]["type"]
-                        : Json();
+  const Json& type = member_or_null(member_or_null(json, "model"), "type");
   for (const std::string& name : Registry<Tokenizer>::instance().names())
     for (const char* split : {"words", "spaces"})
       for (bool lowercase : {true, false}) {
@@ -187,10 +169,7 @@ std::unique_ptr<Tokenizer> Tokenizer::from_json(const Json& json, const std::str
 }
 
 std::unique_ptr<Tokenizer> Tokenizer::load(const std::string& path) {
-  JsonLimits limits;
-  limits.bytes = kMostBytes;
-  limits.depth = kMaxNesting;
-  return from_json(read_json(path, limits), path);
+  return from_json(read_tokenizer_json(path), path);
 }
 
 void Tokenizer::save(const std::string& path) const {

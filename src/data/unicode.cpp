@@ -90,16 +90,6 @@ bool is_nonspacing_mark(char32_t c) {
   return c == 0x1734 || (category(c) == UTF8PROC_CATEGORY_MN && !in(kAfter8, c));
 }
 
-bool is_letter(char32_t c) {
-  const utf8proc_category_t k = category(c);
-  return (k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_LO) || (c >= 0x80 && is_newer_letter(c));
-}
-
-bool is_number(char32_t c) {
-  const utf8proc_category_t k = category(c);
-  return (k >= UTF8PROC_CATEGORY_ND && k <= UTF8PROC_CATEGORY_NO) || (c >= 0x80 && is_newer_number(c));
-}
-
 bool is_ideograph(char32_t c) {
   return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) || (c >= 0x20000 && c <= 0x2A6DF) ||
          (c >= 0x2A700 && c <= 0x2CEAF && (c < 0x2B820 || c > 0x2B91F)) || (c >= 0xF900 && c <= 0xFAFF) ||

@@ -15,16 +15,11 @@ bool is_punctuation(char32_t c);
 bool is_nonspacing_mark(char32_t c);
 /// Categories M* of Unicode 9, which StripAccents drops.
 bool is_mark(char32_t c);
-/// Categories L* and N*.
-bool is_letter(char32_t c);
-bool is_number(char32_t c);
 /// The blocks of Chinese ideographs that BERT sets apart.
 bool is_ideograph(char32_t c);
 
-/// The same for what Unicode 15 to 16 have added, and the text with older characters of the same kind and
-/// length in the place of those: for patterns, as Oniguruma does not know them.
-bool is_newer_letter(char32_t c);
-bool is_newer_number(char32_t c);
+/// The text with older characters of the same kind and length in place of those that Unicode 15 to 16 have
+/// added: for patterns, as Oniguruma does not know them.
 std::string with_stand_ins(std::string_view text);
 
 /// Lower case, character by character. Text must be UTF-8 here and below.

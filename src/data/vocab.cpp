@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <numeric>
 
 #include "qkv/base/error.h"
 #include "qkv/base/text.h"
@@ -33,16 +34,9 @@ Vocab::Vocab(const TokenCounts& counts, long min_freq, int max_size,
 }
 
 Vocab Vocab::from_tokens(std::vector<std::string> tokens, int n_specials) {
-  Vocab vocab;
-  if (tokens.size() < 2 || tokens[kPad] != vocab.tokens_[kPad] || tokens[kUnk] != vocab.tokens_[kUnk])
-    fail(Fault::data, "vocab: ids 0 and 1 must be <pad> and <unk>; got {} and {}",
-         in_quotes(tokens.empty() ? "" : tokens[0]), in_quotes(tokens.size() < 2 ? "" : tokens[1]));
-  QKV_CHECK(n_specials >= 2 && static_cast<std::size_t>(n_specials) <= tokens.size(),
-            "vocab: number of special tokens must be in [2, {}]; got {}", tokens.size(), n_specials);
-  vocab.tokens_ = std::move(tokens);
-  vocab.n_specials_ = n_specials;
-  vocab.index();
-  return vocab;
+  std::vector<int> specials(static_cast<std::size_t>(n_specials));
+  std::iota(specials.begin(), specials.end(), 0);
+  return from_table(std::move(tokens), specials, kPad, kUnk);
 }
 
 Vocab Vocab::from_table(std::vector<std::string> tokens, const std::vector<int>& specials, int pad, int unk) {

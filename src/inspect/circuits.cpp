@@ -79,7 +79,7 @@ Index head_width(const Experiment& e, const std::string& path, Index rows) {
       table = listed[std::stoul(parts[i + 1])];
       if (table.has("attention")) table = table.section("attention");
     }
-  return rows / table.get("n_head", AttentionConfig().n_head);
+  return rows / table.given<Index>("n_head").value_or(AttentionConfig().n_head);
 }
 
 void add_layer(const Experiment& e, const Weights& weights, const std::string& path, Words words,

@@ -1,10 +1,6 @@
 #include "qkv/log/console.h"
 
 #include <poll.h>
-#include <spdlog/logger.h>
-#include <spdlog/sinks/base_sink.h>
-#include <spdlog/sinks/basic_file_sink.h>
-#include <spdlog/sinks/dist_sink.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -14,9 +10,11 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <mutex>
-#include <vector>
+#include <optional>
 
+#include "base/file.h"
 #include "log/terminal_text.h"
 #include "qkv/base/error.h"
 #include "qkv/base/text.h"
@@ -73,31 +71,18 @@ int write_all(int fd, std::string_view text) {
   return 0;
 }
 
-spdlog::level::level_enum spdlog_level(Level level) {
-  constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info,
-                                                   spdlog::level::warn, spdlog::level::err};
-  return kLevels[static_cast<int>(level)];
-}
-
 // What somebody has given may be as long as a book; the ends of a line tell what it is about.
 std::string shortened(std::string_view text) {
   constexpr std::size_t kLongest = 4000, kBegin = 1200, kEnd = 400;
-  std::string result;
-  for (std::size_t begin = 0; begin <= text.size();) {
-    const std::size_t end = std::min(text.find('\n', begin), text.size());
-    const std::string_view line = text.substr(begin, end - begin);
-    if (begin > 0) result += '\n';
-    if (line.size() <= kLongest) {
-      result += line;
-    } else {
-      std::size_t head = 0, tail = line.size() - kEnd;
-      while (head < kBegin) next_code_point(line, head);
-      while (tail < line.size() && (line[tail] & 0xC0) == 0x80) tail++;
-      result += fmt::format("{} ... ({} bytes) ... {}", line.substr(0, head), tail - head, line.substr(tail));
-    }
-    begin = end + 1;
+  std::vector<std::string> lines = split(text, '\n');
+  for (std::string& line : lines) {
+    if (line.size() <= kLongest) continue;
+    std::size_t head = 0, tail = line.size() - kEnd;
+    while (head < kBegin) next_code_point(line, head);
+    while (tail < line.size() && (line[tail] & 0xC0) == 0x80) tail++;
+    line = fmt::format("{} ... ({} bytes) ... {}", line.substr(0, head), tail - head, line.substr(tail));
   }
-  return result;
+  return join(lines, "\n");
 }
 
 std::string labelled(Level level, std::string_view text) {
@@ -114,111 +99,70 @@ std::string labelled(Level level, std::string_view text) {
   return std::string(text);
 }
 
-// Clears the status line, writes, redraws: in one write, under the lock that every sink of spdlog has.
-class TerminalSink final : public spdlog::sinks::base_sink<std::mutex> {
- public:
-  void configure(const ConsoleOptions& options) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    out_ = options.out;
-    err_ = options.err;
-    live = isatty(err_) && takes_escapes() && options.verbosity >= 0;
-    color = wants_color(options.color, err_);
-    out_color = wants_color(options.color, out_);
-    out_terminal = isatty(out_);
-    unicode = options.unicode.value_or(locale_is_utf8());
-  }
+// [2026-01-31 09:05:00 +01:00]
+std::string date_text() {
+  const std::time_t now = std::time(nullptr);
+  std::tm local{};
+  char text[40];
+  localtime_r(&now, &local);
+  std::string date(text, std::strftime(text, sizeof text, "[%Y-%m-%d %H:%M:%S %z] ", &local));
+  return date.insert(date.size() - 4, ":");
+}
 
-  void result(std::string_view text) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    if (out_closed) return;
-    const bool shared = drawn_ && isatty(out_);
-    if (shared) write_all(err_, clear());
-    const int error = write_all(out_, text);
-    out_closed = error == EPIPE;
-    if (error != 0 && error != EPIPE)
-      fail(Fault::runtime, "stdout: cannot be written; got {}", std::strerror(error));
-    if (shared) write_all(err_, status());
-  }
+}  // namespace
 
-  void push(StatusLine* line) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    lines_.push_back(line);
-    if (lines_.size() == 1) write_all(err_, status());
-  }
-  void remove(StatusLine* line) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    lines_.erase(std::remove(lines_.begin(), lines_.end(), line), lines_.end());
-    std::string output = clear();
-    output += status();
-    write_all(err_, output);
-  }
-  void redraw() {
-    std::lock_guard<std::mutex> lock(mutex_);
-    write_all(err_, status());
-  }
-  int width() {
-    std::lock_guard<std::mutex> lock(mutex_);
-    return terminal_width(err_);
-  }
-  int out_width() {
-    std::lock_guard<std::mutex> lock(mutex_);
-    return out_terminal ? terminal_width(out_) : 1 << 20;
-  }
+// Clears the status line, writes, draws it again: in one write, under one lock.
+struct Console::Impl {
+  std::mutex mutex;
+  ConsoleOptions options;
+  bool live = false, color = false, unicode = false, out_terminal = false;
+  std::atomic<bool> out_closed{false};
+  StatusLine* line = nullptr;
+  bool drawn = false;
+  std::optional<AppendFile> file;
 
-  std::atomic<bool> live{false}, color{false}, out_color{false}, out_terminal{false}, unicode{false},
-      out_closed{false};
-
- private:
-  // A reader of stderr that is gone, or a full disk behind it, is not worth ending a run for.
-  void sink_it_(const spdlog::details::log_msg& msg) override {
-    const std::string_view text(msg.payload.data(), msg.payload.size());
-    std::string output = clear();
-    output += harmless(text, color) + "\n";
-    output += status();
-    write_all(err_, output);
-  }
-  void flush_() override {}
-
-  std::string clear() {
-    const bool drawn = drawn_;
-    drawn_ = false;
-    return drawn ? "\r\033[K" : "";
-  }
+  std::string clear() { return std::exchange(drawn, false) ? "\r\033[K" : ""; }
   std::string status() {
-    if (!live || lines_.empty()) return {};
-    drawn_ = true;
-    const int width = terminal_width(err_) - 1;
-    std::string text = harmless(lines_.back()->render(width), color);
+    if (!live || !line) return {};
+    drawn = true;
+    const int width = terminal_width(options.err) - 1;
+    std::string text = harmless(line->render(width), color);
     std::replace_if(
         text.begin(), text.end(), [](char c) { return c == '\n' || c == '\t'; }, ' ');
     return "\r" + fit_width(text, width, unicode) + "\033[K";
   }
 
-  std::vector<StatusLine*> lines_;
-  int out_ = 1, err_ = 2;
-  bool drawn_ = false;
-};
-
-}  // namespace
-
-struct Console::Impl {
-  std::shared_ptr<TerminalSink> terminal = std::make_shared<TerminalSink>();
-  std::shared_ptr<spdlog::sinks::dist_sink_mt> files = std::make_shared<spdlog::sinks::dist_sink_mt>();
-  spdlog::logger terminal_log{"terminal", terminal};
-  spdlog::logger file_log{"file", files};
-  std::atomic<bool> has_file{false};
-
-  void write_terminal(spdlog::level::level_enum level, std::string_view text) {
-    terminal_log.log(level, spdlog::string_view_t(text.data(), text.size()));
+  Level least() const {
+    return options.verbosity < 0 ? Level::error : options.verbosity == 0 ? Level::info : Level::debug;
   }
-  void write_file(spdlog::level::level_enum level, std::string_view text) {
-    if (!has_file) return;
-    const std::string plain = harmless(text, false);
-    for (std::size_t begin = 0; begin <= plain.size();) {
-      const std::size_t end = std::min(plain.find('\n', begin), plain.size());
-      file_log.log(level, spdlog::string_view_t(plain.data() + begin, end - begin));
-      begin = end + 1;
+  // A reader of stderr that is gone, or a full disk behind it, is not worth ending a run for.
+  void to_terminal(Level level, std::string_view text) {
+    if (level < least()) return;
+    const std::string cleared = clear() + harmless(text, color) + "\n";
+    write_all(options.err, cleared + status());
+  }
+  void to_file(Level level, std::string_view text) {
+    if (!file || level < std::min(least(), Level::info)) return;
+    std::string dated;
+    for (const std::string& part : split(harmless(text, false), '\n')) dated += date_text() + part + "\n";
+    try {
+      file->write(dated);
+    } catch (const Error& e) {
+      file.reset();
+      to_terminal(Level::warn,
+                  labelled(Level::warn, std::string("log file: writing stops; got ") + e.what()));
     }
+  }
+  void result(std::string_view text) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    if (out_closed) return;
+    const bool shared = drawn && isatty(options.out);
+    if (shared) write_all(options.err, clear());
+    const int error = write_all(options.out, text);
+    out_closed = error == EPIPE;
+    if (error != 0 && error != EPIPE)
+      fail(Fault::runtime, "stdout: cannot be written; got {}", std::strerror(error));
+    if (shared) write_all(options.err, status());
   }
 };
 
@@ -226,102 +170,80 @@ Console::Console(const ConsoleOptions& options) : impl_(std::make_unique<Impl>()
   struct sigaction action {};
   if (sigaction(SIGPIPE, nullptr, &action) == 0 && action.sa_handler == SIG_DFL)
     std::signal(SIGPIPE, SIG_IGN);
-  impl_->file_log.flush_on(spdlog::level::trace);
-  impl_->file_log.set_error_handler([this](const std::string& what) {
-    impl_->has_file = false;
-    impl_->terminal_log.log(spdlog::level::warn,
-                            labelled(Level::warn, "log file: writing stops; got " + what));
-  });
-  impl_->terminal_log.set_error_handler([](const std::string&) {});
   configure(options);
 }
 
 Console::~Console() = default;
 
 void Console::configure(const ConsoleOptions& options) {
-  impl_->terminal->configure(options);
-  const Level level = options.verbosity < 0    ? Level::error
-                      : options.verbosity == 0 ? Level::info
-                                               : Level::debug;
-  impl_->terminal_log.set_level(spdlog_level(level));
-  impl_->file_log.set_level(spdlog_level(std::min(level, Level::info)));
+  const std::lock_guard<std::mutex> lock(impl_->mutex);
+  impl_->options = options;
+  live_ = impl_->live = isatty(options.err) && takes_escapes() && options.verbosity >= 0;
+  color_ = impl_->color = wants_color(options.color, options.err);
+  unicode_ = impl_->unicode = options.unicode.value_or(locale_is_utf8());
+  out_color_ = wants_color(options.color, options.out);
+  impl_->out_terminal = isatty(options.out);
 }
 
 void Console::message(Level level, std::string_view text) {
   const std::string line = labelled(level, text);
-  impl_->write_terminal(spdlog_level(level), line);
-  impl_->write_file(spdlog_level(level), line);
+  const std::lock_guard<std::mutex> lock(impl_->mutex);
+  impl_->to_terminal(level, line);
+  impl_->to_file(level, line);
 }
-
 void Console::terminal_message(std::string_view text) {
-  impl_->write_terminal(spdlog::level::info, text);
+  const std::lock_guard<std::mutex> lock(impl_->mutex);
+  impl_->to_terminal(Level::info, text);
 }
 void Console::file_message(std::string_view text) {
-  impl_->write_file(spdlog::level::info, text);
+  const std::lock_guard<std::mutex> lock(impl_->mutex);
+  impl_->to_file(Level::info, text);
 }
 
 void Console::result(std::string_view text) {
-  impl_->terminal->result(harmless(text, out_color()));
+  impl_->result(harmless(text, out_color_));
 }
 void Console::verbatim(std::string_view text) {
-  impl_->terminal->out_terminal ? impl_->terminal->result(harmless(text, false))
-                                : impl_->terminal->result(text);
+  impl_->result(impl_->out_terminal ? harmless(text, false) : std::string(text));
 }
 void Console::screen(std::string_view text) {
-  impl_->terminal->result("\033[H\033[J" + harmless(text, out_color()));
+  impl_->result("\033[H\033[J" + harmless(text, out_color_));
 }
 
 bool Console::enabled(Level level) const {
-  return impl_->terminal_log.should_log(spdlog_level(level)) ||
-         (impl_->has_file && impl_->file_log.should_log(spdlog_level(level)));
+  const std::lock_guard<std::mutex> lock(impl_->mutex);
+  return level >= impl_->least() || (impl_->file && level >= Level::info);
 }
 
 void Console::attach_file(const std::string& path) {
-  try {
-    auto file = std::make_shared<spdlog::sinks::basic_file_sink_mt>(path);
-    file->set_pattern("[%Y-%m-%d %H:%M:%S %z] %v");
-    impl_->files->set_sinks({std::move(file)});
-  } catch (const spdlog::spdlog_ex&) {
-    const int error = errno;
-    fail(Fault::runtime, "log file: '{}' cannot be opened; got {}", path, std::strerror(error));
-  }
-  impl_->has_file = true;
+  AppendFile file(path);
+  const std::lock_guard<std::mutex> lock(impl_->mutex);
+  impl_->file = std::move(file);
 }
-
 void Console::detach_file() {
-  impl_->has_file = false;
-  impl_->files->set_sinks({});
+  const std::lock_guard<std::mutex> lock(impl_->mutex);
+  impl_->file.reset();
 }
 
-bool Console::live() const {
-  return impl_->terminal->live;
-}
-bool Console::color() const {
-  return impl_->terminal->color;
-}
-bool Console::out_color() const {
-  return impl_->terminal->out_color;
-}
-bool Console::unicode() const {
-  return impl_->terminal->unicode;
-}
 bool Console::out_closed() const {
-  return impl_->terminal->out_closed;
+  return impl_->out_closed;
 }
 int Console::width() const {
-  return impl_->terminal->width();
+  return terminal_width(impl_->options.err);
 }
 int Console::out_width() const {
-  return impl_->terminal->out_width();
+  return impl_->out_terminal ? terminal_width(impl_->options.out) : 1 << 20;
 }
-void Console::push(StatusLine* line) {
-  impl_->terminal->push(line);
-}
-void Console::remove(StatusLine* line) {
-  impl_->terminal->remove(line);
+
+void Console::show(StatusLine* line) {
+  const std::lock_guard<std::mutex> lock(impl_->mutex);
+  impl_->line = line;
+  const std::string cleared = impl_->clear();
+  write_all(impl_->options.err, cleared + impl_->status());
 }
 void Console::redraw() {
-  impl_->terminal->redraw();
+  const std::lock_guard<std::mutex> lock(impl_->mutex);
+  write_all(impl_->options.err, impl_->status());
 }
 
 Console& console() {

@@ -4,21 +4,68 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cmath>
+#include <cstring>
 #include <filesystem>
 
-#include "protobuf.h"
+#include "base/clock.h"
+#include "qkv/base/error.h"
+#include "qkv/base/text.h"
 
 namespace fs = std::filesystem;
 
 namespace qkv {
 namespace {
 
-using proto::Message;
-
 constexpr std::string_view kPrefix = "events.out.tfevents.";
 constexpr int kFloat = 1, kDouble = 2, kString = 7;  // DataType of TensorFlow
+
+template <class T>
+void append_raw(std::string& text, T value) {
+  char raw[sizeof value];
+  std::memcpy(raw, &value, sizeof value);
+  text.append(raw, sizeof raw);
+}
+
+template <class T>
+T raw_at(std::string_view bytes, std::size_t offset) {
+  T value;
+  std::memcpy(&value, bytes.data() + offset, sizeof value);
+  return value;
+}
+
+// A protocol-buffer message: fields are appended in the order of the calls.
+class Message {
+ public:
+  Message& integer(int field, std::uint64_t value) {
+    tag(field, 0);
+    varint(value);
+    return *this;
+  }
+  template <class T>  // float or double
+  Message& number(int field, T value) {
+    tag(field, sizeof value == 8 ? 1 : 5);
+    append_raw(text_, value);
+    return *this;
+  }
+  Message& bytes(int field, std::string_view value) {
+    tag(field, 2);
+    varint(value.size());
+    text_.append(value);
+    return *this;
+  }
+  Message& message(int field, const Message& value) { return bytes(field, value.text_); }
+  const std::string& str() const { return text_; }
+
+ private:
+  void varint(std::uint64_t value) {
+    for (; value > 127; value >>= 7) text_ += static_cast<char>(value | 128);
+    text_ += static_cast<char>(value);
+  }
+  void tag(int field, unsigned wire) { varint(static_cast<std::uint64_t>(field) << 3 | wire); }
+
+  std::string text_;
+};
 
 std::array<std::uint32_t, 256> make_table() {
   std::array<std::uint32_t, 256> table{};
@@ -30,19 +77,8 @@ std::array<std::uint32_t, 256> make_table() {
   return table;
 }
 
-template <class T>
-void append_raw(std::string& text, T value) {
-  char raw[sizeof value];
-  std::memcpy(raw, &value, sizeof value);
-  text.append(raw, sizeof raw);
-}
-
-double now() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
-
 std::string next_path(const std::string& folder) {
-  return fmt::format("{}/{}{:010d}.qkv.{}", folder, kPrefix, static_cast<std::int64_t>(now()),
+  return fmt::format("{}/{}{:010d}.qkv.{}", folder, kPrefix, static_cast<std::int64_t>(epoch_seconds()),
                      event_files(folder).size());
 }
 
@@ -61,6 +97,11 @@ Message shape(std::initializer_list<std::size_t> dims) {
   return result;
 }
 
+// An event with one value.
+std::string summary(const Message& value, std::int64_t step) {
+  return Message().integer(2, static_cast<std::uint64_t>(step)).message(5, Message().message(1, value)).str();
+}
+
 // google.protobuf.Value: a number, true, false, or text.
 Message value_of(const std::string& text) {
   if (text == "true" || text == "false") return Message().integer(4, text == "true");
@@ -70,10 +111,10 @@ Message value_of(const std::string& text) {
   return Message().bytes(3, text);
 }
 
-// The value of an HParams event: a tensor of no elements, with the data in the plug-in's content.
-std::string hparams_value(std::string_view tag, const Message& data) {
+// An HParams event: a tensor of no elements, with the data in the plug-in's content.
+std::string hparams_event(std::string_view tag, const Message& data) {
   const Message tensor = Message().integer(1, kFloat).message(2, shape({0}));
-  return Message().bytes(1, tag).message(9, plugin("hparams", data.str())).message(8, tensor).str();
+  return summary(Message().bytes(1, tag).message(9, plugin("hparams", data.str())).message(8, tensor), 0);
 }
 
 }  // namespace
@@ -85,18 +126,44 @@ std::uint32_t crc32c(std::string_view bytes) {
   return ~crc;
 }
 
-std::uint32_t masked_crc32c(std::string_view bytes) {
+// Rotated by 15 bits, plus a constant: so that a checksum of checksums is none of bytes.
+static std::uint32_t masked_crc32c(std::string_view bytes) {
   const std::uint32_t crc = crc32c(bytes);
   return (crc >> 15 | crc << 17) + 0xA282EAD8u;
 }
 
-std::string event_frame(std::string_view bytes) {
-  std::string frame;
-  append_raw(frame, static_cast<std::uint64_t>(bytes.size()));
-  append_raw(frame, masked_crc32c(frame));
-  frame.append(bytes);
-  append_raw(frame, masked_crc32c(bytes));
-  return frame;
+std::string event_record(std::string_view event) {
+  std::string record;
+  append_raw(record, static_cast<std::uint64_t>(event.size()));
+  append_raw(record, masked_crc32c(record));
+  record.append(event);
+  append_raw(record, masked_crc32c(event));
+  return record;
+}
+
+EventRecords event_records(std::string_view bytes, const std::string& path) {
+  EventRecords result;
+  std::size_t begin = 0;
+  // Are `size` bytes from `at` on there, with their checksum?
+  auto checked = [&](std::size_t at, std::uint64_t size, const char* name) {
+    result.torn = size > bytes.size() || at + size + 4 > bytes.size();
+    if (result.torn) return false;
+    const std::uint32_t sum = masked_crc32c(bytes.substr(at, size));
+    const auto stored = raw_at<std::uint32_t>(bytes, at + size);
+    if (stored != sum)
+      fail(
+          Fault::data,
+          "{}: record {} at byte {}: the checksum of its {} must be {:08x}; got {:08x} (the file is damaged)",
+          path, result.events.size() + 1, begin, name, sum, stored);
+    return true;
+  };
+  while (begin < bytes.size() && checked(begin, 8, "length")) {
+    const auto size = raw_at<std::uint64_t>(bytes, begin);
+    if (!checked(begin + 12, size, "data")) break;
+    result.events.push_back(bytes.substr(begin + 12, size));
+    begin += 16 + size;
+  }
+  return result;
 }
 
 template <class T>
@@ -132,22 +199,16 @@ EventFile::EventFile(const std::string& folder) : file_(next_path(folder)) {
 }
 
 void EventFile::write(std::string_view event) {
-  Message whole;
-  whole.number(1, now());
-  file_.write(event_frame(whole.str() + std::string(event)));
-}
-
-void EventFile::summary(std::string_view value, std::int64_t step) {
-  write(Message().integer(2, static_cast<std::uint64_t>(step)).message(5, Message().bytes(1, value)).str());
+  file_.write(event_record(Message().number(1, epoch_seconds()).str() + std::string(event)));
 }
 
 void EventFile::scalar(std::string_view tag, std::int64_t step, double value) {
-  summary(Message().bytes(1, tag).number(2, static_cast<float>(value)).str(), step);
+  write(summary(Message().bytes(1, tag).number(2, static_cast<float>(value)), step));
 }
 
 void EventFile::text(std::string_view tag, std::int64_t step, std::string_view markdown) {
   const Message tensor = Message().integer(1, kString).message(2, shape({1})).bytes(8, markdown);
-  summary(Message().bytes(1, tag).message(9, plugin("text")).message(8, tensor).str(), step);
+  write(summary(Message().bytes(1, tag).message(9, plugin("text")).message(8, tensor), step));
 }
 
 void EventFile::histogram(std::string_view tag, std::int64_t step, const Histogram& h) {
@@ -155,7 +216,7 @@ void EventFile::histogram(std::string_view tag, std::int64_t step, const Histogr
   for (std::size_t i = 0; i < h.count.size(); i++)
     for (double v : {h.left[i], h.right[i], h.count[i]}) append_raw(rows, v);
   const Message tensor = Message().integer(1, kDouble).message(2, shape({h.count.size(), 3})).bytes(4, rows);
-  summary(Message().bytes(1, tag).message(9, plugin("histograms")).message(8, tensor).str(), step);
+  write(summary(Message().bytes(1, tag).message(9, plugin("histograms")).message(8, tensor), step));
 }
 
 void EventFile::restart(std::int64_t step) {
@@ -174,22 +235,21 @@ void EventFile::session_start(std::string_view name, const Values& hparams,
     start.message(1, Message().bytes(1, key).message(2, v));
   }
   for (const std::string& tag : metrics) experiment.message(5, Message().message(1, Message().bytes(2, tag)));
-  start.bytes(4, name).number(5, now());
-  summary(hparams_value("_hparams_/experiment", Message().message(2, experiment)), 0);
-  summary(hparams_value("_hparams_/session_start_info", Message().message(3, start)), 0);
+  start.bytes(4, name).number(5, epoch_seconds());
+  write(hparams_event("_hparams_/experiment", Message().message(2, experiment)));
+  write(hparams_event("_hparams_/session_start_info", Message().message(3, start)));
 }
 
 void EventFile::session_end(bool well) {
-  const Message end = Message().integer(1, well ? 1 : 2).number(2, now());
-  summary(hparams_value("_hparams_/session_end_info", Message().message(4, end)), 0);
+  const Message end = Message().integer(1, well ? 1 : 2).number(2, epoch_seconds());
+  write(hparams_event(kSessionEnd, Message().message(4, end)));
 }
 
 std::vector<std::string> event_files(const std::string& folder) {
   std::vector<std::string> result;
   std::error_code ignored;
   for (auto& entry : fs::directory_iterator(folder, ignored))
-    if (entry.path().filename().string().compare(0, kPrefix.size(), kPrefix) == 0)
-      result.push_back(entry.path().string());
+    if (starts_with(entry.path().filename().string(), kPrefix)) result.push_back(entry.path().string());
   // Later ones have a later time or, within a second, a higher number.
   std::sort(result.begin(), result.end(), [](const std::string& a, const std::string& b) {
     return std::pair(a.size(), a) < std::pair(b.size(), b);

@@ -1,4 +1,4 @@
-// TensorBoard's event files: the frames, and the events in them.
+// TensorBoard's event files.
 //
 // A record is: u64 length, u32 masked CRC-32C of those 8 bytes, the bytes of an event, u32 masked CRC-32C of
 // them; all little endian (TensorFlow's TFRecord). The first event says "brain.Event:2".
@@ -15,10 +15,17 @@ namespace qkv {
 
 /// CRC-32C (Castagnoli, reflected polynomial 0x82F63B78), as RFC 3720 has it.
 std::uint32_t crc32c(std::string_view bytes);
-/// Rotated by 15 bits, plus a constant: so that a checksum of checksums is none of bytes.
-std::uint32_t masked_crc32c(std::string_view bytes);
 /// The record that holds these bytes.
-std::string event_frame(std::string_view bytes);
+std::string event_record(std::string_view event);
+
+struct EventRecords {
+  std::vector<std::string_view> events;  ///< parts of what was read, as protocol buffers
+  bool torn = false;                     ///< the last record is cut off
+};
+/// The records of a file. A wrong checksum is a data error that names record and byte of `path`.
+EventRecords event_records(std::string_view bytes, const std::string& path);
+/// The tag of the last event of a run that has ended.
+constexpr std::string_view kSessionEnd = "_hparams_/session_end_info";
 
 /// Equal bins from the smallest to the largest value: row i of the three is bin i.
 struct Histogram {
@@ -49,33 +56,10 @@ class EventFile {
   const std::string& path() const { return file_.path(); }
 
  private:
-  void summary(std::string_view value, std::int64_t step);
   void write(std::string_view event);
   AppendFile file_;
 };
 
-/// One value of an event that was read.
-struct EventValue {
-  std::string tag, plugin, text;  ///< `text` of the plug-in "text"
-  double scalar = 0;              ///< of a scalar (no plug-in)
-  Histogram histogram;            ///< of the plug-in "histograms"
-};
-struct Event {
-  double wall_time = 0;
-  std::int64_t step = 0;
-  std::string file_version;
-  bool restart = false;
-  std::vector<EventValue> values;
-};
-struct EventLog {
-  std::vector<Event> events;
-  bool torn = false;  ///< the last record is cut off
-};
-
-/// All events of a file; one of more than 64 MiB, or what is no event, is a data error that names record and
-/// byte.
-EventLog read_events(const std::string& path);
-EventLog parse_events(std::string_view bytes, const std::string& path);
 /// The event files of a folder, oldest first.
 std::vector<std::string> event_files(const std::string& folder);
 

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/files.h"
+#include "log/record_keys.h"
 #include "qkv/base/error.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
@@ -75,7 +76,7 @@ void add_json(Record& record, const std::string& name, const Json& value) {
 }
 
 bool behind(const Record& record, std::int64_t step) {
-  return record.type() == "end" || record.text("split") == "test" || record.step() > step;
+  return record.type() == "end" || record.text(key::split) == "test" || record.step() > step;
 }
 
 }  // namespace
@@ -137,13 +138,6 @@ bool MetricsReader::next(Record& record) {
   ++lines_;
   record = parse_metrics_line(line_, fmt::format("{}:{}", path_, lines_));
   return true;
-}
-
-std::vector<Record> read_metrics(const std::string& path) {
-  MetricsReader reader(path);
-  std::vector<Record> records;
-  for (Record record; reader.next(record);) records.push_back(std::move(record));
-  return records;
 }
 
 CutLines truncate_after(const std::string& path, std::int64_t step) {

@@ -51,9 +51,6 @@ class MetricsReader {
   bool torn_ = false;
 };
 
-/// All records of a file but a torn last one.
-std::vector<Record> read_metrics(const std::string& path);
-
 struct CutLines {
   std::int64_t kept = 0, cut = 0;
 };

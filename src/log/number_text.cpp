@@ -18,17 +18,19 @@ std::string metric_text(double value) {
   return size < 100 ? fmt::format("{:.4f}", value) : fmt::format("{:.2f}", value);
 }
 
-std::string short_count(double value) {
-  static constexpr const char* kUnits[] = {"", "k", "M", "G", "T"};
-  if (!std::isfinite(value)) return not_finite_text(value);
+// Divides until the value is below the limit, which is what would be printed as the next unit; gives the
+// unit.
+static const char* take_unit(double& value, double base, double limit, const char* const (&units)[5]) {
   int unit = 0;
-  // 999.95 would print as 1000.0
-  while (std::fabs(value) >= 999.95 && unit < 4) {
-    value /= 1000;
-    ++unit;
-  }
-  return unit == 0 && value == std::floor(value) ? fmt::format("{:.0f}", value)
-                                                 : fmt::format("{:.1f}{}", value, kUnits[unit]);
+  for (; std::fabs(value) >= limit && unit < 4; unit++) value /= base;
+  return units[unit];
+}
+
+std::string short_count(double value) {
+  if (!std::isfinite(value)) return not_finite_text(value);
+  const bool whole = value == std::floor(value) && std::fabs(value) < 999.95;
+  const char* unit = take_unit(value, 1000, 999.95, {"", "k", "M", "G", "T"});
+  return whole ? fmt::format("{:.0f}", value) : fmt::format("{:.1f}{}", value, unit);
 }
 
 std::string grouped(std::int64_t value) {
@@ -48,13 +50,9 @@ std::string clock_text(double seconds) {
 }
 
 std::string byte_text(double bytes) {
-  static constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-  int unit = 0;
-  while (bytes >= 1023.95 && unit < 4) {
-    bytes /= 1024;
-    ++unit;
-  }
-  return unit == 0 ? fmt::format("{:.0f} B", bytes) : fmt::format("{:.1f} {}", bytes, kUnits[unit]);
+  const bool small = bytes < 1023.95;
+  const char* unit = take_unit(bytes, 1024, 1023.95, {"B", "KiB", "MiB", "GiB", "TiB"});
+  return small ? fmt::format("{:.0f} B", bytes) : fmt::format("{:.1f} {}", bytes, unit);
 }
 
 }  // namespace qkv

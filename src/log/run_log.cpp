@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "base/files.h"
+#include "log/record_keys.h"
 #include "qkv/base/error.h"
 
 namespace fs = std::filesystem;
@@ -17,8 +18,8 @@ std::vector<std::string> RunLog::metrics() const {
   for (const std::vector<Record>* records : {&train, &eval})
     for (const Record& record : *records)
       for (const Metric& metric : record) {
-        const bool clock = metric.name == "step" || metric.name == "epoch" || metric.name == "tokens" ||
-                           metric.name == "time_s";
+        const bool clock = metric.name == key::step || metric.name == key::epoch ||
+                           metric.name == key::tokens || metric.name == key::time_s;
         if (!clock && is_number(metric.value) &&
             std::find(names.begin(), names.end(), metric.name) == names.end())
           names.push_back(metric.name);
@@ -30,7 +31,7 @@ Curve RunLog::curve(const std::string& metric, const std::string& split) const {
   Curve result;
   result.name = split;
   for (const Record& record : split == "train" ? train : eval) {
-    if ((split != "train" && record.text("split") != split) || !record.has(metric)) continue;
+    if ((split != "train" && record.text(key::split) != split) || !record.has(metric)) continue;
     result.x.push_back(static_cast<double>(record.step()));
     result.y.push_back(record.number(metric));
   }
@@ -40,7 +41,7 @@ Curve RunLog::curve(const std::string& metric, const std::string& split) const {
 const Record* RunLog::best() const {
   const Record* found = nullptr;
   for (const Record& record : eval)
-    if (record.flag("best")) found = &record;
+    if (record.flag(key::best)) found = &record;
   return found;
 }
 

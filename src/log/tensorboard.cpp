@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include "log/jsonl.h"
+#include "log/record_keys.h"
 
 namespace qkv {
 namespace {
@@ -34,7 +35,7 @@ TensorboardSink::TensorboardSink(const std::string& folder, const Run& run) : fi
 void TensorboardSink::scalars(std::string_view prefix, const Record& record) {
   for (const Metric& metric : record) {
     double value = 0;
-    if (metric.name == "step" || !is_number(metric.value, &value)) continue;
+    if (metric.name == key::step || !is_number(metric.value, &value)) continue;
     tag_.assign(prefix).append("/").append(metric.name);
     file_.scalar(tag_, record.step(), value);
   }
@@ -44,7 +45,7 @@ void TensorboardSink::write(const Record& record) {
   if (record.type() == "train") {
     scalars("train", record);
   } else if (record.type() == "eval") {
-    scalars(record.text("split"), record);
+    scalars(record.text(key::split), record);
   } else if (record.type() == "norms") {
     scalars("norm", record);
   } else if (record.type() == "spike" || record.type() == "nonfinite") {
@@ -52,7 +53,7 @@ void TensorboardSink::write(const Record& record) {
     append_json_line(line, record);
     text("events", record.step(), line);
   } else if (record.type() == "end") {
-    file_.session_end(record.text("reason") == "max_steps" || record.text("reason") == "early_stop");
+    file_.session_end(record.text(key::reason) == "max_steps" || record.text(key::reason) == "early_stop");
   }
 }
 

@@ -1,6 +1,7 @@
 #include "log/terminal_text.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "qkv/base/text.h"
 
@@ -96,6 +97,13 @@ std::string styled(Style style, std::string_view text) {
       .append("m")
       .append(text)
       .append("\033[0m");
+}
+
+std::string shade(double fraction, bool unicode) {
+  static constexpr const char* kShades[] = {" ", "░", "▒", "▓", "█"};
+  static constexpr const char* kAscii[] = {" ", ".", ":", "*", "#"};
+  const double part = std::isfinite(fraction) ? std::clamp(fraction, 0.0, 1.0) : 0;
+  return (unicode ? kShades : kAscii)[std::lround(part * 4)];
 }
 
 std::string harmless(std::string_view text, bool keep_color) {

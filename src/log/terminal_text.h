@@ -24,6 +24,9 @@ enum class Style { bold, dim, red, green, yellow, cyan };
 /// Text between colour codes. A console takes them out again wherever colour is not wanted.
 std::string styled(Style style, std::string_view text);
 
+/// One character that darkens with `fraction`: ' ' ░ ▒ ▓ █, in ASCII ' ' . : * #. Not finite counts as 0.
+std::string shade(double fraction, bool unicode = true);
+
 /// Text without colour codes (unless `keep_color`) and with other control characters and malformed UTF-8
 /// shown as
 /// '?': text from data files cannot move the cursor. Newline and tab stay.

@@ -1,50 +1,39 @@
 #include "log/train_log.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <string_view>
 #include <vector>
 
 #include "log/number_text.h"
+#include "log/record_keys.h"
 #include "log/terminal_text.h"
+#include "qkv/base/text.h"
 
 namespace qkv {
 namespace {
 
 constexpr double kShowSeconds = 30;
 
-struct HeaderItem {
-  const char *key, *before, *after;
-};
+// Lines of the header: a label, then keys of the record and how their values read.
 struct HeaderRow {
   const char* label;
-  std::vector<HeaderItem> items;
+  std::vector<std::pair<std::string_view, const char*>> items;
 };
-
-const std::vector<HeaderRow>& header_rows() {
-  static const std::vector<HeaderRow> rows = {
-      {"model", {{"model", "", ""}, {"parameters", "", " parameters"}, {"dtype", "", ""}}},
-      {"data",
-       {{"train_examples", "train ", ""},
-        {"val_examples", "val ", ""},
-        {"test_examples", "test ", ""},
-        {"vocab_size", "vocabulary ", ""}}},
-      {"train",
-       {{"max_steps", "", " steps"},
-        {"max_epochs", "", " epochs"},
-        {"batch_size", "batch ", ""},
-        {"optimizer", "", ""},
-        {"metric", "best by ", ""}}},
-      {"machine",
-       {{"threads", "", " threads"},
-        {"shards", "", " shards"},
-        {"ranks", "", " ranks"},
-        {"seed", "seed ", ""}}},
-      {"results", {{"run_dir", "", ""}}},
-  };
-  return rows;
-}
+const HeaderRow kHeader[] = {
+    {"model", {{key::model, "{}"}, {key::parameters, "{} parameters"}, {key::dtype, "{}"}}},
+    {"data",
+     {{key::train_examples, "train {}"},
+      {key::val_examples, "val {}"},
+      {key::test_examples, "test {}"},
+      {key::vocab_size, "vocabulary {}"}}},
+    {"train",
+     {{key::max_steps, "{} steps"},
+      {key::batch_size, "batch {}"},
+      {key::optimizer, "{}"},
+      {key::metric, "best by {}"}}},
+    {"machine", {{key::threads, "{} threads"}, {key::shards, "{} shards"}, {key::seed, "seed {}"}}},
+    {"results", {{key::run_dir, "{}"}}}};
 
 std::string value_text(const MetricValue& value) {
   if (auto* text = std::get_if<std::string>(&value)) return *text;
@@ -67,8 +56,8 @@ std::string grad_column(double norm) {
   return norm >= 0.01 && norm < 1000 ? fmt::format("  grad {:6.2f}", norm) : column("grad", norm);
 }
 
-template <std::size_t N>
-std::string other_columns(const Record& record, const std::array<std::string_view, N>& known) {
+// All numbers and texts but the known ones.
+std::string other_columns(const Record& record, const std::vector<std::string_view>& known = {}) {
   std::string result;
   for (const Metric& metric : record) {
     if (std::find(known.begin(), known.end(), metric.name) != known.end()) continue;
@@ -82,17 +71,11 @@ std::string other_columns(const Record& record, const std::array<std::string_vie
   return result;
 }
 
-std::string whole(const std::vector<std::string>& columns) {
-  std::string line;
-  for (const std::string& one : columns) line += one;
-  return line;
-}
-
 // For a terminal: without the last columns that would make it two lines. The file and the bar have them.
 std::string fitting(std::vector<std::string> columns, const Console& console) {
-  while (console.live() && columns.size() > 3 && visible_width(whole(columns)) > console.width())
+  while (console.live() && columns.size() > 3 && visible_width(join(columns, "")) > console.width())
     columns.pop_back();
-  return whole(columns);
+  return join(columns, "");
 }
 
 }  // namespace
@@ -106,7 +89,7 @@ void ConsoleSink::write(const Record& record) {
   if (record.type() == "end") return end(record);
   if (record.type() == "norms") return;  // too long a line to be read
   const bool warning = record.type() == "spike" || record.type() == "nonfinite";
-  const std::string line = record.type() + other_columns(record, std::array<std::string_view, 0>{});
+  const std::string line = record.type() + other_columns(record);
   warning ? console_.warn("{}", line) : console_.info("{}", line);
 }
 
@@ -115,91 +98,85 @@ void ConsoleSink::step(std::int64_t step) {
 }
 
 void ConsoleSink::start(const Record& record) {
-  metric_ = record.has("metric") ? record.text("metric") : "loss";
-  run_dir_ = record.text("run_dir");
-  max_steps_ = record.integer("max_steps");
-  first_step_ = record.integer("resumed_from");
-  first_time_ = record.number("time_s", 0);
-  prefix_width_ = visible_width(train_prefix(Record("train", 0).add("epoch", 0)));
+  metric_ = record.has(key::metric) ? record.text(key::metric) : "loss";
+  run_dir_ = record.text(key::run_dir);
+  max_steps_ = record.integer(key::max_steps);
+  first_step_ = record.integer(key::resumed_from);
+  first_time_ = record.number(key::time_s, 0);
+  prefix_width_ = visible_width(train_prefix(Record("train", 0).add(key::epoch, 0)));
 
   std::string title = "qkv";
-  for (const char* key : {"version", "name", "task"})
-    if (record.has(key)) title += (*key == 'v' ? " " : "  ") + value_text(*record.find(key));
+  for (const std::string_view key : {key::version, key::name, key::task})
+    if (record.has(key)) title += (key == key::version ? " " : "  ") + value_text(*record.find(key));
   console_.info("{}", styled(Style::bold, title));
-  for (const HeaderRow& row : header_rows()) {
-    std::string text;
-    for (const HeaderItem& item : row.items) {
-      const MetricValue* value = record.find(item.key);
-      if (value == nullptr) continue;
-      const std::string shown =
-          item.key == std::string_view("seed") ? std::to_string(record.integer("seed")) : value_text(*value);
-      text += (text.empty() ? "" : ", ") + std::string(item.before) + shown + item.after;
-    }
-    if (!text.empty()) console_.info("  {}  {}", pad_right(row.label, 7), text);
+  for (const HeaderRow& row : kHeader) {
+    std::vector<std::string> items;
+    for (const auto& [key, format] : row.items)
+      if (const MetricValue* value = record.find(key))
+        items.push_back(fmt::format(fmt::runtime(format), key == key::seed
+                                                              ? std::to_string(record.integer(key))
+                                                              : value_text(*value)));
+    if (!items.empty()) console_.info("  {}  {}", pad_right(row.label, 7), join(items, ", "));
   }
-  if (record.has("resumed_from")) console_.info("resumed at step {}", first_step_);
+  if (record.has(key::resumed_from)) console_.info("resumed at step {}", first_step_);
 
-  ProgressOptions options;
-  options.label = "train";
-  options.total = max_steps_;
-  options.start = first_step_;
-  options.plain_lines = false;
-  progress_ = std::make_unique<Progress>(std::move(options), console_);
+  progress_ = std::make_unique<Progress>("train", first_step_, max_steps_, console_);
 }
 
 std::string ConsoleSink::train_prefix(const Record& record) const {
   const std::string total = max_steps_ > 0 ? fmt::format("/{}", max_steps_) : "";
   const std::size_t width = total.empty() ? 6 : total.size() - 1;
   std::string prefix = fmt::format("step {:>{}}{}", record.step(), width, total);
-  if (record.has("epoch")) prefix += fmt::format("  epoch {:4.1f}", record.number("epoch"));
+  if (record.has(key::epoch)) prefix += fmt::format("  epoch {:4.1f}", record.number(key::epoch));
   return prefix;
 }
 
 // The mean speed so far, which includes evaluations and checkpoints; a resumed run counts from where it went
 // on.
 std::string ConsoleSink::eta(const Record& record) const {
-  const double seconds = record.number("time_s", 0) - first_time_;
+  const double seconds = record.number(key::time_s, 0) - first_time_;
   const std::int64_t steps = record.step() - first_step_, left = max_steps_ - record.step();
   if (seconds <= 0 || steps <= 0 || left <= 0) return {};
   return "  eta " + clock_text(static_cast<double>(left) * seconds / static_cast<double>(steps));
 }
 
 void ConsoleSink::train(const Record& record) {
-  static constexpr std::array<std::string_view, 9> kKnown = {
-      "step", "epoch", "loss", "lr", "grad_norm", "tokens", "tokens_per_s", "step_ms", "time_s"};
+  static const std::vector<std::string_view> kKnown = {key::step,         key::epoch,     key::loss,
+                                                       key::lr,           key::grad_norm, key::tokens,
+                                                       key::tokens_per_s, key::step_ms,   key::time_s};
   std::vector<std::string> columns{train_prefix(record)};
   prefix_width_ = visible_width(columns[0]);
-  if (record.has("loss")) columns.push_back(column("loss", record.number("loss")));
+  if (record.has(key::loss)) columns.push_back(column("loss", record.number(key::loss)));
   columns.push_back(other_columns(record, kKnown));
-  if (record.has("lr")) columns.push_back(fmt::format("  lr {:.2e}", record.number("lr")));
-  if (record.has("grad_norm")) columns.push_back(grad_column(record.number("grad_norm")));
-  if (record.has("tokens_per_s"))
-    columns.push_back(fmt::format("  {:>6} tok/s", short_count(record.number("tokens_per_s"))));
+  if (record.has(key::lr)) columns.push_back(fmt::format("  lr {:.2e}", record.number(key::lr)));
+  if (record.has(key::grad_norm)) columns.push_back(grad_column(record.number(key::grad_norm)));
+  if (record.has(key::tokens_per_s))
+    columns.push_back(fmt::format("  {:>6} tok/s", short_count(record.number(key::tokens_per_s))));
   columns.push_back(eta(record));
 
-  console_.file_message(whole(columns));
+  console_.file_message(join(columns, ""));
   pending_ = fitting(columns, console_);
-  const double time = record.number("time_s", 0);
+  const double time = record.number(key::time_s, 0);
   if (!shown_at_ || time - *shown_at_ >= kShowSeconds || console_.enabled(Level::debug)) {
     show_pending();
     shown_at_ = time;
   }
-  train_postfix_ = "loss " + metric_text(record.number("loss"));
-  if (record.has("lr")) train_postfix_ += fmt::format(" lr {:.1e}", record.number("lr"));
+  train_postfix_ = "loss " + metric_text(record.number(key::loss));
+  if (record.has(key::lr)) train_postfix_ += fmt::format(" lr {:.1e}", record.number(key::lr));
   update_postfix();
 }
 
 void ConsoleSink::eval(const Record& record) {
-  static constexpr std::array<std::string_view, 6> kKnown = {"split", "step", "epoch",
-                                                             "loss",  "best", "time_s"};
+  static const std::vector<std::string_view> kKnown = {key::split, key::step, key::epoch,
+                                                       key::loss,  key::best, key::time_s};
   show_pending();
-  const std::string split(record.text("split"));
+  const std::string split(record.text(key::split));
   std::vector<std::string> columns{
       pad_right(fmt::format("eval  {}  step {}", split, record.step()), prefix_width_)};
-  if (record.has("loss")) columns.push_back(column("loss", record.number("loss")));
+  if (record.has(key::loss)) columns.push_back(column("loss", record.number(key::loss)));
   columns.push_back(other_columns(record, kKnown));
   const double value = record.number(metric_);
-  if (record.flag("best")) {
+  if (record.flag(key::best)) {
     best_step_ = record.step();
     best_value_ = value;
     columns.push_back("  " + styled(Style::green, "* best"));
@@ -208,19 +185,19 @@ void ConsoleSink::eval(const Record& record) {
   }
   eval_postfix_ = fmt::format("{} {} {}", split, metric_, metric_text(value));
   update_postfix();
-  console_.file_message(whole(columns));
+  console_.file_message(join(columns, ""));
   console_.terminal_message(fitting(columns, console_));
 }
 
 void ConsoleSink::end(const Record& record) {
   show_pending();
   progress_.reset();
-  const std::string_view reason = record.text("reason");
+  const std::string_view reason = record.text(key::reason);
   const std::string at =
       fmt::format("step {}{}", record.step(), max_steps_ > 0 ? fmt::format("/{}", max_steps_) : "");
-  const double seconds = record.number("time_s", -1);
+  const double seconds = record.number(key::time_s, -1);
   const std::string time = seconds >= 0 ? ", " + clock_text(seconds) : "";
-  const double tokens = record.number("tokens", 0);
+  const double tokens = record.number(key::tokens, 0);
   const std::string amount =
       tokens > 0 && seconds > 0
           ? fmt::format(", {} tokens, {} tok/s", short_count(tokens), short_count(tokens / seconds))
@@ -236,13 +213,13 @@ void ConsoleSink::end(const Record& record) {
   } else {
     console_.info("finished at {}{}{}", at, time, amount);
   }
-  const std::int64_t best_step = record.integer("best_step", best_step_);
+  const std::int64_t best_step = record.integer(key::best_step, best_step_);
   if (best_step >= 0) {
-    const double best = record.number("best_value", best_value_);
+    const double best = record.number(key::best_value, best_value_);
     console_.info("  best     {}", styled(Style::green, fmt::format("{} {} at step {}", metric_,
                                                                     metric_text(best), best_step)));
   }
-  if (record.has("checkpoint")) console_.info("  weights  {}", record.text("checkpoint"));
+  if (record.has(key::checkpoint)) console_.info("  weights  {}", record.text(key::checkpoint));
   if (!run_dir_.empty()) console_.info("  results  {}", run_dir_);
 }
 

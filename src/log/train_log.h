@@ -19,14 +19,8 @@ namespace qkv {
 /// train.log gets every line. The terminal (or pipe) gets the evaluations, and of the training lines the
 /// first, the last before an evaluation or the end, and otherwise one in 30 s; all of them with -v.
 ///
-/// What it reads, all of it optional; other numbers of train and eval records are shown by their name:
-///   start  version, name, task, model, parameters, train_examples, val_examples, test_examples, vocab_size,
-///   max_steps,
-///          max_epochs, batch_size, optimizer, metric (of eval records, for best), seed, dtype, threads,
-///          shards, ranks, run_dir, resumed_from (step), time_s
-///   train  step, epoch, loss, lr, grad_norm, tokens_per_s, time_s
-///   eval   split, step, loss, best (true if the best so far)
-///   end    reason, step, time_s, tokens, best_step, best_value, checkpoint
+/// Of the keys in record_keys.h it reads those of start, train, eval and end records, each of them optional;
+/// other numbers of train and eval records are shown by their name.
 class ConsoleSink : public MetricSink {
  public:
   explicit ConsoleSink(Console& target = console());

@@ -11,7 +11,7 @@ QKV_REGISTER(Model, "static", StaticModel,
 QKV_REGISTER(Model, "bag-of-words", BagOfWords,
              "mean of the word vectors and a classifier: cannot see the order");
 
-static BaselineConfig read(const Section& section, const DataShape& shape) {
+static BaselineConfig read_baselines(const Section& section, const DataShape& shape) {
   BaselineConfig c;
   section.read(c);
   check_embedding(section, c.embedding, shape);
@@ -19,7 +19,7 @@ static BaselineConfig read(const Section& section, const DataShape& shape) {
 }
 
 Baseline::Baseline(const Scope& s, const Section& section, const DataShape& shape)
-    : config(read(section, shape)),
+    : config(read_baselines(section, shape)),
       embed(s / "embed", config.embedding, shape.vocab_size, shape.ngram_buckets, config.d_model),
       head(s / "head", config.d_model, shape.n_class) {}
 

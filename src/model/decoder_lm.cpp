@@ -11,7 +11,7 @@ namespace qkv {
 QKV_REGISTER(Model, "decoder-lm", DecoderLm,
              "decoder-only transformer (GPT): the next token of every position");
 
-static DecoderLmConfig read(const Section& section) {
+static DecoderLmConfig read_decoder_lm(const Section& section) {
   DecoderLmConfig c;
   // The default that a resolved config shows is the length of an explicit stack.
   if (const auto listed = section.sections("layers"); !listed.empty()) c.stack.n_layer = Index(listed.size());
@@ -29,7 +29,7 @@ static DecoderLmConfig read(const Section& section) {
 }
 
 DecoderLm::DecoderLm(const Scope& s, const Section& section, const DataShape& shape)
-    : config(read(section)),
+    : config(read_decoder_lm(section)),
       embed(s / "embed", EmbeddingKind::learned, shape.vocab_size, 0, config.stack.d_model),
       position(s / "position", config.position, config.max_seq_len, config.stack.d_model,
                config.stack.block.attention),

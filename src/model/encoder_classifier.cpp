@@ -16,7 +16,7 @@ namespace qkv {
 QKV_REGISTER(Model, "encoder-classifier", EncoderClassifier,
              "transformer encoder with a classifier on the target word or on the mean of all");
 
-static EncoderClassifierConfig read(const Section& section, const DataShape& shape) {
+static EncoderClassifierConfig read_encoder_classifier(const Section& section, const DataShape& shape) {
   EncoderClassifierConfig c;
   // The default that a resolved config shows is the length of an explicit stack.
   if (const auto listed = section.sections("layers"); !listed.empty()) c.stack.n_layer = Index(listed.size());
@@ -37,7 +37,7 @@ static EncoderClassifierConfig read(const Section& section, const DataShape& sha
 }
 
 EncoderClassifier::EncoderClassifier(const Scope& s, const Section& section, const DataShape& shape)
-    : config(read(section, shape)),
+    : config(read_encoder_classifier(section, shape)),
       embed(s / "embed", config.embedding, shape.vocab_size, shape.ngram_buckets, config.stack.d_model),
       position(s / "position", config.position, config.max_seq_len, config.stack.d_model,
                config.stack.block.attention),

@@ -9,7 +9,7 @@ namespace qkv {
 QKV_REGISTER(Model, "encoder-decoder", EncoderDecoder,
              "transformer encoder and decoder with cross-attention: translation, summaries");
 
-static EncoderDecoderConfig read(const Section& section, const DataShape& shape) {
+static EncoderDecoderConfig read_encoder_decoder(const Section& section, const DataShape& shape) {
   EncoderDecoderConfig c;
   section.read(c);
   if (section.has("layers")) {
@@ -43,7 +43,7 @@ static StackConfig layers(StackConfig stack, Index n_layer, Index memory_width) 
 }
 
 EncoderDecoder::EncoderDecoder(const Scope& s, const Section& section, const DataShape& shape)
-    : config(read(section, shape)),
+    : config(read_encoder_decoder(section, shape)),
       target_embed(s / (config.share_embeddings ? "embed" : "target_embed"), EmbeddingKind::learned,
                    shape.vocab_size, 0, config.stack.d_model),
       source_embed(config.share_embeddings
@@ -102,6 +102,12 @@ std::unique_ptr<Decoding> EncoderDecoder::start(const Batch& source, Index rows)
       "encoder-decoder", KeyValueCache(rows, config.max_seq_len, 2 * decoder.layers.size()), context,
       [this](const Tensor& ids, const Context& c, Index start) { return decode(ids, c, start); },
       [this](const Var& h) { return logits(h); });
+}
+
+double EncoderDecoder::bytes_per_row() const {
+  const Index per_token = 4 * config.stack.d_model * static_cast<Index>(decoder.layers.size());
+  return static_cast<double>(config.max_seq_len * per_token) *
+         static_cast<double>(size_of(head.value().dtype()));
 }
 
 }  // namespace qkv

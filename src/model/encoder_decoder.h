@@ -36,6 +36,8 @@ struct EncoderDecoder : Model, Generator {
   /// computed once.
   std::unique_ptr<Decoding> start(const Batch& source, Index rows) const override;
   bool needs_source() const override { return true; }
+  /// Keys and values of the target and of the source in each layer.
+  double bytes_per_row() const override;
 
   Var encode(const Tensor& ids, const Tensor& keep) const;  // [B, S] -> [B, S, d]
   /// The vectors below the head of target tokens that stand at `start` and after. `context` holds the memory,

@@ -9,7 +9,7 @@
 namespace qkv {
 namespace {
 
-RecurrentNetConfig read(const Section& section, const DataShape& shape) {
+RecurrentNetConfig read_recurrent_net(const Section& section, const DataShape& shape) {
   RecurrentNetConfig c;
   section.read(c);
   if (c.bidirectional && shape.n_class == 0)
@@ -60,7 +60,7 @@ Tensor last_of(const Var& h, const Tensor& lengths) {
 
 RecurrentNet::RecurrentNet(const std::string& cell, const Scope& s, const Section& section,
                            const DataShape& shape)
-    : config(read(section, shape)),
+    : config(read_recurrent_net(section, shape)),
       classifies(shape.n_class > 0),
       embed(s / "embed", config.embedding, shape.vocab_size, shape.ngram_buckets,
             embedding_width(config, shape)),

@@ -22,7 +22,7 @@ namespace {
 
 constexpr int kMaxTargets = 65;
 
-SkipGramConfig read(const Section& section) {
+SkipGramConfig read_skip_gram(const Section& section) {
   SkipGramConfig c;
   section.read(c);
   return c;
@@ -128,7 +128,7 @@ struct SkipGram::Shards {
 };
 
 SkipGram::SkipGram(const Scope& scope, const Section& section, const DataShape& shape)
-    : config(read(section)),
+    : config(read_skip_gram(section)),
       embed((scope / "embed")
                 .param("weight", {shape.vocab_size, config.d_model},
                        init::uniform(-0.5 / double(config.d_model), 0.5 / double(config.d_model)))),
@@ -175,7 +175,7 @@ RowLearner::Learned SkipGram::learn(const Batch& batch, int shard, double lr) {
 
 // row += sum over the shards of (copy - row). The first shard that has met a row sees to it, so that each is
 // written by one task, in an order that does not depend on the threads.
-double SkipGram::join() {
+double SkipGram::join(bool keep) {
   if (sharing_ == RowSharing::hogwild) return 0;
   const int n = shards_->size();
   std::vector<double> squares(2 * std::size_t(n), 0.0);
@@ -202,7 +202,7 @@ double SkipGram::join() {
       }
     });
   };
-  pool().run(2 * n, one);
+  if (keep) pool().run(2 * n, one);
   shards_->each([](auto& tables) {
     for (auto& copies : tables) copies.clear();
   });

@@ -2,8 +2,8 @@
 #pragma once
 #include <memory>
 
+#include "model/row_learner.h"
 #include "qkv/model/model.h"
-#include "qkv/model/row_learner.h"
 
 namespace qkv {
 
@@ -30,7 +30,7 @@ class SkipGram : public Model, public RowLearner {
 
   void share(int shards, RowSharing sharing) override;
   Learned learn(const Batch& batch, int shard, double lr) override;
-  double join() override;
+  double join(bool keep) override;
 
   const SkipGramConfig config;
   Parameter embed, output;

@@ -62,8 +62,8 @@ Parameter ParameterStore::add_packed(const std::vector<std::string>& names, cons
   slot.value = symbolic_ ? Tensor::symbolic(shape, dtype_) : Tensor::empty(shape, dtype_);
   if (!symbolic_)
     for (const Part& part : slot.parts) {
-      Tensor rows_of_part = slot.value.rows(part.begin, part.rows);
-      init(rows_of_part, Stream(seed_, "init").part(part.name));
+      Tensor value = part.of(slot.value);
+      init(value, Stream(seed_, "init").part(part.name));
     }
   slots_.push_back(std::move(slot));
   return Parameter(this, size() - 1);
@@ -77,16 +77,13 @@ Index ParameterStore::count() const {
 
 Index ParameterStore::trainable_count() const {
   Index n = 0;
-  for (const Slot& slot : slots_)
-    for (const Part& part : slot.parts)
-      if (!part.frozen) n += part.rows * (slot.value.size() / std::max<Index>(1, slot.value.dim(0)));
+  each_part([&](int s, const Part& part) { n += part.frozen ? 0 : part.of(slot(s).value).size(); });
   return n;
 }
 
 std::vector<NamedTensor> ParameterStore::named() const {
   std::vector<NamedTensor> result;
-  for (const Slot& slot : slots_)
-    for (const Part& part : slot.parts) result.push_back({part.name, slot.value.rows(part.begin, part.rows)});
+  each_part([&](int s, const Part& part) { result.push_back({part.name, part.of(slot(s).value)}); });
   return result;
 }
 

@@ -58,7 +58,8 @@ void step_forward(Index H, E* gate, E* c, E* h, E* tanh_c, E* y) {
 // dh and dc come with what later steps say; d is the gradient of the gates before their functions. dc becomes
 // that of the cell before, dh 0.
 template <class E>
-void step_backward(Index H, const E* gate, const E* c, const E* tanh_c, const E* dy, E* dh, E* dc, E* d) {
+void lstm_step_backward(Index H, const E* gate, const E* c, const E* tanh_c, const E* dy, E* dh, E* dc,
+                        E* d) {
   const E *i = gate, *f = gate + H, *g = gate + 2 * H, *o = gate + 3 * H;
   const simd::Batch<E> one(E(1));
   simd::add(H, dh, dy);
@@ -110,9 +111,9 @@ Var lstm(const Var& x, const Var& W_ih, const Var& W_hh, const Var& b, const Rec
       Tensor d = Tensor::empty({s.B, s.T, width}, dy.dtype()), dh = Tensor::zeros({s.B, H}, dy.dtype()),
              dc = Tensor::zeros({s.B, H}, dy.dtype());
       back_through_time<E>(s, operands, d, d, dh, dx, -1, [&](Index b, Index at) {
-        step_backward<E>(H, k.gates.template data<E>() + at * width, k.c.template data<E>() + at * H,
-                         k.tanh_c.template data<E>() + at * H, dy.data<E>() + at * H, dh.data<E>() + b * H,
-                         dc.data<E>() + b * H, d.data<E>() + at * width);
+        lstm_step_backward<E>(H, k.gates.template data<E>() + at * width, k.c.template data<E>() + at * H,
+                              k.tanh_c.template data<E>() + at * H, dy.data<E>() + at * H,
+                              dh.data<E>() + b * H, dc.data<E>() + b * H, d.data<E>() + at * width);
       });
       dx.add(4, dh);
       dx.add(5, dc);

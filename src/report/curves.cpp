@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "log/record_keys.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "report/parts.h"
@@ -69,19 +70,20 @@ Json norms_json(const RunLog& log) {
     if (record.type() == "norms") records.push_back(&record);
   if (records.empty()) return nullptr;
   const std::size_t n = std::min(kNorms, records.size());
+  const std::string weight = key_of(key::weight, ""), gradient = key_of(key::gradient, "");
   Json result = {{"steps", Json::array()}, {"weight", Json::object()}, {"gradient", Json::object()}};
   for (std::size_t k = 0; k < n; k++) {
     const Record& record = *records[n > 1 ? k * (records.size() - 1) / (n - 1) : 0];
     result["steps"].push_back(record.step());
     for (const Metric& metric : record) {
-      const std::size_t slash = metric.name.find('/');
       double value;
-      if (slash == std::string::npos || !is_number(metric.value, &value)) continue;
-      const std::string kind = metric.name.substr(0, slash);
-      if (kind != "weight" && kind != "gradient") continue;
-      Json& list = result[kind][metric.name.substr(slash + 1)];
-      while (list.size() < k) list.push_back(nullptr);
-      list.push_back(number(value));
+      if (!is_number(metric.value, &value)) continue;
+      for (const auto& [kind, begin] : {std::pair{"weight", weight}, {"gradient", gradient}}) {
+        if (!starts_with(metric.name, begin)) continue;
+        Json& list = result[kind][metric.name.substr(begin.size())];
+        while (list.size() < k) list.push_back(nullptr);
+        list.push_back(number(value));
+      }
     }
   }
   return result;
@@ -89,11 +91,10 @@ Json norms_json(const RunLog& log) {
 
 Json seconds_json(const RunLog& log) {
   Json list = Json::array();
-  for (const char* part :
-       {"data", "forward", "backward", "reduce", "update", "eval", "capture", "checkpoint"}) {
-    const std::string name = std::string(part) + "_s";
-    if (log.end.has(name)) list.push_back({{"part", part}, {"seconds", number(log.end.number(name))}});
-  }
+  for (const std::string_view key : {key::data_s, key::forward_s, key::backward_s, key::reduce_s,
+                                     key::update_s, key::eval_s, key::capture_s, key::checkpoint_s})
+    if (log.end.has(key))
+      list.push_back({{"part", key.substr(0, key.size() - 2)}, {"seconds", number(log.end.number(key))}});
   return list.empty() ? Json() : list;
 }
 

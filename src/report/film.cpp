@@ -11,10 +11,10 @@
 #include "qkv/ops/shape_ops.h"
 #include "qkv/ops/softmax.h"
 #include "qkv/tensor/xt.h"
-#include "qkv/train/captures.h"
 #include "report/pack.h"
 #include "report/parts.h"
 #include "tensor/linalg.h"
+#include "train/captures.h"
 
 namespace qkv {
 namespace {

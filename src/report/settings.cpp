@@ -92,7 +92,7 @@ Json expectations_json(const std::string& run, const Json& result, Problems& pro
       if (!ends_with(key, "_min") && !ends_with(key, "_max")) continue;
       const std::string metric = key.substr(0, key.size() - 4);
       const bool least = ends_with(key, "_min");
-      const double bound = expect.get(key, 0.0);
+      const double bound = expect.given<double>(key).value_or(0.0);
       Json one = {{"metric", metric},
                   {"split", split},
                   {"bound", json_number(bound)},

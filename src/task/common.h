@@ -9,6 +9,8 @@
 
 namespace qkv {
 
+constexpr Split kSplits[] = {Split::train, Split::val, Split::test};
+
 /// Reports that the value of a key is above what another key allows.
 inline void check_at_most(const Section& table, const char* key, Index value, const char* other,
                           Index limit) {
@@ -45,6 +47,9 @@ inline KeyedFiles given_files(KeyedFiles all) {
             all.end());
   return all;
 }
+
+/// A number with the digits of f32, in which models compute.
+Json rounded(double value);
 
 /// The places of words in a vocabulary, which has them all.
 std::vector<std::int32_t> ids_of_words(const std::vector<std::string>& words,

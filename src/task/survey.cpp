@@ -5,12 +5,12 @@
 #include "data/unicode.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
+#include "task/common.h"
 
 namespace qkv {
 namespace {
 
 constexpr std::size_t kShownLabels = 8, kJsonLabels = 1000, kNamed = 5;
-constexpr Split kSplits[] = {Split::train, Split::val, Split::test};
 
 std::string name_of(int split) {
   return qkv::name_of(kSplits[split]);

@@ -42,11 +42,6 @@ bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
 
-void replace_all(std::string& text, std::string_view from, std::string_view to) {
-  for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
-    text.replace(at, from.size(), to);
-}
-
 // Puts white space into pairs of bytes that fit, from left to right, each byte used once.
 template <class Fits>
 std::string space_pairs(const std::string& text, bool before_first, Fits fits) {
@@ -66,12 +61,12 @@ std::string space_pairs(const std::string& text, bool before_first, Fits fits) {
 }
 
 template <class Key>
-using Counts = std::map<Key, long>;
+using NgramCounts = std::map<Key, long>;
 
 // Number of each n-gram of a sequence.
 template <class T>
-Counts<std::vector<T>> ngrams(const std::vector<T>& items, std::size_t n) {
-  Counts<std::vector<T>> counts;
+NgramCounts<std::vector<T>> ngrams(const std::vector<T>& items, std::size_t n) {
+  NgramCounts<std::vector<T>> counts;
   for (std::size_t i = 0; i + n <= items.size(); i++)
     counts[std::vector<T>(items.begin() + static_cast<std::ptrdiff_t>(i),
                           items.begin() + static_cast<std::ptrdiff_t>(i + n))]++;
@@ -79,7 +74,7 @@ Counts<std::vector<T>> ngrams(const std::vector<T>& items, std::size_t n) {
 }
 
 template <class Key>
-long matches(const Counts<Key>& a, const Counts<Key>& b) {
+long matches(const NgramCounts<Key>& a, const NgramCounts<Key>& b) {
   long n = 0;
   for (auto& [key, count] : a)
     if (auto found = b.find(key); found != b.end()) n += std::min(count, found->second);
@@ -96,12 +91,9 @@ long ngram_count(const std::vector<T>& items, std::size_t n) {
 // ---- words
 
 std::vector<std::string> tokenize_13a(std::string_view text) {
-  std::string line(text);
-  replace_all(line, "<skipped>", "");
-  replace_all(line, "-\n", "");
-  replace_all(line, "\n", " ");
+  std::string line = replace_all(replace_all(replace_all(text, "<skipped>", ""), "-\n", ""), "\n", " ");
   for (auto [entity, character] : {std::pair{"&quot;", "\""}, {"&amp;", "&"}, {"&lt;", "<"}, {"&gt;", ">"}})
-    replace_all(line, entity, character);
+    line = replace_all(line, entity, character);
   std::string spaced = " ";
   for (char c : line) {  // ASCII but letters, digits, ' , - and .
     const bool apart = (c >= '{' && c <= '~') || (c >= '[' && c <= '`') || (c >= ' ' && c <= '&') ||

@@ -58,20 +58,16 @@ void Translation::check(const Section& section) const {
                                                max_seq_len_, data_.max_length));
     return;
   }
-  struct Files {
-    const char* name;
-    const std::string &pairs, &source, &target;
-  };
-  for (const Files& f : {Files{"train", data_.train, data_.train_source, data_.train_target},
-                         Files{"val", data_.val, data_.val_source, data_.val_target},
-                         Files{"test", data_.test, data_.test_source, data_.test_target}}) {
+  for (Split split : kSplits) {
+    const PairFiles& f = files_of(split);
+    const std::string name = name_of(split);
     if (f.source.empty() != f.target.empty())
-      section.report(f.source.empty() ? f.name + std::string("_source") : f.name + std::string("_target"),
+      section.report(name + (f.source.empty() ? "_source" : "_target"),
                      "must be given with the other side; got only one");
     if (!f.pairs.empty() && !f.source.empty())
-      section.report(f.name, fmt::format("must not be given beside {}_source; got both", f.name));
+      section.report(name, fmt::format("must not be given beside {}_source; got both", name));
   }
-  if (data_.train.empty() && data_.train_source.empty())
+  if (!files_of(Split::train).given())
     section.report("train",
                    "must name the training pairs, or train_source and train_target their sides; got none");
 }
@@ -109,11 +105,10 @@ MadeUpPairs Translation::made_up_pairs() const {
           static_cast<int>(data_.min_length), static_cast<int>(data_.max_length)};
 }
 
-std::vector<TextPair> Translation::read(const std::string& file, const std::string& source,
-                                        const std::string& target) const {
-  if (!source.empty() && file.empty()) return read_aligned(source, target);
-  if (file.empty()) return {};
-  return data_.format == PairFormat::scan ? read_scan(file) : read_pair_tsv(file);
+std::vector<TextPair> Translation::read(const PairFiles& files) const {
+  if (!files.given()) return {};
+  if (files.pairs.empty()) return read_aligned(files.source, files.target);
+  return data_.format == PairFormat::scan ? read_scan(files.pairs) : read_pair_tsv(files.pairs);
 }
 
 // The pairs of a split. Where a part of the training pairs is for validation, both are kept until loaded.
@@ -125,11 +120,10 @@ std::vector<TextPair> Translation::pairs(Split split) const {
       result.push_back(made_up_pair(made_up_pairs(), seed_, static_cast<int>(split), i));
     return result;
   }
-  if (split == Split::test) return read(data_.test, data_.test_source, data_.test_target);
-  const bool cut = data_.val.empty() && data_.val_source.empty() && data_.val_fraction > 0;
-  if (!cut && split == Split::val) return read(data_.val, data_.val_source, data_.val_target);
+  const bool cut = !files_of(Split::val).given() && data_.val_fraction > 0;
+  if (split == Split::test || (split == Split::val && !cut)) return read(files_of(split));
   if (cut && !cut_[0].empty()) return cut_[static_cast<std::size_t>(split)];
-  std::vector<TextPair> all = read(data_.train, data_.train_source, data_.train_target);
+  std::vector<TextPair> all = read(files_of(Split::train));
   if (!cut) return all;
   const TrainVal halves = stratified_split(std::vector<int>(all.size(), 0), data_.val_fraction, seed_);
   for (int i : halves.train) cut_[0].push_back(std::move(all[static_cast<std::size_t>(i)]));
@@ -148,7 +142,7 @@ Index Translation::examples(Split split) {
 void Translation::survey(DataSurvey& survey) {
   survey.unit("pairs");
   if (made_up()) return;
-  for (Split split : {Split::train, Split::val, Split::test}) {
+  for (Split split : kSplits) {
     const Part& own = part(split);
     const std::vector<TextPair> all = pairs(split);
     for (std::size_t i = 0; i < all.size() && i < DataSurvey::kMost; i++) {
@@ -245,7 +239,7 @@ Batch Translation::symbolic_batch(Index batch_size) {
 std::vector<std::pair<std::string, double>> Translation::facts() {
   std::vector<std::pair<std::string, double>> result;
   result.emplace_back("source_vocab_size", source().vocab_size());
-  for (Split split : {Split::train, Split::val, Split::test}) {
+  for (Split split : kSplits) {
     if (examples(split) == 0) continue;
     const Part& own = part(split);
     const std::string name = name_of(split);
@@ -279,15 +273,15 @@ Json Translation::state() const {
 }
 
 std::vector<std::pair<std::string, std::string>> Translation::files() const {
-  return given_files({{"train", data_.train},
-                      {"val", data_.val},
-                      {"test", data_.test},
-                      {"train_source", data_.train_source},
-                      {"train_target", data_.train_target},
-                      {"val_source", data_.val_source},
-                      {"val_target", data_.val_target},
-                      {"test_source", data_.test_source},
-                      {"test_target", data_.test_target}});
+  KeyedFiles pairs, sides;
+  for (Split split : kSplits) {
+    const std::string name = name_of(split);
+    pairs.emplace_back(name, files_of(split).pairs);
+    sides.emplace_back(name + "_source", files_of(split).source);
+    sides.emplace_back(name + "_target", files_of(split).target);
+  }
+  pairs.insert(pairs.end(), sides.begin(), sides.end());
+  return given_files(pairs);
 }
 
 }  // namespace qkv

@@ -23,12 +23,17 @@ inline std::vector<std::string> names_of(PairFormat) {
   return {"tsv", "scan"};
 }
 
+/// Where the pairs of a split are: in one file, or in two, line by line.
+struct PairFiles {
+  std::string pairs, source, target;
+  bool given() const { return !pairs.empty() || !source.empty(); }
+};
+
 /// The keys of [data] for this task.
 struct TranslationData {
   PairSource source = PairSource::files;
   PairFormat format = PairFormat::tsv;
-  std::string train, val, test;
-  std::string train_source, train_target, val_source, val_target, test_source, test_target;
+  std::array<PairFiles, 3> files;  ///< of each split
   double val_fraction = 0.05;
   Index vocab_size = 30, min_length = 1, max_length = 25, examples = 100000, eval_examples = 1000;
   template <class F>
@@ -37,16 +42,16 @@ struct TranslationData {
       "files; reverse: made-up words, the target is the source backwards; synthetic: both random, for "
       "benchmarks");
     f("format", format, "of train, val, test: tsv: source<TAB>target; scan: IN: .. OUT: ..");
-    f("train", train, "training pairs", rule::path);
-    f("val", val, "validation pairs; empty: val_fraction of the training ones", rule::path);
-    f("test", test, "test pairs; empty: none", rule::path);
-    f("train_source", train_source, "training sources, one per line; with train_target instead of train",
+    f("train", files[0].pairs, "training pairs", rule::path);
+    f("val", files[1].pairs, "validation pairs; empty: val_fraction of the training ones", rule::path);
+    f("test", files[2].pairs, "test pairs; empty: none", rule::path);
+    f("train_source", files[0].source, "training sources, one per line; with train_target instead of train",
       rule::path);
-    f("train_target", train_target, "their targets, line by line", rule::path);
-    f("val_source", val_source, "validation sources; with val_target instead of val", rule::path);
-    f("val_target", val_target, "their targets", rule::path);
-    f("test_source", test_source, "test sources; with test_target instead of test", rule::path);
-    f("test_target", test_target, "their targets", rule::path);
+    f("train_target", files[0].target, "their targets, line by line", rule::path);
+    f("val_source", files[1].source, "validation sources; with val_target instead of val", rule::path);
+    f("val_target", files[1].target, "their targets", rule::path);
+    f("test_source", files[2].source, "test sources; with test_target instead of test", rule::path);
+    f("test_target", files[2].target, "their targets", rule::path);
     f("val_fraction", val_fraction, "share of the training pairs that becomes the validation split",
       rule::between(0.0, 0.9));
     f("vocab_size", vocab_size, "made-up: number of tokens, 4 special ones among them",
@@ -112,6 +117,7 @@ class Translation : public Task, public Surveyed {
   /// Where the batch has "sampled" [B], texts are generated for those rows only.
   void score(const Model& model, const Batch& batch, Metrics& metrics) const override;
   std::vector<std::string> metrics() const override;
+  double scoring_bytes(const Model& model) const override;
   /// {"text", "translation" (or "summary"), "log_prob", "score", "unknown_words", "cut_tokens", "candidates":
   /// [{"text", "score"}]}, best first.
   Json predict(const Model& model, const std::string& text) const override;
@@ -119,8 +125,6 @@ class Translation : public Task, public Surveyed {
   Json state() const override;
   const Tokenizer* tokenizer() const override { return target_.get(); }
   std::vector<std::pair<std::string, std::string>> files() const override;
-  /// Hypotheses that a thread keeps at a time while texts are scored.
-  Index rows_together() const { return kTogether * options_.beam; }
 
  protected:
   /// `output` names the answer of predict; `scores` are those of TextScores.
@@ -149,8 +153,8 @@ class Translation : public Task, public Surveyed {
   void check(const Section& data) const;
   void restore(const Json& state, const std::shared_ptr<Tokenizer>& target);
   void find_specials();
-  std::vector<TextPair> read(const std::string& file, const std::string& source,
-                             const std::string& target) const;
+  const PairFiles& files_of(Split split) const { return data_.files[static_cast<std::size_t>(split)]; }
+  std::vector<TextPair> read(const PairFiles& files) const;
   MadeUpPairs made_up_pairs() const;
   std::vector<TextPair> pairs(Split split) const;
   void load(Split split) const;

@@ -7,6 +7,7 @@
 #include "qkv/base/text.h"
 #include "qkv/ops/cross_entropy.h"
 #include "qkv/ops/reduce.h"
+#include "task/common.h"
 #include "task/translation.h"
 
 namespace qkv {
@@ -20,10 +21,6 @@ Tensor rows_of(const Tensor& t, const std::vector<int>& rows, std::size_t begin,
     std::copy_n(t.data<std::int32_t>() + rows[i] * width, width,
                 result.data<std::int32_t>() + static_cast<Index>(i - begin) * width);
   return result;
-}
-
-Json rounded(double value) {
-  return json_number(static_cast<float>(value));
 }
 
 }  // namespace
@@ -166,6 +163,13 @@ Json Translation::predict(const Model& model, const std::string& text) const {
 
 std::string Translation::readable(const Json& prediction) const {
   return prediction.at(output_).get<std::string>() + "\n";
+}
+
+// The caches of the hypotheses, twice while those of a beam change places.
+double Translation::scoring_bytes(const Model& model) const {
+  const auto* generator = dynamic_cast<const Generator*>(&model);
+  const auto rows = static_cast<double>(kTogether * options_.beam);
+  return generator ? 2.0 * rows * generator->bytes_per_row() : 0.0;
 }
 
 }  // namespace qkv

@@ -8,6 +8,7 @@
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/ops/softmax.h"
+#include "task/common.h"
 #include "task/wsd.h"
 
 namespace qkv {
@@ -26,11 +27,6 @@ std::vector<double> attention_row(const Capture& capture, Index target) {
     for (Index s = 0; s < T; s++)
       row[static_cast<std::size_t>(s)] += weights.at((h * T + target) * T + s) / static_cast<double>(H);
   return row;
-}
-
-// What a model computes in f32 is told with the digits of f32.
-Json rounded(double value) {
-  return json_number(static_cast<float>(value));
 }
 
 }  // namespace

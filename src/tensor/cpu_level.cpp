@@ -1,7 +1,7 @@
 #include <algorithm>
-#include <chrono>
 #include <iterator>
 
+#include "base/clock.h"
 #include "qkv/base/text.h"
 #include "qkv/tensor/blas.h"
 
@@ -115,11 +115,11 @@ double peak_gflops() {
   constexpr int kTimes = 50'000, kRuns = 20;
   double best = 0;
   for (int i = 0; i < kRuns; i++) {
-    const auto start = std::chrono::steady_clock::now();
+    const double start = steady_seconds();
     volatile float keep = run(kTimes);
     static_cast<void>(keep);
-    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-    best = std::max(best, 2.0 * lanes * kChains * kTimes / seconds.count() / 1e9);
+    const double seconds = steady_seconds() - start;
+    best = std::max(best, 2.0 * lanes * kChains * kTimes / seconds / 1e9);
   }
   return best;
 }

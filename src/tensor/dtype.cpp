@@ -15,10 +15,4 @@ std::size_t size_of(Dtype dtype) {
   return dtype == Dtype::f64 ? 8 : 4;
 }
 
-Dtype dtype_from(const std::string& name) {
-  for (Dtype dtype : {Dtype::f32, Dtype::f64, Dtype::i32})
-    if (name == name_of(dtype)) return dtype;
-  fail(Fault::usage, "dtype: must be f32, f64 or i32; got '{}'", name);
-}
-
 }  // namespace qkv

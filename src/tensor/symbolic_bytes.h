@@ -17,8 +17,7 @@ std::size_t block_bytes(std::size_t bytes);
 class SymbolicBytes : public ThreadScoped<SymbolicBytes> {
  public:
   /// If all tensors are kept: about what a tape keeps.
-  double count() const { return reused(std::size_t(-1)); }
-  double largest() const { return tensors_.empty() ? 0 : double(tensors_.rbegin()->first); }
+  double kept() const { return reused(std::size_t(-1)); }
   /// If tensors are freed after use and at most `live` of each size exist at a time: the pool hands a freed
   /// block only to tensors of about the same size.
   double reused(std::size_t live) const;

@@ -1,4 +1,4 @@
-#include "qkv/train/captures.h"
+#include "train/captures.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -56,12 +56,28 @@ Tensor part_of(const Tensor& x, Index b, Index n) {
   return out;
 }
 
-// Row `target` of each text of x [B, T, d], copied to the rows of `out` from `row` on.
-void copy_targets(const Tensor& x, const ProbeText* texts, Index row, Tensor& out) {
+// Row `target` of each text of x [B, T, d].
+Tensor rows_of_targets(const Tensor& x, const ProbeText* texts) {
   const Index T = x.dim(1), d = x.dim(2);
+  Tensor out = Tensor::empty({x.dim(0), d});
+  float* to = out.data<float>();
   for (Index b = 0; b < x.dim(0); b++)
-    for (Index i = 0; i < d; i++)
-      out.data<float>()[(row + b) * d + i] = static_cast<float>(x.at((b * T + texts[b].target) * d + i));
+    for (Index i = 0; i < d; i++) *to++ = static_cast<float>(x.at((b * T + texts[b].target) * d + i));
+  return out;
+}
+
+// The rows of all these tensors below each other, as `name`; nothing where there are none.
+void add_rows(const std::string& name, const std::vector<Tensor>& parts, std::vector<NamedTensor>& out) {
+  if (parts.empty() || !parts[0].defined()) return;
+  Index rows = 0;
+  for (const Tensor& part : parts) rows += part.dim(0);
+  Tensor all = Tensor::empty({rows, parts[0].dim(1)});
+  rows = 0;
+  for (const Tensor& part : parts) {
+    all.rows(rows, part.dim(0)).copy_from(part);
+    rows += part.dim(0);
+  }
+  out.push_back({name, all});
 }
 
 // The lines of an index; empty and a problem where the last one is not the checksum of the others.
@@ -238,54 +254,40 @@ std::vector<NamedTensor> Captures::weights() const {
 
 // One text at a time: how long the others are must not matter.
 void Captures::add_texts(std::vector<NamedTensor>& out) const {
-  const Index n = static_cast<Index>(texts_.size());
   std::vector<std::vector<NamedTensor>> found(texts_.size());
   std::vector<Tensor> logits(texts_.size());
-  pool().run(static_cast<int>(n), [&](int i, int) {
-    const ProbeText& text = texts_[static_cast<std::size_t>(i)];
-    Capture capture({"weights", "scores"});
+  pool().run(static_cast<int>(texts_.size()), [&](int i, int) {
+    const auto n = static_cast<std::size_t>(i);
+    const ProbeText& text = texts_[n];
+    const Capture capture({"weights", "scores"});
     const Tensor y = experiment_.model->forward(experiment_.task->probe_batch(&text, 1)).value();
-    if (y.rank() == 2) logits[static_cast<std::size_t>(i)] = y.to(Dtype::f32);
+    if (y.rank() == 2) logits[n] = y.to(Dtype::f32);
     for (auto& [name, tensor] : capture.all())
       if (tensor.rank() == 4 && tensor.dim(2) == tensor.dim(3))
-        found[static_cast<std::size_t>(i)].push_back(
+        found[n].push_back(
             {fmt::format("text{}.{}", i, name),
              part_of(tensor, 0, std::min<Index>(tensor.dim(2), static_cast<Index>(text.words.size())))});
   });
   for (auto& tensors : found) out.insert(out.end(), tensors.begin(), tensors.end());
-  if (n == 0 || !logits[0].defined()) return;
-  Tensor all = Tensor::empty({n, logits[0].dim(1)});
-  for (Index i = 0; i < n; i++) all.rows(i, 1).copy_from(logits[static_cast<std::size_t>(i)]);
-  out.push_back({"texts.logits", all});
+  add_rows("texts.logits", logits, out);
 }
 
 void Captures::add_points(std::vector<NamedTensor>& out) const {
-  const Index n = static_cast<Index>(points_.size());
-  if (n == 0) return;
-  const char* names[] = {"vectors", "static"};
-  Tensor all[2], logits;
-  // The first job tells the widths.
-  auto job = [&](Index begin) {
-    const Index size = std::min(kPointsPerJob, n - begin);
-    const ProbeText* texts = &points_[static_cast<std::size_t>(begin)];
-    Capture capture({"vectors", "static"});
+  const Index n = static_cast<Index>(points_.size()), jobs = (n + kPointsPerJob - 1) / kPointsPerJob;
+  std::vector<Tensor> vectors(static_cast<std::size_t>(jobs)), fixed = vectors, logits = vectors;
+  pool().run(static_cast<int>(jobs), [&](int i, int) {
+    const auto job = static_cast<std::size_t>(i);
+    const ProbeText* texts = &points_[job * kPointsPerJob];
+    const Capture capture({"vectors", "static"});
+    const Index size = std::min<Index>(kPointsPerJob, n - i * kPointsPerJob);
     const Tensor y = experiment_.model->forward(experiment_.task->probe_batch(texts, size)).value();
-    for (int k = 0; k < 2; k++) {
-      const Tensor* x = capture.find(names[k]);
-      if (!x) continue;
-      if (begin == 0) all[k] = Tensor::empty({n, x->dim(2)});
-      copy_targets(*x, texts, begin, all[k]);
-    }
-    if (y.rank() != 2) return;
-    if (begin == 0) logits = Tensor::empty({n, y.dim(1)});
-    for (Index i = 0; i < y.size(); i++)
-      logits.data<float>()[begin * y.dim(1) + i] = static_cast<float>(y.at(i));
-  };
-  job(0);
-  pool().run(static_cast<int>((n - 1) / kPointsPerJob), [&](int i, int) { job((i + 1) * kPointsPerJob); });
-  for (int k = 0; k < 2; k++)
-    if (all[k].defined()) out.push_back({fmt::format("points.{}", names[k]), all[k]});
-  if (logits.defined()) out.push_back({"points.logits", logits});
+    if (const Tensor* x = capture.find("vectors")) vectors[job] = rows_of_targets(*x, texts);
+    if (const Tensor* x = capture.find("static")) fixed[job] = rows_of_targets(*x, texts);
+    if (y.rank() == 2) logits[job] = y.to(Dtype::f32);
+  });
+  add_rows("points.vectors", vectors, out);
+  add_rows("points.static", fixed, out);
+  add_rows("points.logits", logits, out);
 }
 
 void Captures::take(std::int64_t step) {

@@ -6,7 +6,7 @@
 #include "qkv/base/make.h"
 #include "qkv/base/text.h"
 #include "qkv/model/stack.h"
-#include "qkv/train/trainer.h"
+#include "qkv/train/training.h"
 
 namespace qkv {
 namespace {
@@ -102,12 +102,13 @@ CheckReport check_config(const Section& config, bool survey) {
       collect.attempt([&] { e.task->examples(split); });
   if (built && report.data_problems.empty())
     collect.attempt([&] {
-      Trainer trainer(e);
-      if (const std::string line = trainer.warm_start(); !line.empty()) report.notes.push_back(line);
+      Training training = prepare_training(e);
+      const std::string line = warm_start(training);
+      if (!line.empty()) report.notes.push_back(line);
       report.warnings = data_warnings(*e.task);
       report.parameters = e.parameters->count();
-      report.steps = trainer.max_steps();
-      report.memory_bytes = trainer.memory_estimate() + resident_memory();
+      report.steps = training.max_steps;
+      report.memory_bytes = memory_estimate(training) + resident_memory();
       auto* surveyed = dynamic_cast<Surveyed*>(e.task.get());
       if (!survey) return;
       report.facts = e.task->facts();

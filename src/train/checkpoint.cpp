@@ -180,14 +180,9 @@ Json read_checkpoint_state(const std::string& folder) {
 Checkpoint read_checkpoint(const std::string& folder, bool with_optimizer) {
   if (const auto problems = checkpoint_problems(folder); !problems.empty())
     throw Error(problems.front(), Fault::data);
-  auto state = std::make_shared<Json>(read_checkpoint_state(folder));
-  Checkpoint c{folder,
-               folder + "/config.resolved.toml",
-               read_safetensors(folder + "/model.safetensors"),
-               {},
-               state,
-               *state,
-               nullptr};
+  Checkpoint c{folder, folder + "/config.resolved.toml", {}, {}, nullptr, nullptr};
+  c.state = std::make_shared<Json>(read_checkpoint_state(folder));
+  c.weights = read_safetensors(folder + "/model.safetensors");
   if (with_optimizer) c.optimizer = read_safetensors(folder + "/optimizer.safetensors");
   if (exists(folder + "/tokenizer.json")) c.tokenizer = Tokenizer::load(folder + "/tokenizer.json");
   return c;

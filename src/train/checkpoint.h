@@ -42,8 +42,7 @@ void prune_checkpoints(const std::string& run, std::int64_t keep_last, bool keep
 struct Checkpoint {
   std::string folder, config_file;
   std::vector<NamedTensor> weights, optimizer;  // optimizer only when asked
-  std::shared_ptr<Json> state_storage;
-  Json& state;
+  std::shared_ptr<const Json> state;            // state.json
   std::shared_ptr<Tokenizer> tokenizer;
 };
 

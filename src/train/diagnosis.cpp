@@ -1,4 +1,4 @@
-#include "qkv/train/diagnosis.h"
+#include "train/diagnosis.h"
 
 #include <cmath>
 
@@ -32,7 +32,8 @@ std::string Diagnosis::summary() const {
   else if (pass == "update")
     text += " after the update of the optimizer";
   else
-    text += fmt::format(" from op '{}' ({}{}{})", op, pass, layer.empty() ? "" : ", ", layer);
+    text += fmt::format(" from op '{}' ({}{}{})", source.op, pass, source.layer.empty() ? "" : ", ",
+                        source.layer);
   if (!parameters.empty()) text += ", " + quoted(parameters);
   if (!examples.empty() && examples.size() == batch && batch > 1) return text + ", every example";
   if (!examples.empty()) text += ", training example " + example_list();
@@ -47,8 +48,8 @@ std::string Diagnosis::text() const {
   if (finite()) {
     out += "  every value is finite, forward and backward\n";
     if (!parameters.empty())
-      out += fmt::format("  largest gradient: {} in op '{}'{}, {}\n", quoted(parameters), op,
-                         layer.empty() ? "" : " of " + layer, where);
+      out += fmt::format("  largest gradient: {} in op '{}'{}, {}\n", quoted(parameters), source.op,
+                         source.layer.empty() ? "" : " of " + source.layer, where);
     out += "  examples with the largest gradients:\n";
   } else {
     out += fmt::format("  first value that is not finite: {}\n", summary());
@@ -76,8 +77,8 @@ Json Diagnosis::json() const {
           {"loss", json_number(loss)},
           {"grad_norm", json_number(grad_norm)},
           {"pass", pass},
-          {"op", op},
-          {"layer", layer},
+          {"op", source.op},
+          {"layer", source.layer},
           {"value", value},
           {"where", where},
           {"inputs", inputs},

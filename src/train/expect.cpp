@@ -30,7 +30,7 @@ int check_expectations(const Section& config, const Json& metrics) {
   for (const std::string& key : expect.keys()) {
     const std::string name = key.substr(0, key.size() - 4);
     const bool least = ends_with(key, "_min");
-    const double bound = expect.get(key, 0.0);
+    const double bound = expect.given<double>(key).value_or(0.0);
     if (!metrics.contains(split) || !metrics.at(split).contains(name))
       expect.fail(key, "must name a metric of the task; got '" + name + "'");
     const double value = to_double(metrics.at(split).at(name), name);  // NaN misses every bound

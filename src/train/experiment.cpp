@@ -9,10 +9,10 @@
 #include "qkv/base/plugin.h"
 #include "qkv/base/text.h"
 #include "qkv/train/config.h"
-#include "qkv/train/optimizer.h"
 #include "qkv/train/schedule.h"
 #include "train/checkpoint.h"
 #include "train/expect.h"
+#include "train/sparse_sgd.h"
 
 namespace qkv {
 
@@ -57,7 +57,8 @@ void check_memory(const Experiment& e) {
       static_cast<double>(e.parameters->count()) * static_cast<double>(size_of(e.parameters->dtype()));
   if (weights * 4 < limit) return;
   const auto optimizer = make_optimizer(e.config.section("optimizer"), *e.parameters);
-  const double bytes = weights * (optimizer->row_sharing() ? 1 : 2) + static_cast<double>(optimizer->bytes());
+  const bool in_place = dynamic_cast<const SparseSgd*>(optimizer.get());  // then there are no gradients
+  const double bytes = weights * (in_place ? 1 : 2) + static_cast<double>(optimizer->bytes());
   if (bytes > limit)
     fail(Fault::memory,
          "memory: weights, gradients and moments of the optimizer must fit into it; got {} for the {} that "
@@ -149,28 +150,12 @@ Experiment load_experiment(const std::string& run, const std::string& which,
                            const std::vector<std::string>& sets) {
   const Checkpoint checkpoint = read_checkpoint(find_checkpoint(run, which));
   const Section config = Section::load(checkpoint.config_file, sets);
-  Experiment e = assemble(config, checkpoint.tokenizer, &checkpoint.state.at("task"));
+  Experiment e = assemble(config, checkpoint.tokenizer, &checkpoint.state->at("task"));
   make_parameters(e, Storage::values);
   e.parameters->load(checkpoint.weights, checkpoint.folder + "/model.safetensors");
   read_training(e);
   finish_config(e);
   return e;
-}
-
-int choose_shards(std::int64_t configured, std::int64_t batch_size, double mean_tokens) {
-  if (configured > 0) {
-    if ((configured & (configured - 1)) != 0)
-      fail(Fault::usage, "run.shards: must be a power of two; got {}", configured);
-    return static_cast<int>(configured);
-  }
-  // At most 4, and the more of them the more tokens for each: products stay efficient, and adding the
-  // gradients of all shards stays cheap beside them.
-  constexpr double kTokens = 96;
-  int shards = 1;
-  while (shards < 4 && 2 * shards <= batch_size &&
-         static_cast<double>(batch_size) * mean_tokens >= 4 * shards * shards * kTokens)
-    shards *= 2;
-  return shards;
 }
 
 void check_shapes(const Experiment& e) {

@@ -5,6 +5,7 @@
 #include "ops/optimizer_kernels.h"
 #include "qkv/base/make.h"
 #include "qkv/base/threads.h"
+#include "train/reduce.h"
 
 namespace qkv {
 
@@ -41,10 +42,9 @@ void Optimizer::step(ParameterStore& store, const Gradients& gradients, double s
 std::vector<NamedTensor> Optimizer::state(const ParameterStore& store) const {
   std::vector<NamedTensor> result;
   for (const Moment& moment : moments_)
-    for (int s = 0; s < store.size(); s++)
-      for (const ParameterStore::Part& part : store.slot(s).parts)
-        result.push_back({moment.name + "." + part.name,
-                          moment.values[static_cast<std::size_t>(s)].rows(part.begin, part.rows)});
+    store.each_part([&](int s, const ParameterStore::Part& part) {
+      result.push_back({moment.name + "." + part.name, part.of(moment.values[static_cast<std::size_t>(s)])});
+    });
   return result;
 }
 

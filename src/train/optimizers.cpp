@@ -1,13 +1,12 @@
 // The optimisers that [optimizer] may name. Their formulas are those of ops/optimizer_kernels.h.
 #include "ops/optimizer_kernels.h"
-#include "qkv/train/optimizer.h"
+#include "train/sparse_sgd.h"
 
 namespace qkv {
 namespace {
 
-struct AdamConfig {
-  std::vector<double> betas{0.9, 0.999};
-  double eps = 1e-8, weight_decay = 0.01;
+struct AdamConfig : AdamStep {
+  std::vector<double> betas{beta1, beta2};
   template <class F>
   void fields(F& f) {
     f("betas", betas, "decay rates of the two moments", rule::between(0.0, 0.999999999));
@@ -17,44 +16,34 @@ struct AdamConfig {
 };
 
 // AdamW decays the weights directly (Loshchilov and Hutter 2019), Adam through the gradient (L2).
+template <bool kDecoupled>
 struct AdamBase : Optimizer {
-  AdamBase(const Section& config, const ParameterStore& store, bool decoupled)
-      : Optimizer(config, store, {"exp_avg", "exp_avg_sq"}), decoupled(decoupled) {
-    if (!decoupled) c.weight_decay = 0.0;
+  AdamBase(const Section& config, const ParameterStore& store)
+      : Optimizer(config, store, {"exp_avg", "exp_avg_sq"}) {
+    c.weight_decay = kDecoupled ? 0.01 : 0.0;
     config.read(c);
     if (c.betas.size() != 2)
       config.fail("betas", fmt::format("must be two numbers; got {} (try [0.9, 0.999])", c.betas.size()));
+    c.beta1 = c.betas[0], c.beta2 = c.betas[1];
   }
   void update(const Chunk& chunk, Tensor& value, const Tensor& gradient, const Step& step,
               bool decay) override {
-    AdamStep s;
-    s.learning_rate = step.lr, s.beta1 = c.betas[0], s.beta2 = c.betas[1], s.eps = c.eps;
-    s.weight_decay = decay ? c.weight_decay : 0.0;
-    s.scale = step.gradient_scale;
-    s.step = step.number;
+    AdamStep s = c;
+    s.learning_rate = step.lr, s.scale = step.gradient_scale, s.step = step.number;
+    if (!decay) s.weight_decay = 0.0;
     dispatch("adam", value.dtype(), [&](auto t) {
       using T = decltype(t);
-      const std::size_t slot = static_cast<std::size_t>(chunk.slot);
-      (decoupled ? adamw_update<T> : adam_update<T>)(value.data<T>() + chunk.begin,
-                                                     moments_[0].values[slot].data<T>() + chunk.begin,
-                                                     moments_[1].values[slot].data<T>() + chunk.begin,
-                                                     gradient.data<T>() + chunk.begin, chunk.size, s);
+      (kDecoupled ? adamw_update<T> : adam_update<T>)(value.data<T>() + chunk.begin, moment<T>(0, chunk),
+                                                      moment<T>(1, chunk), gradient.data<T>() + chunk.begin,
+                                                      chunk.size, s);
     });
   }
   AdamConfig c;
-  bool decoupled;
 };
+using AdamW = AdamBase<true>;
+using Adam = AdamBase<false>;
 
-struct AdamW : AdamBase {
-  AdamW(const Section& config, const ParameterStore& store) : AdamBase(config, store, true) {}
-};
-struct Adam : AdamBase {
-  Adam(const Section& config, const ParameterStore& store) : AdamBase(config, store, false) {}
-};
-
-struct SgdConfig {
-  double momentum = 0.0, weight_decay = 0.0;
-  bool nesterov = false;
+struct SgdConfig : SgdStep {
   template <class F>
   void fields(F& f) {
     f("momentum", momentum, "share of the last step that is kept", rule::between(0.0, 0.999999));
@@ -69,46 +58,16 @@ struct Sgd : Optimizer {
   }
   void update(const Chunk& chunk, Tensor& value, const Tensor& gradient, const Step& step,
               bool decay) override {
-    SgdStep s;
-    s.learning_rate = step.lr, s.momentum = c.momentum, s.nesterov = c.nesterov;
-    s.weight_decay = decay ? c.weight_decay : 0.0;
-    s.scale = step.gradient_scale;
+    SgdStep s = c;
+    s.learning_rate = step.lr, s.scale = step.gradient_scale;
+    if (!decay) s.weight_decay = 0.0;
     dispatch("sgd", value.dtype(), [&](auto t) {
       using T = decltype(t);
-      sgd_update<T>(value.data<T>() + chunk.begin,
-                    moments_[0].values[static_cast<std::size_t>(chunk.slot)].data<T>() + chunk.begin,
-                    gradient.data<T>() + chunk.begin, chunk.size, s);
+      sgd_update<T>(value.data<T>() + chunk.begin, moment<T>(0, chunk), gradient.data<T>() + chunk.begin,
+                    chunk.size, s);
     });
   }
   SgdConfig c;
-};
-
-struct SparseSgdConfig {
-  bool hogwild = false;
-  template <class F>
-  void fields(F& f) {
-    f("hogwild", hogwild,
-      "all threads write at once, without locks: faster, but no two runs give the same numbers");
-  }
-};
-
-// The steps themselves are the model's (see RowLearner); in a loop of one's own this is plain descent.
-struct SparseSgd : Optimizer {
-  SparseSgd(const Section& config, const ParameterStore& store) : Optimizer(config, store, {}) {
-    config.read(c);
-  }
-  std::optional<RowSharing> row_sharing() const override {
-    return c.hogwild ? RowSharing::hogwild : RowSharing::separate;
-  }
-  void update(const Chunk& chunk, Tensor& value, const Tensor& gradient, const Step& step, bool) override {
-    SgdStep s;
-    s.learning_rate = step.lr, s.scale = step.gradient_scale;
-    dispatch("sparse-sgd", value.dtype(), [&](auto t) {
-      using T = decltype(t);
-      sgd_update<T>(value.data<T>() + chunk.begin, nullptr, gradient.data<T>() + chunk.begin, chunk.size, s);
-    });
-  }
-  SparseSgdConfig c;
 };
 
 QKV_REGISTER(Optimizer, "adamw", AdamW, "Adam with decoupled weight decay");
@@ -118,4 +77,21 @@ QKV_REGISTER(Optimizer, "sparse-sgd", SparseSgd,
              "a step per example on the rows it uses, for models of tables (skip-gram, cbow)");
 
 }  // namespace
+
+SparseSgd::SparseSgd(const Section& config, const ParameterStore& store) : Optimizer(config, store, {}) {
+  const bool hogwild =
+      config.get("hogwild", false,
+                 "all threads write at once, without locks: faster, but no two runs give the same numbers");
+  sharing_ = hogwild ? RowSharing::hogwild : RowSharing::separate;
+}
+
+void SparseSgd::update(const Chunk& chunk, Tensor& value, const Tensor& gradient, const Step& step, bool) {
+  SgdStep s;
+  s.learning_rate = step.lr, s.scale = step.gradient_scale;
+  dispatch("sparse-sgd", value.dtype(), [&](auto t) {
+    using T = decltype(t);
+    sgd_update<T>(value.data<T>() + chunk.begin, nullptr, gradient.data<T>() + chunk.begin, chunk.size, s);
+  });
+}
+
 }  // namespace qkv

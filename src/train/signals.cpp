@@ -4,7 +4,7 @@
 #include <csignal>
 
 #include "qkv/log/console.h"
-#include "qkv/train/trainer.h"
+#include "train/signals.h"
 
 namespace qkv {
 
@@ -15,7 +15,7 @@ extern "C" void qkv_on_signal(int signal) {
   if (!received) received = signal;
 }
 
-void watch_signals() {
+void install_signal_handlers() {
   for (const int signal : {SIGHUP, SIGINT, SIGTERM}) {
     struct sigaction action = {};
     sigaction(signal, nullptr, &action);
@@ -28,8 +28,8 @@ void watch_signals() {
 }
 
 int signal_received() {
-  static std::atomic<bool> told{false};
-  if (received && !told.exchange(true))
+  static std::atomic<bool> reported{false};
+  if (received && !reported.exchange(true))
     console().info("signal {}: the run stops as soon as it can be saved (once more: at once)",
                    static_cast<int>(received));
   return received;

@@ -1,4 +1,4 @@
-#include "qkv/train/spikes.h"
+#include "train/spikes.h"
 
 #include <algorithm>
 #include <cmath>

@@ -11,7 +11,7 @@
 #include "qkv/base/text.h"
 #include "qkv/data/tokenizer.h"
 #include "qkv/tensor/safetensors.h"
-#include "qkv/train/captures.h"
+#include "train/captures.h"
 #include "train/checkpoint.h"
 #include "train/checksums.h"
 #include "train/run_dir.h"
@@ -96,19 +96,16 @@ class Verifier {
   // The last event file of a finished run ends with that of the run; earlier ones may be torn by a crash.
   void events(const std::string& path, bool finished) {
     report.checked.push_back(path);
-    try {
-      const EventLog log = read_events(path);
-      if (!finished) return;
-      const bool whole = !log.torn && !log.events.empty() && !log.events.back().values.empty() &&
-                         log.events.back().values[0].tag == "_hparams_/session_end_info";
-      if (!whole)
+    attempt([&] {
+      const std::string bytes = read_file(path, std::size_t{4} << 30);
+      const EventRecords log = event_records(bytes, path);
+      const bool ended = !log.events.empty() && log.events.back().find(kSessionEnd) != std::string_view::npos;
+      if (finished && (log.torn || !ended))
         add(
             {fmt::format("{}: must end with the end of the session, since there is a result.json; got {} "
                          "(records are missing)",
                          path, log.torn ? "a record that is cut off" : "another event")});
-    } catch (const Error& e) {
-      add({e.what()});
-    }
+    });
   }
 
   // A log has no checksum, since it grows; that of a finished run ends with the run's end.

@@ -54,7 +54,7 @@ struct ModelConfig {
   }
 };
 
-std::string problems(const std::string& text, const std::vector<std::string>& sets = {}) {
+std::string problems_of(const std::string& text, const std::vector<std::string>& sets = {}) {
   try {
     Section root = Section::parse(text, "a.toml", sets);
     ModelConfig model;
@@ -108,7 +108,7 @@ attention.scale = 0.5
 
 TEST_CASE("all problems are told at once, in the order of the file, with their place") {
   CHECK(
-      problems(R"([model]
+      problems_of(R"([model]
 d_model = -1
 seed = 1.0
 dropout = 1.5
@@ -131,8 +131,8 @@ attention = { n_head = 3000000000, scale = "sqrt" }
       "a.toml:10:9: model.names must be an array of strings; got \"a\"\n"
       "a.toml:11:24: model.attention.n_head must be between -2147483648 and 2147483647; got 3000000000\n"
       "a.toml:11:44: model.attention.scale must be one of \"sqrt_d_k\", \"none\"; got \"sqrt\"");
-  CHECK(problems("model = 3") == "a.toml:1:9: model must be a table; got 3");
-  CHECK(problems("[model]\nattention = [1]") == "a.toml:2:13: model.attention must be a table; got [1]");
+  CHECK(problems_of("model = 3") == "a.toml:1:9: model must be a table; got 3");
+  CHECK(problems_of("[model]\nattention = [1]") == "a.toml:2:13: model.attention must be a table; got [1]");
 }
 
 TEST_CASE("a value with a problem leaves the default, so that reading can go on") {
@@ -145,22 +145,22 @@ TEST_CASE("a value with a problem leaves the default, so that reading can go on"
 }
 
 TEST_CASE("an unread key is an error with the nearest known name") {
-  CHECK(problems("[model]\nd_modle = 1\n[model.attention]\nn_haed = 1\n[modle]\nx = 1") ==
+  CHECK(problems_of("[model]\nd_modle = 1\n[model.attention]\nn_haed = 1\n[modle]\nx = 1") ==
         "a.toml:2:1: unknown key 'model.d_modle' (did you mean 'd_model'?)\n"
         "a.toml:4:1: unknown key 'model.attention.n_haed' (did you mean 'n_head'?)\n"
         "a.toml:5:2: unknown table 'modle' (did you mean 'model'?)");
-  CHECK(problems("[model]\nn_head = 2") ==
+  CHECK(problems_of("[model]\nn_head = 2") ==
         "a.toml:2:1: unknown key 'model.n_head' (did you mean 'model.attention.n_head'?)");
-  CHECK(problems("[model.attention]\nzzzzzz = 2") ==
+  CHECK(problems_of("[model.attention]\nzzzzzz = 2") ==
         "a.toml:2:1: unknown key 'model.attention.zzzzzz' (known: n_head, scale)");
 }
 
 TEST_CASE("names of other toolkits are understood as suggestions") {
-  CHECK(problems("[model]\nn_embd = 2") ==
+  CHECK(problems_of("[model]\nn_embd = 2") ==
         "a.toml:2:1: unknown key 'model.n_embd' (`n_embd` is called `d_model`)");
-  CHECK(problems("[model]\nheads = 2") ==
+  CHECK(problems_of("[model]\nheads = 2") ==
         "a.toml:2:1: unknown key 'model.heads' (`heads` is called `model.attention.n_head`)");
-  CHECK(problems("[model.attention]\nnum_attention_heads = 2") ==
+  CHECK(problems_of("[model.attention]\nnum_attention_heads = 2") ==
         "a.toml:2:1: unknown key 'model.attention.num_attention_heads' (`num_attention_heads` is called "
         "`n_head`)");
 }
@@ -175,15 +175,15 @@ TEST_CASE("overrides win, are parsed as TOML, and name themselves in errors") {
   CHECK(model.names == std::vector<std::string>{"x # y"});
   CHECK(model.attention.n_head == 2);
   CHECK(model.dropout == 1e-3f);
-  CHECK(problems("", {"model.d_model=0", "model.bias=True", "model.d_modle=3"}) ==
+  CHECK(problems_of("", {"model.d_model=0", "model.bias=True", "model.d_modle=3"}) ==
         "--set #1: model.d_model must be positive; got 0\n"
         "--set #2: model.bias must be true or false; got \"True\"\n"
         "--set #3: unknown key 'model.d_modle' (did you mean 'd_model'?)");
-  CHECK(problems("", {"model.d_model"}) == "--set #1: an override must be key=value; got 'model.d_model'");
-  CHECK(problems("", {"=3"}) == "--set #1: an override must be key=value; got '=3'");
-  CHECK(problems("", {"[model]\nd_model=3"}) ==
+  CHECK(problems_of("", {"model.d_model"}) == "--set #1: an override must be key=value; got 'model.d_model'");
+  CHECK(problems_of("", {"=3"}) == "--set #1: an override must be key=value; got '=3'");
+  CHECK(problems_of("", {"[model]\nd_model=3"}) ==
         "--set #1: an override must be key=value; got '[model]\\x0ad_model=3'");
-  CHECK(problems("", {"model.names=[\"a\""}).find("--set #1: invalid TOML; ") == 0);
+  CHECK(problems_of("", {"model.names=[\"a\""}).find("--set #1: invalid TOML; ") == 0);
 }
 
 TEST_CASE("an override that is no single TOML value is a string as it stands") {

@@ -12,7 +12,7 @@ using namespace qkv;
 
 namespace {
 
-std::string parse_error(std::string_view text, JsonLimits limits = {}) {
+std::string json_error(std::string_view text, JsonLimits limits = {}) {
   try {
     parse_json(text, "a.json", limits);
   } catch (const Error& error) {
@@ -35,27 +35,27 @@ TEST_CASE("JSON is read with the order of its keys and written back") {
 }
 
 TEST_CASE("damaged JSON is an error that names the byte") {
-  CHECK(parse_error("{\"a\":1,\n\"a\":2}") ==
+  CHECK(json_error("{\"a\":1,\n\"a\":2}") ==
         "a.json: invalid JSON at byte 11 (line 2); keys must be unique; got 'a' twice");
-  CHECK(parse_error(std::string_view("{}\0", 3)) ==
+  CHECK(json_error(std::string_view("{}\0", 3)) ==
         "a.json: invalid JSON at byte 2 (line 1); text must not contain NUL; got one");
-  CHECK(parse_error("[\"\xff\"]") ==
+  CHECK(json_error("[\"\xff\"]") ==
         "a.json: invalid JSON at byte 2 (line 1); text must be valid UTF-8; got another byte");
-  CHECK(parse_error("[[[[1]]]]", {100, 3}) ==
+  CHECK(json_error("[[[[1]]]]", {100, 3}) ==
         "a.json: invalid JSON at byte 4 (line 1); nesting must be at most 3 deep; got more");
-  CHECK(parse_error("[1]", {2, 3}) == "a.json: must have at most 2 bytes; got 3");
-  CHECK(parse_error("{}x") ==
+  CHECK(json_error("[1]", {2, 3}) == "a.json: must have at most 2 bytes; got 3");
+  CHECK(json_error("{}x") ==
         "a.json: invalid JSON at byte 2 (line 1); syntax error while parsing value - invalid literal; "
         "expected end of input");
-  CHECK(parse_error("[1,]") ==
+  CHECK(json_error("[1,]") ==
         "a.json: invalid JSON at byte 3 (line 1); syntax error while parsing value - unexpected ']'; "
         "expected '[', '{', or a literal");
   CHECK(
-      parse_error("") ==
+      json_error("") ==
       "a.json: invalid JSON at byte 0 (line 1); syntax error while parsing value - unexpected end of input; "
       "expected '[', '{', or a literal");
-  CHECK(parse_error("[1e999]") == "a.json: invalid JSON at byte 5 (line 1); number overflow parsing '1e999'");
-  CHECK(parse_error(std::string(1 << 20, '[')).find("nesting must be at most 64 deep") != std::string::npos);
+  CHECK(json_error("[1e999]") == "a.json: invalid JSON at byte 5 (line 1); number overflow parsing '1e999'");
+  CHECK(json_error(std::string(1 << 20, '[')).find("nesting must be at most 64 deep") != std::string::npos);
 }
 
 TEST_CASE("numbers are written as short as they read back, and non-finite ones as strings") {

@@ -65,6 +65,7 @@ TEST_CASE("invalid TOML is refused with line and column, valid TOML is read") {
     else
       counted("valid TOML files", "that toml++ refuses");
   }
+  check_counted("invalid TOML files", 40);
 }
 
 }  // namespace qkv::test

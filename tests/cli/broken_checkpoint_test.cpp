@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "cli/process.h"
+#include "log/read_metrics.h"
 #include "train/checkpoint.h"
 #include "train/checksums.h"
 #include "train/small_run.h"

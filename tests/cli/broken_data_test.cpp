@@ -19,7 +19,7 @@ std::string line(int n, const std::string& text) {
   return sentences(n - 2, 0) + text + "\n";  // the first line is empty
 }
 
-const FileCase kFiles[] = {
+const FileCase kBrokenFiles[] = {
     {"train.tsv", "", "train.tsv: must have at least one line; got an empty file"},
     {"train.tsv", "\n \n", "train.tsv: must have at least one sentence; got only empty lines"},
     {"train.tsv", line(9, "money\tcaf\xe9 [bank]"), "train.tsv:9: text must be UTF-8; got byte 0xe9"},
@@ -68,7 +68,7 @@ TEST_CASE("broken data files are refused with file and line, and nothing is writ
   SmallData data;
   data.encoder();
   write_folder(data);
-  for (const FileCase& c : kFiles) {
+  for (const FileCase& c : kBrokenFiles) {
     CAPTURE(std::string(c.part));
     const std::string path = data.folder / c.file, whole = read_file(path);
     write_file_atomic(path, c.text);

@@ -153,6 +153,7 @@ TEST_CASE("each broken config of a model that generates gives one message, which
     else
       CHECK((starts_with(got, wanted.substr(0, star)) && ends_with(got, wanted.substr(star + 1))));
   }
+  test::check_counted("broken model configs", 20);
 }
 
 TEST_CASE("an example that is longer than the model is told before training, with what would do") {

@@ -1,4 +1,5 @@
 #include "cli/process.h"
+#include "log/read_metrics.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "train/small_run.h"

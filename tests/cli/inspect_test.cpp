@@ -15,8 +15,8 @@ using Numbers = std::vector<double>;
 constexpr const char* kText = "we went to the old bank with fish today";
 
 // A run of a two-layer encoder whose four heads share two keys and values.
-struct Trained {
-  Trained() {
+struct TrainedModel {
+  TrainedModel() {
     data.config(
         "[model]\nn_layer = 2\nd_model = 16\nmax_seq_len = 12\n[model.attention]\nn_head = 4\nn_kv_head = 2\n"
         "[model.ffn]\nd_ff = 16\n");
@@ -70,7 +70,7 @@ void check_equal(const Numbers& a, const Numbers& b) {
 }  // namespace
 
 TEST_CASE("inspect: attention, queries, explanations and predictions tell the same numbers") {
-  const Trained trained;
+  const TrainedModel trained;
   const Json maps = trained.json({"inspect", "runs/small", "attention", kText});
   const std::size_t target = maps.at("target"), T = maps.at("words").size();
   CHECK(maps.at("words")[target] == "bank");
@@ -114,7 +114,7 @@ TEST_CASE("inspect: attention, queries, explanations and predictions tell the sa
 }
 
 TEST_CASE("inspect: what is drawn, in the terminal and as a page") {
-  const Trained trained;
+  const TrainedModel trained;
   const Finished map = trained.qkv({"inspect", "runs/small", "attention", kText, "bank & <loan>"});
   CHECK(map.code == 0);
   CHECK(count(map.out, "head 3 (max 0.") == 4);  // two layers of two texts
@@ -154,7 +154,7 @@ TEST_CASE("inspect: what is drawn, in the terminal and as a page") {
 }
 
 TEST_CASE("inspect vectors: cosines and principal components of a word across texts") {
-  const Trained trained;
+  const TrainedModel trained;
   const Json json = trained.json({"inspect", "runs/small", "vectors", "bank", "the bank with cash",
                                   "near a bank with fish", "she left her Bank in the rain"});
   const Json& all = json.at("occurrences");
@@ -268,7 +268,7 @@ TEST_CASE("inspect: where a task has no tokenizer, its vocabulary names the toke
 }
 
 TEST_CASE("inspect: what is wrong is told in one line") {
-  const Trained trained;
+  const TrainedModel trained;
   struct Case {
     std::vector<std::string> arguments;
     int code;

@@ -7,6 +7,7 @@
 
 #include "cli/kill_points.h"
 #include "cli/long_run.h"
+#include "log/read_metrics.h"
 
 namespace qkv::test {
 

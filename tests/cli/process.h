@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdlib>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -69,6 +70,13 @@ class Process {
   bool running() {
     if (id_ > 0 && ::waitpid(id_, &status_, WNOHANG) == id_) id_ = -1;
     return id_ > 0;
+  }
+  /// Most memory so far; 0 at the end.
+  std::size_t peak_bytes() const {
+    std::ifstream status("/proc/" + std::to_string(id_) + "/status");
+    for (std::string line; std::getline(status, line);)
+      if (line.rfind("VmHWM:", 0) == 0) return 1024 * std::stoull(line.substr(6));
+    return 0;
   }
   Finished wait() {
     if (id_ > 0) ::waitpid(id_, &status_, 0);

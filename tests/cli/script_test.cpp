@@ -116,6 +116,7 @@ void run_script(const std::string& file) {
     CHECK_MESSAGE(same, fmt::format("{}\n$ {}\n---- expected\n{}\n---- got\n{}", file, step.command,
                                     join(step.expected, "\n"), join(actual, "\n")));
   }
+  if (ends_with(file, ".golden")) test::check_counted("error messages in errors.golden", 100);
   if (std::getenv("QKV_UPDATE")) write_file_atomic(file, join(updated, "\n") + "\n");
 }
 

@@ -3,7 +3,7 @@
 
 #include "base/file.h"
 #include "cli/process.h"
-#include "log/event_file.h"
+#include "log/event_reader.h"
 #include "log/run_log.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
@@ -16,7 +16,7 @@ namespace {
 std::map<std::string, std::vector<std::pair<std::int64_t, double>>> scalars(const std::string& run) {
   std::map<std::string, std::vector<std::pair<std::int64_t, double>>> result;
   for (const std::string& path : event_files(run))
-    for (const Event& event : read_events(path).events)
+    for (const Event& event : read_events(path))
       for (const EventValue& value : event.values)
         if (value.plugin.empty()) result[value.tag].emplace_back(event.step, value.scalar);
   return result;
@@ -66,7 +66,7 @@ TEST_CASE("log.tensorboard: the numbers are those of metrics.jsonl, and the mode
   CHECK(compared > 100);
 
   int weights = 0, gradients = 0, samples = 0;
-  for (const Event& event : read_events(event_files(board)[0]).events)
+  for (const Event& event : read_events(event_files(board)[0]))
     for (const EventValue& value : event.values) {
       double n = 0;
       for (double count : value.histogram.count) n += count;
@@ -110,7 +110,7 @@ TEST_CASE("log.tensorboard: a resumed run begins a second file, which takes back
   REQUIRE(done.code == 0);
   const std::vector<std::string> files = event_files(data.folder / "runs/small");
   REQUIRE(files.size() == 2);
-  const std::vector<Event> events = read_events(files[1]).events;
+  const std::vector<Event> events = read_events(files[1]);
   CHECK(events.at(1).restart);
   CHECK(events.at(1).step == 9);
   CHECK(run_qkv({"verify", "runs/small"}, {data.folder.path}).code == 0);

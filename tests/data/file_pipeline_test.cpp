@@ -2,6 +2,7 @@
 // Python library tokenizers, version 0.23.3.
 #include <doctest/doctest.h>
 
+#include "data/pipeline/parts.h"
 #include "data/trained_tokenizer.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
@@ -13,12 +14,10 @@ namespace {
 
 // The pieces that a text is cut into, with a space between.
 std::string pieces(const std::string& text, const Json& pre_tokenizer, const Json& normalizer = nullptr) {
-  const auto tokenizer = Tokenizer::from_json(
-      {{"version", "1.0"},
-       {"normalizer", normalizer},
-       {"pre_tokenizer", pre_tokenizer},
-       {"model", {{"type", "WordLevel"}, {"vocab", {{"<unk>", 0}}}, {"unk_token", "<unk>"}}}});
-  return tokenizer->canonical(text);
+  const PatternTime time(text.size());
+  return join(make_pre_tokenizer(pre_tokenizer, "tokenizer: pre_tokenizer")(
+                  {make_normalizer(normalizer, "tokenizer: normalizer")(text)}),
+              " ");
 }
 
 }  // namespace

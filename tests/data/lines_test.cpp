@@ -12,9 +12,9 @@ using namespace qkv;
 
 namespace {
 
-struct Stream {
-  explicit Stream(const std::string& path) : file(std::fopen(path.c_str(), "r")) { REQUIRE(file); }
-  ~Stream() { std::fclose(file); }
+struct OpenFile {
+  explicit OpenFile(const std::string& path) : file(std::fopen(path.c_str(), "r")) { REQUIRE(file); }
+  ~OpenFile() { std::fclose(file); }
   std::FILE* file;
 };
 
@@ -36,7 +36,7 @@ TEST_CASE(
   write_file_atomic(folder / "a.txt", bytes);
   const std::vector<std::string> expected{"one", "", "\xEF\xBB\xBFtwo", "three\rfour", "", "last"};
   CHECK(read_lines(folder / "a.txt") == expected);
-  const Stream stream(folder / "a.txt");
+  const OpenFile stream(folder / "a.txt");
   LineReader reader(stream.file, "a");
   std::vector<std::string> lines;
   for (std::string line; reader.next(line);) lines.push_back(line);
@@ -45,7 +45,7 @@ TEST_CASE(
 
 TEST_CASE("a stream that cannot be read is an error, not the end of it") {
   TemporaryFolder folder;
-  const Stream stream(folder.path);
+  const OpenFile stream(folder.path);
   LineReader reader(stream.file);
   std::string line;
   CHECK(error_of([&] { reader.next(line); }) == "standard input: cannot be read; got Is a directory");

@@ -2,12 +2,15 @@
 
 #include <doctest/doctest.h>
 
+#include "data/trained_tokenizer.h"
+
 #include "qkv/base/random.h"
 
 using namespace qkv;
 
 namespace {
 
+using test::ids_of_words;
 using Ids = std::vector<int>;
 using Strings = std::vector<std::string>;
 
@@ -43,7 +46,7 @@ TEST_CASE("word tokenizer: text to ids and back, unknown words counted") {
   CHECK(tokenizer->decode({0, 2, 4, 1, 3, 0}) == "the bank <unk> .");
   CHECK(tokenizer->id_of("RIVER") == 7);
   CHECK(tokenizer->id("RIVER") == -1);
-  CHECK(tokenizer->encode_words({"The", "bank", "closes"}, &count) == Ids{2, 4, 1});
+  CHECK(ids_of_words(*tokenizer, {"The", "bank", "closes"}, &count) == Ids{2, 4, 1});
   CHECK(count.unknown == 2);
   CHECK(tokenizer->encode("<pad> <unk>") == Ids(6, 1));
   CHECK_THROWS_WITH((void)tokenizer->encode("a\xff"),
@@ -56,7 +59,7 @@ TEST_CASE("word tokenizer: text that is cut already keeps its tokens") {
   config.split = "spaces";
   const auto tokenizer = trained(config, {"then-standard 's <pad> can't"});
   CHECK(tokenizer->encode(" then-standard  can't 's\n") ==
-        tokenizer->encode_words({"then-standard", "can't", "'s"}));
+        ids_of_words(*tokenizer, {"then-standard", "can't", "'s"}));
   CHECK(tokenizer->vocab_size() == 5);
   CHECK(tokenizer->encode("<pad>") == Ids{1});
 }
@@ -138,5 +141,27 @@ TEST_CASE("tokenizers: random bytes are encoded or refused as not UTF-8") {
         CHECK(std::string(error.what()).find("must be UTF-8") != std::string::npos);
       }
     }
+  }
+}
+
+TEST_CASE("tokenizer: 'lowercase' is not for tokenizers that keep the case") {
+  auto lowercase = [](const std::string& text) {
+    const Section root = Section::parse("[tokenizer]\n" + text);
+    TokenizerConfig config;
+    read_tokenizer(root.section("tokenizer"), config);
+    root.finish();
+    return config.lowercase;
+  };
+  CHECK(lowercase(""));
+  CHECK(lowercase("type = \"wordpiece\""));
+  CHECK_FALSE(lowercase("lowercase = false"));
+  for (const char* type : {"char", "bpe", "file"}) {
+    const std::string line = fmt::format("type = \"{}\"\n", type);
+    CHECK_FALSE(lowercase(line));
+    CHECK_FALSE(lowercase(line + "lowercase = false"));
+    const std::string problem = fmt::format(
+        "config.toml:3:13: tokenizer.lowercase must be false with type '{}', which keeps the case; got true",
+        type);
+    CHECK_THROWS_WITH(lowercase(line + "lowercase = true"), problem.c_str());
   }
 }

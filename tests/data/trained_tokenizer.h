@@ -24,6 +24,14 @@ inline std::unique_ptr<Tokenizer> trained(const std::string& type, int vocab_siz
   return tokenizer;
 }
 
+/// The ids of a text that is already cut.
+inline std::vector<int> ids_of_words(const Tokenizer& tokenizer, const Strings& words,
+                                     UnknownCount* counts = nullptr) {
+  std::vector<int> ids;
+  for (const std::string& word : words) tokenizer.append_word(word, &word == &words[0], ids, counts);
+  return ids;
+}
+
 /// Up to 30 pieces: words, marks, accents apart and composed, ideographs, emoji, white space of all kinds.
 inline std::string random_text(Stream& stream) {
   static const Strings pieces{"a",

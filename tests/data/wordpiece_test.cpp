@@ -40,7 +40,8 @@ TEST_CASE("wordpiece: text is cleaned, lower-cased and cut as BERT does it") {
     auto config = config_of("wordpiece", 0);
     config.lowercase = lowercase;
     const auto tokenizer = Tokenizer::make(config);
-    return tokenizer->canonical(text);
+    tokenizer->train({text});
+    return tokenizer->decode(tokenizer->encode(text));
   };
   CHECK(words(" \tHeLLo!how  \n Are yoU?  ", true) == "hello ! how are you ?");
   CHECK(words("H\u00e9llo", true) == "hello");
@@ -76,7 +77,6 @@ TEST_CASE(
     UnknownCount unknown;
     const auto first = own->encode(text, &unknown);
     CHECK(unknown.unknown == 0);
-    CHECK(own->decode(first) == own->canonical(text));
     CHECK(own->encode(own->decode(first)) == first);
   }
 }

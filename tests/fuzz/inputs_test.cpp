@@ -37,6 +37,7 @@ TEST_CASE("every seed and every input that was found is read or refused, whole a
     counted("parsers with a fuzzer", "read or refuse whatever they are given");
     counted("seeds and found inputs of fuzzers", "whole, cut short and damaged", inputs);
   }
+  check_counted("parsers with a fuzzer", 7);
 }
 
 }  // namespace qkv::test

@@ -16,6 +16,8 @@
 #include <thread>
 #include <vector>
 
+#include "count.h"
+
 namespace qkv::test {
 
 /// A path in a folder of its own that is removed at the end.
@@ -49,7 +51,7 @@ struct CapturedFile : TemporaryFile {
 inline bool no_terminals() {
   int master = -1, fd = -1;
   if (openpty(&master, &fd, nullptr, nullptr, nullptr) != 0) {
-    MESSAGE("skipped: there are no pseudo-terminals (is /dev/pts mounted?)");
+    skipped("there are no pseudo-terminals (is /dev/pts mounted?)");
     return true;
   }
   close(master), close(fd);

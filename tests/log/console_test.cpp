@@ -74,8 +74,7 @@ TEST_CASE("a log file that cannot be opened is an error with path and reason") {
   CapturedFile err;
   Console console(to_file(err));
   CHECK_THROWS_WITH_AS(console.attach_file("/proc/no/train.log"),
-                       "log file: '/proc/no/train.log' cannot be opened; got No such file or directory",
-                       Error);
+                       "/proc/no/train.log: cannot be written; got No such file or directory", Error);
 }
 
 TEST_CASE("a full disk under the log file gives one warning and the run goes on") {

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "log/capture.h"
+#include "log/read_metrics.h"
 #include "qkv/base/error.h"
 
 using namespace qkv;

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
+
 using namespace qkv;
 
 TEST_CASE("colour codes take no columns and wide characters take two") {
@@ -37,4 +39,12 @@ TEST_CASE("text from data cannot control the terminal") {
   CHECK(harmless(styled(Style::green, "ok\n\tyes"), true) == "\033[32mok\n\tyes\033[0m");
   CHECK(harmless(styled(Style::green, "ok"), false) == "ok");
   CHECK(harmless("ключ 鍵 …", false) == "ключ 鍵 …");
+}
+
+TEST_CASE("a shade darkens with the value") {
+  CHECK(shade(0) == " ");
+  CHECK(shade(0.5) == "▒");
+  CHECK(shade(1) == "█");
+  CHECK(shade(0.5, false) == ":");
+  CHECK(shade(NAN) == " ");
 }

@@ -13,8 +13,8 @@ namespace {
 
 constexpr Index kWords = 9, kWidth = 21;  // a width that no vector unit divides
 
-struct Net {
-  explicit Net(Dtype dtype = Dtype::f64)
+struct SkipGramNet {
+  explicit SkipGramNet(Dtype dtype = Dtype::f64)
       : store(3, dtype), section(Section::parse("d_model = 21\n")), model(Scope(store), section, shape()) {
     Stream stream(8, "rows");  // the output rows begin at 0: no gradient for the inputs
     Tensor out = model.output.value();
@@ -64,7 +64,7 @@ std::vector<Batch> two_parts() {
 
 TEST_CASE("skip-gram: a step in place is a step along the gradient of the loss") {
   for (double rate : {1e-2, 0.3}) {
-    Net net;
+    SkipGramNet net;
     const Batch one = batch_of({{2}}, {5, 1, 7});
     Gradients gradients;
     {
@@ -83,7 +83,7 @@ TEST_CASE("skip-gram: a step in place is a step along the gradient of the loss")
     const auto learned = net.model.learn(one, 0, rate);
     CHECK(learned.loss == doctest::Approx(before).epsilon(1e-12));
     CHECK(learned.count == 1);
-    const double squares = net.model.join();
+    const double squares = net.model.join(true);
     double moved = 0;
     for (int s = 0; s < 2; s++) {
       const std::vector<double> value = net.store.slot(s).value.to_vector();
@@ -96,7 +96,7 @@ TEST_CASE("skip-gram: a step in place is a step along the gradient of the loss")
 }
 
 TEST_CASE("cbow: the mean of the words around predicts, and each of them makes its step") {
-  Net net;
+  SkipGramNet net;
   const Batch bag = batch_of({{2, 4, 6}}, {5, 1, 7});
   Gradients gradients;
   {
@@ -106,7 +106,7 @@ TEST_CASE("cbow: the mean of the words around predicts, and each of them makes i
   const std::vector<double> in = net.store.slot(0).value.to_vector(), g = gradients.of_slot(0).to_vector();
   net.model.share(1, RowSharing::hogwild);
   (void)net.model.learn(bag, 0, 0.1);
-  CHECK(net.model.join() == 0);
+  CHECK(net.model.join(true) == 0);
   const std::vector<double> now = net.store.slot(0).value.to_vector();
   for (std::size_t i = 0; i < in.size(); i++)  // the gradient is a third of the step for each of three words
     CHECK(now[i] == doctest::Approx(in[i] - 0.1 * 3 * g[i]).epsilon(1e-12));
@@ -114,23 +114,23 @@ TEST_CASE("cbow: the mean of the words around predicts, and each of them makes i
 
 TEST_CASE("skip-gram: one shard learns as hogwild on one thread does; shards add their changes up") {
   const std::vector<Batch> parts = two_parts();
-  Net alone, wild;
+  SkipGramNet alone, wild;
   alone.model.share(1, RowSharing::separate);
   wild.model.share(1, RowSharing::hogwild);
-  for (Net* net : {&alone, &wild}) {
+  for (SkipGramNet* net : {&alone, &wild}) {
     (void)net->model.learn(parts[0], 0, 0.2);
-    (void)net->model.join();
+    (void)net->model.join(true);
   }
-  Net first, second, both;
+  SkipGramNet first, second, both;
   const std::vector<double> start[] = {both.store.slot(0).value.to_vector(),
                                        both.store.slot(1).value.to_vector()};
   first.model.share(1, RowSharing::separate), second.model.share(1, RowSharing::separate);
   both.model.share(2, RowSharing::separate);
   (void)first.model.learn(parts[0], 0, 0.2), (void)second.model.learn(parts[1], 0, 0.2);
   for (int s = 0; s < 2; s++) (void)both.model.learn(parts[static_cast<std::size_t>(s)], s, 0.2);
-  for (Net* net : {&first, &second, &both}) (void)net->model.join();
+  for (SkipGramNet* net : {&first, &second, &both}) (void)net->model.join(true);
   for (int s = 0; s < 2; s++) {
-    auto values = [s](const Net& net) {
+    auto values = [s](const SkipGramNet& net) {
       return net.store.slot(s).value.to_vector();
     };
     for (std::size_t i = 0; i < values(both).size(); i++) {
@@ -143,12 +143,12 @@ TEST_CASE("skip-gram: one shard learns as hogwild on one thread does; shards add
 }
 
 TEST_CASE("skip-gram: f32 learns what f64 learns, and too many drawn words are refused") {
-  Net single(Dtype::f32), twice;
-  for (Net* net : {&single, &twice}) {
+  SkipGramNet single(Dtype::f32), twice;
+  for (SkipGramNet* net : {&single, &twice}) {
     net->model.share(1, RowSharing::separate);
     for (int i = 0; i < 20; i++) {
       (void)net->model.learn(two_parts()[0], 0, 0.1);
-      (void)net->model.join();
+      (void)net->model.join(true);
     }
   }
   for (Index i = 0; i < kWords * kWidth; i++)

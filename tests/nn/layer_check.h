@@ -3,7 +3,7 @@
 #pragma once
 #include <functional>
 
-#include "ops/near.h"
+#include "tensors.h"
 #include "qkv/nn/parameter.h"
 #include "qkv/ops/arithmetic.h"
 #include "qkv/ops/reduce.h"

@@ -7,17 +7,12 @@
 #include <limits>
 
 #include "qkv/base/random.h"
+#include "tensors.h"
 
 using namespace qkv;
+using namespace qkv::test;
 
 namespace {
-
-Tensor random(const Shape& shape, Dtype dtype, std::uint64_t seed, double low = -2, double high = 2) {
-  Tensor t = Tensor::empty(shape, Dtype::f64);
-  Stream stream(seed, "arithmetic test");
-  for (Index i = 0; i < t.size(); i++) t.data<double>()[i] = low + (high - low) * stream.uniform64();
-  return t.to(dtype);
-}
 
 // Element of `t` that NumPy's rule puts at `position` of a result of shape `shape`, by index arithmetic.
 double broadcast_at(const Tensor& t, const Shape& shape, Index position) {
@@ -44,7 +39,7 @@ void check_against(Binary op, const std::function<double(double, double)>& formu
     for (const auto& [sa, sb] : shapes) {
       CAPTURE(sa.str());
       CAPTURE(sb.str());
-      const Tensor a = random(sa, dtype, 1, 0.25, 2), b = random(sb, dtype, 2, 0.25, 2);
+      const Tensor a = uniform(sa, dtype, 1, 0.25, 2), b = uniform(sb, dtype, 2, 0.25, 2);
       const Tensor y = op(a, b).value();
       REQUIRE(y.shape() == broadcast("test", sa, sb));
       REQUIRE(y.dtype() == dtype);
@@ -71,7 +66,7 @@ TEST_CASE("binary ops agree with their formula for every way in which shapes bro
 
 TEST_CASE("scalar operands give what tensors filled with the scalar give") {
   for (Dtype dtype : {Dtype::f32, Dtype::f64}) {
-    const Tensor x = random({3, 11}, dtype, 3, 0.5, 2);
+    const Tensor x = uniform({3, 11}, dtype, 3, 0.5, 2);
     const Var full = Tensor::full({3, 11}, 1.75, dtype);
     const std::pair<Var, Var> pairs[] = {{x + 1.75, x + full},
                                          {1.75 + Var(x), x + full},

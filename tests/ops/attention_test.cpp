@@ -6,17 +6,12 @@
 
 #include "ops/composed.h"
 #include "qkv/base/random.h"
+#include "tensors.h"
 
 using namespace qkv;
+using namespace qkv::test;
 
 namespace {
-
-Tensor random(const Shape& shape, std::uint64_t seed, Dtype dtype) {
-  Tensor t = Tensor::empty(shape, Dtype::f64);
-  Stream stream(seed, "attention test");
-  for (Index i = 0; i < t.size(); i++) t.data<double>()[i] = stream.normal();
-  return t.to(dtype);
-}
 
 Tensor bits(const Shape& shape, std::uint64_t seed) {
   Tensor t = Tensor::empty(shape, Dtype::i32);
@@ -40,15 +35,15 @@ TEST_CASE(
           if (features & 2) o.mask.key_keep = bits({B, S}, 1);
           if (features & 4)
             o.mask.keep = T == 5 ? bits({B, T, S}, 2) : T == 1 ? bits({T, S}, 2) : bits({B, H, T, S}, 2);
-          if (features & 8) o.mask.bias = random({B, H, T, S}, 3, dtype);
+          if (features & 8) o.mask.bias = normal({B, H, T, S}, dtype, 3);
           if (features & 16) o.softcap = 1.5;
-          const Tensor upstream = random({B, T, H * D_v}, 4, dtype);
+          const Tensor upstream = normal({B, T, H * D_v}, dtype, 4);
           Tensor results[2][4];
           for (int k = 0; k < 2; k++) {
             Tape tape;
-            const Var in[] = {tape.variable(random({B, T, H * D}, 5, dtype)),
-                              tape.variable(random({B, S, n_kv_head * D}, 6, dtype)),
-                              tape.variable(random({B, S, n_kv_head * D_v}, 7, dtype))};
+            const Var in[] = {tape.variable(normal({B, T, H * D}, dtype, 5)),
+                              tape.variable(normal({B, S, n_kv_head * D}, dtype, 6)),
+                              tape.variable(normal({B, S, n_kv_head * D_v}, dtype, 7))};
             const Var y = (k ? attention_composed
                              : [](const Var& a, const Var& b, const Var& c, const AttentionOptions& options) {
                                  return attention(a, b, c, options);

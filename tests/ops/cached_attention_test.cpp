@@ -1,6 +1,6 @@
 #include "ops/cached_attention.h"
 
-#include "ops/near.h"
+#include "tensors.h"
 
 using namespace qkv;
 using namespace qkv::test;

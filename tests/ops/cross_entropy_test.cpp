@@ -2,7 +2,7 @@
 
 #include <limits>
 
-#include "near.h"
+#include "tensors.h"
 #include "qkv/ops/linear.h"
 #include "qkv/ops/softmax.h"
 

@@ -7,17 +7,12 @@
 
 #include "qkv/base/random.h"
 #include "qkv/base/threads.h"
+#include "tensors.h"
 
 using namespace qkv;
+using namespace qkv::test;
 
 namespace {
-
-Tensor random_tensor(const Shape& shape, Dtype dtype, int seed) {
-  Tensor t = Tensor::empty(shape, Dtype::f64);
-  Stream stream(static_cast<std::uint64_t>(seed), "linear");
-  for (Index i = 0; i < t.size(); i++) t.data<double>()[i] = stream.normal();
-  return t.to(dtype);
-}
 
 // Largest difference from the sum in f64, in multiples of sqrt(in).
 double error(const Tensor& y, const Tensor& x, const Tensor& weight, const Tensor& bias) {
@@ -30,10 +25,6 @@ double error(const Tensor& y, const Tensor& x, const Tensor& weight, const Tenso
       worst = std::max(worst, std::abs(y.at(r * out + o) - expected));
     }
   return worst / std::sqrt(static_cast<double>(in));
-}
-
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.byte_size() == b.byte_size() && std::memcmp(a.bytes(), b.bytes(), a.byte_size()) == 0;
 }
 
 struct Threads {
@@ -50,8 +41,8 @@ TEST_CASE("few rows by a large weight, whose rows go over the pool: right values
         if (rows > 2 && out * in > 150000) continue;  // the reference is slow
         CAPTURE(rows);
         CAPTURE(out);
-        const Tensor x = random_tensor({rows, in}, dtype, 1), weight = random_tensor({out, in}, dtype, 2),
-                     bias = random_tensor({out}, dtype, 3);
+        const Tensor x = normal({rows, in}, dtype, 1), weight = normal({out, in}, dtype, 2),
+                     bias = normal({out}, dtype, 3);
         set_threads(1);
         const Tensor one = linear(x, weight, bias).value();
         CHECK(error(one, x, weight, bias) < (dtype == Dtype::f32 ? 3e-6 : 5e-14));

@@ -1,6 +1,6 @@
 #include "qkv/ops/loss.h"
 
-#include "near.h"
+#include "tensors.h"
 
 using namespace qkv;
 using test::distance;

@@ -7,17 +7,12 @@
 #include "qkv/base/random.h"
 #include "qkv/ops/linear.h"
 #include "qkv/ops/shape_ops.h"
+#include "tensors.h"
 
 using namespace qkv;
+using namespace qkv::test;
 
 namespace {
-
-Tensor random(const Shape& shape, Dtype dtype, std::uint64_t seed) {
-  Tensor t = Tensor::empty(shape, Dtype::f64);
-  Stream stream(seed, "matmul test");
-  for (Index i = 0; i < t.size(); i++) t.data<double>()[i] = stream.normal();
-  return t.to(dtype);
-}
 
 // Sums of products of operands that are broadcast to [.., m, k] and [.., k, n] first.
 Tensor by_definition(const Tensor& a, const Tensor& b) {
@@ -51,7 +46,7 @@ TEST_CASE("matmul agrees with its definition over broadcast and empty batches") 
       {{2, 0, 4}, {4, 5}},       {{2, 3, 0}, {0, 5}}, {{2, 3, 4}, {2, 4, 0}}, {{70, 130}, {130, 65}}};
   for (Dtype dtype : {Dtype::f32, Dtype::f64})
     for (const auto& [sa, sb] : shapes) {
-      const Tensor a = random(sa, dtype, 1), b = random(sb, dtype, 2);
+      const Tensor a = normal(sa, dtype, 1), b = normal(sb, dtype, 2);
       const Tensor y = matmul(a, b).value(), expected = by_definition(a, b);
       REQUIRE(y.shape() == expected.shape());
       for (Index i = 0; i < y.size(); i++)
@@ -69,8 +64,8 @@ TEST_CASE("matmul agrees with its definition over broadcast and empty batches") 
 }
 
 TEST_CASE("matmul with vectors drops the axis they lend") {
-  const Tensor m = random({2, 3, 4}, Dtype::f64, 3), v = random({4}, Dtype::f64, 4),
-               u = random({3}, Dtype::f64, 5);
+  const Tensor m = normal({2, 3, 4}, Dtype::f64, 3), v = normal({4}, Dtype::f64, 4),
+               u = normal({3}, Dtype::f64, 5);
   CHECK(matmul(m, v).shape() == Shape{2, 3});
   CHECK(matmul(u, m).shape() == Shape{2, 4});
   CHECK(matmul(v, v).shape() == Shape{});
@@ -80,7 +75,7 @@ TEST_CASE("matmul with vectors drops the axis they lend") {
 
 TEST_CASE("linear is x W^T + b") {
   for (Dtype dtype : {Dtype::f32, Dtype::f64}) {
-    const Tensor x = random({2, 5, 7}, dtype, 6), w = random({3, 7}, dtype, 7), b = random({3}, dtype, 8);
+    const Tensor x = normal({2, 5, 7}, dtype, 6), w = normal({3, 7}, dtype, 7), b = normal({3}, dtype, 8);
     const Tensor y = linear(x, w, b).value(), expected = by_definition(x, transpose(w).value());
     CHECK(y.shape() == Shape{2, 5, 3});
     for (Index i = 0; i < y.size(); i++)

@@ -1,8 +1,8 @@
 #include "qkv/ops/recurrent.h"
 
 #include "ops/composed.h"
-#include "ops/near.h"
 #include "qkv/ops/shape_ops.h"
+#include "tensors.h"
 
 using namespace qkv;
 using namespace qkv::test;

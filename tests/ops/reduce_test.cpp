@@ -8,19 +8,14 @@
 #include <map>
 
 #include "qkv/base/random.h"
+#include "tensors.h"
 
 using namespace qkv;
+using namespace qkv::test;
 
 namespace {
 
 const double inf = std::numeric_limits<double>::infinity();
-
-Tensor random(const Shape& shape, Dtype dtype) {
-  Tensor t = Tensor::empty(shape, Dtype::f64);
-  Stream stream(5, "reduce test");
-  for (Index i = 0; i < t.size(); i++) t.data<double>()[i] = stream.normal();
-  return t.to(dtype);
-}
 
 // The elements that belong to each result, found by index arithmetic.
 std::map<Index, std::vector<double>> groups(const Tensor& x, unsigned reduced) {
@@ -48,7 +43,7 @@ void check_against(Reduction op, const Formula& formula) {
           int list[Shape::kMaxRank], count = 0;
           for (int i = 0; i < shape.rank(); i++)
             if (mask >> i & 1u) list[count] = count % 2 ? i - shape.rank() : i, count++;
-          const Tensor x = random(shape, dtype);
+          const Tensor x = normal(shape, dtype, 5);
           const Axes axes(list, count);
           const Tensor y = op(x, axes, keep).value();
           const unsigned reduced = axes.mask("test", shape);

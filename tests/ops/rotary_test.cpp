@@ -6,17 +6,12 @@
 #include <complex>
 
 #include "qkv/base/random.h"
+#include "tensors.h"
 
 using namespace qkv;
+using namespace qkv::test;
 
 namespace {
-
-Tensor random(const Shape& shape, Dtype dtype = Dtype::f64) {
-  Tensor t = Tensor::empty(shape, Dtype::f64);
-  Stream stream(7, "rotary test");
-  for (Index i = 0; i < t.size(); i++) t.data<double>()[i] = stream.normal();
-  return t.to(dtype);
-}
 
 double dot(const Tensor& a, const Tensor& b, Index row_a, Index row_b) {
   double sum = 0;
@@ -34,7 +29,7 @@ TEST_CASE("rotary multiplies pairs, read as complex numbers, by exp(i angle)") {
         RotaryOptions options(H, D);
         options.dim = dim;
         options.interleaved = interleaved;
-        const Tensor x = random({B, T, W}, dtype);
+        const Tensor x = normal({B, T, W}, dtype);
         const Tensor y = rotary(x, rotary_table(4, T, dim, 100.0, dtype), options).value();
         Tensor expected = x.to(Dtype::f64).clone();
         for (Index row = 0; row < B * T; row++)
@@ -55,7 +50,7 @@ TEST_CASE("rotary multiplies pairs, read as complex numbers, by exp(i angle)") {
 
 TEST_CASE("scores of rotated queries and keys depend on the distance of their positions alone") {
   const RotaryOptions options(1, 8);
-  const Tensor q = random({1, 1, 8}), k = random({1, 2, 8}).rows(0, 1);
+  const Tensor q = normal({1, 1, 8}), k = normal({1, 2, 8}).rows(0, 1);
   auto score = [&](Index tq, Index tk) {
     const Tensor key = k.reshape(Shape{2, 8}).rows(1, 1).reshape(Shape{1, 1, 8});
     return dot(rotary(q, rotary_table(tq, 1, 8, 1e4, Dtype::f64), options).value(),

@@ -1,6 +1,6 @@
 #include "qkv/ops/shape_ops.h"
 
-#include "ops/near.h"
+#include "tensors.h"
 
 #include <algorithm>
 #include <numeric>
@@ -18,7 +18,7 @@ Tensor range(const Shape& shape, Dtype dtype = Dtype::f32) {
   return t.to(dtype);
 }
 
-Tensor ids(const Shape& shape, std::vector<std::int32_t> values) {
+Tensor indices(const Shape& shape, std::vector<std::int32_t> values) {
   return Tensor::from(shape, values);
 }
 
@@ -115,23 +115,24 @@ TEST_CASE("broadcast_to repeats, and keeps what does not need to be repeated") {
 
 TEST_CASE("index_select picks slices and adds gradients where ids repeat") {
   const Tensor x = range({3, 2});
-  CHECK(index_select(x, ids({2, 2}, {2, 0, -1, 1})).value().to_vector() ==
+  CHECK(index_select(x, indices({2, 2}, {2, 0, -1, 1})).value().to_vector() ==
         std::vector<double>{4, 5, 0, 1, 4, 5, 2, 3});
-  CHECK(index_select(x, ids({2, 2}, {2, 0, -1, 1})).shape() == Shape{2, 2, 2});
-  CHECK(index_select(x, ids({3}, {1, 1, 0}), 1).value().to_vector() ==
+  CHECK(index_select(x, indices({2, 2}, {2, 0, -1, 1})).shape() == Shape{2, 2, 2});
+  CHECK(index_select(x, indices({3}, {1, 1, 0}), 1).value().to_vector() ==
         std::vector<double>{1, 1, 0, 3, 3, 2, 5, 5, 4});
-  CHECK(index_select(x, ids({}, {1}), 0).shape() == Shape{2});
+  CHECK(index_select(x, indices({}, {1}), 0).shape() == Shape{2});
   Tape tape;
   const Var v = tape.variable(x);
   Gradients g;
-  tape.backward_from(index_select(v, ids({3}, {2, 0, 2})), range({3, 2}), g);
+  tape.backward_from(index_select(v, indices({3}, {2, 0, 2})), range({3, 2}), g);
   CHECK(g.of(v).to_vector() == std::vector<double>{2, 3, 0, 0, 4, 6});
 }
 
 TEST_CASE("take_along picks one element per id") {
   const Tensor x = range({2, 3});
-  CHECK(take_along(x, ids({2, 2}, {2, 0, 1, -1}), 1).value().to_vector() == std::vector<double>{2, 0, 4, 5});
-  CHECK(take_along(x, ids({1, 3}, {1, 0, 1}), 0).value().to_vector() == std::vector<double>{3, 1, 5});
+  CHECK(take_along(x, indices({2, 2}, {2, 0, 1, -1}), 1).value().to_vector() ==
+        std::vector<double>{2, 0, 4, 5});
+  CHECK(take_along(x, indices({1, 3}, {1, 0, 1}), 0).value().to_vector() == std::vector<double>{3, 1, 5});
 }
 
 TEST_CASE("tril and triu keep the elements on their side of a diagonal") {
@@ -147,8 +148,8 @@ TEST_CASE("tril and triu keep the elements on their side of a diagonal") {
 
 TEST_CASE("one_hot marks ids in every dtype") {
   for (Dtype dtype : {Dtype::f32, Dtype::f64, Dtype::i32})
-    CHECK(one_hot(ids({2}, {2, 0}), 3, dtype).to_vector() == std::vector<double>{0, 0, 1, 1, 0, 0});
-  CHECK(one_hot(ids({2, 1}, {0, 0}), 1).shape() == Shape{2, 1, 1});
+    CHECK(one_hot(indices({2}, {2, 0}), 3, dtype).to_vector() == std::vector<double>{0, 0, 1, 1, 0, 0});
+  CHECK(one_hot(indices({2, 1}, {0, 0}), 1).shape() == Shape{2, 1, 1});
 }
 
 TEST_CASE("shape ops pass symbolic tensors through") {
@@ -156,8 +157,8 @@ TEST_CASE("shape ops pass symbolic tensors through") {
   for (const Var& y :
        {reshape(x, {8}), transpose(x), slice(x, 0, 0, 1), slice(x, 1, 0, 1), concat({x, x}, 1),
         concat({Var(range({1, 4})), x}, 0), stack({x, x}, 0), broadcast_to(x, {3, 2, 4}),
-        index_select(x, ids({1}, {0})), index_select(range({2}), Tensor::symbolic({3}, Dtype::i32)),
-        take_along(x, ids({1, 1}, {0}), 0), tril(x), Var(one_hot(Tensor::symbolic({2}, Dtype::i32), 2))})
+        index_select(x, indices({1}, {0})), index_select(range({2}), Tensor::symbolic({3}, Dtype::i32)),
+        take_along(x, indices({1, 1}, {0}), 0), tril(x), Var(one_hot(Tensor::symbolic({2}, Dtype::i32), 2))})
     CHECK(y.is_symbolic());
 }
 
@@ -182,15 +183,15 @@ TEST_CASE("shape ops name what does not fit") {
                        "stack: shapes must agree; got [2, 3] and [3] at position 1", Error);
   CHECK_THROWS_WITH_AS(broadcast_to(x, {2, 1}), "broadcast_to: shapes must broadcast; got [2, 3] to [2, 1]",
                        Error);
-  CHECK_THROWS_WITH_AS(index_select(x, ids({1}, {2})),
+  CHECK_THROWS_WITH_AS(index_select(x, indices({1}, {2})),
                        "index_select: ids must be in [-2, 2); got 2 at position 0", Error);
   CHECK_THROWS_WITH_AS(index_select(x, range({1})), "index_select: ids must be i32; got f32", Error);
   CHECK_THROWS_WITH_AS(
-      take_along(x, ids({1}, {0}), 0),
+      take_along(x, indices({1}, {0}), 0),
       "take_along: ids must be of x's rank and no larger except on axis 0; got ids [1] for x [2, 3]", Error);
   CHECK_THROWS_WITH_AS(tril(range({3})), "tril: x must have at least 2 axes; got [3]", Error);
-  CHECK_THROWS_WITH_AS(one_hot(ids({2}, {0, 3}), 3), "one_hot: ids must be in [0, 3); got 3 at position 1",
-                       Error);
+  CHECK_THROWS_WITH_AS(one_hot(indices({2}, {0, 3}), 3),
+                       "one_hot: ids must be in [0, 3); got 3 at position 1", Error);
 }
 
 TEST_CASE("a join of one part and a slice of all rows are whole copies, not only of the first row") {

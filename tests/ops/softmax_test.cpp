@@ -2,7 +2,7 @@
 
 #include <limits>
 
-#include "near.h"
+#include "tensors.h"
 
 using namespace qkv;
 using test::distance;

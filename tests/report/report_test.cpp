@@ -3,9 +3,10 @@
 #include <cmath>
 
 #include "cli/process.h"
+#include "log/read_metrics.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/train/captures.h"
+#include "train/captures.h"
 #include "report/parts.h"
 #include "tensor/linalg.h"
 #include "train/small_run.h"

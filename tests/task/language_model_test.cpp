@@ -10,7 +10,7 @@
 #include "base/temporary_folder.h"
 #include "qkv/base/json.h"
 #include "qkv/train/evaluate.h"
-#include "qkv/train/trainer.h"
+#include "qkv/train/training.h"
 
 using namespace qkv;
 
@@ -41,7 +41,7 @@ std::vector<int> row(const Batch& batch, const char* name, Index b) {
 std::string error_of(const std::string& config, Fault fault) {
   try {
     Experiment e = build_experiment(Section::parse(config));
-    Trainer trainer(e);
+    Training training = prepare_training(e);
   } catch (const Error& e) {
     CHECK(e.fault() == fault);
     return e.what();
@@ -87,8 +87,8 @@ TEST_CASE("a special token between documents is one, in texts and prompts, and e
   CHECK(seen.size() >= 3);
   CHECK(seen[2] >= 40);
   CHECK(seen.count(tokenizer.id("<")) == 0);
-  Trainer trainer(text.experiment);
-  for (int i = 0; i < 100; i++) trainer.step();
+  Training training = prepare_training(text.experiment);
+  for (int i = 0; i < 100; i++) training.step();
   const Json answer = text.task().predict(*text.experiment.model, "\n<|endoftext|>\n");
   CHECK(answer["continuation"] == "ab\n");
   Text plain(documents, tokens);  // without the key it is text as any other
@@ -120,8 +120,8 @@ TEST_CASE("a small model learns a text by heart, and continues it") {
   std::string rhyme;
   for (int i = 0; i < 30; i++) rhyme += "one two three four. ";
   Text text(rhyme);
-  Trainer trainer(text.experiment);
-  for (int i = 0; i < 200; i++) trainer.step();
+  Training training = prepare_training(text.experiment);
+  for (int i = 0; i < 200; i++) training.step();
   const Metrics metrics = evaluate(text.task(), *text.experiment.model, Split::val, 8);
   CHECK(metrics.value("loss") < 0.25);
   CHECK(metrics.value("perplexity") == doctest::Approx(std::exp(metrics.value("loss"))));

@@ -2,7 +2,7 @@
 
 #include "nn/layer_check.h"
 #include "qkv/base/json.h"
-#include "qkv/train/trainer.h"
+#include "qkv/train/training.h"
 
 using namespace qkv;
 using namespace qkv::test;
@@ -68,10 +68,10 @@ lr = 1e-2
 [train]
 max_steps = 60
 )"));
-  Trainer trainer(e);
+  Training training = prepare_training(e);
   double first = 0, last = 0;
   for (int i = 0; i < 60; i++) {
-    last = trainer.step().loss;
+    last = training.step().loss;
     if (i == 0) first = last;
   }
   CHECK(first > 0.6);

@@ -9,7 +9,7 @@
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/train/evaluate.h"
-#include "qkv/train/trainer.h"
+#include "qkv/train/training.h"
 
 using namespace qkv;
 
@@ -105,9 +105,9 @@ TEST_CASE(
 
 TEST_CASE("attention learns to say again what was said before a pause") {
   Experiment e = build_experiment(config_of("copy-memory", "length = 3\ndelay = 5\nn_symbols = 4\n"));
-  Trainer trainer(e);
+  Training training = prepare_training(e);
   const double before = evaluate(*e.task, *e.model, Split::val, 64).value("accuracy");
-  while (trainer.state().step < trainer.max_steps()) trainer.step();
+  while (training.state.step < training.max_steps) training.step();
   const Metrics after = evaluate(*e.task, *e.model, Split::val, 64);
   CHECK(before < 0.5);
   CHECK(after.value("accuracy") > 0.95);

@@ -194,12 +194,12 @@ TEST_CASE("wsd: the symbolic batch has the names of a real one") {
 }
 
 TEST_CASE("wsd: class weights have a mean of 1 over the training sentences, in the model's dtype") {
-  for (const char* dtype : {"f32", "f64"})
+  for (const Dtype dtype : {Dtype::f32, Dtype::f64})
     for (const char* kind : {"none", "balanced", "sqrt"}) {
       Files files;
       const std::string rest = fmt::format("model.type = \"static\"\ntrain.class_weights = \"{}\"", kind);
       WordSenses task = files.task("data.val_fraction = 0.0", rest);
-      ParameterStore store(1, dtype_from(dtype));
+      ParameterStore store(1, dtype);
       const auto model = make_model(Scope(store), files.config("", rest).section("model"), task.shape());
       const Loss loss = task.loss(*model, whole(task, Split::train));
       CHECK(loss.count == doctest::Approx(30));

@@ -6,16 +6,12 @@
 #include <limits>
 
 #include "qkv/base/random.h"
+#include "tensors.h"
 
 using namespace qkv;
+using namespace qkv::test;
 
 namespace {
-
-Tensor random(Index m, Index n, std::uint64_t seed) {
-  Tensor x = Tensor::empty({m, n}, Dtype::f64);
-  fill_normal(Stream(seed, "linalg"), x.data<double>(), static_cast<std::size_t>(x.size()));
-  return x;
-}
 
 // op(a) b in doubles, by the definition.
 Tensor product(const Tensor& a, const Tensor& b, bool transpose_a = false) {
@@ -41,19 +37,12 @@ Tensor identity(Index n) {
   return x;
 }
 
-double distance(const Tensor& a, const Tensor& b) {
-  REQUIRE(a.shape() == b.shape());
-  double largest = 0;
-  for (Index i = 0; i < a.size(); ++i) largest = std::max(largest, std::abs(a.at(i) - b.at(i)));
-  return largest;
-}
-
 }  // namespace
 
 TEST_CASE("svd: factors multiply to the matrix, are orthonormal, sorted and of fixed sign, for any shape") {
   const std::vector<std::pair<Index, Index>> sizes{{1, 1}, {5, 3}, {3, 5}, {4, 4}, {1, 6}, {6, 1}, {40, 17}};
   for (auto [m, n] : sizes) {
-    const Tensor x = random(m, n, 7);
+    const Tensor x = normal({m, n}, Dtype::f64, 7);
     const Svd f = svd(x);
     const Index k = std::min(m, n);
     REQUIRE(f.u.shape() == Shape{m, k});
@@ -82,7 +71,7 @@ TEST_CASE("svd: known singular values; f32 in gives f32 out") {
 
 TEST_CASE("pca: finds the axis of a stretched cloud, its variance and the projections") {
   const Index n = 200, d = 3;
-  Tensor x = random(n, d, 11);
+  Tensor x = normal({n, d}, Dtype::f64, 11);
   for (Index i = 0; i < n; ++i) {
     double* row = x.data<double>() + i * d;
     row[1] = 10 * row[1] + 5;
@@ -112,7 +101,7 @@ TEST_CASE("pca: points without spread have no variance, and wide inputs work") {
   const Pca p = pca(Tensor::full({4, 3}, 2, Dtype::f32), 1);
   CHECK(p.variance_ratio.at(0) == 0);
   CHECK(p.projected.at(0) == 0);
-  CHECK(pca(random(3, 50, 1), 3).projected.shape() == Shape{3, 3});
+  CHECK(pca(normal({3, 50}, Dtype::f64, 1), 3).projected.shape() == Shape{3, 3});
 }
 
 TEST_CASE("decompositions: what they cannot take is an error") {

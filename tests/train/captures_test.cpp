@@ -1,4 +1,4 @@
-#include "qkv/train/captures.h"
+#include "train/captures.h"
 
 #include <cmath>
 
@@ -143,7 +143,7 @@ TEST_CASE("damaged captures are told, and training goes on without them") {
     REQUIRE(capture_problems(run).size() == 1);
     CHECK(has(capture_problems(run)[0], "index.jsonl: must end in the checksum"));
   }
-  CHECK(Session(config, {"train.max_steps=14"}).train(run, true).reason == "max_steps");
+  CHECK(Session(config, {"train.max_steps=14"}).train(run, true).reason == StopReason::max_steps);
   CHECK(capture_problems(run).empty());
 }
 

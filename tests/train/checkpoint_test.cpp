@@ -105,7 +105,7 @@ TEST_CASE("text files and copies in the place of links are as good, and become l
   CHECK(w.steps() == Steps{10, 20});
   fs::remove(folder + "last");
   fs::copy(folder + "step-000020", folder + "last");
-  CHECK(read_checkpoint(find_checkpoint(w.run.path, "last")).state.at("step") == 20);
+  CHECK(read_checkpoint(find_checkpoint(w.run.path, "last")).state->at("step") == 20);
   point_links(w.run.path, 20, 10);
   CHECK(w.link("last") == "step-000020");
   CHECK(w.link("best") == "step-000010");

@@ -7,6 +7,7 @@
 #include "autograd/watch.h"
 #include "cli/process.h"
 #include "count.h"
+#include "log/read_metrics.h"
 #include "qkv/base/json.h"
 #include "qkv/nn/layer.h"
 #include "qkv/nn/linear.h"
@@ -16,6 +17,7 @@
 #include "qkv/ops/shape_ops.h"
 #include "qkv/ops/softmax.h"
 #include "train/checkpoint.h"
+#include "train/replay.h"
 #include "train/small_run.h"
 
 namespace qkv {
@@ -114,7 +116,7 @@ struct PlantedRun {
   }
   Record train() {
     const TrainResult result = session.train(run);
-    CHECK(result.reason == "diverged");
+    CHECK(result.reason == StopReason::diverged);
     fault = result.fault;
     return read_metrics(run + "/metrics.jsonl").back();
   }
@@ -172,12 +174,13 @@ TEST_CASE("faults planted in a layer are named with op, pass, layer, parameter a
     // The state before is kept, and the replay from it says the same.
     CHECK(list_checkpoints(run.run).back().first == record.step() - 1);
     Session again(run.data.folder / "small.toml");
-    const Diagnosis d = again.trainer.why(run.run, record.step());
+    const Diagnosis d = why(again.training, run.run, record.step());
     CHECK(d.step == record.step());
     CHECK(d.summary() == run.fault);
     CHECK(has(d.text(), kWord));
     CHECK(parse_json(dump_json(d.json()), "why").at("examples").at(0).at("example") == kExample);
   }
+  test::check_counted("planted faults", 14);
 }
 
 TEST_CASE("parameters that are not finite are named themselves") {
@@ -218,10 +221,10 @@ TEST_CASE("an update that overflows is named with its parameter, and why finds t
   PlantedRun run(planted("none"), {"optimizer.type=\"sgd\"", "schedule.type=\"constant\"",
                                    "schedule.warmup_steps=0", "optimizer.lr=1e300"});
   const TrainResult result = run.session.train(run.run);
-  CHECK(result.reason == "diverged");
+  CHECK(result.reason == StopReason::diverged);
   Session again(run.data.folder / "small.toml", {"optimizer.type=\"sgd\"", "schedule.type=\"constant\"",
                                                  "schedule.warmup_steps=0", "optimizer.lr=1e300"});
-  const Diagnosis d = again.trainer.why(run.run, 5);
+  const Diagnosis d = why(again.training, run.run, 5);
   CHECK(d.step == 1);  // before the one that was asked for
   CHECK(d.pass == "update");
   CHECK(d.parameters.size() == 1);
@@ -231,29 +234,29 @@ TEST_CASE("an update that overflows is named with its parameter, and why finds t
 
 TEST_CASE("a mask of -inf is no fault, and a finite step names its largest gradient and examples") {
   PlantedRun run(planted("mask"));
-  CHECK(run.session.train(run.run).reason == "max_steps");
+  CHECK(run.session.train(run.run).reason == StopReason::max_steps);
   Session again(run.data.folder / "small.toml");
-  const Diagnosis d = again.trainer.why(run.run, 6);
+  const Diagnosis d = why(again.training, run.run, 6);
   CHECK(d.finite());
   CHECK(d.step == 6);
   CHECK(d.examples.size() == 8);
   CHECK(d.examples.front().grad_norm >= d.examples.back().grad_norm);
   CHECK(d.parameters.size() == 1);
-  CHECK(!d.op.empty());
+  CHECK(!d.source.op.empty());
   CHECK(has(d.text(), "replayed from the checkpoint of step 4"));
   CHECK(has(d.text(), "every value is finite"));
   // The replay gives the numbers that were logged.
   for (const Record& record : read_metrics(run.run + "/metrics.jsonl"))
     if (record.type() == "train" && record.step() == 6)
       CHECK(static_cast<float>(d.grad_norm) == static_cast<float>(record.number("grad_norm")));
-  CHECK(
-      has(error_of(Fault::usage, [&] { again.trainer.why(run.run, 13); }), "must be one of 1 .. 12; got 13"));
+  CHECK(has(error_of(Fault::usage, [&] { why(again.training, run.run, 13); }),
+            "must be one of 1 .. 12; got 13"));
 }
 
 TEST_CASE("skipped steps are explained, too") {
   PlantedRun run(planted("exp"), {"train.on_nonfinite=\"skip\""});
   run.set_word(100);
-  CHECK(run.session.train(run.run).reason == "max_steps");
+  CHECK(run.session.train(run.run).reason == StopReason::max_steps);
   int explained = 0;
   for (const Record& record : read_metrics(run.run + "/metrics.jsonl"))
     if (record.type() == "nonfinite") {

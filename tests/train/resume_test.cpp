@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "log/read_metrics.h"
 #include "train/checkpoint.h"
 #include "train/small_run.h"
 
@@ -82,16 +83,16 @@ TEST_CASE("early stopping goes on counting after a resume") {
                                          "eval.patience=4"};
   const std::string config = data.encoder(), whole = data.folder / "whole", run = data.folder / "run";
   const TrainResult result = Session(config, sets).train(whole);
-  CHECK(result.reason == "early_stop");
+  CHECK(result.reason == StopReason::early_stop);
   CHECK(result.step == 5);
   CHECK(result.best_step == 1);
   train_and_kill(config, sets, run, 4);
-  CHECK(Session(config, sets).train(run, true).reason == "early_stop");
+  CHECK(Session(config, sets).train(run, true).reason == StopReason::early_stop);
   check_equal_runs(whole, run);
   // Killed after the last checkpoint: nothing is left to train.
   Session stopped(config, sets);
   const TrainResult again = stopped.train(run, true, [](std::int64_t) { FAIL("trained on"); });
-  CHECK(again.reason == "early_stop");
+  CHECK(again.reason == StopReason::early_stop);
   CHECK(again.best_step == 1);
   check_equal_runs(whole, run);
 }
@@ -106,8 +107,8 @@ TEST_CASE("links that a crash left behind follow the state of the checkpoint") {
     std::filesystem::create_symlink(best == "step-000004" ? "step-000008" : "step-000004", links + link);
   }
   Session again(config);
-  again.trainer.attach(run, "");
-  CHECK(again.trainer.resume());
+  again.training.files.run = run;
+  CHECK(resume(again.training));
   CHECK(std::filesystem::read_symlink(links + "last") == "step-000008");
   CHECK(std::filesystem::read_symlink(links + "best") == best);
 }

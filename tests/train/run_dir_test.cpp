@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/files.h"
+#include "base/toml.h"
 #include "train/small_run.h"
 
 namespace qkv::test {
@@ -60,7 +61,9 @@ TEST_CASE("the run to resume has the same name, configuration and data, and is t
   SmallData data;
   Session session(data.encoder());
   const Task& task = *session.experiment.task;
-  const std::string runs = data.folder / "runs", text = resolved_config(session.config, data_places(task));
+  auto places = data_places(task);
+  for (auto& [key, place] : places) place = toml_string(place);
+  const std::string runs = data.folder / "runs", text = resolved_config(session.config, places);
   auto make = [&](const std::string& name) {
     const RunDir run = RunDir::create(runs, name, false);
     keep_data(run.path(), task);

@@ -9,7 +9,8 @@
 #include "base/file.h"
 #include "base/temporary_folder.h"
 #include "log/jsonl.h"
-#include "qkv/train/trainer.h"
+#include "qkv/train/training.h"
+#include "tensors.h"
 
 namespace qkv::test {
 
@@ -74,21 +75,23 @@ every = 1
 /// One run from its config to its files.
 struct Session {
   explicit Session(const std::string& config_file, const std::vector<std::string>& sets = {})
-      : config(Section::load(config_file, sets)), experiment(build_experiment(config)), trainer(experiment) {}
+      : config(Section::load(config_file, sets)),
+        experiment(build_experiment(config)),
+        training(prepare_training(experiment)) {}
 
   /// Trains, leaving checkpoints and metrics.jsonl in `run`.
   TrainResult train(const std::string& run, bool resume = false,
                     const std::function<void(std::int64_t)>& on_step = {}) {
     make_directories(run);
-    trainer.attach(run, config.dump());
+    training.files = {run, config.dump(), -1};
     if (resume) {
-      trainer.resume();
-      truncate_after(run + "/metrics.jsonl", trainer.state().step);
+      qkv::resume(training);
+      truncate_after(run + "/metrics.jsonl", training.state.step);
     }
     MetricSinks sinks;
     sinks.add(std::make_unique<JsonlSink>(run + "/metrics.jsonl"));
     sinks.write(Record("start"));
-    return trainer.train(sinks, on_step);
+    return qkv::train(training, sinks, on_step);
   }
   /// The value of a parameter, copied.
   Tensor value(const std::string& name) const {
@@ -100,7 +103,7 @@ struct Session {
 
   Section config;
   Experiment experiment;
-  Trainer trainer;
+  Training training;
 };
 
 struct Killed {};
@@ -138,11 +141,6 @@ inline void check_equal_runs(const std::string& a, const std::string& b) {
   for (const char* link : {"last", "best"})
     CHECK(std::filesystem::read_symlink(a + "/checkpoints/" + link) ==
           std::filesystem::read_symlink(b + "/checkpoints/" + link));
-}
-
-inline bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && a.dtype() == b.dtype() &&
-         std::memcmp(a.bytes(), b.bytes(), a.byte_size()) == 0;
 }
 
 /// The message of the Error that `f` throws, which must be of this fault.

@@ -1,4 +1,4 @@
-#include "qkv/train/spikes.h"
+#include "train/spikes.h"
 
 #include <doctest/doctest.h>
 

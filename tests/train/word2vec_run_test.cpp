@@ -4,7 +4,7 @@
 #include "base/temporary_folder.h"
 #include "data/word_space.h"
 #include "qkv/base/threads.h"
-#include "qkv/train/trainer.h"
+#include "qkv/train/training.h"
 
 using namespace qkv;
 
@@ -46,8 +46,8 @@ TEST_CASE(
   for (int threads : {1, 2, 3}) {
     set_threads(threads);
     Experiment e = build_experiment(Section::parse(config_text(folder.path)));
-    Trainer trainer(e);
-    for (int i = 0; i < 60; i++) CHECK(trainer.step().finite);
+    Training training = prepare_training(e);
+    for (int i = 0; i < 60; i++) CHECK(training.step().finite);
     results.push_back(weights(e));
   }
   set_threads(0);
@@ -56,18 +56,18 @@ TEST_CASE(
 
   Experiment half = build_experiment(Section::parse(config_text(folder.path)));
   {
-    Trainer trainer(half);
-    for (int i = 0; i < 25; i++) (void)trainer.step();
-    trainer.attach(folder / "run", config_text(folder.path));
+    Training training = prepare_training(half);
+    for (int i = 0; i < 25; i++) (void)training.step();
+    training.files = RunFiles{folder / "run", config_text(folder.path), -1};
     MetricSinks sinks;
     make_directories(folder / "run");
-    TrainResult rest = trainer.train(sinks, [](std::int64_t) {});
+    TrainResult rest = train(training, sinks, [](std::int64_t) {});
     CHECK(rest.step == 60);
   }
   Experiment again = build_experiment(Section::parse(config_text(folder.path)));
-  Trainer trainer(again);
-  trainer.attach(folder / "run", config_text(folder.path));
-  REQUIRE(trainer.resume());
+  Training training = prepare_training(again);
+  training.files = RunFiles{folder / "run", config_text(folder.path), -1};
+  REQUIRE(resume(training));
   CHECK(weights(half) == results[0]);
   CHECK(weights(again) == results[0]);
 
@@ -78,9 +78,9 @@ TEST_CASE(
 }
 
 // The loss of the last of some more steps.
-static double loss_after(Trainer& trainer, int steps) {
-  for (int i = 1; i < steps; i++) trainer.step();
-  return trainer.step().loss;
+static double loss_after(Training& training, int steps) {
+  for (int i = 1; i < steps; i++) training.step();
+  return training.step().loss;
 }
 
 TEST_CASE("word2vec: hogwild learns; settings that no step per example can follow are refused") {
@@ -88,14 +88,14 @@ TEST_CASE("word2vec: hogwild learns; settings that no step per example can follo
   write_text(folder);
   const Section wild = Section::parse(config_text(folder.path), "c.toml", {"optimizer.hogwild=true"});
   Experiment e = build_experiment(wild);
-  Trainer trainer(e);
-  const double first = trainer.step().loss;
-  CHECK(loss_after(trainer, 59) < first);
+  Training training = prepare_training(e);
+  const double first = training.step().loss;
+  CHECK(loss_after(training, 59) < first);
   for (const char* bad :
        {"train.grad_clip_norm=1.0", "train.grad_accum_steps=2", "train.freeze=[\"embed*\"]"}) {
     const Section config = Section::parse(config_text(folder.path), "c.toml", {bad});
     Experiment refused = build_experiment(config);
-    CHECK_THROWS_AS(Trainer{refused}, Error);
+    CHECK_THROWS_AS(prepare_training(refused), Error);
   }
 }
 
@@ -105,7 +105,7 @@ TEST_CASE("word2vec: other optimizers follow the gradient of the same loss") {
   const Section config =
       Section::parse(config_text(folder.path), "c.toml", {"optimizer.type=\"adamw\"", "optimizer.lr=0.01"});
   Experiment e = build_experiment(config);
-  Trainer trainer(e);
-  const double first = trainer.step().loss;
-  CHECK(loss_after(trainer, 59) < first);
+  Training training = prepare_training(e);
+  const double first = training.step().loss;
+  CHECK(loss_after(training, 59) < first);
 }

@@ -24,6 +24,8 @@ std::string in_quotes(std::string_view text, std::size_t limit = 60);
 /// invalid).
 std::size_t first_invalid_utf8(std::string_view text);
 bool is_utf8(std::string_view text);
+/// A data error that starts with `where` for text that is not.
+void check_utf8(std::string_view text, std::string_view where);
 
 /// The code point at `position`, which moves behind it. Invalid bytes give U+FFFD one by one.
 char32_t next_code_point(std::string_view text, std::size_t& position);
@@ -46,6 +48,8 @@ std::vector<std::string> split_words(std::string_view text);
 std::vector<std::string_view> word_views(std::string_view text);
 std::string_view trim(std::string_view text);
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
+/// `to` for every `from`, left to right; in a time that grows as the text does.
+std::string replace_all(std::string_view text, std::string_view from, std::string_view to);
 /// Lower case of A-Z; all other bytes stay.
 std::string lower_ascii(std::string_view text);
 bool starts_with(std::string_view text, std::string_view prefix);

@@ -10,27 +10,22 @@ namespace qkv {
 
 struct SamplerOptions {
   bool shuffle = true;
-  /// Leaves out the last, smaller batch of an epoch.
-  bool drop_last = false;
   /// When given (one per example), batches hold examples of similar length: see Sampler.
   std::vector<int> lengths;
-  /// Bucketing sorts this many batches of the shuffled order at a time, so that batches differ from epoch to
-  /// epoch.
-  int bucket_batches = 50;
   /// > 0, with lengths: a batch is as many examples as have this many tokens when padded to the longest one.
   Index batch_tokens = 0;
 };
 
 /// The position of a run in its data is one integer, `step`; epoch = step / steps_per_epoch().
 /// The order of an epoch is the permutation drawn from Stream(seed, "sampler", epoch). With `lengths`, each
-/// window of `bucket_batches` batches of that order is sorted by length and cut into batches, and the batches
+/// window of kWindow batches of that order is sorted by length and cut into batches, and the batches
 /// of the epoch are shuffled. With `batch_tokens` the window is the whole epoch, so that each epoch has
 /// equally many batches; which examples of equal length share a batch changes. The order of the current epoch
 /// is kept between calls in reused buffers: one sampler per thread. Without lengths, an order of more than
 /// kComputed examples is not kept but computed position by position (see permuted.h): it takes no memory.
 class Sampler {
  public:
-  static constexpr Index kComputed = 65536;
+  static constexpr Index kComputed = 65536, kWindow = 50;
 
   Sampler(Index n_examples, Index batch_size, std::uint64_t seed, SamplerOptions options = {});
 
@@ -39,7 +34,6 @@ class Sampler {
 
   Index epoch_of(Index step) const { return step / steps_per_epoch_; }
   Index steps_per_epoch() const { return steps_per_epoch_; }
-  Index n_examples() const { return n_examples_; }
   Index batch_size() const { return batch_size_; }
 
  private:

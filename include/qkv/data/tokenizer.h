@@ -79,15 +79,12 @@ class Tokenizer {
   std::vector<std::string> between_marks(std::string_view text) const;
   /// Id of the special token that ends a text, `<eos>` or `<|endoftext|>`, or -1.
   int end_id() const;
-  /// Ids of a text that is already cut: one per word unless subwords().
-  std::vector<int> encode_words(const std::vector<std::string>& words, UnknownCount* counts = nullptr) const;
-  /// Appends the ids of one word of such a text; `first` where it begins the text.
+  /// Appends the ids of one word of a text that is already cut, one unless subwords(); `first` where it
+  /// begins the text.
   virtual void append_word(std::string_view word, bool first, std::vector<int>& ids,
                            UnknownCount* counts = nullptr) const;
   /// True if a word may become several tokens.
   virtual bool subwords() const { return false; }
-  /// What decode() gives for the text when every token is known, e.g. words with one space between them.
-  virtual std::string canonical(std::string_view text) const;
   /// Id of one word after normalize(); unk when unknown.
   int id_of(std::string_view word) const { return vocab_.id(normalize(word)); }
 
@@ -116,7 +113,6 @@ class Tokenizer {
 
  protected:
   explicit Tokenizer(TokenizerConfig config);
-  static void check_utf8(std::string_view text);
   /// Adds one token to the counts, if there are any.
   static void count(UnknownCount* counts, int id);
   /// Members of tokenizer.json that tell other toolkits how text is cut, e.g. "normalizer", "pre_tokenizer",
@@ -127,6 +123,8 @@ class Tokenizer {
   virtual Json model() const;
   /// Takes the vocabulary (and more) from what model() gave.
   virtual void read_model(const Json& model, int n_specials, const std::string& where);
+  /// Takes the member "vocab" of a model, which must begin with the special tokens there are.
+  void read_vocab(const Json& model, int n_specials, const std::string& where);
 
   TokenizerConfig config_;
   Vocab vocab_;

@@ -22,7 +22,8 @@ class Vocab {
   /// Tokens seen at least `min_freq` times, the most frequent ones if `max_size` > 0 limits the whole table.
   Vocab(const TokenCounts& counts, long min_freq = 1, int max_size = 0,
         const std::vector<std::string>& more_specials = {});
-  /// A table that was saved: all tokens in id order, the first `n_specials` of them special.
+  /// A table made here: all tokens in id order, the first `n_specials` of them special, first of all those
+  /// for padding and unknown tokens.
   static Vocab from_tokens(std::vector<std::string> tokens, int n_specials);
   /// Any table: tokens in id order, which of them are special, and the ids of padding and of unknown tokens,
   /// -1 where there is none. Empty tokens, equal ones and ids outside the table are data errors.

@@ -86,10 +86,10 @@ class Console {
   void detach_file();
 
   /// Messages go to a terminal that can redraw a line.
-  bool live() const;
-  bool color() const;
-  bool out_color() const;
-  bool unicode() const;
+  bool live() const { return live_; }
+  bool color() const { return color_; }
+  bool out_color() const { return out_color_; }
+  bool unicode() const { return unicode_; }
   /// True once the reader of stdout is gone: long listings may stop.
   bool out_closed() const;
   /// Columns of the terminal now; 80 where unknown.
@@ -98,14 +98,14 @@ class Console {
   /// limit.
   int out_width() const;
 
-  /// Status lines form a stack, the last added is drawn. Without a live terminal nothing is.
-  void push(StatusLine* line);
-  void remove(StatusLine* line);
+  /// Draws this line from now on, or none (nullptr). Without a live terminal nothing is drawn.
+  void show(StatusLine* line);
   void redraw();
 
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
+  bool live_ = false, color_ = false, unicode_ = false, out_color_ = false;
 };
 
 /// The console of this process on stdout and stderr.

@@ -30,6 +30,8 @@ struct Generator {
   virtual std::unique_ptr<Decoding> start(const Batch& source, Index rows) const = 0;
   /// True if there must be a source: such a model answers, it does not continue.
   virtual bool needs_source() const { return false; }
+  /// Bytes that a Decoding keeps for each row, for an estimate of the memory a run takes. Default: 0.
+  virtual double bytes_per_row() const { return 0; }
 };
 
 struct Model;

@@ -66,6 +66,8 @@ class ParameterStore {
     std::string name;
     Index begin, rows;
     bool frozen = false;
+    /// The rows of the part in a tensor of the slot's shape: its value, a gradient, a moment.
+    Tensor of(const Tensor& slot) const { return slot.rows(begin, rows); }
   };
   struct Slot {
     Tensor value;
@@ -90,6 +92,12 @@ class ParameterStore {
   int size() const { return int(slots_.size()); }
   Slot& slot(int i) { return slots_[std::size_t(i)]; }
   const Slot& slot(int i) const { return slots_[std::size_t(i)]; }
+  /// Calls f(number of the slot, part) for each part, in the order of `named`.
+  template <class F>
+  void each_part(F f) const {
+    for (int s = 0; s < size(); s++)
+      for (const Part& part : slot(s).parts) f(s, part);
+  }
   /// Number of scalar parameters, and of those that are trained.
   Index count() const;
   Index trainable_count() const;

@@ -80,6 +80,9 @@ struct Task {
   virtual void score(const Model& model, const Batch& batch, Metrics& metrics) const = 0;
   /// The metrics that `score` gives, so that a config that names others is refused at once. Default: unknown.
   virtual std::vector<std::string> metrics() const { return {}; }
+  /// Bytes that a thread keeps beside activations while it scores, such as caches of texts that are generated;
+  /// for an estimate of the memory a run takes. Default: 0.
+  virtual double scoring_bytes(const Model&) const { return 0; }
 
   // ---- use of a trained model
   /// The task's answer for one text, as an object with stable keys; "cut_tokens" is how much of the text the

@@ -16,8 +16,6 @@ const char* name_of(Dtype dtype);
 /// Of all, in their order, as configs have them.
 std::vector<std::string> names_of(Dtype);
 std::size_t size_of(Dtype dtype);
-/// "f32" | "f64" | "i32"; throws a usage error otherwise.
-Dtype dtype_from(const std::string& name);
 
 template <class T>
 struct DtypeOf;

@@ -41,9 +41,6 @@ Experiment build_experiment(const Section& config, bool symbolic = false);
 Experiment load_experiment(const std::string& run_or_checkpoint, const std::string& which = "best",
                            const std::vector<std::string>& sets = {});
 
-/// Number of shards: run.shards, or a power of two, at most 4, chosen from the tokens of a batch.
-int choose_shards(std::int64_t configured, std::int64_t batch_size, double mean_tokens);
-
 /// Walks model and loss with shape-only tensors, up to code that needs their elements. What does not fit
 /// becomes a config error at the table of the layer. The parameters must be symbolic.
 void check_shapes(const Experiment& experiment);

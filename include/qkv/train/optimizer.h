@@ -1,14 +1,19 @@
 // Optimizer: turns gradients into new parameter values.
 #pragma once
 #include <memory>
-#include <optional>
 
 #include "qkv/base/config.h"
 #include "qkv/base/registry.h"
-#include "qkv/model/row_learner.h"
-#include "qkv/train/gradients.h"
+#include "qkv/nn/parameter.h"
 
 namespace qkv {
+
+/// A range of a parameter that one task handles. Which there are is fixed by the parameters alone.
+struct Chunk {
+  int slot, named;    ///< of the store: slot, and parameter in the order of `named`
+  Index begin, size;  ///< elements of the slot
+  bool frozen;
+};
 
 class Optimizer {
  public:
@@ -35,8 +40,6 @@ class Optimizer {
   /// Copies moments in; the names and shapes must be those of `state`.
   void load(const ParameterStore& store, const std::vector<NamedTensor>& values, const std::string& where);
   double lr() const { return lr_; }
-  /// How the rows of a RowLearner learn in place; nothing for optimizers that update from gradients.
-  virtual std::optional<RowSharing> row_sharing() const { return std::nullopt; }
   std::size_t bytes() const;
 
  protected:
@@ -50,6 +53,11 @@ class Optimizer {
     std::string name;
     std::vector<Tensor> values;  // by slot
   };
+  /// The elements of a chunk in moment number `i`.
+  template <class T>
+  T* moment(std::size_t i, const Chunk& chunk) {
+    return moments_[i].values[static_cast<std::size_t>(chunk.slot)].template data<T>() + chunk.begin;
+  }
   std::vector<Moment> moments_;
   double lr_ = 1e-3;
 

@@ -3,7 +3,6 @@
 
 #include "base/file.h"
 #include "cli/inspect.h"
-#include "log/bars.h"
 #include "log/terminal_text.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"

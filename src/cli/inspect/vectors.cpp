@@ -35,7 +35,7 @@ std::string table_of(const Look& look, const HeadChoice& choice) {
   return table.str(console().unicode());
 }
 
-Json json_of(const Look& look, const HeadChoice& choice) {
+Json vectors_json(const Look& look, const HeadChoice& choice) {
   Json layers = Json::array();
   for (Index l : choice.layers(look)) {
     const AttentionLook& layer = look.layers[static_cast<std::size_t>(l)];
@@ -65,7 +65,7 @@ struct InspectQkv : Inspection {
     for (const std::string& text : texts) {
       const Look look = look_at(e, text);
       check_attention(e, !look.layers.empty());
-      subject.print(subject.json ? json_of(look, choice) : Json(),
+      subject.print(subject.json ? vectors_json(look, choice) : Json(),
                     subject.json ? "" : table_of(look, choice));
     }
     return 0;
@@ -83,7 +83,7 @@ QKV_REGISTER(Inspection, "qkv", InspectQkv,
 
 // ---- vectors
 
-Json json_of(const Occurrences& all, const std::string& word) {
+Json vectors_json(const Occurrences& all, const std::string& word) {
   Json occurrences = Json::array(), cosines = Json::array(), fixed = Json::array();
   const bool plane = all.plane.projected.defined();
   for (Index i = 0; i < all.vectors.dim(0); i++) {
@@ -133,7 +133,7 @@ struct InspectVectors : Inspection {
   }
   int run(const Subject& subject) override {
     const Occurrences all = occurrences_of(subject.load(), word, texts);
-    subject.print(json_of(all, word), tables_of(all, word));
+    subject.print(vectors_json(all, word), tables_of(all, word));
     return 0;
   }
   std::string example() const override {

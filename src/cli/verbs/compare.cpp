@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "cli/config_diff.h"
+#include "log/record_keys.h"
 #include "log/run_log.h"
 #include "log/table.h"
 #include "qkv/base/json.h"
@@ -140,7 +141,7 @@ struct Parting {
 };
 
 bool is_clock(const std::string& name) {
-  return ends_with(name, "_s") || name == "step_ms";
+  return ends_with(name, "_s") || name == key::step_ms;
 }
 
 // The first number that differs in two records of one step.
@@ -171,7 +172,7 @@ Course course_of(const std::string& a, const std::string& b) {
     for (const Record& one : log_a.*records) {
       while (j < in_b.size() && in_b[j].step() < one.step()) j++;
       const bool pair =
-          j < in_b.size() && in_b[j].step() == one.step() && in_b[j].text("split") == one.text("split");
+          j < in_b.size() && in_b[j].step() == one.step() && in_b[j].text(key::split) == one.text(key::split);
       if (!pair) continue;
       const std::optional<Parting> here = parting_of(one, in_b[j++]);
       if (!here) {

@@ -3,11 +3,10 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <cstring>
-#include <ctime>
 #include <filesystem>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "log/number_text.h"
 #include "log/terminal_text.h"
@@ -31,21 +30,15 @@ double shortest_of(int times, F f) {
   f();
   double best = 1e9;
   for (int i = 0; i < times; i++) {
-    const auto start = std::chrono::steady_clock::now();
+    const double start = steady_seconds();
     f();
-    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    best = std::min(best, steady_seconds() - start);
   }
   return best;
 }
 
-// What this thread has had of a CPU: on a busy machine a product is put aside now and then.
-double thread_seconds() {
-  timespec time{};
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
-
-// By one thread. Beside it what its units give, each measured in turn: a shared machine changes its speed.
+// By one thread, in its CPU time: on a busy machine a product is put aside now and then. Beside it what its
+// units give, each measured in turn: a shared machine changes its speed.
 struct Speed {
   double gflops = 0, peak = 0;
 };
@@ -57,10 +50,10 @@ Speed product_speed(Index n) {
   pool().run(2, [&](int task, int) {  // within a task a product stays on its thread
     for (int i = 0; task == 0 && i < 9; i++) {
       best.peak = std::max(best.peak, peak_gflops());
-      const double start = thread_seconds();
+      const double start = thread_cpu_seconds();
       gemm<float>(Trans::no, Trans::no, n, n, n, 1, a.data<float>(), n, b.data<float>(), n, 0,
                   c.data<float>(), n);
-      const double seconds = thread_seconds() - start;
+      const double seconds = thread_cpu_seconds() - start;
       best.gflops = std::max(best.gflops, 2.0 * static_cast<double>(n * n * n) / seconds / 1e9);
     }
   });

@@ -2,6 +2,7 @@
 #include <thread>
 
 #include "log/number_text.h"
+#include "log/record_keys.h"
 #include "log/run_log.h"
 #include "log/table.h"
 #include "qkv/base/json.h"
@@ -41,7 +42,7 @@ std::string csv_cell(const std::string& text) {
 
 // One row per training line and evaluation; a column for each name that occurs.
 std::string csv_of(const std::vector<RunLog>& logs) {
-  std::vector<std::string> names{"split", "step"};
+  std::vector<std::string> names{std::string(key::split), std::string(key::step)};
   for (const RunLog& log : logs)
     for (const std::vector<Record>* records : {&log.train, &log.eval})
       for (const Record& record : *records)
@@ -120,7 +121,7 @@ struct Log : Verb {
     if (!metrics.empty()) return metrics;
     std::vector<std::string> result{"loss"};
     for (const RunLog& log : logs) {
-      std::string other(log.start.text("metric"));
+      std::string other(log.start.text(key::metric));
       if (other.empty() || other == "loss") {
         other.clear();
         for (const std::string& name : log.metrics())
@@ -152,7 +153,7 @@ struct Log : Verb {
     std::vector<std::string> names;
     for (const Record& record : log.eval)
       for (const Metric& metric : record)
-        if (metric.name != "step" && is_number(metric.value) &&
+        if (metric.name != key::step && is_number(metric.value) &&
             std::find(names.begin(), names.end(), metric.name) == names.end())
           names.push_back(metric.name);
     std::vector<std::string> header{"step", "split"};
@@ -168,7 +169,7 @@ struct Log : Verb {
         hidden++;
         continue;
       }
-      std::vector<std::string> cells{grouped(record.step()), std::string(record.text("split"))};
+      std::vector<std::string> cells{grouped(record.step()), std::string(record.text(key::split))};
       for (const std::string& name : names)
         cells.push_back(record.has(name) ? metric_text(record.number(name)) : "");
       cells.push_back(&record == best ? "* best" : "");
@@ -182,22 +183,22 @@ struct Log : Verb {
   std::string summary(const RunLog& log) const {
     const Record& s = log.start;
     std::string text = log.name;
-    if (!s.text("task").empty()) text += fmt::format("  {}, {}", s.text("task"), s.text("model"));
-    if (s.has("parameters")) text += fmt::format(", {} parameters", grouped(s.integer("parameters")));
+    if (!s.text(key::task).empty()) text += fmt::format("  {}, {}", s.text(key::task), s.text(key::model));
+    if (s.has(key::parameters)) text += fmt::format(", {} parameters", grouped(s.integer(key::parameters)));
     text += "\n";
     if (!log.train.empty()) {
       const Record& last = log.train.back();
       text += fmt::format("step {}", grouped(last.step()));
-      if (s.integer("max_steps") > 0) text += fmt::format(" of {}", grouped(s.integer("max_steps")));
+      if (s.integer(key::max_steps) > 0) text += fmt::format(" of {}", grouped(s.integer(key::max_steps)));
       // The whole run, or where it has not ended the speed of late.
-      const double seconds = last.number("time_s"), steps = static_cast<double>(last.step());
-      const double ms = log.ended() ? 1e3 * seconds / steps : last.number("step_ms");
-      const double speed = log.ended() ? last.number("tokens") / seconds : last.number("tokens_per_s");
+      const double seconds = last.number(key::time_s), steps = static_cast<double>(last.step());
+      const double ms = log.ended() ? 1e3 * seconds / steps : last.number(key::step_ms);
+      const double speed = log.ended() ? last.number(key::tokens) / seconds : last.number(key::tokens_per_s);
       text +=
           fmt::format(" in {}, {:.3g} ms per step, {} tokens/s", clock_text(seconds), ms, short_count(speed));
     }
     if (log.ended())
-      text += fmt::format("{}ended: {}", log.train.empty() ? "" : "; ", log.end.text("reason"));
+      text += fmt::format("{}ended: {}", log.train.empty() ? "" : "; ", log.end.text(key::reason));
     else if (is_training(log.path))
       text += fmt::format("{}is training", log.train.empty() ? "" : "; ");
     return text + "\n";
@@ -252,11 +253,11 @@ struct Log : Verb {
   }
 
   static void print_line(const Record& record) {
-    std::string line = fmt::format("{:5} step {}", record.type() == "eval" ? record.text("split") : "train",
-                                   grouped(record.step()));
+    std::string line = fmt::format(
+        "{:5} step {}", record.type() == "eval" ? record.text(key::split) : "train", grouped(record.step()));
     for (const Metric& metric : record) {
       double value;
-      if (metric.name != "step" && is_number(metric.value, &value))
+      if (metric.name != key::step && is_number(metric.value, &value))
         line += fmt::format("  {} {}", metric.name,
                             std::holds_alternative<std::int64_t>(metric.value)
                                 ? grouped(std::get<std::int64_t>(metric.value))

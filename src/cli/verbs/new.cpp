@@ -29,7 +29,7 @@ namespace {
 struct Part {
   std::string folder, suffix;
 };
-const std::map<std::string, std::vector<Part>> kKinds{
+const std::map<std::string, std::vector<Part>> kScaffolds{
     {"config", {{"config", ""}}},
     {"layer", {{"layer", ""}}},
     {"attention", {{"attention", ""}, {"text", ""}}},
@@ -49,7 +49,7 @@ const std::map<std::string, std::vector<Part>> kKinds{
 
 std::vector<std::string> kinds() {
   std::vector<std::string> names;
-  for (auto& [kind, parts] : kKinds) names.push_back(kind);
+  for (auto& [kind, parts] : kScaffolds) names.push_back(kind);
   return names;
 }
 
@@ -122,13 +122,13 @@ struct New : Verb {
   }
 
   int run() override {
-    if (!kKinds.count(kind)) fail(Fault::usage, "new: unknown kind '{}'{}", kind, suggest(kind, kinds()));
+    if (!kScaffolds.count(kind)) fail(Fault::usage, "new: unknown kind '{}'{}", kind, suggest(kind, kinds()));
     check_name();
     if (folder.empty()) folder = name;
     if (exists(folder)) fail(Fault::usage, "new: {} must not exist yet; got something there", folder);
     make_directories(folder);
     if (kind != "config") write({"project", ""});
-    for (const Part& part : kKinds.at(kind)) write(part);
+    for (const Part& part : kScaffolds.at(kind)) write(part);
     console().info("{}", next());
     return 0;
   }
@@ -140,7 +140,7 @@ struct New : Verb {
                        name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string::npos;
     if (!kebab)
       fail(Fault::usage, "new: the name must be kebab-case, as in gated-mlp; got {}", in_quotes(name));
-    for (const Part& part : kKinds.at(kind))
+    for (const Part& part : kScaffolds.at(kind))
       if (is_taken(part.folder, name + part.suffix))
         fail(Fault::usage, "new: the name must not be taken; there is a{} '{}' already",
              part.folder == "attention"  ? " layer"
@@ -153,7 +153,7 @@ struct New : Verb {
         words{"and", "case", "default", "delete", "double", "float",
               "int", "new",  "not",     "or",     "switch", "xor"};
     bool used = kind != "config" && targets.count(name);
-    for (const Part& part : kKinds.at(kind)) {
+    for (const Part& part : kScaffolds.at(kind)) {
       used = used || (part.folder == "op" && words.count(name));
       for (auto& [path, text] : kScaffold)
         if (starts_with(path, part.folder + "/") && path.find(".cpp") != std::string::npos)

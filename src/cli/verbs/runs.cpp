@@ -9,6 +9,7 @@
 
 #include "base/files.h"
 #include "log/number_text.h"
+#include "log/record_keys.h"
 #include "log/run_log.h"
 #include "log/table.h"
 #include "qkv/base/json.h"
@@ -37,7 +38,7 @@ struct Run {
 std::string state_of(const RunLog& log) {
   if (is_training(log.path)) return "training";
   if (!log.ended()) return log.start.type().empty() ? "not begun" : "killed";
-  const std::string reason(log.end.text("reason"));
+  const std::string reason(log.end.text(key::reason));
   return reason == "max_steps" ? "finished" : reason == "early_stop" ? "stopped early" : reason;
 }
 
@@ -51,8 +52,8 @@ std::uintmax_t bytes_below(const std::string& folder) {
 
 Run look(const std::string& path, const std::string& name) {
   const RunLog log = read_run_log(path);
-  Run run{name, state_of(log), std::string(log.start.text("metric"))};
-  run.max_steps = log.start.integer("max_steps");
+  Run run{name, state_of(log), std::string(log.start.text(key::metric))};
+  run.max_steps = log.start.integer(key::max_steps);
   if (!log.train.empty()) run.steps = log.train.back().step();
   if (log.ended()) run.steps = log.end.step();
   if (const Record* best = log.best()) run.best_step = best->step(), run.best = best->number(run.metric);

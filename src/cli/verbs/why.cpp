@@ -4,7 +4,7 @@
 #include "qkv/base/threads.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
-#include "qkv/train/trainer.h"
+#include "train/replay.h"
 #include "train/run_dir.h"
 
 namespace qkv {
@@ -36,8 +36,8 @@ struct Why : Verb {
     const Section config = Section::load(file);
     Experiment e = build_experiment(config);
     set_threads(static_cast<int>(e.run.threads));
-    Trainer trainer(e);
-    const Diagnosis d = trainer.why(path, step);
+    Training training = prepare_training(e);
+    const Diagnosis d = why(training, path, step);
     console().print("{}", json ? dump_json(d.json()) + "\n" : d.text());
     return 0;
   }

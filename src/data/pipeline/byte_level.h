@@ -1,6 +1,5 @@
 // The byte-level alphabet of GPT-2: a printable letter for each byte.
 #pragma once
-#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,10 +15,5 @@ std::string to_letters(std::string_view bytes);
 std::string from_letters(std::string_view letters);
 /// U+FFFD for every byte that is not part of valid UTF-8; one for a cut-off character.
 std::string repaired(std::string_view bytes);
-
-/// Cuts as GPT-2 does, by 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+:
-/// contractions, letters, numbers, other characters (each with the space before), white space. take() gets
-/// the pieces, which together are the text.
-void gpt2_pieces(std::string_view text, const std::function<void(std::string_view)>& take);
 
 }  // namespace qkv

@@ -4,7 +4,6 @@
 
 #include "data/json_members.h"
 #include "data/pipeline_tokenizer.h"
-#include "data/vocab_member.h"
 #include "qkv/base/text.h"
 
 namespace qkv {
@@ -15,16 +14,9 @@ namespace {
 
 constexpr int kMostSteps = 64;  // of a pipeline, parts of parts counted
 
-JsonLimits limits() {
-  JsonLimits result;
-  result.bytes = std::size_t{64} << 20;
-  result.depth = 16;
-  return result;
-}
-
 Json read_file_json(const TokenizerConfig& config) {
   if (config.file.empty()) fail(Fault::usage, "tokenizer: type 'file' must have 'file'; got none");
-  Json json = read_json(config.file, limits());
+  Json json = read_tokenizer_json(config.file);
   if (json.is_object()) json.erase("qkv");  // of a run: the other members say the same
   return json;
 }
@@ -32,22 +24,23 @@ Json read_file_json(const TokenizerConfig& config) {
 int count_steps(const Json& part) {
   int n = 1;
   for (const char* key : {"normalizers", "pretokenizers", "decoders"})
-    if (part.is_object() && part.contains(key) && part[key].is_array())
-      for (const Json& step : part[key]) n += count_steps(step);
+    if (const Json& steps = member_or_null(part, key); steps.is_array())
+      for (const Json& step : steps) n += count_steps(step);
   return n;
 }
 
 // Padding fills up batches; where it makes a single text longer, ids would not be those of the file.
 void check_padding(const Json& json, const std::string& where) {
-  if (!json.contains("padding") || json["padding"].is_null()) return;
-  const Json& padding = object_member(json, "padding", where);
-  const bool longest = padding.contains("strategy") && padding["strategy"] == "BatchLongest";
-  const bool multiple = padding.contains("pad_to_multiple_of") && !padding["pad_to_multiple_of"].is_null();
-  if (!longest || multiple)
+  const Json& padding = member_or_null(json, "padding");
+  if (padding.is_null()) return;
+  object_member(json, "padding", where);
+  if (member_or_null(padding, "strategy") != "BatchLongest" ||
+      !member_or_null(padding, "pad_to_multiple_of").is_null())
     fail(Fault::data, "{}: 'padding' must be null, or to the longest text of a batch; got {}", where,
          brief(padding));
 }
 
+// Normalizer, pre-tokenizer and decoder of a file; what is not known or not applied here is refused.
 Json parts_of(const Json& json, const std::string& where) {
   check_members(json,
                 {"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer",
@@ -55,20 +48,18 @@ Json parts_of(const Json& json, const std::string& where) {
                 where);
   Json parts = Json::object();
   for (const char* key : {"normalizer", "pre_tokenizer", "decoder"}) {
-    if (!json.contains(key)) continue;
-    if (count_steps(json[key]) > kMostSteps)
+    parts[key] = member_or_null(json, key);
+    if (count_steps(parts[key]) > kMostSteps)
       fail(Fault::data, "{}: '{}' must have at most {} steps", where, key, kMostSteps);
-    parts[key] = json[key];
   }
-  if (json.contains("truncation") && !json["truncation"].is_null())
+  if (const Json& truncation = member_or_null(json, "truncation"); !truncation.is_null())
     fail(Fault::data,
          "{}: 'truncation' must be null; got {} (model.max_seq_len and data.length say how long texts are)",
-         where, brief(json["truncation"]));
+         where, brief(truncation));
   check_padding(json, where);
-  if (json.contains("post_processor") && json["post_processor"].is_object()) {
-    const std::string type = string_member(json["post_processor"], "type", where + ": post_processor");
-    const std::vector<std::string> known{"ByteLevel", "TemplateProcessing", "BertProcessing",
-                                         "RobertaProcessing", "Sequence"};
+  if (const Json& post = member_or_null(json, "post_processor"); post.is_object()) {
+    const std::string type = string_member(post, "type", where + ": post_processor");
+    const Strings known{"ByteLevel", "TemplateProcessing", "BertProcessing", "RobertaProcessing", "Sequence"};
     if (std::find(known.begin(), known.end(), type) == known.end())
       fail(Fault::data, "{}: post_processor: must be one of {}; got {}", where, join(known, ", "),
            in_quotes(type));
@@ -82,6 +73,75 @@ std::string model_type(const Json& json, const std::string& where) {
 
 }  // namespace
 
+// The vocabulary of a file: that of the model and the added tokens.
+struct FileTokenizer::Table {
+  std::map<int, std::string> tokens;
+  std::vector<int> specials;
+  std::vector<std::pair<std::string, int>> raw_literals, literals;
+  std::int64_t end = 0;  // of the ids
+
+  void put(std::int64_t id, const std::string& token, const std::string& where) {
+    const auto [entry, is_new] = tokens.emplace(static_cast<int>(id), token);
+    if (!is_new && entry->second != token)
+      fail(Fault::data, "{}: ids must be unique; got {} for {} and {}", where, id, in_quotes(entry->second),
+           in_quotes(token));
+  }
+
+  int find(const std::string& token) const {
+    for (const auto& [id, text] : tokens)
+      if (text == token) return id;
+    return -1;
+  }
+
+  void add_own(const Json& vocab, std::size_t n_added, const std::string& where) {
+    constexpr std::size_t kMostGaps = 1024;  // or as many as there are tokens
+    const std::size_t count = vocab.size() + n_added;
+    end = static_cast<std::int64_t>(count + std::max(count, kMostGaps));
+    for (const auto& item : vocab.items()) {
+      if (!is_unsigned(item.value()) || item.value().get<std::uint64_t>() >= static_cast<std::uint64_t>(end))
+        fail(Fault::data, "{}: ids must be in [0, {}), with few gaps; got {} for {}", where, end,
+             brief(item.value()), in_quotes(item.key()));
+      put(item.value().get<std::int64_t>(), item.key(), where);
+    }
+  }
+
+  void add(const Json& token, const Tokenizer& tokenizer, const std::string& where) {
+    if (!token.is_object()) fail(Fault::data, "{}: must be objects; got {}", where, brief(token));
+    check_members(token, {"id", "content", "single_word", "lstrip", "rstrip", "normalized", "special"},
+                  where);
+    const int id = static_cast<int>(integer_member(token, "id", 0, end - 1, where));
+    const std::string content = string_member(token, "content", where);
+    put(id, content, where);
+    const bool special = bool_member_or(token, "special", false, where);
+    const bool normalized = bool_member_or(token, "normalized", !special, where);
+    if (special) {  // other toolkits look for it, though it is read as text: nothing is found inside
+      specials.push_back(id);
+      (normalized ? literals : raw_literals).emplace_back(content, -1);
+      return;
+    }
+    for (const char* flag : {"single_word", "lstrip", "rstrip"})
+      if (bool_member_or(token, flag, false, where))
+        fail(Fault::data, "{}: '{}' must be false for tokens that are not special; got true for {}", where,
+             flag, in_quotes(content));
+    if (content.empty()) fail(Fault::data, "{}: 'content' must not be empty", where);
+    (normalized ? literals : raw_literals)
+        .emplace_back(normalized ? tokenizer.normalize(content) : content, id);
+  }
+
+  // Gaps between the ids are filled with tokens that no text has.
+  Vocab vocab(int pad, int unk) {
+    Strings all;
+    for (auto& [id, token] : tokens) {
+      while (static_cast<int>(all.size()) < id) {
+        specials.push_back(static_cast<int>(all.size()));
+        all.push_back(fmt::format("<unused {}>", all.size()));
+      }
+      all.push_back(token);
+    }
+    return Vocab::from_table(std::move(all), specials, pad, unk);
+  }
+};
+
 FileTokenizer::FileTokenizer(const TokenizerConfig& config)
     : FileTokenizer(config, read_file_json(config), config.file) {}
 
@@ -90,102 +150,42 @@ FileTokenizer::FileTokenizer(const TokenizerConfig& config, Json json, const std
       json_(std::move(json)) {
   const std::string version = string_member_or(json_, "version", "1.0", where);
   if (version != "1.0") fail(Fault::data, "{}: 'version' must be '1.0'; got {}", where, in_quotes(version));
-  read_table(where);
-}
-
-// The vocabulary is that of the model and the added tokens.
-void FileTokenizer::read_table(const std::string& where) {
-  if (!json_.contains("added_tokens") || json_["added_tokens"].is_null())
-    json_["added_tokens"] = Json::array();
+  Json& added_tokens = json_["added_tokens"];
+  if (added_tokens.is_null()) added_tokens = Json::array();
   const Json& model = object_member(json_, "model", where);
-  std::map<int, std::string> table;
   const Json& own = object_member(model, "vocab", where + ": model");
-  constexpr std::size_t kMostGaps = 1024;  // or as many as there are tokens
-  const std::size_t count = own.size() + json_["added_tokens"].size();
-  const auto most = static_cast<std::int64_t>(count + std::max(count, kMostGaps));
-  auto put = [&](std::int64_t id, const std::string& token, const std::string& at) {
-    const auto [entry, is_new] = table.emplace(static_cast<int>(id), token);
-    if (!is_new && entry->second != token)
-      fail(Fault::data, "{}: ids must be unique; got {} for {} and {}", at, id, in_quotes(entry->second),
-           in_quotes(token));
-  };
-  for (const auto& item : own.items()) {
-    if (!is_unsigned(item.value()) || item.value().get<std::uint64_t>() >= static_cast<std::uint64_t>(most))
-      fail(Fault::data, "{}: model: ids must be in [0, {}), with few gaps; got {} for {}", where, most,
-           brief(item.value()), in_quotes(item.key()));
-    put(item.value().get<std::int64_t>(), item.key(), where + ": model");
-  }
-  std::vector<int> specials;
-  std::vector<Literal> raw_literals, literals;
-  const std::string at = where + ": added_tokens";
-  for (const Json& token : list_member(json_, "added_tokens", where)) {
-    if (!token.is_object()) fail(Fault::data, "{}: must be objects; got {}", at, brief(token));
-    check_members(token, {"id", "content", "single_word", "lstrip", "rstrip", "normalized", "special"}, at);
-    const int id = static_cast<int>(integer_member(token, "id", 0, most - 1, at));
-    const std::string content = string_member(token, "content", at);
-    put(id, content, at);
-    if (bool_member_or(token, "special", false, at)) {
-      specials.push_back(id);
-      // Other toolkits look for it, though it is read as text: nothing is found inside.
-      (bool_member_or(token, "normalized", false, at) ? literals : raw_literals).emplace_back(content, -1);
-      continue;
-    }
-    for (const char* flag : {"single_word", "lstrip", "rstrip"})
-      if (bool_member_or(token, flag, false, at))
-        fail(Fault::data, "{}: '{}' must be false for tokens that are not special; got true for {}", at, flag,
-             in_quotes(content));
-    if (content.empty()) fail(Fault::data, "{}: 'content' must not be empty", at);
-    if (bool_member_or(token, "normalized", true, at))
-      literals.emplace_back(normalize(content), id);
-    else
-      raw_literals.emplace_back(content, id);
-  }
-  stand_for_themselves(std::move(raw_literals), std::move(literals));
-  auto find = [&](const std::string& token) {
-    for (const auto& [id, text] : table)
-      if (text == token) return id;
-    return -1;
-  };
+  Table table;
+  table.add_own(own, added_tokens.size(), where + ": model");
+  for (const Json& token : list_member(json_, "added_tokens", where))
+    table.add(token, *this, where + ": added_tokens");
   for (const std::string& special : config_.specials) {
-    if (const int id = find(special); id >= 0) {
-      specials.push_back(id);
-      continue;
+    int id = table.find(special);
+    if (id < 0) {
+      id = table.tokens.empty() ? 0 : table.tokens.rbegin()->first + 1;
+      table.put(id, special, "tokenizer: specials");
+      added_tokens.push_back(special_token(id, special));
     }
-    const int id = table.empty() ? 0 : table.rbegin()->first + 1;
-    put(id, special, "tokenizer: specials");
-    specials.push_back(id);
-    json_["added_tokens"].push_back({{"id", id},
-                                     {"content", special},
-                                     {"single_word", false},
-                                     {"lstrip", false},
-                                     {"rstrip", false},
-                                     {"normalized", false},
-                                     {"special", true}});
-  }
-  std::vector<std::string> tokens;
-  for (auto& [id, token] : table) {
-    while (static_cast<int>(tokens.size()) < id) {  // a gap: a token that no text has
-      specials.push_back(static_cast<int>(tokens.size()));
-      tokens.push_back(fmt::format("<unused {}>", tokens.size()));
-    }
-    tokens.push_back(token);
+    table.specials.push_back(id);
   }
   const std::string unk = string_member_or(model, "unk_token", "", where + ": model");
   int pad = -1;
   for (const char* name : {"<pad>", "[PAD]", "<|endoftext|>", "</s>"})
-    if (pad < 0) pad = find(name);
-  if (json_.contains("padding") && json_["padding"].is_object() && json_["padding"].contains("pad_id"))
-    pad = static_cast<int>(integer_member(json_["padding"], "pad_id", 0, most - 1, where + ": padding"));
-  const int unk_id = unk.empty() ? -1 : find(unk);
+    if (pad < 0) pad = table.find(name);
+  if (const Json& padding = member_or_null(json_, "padding"); padding.contains("pad_id"))
+    pad = static_cast<int>(integer_member(padding, "pad_id", 0, table.end - 1, where + ": padding"));
   try {
-    vocab_ = Vocab::from_table(std::move(tokens), specials, pad, unk_id);
+    vocab_ = table.vocab(pad, unk.empty() ? -1 : table.find(unk));
   } catch (const Error& error) {
     fail(Fault::data, "{}: model: {}", where, error.what());
   }
+  for (auto& [text, id] : table.literals)
+    if (id >= 0) normal_.emplace(id, text);
+  raw_literals_ = PrefixTable(std::move(table.raw_literals));
+  literals_ = PrefixTable(std::move(table.literals));
   std::vector<bool> added(static_cast<std::size_t>(vocab_.size()), true);
   for (const auto& item : own.items()) added[item.value().get<std::size_t>()] = false;
-  hide(std::move(added));
-  read_parts(model, where + ": model");
+  model_->hide(std::move(added));
+  model_->read(model, vocab_, where + ": model");
 }
 
 }  // namespace qkv

@@ -4,9 +4,8 @@
 
 #include <algorithm>
 #include <climits>
-#include <ctime>
 
-#include "data/replaced.h"
+#include "base/clock.h"
 #include "data/unicode.h"
 #include "qkv/base/error.h"
 #include "qkv/base/text.h"
@@ -30,7 +29,7 @@ const OnigUChar* bytes(std::string_view text) {
 std::string modern(std::string text) {
   for (auto [old, now] :
        {std::pair{"[:punct:]", "\\p{P}\\p{S}"}, {"[:^punct:]", "[^\\p{P}\\p{S}]"}, {"\\p{Word}", "\\w"}})
-    text = replaced(text, old, now);
+    text = replace_all(text, old, now);
   return text;
 }
 
@@ -41,21 +40,17 @@ struct Allowance {
 };
 thread_local Allowance allowance;
 
-double cpu_seconds() {
-  timespec time{};
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
-
 class Stopwatch {
  public:
   ~Stopwatch() {
-    if (start_ >= 0) allowance.used += cpu_seconds() - start_;
+    if (start_ >= 0) allowance.used += thread_cpu_seconds() - start_;
   }
   void start() {
-    if (start_ < 0) start_ = cpu_seconds();
+    if (start_ < 0) start_ = thread_cpu_seconds();
   }
-  bool is_late() const { return start_ >= 0 && allowance.used + cpu_seconds() - start_ > allowance.seconds; }
+  bool is_late() const {
+    return start_ >= 0 && allowance.used + thread_cpu_seconds() - start_ > allowance.seconds;
+  }
 
  private:
   double start_ = -1;
@@ -95,6 +90,8 @@ Pattern::Pattern(const std::string& expression, Kind kind, std::string where) : 
          message(code, &info));
   }
   code_ = std::move(made);
+  for (const char* kind : {"\\p", "\\P", "\\w", "\\W", "\\d", "\\D", "\\b", "\\B", "[:"})
+    names_kinds_ = names_kinds_ || text.find(kind) != std::string::npos;
 }
 
 std::vector<Span> Pattern::places(std::string_view text) const {
@@ -124,8 +121,8 @@ std::vector<Span> Pattern::matches(std::string_view text) const {
   onig_initialize_match_param(limits.get());
   onig_set_match_stack_limit_size_of_match_param(limits.get(), kMostWaiting);
   onig_set_retry_limit_in_match_of_match_param(limits.get(), ULONG_MAX);  // 0 is no match at all
-  const std::string known = unicode::with_stand_ins(text);
-  const OnigUChar *begin = bytes(known), *end = begin + text.size();
+  const std::string known = names_kinds_ ? unicode::with_stand_ins(text) : "";
+  const OnigUChar *begin = bytes(names_kinds_ ? known : text), *end = begin + text.size();
   std::size_t last = std::string_view::npos;  // end of the match before
   for (std::size_t from = 0; from <= text.size();) {
     int code = ONIG_MISMATCH;

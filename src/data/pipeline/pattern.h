@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 namespace qkv {
@@ -38,7 +39,28 @@ class Pattern {
   struct Code;
   std::vector<Span> places(std::string_view text) const;
   std::shared_ptr<const Code> code_;
+  bool names_kinds_ = false;  // of characters, such as letters: the version of Unicode matters
   std::string where_, text_;  // text_: what is looked for in place of a pattern
+};
+
+/// What has been made of short texts, since words come again and again; for one thread.
+template <class Value>
+class Remembered {
+ public:
+  /// The value that make() gives for this text, good until the next call.
+  template <class Make>
+  const Value& operator()(std::string_view text, Make make) {
+    if (text.size() > kLongest) return spare_ = make();
+    if (known_.size() >= kMost) known_.clear();
+    const auto found = known_.find(key_.assign(text));
+    return found != known_.end() ? found->second : known_.emplace(key_, make()).first->second;
+  }
+
+ private:
+  static constexpr std::size_t kLongest = 64, kMost = 65536;
+  std::unordered_map<std::string, Value> known_;
+  std::string key_;
+  Value spare_;
 };
 
 }  // namespace qkv

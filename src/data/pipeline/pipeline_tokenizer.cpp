@@ -1,56 +1,27 @@
 #include "data/pipeline_tokenizer.h"
 
 #include <algorithm>
-#include <numeric>
-#include <unordered_map>
 
 #include "byte_level.h"
 #include "data/json_members.h"
-#include "data/prefix_table.h"
-#include "data/vocab_member.h"
-#include "parts.h"
-#include "pattern.h"
 #include "qkv/base/text.h"
-#include "token_model.h"
 
 namespace qkv {
 
 QKV_REGISTER(Tokenizer, "bpe", BpeTokenizer, "byte-level byte-pair encoding, as GPT-2's; no text is unknown");
 QKV_REGISTER(Tokenizer, "wordpiece", WordPieceTokenizer, "parts of words, as BERT's");
 
-struct PipelineTokenizer::Parts {
-  Normalizer normalizer;
-  PreTokenizer pre_tokenizer;
-  Decoder decoder;
-  std::string type;
-  std::unique_ptr<TokenModel> model;
-  PrefixTable raw_literals, literals;
-  std::unordered_map<int, std::string> normal;  // literals that the normalizer changes, as they are decoded
-};
-
 PipelineTokenizer::PipelineTokenizer(const TokenizerConfig& config, Json parts, const std::string& model_type,
                                      const std::string& where)
-    : Tokenizer(config), parts_(std::move(parts)), steps_(std::make_unique<Parts>()) {
-  auto part = [&](const char* key) {
-    return parts_.contains(key) ? parts_[key] : Json();
-  };
-  steps_->normalizer = make_normalizer(part("normalizer"), where + ": normalizer");
-  steps_->pre_tokenizer = make_pre_tokenizer(part("pre_tokenizer"), where + ": pre_tokenizer");
-  steps_->decoder = make_decoder(part("decoder"), where + ": decoder");
-  steps_->type = model_type;
-  steps_->model = TokenModel::make(model_type, where + ": model");
-}
-
-PipelineTokenizer::~PipelineTokenizer() = default;
+    : Tokenizer(config),
+      type_(model_type),
+      model_(TokenModel::make(model_type, where + ": model")),
+      parts_(std::move(parts)),
+      normalizer_(make_normalizer(member_or_null(parts_, "normalizer"), where + ": normalizer")),
+      pre_tokenizer_(make_pre_tokenizer(member_or_null(parts_, "pre_tokenizer"), where + ": pre_tokenizer")),
+      decoder_(make_decoder(member_or_null(parts_, "decoder"), where + ": decoder")) {}
 
 namespace {
-
-// A table made here: the first `n_specials` tokens are special, padding and the unknown token first.
-Vocab own_table(std::vector<std::string> tokens, int n_specials) {
-  std::vector<int> specials(static_cast<std::size_t>(n_specials));
-  std::iota(specials.begin(), specials.end(), 0);
-  return Vocab::from_table(std::move(tokens), specials, Vocab::kPad, Vocab::kUnk);
-}
 
 // Cuts off about a megabyte that ends behind a line: pieces need several times the memory of their text.
 std::string_view take_lines(std::string_view& rest) {
@@ -66,19 +37,19 @@ std::string_view take_lines(std::string_view& rest) {
 // take(piece, -1) for each piece of the text, take("", id) for each token that stands for itself.
 template <class Take>
 void PipelineTokenizer::for_pieces(std::string_view text, Take take) const {
-  check_utf8(text);
+  check_utf8(text, "tokenizer");
   const PatternTime time(text.size());
   auto literal = [&](int id) {
     take(std::string_view(), id);
   };
   cut_at(
-      text, steps_->raw_literals,
+      text, raw_literals_,
       [&](std::string_view part) {
-        const std::string normal = steps_->normalizer(std::string(part));
+        const std::string normal = normalizer_(std::string(part));
         cut_at(
-            normal, steps_->literals,
+            normal, literals_,
             [&](std::string_view rest) {
-              for (const std::string& piece : steps_->pre_tokenizer({std::string(rest)})) take(piece, -1);
+              for (const std::string& piece : pre_tokenizer_({std::string(rest)})) take(piece, -1);
             },
             literal);
       },
@@ -95,7 +66,7 @@ std::vector<int> PipelineTokenizer::encode(std::string_view text, UnknownCount* 
     if (id >= 0) return ids.push_back(id);
     const auto [at, is_new] = seen.try_emplace(std::string(piece), Range{ids.size(), 0});
     if (is_new) {
-      steps_->model->encode(vocab_, piece, ids);
+      model_->encode(vocab_, piece, ids);
       at->second.end = ids.size();
     } else {
       for (std::size_t i = at->second.begin; i < at->second.end; ++i) ids.push_back(ids[i]);
@@ -122,27 +93,19 @@ void PipelineTokenizer::append_word(std::string_view word, bool first, std::vect
 }
 
 std::string PipelineTokenizer::normalize(std::string_view word) const {
-  check_utf8(word);
-  return steps_->normalizer(std::string(word));
-}
-
-std::string PipelineTokenizer::canonical(std::string_view text) const {
-  std::vector<std::string> pieces;
-  for_pieces(text, [&](std::string_view piece, int id) {
-    pieces.push_back(id < 0 ? std::string(piece) : token(id));
-  });
-  return join(steps_->decoder(pieces), "");
+  check_utf8(word, "tokenizer");
+  return normalizer_(std::string(word));
 }
 
 std::string PipelineTokenizer::decode(const std::vector<int>& ids) const {
   std::vector<std::string> tokens;
   for (int id : ids) {
     const std::string& text = token(id);
-    const auto normal = steps_->normal.find(id);
+    const auto normal = normal_.find(id);
     if (!vocab_.is_special(id) || (shows_unk() && id == vocab_.unk_id()))
-      tokens.push_back(normal == steps_->normal.end() ? text : normal->second);
+      tokens.push_back(normal == normal_.end() ? text : normal->second);
   }
-  return join(steps_->decoder(std::move(tokens)), "");
+  return join(decoder_(std::move(tokens)), "");
 }
 
 void PipelineTokenizer::train(const std::vector<std::string>& texts) {
@@ -152,8 +115,8 @@ void PipelineTokenizer::train(const std::vector<std::string>& texts) {
       for_pieces(take_lines(rest), [&](std::string_view piece, int) { ++counts[std::string(piece)]; });
   const int n_specials = vocab_.n_specials();
   std::vector<std::string> tokens(vocab_.tokens().begin(), vocab_.tokens().begin() + n_specials);
-  steps_->model->train(counts, config_, tokens);
-  vocab_ = own_table(std::move(tokens), n_specials);
+  model_->train(counts, config_, tokens);
+  vocab_ = Vocab::from_tokens(std::move(tokens), n_specials);
 }
 
 void PipelineTokenizer::train_words(const std::vector<std::vector<std::string>>& sentences) {
@@ -163,34 +126,16 @@ void PipelineTokenizer::train_words(const std::vector<std::vector<std::string>>&
 }
 
 Json PipelineTokenizer::model() const {
-  Json json = steps_->model->json(vocab_);
+  Json json = model_->json(vocab_);
   json["vocab"] = vocab_member(vocab_);
   return json;
 }
 
 void PipelineTokenizer::read_model(const Json& json, int n_specials, const std::string& where) {
-  std::vector<std::string> tokens = read_vocab_member(json, where);
-  if (static_cast<int>(tokens.size()) < n_specials)
-    fail(Fault::data, "{}: vocab must have at least the {} special tokens; got {} tokens", where, n_specials,
-         tokens.size());
-  vocab_ = own_table(std::move(tokens), n_specials);
-  if (const std::string type = string_member(json, "type", where); type != steps_->type)
-    fail(Fault::data, "{}: 'type' must be {}; got {}", where, in_quotes(steps_->type), in_quotes(type));
-  read_parts(json, where);
-}
-
-void PipelineTokenizer::stand_for_themselves(std::vector<Literal> raw, std::vector<Literal> normal) {
-  for (auto& [text, id] : normal)
-    if (id >= 0) steps_->normal.emplace(id, text);
-  steps_->raw_literals = PrefixTable(std::move(raw)), steps_->literals = PrefixTable(std::move(normal));
-}
-
-void PipelineTokenizer::hide(std::vector<bool> added) {
-  steps_->model->hide(std::move(added));
-}
-
-void PipelineTokenizer::read_parts(const Json& json, const std::string& where) {
-  steps_->model->read(json, vocab_, where);
+  read_vocab(json, n_specials, where);
+  if (const std::string type = string_member(json, "type", where); type != type_)
+    fail(Fault::data, "{}: 'type' must be {}; got {}", where, in_quotes(type_), in_quotes(type));
+  model_->read(json, vocab_, where);
 }
 
 // ---- the two that are learned here
@@ -244,7 +189,7 @@ WordPieceTokenizer::WordPieceTokenizer(const TokenizerConfig& config)
     fail(Fault::usage, "tokenizer: vocab_size must be 0 or at least {}, the special tokens; got {}",
          tokens.size(), config.vocab_size);
   const int n_specials = static_cast<int>(tokens.size());
-  vocab_ = own_table(std::move(tokens), n_specials);
+  vocab_ = Vocab::from_tokens(std::move(tokens), n_specials);
 }
 
 }  // namespace qkv

@@ -1,19 +1,18 @@
 #include <algorithm>
 
 #include "byte_level.h"
-#include "data/json_members.h"
 #include "data/unicode.h"
 #include "parts.h"
-#include "pattern.h"
-#include "qkv/base/text.h"
 
 namespace qkv {
 namespace {
 
-using Strings = std::vector<std::string>;
 // \w+|[^\w\s]+ with the \w of Unicode, which is not Oniguruma's.
 constexpr const char* kWords =
     R"([\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]+|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}\s]+)";
+
+// How GPT-2 cuts: contractions, letters, numbers, other characters (each with the space before), white space.
+constexpr const char* kGpt2 = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
 using Cutter = std::function<void(const std::string& piece, Strings& out)>;
 
@@ -82,14 +81,35 @@ Cutter by_pattern(const Pattern& pattern, const std::string& behavior, bool inve
   };
 }
 
+// Parts that GPT-2 cuts alike wherever they stand: they begin with the space before a word.
+template <class Take>
+void for_each_word(std::string_view text, Take take) {
+  for (std::size_t end = 1; !text.empty(); end++) {
+    const bool before_word = end + 1 < text.size() && text[end] == ' ' && text[end + 1] > ' ';
+    if (end < text.size() && !before_word) continue;
+    take(text.substr(0, end));
+    text.remove_prefix(end);
+    end = 0;
+  }
+}
+
 PreTokenizer byte_level(const Json& part, const std::string& where) {
-  check_members(part, {"type", "add_prefix_space", "trim_offsets", "use_regex"}, where);
   const bool prefix = bool_member_or(part, "add_prefix_space", true, where);
   const bool cuts = bool_member_or(part, "use_regex", true, where);
+  static const Pattern gpt2(kGpt2, Pattern::Kind::regex, "pre_tokenizer");
   return each([=](const std::string& piece, Strings& out) {
     const std::string text = prefix && piece[0] != ' ' ? " " + piece : piece;
     if (!cuts) return out.push_back(to_letters(text));
-    gpt2_pieces(text, [&](std::string_view bytes) { out.push_back(to_letters(bytes)); });
+    thread_local Remembered<Strings> known;
+    for_each_word(text, [&](std::string_view word) {
+      const Strings& pieces = known(word, [&] {
+        Strings result;
+        for (const Span& match : gpt2.matches(word))
+          result.push_back(to_letters(word.substr(match.begin, match.end - match.begin)));
+        return result;
+      });
+      out.insert(out.end(), pieces.begin(), pieces.end());
+    });
   });
 }
 
@@ -114,18 +134,39 @@ void bert(const std::string& piece, Strings& out) {
 }
 
 PreTokenizer split_by(const Json& part, const std::string& where) {
-  check_members(part, {"type", "pattern", "behavior", "invert"}, where);
-  const Json& pattern = object_member(part, "pattern", where);
-  const bool is_regex = pattern.contains("Regex");
-  const std::string expression = string_member(pattern, is_regex ? "Regex" : "String", where);
+  const Pattern separators = pattern_member(part, where);
   const std::string behavior = string_member(part, "behavior", where);
   const Strings known{"Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"};
   if (std::find(known.begin(), known.end(), behavior) == known.end())
     fail(Fault::data, "{}: 'behavior' must be one of {}; got {}", where, join(known, ", "),
          in_quotes(behavior));
-  const Pattern separators(expression, is_regex ? Pattern::Kind::regex : Pattern::Kind::text, where);
   return each(by_pattern(separators, behavior, bool_member_or(part, "invert", false, where)));
 }
+
+// Cuts by a fixed pattern, and drops what separates.
+StepKind<PreTokenizer> words(const char* type, const char* regex, bool invert) {
+  return {type, {}, [=](const Json&, const std::string& where) {
+            return each(by_pattern({regex, Pattern::Kind::regex, where}, "Removed", invert));
+          }};
+}
+
+}  // namespace
+
+PreTokenizer make_pre_tokenizer(const Json& part, const std::string& where) {
+  static const std::vector<StepKind<PreTokenizer>> kinds{
+      {"ByteLevel", {"add_prefix_space", "trim_offsets", "use_regex"}, byte_level},
+      {"BertPreTokenizer",
+       {},
+       [](const Json&, const std::string&) {
+         return each(bert);
+       }},
+      words("Whitespace", kWords, true),
+      words("WhitespaceSplit", R"(\s+)", false),
+      {"Split", {"pattern", "behavior", "invert"}, split_by}};
+  return make_step<PreTokenizer>(part, where, kinds, "pretokenizers", [](Strings pieces) { return pieces; });
+}
+
+// ---- what all steps have in common
 
 std::size_t size_of(const Strings& pieces) {
   std::size_t size = 0;
@@ -133,39 +174,18 @@ std::size_t size_of(const Strings& pieces) {
   return size;
 }
 
-}  // namespace
+void check_growth(std::size_t size, std::size_t before, const std::string& where) {
+  constexpr std::size_t kMostGrowth = 16, kMostGrown = std::size_t{4} << 20;
+  if (size > kMostGrown && size / kMostGrowth > before)
+    fail(Fault::data, "{}: a text may grow {} times, or to {} bytes; got {} of {} bytes", where, kMostGrowth,
+         kMostGrown, size, before);
+}
 
-PreTokenizer make_pre_tokenizer(const Json& part, const std::string& where) {
-  if (part.is_null())
-    return [](Strings pieces) {
-      return pieces;
-    };
-  if (!part.is_object()) fail(Fault::data, "{}: must be an object or null; got {}", where, brief(part));
-  const std::string type = string_member(part, "type", where);
-  if (type == "ByteLevel") return byte_level(part, where);
-  if (type == "Split") return split_by(part, where);
-  if (type == "Sequence") {
-    check_members(part, {"type", "pretokenizers"}, where);
-    std::vector<PreTokenizer> steps;
-    for (const Json& step : list_member(part, "pretokenizers", where))
-      steps.push_back(make_pre_tokenizer(step, where));
-    return [=](Strings pieces) {
-      const std::size_t size = size_of(pieces);
-      for (const PreTokenizer& step : steps) {
-        pieces = step(std::move(pieces));
-        check_growth(size_of(pieces), size, where);
-      }
-      return pieces;
-    };
-  }
-  if (type == "BertPreTokenizer" || starts_with(type, "Whitespace")) check_members(part, {"type"}, where);
-  if (type == "BertPreTokenizer") return each(bert);
-  if (type == "Whitespace") return each(by_pattern({kWords, Pattern::Kind::regex, where}, "Removed", true));
-  if (type == "WhitespaceSplit")
-    return each(by_pattern({R"(\s+)", Pattern::Kind::regex, where}, "Removed", false));
-  fail(Fault::data,
-       "{}: must be ByteLevel, BertPreTokenizer, Whitespace, WhitespaceSplit, Split or Sequence; got {}",
-       where, in_quotes(type));
+Pattern pattern_member(const Json& part, const std::string& where) {
+  const Json& pattern = object_member(part, "pattern", where);
+  const bool is_regex = pattern.contains("Regex");
+  return {string_member(pattern, is_regex ? "Regex" : "String", where),
+          is_regex ? Pattern::Kind::regex : Pattern::Kind::text, where};
 }
 
 }  // namespace qkv

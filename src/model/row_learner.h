@@ -21,8 +21,9 @@ struct RowLearner {
   virtual void share(int shards, RowSharing sharing) = 0;
   /// A step of rate `lr` for each example of the batch; the losses before their steps.
   virtual Learned learn(const Batch& batch, int shard, double lr) = 0;
-  /// Adds what the shards have changed to the tables, and returns the sum of squares of that; with hogwild 0.
-  virtual double join() = 0;
+  /// Adds what the shards have changed to the tables, or forgets it without `keep`; the sum of squares of
+  /// what was added, with hogwild 0.
+  virtual double join(bool keep) = 0;
 };
 
 }  // namespace qkv

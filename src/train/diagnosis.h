@@ -13,12 +13,15 @@ struct Diagnosis {
     std::string text;
     double loss = 0, grad_norm = 0;  ///< of the example alone
   };
+  struct Source {
+    std::string op, layer;
+  };
 
   std::int64_t step = 0;
   double loss = 0, grad_norm = 0;
   /// "forward", "backward", "reduce" (adding up the gradients), "update", or "" where all is finite.
   std::string pass;
-  std::string op, layer;
+  Source source;
   std::string value;                    ///< "nan", "inf" or "-inf"
   std::string where;                    ///< range of the tensor that is not finite
   std::vector<std::string> inputs;      ///< ranges of what went into the op

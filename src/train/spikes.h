@@ -1,15 +1,8 @@
 // Spikes: steps whose loss or gradient is far above what is usual in a run.
 #pragma once
-#include <cstdint>
+#include "qkv/train/training.h"
 
 namespace qkv {
-
-/// Running statistics, part of a checkpoint, so that a resumed run finds the same spikes.
-struct SpikeState {
-  std::int64_t steps = 0;
-  double first_loss = 0, loss_mean = 0, loss_variance = 0;
-  double norm_mean = 0, norm_variance = 0;  ///< of the logarithm of the gradient norm
-};
 
 /// What a step was compared with.
 struct Spike {

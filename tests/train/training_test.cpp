@@ -3,7 +3,9 @@
 #include <cmath>
 #include <cstring>
 
+#include "log/read_metrics.h"
 #include "log/run_log.h"
+#include "paths.h"
 #include "qkv/base/threads.h"
 #include "qkv/model/baselines.h"
 #include "qkv/ops/arithmetic.h"
@@ -40,11 +42,18 @@ QKV_REGISTER(Model, "test-poison", PoisonModel);
 
 using namespace test;
 
+TEST_CASE("docs/training-step.md prints the training loop as it is") {
+  const std::string page = read_file(source_dir() + "/docs/training-step.md");
+  const std::size_t begin = page.find("TrainResult train("), end = page.find("```", begin);
+  REQUIRE(end != std::string::npos);
+  CHECK(has(read_file(source_dir() + "/src/train/train.cpp"), page.substr(begin, end - begin)));
+}
+
 TEST_CASE("the loss falls on a small set, and the model learns it") {
   SmallData data;
   Session session(data.encoder(), {"train.max_steps=100", "eval.every=50", "data.word_dropout=0.0"});
   const TrainResult result = session.train(data.folder / "run");
-  CHECK(result.reason == "max_steps");
+  CHECK(result.reason == StopReason::max_steps);
   CHECK(result.step == 100);
   std::vector<double> losses;
   for (const Record& record : read_metrics(data.folder / "run/metrics.jsonl"))
@@ -61,9 +70,9 @@ TEST_CASE("with max_steps = 0 the weights stay as they are: evaluated, saved, an
   Session(config, {"train.max_steps=3"}).train(first);
   const std::vector<std::string> none{"train.max_steps=0", "train.init_from=\"" + first + "\""};
   Session zero(config, none);
-  zero.trainer.warm_start();
+  warm_start(zero.training);
   const TrainResult result = zero.train(as_is);
-  CHECK(result.reason == "max_steps");
+  CHECK(result.reason == StopReason::max_steps);
   CHECK(result.step == 0);
   CHECK(result.best_step == 0);
   CHECK(zero.value("head.weight").to_vector() != Session(config).value("head.weight").to_vector());
@@ -130,7 +139,7 @@ TEST_CASE("accumulated batches weigh as many sentences as they hold") {
   };
   Session whole(data.encoder(), with({"data.batch_size=24"}));
   Session parts(data.encoder(), with({"data.batch_size=16", "train.grad_accum_steps=2"}));  // 16 and 8
-  const StepReport a = whole.trainer.step(), b = parts.trainer.step();
+  const StepReport a = whole.training.step(), b = parts.training.step();
   CHECK(a.count == 24);
   CHECK(b.count == 24);
   CHECK(a.tokens == b.tokens);
@@ -165,7 +174,7 @@ TEST_CASE("gradients are clipped by their global norm") {
                                      "schedule.type=\"constant\"", "schedule.warmup_steps=0",
                                      fmt::format("train.grad_clip_norm={}", limit)});
     const auto before = copy_of(*session.experiment.parameters);
-    const StepReport report = session.trainer.step();
+    const StepReport report = session.training.step();
     CHECK(report.grad_norm > 0.02);
     const double norm = limit > 0 ? limit : report.grad_norm;
     CHECK(distance(session, before) == doctest::Approx(0.5 * norm).epsilon(1e-9));
@@ -180,7 +189,7 @@ TEST_CASE("weight decay leaves 1-D parameters alone unless decay_1d is set") {
   auto one_step = [&](std::vector<std::string> sets) {
     sets.insert(sets.begin(), base.begin(), base.end());
     auto session = std::make_unique<Session>(data.encoder(), sets);
-    session->trainer.step();
+    session->training.step();
     return session;
   };
   const Session start(data.encoder(), base);
@@ -201,7 +210,7 @@ TEST_CASE("frozen parameters do not move, also one part of packed W_Q, W_K, W_V"
   SmallData data;
   Session session(data.encoder(), {"train.freeze=[\"*.W_K\", \"embed.*\"]", "optimizer.weight_decay=0.5"});
   const auto before = copy_of(*session.experiment.parameters);
-  for (int i = 0; i < 3; i++) session.trainer.step();
+  for (int i = 0; i < 3; i++) session.training.step();
   int frozen = 0;
   for (const NamedTensor& old : before) {
     CAPTURE(old.name);
@@ -231,15 +240,15 @@ TEST_CASE("a run starts from the weights of another") {
   for (const std::string& from : {data.folder / "first", best + "/model.safetensors"}) {
     Session second(data.encoder(), {"train.init_from='" + from + "'"});
     CHECK(!same_bits(second.value("head.weight"), read_safetensors(best + "/model.safetensors")[0].tensor));
-    CHECK(has(second.trainer.warm_start(), "tensors taken; missing there: none; left over: none"));
+    CHECK(has(warm_start(second.training), "tensors taken; missing there: none; left over: none"));
     for (const NamedTensor& trained : read_safetensors(best + "/model.safetensors"))
       CHECK(same_bits(second.value(trained.name), trained.tensor));
   }
   Session missing(data.encoder(), {"train.init_from=\"nowhere\""});
   CHECK(
-      has(error_of(Fault::data, [&] { missing.trainer.warm_start(); }), "nowhere: must be a run directory"));
+      has(error_of(Fault::data, [&] { warm_start(missing.training); }), "nowhere: must be a run directory"));
   Session other(data.encoder(), {"train.init_from='" + (data.folder / "first") + "'", "model.d_model=8"});
-  CHECK(has(error_of(Fault::data, [&] { other.trainer.warm_start(); }), "model expects"));
+  CHECK(has(error_of(Fault::data, [&] { warm_start(other.training); }), "model expects"));
 }
 
 TEST_CASE(
@@ -253,7 +262,7 @@ TEST_CASE(
     if (one.name != "head.weight") one.name = "w." + one.name;
   write_safetensors(data.folder / "one.safetensors", weights);
   Session partial(data.encoder(), {"train.init_from='" + (data.folder / "one.safetensors") + "'"});
-  const std::string line = partial.trainer.warm_start();
+  const std::string line = warm_start(partial.training);
   CHECK(has(line,
             fmt::format("1 of {} tensors taken; missing there: {} (", weights.size(), weights.size() - 1)));
   CHECK(has(line, fmt::format("left over: {} (w.", weights.size() - 1)));
@@ -267,25 +276,25 @@ TEST_CASE(
   const std::vector<std::string> sets{"train.init_from='" + (data.folder / "first") + "'"};
   for (const char* file : {"train.tsv", "val.tsv", "test.tsv"}) replaced(file, "money\t", "cash\t");
   Session classes(data.encoder(), sets);
-  CHECK(has(classes.trainer.warm_start(),
+  CHECK(has(warm_start(classes.training),
             "its classes are [\"money\",\"river\"] instead of [\"cash\",\"river\"]"));
   replaced("train.tsv", "teller", "cashier");
   Session words(data.encoder(), sets);
-  CHECK(has(error_of(Fault::usage, [&] { words.trainer.warm_start(); }),
+  CHECK(has(error_of(Fault::usage, [&] { warm_start(words.training); }),
             "must have the vocabulary of this run; got another one of equal size, whose token "));
   Session beside(data.encoder(), {"train.init_from='" + folder + "/model.safetensors'"});
-  CHECK(has(error_of(Fault::usage, [&] { beside.trainer.warm_start(); }), "'teller'"));
+  CHECK(has(error_of(Fault::usage, [&] { warm_start(beside.training); }), "'teller'"));
 }
 
 TEST_CASE("a parameter without gradient at the first step is an error that names it") {
   SmallData data;
   const std::string config = data.config("[model]\ntype = \"test-unused\"\nd_model = 8\n", "unused");
   Session session(config);
-  const std::string text = error_of(Fault::usage, [&] { session.trainer.step(); });
+  const std::string text = error_of(Fault::usage, [&] { session.training.step(); });
   CHECK(has(text, "got none for 'spare' "));
   CHECK(has(text, "train.freeze"));
   Session frozen(config, {"train.freeze=[\"spare\"]"});
-  CHECK(frozen.trainer.step().finite);
+  CHECK(frozen.training.step().finite);
 }
 
 TEST_CASE("evaluations score training examples where the config asks, and learn nothing from them") {
@@ -346,7 +355,7 @@ TEST_CASE("a loss that is not finite stops the run and keeps the checkpoint befo
   const std::string run = data.folder / "run";
   Session session(poisoned(data, 1), {"eval.every=1"});
   const TrainResult result = session.train(run);
-  CHECK(result.reason == "diverged");
+  CHECK(result.reason == StopReason::diverged);
   CHECK(result.failed_step == result.step + 1);
   CHECK(result.step < 6);  // one epoch
   const Record last = read_metrics(run + "/metrics.jsonl").back();
@@ -361,8 +370,8 @@ TEST_CASE("on_nonfinite = skip leaves the step out and counts it") {
   SmallData data;
   Session session(poisoned(data, 1), {"train.on_nonfinite=\"skip\""});
   const TrainResult result = session.train(data.folder / "run");  // two epochs
-  CHECK(result.reason == "max_steps");
-  CHECK(session.trainer.state().skipped == 2);
+  CHECK(result.reason == StopReason::max_steps);
+  CHECK(session.training.state.skipped == 2);
   for (const NamedTensor& own : session.experiment.parameters->named())
     for (double v : own.tensor.to_vector()) REQUIRE(std::isfinite(v));
 }
@@ -372,7 +381,7 @@ TEST_CASE("skipping ends when no step is finite any more") {
   Session session(poisoned(data, 44), {"train.on_nonfinite=\"skip\"", "train.max_steps=1000",
                                        "eval.every=1000", "log.every=1000"});
   const TrainResult result = session.train(data.folder / "run");
-  CHECK(result.reason == "diverged");
+  CHECK(result.reason == StopReason::diverged);
   CHECK(result.failed_step == 100);
 }
 
@@ -382,7 +391,7 @@ TEST_CASE("parameters that are not finite are never saved") {
   Session session(data.encoder(), {"optimizer.type=\"sgd\"", "schedule.type=\"constant\"",
                                    "schedule.warmup_steps=0", "optimizer.lr=1e300", "eval.every=1"});
   const TrainResult result = session.train(run);
-  CHECK(result.reason == "diverged");
+  CHECK(result.reason == StopReason::diverged);
   CHECK(result.failed_step == 1);
   CHECK(list_checkpoints(run).empty());
 }

@@ -1,9 +1,10 @@
-// Helpers of the op tests: random tensors, and comparison with numbers from an independent formula.
+// Random tensors, and comparison with numbers from an independent formula.
 #pragma once
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "qkv/base/random.h"
@@ -12,9 +13,18 @@
 namespace qkv::test {
 
 /// Normal numbers; the same for equal arguments.
-inline Tensor normal(const Shape& shape, Dtype dtype, std::uint64_t seed = 1, double scale = 1.0) {
+inline Tensor normal(const Shape& shape, Dtype dtype = Dtype::f64, std::uint64_t seed = 1,
+                     double scale = 1.0) {
   Tensor t = Tensor::empty(shape, Dtype::f64);
   fill_normal(Stream(seed, "test"), t.data<double>(), static_cast<std::size_t>(t.size()), 0.0, scale);
+  return t.to(dtype);
+}
+
+/// Numbers of equal chance in [low, high).
+inline Tensor uniform(const Shape& shape, Dtype dtype, std::uint64_t seed, double low = -2, double high = 2) {
+  Tensor t = Tensor::empty(shape, Dtype::f64);
+  Stream stream(seed, "test");
+  for (Index i = 0; i < t.size(); i++) t.data<double>()[i] = low + (high - low) * stream.uniform64();
   return t.to(dtype);
 }
 
@@ -35,6 +45,11 @@ inline double distance(const std::vector<double>& a, const std::vector<double>& 
 }
 inline double distance(const Tensor& a, const Tensor& b) {
   return a.shape() == b.shape() ? distance(a.to_vector(), b.to_vector()) : INFINITY;
+}
+
+inline bool same_bits(const Tensor& a, const Tensor& b) {
+  return a.shape() == b.shape() && a.dtype() == b.dtype() &&
+         std::memcmp(a.bytes(), b.bytes(), a.byte_size()) == 0;
 }
 
 /// Rounding that a result of this type may carry.

@@ -1,0 +1,183 @@
+#include "qkv/train/training.h"
+
+#include <map>
+#include <type_traits>
+
+#include "base/file.h"
+#include "qkv/base/json.h"
+#include "qkv/log/console.h"
+#include "train/batches.h"
+#include "train/checkpoint.h"
+#include "train/run_dir.h"
+
+namespace qkv {
+namespace {
+
+// The members of TrainState by the name they have in state.json.
+template <class State, class F>
+void visit(State& s, F f) {
+  f("step", s.step);
+  f("best_step", s.best_step);
+  f("best_value", s.best_value);
+  f("stale_evals", s.stale_evals);
+  f("tokens", s.tokens);
+  f("skipped", s.skipped);
+  f("skipped_in_a_row", s.skipped_in_a_row);
+  f("window_loss", s.window_loss);
+  f("window_count", s.window_count);
+  f("seconds", s.seconds);
+  f("spike_steps", s.spikes.steps);
+  f("spike_first_loss", s.spikes.first_loss);
+  f("spike_loss_mean", s.spikes.loss_mean);
+  f("spike_loss_variance", s.spikes.loss_variance);
+  f("spike_norm_mean", s.spikes.norm_mean);
+  f("spike_norm_variance", s.spikes.norm_variance);
+}
+
+void read_state(const Json& json, TrainState& state, const std::string& file) {
+  visit(state, [&](const char* name, auto& value) {
+    const auto found = json.find(name);
+    const bool integer = std::is_integral_v<std::decay_t<decltype(value)>>;
+    if (found == json.end() || !(integer ? found->is_number_integer() : found->is_number()))
+      fail(Fault::data, "{}: must hold the number '{}'; got {}", file, name,
+           found == json.end() ? "none" : dump_json(*found));
+    found->get_to(value);
+  });
+  if (state.step < 0) fail(Fault::data, "{}: 'step' must not be negative; got {}", file, state.step);
+}
+
+using Values = std::map<std::string, std::string>;
+
+std::int64_t number_of(const Values& values, const char* key) {
+  const auto found = values.find(key);
+  return found == values.end() ? 0 : std::strtoll(found->second.c_str(), nullptr, 10);
+}
+
+// A change of the config that makes new values of the metric incomparable with the best one so far; ""
+// without.
+std::string change_of_best(const Values& before, const Values& now) {
+  for (const char* key : {"eval.metric", "eval.mode", "eval.samples", "data.val", "data.val_fraction",
+                          "data.path", "data.folds", "data.fold"}) {
+    const auto old = before.find(key), own = now.find(key);
+    if (old != before.end() && own != now.end() && old->second != own->second)
+      return fmt::format("{} is {} (was {})", key, own->second, old->second);
+  }
+  return "";
+}
+
+void forget_best(TrainState& state, const std::string& reason) {
+  if (state.best_step < 0) return;
+  console().warn("the best value so far does not count any more: {}", reason);
+  state.best_step = -1;
+  state.best_value = 0;
+  state.stale_evals = 0;
+}
+
+// Schedules that end with the run follow its new length.
+void warn_of_schedule(const Section& config, double lr, std::int64_t step, std::int64_t before,
+                      std::int64_t now) {
+  if (before == now || before < step) return;
+  const double was = make_schedule(config, lr, before)->rate(step),
+               is = make_schedule(config, lr, now)->rate(step);
+  if (was != is)
+    console().warn(
+        "schedule: it ends at step {} instead of {}; the rate of step {} would be {:.3g} with it, and was "
+        "{:.3g}",
+        now, before, step, is, was);
+}
+
+// The task was built from the data anew: what it derived from it must be what the checkpoint was trained on.
+void check_same_data(const Task& task, const std::string& folder, const Json& state) {
+  const std::string file = folder + "/tokenizer.json";
+  const Tokenizer* own = task.tokenizer();
+  const bool same_tokens = !own || (exists(file) && Tokenizer::load(file)->to_json() == own->to_json());
+  auto plain = [](Json json) {  // tokenizers of earlier versions had a member more
+    for (Json& value : json)
+      if (value.is_object()) value.erase("qkv");
+    return json;
+  };
+  if (same_tokens && plain(task.state()) == plain(state)) return;
+  fail(Fault::usage, "resume: the training data must be that of {}; got {} (has a data file changed?)",
+       folder, same_tokens ? "other labels or class counts" : "another vocabulary");
+}
+
+// The newest whole checkpoint; "" where there is none yet.
+std::string newest_whole(const std::string& run) {
+  auto all = list_checkpoints(run);
+  if (all.empty()) return "";
+  std::vector<std::string> problems;
+  while (!all.empty() && !(problems = checkpoint_problems(all.back().second)).empty()) {
+    all.pop_back();
+    if (!all.empty()) console().warn("{}; going back to {}", problems.front(), all.back().second);
+  }
+  if (all.empty())
+    fail(Fault::data, "{}: must hold a whole checkpoint to resume from; got only damaged ones; {}", run,
+         problems.front());
+  return all.back().second;
+}
+
+// What a changed config means for the best value and the rate.
+void compare_configs(Training& t, const std::string& folder) {
+  const Values before = resolved_values(read_file(folder + "/config.resolved.toml")),
+               now = resolved_values(t.files.resolved);
+  if (const std::string change = change_of_best(before, now); !change.empty()) forget_best(t.state, change);
+  const std::int64_t accumulated = t.tables.train.grad_accum_steps,
+                     steps = number_of(before, "train.max_steps"),
+                     epochs = number_of(before, "train.max_epochs");
+  const std::int64_t end =
+      steps > 0 ? steps : (epochs * t.batches->per_epoch() + accumulated - 1) / accumulated;
+  warn_of_schedule(t.experiment.config.section("schedule"), t.optimizer->lr(), t.state.step, end,
+                   t.max_steps);
+}
+
+}  // namespace
+
+void save_checkpoint(Training& t, bool best) {
+  RunFiles& files = t.files;
+  if (files.run.empty() || files.last_saved == t.state.step) return;
+  const Experiment& e = t.experiment;
+  Json state = {{"version", 1}, {"metric", t.tables.eval.metric}, {"task", e.task->state()}};
+  if (const std::string id = id_of_run(files.run); !id.empty()) state["run"] = id;
+  visit(t.state, [&](const char* name, const auto& value) { state[name] = value; });
+  write_checkpoint(files.run,
+                   {t.state.step, e.parameters->named(), t.optimizer->state(*e.parameters), &state,
+                    e.task->tokenizer(), files.resolved},
+                   best);
+  prune_checkpoints(files.run, t.tables.checkpoint.keep_last, t.tables.checkpoint.keep_best);
+  files.last_saved = t.state.step;
+}
+
+void restore(Training& t, const std::string& checkpoint) {
+  const Checkpoint c = read_checkpoint(checkpoint, true);
+  check_same_data(*t.experiment.task, c.folder, c.state->at("task"));
+  t.experiment.parameters->load(c.weights, c.folder + "/model.safetensors");
+  t.optimizer->load(*t.experiment.parameters, c.optimizer, c.folder + "/optimizer.safetensors");
+  read_state(*c.state, t.state, c.folder + "/state.json");
+}
+
+bool resume(Training& t) {
+  const std::string run = t.files.run, folder = newest_whole(run);
+  if (folder.empty()) return false;
+  restore(t, folder);
+  TrainState& state = t.state;
+  if (state.step > t.max_steps)
+    fail(Fault::usage,
+         "resume: the run must end at or behind step {}, which it has reached; got train.max_steps or "
+         "max_epochs that end it at step {}",
+         state.step, t.max_steps);
+  const CheckpointConfig& c = t.tables.checkpoint;
+  const std::int64_t best = state.best_step;
+  if (!t.files.resolved.empty()) compare_configs(t, folder);
+  const bool lost = state.best_step >= 0 && !is_directory(run + "/checkpoints/" + step_name(state.best_step));
+  if (lost && c.keep_best)
+    forget_best(state, fmt::format("its checkpoint, {}, is missing", step_name(state.best_step)));
+  point_links(run, state.step, lost ? -1 : state.best_step);
+  // As after the save of this checkpoint; the next save prunes damaged ones behind it and a best one that
+  // does not count any more.
+  if (state.best_step == best && list_checkpoints(run).back().second == folder)
+    prune_checkpoints(run, c.keep_last, c.keep_best);
+  t.files.last_saved = state.step;
+  return true;
+}
+
+}  // namespace qkv

@@ -1,0 +1,135 @@
+#include "train/run_logger.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "log/event_file.h"
+#include "log/record_keys.h"
+#include "ops/optimizer_kernels.h"
+#include "qkv/base/json.h"
+#include "qkv/base/text.h"
+#include "train/batches.h"
+#include "train/spikes.h"
+
+namespace qkv {
+
+RunLogger::RunLogger(Training& t, MetricSinks& sinks)
+    : t_(t), sinks_(sinks), line_{t.state.step, t.state.tokens, t.state.seconds} {}
+
+void RunLogger::step(const StepReport& report) {
+  const LogConfig& c = t_.tables.log;
+  const auto due = [&](std::int64_t every) {
+    return t_.state.step == 1 || (every > 0 && t_.state.step % every == 0);
+  };
+  if (report.finite) spike(report);
+  if (due(c.every) || t_.state.step == t_.max_steps) line(report);
+  if (c.tensorboard && report.finite && due(c.histograms)) histograms(report);
+}
+
+void RunLogger::spike(const StepReport& report) {
+  const double deviations = t_.tables.train.spike;
+  const Spike spike = look_for_spike(t_.state.spikes, report.loss, report.grad_norm, deviations);
+  if (!spike || deviations == 0) return;
+  record_.reset("spike").add(key::step, t_.state.step);
+  record_.add(key::loss, static_cast<float>(report.loss));
+  record_.add(key::usual_loss, static_cast<float>(spike.usual_loss));
+  record_.add(key::grad_norm, static_cast<float>(report.grad_norm));
+  record_.add(key::usual_grad_norm, static_cast<float>(spike.usual_grad_norm));
+  sinks_.write(record_);
+}
+
+void RunLogger::line(const StepReport& report) {
+  TrainState& state = t_.state;
+  const double mean = state.window_count > 0 ? state.window_loss / state.window_count : report.loss;
+  const double epoch = static_cast<double>(state.step * t_.tables.train.grad_accum_steps) /
+                       static_cast<double>(t_.batches->per_epoch());
+  record_.reset("train").add(key::step, state.step).add(key::epoch, static_cast<float>(epoch));
+  record_.add(key::loss, static_cast<float>(mean)).add(key::lr, static_cast<float>(report.lr));
+  record_.add(key::grad_norm, static_cast<float>(report.grad_norm)).add(key::tokens, state.tokens);
+  if (!report.finite) record_.add(key::skipped, state.skipped);
+  // Of the time since the last line.
+  const double seconds = std::max(1e-9, state.seconds - line_.seconds);
+  const auto steps = static_cast<double>(std::max<std::int64_t>(1, state.step - line_.step));
+  const auto tokens = static_cast<double>(state.tokens - line_.tokens);
+  record_.add(key::tokens_per_s, static_cast<float>(std::round(tokens / seconds)));
+  record_.add(key::step_ms, static_cast<float>(1e3 * seconds / steps));
+  record_.add(key::time_s, static_cast<float>(state.seconds));
+  sinks_.write(record_);
+  state.window_loss = state.window_count = 0;
+  line_ = {state.step, state.tokens, state.seconds};
+}
+
+void RunLogger::nonfinite(const Diagnosis& d, const StepReport& report) {
+  record_.reset("nonfinite").add(key::step, report.step);
+  record_.add(key::loss, report.loss).add(key::grad_norm, report.grad_norm).add(key::pass, d.pass);
+  if (!d.source.op.empty()) record_.add(key::op, d.source.op).add(key::layer, d.source.layer);
+  if (!d.parameters.empty()) record_.add(key::parameters, join(d.parameters, ", "));
+  if (!d.examples.empty()) record_.add(key::examples, d.example_list());
+  record_.add(key::where, d.where);
+  for (std::size_t i = 0; i < d.inputs.size(); i++)
+    record_.add(key_of(key::input, std::to_string(i + 1)), d.inputs[i]);
+  if (!report.finite && t_.skips()) record_.add(key::skipped, t_.state.skipped);
+  sinks_.write(record_);
+}
+
+void RunLogger::evaluation(const Metrics& metrics, const Metrics& of_training, bool best) {
+  record_.reset("eval").add(key::split, "val").add(key::step, t_.state.step);
+  for (auto& [name, value] : metrics.values()) record_.add(name, static_cast<float>(value));
+  for (auto& [name, value] : of_training.values())
+    record_.add(key_of(key::of_training, name), static_cast<float>(value));
+  if (best) record_.add(key::best, true);
+  sinks_.write(record_);
+}
+
+void RunLogger::norms(const StepReport& report) {
+  const ParameterStore& store = *t_.experiment.parameters;
+  record_.reset("norms").add(key::step, t_.state.step);
+  for (const NamedTensor& named : store.named()) {
+    double squares = 0;
+    dispatch("norms", named.tensor.dtype(), [&](auto t) {
+      squares = sum_of_squares(named.tensor.data<decltype(t)>(), named.tensor.size());
+    });
+    record_.add(key_of(key::weight, named.name), static_cast<float>(std::sqrt(squares)));
+  }
+  auto squares = report.squares.begin();
+  store.each_part([&](int, const ParameterStore::Part& part) {
+    if (squares == report.squares.end()) return;
+    const double norm = std::sqrt(*squares++) * report.gradient_scale;
+    if (!part.frozen) record_.add(key_of(key::gradient, part.name), static_cast<float>(norm));
+  });
+  sinks_.write(record_);
+}
+
+// How the values of each parameter are spread, and those of its gradient of this step before clipping.
+void RunLogger::histograms(const StepReport& report) {
+  const ParameterStore& store = *t_.experiment.parameters;
+  auto write = [&](const std::string& tag, const Tensor& values, double factor) {
+    dispatch("histogram", values.dtype(), [&](auto t) {
+      sinks_.histogram(
+          tag, t_.state.step,
+          histogram_of(values.data<decltype(t)>(), static_cast<std::size_t>(values.size()), factor));
+    });
+  };
+  store.each_part([&](int s, const ParameterStore::Part& part) {
+    write(key_of(key::weight, part.name), part.of(store.slot(s).value), 1);
+    if (!part.frozen && report.gradients && report.gradients->has_slot(s))
+      write(key_of(key::gradient, part.name), part.of(report.gradients->of_slot(s)), report.gradient_scale);
+  });
+}
+
+void RunLogger::samples() {
+  if (!t_.tables.log.tensorboard) return;
+  const std::vector<std::string>& sentences = t_.tables.inspect.sentences;
+  for (std::size_t i = 0; i < sentences.size(); i++) {
+    std::string text;
+    try {
+      const Task& task = *t_.experiment.task;
+      text = task.readable(task.predict(*t_.experiment.model, sentences[i]));
+    } catch (const Error& error) {
+      text = error.what();
+    }
+    sinks_.text(fmt::format("samples/{}", i + 1), t_.state.step, text);
+  }
+}
+
+}  // namespace qkv

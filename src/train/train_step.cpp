@@ -1,0 +1,174 @@
+#include "train/train_step.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "qkv/base/threads.h"
+#include "train/reduce.h"
+#include "train/sparse_sgd.h"
+#include "train/stopwatch.h"
+
+namespace qkv {
+
+TrainStep::TrainStep(const Task& task, TrainBatches& batches, std::int64_t accumulated)
+    : task_(task),
+      batches_(batches),
+      accumulated_(accumulated),
+      shards_(static_cast<std::size_t>(batches.shards())) {}
+
+const StepReport& TrainStep::make(std::int64_t number, double lr) {
+  StepReport& r = report_;
+  r.step = number, r.lr = lr, r.seconds = {};
+  for (Shard& shard : shards_) shard.loss = shard.count = 0, shard.tokens = 0;
+  begin();
+  for (std::int64_t k = 0; k < accumulated_; k++) run_shards((number - 1) * accumulated_ + k);
+
+  r.loss_sum = r.count = 0, r.tokens = 0;
+  for (const Shard& shard : shards_)
+    r.loss_sum += shard.loss, r.count += shard.count, r.tokens += shard.tokens;
+  r.loss = r.count > 0 ? r.loss_sum / r.count : 0.0;
+  r.gradient_scale = r.count > 0 ? 1.0 / r.count : 0.0;
+  {
+    const Stopwatch timer(r.seconds.reduce);
+    r.grad_norm = std::sqrt(add_up(r)) * r.gradient_scale;
+  }
+  r.finite = std::isfinite(r.grad_norm) && std::isfinite(r.loss);
+  const Stopwatch timer(r.seconds.update);
+  if (r.finite) update(r);
+  return r;
+}
+
+void TrainStep::run_shards(std::int64_t batch) {
+  const double start = steady_seconds();
+  for (Shard& shard : shards_) shard.data_s = shard.forward_s = shard.backward_s = 0;
+  const std::vector<int>& examples = batches_.examples(batch);
+  pool().run(static_cast<int>(shards_.size()), [&](int s, int) {
+    Shard& shard = shards_[static_cast<std::size_t>(s)];
+    {
+      const Stopwatch timer(shard.data_s);
+      if (batches_.collate(examples, batch, s, shard.batch).size == 0) return;
+    }
+    shard.tokens += task_.tokens(shard.batch);
+    learn(batch, s, shard, report_.lr);
+  });
+  // The wall clock in the proportion of what the workers were at.
+  double data = 0, forward = 0, backward = 0;
+  for (const Shard& shard : shards_)
+    data += shard.data_s, forward += shard.forward_s, backward += shard.backward_s;
+  const double wall = (steady_seconds() - start) / std::max(1e-12, data + forward + backward);
+  TrainSeconds& seconds = report_.seconds;
+  seconds.data += data * wall, seconds.forward += forward * wall, seconds.backward += backward * wall;
+}
+
+namespace {
+
+// A step along the gradient of one or more batches.
+class GradientStep : public TrainStep {
+ public:
+  GradientStep(Experiment& e, const TrainConfig& config, TrainBatches& batches, Optimizer& optimizer)
+      : TrainStep(*e.task, batches, config.grad_accum_steps),
+        experiment_(e),
+        batches_(batches),
+        optimizer_(optimizer),
+        clip_norm_(config.grad_clip_norm),
+        gradients_(static_cast<std::size_t>(batches.shards())),
+        reduction_(*e.parameters) {}
+
+  double bytes(double activations, double threads) const override {
+    const double parameters = static_cast<double>(experiment_.parameters->count()) *
+                              static_cast<double>(size_of(experiment_.parameters->dtype()));
+    const auto shards = static_cast<double>(gradients_.size());
+    return parameters * shards + activations * std::min(shards, threads) / shards;
+  }
+
+ private:
+  void begin() override {
+    for (Gradients& gradients : gradients_) gradients.clear();
+  }
+
+  void learn(std::int64_t batch, int s, Shard& shard, double) override {
+    const double start = steady_seconds();
+    Tape tape(batches_.dropout(batch, s));
+    const Loss loss = experiment_.task->loss(*experiment_.model, shard.batch);
+    shard.loss += loss.sum.value().item();
+    shard.count += loss.count;
+    const double forwarded = steady_seconds();
+    tape.backward(loss.sum, gradients_[static_cast<std::size_t>(s)]);
+    shard.forward_s += forwarded - start;
+    shard.backward_s += steady_seconds() - forwarded;
+  }
+
+  double add_up(StepReport& report) override {
+    const double squares = reduction_.reduce(gradients_, report.squares);
+    report.gradients = &gradients_[0];
+    if (report.step == 1) check_all_have_gradients(gradients_[0], *experiment_.parameters);
+    return squares;
+  }
+
+  void update(const StepReport& report) override {
+    const bool clip = clip_norm_ > 0 && report.grad_norm > clip_norm_;
+    const double factor = clip ? clip_norm_ / report.grad_norm : 1.0;
+    optimizer_.update(*experiment_.parameters, gradients_[0], reduction_.chunks(),
+                      {report.step, report.lr, report.gradient_scale * factor});
+  }
+
+  Experiment& experiment_;
+  TrainBatches& batches_;
+  Optimizer& optimizer_;
+  double clip_norm_;
+  std::vector<Gradients> gradients_;  // of each shard; after reduction their sum is in the first
+  Reduction reduction_;
+};
+
+// A step per example on the rows it uses (see RowLearner): there is no gradient to add up or to clip.
+class InPlaceStep : public TrainStep {
+ public:
+  InPlaceStep(const Task& task, RowLearner& model, RowSharing sharing, TrainBatches& batches)
+      : TrainStep(task, batches, 1), model_(model) {
+    model_.share(batches.shards(), sharing);
+  }
+  double bytes(double, double) const override { return 0; }
+
+ private:
+  void learn(std::int64_t, int s, Shard& shard, double lr) override {
+    const Stopwatch timer(shard.forward_s);
+    const RowLearner::Learned learned = model_.learn(shard.batch, s, lr);
+    shard.loss += learned.loss;
+    shard.count += learned.count;
+  }
+
+  // Of the change of all rows, per unit of the rate.
+  double add_up(StepReport& report) override {
+    const bool keep = std::isfinite(report.loss);
+    const double squares = model_.join(keep);
+    return keep ? squares / (report.lr > 0 ? report.lr * report.lr : 1) : report.loss;
+  }
+
+  RowLearner& model_;
+};
+
+}  // namespace
+
+void check_in_place(const Experiment& e, const TrainConfig& config, const Optimizer& optimizer) {
+  if (!dynamic_cast<const SparseSgd*>(&optimizer)) return;
+  if (!dynamic_cast<RowLearner*>(e.model.get()))
+    e.config.section("optimizer")
+        .report("type", "must not be \"sparse-sgd\" with a model whose rows do not learn in place");
+  const Section train = e.config.section("train");
+  if (config.grad_clip_norm > 0)
+    train.report("grad_clip_norm", "must be 0 with optimizer \"sparse-sgd\", which has a step per example");
+  if (config.grad_accum_steps > 1)
+    train.report("grad_accum_steps", "must be 1 with optimizer \"sparse-sgd\", which has a step per example");
+  if (!config.freeze.empty())
+    train.report("freeze", "must be empty with optimizer \"sparse-sgd\", whose model has all rows learn");
+}
+
+std::unique_ptr<TrainStep> make_step(Experiment& e, const TrainConfig& config, TrainBatches& batches,
+                                     Optimizer& optimizer) {
+  if (const auto* rows = dynamic_cast<const SparseSgd*>(&optimizer))
+    return std::make_unique<InPlaceStep>(*e.task, dynamic_cast<RowLearner&>(*e.model), rows->sharing(),
+                                         batches);
+  return std::make_unique<GradientStep>(e, config, batches, optimizer);
+}
+
+}  // namespace qkv
