@@ -22,22 +22,6 @@ struct AxisView {
 /// `shape`. Gradients of parts that are taken several times add up. The ids are checked before.
 Var gather(const Op& op, const Var& x, const AxisView& view, const Tensor& ids, const Shape& shape);
 
-/// Calls f(T{}) with an unsigned type of the element's size: for copies.
-template <class F>
-void dispatch_bits(Dtype dtype, F&& f) {
-  size_of(dtype) == 4 ? f(std::uint32_t{}) : f(std::uint64_t{});
-}
-
-/// Elements as bits. The copies keep them as they are.
-template <class T>
-const T* bits(const Tensor& x) {
-  return reinterpret_cast<const T*>(x.bytes());
-}
-template <class T>
-T* bits(Tensor& x) {
-  return reinterpret_cast<T*>(x.bytes());
-}
-
 /// `rows` runs of `bytes` bytes from places `from_step` bytes apart to places `to_step` bytes apart.
 inline void copy_runs(Index rows, Index bytes, std::byte* to, Index to_step, const std::byte* from,
                       Index from_step) {

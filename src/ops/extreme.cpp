@@ -12,7 +12,11 @@ namespace {
 const Op kMax("max", [](GradSuite& g) { check_reduction(g, max); });
 const Op kMin("min", [](GradSuite& g) { check_reduction(g, min); });
 
-using simd::better;
+// Does v replace the best value so far? A NaN replaces anything but a NaN.
+template <bool largest, class T>
+bool better(T v, T best) {
+  return (largest ? v > best : v < best) || (v != v && best == best);
+}
 
 template <bool largest>
 Tensor extreme_value(const Reduction& plan, const Tensor& x) {

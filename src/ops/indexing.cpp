@@ -71,10 +71,10 @@ Var copying::gather(const Op& op, const Var& x, const AxisView& view, const Tens
       for (Index r = 0; r < ids.size(); r++, to += view.inner) f(to, (o * view.n + id[r]) * view.inner);
   };
   if (!y.is_symbolic())
-    dispatch_bits(x.dtype(), [&](auto t) {
+    dispatch_all(x.dtype(), [&](auto t) {
       using T = decltype(t);
-      const T* in = bits<T>(x.value());
-      T* out = bits<T>(y);
+      const T* in = x.value().data<T>();
+      T* out = y.data<T>();
       each([&](Index to, Index from) { std::copy_n(in + from, view.inner, out + to); });
     });
   return record(op, {x}, y, [=, name = op.name](const Tensor& dy, Sink& dx) {
@@ -111,9 +111,9 @@ Var take_along(const Var& x, const Tensor& ids, int axis) {
     }
   };
   if (!y.is_symbolic())
-    dispatch_bits(x.dtype(), [&](auto t) {
+    dispatch_all(x.dtype(), [&](auto t) {
       using T = decltype(t);
-      each([&](Index i, Index at) { bits<T>(y)[i] = bits<T>(x.value())[at]; });
+      each([&](Index i, Index at) { y.data<T>()[i] = x.value().data<T>()[at]; });
     });
   return record(kTakeAlong, {x}, y, [=](const Tensor& dy, Sink& dx) {
     Tensor d = dx.zeroed(0);

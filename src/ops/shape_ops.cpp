@@ -118,9 +118,9 @@ Tensor permuted(const Tensor& x, const Axes& order) {
   Tensor y = Tensor::result(shape, x);
   if (y.is_symbolic() || y.size() == 0) return y;
   const Rearrangement plan(x.shape(), order);
-  dispatch_bits(x.dtype(), [&](auto t) {
+  dispatch_all(x.dtype(), [&](auto t) {
     using T = decltype(t);
-    rearrange<T>(plan, bits<T>(y), bits<T>(x));
+    rearrange<T>(plan, y.data<T>(), x.data<T>());
   });
   return y;
 }
@@ -159,14 +159,14 @@ Var broadcast_to(const Var& x, const Shape& shape) {
   QKV_CHECK(plan.shape() == shape, "broadcast_to: shapes must broadcast; got {} to {}", x.shape(), shape);
   Tensor y = Tensor::result(shape, x.value());
   if (!y.is_symbolic())
-    dispatch_bits(x.dtype(), [&](auto t) {
+    dispatch_all(x.dtype(), [&](auto t) {
       using T = decltype(t);
-      const T* in = bits<T>(x.value());
+      const T* in = x.value().data<T>();
       plan.rows([&](Index row, const Index* at) {
         if (plan.step(0))
-          std::copy_n(in + at[0], plan.width(), bits<T>(y) + row);
+          std::copy_n(in + at[0], plan.width(), y.data<T>() + row);
         else
-          std::fill_n(bits<T>(y) + row, plan.width(), in[at[0]]);
+          std::fill_n(y.data<T>() + row, plan.width(), in[at[0]]);
       });
     });
   return record(kBroadcastTo, {x}, y,
@@ -181,11 +181,11 @@ Tensor triangle(const Tensor& x, Index diagonal, bool lower) {
   Tensor y = Tensor::result(x.shape(), x);
   if (y.is_symbolic()) return y;
   const Index R = x.dim(-2), C = x.dim(-1), rows = x.shape().size_of(0, x.rank() - 1);
-  dispatch_bits(x.dtype(), [&](auto t) {
+  dispatch_all(x.dtype(), [&](auto t) {
     using T = decltype(t);
     for (Index r = 0; r < rows; r++) {
-      const T* in = bits<T>(x) + r * C;
-      T* out = bits<T>(y) + r * C;
+      const T* in = x.data<T>() + r * C;
+      T* out = y.data<T>() + r * C;
       const Index edge = std::clamp(r % R + diagonal + (lower ? 1 : 0), Index{0}, C);
       std::fill_n(out, C, T(0));
       std::copy(lower ? in : in + edge, lower ? in + edge : in + C, lower ? out : out + edge);

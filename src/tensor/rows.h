@@ -11,7 +11,7 @@ namespace qkv::simd {
 /// apply_beta(beta, n, out, in..., f): out[i] = beta * out[i] + f(in[i]...) for beta 0 (out is not read) or
 /// 1, as `Sink::buffer` hands it out.
 template <class T, class... Args>
-void apply_beta(double beta, Index n, T* out, const Args&... in_and_f) {
+[[gnu::always_inline]] inline void apply_beta(double beta, Index n, T* out, const Args&... in_and_f) {
   if (beta == 0.0) return apply(n, out, in_and_f...);
   last_first(
       [&](const auto& f, const auto&... in) {
@@ -66,7 +66,7 @@ T sum_lanes(const Batch<T>& batch) {
 
 /// sum_of<T>(n, in..., f): the sum of f(in[i]...), with four independent accumulators, in a fixed order.
 template <class T, class... Args>
-T sum_of(Index n, const Args&... in_and_f) {
+[[gnu::always_inline]] inline T sum_of(Index n, const Args&... in_and_f) {
   return last_first(
       [&](const auto& f, const auto&... in) {
         auto at = [&](Index i) {
@@ -98,33 +98,29 @@ T dot(Index n, const T* x, const T* y) {
   return sum_of<T>(n, x, y, [](auto a, auto b) { return a * b; });
 }
 
-/// Does v replace the best value so far? A NaN replaces anything but a NaN.
-template <bool largest, class T>
-bool better(T v, T best) {
-  return (largest ? v > best : v < best) || (v != v && best == best);
-}
-
 /// Largest or smallest of n >= 1 elements; NaN where there is one.
 template <bool largest, class T>
 T extreme(Index n, const T* x) {
   constexpr Index width = kWidth<T>;
-  T best = x[0];
-  Index i = 0;
+  alignas(64) T lane[Batch<T>::size];
   if (n >= width) {
     Batch<T> m = xsimd::load_unaligned(x);
-    for (i = width; i + width <= n; i += width) {
-      const Batch<T> v = xsimd::load_unaligned(x + i);  // max gives its second operand where one is NaN
+    auto take = [&](Index i) {  // max gives its second operand where one is NaN
+      const Batch<T> v = xsimd::load_unaligned(x + i);
       m = xsimd::select(xsimd::isnan(m), m, largest ? xsimd::max(m, v) : xsimd::min(m, v));
-    }
-    alignas(64) T lane[Batch<T>::size];
+    };
+    for (Index i = width; i + width <= n; i += width) take(i);
+    take(n - width);  // some of these elements for the second time
     m.store_aligned(lane);
-    best = lane[0];
-    for (Index j = 1; j < width; j++)
-      if (better<largest>(lane[j], best)) best = lane[j];
+  } else {
+    for (Index j = 0; j < width; j++) lane[j] = x[j < n ? j : 0];
   }
-  for (; i < n; i++)
-    if (better<largest>(x[i], best)) best = x[i];
-  return best;
+  for (Index half = width / 2; half > 0; half /= 2)
+    for (Index j = 0; j < half; j++) {
+      const T a = lane[j], b = lane[j + half];
+      lane[j] = (largest ? a > b : a < b) | (a != a) ? a : b;
+    }
+  return lane[0];
 }
 template <class T>
 T max(Index n, const T* x) {

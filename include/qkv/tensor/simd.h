@@ -50,28 +50,29 @@ struct Rest {
 };
 
 /// Calls f(at) for the batches of n elements, `at` being a Whole or the Rest: the one loop with a tail. The
-/// value of an element does not depend on its position.
+/// value of an element does not depend on its position. (Inlined always: called, it would read what the
+/// lambda holds from memory for each batch.)
 template <class T, class F>
-void for_batches(Index n, F f) {
+[[gnu::always_inline]] inline void for_batches(Index n, F f) {
   Index i = 0;
   for (; i + kWidth<T> <= n; i += kWidth<T>) f(Whole<T>{i});
   if (i < n) f(Rest<T>{i, n - i});
 }
 
 template <class G, class Args, std::size_t... I>
-auto last_first(const G& g, const Args& args, std::index_sequence<I...>) {
+[[gnu::always_inline]] inline auto last_first(const G& g, const Args& args, std::index_sequence<I...>) {
   return g(std::get<sizeof...(I)>(args), std::get<I>(args)...);
 }
 /// g(f, in...) for arguments in..., f: functions that take a lambda take it last.
 template <class G, class... Args>
-auto last_first(const G& g, const Args&... args) {
+[[gnu::always_inline]] inline auto last_first(const G& g, const Args&... args) {
   return last_first(g, std::tie(args...), std::make_index_sequence<sizeof...(Args) - 1>());
 }
 
 /// apply(n, out, in..., f): out[i] = f(in[i]...) for i in [0, n), f of batches. `out` may be one of the
 /// inputs, and is the input where none is given.
 template <class T, class... Args>
-void apply(Index n, T* out, const Args&... in_and_f) {
+[[gnu::always_inline]] inline void apply(Index n, T* out, const Args&... in_and_f) {
   last_first(
       [&](const auto& f, const auto&... in) {
         for_batches<T>(n, [&](auto at) {
