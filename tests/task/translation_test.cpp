@@ -13,8 +13,8 @@ using namespace qkv::test;
 namespace {
 
 // Pairs whose target is the source in other words, and configs, in a folder of their own.
-struct PairFiles {
-  PairFiles() {
+struct TextFiles {
+  TextFiles() {
     write_file_atomic(folder / "train.tsv",
                       "eins zwei\tone two\nzwei\ttwo\ndrei eins zwei\tthree one two\neins\tone\n");
     write_file_atomic(folder / "val.tsv", "zwei eins\ttwo one\nvier\tfour\n");
@@ -44,7 +44,7 @@ std::vector<int> ints(const Tensor& t) {
 }  // namespace
 
 TEST_CASE("batches: sources end with <eos>, targets are shifted by <bos>, padding has no loss") {
-  const PairFiles files;
+  const TextFiles files;
   Session s(files.config(kPairs));
   Task& task = *s.experiment.task;
   CHECK(task.examples(Split::train) == 4);
@@ -65,7 +65,7 @@ TEST_CASE("batches: sources end with <eos>, targets are shifted by <bos>, paddin
 }
 
 TEST_CASE("made-up pairs are made when a batch asks for them, with the lengths that were told before") {
-  const PairFiles files;
+  const TextFiles files;
   Session s(files.config(kReverse));
   Task& task = *s.experiment.task;
   for (Split split : {Split::train, Split::val}) {
@@ -82,7 +82,7 @@ TEST_CASE("made-up pairs are made when a batch asks for them, with the lengths t
 }
 
 TEST_CASE("vocabularies are separate unless they are shared, and unknown words are told") {
-  const PairFiles files;
+  const TextFiles files;
   Session separate(files.config(kPairs));
   const DataShape shape = separate.experiment.task->shape();
   CHECK(shape.vocab_size == 7);         // four special ones, one two three
@@ -97,7 +97,7 @@ TEST_CASE("vocabularies are separate unless they are shared, and unknown words a
 }
 
 TEST_CASE("an evaluation scores generated texts; samples limit how many, never the loss") {
-  const PairFiles files;
+  const TextFiles files;
   for (const char* type : {"translation", "summarization"}) {
     Session s(files.config(kReverse, std::string("[task]\nbeam = 2\ntype = \"") + type + "\"\n"));
     Task& task = *s.experiment.task;
@@ -112,7 +112,7 @@ TEST_CASE("an evaluation scores generated texts; samples limit how many, never t
 }
 
 TEST_CASE("resumed training, batches by tokens and other numbers of threads give the same bits") {
-  const PairFiles files;
+  const TextFiles files;
   const std::string config = files.config(kReverse);
   for (const std::vector<std::string>& sets :
        {std::vector<std::string>{},
@@ -132,7 +132,7 @@ TEST_CASE("resumed training, batches by tokens and other numbers of threads give
 }
 
 TEST_CASE("a trained model answers from its run directory alone, with the vocabularies of both sides") {
-  const PairFiles files;
+  const TextFiles files;
   const std::string run = files.folder / "run";
   Session s(files.config(kPairs));
   s.train(run);
@@ -176,7 +176,7 @@ TEST_CASE(
 }
 
 TEST_CASE("pairs that are cut are counted, and a source that is cut says so") {
-  const PairFiles files;
+  const TextFiles files;
   Session s(files.config(kPairs), {"model.max_seq_len=3"});
   double cut = 0;
   for (auto& [name, value] : s.experiment.task->facts())
@@ -190,7 +190,7 @@ TEST_CASE("pairs that are cut are counted, and a source that is cut says so") {
 }
 
 TEST_CASE("broken pairs and configs give one message each") {
-  const PairFiles files;
+  const TextFiles files;
   auto error = [&](Fault fault, const std::string& data) {
     return error_of(fault, [&] { Session s(files.config(data)); });
   };
