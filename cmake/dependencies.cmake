@@ -6,6 +6,7 @@ find_package(xsimd REQUIRED)
 find_package(xtensor-blas REQUIRED)
 set(BLA_VENDOR OpenBLAS)
 find_package(BLAS REQUIRED)
+find_package(spdlog REQUIRED)
 find_package(tomlplusplus REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(nlohmann_json REQUIRED)
@@ -17,6 +18,6 @@ add_library(qkv_public_dependencies INTERFACE)
 set_target_properties(qkv_public_dependencies PROPERTIES EXPORT_NAME public_dependencies)
 target_link_libraries(qkv_public_dependencies INTERFACE fmt::fmt xtensor xtensor::use_xsimd)
 add_library(qkv_private_dependencies INTERFACE)
-target_link_libraries(qkv_private_dependencies INTERFACE xtensor-blas BLAS::BLAS tomlplusplus::tomlplusplus
-                      CLI11::CLI11 nlohmann_json::nlohmann_json ${QKV_XXHASH} ${QKV_ONIG} ${QKV_UTF8PROC}
-                      Threads::Threads)
+target_link_libraries(qkv_private_dependencies INTERFACE xtensor-blas BLAS::BLAS spdlog::spdlog
+                      tomlplusplus::tomlplusplus CLI11::CLI11 nlohmann_json::nlohmann_json ${QKV_XXHASH}
+                      ${QKV_ONIG} ${QKV_UTF8PROC} Threads::Threads)

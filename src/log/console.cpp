@@ -1,6 +1,8 @@
 #include "qkv/log/console.h"
 
 #include <poll.h>
+#include <spdlog/logger.h>
+#include <spdlog/sinks/basic_file_sink.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -10,11 +12,9 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
-#include <ctime>
 #include <mutex>
 #include <optional>
 
-#include "base/file.h"
 #include "log/terminal_text.h"
 #include "qkv/base/error.h"
 #include "qkv/base/text.h"
@@ -99,14 +99,10 @@ std::string labelled(Level level, std::string_view text) {
   return std::string(text);
 }
 
-// [2026-01-31 09:05:00 +01:00]
-std::string date_text() {
-  const std::time_t now = std::time(nullptr);
-  std::tm local{};
-  char text[40];
-  localtime_r(&now, &local);
-  std::string date(text, std::strftime(text, sizeof text, "[%Y-%m-%d %H:%M:%S %z] ", &local));
-  return date.insert(date.size() - 4, ":");
+spdlog::level::level_enum spdlog_level(Level level) {
+  constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info,
+                                                   spdlog::level::warn, spdlog::level::err};
+  return kLevels[static_cast<int>(level)];
 }
 
 }  // namespace
@@ -119,7 +115,8 @@ struct Console::Impl {
   std::atomic<bool> out_closed{false};
   StatusLine* line = nullptr;
   bool drawn = false;
-  std::optional<AppendFile> file;
+  std::optional<spdlog::logger> file;  // dates each line and writes it at once
+  std::string file_problem;
 
   std::string clear() { return std::exchange(drawn, false) ? "\r\033[K" : ""; }
   std::string status() {
@@ -143,15 +140,10 @@ struct Console::Impl {
   }
   void to_file(Level level, std::string_view text) {
     if (!file || level < std::min(least(), Level::info)) return;
-    std::string dated;
-    for (const std::string& part : split(harmless(text, false), '\n')) dated += date_text() + part + "\n";
-    try {
-      file->write(dated);
-    } catch (const Error& e) {
-      file.reset();
-      to_terminal(Level::warn,
-                  labelled(Level::warn, std::string("log file: writing stops; got ") + e.what()));
-    }
+    for (const std::string& part : split(harmless(text, false), '\n')) file->log(spdlog_level(level), part);
+    if (file_problem.empty()) return;
+    file.reset();
+    to_terminal(Level::warn, labelled(Level::warn, "log file: writing stops; got " + file_problem));
   }
   void result(std::string_view text) {
     const std::lock_guard<std::mutex> lock(mutex);
@@ -216,9 +208,16 @@ bool Console::enabled(Level level) const {
 }
 
 void Console::attach_file(const std::string& path) {
-  AppendFile file(path);
   const std::lock_guard<std::mutex> lock(impl_->mutex);
-  impl_->file = std::move(file);
+  try {
+    impl_->file.emplace("file", std::make_shared<spdlog::sinks::basic_file_sink_st>(path));
+  } catch (const spdlog::spdlog_ex&) {
+    fail(Fault::runtime, "{}: cannot be written; got {}", path, std::strerror(errno));
+  }
+  impl_->file->set_pattern("[%Y-%m-%d %H:%M:%S %z] %v");
+  impl_->file->flush_on(spdlog::level::trace);
+  impl_->file_problem.clear();
+  impl_->file->set_error_handler([this](const std::string& what) { impl_->file_problem = what; });
 }
 void Console::detach_file() {
   const std::lock_guard<std::mutex> lock(impl_->mutex);
