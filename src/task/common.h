@@ -49,9 +49,6 @@ inline KeyedFiles given_files(KeyedFiles all) {
   return all;
 }
 
-/// A number with the digits of f32, in which models compute.
-Json rounded(double value);
-
 /// The places of words in a vocabulary, which has them all.
 std::vector<std::int32_t> ids_of_words(const std::vector<std::string>& words,
                                        const std::vector<std::string>& vocabulary);

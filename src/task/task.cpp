@@ -121,10 +121,6 @@ void check_known(const std::vector<std::string>& words, const std::vector<std::s
            suggest(word, known));
 }
 
-Json rounded(double value) {
-  return json_number(static_cast<float>(value));
-}
-
 std::vector<std::int32_t> ids_of_words(const std::vector<std::string>& words,
                                        const std::vector<std::string>& vocabulary) {
   std::vector<std::int32_t> ids;
