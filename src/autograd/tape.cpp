@@ -12,56 +12,52 @@ namespace qkv {
 
 // ---- storage of a tape, which the next tape of the thread reuses --------------------------------
 
-namespace {
+struct TapeStorage {
+  struct Node {
+    const Op* op;  // null for a leaf
+    int first_input, inputs;
+    int slot;  // parameter slot of a leaf, -1 for a variable or an op
+    Shape shape;
+    Dtype dtype;
+    void* closure;
+    Recorder::Run run;
+    Recorder::Destroy destroy;
+  };
 
-struct Node {
-  const Op* op;  // null for a leaf
-  int first_input, inputs;
-  int slot;  // parameter slot of a leaf, -1 for a variable or an op
-  Shape shape;
-  Dtype dtype;
-  void* closure;
-  Recorder::Run run;
-  Recorder::Destroy destroy;
-};
-
-// Bump allocator over chunks that are kept.
-class Arena {
- public:
-  void* take(std::size_t bytes, std::size_t alignment) {
-    for (;; chunk_++, used_ = 0) {
-      if (chunk_ == chunks_.size()) chunks_.push_back(std::make_unique<std::byte[]>(kChunk));
-      std::size_t begin = (used_ + alignment - 1) / alignment * alignment;
-      QKV_CHECK(bytes + alignment <= kChunk, "record: a backward function must be below {} bytes; got {}",
-                kChunk, bytes);
-      if (begin + bytes <= kChunk) {
-        used_ = begin + bytes;
-        return chunks_[chunk_].get() + begin;
+  // Bump allocator over chunks that are kept.
+  class Arena {
+   public:
+    void* take(std::size_t bytes, std::size_t alignment) {
+      for (;; chunk_++, used_ = 0) {
+        if (chunk_ == chunks_.size()) chunks_.push_back(std::make_unique<std::byte[]>(kChunk));
+        std::size_t begin = (used_ + alignment - 1) / alignment * alignment;
+        QKV_CHECK(bytes + alignment <= kChunk, "record: a backward function must be below {} bytes; got {}",
+                  kChunk, bytes);
+        if (begin + bytes <= kChunk) {
+          used_ = begin + bytes;
+          return chunks_[chunk_].get() + begin;
+        }
       }
     }
-  }
-  void reset() { chunk_ = used_ = 0; }
+    void reset() { chunk_ = used_ = 0; }
 
- private:
-  static constexpr std::size_t kChunk = 64 * 1024;
-  std::vector<std::unique_ptr<std::byte[]>> chunks_;
-  std::size_t chunk_ = 0, used_ = 0;
-};
+   private:
+    static constexpr std::size_t kChunk = 64 * 1024;
+    std::vector<std::unique_ptr<std::byte[]>> chunks_;
+    std::size_t chunk_ = 0, used_ = 0;
+  };
 
-// The gradient of a node's output while backward runs.
-struct Held {
-  Tensor gradient;
-  bool own = false;  // made here, so that nobody else reads it; handles of `Sink::buffer` do not count
-  // Makes the gradient safe to add to.
-  void make_own() {
-    if (!own && !gradient.unique()) gradient = gradient.clone();
-    own = true;
-  }
-};
+  // The gradient of a node's output while backward runs.
+  struct Held {
+    Tensor gradient;
+    bool own = false;  // made here, so that nobody else reads it; handles of `Sink::buffer` do not count
+    // Makes the gradient safe to add to.
+    void make_own() {
+      if (!own && !gradient.unique()) gradient = gradient.clone();
+      own = true;
+    }
+  };
 
-}  // namespace
-
-struct TapeStorage {
   std::vector<Node> nodes;
   std::vector<int> inputs;
   std::vector<Held> held;
@@ -82,6 +78,9 @@ struct TapeStorage {
     arena.reset();
   }
 };
+
+using Node = TapeStorage::Node;
+using Held = TapeStorage::Held;
 
 template <>
 Tape*& ThreadScoped<Tape>::innermost() {
