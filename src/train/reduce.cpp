@@ -11,6 +11,7 @@ namespace qkv {
 std::vector<Chunk> chunks_of(const ParameterStore& store) {
   constexpr Index kElements = 32 * 1024;  // 128 KiB of f32: several arrays of it fit in L2
   std::vector<Chunk> chunks;
+  if (store.symbolic()) return chunks;  // there may be more of them than memory holds
   int named = 0;
   store.each_part([&](int s, const ParameterStore::Part& part) {
     const Tensor& value = store.slot(s).value;
