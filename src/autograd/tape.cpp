@@ -50,7 +50,7 @@ struct TapeStorage {
   // The gradient of a node's output while backward runs.
   struct Held {
     Tensor gradient;
-    bool own = false;  // made here, so that nobody else reads it; handles of `Sink::buffer` do not count
+    bool own = false;  // made here, so that nothing else reads it; handles of `Sink::buffer` do not count
     // Makes the gradient safe to add to.
     void make_own() {
       if (!own && !gradient.unique()) gradient = gradient.clone();

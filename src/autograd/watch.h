@@ -48,7 +48,7 @@ class Watch : public ThreadScoped<Watch> {
     std::vector<int> slots;  ///< parameters among the inputs; where there are none, those before the op
   };
 
-  /// The first value that is not finite. -inf that comes from -inf (a mask) is none.
+  /// The first value that is not finite. -inf that comes from -inf (a mask) does not count.
   const std::optional<Finding>& finding() const { return finding_; }
   /// Op and layer that first used a parameter, "" when none did.
   std::pair<std::string, std::string> user_of(int slot) const;

@@ -1,4 +1,4 @@
-// Allocation counter: how often this process has asked for heap memory.
+// Allocation counter: how often this process has allocated heap memory.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -9,8 +9,9 @@ namespace qkv {
 /// threads. Nothing where the program does not count: see `set_allocation_counter`.
 std::optional<std::int64_t> allocations();
 
-/// Tells the library how to ask. The programs qkv and qkv_tests link a source that replaces the malloc family
-/// and calls this before main; a library must not replace malloc, so users' own programs do not count.
+/// Gives the library the function that counts. The programs qkv and qkv_tests link a source that replaces the
+/// malloc family and calls this before main; a library must not replace malloc, so users' own programs do not
+/// count.
 void set_allocation_counter(std::int64_t (*count)());
 
 }  // namespace qkv

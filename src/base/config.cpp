@@ -209,7 +209,7 @@ void Section::exclusive(const std::vector<std::string>& some, const std::vector<
 void Section::drop_inherited(const std::string& name) const {
   if (has(name) && table_->find(name)->value.origin.layer() < table_->retyped.layer())
     document_->drop(*table_, *table_->find(name),
-                    fmt::format("it is no key of the type that {} gives", table_->retyped.text()));
+                    fmt::format("the type that {} sets has no such key", table_->retyped.text()));
 }
 
 std::vector<std::string> Section::notes() const {

@@ -82,7 +82,7 @@ void take_back(ConfigDocument& document, const ConfigValue& key) {
     if (found == table->entries.end()) {
       std::vector<std::string> known;
       for (auto& entry : table->entries) known.push_back(entry.key);
-      fail_at(key.origin, fmt::format("unset must name a key that an earlier layer gives; got {}{}",
+      fail_at(key.origin, fmt::format("unset must name a key that an earlier layer sets; got {}{}",
                                       in_quotes(key.text), suggest(parts[i], known)));
     }
     if (i + 1 == parts.size()) {
@@ -95,7 +95,7 @@ void take_back(ConfigDocument& document, const ConfigValue& key) {
       value = &value->items[std::stoul(parts[++i])];
     if (value->kind != Kind::table)
       fail_at(key.origin,
-              fmt::format("unset must name a key that an earlier layer gives; got {}, where {} is {}",
+              fmt::format("unset must name a key that an earlier layer sets; got {}, where {} is {}",
                           in_quotes(key.text), parts[i], short_text(*value)));
     table = value->table.get();
   }

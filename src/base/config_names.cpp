@@ -63,7 +63,7 @@ std::vector<std::string> known_names(const ConfigTable& table) {
   return names;
 }
 
-// The dotted name of a key that was asked for somewhere, "" if none. `key` may itself be dotted from the
+// The dotted name of a key that was read somewhere, "" if none. `key` may itself be dotted from the
 // root.
 std::string find_known(const ConfigTable& table, const std::string& key) {
   for (auto& entry : table.entries) {
@@ -103,7 +103,7 @@ void report(ConfigDocument& document, ConfigTable& table, Origin retyped = {}) {
     const bool inherited = entry.value.origin.layer() < retyped.layer();
     if (entry.asked == 0 && !(is_table && inherited)) {
       if (inherited)
-        document.drop(table, entry, fmt::format("it is no key of the type that {} gives", retyped.text()));
+        document.drop(table, entry, fmt::format("the type that {} sets has no such key", retyped.text()));
       else  // suggestions take time
         document.add_problem(
             entry.key_origin,

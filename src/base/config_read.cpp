@@ -21,8 +21,8 @@ bool same(const Statement& a, const Statement& b) {
          std::equal(a.rules.begin(), a.rules.end(), b.rules.begin(), b.rules.end(), same_rule);
 }
 
-// What was stated last comes last, but for what has no help. The name of a registered type is asked for by
-// those who make it, too, and may have a statement with help besides.
+// What was stated last comes last, but for what has no help. The name of a registered type is also read by
+// the code that makes it, and may have another statement with help.
 void note(const Statement& statement, ConfigEntry& entry) {
   std::vector<Statement>& all = entry.statements;
   const bool plain_type = entry.key == "type" && statement.help.empty();

@@ -32,7 +32,7 @@ struct Origin {
 
 struct ConfigTable;
 
-// A table within a value. A copy has a table of its own.
+// A table within a value. A copy has its own table.
 class TablePointer {
  public:
   TablePointer() = default;
@@ -71,15 +71,15 @@ struct Statement {
   std::string help;
 };
 
-// A key that was given, or asked for, or both.
+// A key that was set, or read, or both.
 struct ConfigEntry {
   std::string key;
   Origin key_origin = {};
   ConfigValue value = {};
-  TablePointer absent = {};  // stands for a sub-table that was asked for and not given
+  TablePointer absent = {};  // placeholder for a sub-table that was read and not set
   int asked = 0;             // 1, 2, ... in the order of asking; 0 never
   bool skipped = false;
-  bool tables = false;                     // was asked for as an array of tables
+  bool tables = false;                     // was read as an array of tables
   std::vector<Statement> statements = {};  // that differ: one, but for a key that is stated twice
   std::string resolved = {}, resolved_origin = {};
 };

@@ -28,7 +28,7 @@ const char* kind_of(mode_t mode) {
   return S_ISREG(mode) ? "a file" : S_ISSOCK(mode) ? "a socket" : "a device";
 }
 
-// Everything that comes through a pipe. One that nobody holds open for writing within a second is no input.
+// Everything that comes through a pipe. A pipe that no process opens for writing within a second is an error.
 std::string read_pipe(const std::string& path, std::size_t limit, Fault fault) {
   const int pipe = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
   pollfd wait{pipe, POLLIN, 0};

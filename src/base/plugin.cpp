@@ -144,16 +144,17 @@ std::string last_words(pid_t child, int from) {
 // Throws a usage error if loading the library would not go well.
 void try_in_another_process(const std::string& path, const std::string& absolute) {
   int ends[2];
-  std::fflush(nullptr);  // else the child could write it, too
+  std::fflush(nullptr);  // else the child could also write it
   if (::pipe2(ends, O_CLOEXEC) != 0)
-    fail(Fault::runtime, "{}: a pipe must be opened; {}", path, std::strerror(errno));
+    fail(Fault::runtime, "{}: a pipe cannot be opened; got {}", path, std::strerror(errno));
   const pid_t child = ::fork();
   if (child == 0) run_trial(absolute, ends[1]);
   const int problem = errno;
   ::close(ends[1]);
   const std::string text = child > 0 ? last_words(child, ends[0]) : "";
   ::close(ends[0]);
-  if (child < 0) fail(Fault::runtime, "{}: a process must be started; {}", path, std::strerror(problem));
+  if (child < 0)
+    fail(Fault::runtime, "{}: a process cannot be started; got {}", path, std::strerror(problem));
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }

@@ -30,7 +30,7 @@ void bank_grows_money(Evidence& e) {
   const double rounding = 1e-15;
   const char* words[] = {"bank", "grows", "money"};
   for (Index i = 0; i < 3; i++)
-    e.at_most(fmt::format("|weight of \"{}\" - {}|, as \"bank\" sees it", words[i], i == 0 ? 0.6 : 0.2),
+    e.at_most(fmt::format("|weight of \"{}\" for \"bank\" - {}|", words[i], i == 0 ? 0.6 : 0.2),
               std::abs(row.at(i) - (i == 0 ? 0.6 : 0.2)), rounding);
   const Tensor expected = Tensor::from({3}, std::vector<double>{0.6 * bank, 0.2, 0.2});
   e.at_most("error of 0.6 bank + 0.2 grows + 0.2 money", largest_difference(sum, expected), rounding);
@@ -97,7 +97,7 @@ void heads_are_apart(Evidence& e) {
 }
 
 QKV_REGISTER(Claim, "heads-are-apart", QuickClaim<heads_are_apart>,
-             "heads look at the sentence independently: together they give what each gives alone");
+             "heads work independently: together they compute what each computes alone");
 
 void context_changes_row(Evidence& e) {
   constexpr Index T = 6, d = 16;
@@ -146,14 +146,15 @@ double change(const Evidence& e, PositionType position_type) {
 }
 
 void order_blind(Evidence& e) {
-  e.at_most("change by shuffling the words, without positions", change(e, PositionType::none), 1e-14);
-  e.at_least("change by shuffling the words, with learned positions", change(e, PositionType::learned), 1e-4);
-  e.at_least("change by shuffling the words, with sinusoidal positions", change(e, PositionType::sinusoidal),
+  e.at_most("change after shuffling the words, without positions", change(e, PositionType::none), 1e-14);
+  e.at_least("change after shuffling the words, with learned positions", change(e, PositionType::learned),
              1e-4);
+  e.at_least("change after shuffling the words, with sinusoidal positions",
+             change(e, PositionType::sinusoidal), 1e-4);
 }
 
 QKV_REGISTER(Claim, "order-blind", QuickClaim<order_blind>,
-             "attention itself does not see the order of the words; positions make it see");
+             "attention itself does not see the order of the words; with positions it does");
 
 constexpr Index kWords = 16, kWidth = 16;
 
@@ -194,7 +195,7 @@ void one_step_reach(Evidence& e) {
 }
 
 QKV_REGISTER(Claim, "one-step-reach", QuickClaim<one_step_reach>,
-             "in one layer every word reaches every other, however far, and none that the mask hides");
+             "in one layer every word reaches every other, however far, except those that the mask hides");
 
 constexpr Index kRows = 64, kKeyWidth = 256;
 

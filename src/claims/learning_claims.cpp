@@ -34,7 +34,7 @@ void learned_beats_parameter_free(Evidence& e) {
 }
 
 QKV_REGISTER(Claim, "learned-beats-parameter-free", TrainedClaim<learned_beats_parameter_free>,
-             "learned queries, keys and values tell banks apart that parameter-free attention cannot");
+             "learned queries, keys and values distinguish banks that parameter-free attention cannot");
 
 // Sixteen words in two dimensions: a wide head leaves room to make up for what one matrix does not learn.
 constexpr int kSymbols = 16, kPairs = 4;
@@ -91,11 +91,12 @@ void freezing_costs(Evidence& e) {
   const double all = mean("");
   e.at_least("accuracy where all three are learned, mean of 6 starts", all, 0.9);
   for (const char* matrix : {"W_Q", "W_K", "W_V"})
-    e.at_least(fmt::format("that - accuracy where {} stays as it started", matrix), all - mean(matrix), 0.03);
+    e.at_least(fmt::format("that - accuracy where {} keeps its initial value", matrix), all - mean(matrix),
+               0.03);
 }
 
 QKV_REGISTER(Claim, "freezing-costs", TrainedClaim<freezing_costs>,
-             "W_Q, W_K and W_V are all needed: a model that may not learn one of them is right less often");
+             "W_Q, W_K and W_V are all needed: a model that cannot learn one of them is right less often");
 
 }  // namespace
 }  // namespace qkv

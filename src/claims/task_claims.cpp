@@ -13,7 +13,7 @@ void reverse_solved(Evidence& e) {
   const TrainedModel& model =
       e.trained().shipped("reverse.toml", {"data.max_length=8", "data.vocab_size=16", "data.examples=30000",
                                            "model.n_layer=1", "optimizer.lr=3e-3", "train.max_steps=1000"});
-  e.at_least("words of up to 8 letters, never seen, that come out backwards without a mistake",
+  e.at_least("unseen words of up to 8 letters that are reversed without a mistake",
              model.metric("exact_match"), 0.98);
 }
 
@@ -41,8 +41,7 @@ QKV_REGISTER(Claim, "order-needs-positions", TrainedClaim<order_needs_positions>
 
 void translation_solved(Evidence& e) {
   const TrainedModel& model = e.trained().shipped("translate-toy.toml", {"train.max_steps=1800"});
-  e.at_least("English sentences, never seen, whose German is right word by word", model.metric("exact_match"),
-             0.98);
+  e.at_least("unseen English sentences whose German is exactly right", model.metric("exact_match"), 0.98);
 }
 
 QKV_REGISTER(Claim, "translation-solved", TrainedClaim<translation_solved>,
@@ -50,11 +49,11 @@ QKV_REGISTER(Claim, "translation-solved", TrainedClaim<translation_solved>,
 
 void summarization_solved(Evidence& e) {
   const TrainedModel& model = e.trained().shipped("summarize.toml");
-  e.at_least("texts, never seen, whose headline is right word by word", model.metric("exact_match"), 0.95);
+  e.at_least("unseen texts whose headline is exactly right", model.metric("exact_match"), 0.95);
 }
 
 QKV_REGISTER(Claim, "summarization-solved", TrainedClaim<summarization_solved>,
-             "an encoder-decoder learns to find what is new in a text and to make a headline of it");
+             "an encoder-decoder learns to find the news in a text and to write a headline");
 
 // Three symbols to be repeated after some steps of silence; attention and LSTM with about as many parameters.
 constexpr const char* kTask = R"(schema = 1

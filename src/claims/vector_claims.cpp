@@ -79,7 +79,7 @@ void static_vector(Evidence& e) {
   };
   e.equal("distance of \"bank\" about money and \"bank\" of a river", distance(vector(money), vector(river)),
           0);
-  e.equal("largest difference of what the model says of them",
+  e.equal("largest difference of the model's answers",
           largest_difference(model.experiment.model->forward(money).value(),
                              model.experiment.model->forward(river).value()),
           0);
@@ -88,7 +88,7 @@ void static_vector(Evidence& e) {
 }
 
 QKV_REGISTER(Claim, "static-vector", TrainedClaim<static_vector>,
-             "a static vector is the same for both banks, so the sense cannot be told from it");
+             "a static vector is the same for both banks, so it does not contain the sense");
 
 // Median cosine of the vectors of two groups: rows a .. a + n and b .. b + n of x, or all pairs of one group.
 double median_cosine(const Tensor& x, Index a, Index b, Index n) {
@@ -118,7 +118,7 @@ void contextual_vectors(Evidence& e) {
 }
 
 QKV_REGISTER(Claim, "contextual-vectors", TrainedClaim<contextual_vectors>,
-             "behind attention \"bank\" has another vector in each sense, and nearly the same within one");
+             "after attention \"bank\" has a different vector in each sense, and nearly the same within one");
 
 void vectors_know_likeness(Evidence& e) {
   const TrainedModel& model = e.trained().shipped("word2vec.toml");
@@ -137,8 +137,9 @@ void vectors_know_likeness(Evidence& e) {
   e.at_least("the same - cosine of dog and table", cat - table, 0.2);
 }
 
-QKV_REGISTER(Claim, "vectors-know-likeness", TrainedClaim<vectors_know_likeness>,
-             "trained vectors put king nearer to queen than to apple, and dog nearer to cat than to table");
+QKV_REGISTER(
+    Claim, "vectors-know-likeness", TrainedClaim<vectors_know_likeness>,
+    "in trained vectors king is nearer to queen than to apple, and dog is nearer to cat than to table");
 
 }  // namespace
 }  // namespace qkv

@@ -64,7 +64,7 @@ int parse_and_run(int argc, char** argv) {
   program.add("-v,--verbose", &global.verbose, "every training line, debug messages");
   program.add("--color", &global.color, "auto, always or never").choices = {"auto", "always", "never"};
   program.add("--plugin", &global.plugins,
-              "a plug-in to load first; it takes the place of one of that name in a config");
+              "a plug-in to load first; it replaces one of the same name in a config");
   std::vector<std::unique_ptr<Verb>> verbs;  // as in program.verbs
   for (auto& [name, entry] : Registry<Verb>::instance().entries()) {
     verbs.push_back(entry.make());
@@ -107,7 +107,7 @@ int run(int argc, char** argv) {
     console().error("{}", e.what());
     return e.exit_code();
   } catch (const std::bad_alloc&) {
-    console().error("memory: the system has no more of it (a smaller model or batch needs less)");
+    console().error("out of memory (try a smaller model or batch)");
     return 1;
   } catch (const std::exception& e) {
     console().error("internal error: {}", e.what());

@@ -1,5 +1,5 @@
 // The one source that knows CLI11, whole for that reason.
-// CLI11 has a syntax of its own for values: "[a, b]" is a list, "--x=" has no value, "++" and the names of
+// CLI11 has its own syntax for values: "[a, b]" is a list, "--x=" has no value, "++" and the names of
 // verbs are commands wherever they stand, "010" is 8. So `Walk` reads the words and marks each value, which
 // hides it from CLI11; the options take the mark off again.
 #include "cli/arguments.h"
@@ -109,7 +109,7 @@ class Walk {
     return i + 1;
   }
 
-  // An option and as many values as it must have, the first of them perhaps from inside of its own word.
+  // An option and as many values as it must have, the first of them perhaps part of the option's word.
   std::size_t give(Option& option, const std::string& name, const std::vector<std::string>& words,
                    std::size_t next, const std::string* inside) {
     std::vector<std::string> values;
@@ -174,7 +174,7 @@ class Walk {
       }
     const std::string meant = nearest(name, known);
     fail(Fault::usage, "{}: unknown option {}{}", said_, in_quotes(word),
-         meant.empty() ? " (what begins with '-' and is no option goes behind --)"
+         meant.empty() ? " (put arguments that begin with '-' after --)"
                        : fmt::format(" (did you mean '{}'?)", meant));
   }
 
@@ -300,7 +300,7 @@ std::string path_above(const Options& verb) {
   return (above.empty() ? "" : above + " ") + verb.parent->name;
 }
 
-// CLI11 writes a description in one line, behind the column of the options.
+// CLI11 writes a description in one line, after the column of the options.
 std::string wrapped_help(const std::string& text, int width) {
   std::string result;
   for (const std::string& line : split(text, '\n')) {
@@ -357,7 +357,7 @@ std::string label_of(const Option& option) {
 void add_unset(Options& program) {
   for (const Option& option : program.options)
     if (option.names == "--set") {
-      program.add("--unset", option.target, "take a key back that the config gives: --unset optimizer.betas")
+      program.add("--unset", option.target, "remove a key that the config sets: --unset optimizer.betas")
           .label = "KEY";
       break;
     }

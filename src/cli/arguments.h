@@ -14,7 +14,7 @@ std::string label_of(const Option& option);
 /// Every `--set` in `program` and its verbs gets an `--unset`.
 void add_unset(Options& program);
 
-/// Reads `words`, those behind the program's name, into the targets of its options; a value arrives as it was
+/// Reads `words`, those after the program's name, into the targets of its options; a value arrives as it was
 /// typed. A number must be one: decimal, finite, within its type. Of options only --prompt may be empty: a
 /// variable of the shell that is not set must not pass for no option. `--unset KEY` is one more `--set`.
 /// Where help is asked for, it is returned, and with --version nothing else is looked at. Usage errors.

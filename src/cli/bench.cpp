@@ -16,8 +16,8 @@
 #include "qkv/base/threads.h"
 #include "qkv/log/console.h"
 #include "qkv/model/generate.h"
-#include "tensor/gemm.h"
 #include "qkv/train/training.h"
+#include "tensor/gemm.h"
 
 namespace qkv {
 namespace {
@@ -174,7 +174,7 @@ static int write_json(const std::function<Json()>& compute, int to) {
     console().error("{}", e.what());
     return e.exit_code();
   } catch (const std::bad_alloc&) {
-    console().error("memory: the system has no more of it (a smaller model or batch needs less)");
+    console().error("out of memory (try a smaller model or batch)");
     return 1;
   } catch (const std::exception& e) {
     console().error("internal error: {}", e.what());
@@ -184,9 +184,9 @@ static int write_json(const std::function<Json()>& compute, int to) {
 
 FromProcess in_own_process(const std::function<Json()>& compute) {
   int ends[2];
-  if (::pipe(ends) != 0) fail(Fault::runtime, "bench: a pipe must be opened; the system refused it");
+  if (::pipe(ends) != 0) fail(Fault::runtime, "bench: a pipe cannot be opened");
   const pid_t child = ::fork();
-  if (child < 0) fail(Fault::runtime, "bench: a process must be started; the system refused it");
+  if (child < 0) fail(Fault::runtime, "bench: a process cannot be started");
   if (child == 0) {
     ::close(ends[0]);
     ::_exit(write_json(compute, ends[1]));

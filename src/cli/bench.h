@@ -12,24 +12,24 @@ struct BenchRequest {
   std::string config;
   std::vector<std::string> sets;
   std::size_t steps = 0;   ///< to measure; 0 = as many as fit in `seconds`, at least 3
-  std::size_t warmup = 0;  ///< steps before; 0 = an epoch, at most 1 s
+  std::size_t warmup = 0;  ///< warm-up steps; 0 = an epoch, at most 1 s
   double seconds = 3;
 };
 
 /// Runs optimizer steps through the real trainer or, with bench.mode = "generate", generates tokens one at a
 /// time, a token being a step: {"name", "params", "gflop_per_step", "threads", "shards", "steps", "step_ms":
 /// {"median", "min", "p90"}, "tokens_per_s", "gflops", "peak_rss_mib", "allocations_per_step"}. Peak memory
-/// is that of the process so far: measure in a process of its own.
+/// is that of the process so far: measure in a separate process.
 Json run_bench(const BenchRequest& request);
 
-/// What a process of its own computed, or its exit code after it has printed why.
+/// What a separate process computed, or its exit code after it has printed why.
 struct FromProcess {
   int exit_code = 0;
   std::string text;  ///< JSON
 };
 FromProcess in_own_process(const std::function<Json()>& compute);
 
-/// How cost grows: `run_bench` of variants of one config, each in a process of its own, along batch,
+/// How cost grows: `run_bench` of variants of one config, each in its own process, along batch,
 /// length, width and depth, and with ten times the steps. Calls `show` with {"axis", "value", "keys", ...} as
 /// they come. The exit code of the first variant that fails, else 0.
 int bench_scaling(const BenchRequest& request, const std::function<void(const Json&)>& show);

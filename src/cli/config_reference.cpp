@@ -64,7 +64,7 @@ std::string table_text(const Json& table) {
   std::string body;
   rows(table, "", body);
   if (body.empty()) return "No keys.\n";
-  return "| key | type | default | what it is |\n| --- | --- | --- | --- |\n" + body;
+  return "| key | type | default | meaning |\n| --- | --- | --- | --- |\n" + body;
 }
 
 std::string help_of(const Json& variant) {
@@ -93,17 +93,17 @@ void section(const std::string& name, const Json& schema, std::string& out) {
 std::string config_reference() {
   const Json schema = config_schema();
   std::string out =
-      "# Reference of the config keys\n\nMade by `qkv config reference` from what is registered. Names may "
-      "be dotted: "
+      "# Reference of the config keys\n\nWritten by `qkv config reference` from all registered names. Keys "
+      "may be dotted: "
       "`attention.n_head` in `[model]`\nis `n_head` in `[model.attention]`.\n";
   std::string own;  // keys outside of tables
   for (auto& [key, value] : schema.at("properties").items())
     if (!is_table(value) && (value.contains("type") || key == "extends" || key == "unset"))
       own += fmt::format("| `{}` | {} | {} |\n", key, cell(type_of(value)),
                          cell(value.value("description", "")));
-  out += "\n## Outside of tables\n\n| key | type | what it is |\n| --- | --- | --- |\n" + own;
+  out += "\n## Outside tables\n\n| key | type | meaning |\n| --- | --- | --- |\n" + own;
   for (auto& [key, value] : schema.at("properties").items()) section(key, value, out);
-  // The layers of [[model.layers]] are variants of their own, the same for every model that has them.
+  // The layers of [[model.layers]] are separate variants, the same for every model that has them.
   for (const Json& model : schema.at("properties").at("model").at("anyOf")) {
     const Json& properties = model.at("properties");
     if (!properties.contains("layers")) continue;

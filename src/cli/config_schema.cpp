@@ -85,7 +85,7 @@ Json config_schema() {
   result["extends"] = {{"anyOf", {file, {{"type", "array"}, {"items", file}}}},
                        {"description", "configs that this one overrides"}};
   result["unset"] = {{"anyOf", result["extends"]["anyOf"]},
-                     {"description", "keys of those configs to take back"}};
+                     {"description", "keys of those configs to remove"}};
   Json schema = object(result);
   schema["$schema"] = "http://json-schema.org/draft-07/schema#";
   schema["title"] = "qkv config";

@@ -60,7 +60,7 @@ void warn_of_changed_data(const std::string& run, const Task& task) {
   for (std::size_t i = 0; i < places.size(); i++) {
     const std::string before = env.value("checksum of " + places[i].first, "");
     if (!before.empty() && before != content_checksum(files[i].second))
-      console().warn("{}: {} is not the data that the run began with", places[i].first, files[i].second);
+      console().warn("{}: {} is not the data that the run started with", places[i].first, files[i].second);
   }
 }
 
@@ -89,7 +89,7 @@ void check_fixed(const ResolvedKey& key, const std::string& before) {
            key.value, before);
   for (const char* fixed : {"run.name", "run.out_dir", "train.init_from"})
     if (key.key == fixed)
-      fail(Fault::usage, "resume: {} has no effect on a run that is there and must stay; got {} (was {})",
+      fail(Fault::usage, "resume: {} has no effect on an existing run and must stay; got {} (was {})",
            key.key, key.value, before);
 }
 
@@ -152,8 +152,8 @@ void check_config(const TrainingRequest& request) {
   const std::string difference = difference_of_run(run, config, kept_config(e, ""), *e.task);
   if (!difference.empty())
     fail(Fault::usage,
-         "{}: a run that is there must have the config and data of this command; got {} (--overwrite trains "
-         "all anew, another run.name keeps both)",
+         "{}: an existing run must have the config and data of this command; got {} (--overwrite trains all "
+         "again, another run.name keeps both)",
          run, difference);
 }
 
@@ -178,14 +178,14 @@ static int train_config(const TrainingRequest& request) {
   if (request.overwrite) check_overwrite(out_dir + "/" + name, e, training.tables.train.init_from);
   const std::string old = request.resume ? newest_run(out_dir, name, config, resolved, *e.task) : "";
   if (request.resume && old.empty())
-    console().info("no interrupted run of '{}' with this configuration in {}: starting one", name, out_dir);
+    console().info("no interrupted run of '{}' with this configuration in {}: starting a new one", name,
+                   out_dir);
   if (old.empty())
     if (std::string taken = warm_start(training); !taken.empty()) start.changes.push_back(std::move(taken));
   RunDir run = old.empty() ? RunDir::create(out_dir, name, request.overwrite) : RunDir::open(old);
   if (old.empty() && run.path() != out_dir + "/" + name)
-    console().info(
-        "{}/{} exists and stays as it is: this run is called {} (--overwrite would replace the old one)",
-        out_dir, name, run.path());
+    console().info("{}/{} exists and is kept: this run is called {} (--overwrite replaces the old one)",
+                   out_dir, name, run.path());
   if (old.empty()) write_run_files(run, e, request.config, resolved, request.command);
   training.files = {run.path(), kept_config(e, "../../"), -1};
   start.resume = !old.empty();
@@ -216,8 +216,9 @@ int resume_run(const std::string& path, const std::vector<std::string>& sets) {
   Start start;
   start.resume = true;
   if (const std::string change = changed_arithmetic(path); !change.empty())
-    console().info("products are computed differently than when the run began: {}; last bits may differ",
-                   change);
+    console().info(
+        "matrix products are computed differently than at the start of the run: {}; last bits may differ",
+        change);
   warn_of_changed_data(run.path(), *e.task);
   if (!sets.empty()) start.changes = changes(config, own);
   if (!start.changes.empty()) start.config = kept_config(e, "", run.path());

@@ -97,7 +97,7 @@ void check_folds(const TrainingRequest& request) {
   if (!report.problems.empty()) return;  // which are reported with the whole request
   for (const ResolvedKey& key : report.config.resolved())
     if (key.key == "data.folds") return;
-  fail(Fault::usage, "train: --folds must be for a task that can cut its data; got '{}', which cannot",
+  fail(Fault::usage, "train: --folds must be for a task that can split its data; got '{}', which cannot",
        report.config.section("task").type(Task::kDefault));
 }
 

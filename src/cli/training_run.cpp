@@ -62,12 +62,11 @@ void warn_of_limits(const Experiment& e, std::size_t bytes) {
   const std::size_t most = available_memory();
   if (bytes > most)
     console().warn(
-        "memory: the run takes about {}, and {} may be used (a smaller data.batch_size takes less)",
+        "memory: the run needs about {}, and {} may be used (a smaller data.batch_size needs less)",
         byte_text(static_cast<double>(bytes)), byte_text(static_cast<double>(most)));
   if (const int cpus = available_threads(); e.run.threads > cpus)
-    console().warn(
-        "run.threads = {} are more than the CPUs that may be used; got {}: slower than with as many",
-        e.run.threads, cpus);
+    console().warn("run.threads = {} is more than the {} usable CPUs: slower than one thread per CPU",
+                   e.run.threads, cpus);
   if (const std::string note = blas().note; !note.empty()) console().warn("matrix products: {}", note);
 }
 
@@ -100,7 +99,7 @@ Json final_metrics(Experiment& e, const Training& t, const std::string& run, Met
   fail(Fault::diverged,
        "train: loss, gradients, parameters and metrics must stay finite; got {} at step {} (a lower "
        "optimizer.lr{} may "
-       "help; {}; qkv why {} {} tells more)",
+       "help; {}; qkv why {} {} shows more)",
        result.fault, result.failed_step, t.skips() ? "" : ", or train.on_nonfinite = \"skip\",",
        kept.empty() ? "there is no checkpoint yet"
                     : fmt::format("the checkpoint of step {} is kept", kept.back().first),

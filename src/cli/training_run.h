@@ -11,12 +11,12 @@ namespace qkv {
 /// How a run begins.
 struct Start {
   bool resume = false, check_expect = false;
-  std::vector<std::string> changes;  ///< of the config, told in the log
+  std::vector<std::string> changes;  ///< of the config, reported in the log
   std::string config;                ///< new config.resolved.toml of a resumed run, if it changes
 };
 
-/// Trains in `run`, telling terminal, train.log, metrics.jsonl and event files; scores the best checkpoint,
-/// and writes result.json. Returns the exit code.
+/// Trains in `run`, writing to terminal, train.log, metrics.jsonl and event files; scores the best
+/// checkpoint, and writes result.json. Returns the exit code.
 int run_training(Training& t, RunDir& run, const Start& start);
 
 }  // namespace qkv

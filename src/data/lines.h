@@ -13,8 +13,7 @@ namespace qkv {
 constexpr std::size_t kMaxLine = std::size_t{1} << 16;  ///< bytes, of a data file
 constexpr std::size_t kMaxText = std::size_t{1} << 24;  ///< bytes, of a text to be answered
 
-/// Keeps what is wrong with each line of a file, so that a reader tells it of all of them and not of the
-/// first.
+/// Keeps what is wrong with each line of a file, so that a reader reports all of them and not only the first.
 class LineProblems {
  public:
   /// Runs `f`; a data error is kept.
@@ -38,8 +37,8 @@ class LineProblems {
 
 /// The lines of a UTF-8 file without their ends (LF or CR LF); a byte order mark is skipped. Line i + 1 of
 /// the file is element i. Bytes that are not UTF-8, NUL bytes, lines longer than `max_line` bytes and files
-/// without any line are data errors `path:line: rule; got ..`. With `problems`, bad lines are told there, and
-/// are empty in the result.
+/// without any line are data errors `path:line: rule; got ..`. With `problems`, bad lines are reported there,
+/// and are empty in the result.
 std::vector<std::string> read_lines(const std::string& path, std::size_t max_line = kMaxLine,
                                     LineProblems* problems = nullptr);
 /// The same of text that was read already, from what is called `name`.

@@ -37,7 +37,7 @@ std::vector<TextPair> read_pairs(const std::string& path, Parse parse) {
   return pairs;
 }
 
-// Words of made-up pairs, of which there are `symbols`.
+// Words of generated pairs, of which there are `symbols`.
 std::string text_of(const std::vector<int>& words, int symbols) {
   std::string text;
   for (int word : words) {

@@ -20,13 +20,13 @@ std::vector<TextPair> read_aligned(const std::string& source, const std::string&
 /// Lines `IN: .. OUT: ..` as in SCAN (Lake and Baroni 2018).
 std::vector<TextPair> read_scan(const std::string& path);
 
-/// What made-up pairs are like.
+/// Parameters of generated pairs.
 struct MadeUpPairs {
-  bool reverse = true;  ///< the target is the source backwards; else it is random, too
+  bool reverse = true;  ///< the target is the source backwards; else it is also random
   int symbols = 26, min_length = 1, max_length = 25;
 };
 
-/// The words that made-up pairs consist of: a ... z, or w0, w1, ... where there are more.
+/// The words of generated pairs: a ... z, or w0, w1, ... where there are more.
 std::vector<std::string> made_up_symbols(int count);
 
 /// Pair number `index` of part 0, 1 or 2 (train, val, test), drawn from Stream(seed, "pairs", part, index): a

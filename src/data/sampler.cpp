@@ -23,8 +23,8 @@ Sampler::Sampler(Index n_examples, Index batch_size, std::uint64_t seed, Sampler
   if (options_.batch_tokens > 0) cut_by_tokens();
 }
 
-// The lengths in order are the same in every epoch, and with them the cuts. A longer example has a batch of
-// its own.
+// The lengths in order are the same in every epoch, and with them the cuts. A longer example gets its own
+// batch.
 void Sampler::cut_by_tokens() {
   QKV_CHECK(!options_.lengths.empty(), "sampler: batches by tokens need lengths; got none");
   std::vector<int> lengths = options_.lengths;

@@ -13,7 +13,7 @@ namespace qkv {
 ///
 ///     abbreviation   two or more times ASCII letter + "."       a.m.  U.S.
 ///     number         digits with inner "," or "."               1,000.50   3.14
-///     possessive     "'s" before a non-W, a token of its own    bank's -> bank 's
+///     possessive     "'s" before a non-W, a separate token    bank's -> bank 's
 ///     word           W..., with inner apostrophes               can't  O'Brien  rock'n'roll  3rd  größe
 ///     punctuation    a run of one and the same character        ,  ...  --  !!
 ///

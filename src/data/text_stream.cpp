@@ -39,7 +39,8 @@ std::string TextStream::finish() {
 }
 
 // How a token is written may depend on those before it (spaces between words), so the text is that of the
-// window. What it ends with may be a character that is not whole yet, told by the replacements of its bytes.
+// window. What it ends with may be a character that is not whole yet, recognised by the replacements of its
+// bytes.
 std::string TextStream::take(bool all) {
   const std::string text = tokenizer_.decode(window_);
   std::size_t whole = text.size();

@@ -43,7 +43,7 @@ bool is_continuation(char c) {
   return (static_cast<unsigned char>(c) & 0xC0) == 0x80;
 }
 
-// Cuts off a piece that ends behind a line, else behind a space, else between characters.
+// Cuts off a piece that ends after a line, else after a space, else between characters.
 std::string_view take_piece(std::string_view& rest) {
   std::size_t n = rest.size();
   if (n > kPiece) {

@@ -1,4 +1,4 @@
-// The text and binary files of word2vec, and the text files of GloVe, which have no first line of their own.
+// The text and binary files of word2vec, and the text files of GloVe, which have no first line.
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -60,7 +60,7 @@ class Reader {
     Index rows = 0;
     if (fields.size() == 2 && is_count(fields[0], rows) && is_count(fields[1], width_)) {
       if (rows < 1 || rows > kMostRows || width_ < 1 || width_ > kMostColumns)
-        fail(Fault::data, "{}: line 1: must promise 1 to {} words of 1 to {} numbers; got {}", path_,
+        fail(Fault::data, "{}: line 1: must declare 1 to {} words of 1 to {} numbers; got {}", path_,
              kMostRows, kMostColumns, in_quotes(line.substr(0, kShown)));
       rows_ = rows;
       bytes_.remove_prefix(std::min(bytes.size(), line.size() + 1));
@@ -99,13 +99,13 @@ class Reader {
       const auto fields = word_views(line);
       if (fields.empty()) continue;
       if (rows_ > 0 && found == rows_)
-        fail(Fault::data, "{}: line 1 promises {} words of {} numbers; got more, from line {} on", path_,
+        fail(Fault::data, "{}: line 1 declares {} words of {} numbers; got more, from line {} on", path_,
              rows_, width_, line_);
       text_row(line, fields);
       ++found;
     }
     if (rows_ > found)
-      fail(Fault::data, "{}: line 1 promises {} words of {} numbers; got {} words", path_, rows_, width_,
+      fail(Fault::data, "{}: line 1 declares {} words of {} numbers; got {} words", path_, rows_, width_,
            found);
   }
 
@@ -137,12 +137,12 @@ class Reader {
   void read_binary() {
     const std::size_t row = static_cast<std::size_t>(width_) * sizeof(float), all = bytes_.size();
     auto wrong = [&](Index i, const char* rule) {
-      fail(Fault::data, "{}: word {} of the {} that line 1 promises, {} bytes behind it: {}", path_, i + 1,
+      fail(Fault::data, "{}: word {} of the {} that line 1 declares, {} bytes after it: {}", path_, i + 1,
            rows_, all - bytes_.size(), rule);
     };
     for (Index i = 0; i < rows_; ++i) {
       bytes_.remove_prefix(std::min(bytes_.find_first_not_of("\n\r"), bytes_.size()));
-      if (bytes_.empty()) wrong(i, "the file must go on; it ends");
+      if (bytes_.empty()) wrong(i, "the file must continue; it ends");
       const std::size_t space = std::min(bytes_.find(' '), bytes_.size());
       if (space == 0 || space > kMostBytesOfWord ||
           first_invalid_utf8(bytes_.substr(0, space)) != std::string_view::npos)
@@ -157,7 +157,7 @@ class Reader {
       bytes_.remove_prefix(space + 1 + row);
     }
     if (const std::size_t rest = bytes_.find_first_not_of("\n\r"); rest != std::string_view::npos)
-      fail(Fault::data, "{}: line 1 promises {} words of {} numbers; got {} bytes more", path_, rows_, width_,
+      fail(Fault::data, "{}: line 1 declares {} words of {} numbers; got {} bytes more", path_, rows_, width_,
            bytes_.size() - rest);
   }
 
@@ -169,7 +169,7 @@ class Reader {
 
   const std::string& path_;
   std::string_view bytes_;      // what is still to be read
-  Index rows_ = 0, width_ = 0;  // as promised; rows 0 where the file does not tell
+  Index rows_ = 0, width_ = 0;  // as declared; rows is 0 if the file does not declare it
   Index line_ = 1, repeated_ = 0;
   std::vector<std::string> words_;
   std::vector<float> numbers_;

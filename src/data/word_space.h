@@ -1,4 +1,4 @@
-// WordSpace: words and their vectors, the questions one asks of them, and the files of word2vec.
+// WordSpace: words and their vectors, queries, and the files of word2vec.
 #pragma once
 #include <array>
 #include <string>
@@ -9,7 +9,7 @@
 
 namespace qkv {
 
-/// A word and its cosine with what was asked for.
+/// A word and its cosine with the query.
 struct Neighbor {
   std::string word;
   double cosine;
@@ -75,11 +75,11 @@ struct WordVectors {
   std::string warning = {};  ///< of what was read: words that come twice, whose first vector counts
 };
 /// A file of word2vec: "V d" and a line feed, then V times a word, a space, and d numbers: as text with
-/// spaces between and a line feed behind, or (binary) as little-endian f32. Or one of GloVe: such text
-/// without its first line. Which it is, the file tells. What is missing, too much, no number or not UTF-8 is
-/// a data error that names the line and what was promised; memory is taken for what is there.
+/// spaces between and a line feed at the end, or (binary) as little-endian f32. Or one of GloVe: such text
+/// without its first line. The file shows which it is. What is missing, too much, no number or not UTF-8 is
+/// a data error that names the line and what was declared; memory is taken for what is there.
 WordVectors read_word2vec(const std::string& path);
-/// Writes such a file. Words with white space are data errors, as no reader could tell where they end.
+/// Writes such a file. Words with white space are data errors, as no reader could find where they end.
 void write_word2vec(const std::string& path, const WordVectors& table, bool binary);
 
 }  // namespace qkv

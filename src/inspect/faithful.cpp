@@ -57,7 +57,7 @@ Vector gradients(const Experiment& e, const ProbeText& text, Index answer) {
   return to_tensor(xt::sum(view<double, 3>(dx) * view<double, 3>(x), {0, 2})).to_vector();
 }
 
-// The word that is worth most, the one that asks left out.
+// The most important word, without the querying one.
 Index top_word(const Vector& worth, Index target) {
   Index best = -1;
   for (Index s = 0; s < static_cast<Index>(worth.size()); s++)
@@ -91,7 +91,7 @@ WordWorth word_worth(const Experiment& e, const ProbeText& text) {
     const Index H = first.n_head, H_kv = first.n_kv_head;
     return without_word(x, x.dim(2) * (H + H_kv) / (H + 2 * H_kv));
   });
-  if (changed.size() < look.layers.size())  // a layer of one's own
+  if (changed.size() < look.layers.size())  // a registered layer
     fail(Fault::usage,
          "inspect faithful: every attention layer must let its values be changed (Intervention::apply); "
          "got {} "
@@ -130,10 +130,10 @@ bool Faithfulness::believed() const {
 
 std::string Faithfulness::reason() const {
   if (cues_ > 0)
-    return fmt::format("attention names the word that decides in {:.0f} % of the texts, {} in {:.0f} %",
+    return fmt::format("attention names the deciding word in {:.0f} % of the texts, {} in {:.0f} %",
                        100 * precision(WordWorth::attention), WordWorth::kNames[best()],
                        100 * precision(best()));
-  return fmt::format("attention names the word without which the answer loses most in {:.0f} % of the texts",
+  return fmt::format("attention names the word whose removal costs the answer most in {:.0f} % of the texts",
                      100 * agreement(WordWorth::attention));
 }
 

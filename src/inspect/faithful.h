@@ -15,7 +15,7 @@ struct WordWorth {
   static constexpr const char* kNames[] = {"attention", "value zeroing", "ablation", "gradient x input"};
   std::array<std::vector<double>, kCount> by;
 };
-/// Usage errors where the model has no self-attention, or a layer of one's own hides its values.
+/// Usage errors where the model has no self-attention, or a registered layer hides its values.
 WordWorth word_worth(const Experiment& e, const ProbeText& text);
 
 /// How the methods agree over many texts.

@@ -1,4 +1,4 @@
-// What each head does: looks at the word before, at equal words, behind equal words, at a distance, at the
+// What each head does: attends to the previous word, to equal words, after equal words, at a distance, at the
 // cue.
 #pragma once
 #include <array>

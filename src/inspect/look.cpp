@@ -79,9 +79,8 @@ std::vector<ProbeText> texts_or_examples(const Experiment& e, const std::vector<
       !texts.empty() ? e.task->probe_texts(texts) : e.task->probe_examples(examples, count);
   if (probes.empty())
     fail(Fault::usage,
-         "inspect: the run must be of a task that shows the words its model reads, as wsd, language-model "
-         "and the "
-         "puzzles do; got '{}', which shows {}",
+         "inspect: the task must provide the words that its model reads, as wsd, language-model and the "
+         "synthetic tasks do; got '{}', which shows {}",
          e.config.section("task").type(Task::kDefault), texts.empty() ? "no examples" : "no texts");
   int cut = 0;
   for (const ProbeText& probe : probes) cut += probe.cut;

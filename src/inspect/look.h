@@ -17,7 +17,7 @@ struct AttentionLook {
   Tensor bias;          ///< [H, T, T] added to the scores; -inf where a key may not be seen
   Tensor weights;       ///< [H, T, T]
 
-  /// False where a layer of one's own offers its weights only.
+  /// False if a layer offers only its weights.
   bool complete() const { return queries.defined() && keys.defined() && values.defined() && bias.defined(); }
   std::vector<double> query(Index head, Index t) const { return vector(queries, head, t); }
   /// Of the key and value head that `head` shares.
@@ -36,7 +36,7 @@ struct AttentionLook {
 struct Look {
   ProbeText text;
   std::vector<AttentionLook> layers;  ///< of self-attention, from the first to the last
-  Tensor vectors;                     ///< [T, d] behind the last layer; undefined where the model offers none
+  Tensor vectors;                     ///< [T, d] after the last layer; undefined where the model offers none
   Tensor fixed;                       ///< [T, d] before the first, the same in every text; likewise
 };
 

@@ -15,7 +15,7 @@ struct Occurrences {
     Index position;
   };
   std::vector<Place> places;
-  Tensor vectors, fixed;          ///< [n, d] behind the last layer and before the first
+  Tensor vectors, fixed;          ///< [n, d] after the last layer and before the first
   Tensor cosines, fixed_cosines;  ///< [n, n] between them
   Pca plane;                      ///< of `vectors`; undefined tensors where there is but one
 };

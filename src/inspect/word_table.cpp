@@ -8,7 +8,7 @@
 
 namespace qkv {
 
-// The token of each id; special ones, which nobody asks for, are empty.
+// The token of each id; special ones, which are never queried, are empty.
 static std::vector<std::string> tokens_of(const Checkpoint& checkpoint, const std::string& path,
                                           const std::string& which, const std::vector<std::string>& sets) {
   if (!checkpoint.tokenizer) {

@@ -71,7 +71,7 @@ int write_all(int fd, std::string_view text) {
   return 0;
 }
 
-// What somebody has given may be as long as a book; the ends of a line tell what it is about.
+// User input may be very long; its beginning and end show what it is about.
 std::string shortened(std::string_view text) {
   constexpr std::size_t kLongest = 4000, kBegin = 1200, kEnd = 400;
   std::vector<std::string> lines = split(text, '\n');
@@ -132,7 +132,7 @@ struct Console::Impl {
   Level least() const {
     return options.verbosity < 0 ? Level::error : options.verbosity == 0 ? Level::info : Level::debug;
   }
-  // A reader of stderr that is gone, or a full disk behind it, is not worth ending a run for.
+  // A closed stderr or a full disk must not end a run.
   void to_terminal(Level level, std::string_view text) {
     if (level < least()) return;
     const std::string cleared = clear() + harmless(text, color) + "\n";

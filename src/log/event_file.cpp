@@ -126,7 +126,7 @@ std::uint32_t crc32c(std::string_view bytes) {
   return ~crc;
 }
 
-// Rotated by 15 bits, plus a constant: so that a checksum of checksums is none of bytes.
+// Rotated by 15 bits, plus a constant: so that a checksum of checksums differs from one of bytes.
 static std::uint32_t masked_crc32c(std::string_view bytes) {
   const std::uint32_t crc = crc32c(bytes);
   return (crc >> 15 | crc << 17) + 0xA282EAD8u;

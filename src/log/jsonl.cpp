@@ -133,7 +133,7 @@ bool MetricsReader::next(Record& record) {
     return false;
   }
   if (!in_)
-    fail(Fault::data, "{}: cannot be read behind line {}; got {}", path_, lines_, std::strerror(errno));
+    fail(Fault::data, "{}: cannot be read after line {}; got {}", path_, lines_, std::strerror(errno));
   torn_ = false;
   ++lines_;
   record = parse_metrics_line(line_, fmt::format("{}:{}", path_, lines_));

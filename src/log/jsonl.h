@@ -56,7 +56,7 @@ struct CutLines {
 };
 
 /// Prepares a file for a run that goes on from a checkpoint: cuts from the first line that is of a later
-/// step, an "end", the final evaluation on the test split, or damaged with nothing but cut lines behind it.
+/// step, an "end", the final evaluation on the test split, or damaged with only truncated lines after it.
 /// Then the file is as if the run had never gone further, provided the records of a step are written before
 /// its checkpoint. A damaged line before the checkpoint's step is an error; a missing file is an empty one.
 CutLines truncate_after(const std::string& path, std::int64_t step);

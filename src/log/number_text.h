@@ -1,4 +1,4 @@
-// Numbers as a reader of logs likes them: short, of steady width, with units.
+// Formats numbers for logs: short, of constant width, with units.
 #pragma once
 #include <cstdint>
 #include <string>

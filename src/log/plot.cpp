@@ -91,7 +91,7 @@ class Canvas {
   std::vector<std::size_t> curve_;
 };
 
-// As many digits as tell neighbouring ticks apart, with an exponent for all of them or for none; `size` is
+// As many digits as distinguish neighbouring ticks, with an exponent for all of them or for none; `size` is
 // that of the largest.
 std::string tick_text(double v, double step, double size) {
   if (v == 0) return "0";

@@ -18,8 +18,8 @@ struct PlotOptions {
   bool log_y = false;  ///< logarithmic y axis; values that are not positive leave a gap
 };
 
-/// The lines of a plot: title, axes with round numbers, curves, legend. Every extreme of a curve is drawn,
-/// however many points share a column.
+/// The height of a plot in lines: title, axes with round numbers, curves, legend. Every extreme of a curve is
+/// drawn, however many points share a column.
 std::string plot(const std::vector<Curve>& curves, const PlotOptions& options);
 
 /// About `count` round numbers (1, 2 or 5 times a power of ten apart) that cover [low, high] from inside.

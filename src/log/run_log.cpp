@@ -99,7 +99,7 @@ RunLog RunLogReader::finished() const {
   if (reader_->torn()) log.problems.push_back(fmt::format("{}: the last line is cut off", file_));
   if (log.start.type().empty()) log.problems.push_back(fmt::format("{}: has no start line", file_));
   if (!log.ended())
-    log.problems.push_back(fmt::format("{}: has no end line (the run goes on, or was killed)", file_));
+    log.problems.push_back(fmt::format("{}: has no end line (the run is still going, or was killed)", file_));
   return log;
 }
 

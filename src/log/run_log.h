@@ -1,4 +1,4 @@
-// RunLog: what metrics.jsonl tells of a run, whole, damaged or still growing.
+// RunLog: the records of metrics.jsonl, whole, damaged or still growing.
 #pragma once
 #include <memory>
 #include <string>
@@ -50,7 +50,7 @@ RunLog read_run_log(const std::string& run);
 /// The run directories that a path stands for, sorted: itself, or where it is a folder of runs (as train
 /// --seeds and --each make them) those in it.
 std::vector<std::string> runs_of(const std::string& path);
-/// The logs of the runs of all these paths, with names that tell them apart: the last part of the path, and
+/// The logs of the runs of all these paths, with names that distinguish them: the last part of the path, and
 /// as many before it as that takes.
 std::vector<RunLog> read_run_logs(const std::vector<std::string>& paths);
 

@@ -1,4 +1,4 @@
-// Text on a terminal: how wide it is, how it is cut, coloured and made harmless.
+// Text on a terminal: how wide it is, cutting, colouring, and escaping of control characters.
 #pragma once
 #include <string>
 #include <string_view>

@@ -35,7 +35,7 @@ DecoderLm::DecoderLm(const Scope& s, const Section& section, const DataShape& sh
                config.stack.block.attention),
       stack(s, section, config.stack) {
   if (config.tie_embeddings && stack.out_width() != config.stack.d_model)
-    section.report("tie_embeddings", fmt::format("needs layers that end at d_model = {}; got {}",
+    section.report("tie_embeddings", fmt::format("needs layers with the output width d_model = {}; got {}",
                                                  config.stack.d_model, stack.out_width()));
   head = config.tie_embeddings
              ? embed.weight

@@ -21,7 +21,7 @@ const char* name_of(double value) {
   return std::isnan(value) ? "NaN" : value > 0 ? "infinity" : "-infinity";
 }
 
-constexpr const char* kHint = "(qkv verify tells whether the weights are finite)";
+constexpr const char* kHint = "(qkv verify checks whether the weights are finite)";
 
 }  // namespace
 

@@ -14,7 +14,7 @@ RecurrentNetConfig read_recurrent_net(const Section& section, const DataShape& s
   section.read(c);
   if (c.bidirectional && shape.n_class == 0)
     section.report("bidirectional",
-                   "must be false where the next token is predicted: the way back would see it");
+                   "must be false if the next token is predicted: the backward direction would see it");
   check_embedding(section, c.embedding, shape);
   return c;
 }

@@ -1,9 +1,9 @@
 // RecurrentNet: RNN, LSTM and GRU as the models of the same tasks that transformers are trained on.
 #pragma once
+#include "model/word_vectors.h"
 #include "qkv/base/config.h"
 #include "qkv/model/generate.h"
 #include "qkv/model/stack.h"
-#include "model/word_vectors.h"
 #include "qkv/nn/linear.h"
 #include "qkv/nn/recurrent.h"
 
@@ -30,9 +30,9 @@ struct RecurrentNetConfig : LengthConfig {
     f("bidirectional", bidirectional, "read from both ends; for classification only");
     f("dropout", dropout, "probability of zeroing an activation between the layers while training",
       rule::dropping);
-    f("embedding", embedding, "what stands for a word");
+    f("embedding", embedding, "how a word is represented");
     f("readout", readout,
-      "what a classifier reads: the state at the target word, at the last word, or the mean");
+      "input of the classifier: the state at the target word, at the last word, or the mean");
   }
 };
 

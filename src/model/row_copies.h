@@ -16,7 +16,7 @@ class RowCopies {
     table_ = table, width_ = width;
     if (places_.size() != std::size_t(rows)) places_.assign(std::size_t(rows), -1);
   }
-  /// The copy of row `id`, made when first asked for. It stays where it is until `clear`.
+  /// The copy of row `id`, made on first use. It keeps its address until `clear`.
   T* row(Index id) {
     std::int32_t& place = places_[std::size_t(id)];
     if (place < 0) {

@@ -78,7 +78,7 @@ class Checker : Checks {
   void repeats() {
     Subject subject(make_, o_, Dtype::f64);
     const Tensor x = input(2, 3), y = call(subject, x).value().clone();
-    call(subject, input(1, 5));  // must leave nothing behind
+    call(subject, input(1, 5));  // must not leave any state
     if (!call(subject, x).value().same_bits(y) || !call(subject, x).value().same_bits(y))
       return report(
           "repeats: equal calls must give equal bits; got others (randomness or state inside the layer? "
@@ -95,8 +95,8 @@ class Checker : Checks {
     };
     if (const Tensor once = noisy(); !noisy().same_bits(once))
       report(
-          "dropout: equal random tapes must give equal bits; got others (randomness of its own? dropout() "
-          "draws from the tape)");
+          "dropout: equal random tapes must give equal bits; got others (another source of randomness? "
+          "dropout() draws from the tape)");
     std::vector<int> differs(64, 0);
     pool().run(64, [&](int task, int) { at(differs, task) = !call(subject, x).value().same_bits(y); });
     if (std::count(differs.begin(), differs.end(), 1))

@@ -80,11 +80,11 @@ class ContextChecker : Checks {
       const Tensor y = call(subject, x, context).value();
       const Context shorter = masked(causal, keep_mask({2, 3}, {1, 1, 1, 1, 1, 1}));
       if (!equal(difference(y, 0, call(subject, changed(x, 0, 3, 4), context).value(), 0, 0, 3),
-                 "padding: what stands at masked positions must not reach the others "
+                 "padding: values at masked positions must not affect the others "
                  "(context.mask.key_keep); got "
                  "a difference of {:.2g}") ||
           !equal(difference(y, 0, call(subject, times(x, 0, 3), shorter).value(), 0, 0, 3),
-                 "padding: a text must give the same with padding behind it and without; got a difference of "
+                 "padding: a text must give the same result with and without padding; got a difference of "
                  "{:.2g}"))
         return;
     }
@@ -102,7 +102,8 @@ class ContextChecker : Checks {
                  "causal mask: a position must not see later ones (context.mask.causal); got a difference of "
                  "{:.2g}") ||
           !equal(difference(y, 0, call(subject, times(x, 0, t), context).value(), 0, 0, t),
-                 "causal mask: the beginning of a text must give the same alone; got a difference of {:.2g} "
+                 "causal mask: the beginning of a text must give the same result alone; got a difference of "
+                 "{:.2g} "
                  "at {} "
                  "of {} tokens",
                  t, T))
@@ -129,12 +130,12 @@ class ContextChecker : Checks {
     Context other = context;
     other.memory = changed(context.memory.value(), 0, kMemory - 1, kMemory);
     if (difference(y, 0, call(subject, x, other).value(), 0, 0, 3) <= kEqual)
-      return report("memory: it must be looked at (context.memory); got equal outputs whatever it holds");
+      return report("memory: it must be used (context.memory); got equal outputs for different memories");
     Context padded = context;
     padded.memory_keep = keep_mask({2, kMemory}, {1, 1, 1, 0, 1, 1, 1, 1});
     other.memory_keep = padded.memory_keep;
     equal(difference(call(subject, x, padded).value(), 0, call(subject, x, other).value(), 0, 0, 3),
-          "memory: its padding must not be seen (context.memory_keep); got a difference of {:.2g}");
+          "memory: its padding must be ignored (context.memory_keep); got a difference of {:.2g}");
   }
 
   // How a layer takes positions that attention applies: the number for which it works, RoPE's pairs of a head
@@ -178,23 +179,21 @@ class ContextChecker : Checks {
     const Taken t = taken(subject);
     if (t.rope < 0)
       report(
-          "positions: context.rotary must turn queries and keys (position.type = \"rope\"); got equal "
-          "outputs with and without (LayerCheck::positions = false where the layer knows the order by "
-          "itself)");
+          "positions: context.rotary must rotate queries and keys (position.type = \"rope\"); got equal "
+          "outputs with and without (LayerCheck::positions = false if the layer knows the order by itself)");
     if (t.rope > 0) {
       const Tensor x = input(1, 5);
       auto from = [&](Index begin) {
         return call(subject, x, with_rope(masked(true, {}), t.rope, begin, 5)).value();
       };
       equal(difference(from(0), 0, from(9), 0, 0, 5),
-            "positions: context.rotary must turn both queries and keys, and nothing else: only distances "
+            "positions: context.rotary must rotate both queries and keys, and nothing else: only distances "
             "count; got a difference of {:.2g} for a text that begins 9 tokens later");
     }
     if (t.alibi < 0)
       report(
           "positions: context.mask.slopes must be added to the scores (position.type = \"alibi\"); got equal "
-          "outputs with and without (LayerCheck::positions = false where the layer knows the order by "
-          "itself)");
+          "outputs with and without (LayerCheck::positions = false if the layer knows the order by itself)");
   }
 
   // The whole text at once, and in pieces with a cache.
@@ -231,10 +230,11 @@ class ContextChecker : Checks {
     for (Index n : {3, 1, 2}) {
       const Index begin = cache.length();
       const Tensor y = feed(x, n);
-      if (!equal(std::max(differs(y, 0, 0, begin), differs(y, 1, 1, begin)),
-                 "cache: tokens that continue a cache{1} must give what they give in the whole text; got a "
-                 "difference of {0:.2g} at token {2} (leave out continues(), or see docs/extending.md)",
-                 with, begin))
+      if (!equal(
+              std::max(differs(y, 0, 0, begin), differs(y, 1, 1, begin)),
+              "cache: tokens that continue a cache{1} must give the same result as in the whole text; got a "
+              "difference of {0:.2g} at token {2} (leave out continues(), or see docs/extending.md)",
+              with, begin))
         return;
     }
     const std::vector<int> from{1, 1, 0};
@@ -242,7 +242,7 @@ class ContextChecker : Checks {
     const Tensor y = feed(index_select(x, Tensor::from({3}, from)).value(), 1);
     for (Index r = 0; r < 3; r++)
       if (!equal(differs(y, r, at(from, r), T - 1),
-                 "cache: selected rows must go on as they were{1}; got a difference of {0:.2g} (what a layer "
+                 "cache: selected rows must continue unchanged{1}; got a difference of {0:.2g} (what a layer "
                  "remembers must be in the cache, rows first)",
                  with))
         return;

@@ -24,7 +24,7 @@ inline double difference(const Tensor& x, Index b, const Tensor& y, Index c, Ind
   return worst;
 }
 
-// A layer in a store of its own, as a config makes it.
+// A layer in a new store, as a config makes it.
 struct Subject {
   Subject(const std::function<Layer::Factory>& make, const LayerCheck& options, Dtype dtype,
           std::uint64_t seed = 1, bool symbolic = false)
@@ -59,7 +59,7 @@ class Checks {
   void report(fmt::format_string<Args...> format, Args&&... args) {
     problems_.push_back(fmt::format(format, std::forward<Args>(args)...));
   }
-  // Runs one check; whatever it throws is a problem, too. True when there was none.
+  // Runs one check; whatever it throws is also a problem. True when there was none.
   template <class F>
   bool check(const char* what, F&& f) {
     const std::size_t before = problems_.size();

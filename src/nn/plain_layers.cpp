@@ -1,5 +1,5 @@
-// The building blocks as layers of their own, for [[model.layers]]: no norm but their own, and a residual
-// only where a key asks for it.
+// The building blocks as registered layers, for [[model.layers]]: without the norms of a block, and with a
+// residual only if a key asks for it.
 #include <functional>
 
 #include "qkv/nn/attention.h"
@@ -92,7 +92,7 @@ struct Residual : Inner {
 
 }  // namespace
 
-QKV_REGISTER(Layer, "linear", LinearLayer, "affine map of each token to a width of its own");
+QKV_REGISTER(Layer, "linear", LinearLayer, "affine map of each token, which may change the width");
 QKV_REGISTER(Layer, "feed-forward", Residual<FeedForwardLayer>,
              "two linear maps with a non-linearity between them");
 QKV_REGISTER(Layer, "attention", Residual<MultiHeadAttention>, "multi-head self-attention");

@@ -178,7 +178,7 @@ Var cross_entropy_of(const Op& op, const Targets& plan, const Var& logits, Reduc
     if (reduce != Reduce::each) y.data<T>()[0] = T(scale * total);
   });
   return record(op, {logits}, y, [=, x = logits.value()](const Tensor& dy, Sink& dx) mutable {
-    const bool in_place = x.unique();  // nobody else reads the logits any more
+    const bool in_place = x.unique();  // nothing else reads the logits any more
     const Sink::Buffer d = in_place ? Sink::Buffer{x, 0.0} : dx.buffer(0);
     Tensor gradient = d.gradient;
     dispatch("cross_entropy", dy.dtype(), [&](auto t) {

@@ -56,7 +56,7 @@ struct Scan {
       rows<E>(all, t, row);
     }
   }
-  // The same from the last step to the first, the products behind the rows.
+  // The same from the last step to the first, the products after the rows.
   template <class E, class Row, class Product>
   void backward(Tensor& all, Row row, Product product) const {
     for (Index i = T - 1; i >= 0; i--) {
@@ -88,7 +88,7 @@ inline Tensor transposed(const Var& W) {
   return transpose(W.value()).value();
 }
 
-// A state [B, H] of one's own: the given one, or zeros.
+// A copy of the state [B, H]: the given one, or zeros.
 inline Tensor state_of(const Scan& s, const Var& given, Dtype dtype) {
   return given.defined() ? given.value().clone() : Tensor::zeros({s.B, s.H}, dtype);
 }

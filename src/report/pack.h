@@ -7,13 +7,13 @@
 
 namespace qkv {
 
-/// Each value as round(value / most * h) + h in `bits` bits, h = 2^(bits - 1) - 1, one behind the other,
+/// Each value as round(value / most * h) + h in `bits` bits, h = 2^(bits - 1) - 1, one after the other,
 /// highest bit first; 13 bits at a time become two digits of base 91, written as printable ASCII without `"`,
 /// `<` and `\`. Values beyond `most` are cut, those that are not finite become 0. 2 <= bits <= 24.
 std::string pack(const float* values, Index n, double most, int bits);
 
-/// {"shape": [rows, columns], "bits", "most", "scales", "data"}: row r is packed with the largest magnitude
-/// of its own, scales[r] (18 bits, packed against `most`). A vector is one row.
+/// {"shape": [rows, columns], "bits", "most", "scales", "data"}: row r is packed with its own largest
+/// magnitude, scales[r] (18 bits, packed against `most`). A vector is one row.
 Json packed_matrix(const Tensor& matrix, int bits);
 /// Characters that `packed_matrix` takes.
 std::size_t packed_size(Index rows, Index columns, int bits);

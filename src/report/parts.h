@@ -22,7 +22,7 @@ Json norms_json(const RunLog& log);
 /// [{"part", "seconds"}] from the end line, or null.
 Json seconds_json(const RunLog& log);
 
-/// A text whose absolute paths have only their last part: where a page was made is nobody's business.
+/// A text whose absolute paths have only their last part: a page does not reveal where it was made.
 std::string without_folders(const std::string& text);
 /// [{"key", "value", "origin", "help"}] in the order of config.resolved.toml.
 Json config_json(const std::string& run, Problems& problems);

@@ -38,7 +38,7 @@ struct AdderData {
   template <class F>
   void fields(F& f) {
     f("digits", digits, "digits of each summand", rule::between(1, 9));
-    f("reverse", reverse, "write the sum from its last digit, as one adds by hand");
+    f("reverse", reverse, "write the sum beginning with its last digit, as in addition by hand");
   }
 };
 

@@ -14,7 +14,7 @@
 namespace qkv {
 namespace {
 
-/// A drawn task with keys of its own in [data], and a loss that needs no memory, for comparison.
+/// A drawn task with its own keys in [data], and a loss that needs no memory, for comparison.
 template <class Keys>
 struct Puzzle : DrawnTask {
   explicit Puzzle(const TaskInput& input) : DrawnTask(input) {
@@ -43,7 +43,7 @@ struct AddingData {
 /// Numbers of [0, 1), one marked in the first half and one in the second; the answer is the marked ones' sum,
 /// read from logit 0 at the last token. Tokens say which numbers are marked; the numbers themselves are the
 /// batch's values [B, T] (see word_vectors), its answers [B] are the sums. Metrics: loss (mean squared error;
-/// 1/6 for who always answers 1), accuracy (share of answers less than 0.04 off).
+/// 1/6 when always answering 1), accuracy (share of answers less than 0.04 off).
 struct Adding : Puzzle<AddingData> {
   explicit Adding(const TaskInput& input) : Puzzle(input) {
     check_length(input, "length", keys_.length);
@@ -104,8 +104,9 @@ struct CopyMemoryData {
   template <class F>
   void fields(F& f) {
     f("n_symbols", n_symbols, "number of different symbols", rule::between(2, 1 << 16));
-    f("length", length, "symbols to remember", rule::between(1, 1 << 16));
-    f("delay", delay, "T: blanks between the last symbol and the first answer, a signal for it at their end",
+    f("length", length, "number of symbols to remember", rule::between(1, 1 << 16));
+    f("delay", delay,
+      "T: blanks between the last symbol and the first answer; the last blank is the signal to answer",
       rule::between(1, 1 << 20));
   }
 };
@@ -147,7 +148,7 @@ struct CopyMemory : Puzzle<CopyMemoryData> {
   Index total() const { return keys_.delay + 2 * keys_.length; }
 };
 
-QKV_REGISTER(Task, "copy-memory", CopyMemory, "say again after a long pause what was said before it");
+QKV_REGISTER(Task, "copy-memory", CopyMemory, "repeat symbols after a long pause");
 
 // ---- Induction: "... A B ... A" goes on with B (Elhage et al. 2021; Olsson et al. 2022).
 
@@ -157,8 +158,8 @@ struct InductionData {
   void fields(F& f) {
     f("n_symbols", n_symbols, "number of different symbols", rule::between(2, 1 << 20));
     f("length", length, "tokens of a sequence", rule::between(2, 1 << 20));
-    f("min_period", min_period, "fewest symbols before they repeat", rule::between(1, 1 << 20));
-    f("max_period", max_period, "most symbols before they repeat", rule::between(1, 1 << 20));
+    f("min_period", min_period, "smallest number of symbols before they repeat", rule::between(1, 1 << 20));
+    f("max_period", max_period, "largest number of symbols before they repeat", rule::between(1, 1 << 20));
   }
 };
 
@@ -188,7 +189,7 @@ struct Induction : Puzzle<InductionData> {
   double memoryless_loss() const override { return std::log(static_cast<double>(keys_.n_symbols)); }
 };
 
-QKV_REGISTER(Task, "induction", Induction, "go on with what followed the same symbol before");
+QKV_REGISTER(Task, "induction", Induction, "continue with what followed the same symbol before");
 
 // ---- AssociativeRecall: which value belongs to this key? (Graves et al. 2014; Ba et al. 2016)
 
@@ -199,7 +200,7 @@ struct RecallData {
     f("n_keys", n_keys, "number of different keys", rule::between(1, 1 << 20));
     f("n_values", n_values, "number of different values", rule::between(2, 1 << 20));
     f("pairs", pairs, "keys with a value in a sequence", rule::between(1, 1 << 16));
-    f("queries", queries, "keys asked for", rule::between(1, 1 << 16));
+    f("queries", queries, "number of queries", rule::between(1, 1 << 16));
     f("gap", gap, "blanks between the last pair and the first query", rule::between(0, 1 << 20));
   }
 };
@@ -234,7 +235,7 @@ struct AssociativeRecall : Puzzle<RecallData> {
   double memoryless_loss() const override { return std::log(static_cast<double>(keys_.n_values)); }
 };
 
-QKV_REGISTER(Task, "associative-recall", AssociativeRecall, "say the value that a key had before");
+QKV_REGISTER(Task, "associative-recall", AssociativeRecall, "recall the value of a key");
 
 }  // namespace
 }  // namespace qkv

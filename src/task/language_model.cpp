@@ -95,7 +95,7 @@ class LanguageModel : public Task, public Surveyed {
     tokenizer_->train(pieces);
     for (const std::string& piece : pieces)
       if (piece.find(kEndOfText) != std::string::npos) {
-        console().warn("{}: {} is read as any other text; tokenizer.specials = [\"{}\"] makes it one token",
+        console().warn("{}: {} is read as ordinary text; tokenizer.specials = [\"{}\"] makes it one token",
                        data_.train, kEndOfText, kEndOfText);
         break;
       }

@@ -18,11 +18,13 @@ struct ListOpsData {
   template <class F>
   void fields(F& f) {
     f("max_depth", max_depth, "deepest nesting", rule::between(1, kDeepest));
-    f("max_args", max_args, "most arguments of an operator; the fewest are 2", rule::between(2, kMostArgs));
-    f("min_length", min_length, "fewest tokens of an expression, brackets included",
+    f("max_args", max_args, "largest number of arguments of an operator; the smallest is 2",
+      rule::between(2, kMostArgs));
+    f("min_length", min_length, "smallest number of tokens of an expression, with brackets",
       rule::between(4, 1 << 16));
-    f("max_length", max_length, "most tokens of an expression, brackets included", rule::between(4, 1 << 16));
-    f("nesting", nesting, "probability that an argument is an expression again", rule::between(0, 0.95));
+    f("max_length", max_length, "largest number of tokens of an expression, with brackets",
+      rule::between(4, 1 << 16));
+    f("nesting", nesting, "probability that an argument is itself an expression", rule::between(0, 0.95));
   }
 };
 
@@ -53,7 +55,7 @@ Index apply(Operator op, Args& args) {
   return std::accumulate(begin, end, Index{0}) % 10;  // sum modulo 10
 }
 
-// Reads one expression of `ids` from `at` on and moves behind it; -1 if it is none.
+// Reads one expression of `ids` from `at` on and moves past it; -1 if there is none.
 Index value_of(const std::vector<std::int32_t>& ids, std::size_t& at, Index depth = 0) {
   if (at >= ids.size()) return -1;
   const Index id = ids[at++];

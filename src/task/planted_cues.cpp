@@ -1,4 +1,4 @@
-// PlantedCues: made-up sentences to classify, of which it is known which word decides.
+// PlantedCues: synthetic sentences to classify, where the deciding word is known.
 #include <algorithm>
 
 #include "qkv/base/random.h"
@@ -17,7 +17,7 @@ struct PlantedCuesData {
     f("n_class", n_class, "number of classes", rule::between(2, 1000));
     f("families", families, "families of cues; a sentence has a cue of each, and asks for one of them",
       rule::between(1, 100));
-    f("fillers", fillers, "number of different words that say nothing", rule::between(1, 100000));
+    f("fillers", fillers, "number of different filler words", rule::between(1, 100000));
     f("min_length", min_length, "words of the shortest sentence", rule::between(2, 10000));
     f("max_length", max_length, "words of the longest sentence", rule::between(2, 10000));
     f("examples", examples, "training sentences", rule::between(1, 1 << 30));
@@ -28,9 +28,9 @@ struct PlantedCuesData {
 
 /// A sentence asks at a random place for a family of cues ("ask2") and has a cue of every family somewhere
 /// ("cue2.3" is the cue of family 2 for class 3), among fillers ("w17"): the cue of the family that it asks
-/// for decides, the others are decoys. The target is the word that asks. So a method that says which word a
-/// model went by can be marked right or wrong. Drawn from Stream(seed, split, index). Batches: ids, keep [B,
-/// T], target, label, example [B].
+/// for decides, the others are decoys. The target is the word that asks. So a method that claims to find the
+/// deciding word can be checked. Drawn from Stream(seed, split, index). Batches: ids, keep [B, T], target,
+/// label, example [B].
 class PlantedCues : public ClassTask {
  public:
   explicit PlantedCues(const TaskInput& input) : seed_(input.seed()) {
@@ -158,7 +158,7 @@ class PlantedCues : public ClassTask {
 };
 
 QKV_REGISTER(Task, "planted-cues", PlantedCues,
-             "classify made-up sentences of which it is known which word decides");
+             "classify synthetic sentences where the deciding word is known");
 
 }  // namespace
 }  // namespace qkv

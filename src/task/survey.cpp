@@ -128,15 +128,15 @@ std::vector<std::string> DataSurvey::warnings() const {
     const Part& part = parts_[s];
     for (std::size_t b = 0; b <= s; b++) {
       const Index n = part.repeated[b];
-      const std::string where = b == s ? fmt::format("earlier in {}, too", name_of(static_cast<int>(s)))
-                                       : fmt::format("in {}, too", name_of(static_cast<int>(b)));
+      const std::string where = b == s ? fmt::format("also earlier in {}", name_of(static_cast<int>(s)))
+                                       : fmt::format("also in {}", name_of(static_cast<int>(b)));
       if (n > 0)
         out.push_back(fmt::format("data: {} of {} {} of {} {} {} (first: {})", n, part.examples, unit_,
                                   name_of(static_cast<int>(s)), n == 1 ? "is" : "are", where,
                                   part.first_repeated[b]));
     }
     if (part.two_labels > 0)
-      out.push_back(fmt::format("data: {} of {} {} of {} {} there before with another label (first: {})",
+      out.push_back(fmt::format("data: {} of {} {} of {} {} seen before with another label (first: {})",
                                 part.two_labels, part.examples, unit_, name_of(static_cast<int>(s)),
                                 part.two_labels == 1 ? "was" : "were", part.first_two_labels));
   }

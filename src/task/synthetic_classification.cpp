@@ -1,4 +1,4 @@
-// SyntheticClassification: made-up token sequences to classify, for benchmarks and first steps; no files.
+// SyntheticClassification: synthetic token sequences to classify, for benchmarks and first steps; no files.
 
 #include "qkv/base/text.h"
 #include "task/common.h"
@@ -78,7 +78,7 @@ class SyntheticClassification : public ClassTask {
 };
 
 QKV_REGISTER(Task, "synthetic-classification", SyntheticClassification,
-             "made-up token sequences to classify, for benchmarks");
+             "synthetic token sequences to classify, for benchmarks");
 
 }  // namespace
 }  // namespace qkv

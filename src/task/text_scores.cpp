@@ -23,7 +23,7 @@ bool is_ignored(char32_t c) {
          c == 0xB7 || c == 0x2018 || c == 0x2019;
 }
 
-// A capital sigma that ends a word has a small letter of its own.
+// A capital sigma at the end of a word has a special small letter.
 bool ends_word(const std::vector<char32_t>& text, std::size_t i) {
   std::size_t before = i, after = i + 1;
   while (before > 0 && is_ignored(text[before - 1])) before--;

@@ -131,7 +131,7 @@ std::vector<TextPair> Translation::pairs(Split split) const {
   return cut_[static_cast<std::size_t>(split)];
 }
 
-// Of what is made up, only one pair: whether there are any, and a check needs no more.
+// Of generated data, only one pair: a check needs no more.
 Index Translation::examples(Split split) {
   if (!made_up()) return static_cast<Index>(part(split).references.size());
   const Index n = split == Split::train ? data_.examples : data_.eval_examples;

@@ -39,7 +39,7 @@ struct TranslationData {
   template <class F>
   void fields(F& f) {
     f("source", source,
-      "files; reverse: made-up words, the target is the source backwards; synthetic: both random, for "
+      "files; reverse: random words, the target is the source backwards; synthetic: both random, for "
       "benchmarks");
     f("format", format, "of train, val, test: tsv: source<TAB>target; scan: IN: .. OUT: ..");
     f("train", files[0].pairs, "training pairs", rule::path);
@@ -54,12 +54,14 @@ struct TranslationData {
     f("test_target", files[2].target, "their targets", rule::path);
     f("val_fraction", val_fraction, "share of the training pairs that becomes the validation split",
       rule::between(0.0, 0.9));
-    f("vocab_size", vocab_size, "made-up: number of tokens, 4 special ones among them",
+    f("vocab_size", vocab_size, "generated data: number of tokens, 4 special ones included",
       rule::between(5, 1 << 20));
-    f("min_length", min_length, "made-up: fewest words of a source", rule::between(1, 1 << 16));
-    f("max_length", max_length, "made-up: most words of a source", rule::between(1, 1 << 16));
-    f("examples", examples, "made-up: training pairs", rule::between(1, 1 << 28));
-    f("eval_examples", eval_examples, "made-up: pairs of the validation and of the test split",
+    f("min_length", min_length, "generated data: smallest number of words of a source",
+      rule::between(1, 1 << 16));
+    f("max_length", max_length, "generated data: largest number of words of a source",
+      rule::between(1, 1 << 16));
+    f("examples", examples, "generated data: training pairs", rule::between(1, 1 << 28));
+    f("eval_examples", eval_examples, "generated data: pairs of the validation and of the test split",
       rule::between(0, 1 << 28));
   }
 };
@@ -82,13 +84,13 @@ struct TranslationOutput {
     f("beam", beam, "hypotheses of the beam search; 1 = greedy", rule::between(1, 1000));
     f("max_tokens", max_tokens, "longest output; 0 = model.max_seq_len", rule::non_negative);
     f("normalize", normalize,
-      "how outputs of different lengths compare: log P / ((5 + n) / 6)^length_penalty, "
+      "score of outputs of different lengths: log P / ((5 + n) / 6)^length_penalty, "
       "log P / n, or log P");
     f("length_penalty", length_penalty, "alpha of normalize = \"gnmt\": the larger, the longer the outputs",
       rule::between(0, 10));
     f("unknown", unknown,
       "<unk> in outputs: never, keep it, or replace it by the source word that gets most attention");
-    f("bleu_tokenize", bleu_tokenize, "how BLEU cuts texts, as sacreBLEU's option of that name",
+    f("bleu_tokenize", bleu_tokenize, "tokenisation for BLEU, as sacreBLEU's option of the same name",
       rule::one_of({"13a", "none"}));
   }
 };
@@ -160,7 +162,7 @@ class Translation : public Task, public Surveyed {
   void load(Split split) const;
   void append(const std::string& text, const Tokenizer& tokenizer, Index room, Part& part,
               UnknownCount& unknown) const;
-  /// Read or made up when first asked for, by whatever thread.
+  /// Read or generated on first use, by any thread.
   const Part& part(Split split) const {
     load(split);
     return parts_[static_cast<std::size_t>(split)];

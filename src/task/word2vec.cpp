@@ -29,7 +29,7 @@ struct Word2vecData {
       rule::path);
     f("val_fraction", val_fraction, "share of the sentences of the training text, from its end",
       rule::between(0.0, 0.9));
-    f("length", length, "words after which a longer line is cut", rule::between(2, 1 << 20));
+    f("length", length, "longer lines are truncated to this many words", rule::between(2, 1 << 20));
   }
 };
 
@@ -39,12 +39,13 @@ struct Word2vecConfig {
   double subsample = 1e-3, power = 0.75;
   template <class F>
   void fields(F& f) {
-    f("window", window, "words on each side, at most; how many is drawn for each word",
+    f("window", window, "largest number of words on each side; the actual number is drawn for each word",
       rule::between(1, 1000));
-    f("negatives", negatives, "words drawn for each true one", rule::between(1, 64));
-    f("subsample", subsample, "words that are more frequent than this are left out at times; 0 = never",
+    f("negatives", negatives, "negative words drawn for each true one", rule::between(1, 64));
+    f("subsample", subsample, "words more frequent than this share are randomly left out; 0 = never",
       rule::between(0.0, 1.0));
-    f("power", power, "words are drawn by their frequency to this power", rule::between(0.0, 10.0));
+    f("power", power, "negative words are drawn with probability proportional to frequency to this power",
+      rule::between(0.0, 10.0));
   }
 };
 
@@ -213,7 +214,7 @@ class Word2vec : public Task {
   }
 
  private:
-  // Sentences as ids, one behind the other.
+  // Sentences as ids, one after the other.
   struct Part {
     std::vector<std::int32_t> ids;
     std::vector<std::size_t> ends;

@@ -20,7 +20,7 @@ namespace {
 std::vector<double> attention_row(const Capture& capture, Index target) {
   if (capture.all().empty()) return {};
   const Tensor& weights = capture.all().front().second;                    // [1, H, T, T]
-  if (weights.rank() != 4 || weights.dim(2) != weights.dim(3)) return {};  // of a layer of one's own
+  if (weights.rank() != 4 || weights.dim(2) != weights.dim(3)) return {};  // of a registered layer
   const Index H = weights.dim(1), T = weights.dim(3);
   std::vector<double> row(static_cast<std::size_t>(T), 0.0);
   for (Index h = 0; h < H; h++)

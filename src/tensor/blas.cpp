@@ -80,7 +80,7 @@ class Library {
     for (void* buffer : taken) free_(buffer);
     if (!room)
       fail(Fault::memory,
-           "memory: products of {} threads take {} MiB of addresses; the system refuses them (raise ulimit "
+           "memory: products of {} threads need {} MiB of address space; the system refuses it (raise ulimit "
            "-v, or set run.threads = 1)",
            buffers, buffers * 128);
   }
@@ -120,7 +120,7 @@ class Library {
     if (why.empty()) {
       for (const std::string& set : kernel_sets(kernel_level(own_), "Prescott"))
         if (kernel_level(set) < kernel_level(own_)) candidates_.push_back(set);
-      // The helpers that OpenBLAS has just started would otherwise choose once more, at a time of their own.
+      // The helpers that OpenBLAS has just started would otherwise choose once more, at an unknown time.
       if (alloc_ && free_ && !memory_is_limited()) free_(alloc_(0));
       if (best != own_) candidates_.insert(candidates_.begin(), ""), next();
     } else {

@@ -19,7 +19,7 @@ class Broadcast {
     shape_ = *operands[0];
     for (int i = 1; i < N; i++) shape_ = broadcast(op, shape_, *operands[i]);
     size_ = shape_.size();
-    Index own[std::size_t(N)];  // product of the extents of an operand behind the axis
+    Index own[std::size_t(N)];  // product of the extents of an operand after the axis
     for (int i = 0; i < N; i++) own[i] = 1, repeats_[i] = operands[i]->size() != size_;
     for (int axis = shape_.rank() - 1, back = 1; axis >= 0; axis--, back++) {
       const Index extent = shape_[axis];

@@ -14,7 +14,7 @@
 namespace qkv {
 namespace {
 
-// Counts, each on a cache line of its own, among which the threads are spread.
+// Counts, each on its own cache line, among which the threads are spread.
 struct alignas(64) Count {
   std::atomic<std::int64_t> flops{0};
 };

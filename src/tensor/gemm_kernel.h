@@ -144,7 +144,7 @@ inline void transpose_four(const T* from, Index from_row, T* to, Index to_row) {
   column(3) = __builtin_shufflevector(ab1, cd1, 2, 3, 6, 7);
 }
 
-/// b[k, columns] as k rows of kColumns elements, zeros behind the columns.
+/// b[k, columns] as k rows of kColumns elements, zeros after the columns.
 template <class T>
 void pack(Index k, Index columns, const Strided<T>& b, T* to) {
   constexpr Index wide = kColumns<T>;

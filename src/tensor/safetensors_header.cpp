@@ -78,7 +78,7 @@ SafetensorsEntry parse_entry(const std::string& name, const Json& value, const s
   return entry;
 }
 
-// The tensors must tile the data: no overlap, no hole, nothing missing, nothing behind.
+// The tensors must tile the data: no overlap, no hole, nothing missing, nothing after them.
 void check_tiling(const std::vector<SafetensorsEntry>& entries, std::uint64_t data_size,
                   const std::string& where) {
   std::uint64_t end = 0;
@@ -96,7 +96,7 @@ void check_tiling(const std::vector<SafetensorsEntry>& entries, std::uint64_t da
   if (end > data_size)
     fail(Fault::data, "{}: must hold {} bytes of data; got {} (truncated?)", where, end, data_size);
   if (end < data_size)
-    fail(Fault::data, "{}: must end with the last tensor; got {} bytes behind it", where, data_size - end);
+    fail(Fault::data, "{}: must end with the last tensor; got {} bytes after it", where, data_size - end);
 }
 
 }  // namespace

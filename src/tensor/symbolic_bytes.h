@@ -13,7 +13,7 @@ std::size_t block_bytes(std::size_t bytes);
 }  // namespace memory
 
 /// Counts the memory of the tensors that this thread makes while it lives, as their blocks in the pool take
-/// it. Ops that keep more than their result make a symbolic tensor of it, too.
+/// it. Ops that keep more than their result also make a symbolic tensor of it.
 class SymbolicBytes : public ThreadScoped<SymbolicBytes> {
  public:
   /// If all tensors are kept: about what a tape keeps.

@@ -168,7 +168,7 @@ Captures::Captures(Experiment& e, const InspectConfig& config, std::int64_t max_
       section.report("sentences",
                      "must be empty for a task that shows no texts (override Task::probe_texts)");
   } catch (const Error& error) {
-    section.report("sentences", fmt::format("cannot be looked at; {}", error.what()));
+    section.report("sentences", fmt::format("cannot be shown to the model; {}", error.what()));
   }
   if (config.capture.empty() || e.parameters->symbolic()) {
     config_.capture.clear();

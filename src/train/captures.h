@@ -1,15 +1,14 @@
-// Captures: what lies inside a model at chosen steps of its training, for the report and for one's own
+// Captures: tensors from inside a model at chosen steps of its training, for the report and your own
 // analyses.
 //
 //   captures/index.jsonl              the texts that are looked at, one line per capture, a checksum
 //   captures/step-000064.safetensors  of one step:
-//     layers.0.attn.W_Q (W_K, W_V)          weights, as means of blocks where they are larger than 128 x 128
+//     layers.0.attn.W_Q (W_K, W_V)          weights; means of blocks if they are larger than 128 x 128
 //     text3.layers.0.attn.scores, .weights  [H, T, T] of text 3: scaled products of queries and keys, and the
 //                                           attention weights
-//     texts.logits [n, n_class]             what the model says of the texts
-//     points.vectors, points.static [p, d]  vectors of the target word in many sentences: behind the last
-//     layer,
-//                                           and before the first
+//     texts.logits [n, n_class]             answers to the texts
+//     points.vectors, points.static [p, d]  vectors of the target word in many sentences: after the last
+//                                           layer, and before the first
 //     points.logits [p, n_class]
 #pragma once
 #include <memory>
@@ -35,15 +34,15 @@ struct CaptureIndex {
   std::string file(const Entry& entry) const;
 };
 
-/// Reads the index; damage is told in its problems. Empty where a run has no captures.
+/// Reads the index; damage is listed in its problems. Empty where a run has no captures.
 CaptureIndex read_capture_index(const std::string& run);
 /// What is wrong with the captures of a run directory, one line each: damaged files, a damaged index.
 std::vector<std::string> capture_problems(const std::string& run);
 
-/// What a run captures while it trains. Nothing of it changes what is learned.
+/// What a run captures while it trains. Capturing does not change the training.
 class Captures {
  public:
-  /// Chooses steps and texts. What the config asks for and the task cannot give is reported there.
+  /// Chooses steps and texts. What the config requests and the task cannot provide is reported there.
   Captures(Experiment& experiment, const InspectConfig& config, std::int64_t max_steps);
   /// Captures go below this run directory. Those of later steps than `step`, left by a run that is being
   /// resumed, are removed.

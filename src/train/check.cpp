@@ -73,7 +73,7 @@ CheckReport check_config(const Section& config, bool survey) {
   std::string data_problem;
   try {
     read_common(config, e.run);
-  } catch (const Error& error) {  // what is unknown for want of a plug-in is no fault of the config
+  } catch (const Error& error) {  // names that a missing plug-in may register are not reported
     report.problems.push_back(error.what());
     return report;
   }

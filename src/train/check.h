@@ -16,21 +16,21 @@ struct CheckReport {
   std::vector<std::string> problems;  ///< of the config, "file:line:col: rule; got .." where it has a place
   std::vector<std::string> data_problems;  ///< of the data files
   std::vector<std::string> warnings,
-      notes;  ///< what is right and yet may not be meant; what is worth knowing
+      notes;  ///< warnings: valid, but perhaps not intended; notes
   std::int64_t parameters = 0, steps = 0, batch_size = 0;
   std::size_t memory_bytes = 0;                       ///< estimate for training
   DataSurvey data;                                    ///< of a task that is Surveyed, where it was asked for
-  std::vector<std::pair<std::string, double>> facts;  ///< of the task, then, too
+  std::vector<std::pair<std::string, double>> facts;  ///< facts of the task, if it was built
 
   bool ok() const { return problems.empty() && data_problems.empty(); }
 };
 
-/// What is right with the data of a task and yet may not be meant: examples that are cut.
+/// Warnings about the data of a task: truncated examples.
 std::vector<std::string> data_warnings(Task& task);
 
 /// Reads every table, builds the task and a model without storage, and walks through it. Goes on after a
 /// problem, so that all are found at once. Throws only if the file cannot be read or is no TOML. With
-/// `survey`, looks at the examples, too.
+/// `survey`, also looks at the examples.
 CheckReport check_config(const Section& config, bool survey = false);
 
 }  // namespace qkv

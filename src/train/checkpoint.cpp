@@ -35,7 +35,7 @@ std::string link_target(const std::string& link) {
 }
 
 // Points the link `name` at `target`, replacing by rename what is there: a link, a text file, or a copy of
-// the checkpoint, made by who followed links.
+// the checkpoint, made by a program that followed links.
 void point(const std::string& folder, const std::string& name, const std::string& target) {
   const std::string link = folder + "/" + name, fresh = folder + "/." + name + ".tmp";
   std::error_code ignored;
@@ -58,7 +58,7 @@ std::string step_name(std::int64_t step) {
 std::string id_of_run(const std::string& run) {
   try {
     if (exists(run + "/env.json")) return read_json(run + "/env.json").value("id", "");
-  } catch (const std::exception&) {  // damage, which is for `verify` to tell
+  } catch (const std::exception&) {  // damage, which `verify` reports
   }
   return "";
 }
@@ -173,7 +173,7 @@ Json read_checkpoint_state(const std::string& folder) {
     fail(Fault::data, "{}: 'step' must be that of its folder; got {}", file, step);
   const std::string id = id_of_run(folder + "/../..");
   if (!id.empty() && (!state.contains("run") || state.at("run") != id))
-    fail(Fault::data, "{}: must be a checkpoint of the run it lies in; got one of another run", folder);
+    fail(Fault::data, "{}: must be a checkpoint of the run that contains it; got one of another run", folder);
   return state;
 }
 
@@ -201,7 +201,7 @@ static std::string best_by_state(const std::string& run) {
   if (Section::load(last + "/config.resolved.toml").section("checkpoint").read<CheckpointConfig>().keep_best)
     fail(Fault::data, "{}: must hold the best checkpoint, {}; it is missing (the last one is {})", run,
          step_name(best), taken);
-  console().info("{}: keeps no best checkpoint; the last one, {}, is taken", run, taken);
+  console().info("{}: keeps no best checkpoint; the last one, {}, is used", run, taken);
   return last;
 }
 

@@ -15,7 +15,7 @@ namespace qkv {
 /// The name of a checkpoint's folder: "step-000500".
 std::string step_name(std::int64_t step);
 
-/// What the checkpoints of a run are told from those of others by; "" for runs of before there was such.
+/// Identifies the checkpoints of a run; "" for runs of before there was such.
 std::string id_of_run(const std::string& run);
 
 struct CheckpointData {
@@ -31,7 +31,7 @@ struct CheckpointData {
 /// that leaves the older checkpoints as they were.
 void write_checkpoint(const std::string& run, const CheckpointData& data, bool best);
 
-/// Points the links `last` and `best` at these steps, as a checkpoint's state tells them after a crash;
+/// Points the links `last` and `best` at these steps, as a checkpoint's state gives them after a crash;
 /// `best` goes where that is -1.
 void point_links(const std::string& run, std::int64_t last, std::int64_t best);
 

@@ -30,8 +30,8 @@ std::string line_of(const std::string& sum, const std::string& name) {
   return (escaped == name ? "" : "\\") + sum + std::string(kGap, ' ') + escaped;
 }
 
-// The last line is the checksum of those before it, so that damage to the list itself is told from damage to
-// a file.
+// The last line is the checksum of those before it, so that damage to the list itself is distinguished from
+// damage to a file.
 bool ends_whole(const std::string& text) {
   const std::size_t last = std::string(kList).size() + kGap + kDigits + 1;
   if (text.size() < last) return false;

@@ -55,7 +55,7 @@ std::string Diagnosis::text() const {
     out += fmt::format("  first value that is not finite: {}\n", summary());
     out += fmt::format("    {}\n", where);
     for (const std::string& input : inputs) out += "    " + input + "\n";
-    if (examples.empty()) out += "  no example gives it alone\n";
+    if (examples.empty()) out += "  no single example causes it\n";
   }
   for (std::size_t i = 0; i < examples.size() && i < (finite() ? 2 : 1) * kShown; i++) {
     const Example& e = examples[i];

@@ -1,4 +1,4 @@
-// Diagnosis: what `qkv why` tells of a training step, and a diverged run of its last.
+// Diagnosis: what `qkv why` reports of a training step, and a diverged run of its last step.
 #pragma once
 #include <string>
 #include <vector>

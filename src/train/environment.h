@@ -1,4 +1,4 @@
-// Where a run was made, and what of it has changed since.
+// The environment of a run, and what has changed since.
 #pragma once
 #include <string>
 

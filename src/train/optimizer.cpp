@@ -14,7 +14,7 @@ QKV_DEFINE_REGISTRY(Optimizer);
 Optimizer::Optimizer(const Section& config, const ParameterStore& store,
                      const std::vector<std::string>& moments) {
   lr_ = config.get("lr", lr_, "peak learning rate", rule::positive);
-  decay_1d_ = config.get("decay_1d", false, "decay biases and norm gains, too");
+  decay_1d_ = config.get("decay_1d", false, "also decay biases and norm gains");
   for (const std::string& name : moments) {
     Moment moment{name, {}};
     for (int s = 0; s < store.size(); s++)

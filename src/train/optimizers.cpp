@@ -71,17 +71,16 @@ struct Sgd : Optimizer {
 };
 
 QKV_REGISTER(Optimizer, "adamw", AdamW, "Adam with decoupled weight decay");
-QKV_REGISTER(Optimizer, "adam", Adam, "Adam; weight decay, if any, through the gradient");
+QKV_REGISTER(Optimizer, "adam", Adam, "Adam; weight decay is added to the gradient");
 QKV_REGISTER(Optimizer, "sgd", Sgd, "gradient descent with momentum");
 QKV_REGISTER(Optimizer, "sparse-sgd", SparseSgd,
-             "a step per example on the rows it uses, for models of tables (skip-gram, cbow)");
+             "one step per prediction, on the rows it uses; for skip-gram and cbow");
 
 }  // namespace
 
 SparseSgd::SparseSgd(const Section& config, const ParameterStore& store) : Optimizer(config, store, {}) {
   const bool hogwild =
-      config.get("hogwild", false,
-                 "all threads write at once, without locks: faster, but no two runs give the same numbers");
+      config.get("hogwild", false, "all threads write at once, without locks: faster, but not reproducible");
   sharing_ = hogwild ? RowSharing::hogwild : RowSharing::separate;
 }
 

@@ -67,7 +67,7 @@ std::string change_of_best(const Values& before, const Values& now) {
 
 void forget_best(TrainState& state, const std::string& reason) {
   if (state.best_step < 0) return;
-  console().warn("the best value so far does not count any more: {}", reason);
+  console().warn("the best value so far no longer counts: {}", reason);
   state.best_step = -1;
   state.best_value = 0;
   state.stale_evals = 0;
@@ -81,9 +81,8 @@ void warn_of_schedule(const Section& config, double lr, std::int64_t step, std::
                is = make_schedule(config, lr, now)->rate(step);
   if (was != is)
     console().warn(
-        "schedule: it ends at step {} instead of {}; the rate of step {} would be {:.3g} with it, and was "
-        "{:.3g}",
-        now, before, step, is, was);
+        "schedule: it ends at step {} instead of {}; the rate of step {} becomes {:.3g}, and was {:.3g}", now,
+        before, step, is, was);
 }
 
 // The task was built from the data anew: what it derived from it must be what the checkpoint was trained on.
@@ -162,7 +161,7 @@ bool resume(Training& t) {
   TrainState& state = t.state;
   if (state.step > t.max_steps)
     fail(Fault::usage,
-         "resume: the run must end at or behind step {}, which it has reached; got train.max_steps or "
+         "resume: the run must end at or after step {}, which it has reached; got train.max_steps or "
          "max_epochs that end it at step {}",
          state.step, t.max_steps);
   const CheckpointConfig& c = t.tables.checkpoint;
@@ -172,7 +171,7 @@ bool resume(Training& t) {
   if (lost && c.keep_best)
     forget_best(state, fmt::format("its checkpoint, {}, is missing", step_name(state.best_step)));
   point_links(run, state.step, lost ? -1 : state.best_step);
-  // As after the save of this checkpoint; the next save prunes damaged ones behind it and a best one that
+  // As after the save of this checkpoint; the next save prunes damaged later ones and a best one that
   // does not count any more.
   if (state.best_step == best && list_checkpoints(run).back().second == folder)
     prune_checkpoints(run, c.keep_last, c.keep_best);

@@ -61,7 +61,7 @@ bool decides_result(const std::string& key);
 std::string content_checksum(const std::string& path);
 /// A checksum of the weights that train.init_from names; "" where there are none.
 std::string start_checksum(const Section& config);
-/// What tells the checkpoints of a run from those of others: a checksum of the config and data it starts
+/// Identifies the checkpoints of a run: a checksum of the config and data it starts
 /// with.
 std::string make_run_id(const Section& config, const Task& task);
 

@@ -30,7 +30,7 @@ void install_signal_handlers() {
 int signal_received() {
   static std::atomic<bool> reported{false};
   if (received && !reported.exchange(true))
-    console().info("signal {}: the run stops as soon as it can be saved (once more: at once)",
+    console().info("signal {}: the run stops as soon as it can be saved (a second signal stops it at once)",
                    static_cast<int>(received));
   return received;
 }

@@ -5,7 +5,7 @@
 
 namespace qkv {
 
-/// The steps of a run are the model's (see RowLearner and InPlaceStep); in a loop of one's own this is plain
+/// The steps of a run are the model's (see RowLearner and InPlaceStep); in your own loop this is plain
 /// gradient descent.
 class SparseSgd : public Optimizer {
  public:

@@ -1,4 +1,4 @@
-// What TensorBoard is told of a run besides its records: its config, and the word vectors.
+// What TensorBoard gets of a run besides its records: its config, and the word vectors.
 #pragma once
 #include <string>
 

@@ -81,7 +81,7 @@ void begin(Training& t, MetricSinks& sinks, RunLogger& log) {
   save(t, sinks, has_validation(t) && validate(t, log, StepReport()).best);
 }
 
-// Why the run ends behind the present step, if it does.
+// Why the run ends after the current step, if it does.
 std::optional<StopReason> stop_reason(const Training& t, int signal) {
   const std::int64_t patience = t.tables.eval.patience;  // evaluations without improvement
   if (patience > 0 && t.state.stale_evals >= patience) return StopReason::early_stop;
@@ -117,7 +117,7 @@ TrainResult train(Training& t, MetricSinks& sinks, const std::function<void(std:
     if (evaluation.best || stop || checkpoint_due(t)) {
       if (finite_parameters(*t.experiment.parameters))
         save(t, sinks, evaluation.best);
-      else  // the checkpoints so far are worth more than this one
+      else  // keep the checkpoints so far rather than this one
         stop = diverge(t, sinks, log, report, result);
     }
     if (stop && is_whole(*stop) && !evaluation.nonfinite.empty()) {

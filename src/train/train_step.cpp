@@ -156,11 +156,13 @@ void check_in_place(const Experiment& e, const TrainConfig& config, const Optimi
         .report("type", "must not be \"sparse-sgd\" with a model whose rows do not learn in place");
   const Section train = e.config.section("train");
   if (config.grad_clip_norm > 0)
-    train.report("grad_clip_norm", "must be 0 with optimizer \"sparse-sgd\", which has a step per example");
+    train.report("grad_clip_norm",
+                 "must be 0 with optimizer \"sparse-sgd\", which makes one step per prediction");
   if (config.grad_accum_steps > 1)
-    train.report("grad_accum_steps", "must be 1 with optimizer \"sparse-sgd\", which has a step per example");
+    train.report("grad_accum_steps",
+                 "must be 1 with optimizer \"sparse-sgd\", which makes one step per prediction");
   if (!config.freeze.empty())
-    train.report("freeze", "must be empty with optimizer \"sparse-sgd\", whose model has all rows learn");
+    train.report("freeze", "must be empty with optimizer \"sparse-sgd\", which trains all rows");
 }
 
 std::unique_ptr<TrainStep> make_step(Experiment& e, const TrainConfig& config, TrainBatches& batches,

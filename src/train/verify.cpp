@@ -88,8 +88,8 @@ class Verifier {
       const fs::path relative = fs::absolute(file).lexically_relative(fs::absolute(run).lexically_normal());
       const bool kept = *relative.begin() == "data" || *relative.begin() == "plugins";
       if ((kept || *relative.begin() == "..") && !exists(file))
-        add({fmt::format("{}/config.resolved.toml: {} must name what is there; nothing lies at {}", run, key,
-                         file)});
+        add({fmt::format("{}/config.resolved.toml: {} must name existing files; there is nothing at {}", run,
+                         key, file)});
     }
   }
 

@@ -1,4 +1,4 @@
-// verify: is what lies on the disk what was written?
+// verify: checks that files are complete and unchanged.
 #pragma once
 #include <string>
 #include <vector>

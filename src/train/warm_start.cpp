@@ -35,7 +35,7 @@ void check_same_words(const Tokenizer& own, const Tokenizer& theirs, const std::
   fail(Fault::usage,
        "{}: must have the vocabulary of this run; got another one of equal size, whose token {} is {} "
        "instead of "
-       "{} (tokenizer.type = \"file\" takes over a tokenizer.json)",
+       "{} (tokenizer.type = \"file\" uses a tokenizer.json)",
        where, here - a.begin(), in_quotes(*there), in_quotes(*here));
 }
 
@@ -71,7 +71,7 @@ std::string warm_start(Training& t) {
   if (!source.is_null() && !other.is_null())
     check_same_words(*Tokenizer::from_json(source), *Tokenizer::from_json(other), where);
   const std::vector<NamedTensor> mine = e.parameters->named();
-  std::string line = fmt::format("{}: {} of {} tensors taken; missing there: {}; left over: {}", where, taken,
+  std::string line = fmt::format("{}: {} of {} tensors loaded; missing: {}; unused: {}", where, taken,
                                  mine.size(), without(mine, weights), without(weights, mine));
   const Json labels = member(own, "labels"), old = member(theirs, "labels");
   if (!old.is_null() && old.size() == labels.size() && old != labels)

@@ -192,7 +192,7 @@ TEST_CASE("each call of next_stream gives another stream, equal on tapes with eq
   CHECK(first.id() != second.id());
 }
 
-TEST_CASE("an op needs a gradient check row and a name of its own") {
+TEST_CASE("an op needs a gradient check row and a unique name") {
   CHECK_THROWS_WITH_AS(Op("rowless", nullptr), "op 'rowless': must come with a gradient check row; got none",
                        Error);
   CHECK_THROWS_WITH_AS(Op("matmul", [](GradSuite&) {}), "op 'matmul': name must be unique; got it twice",

@@ -75,11 +75,10 @@ TEST_CASE("layers: keys that are none of a later layer's type are dropped, other
   CHECK(read.split == "");
   CHECK(
       read.notes ==
-      Notes{"optimizer.split = \"spaces\" (a.toml:3:9) is dropped: it is no key of the type that --set #1 "
-            "gives",
-            "optimizer.betas = [0.8, 0.9] (a.toml:2:9) is dropped: it is no key of the type that --set #1 "
-            "gives",
-            "optimizer.inner.a.b = 1 (a.toml:5:7) is dropped: it is no key of the type that --set #1 gives"});
+      Notes{
+          "optimizer.split = \"spaces\" (a.toml:3:9) is dropped: the type that --set #1 sets has no such key",
+          "optimizer.betas = [0.8, 0.9] (a.toml:2:9) is dropped: the type that --set #1 sets has no such key",
+          "optimizer.inner.a.b = 1 (a.toml:5:7) is dropped: the type that --set #1 sets has no such key"});
   CHECK(problems(base, {"optimizer.type=sgd", "optimizer.inner.a.b=2"}) ==
         "--set #2: unknown key 'optimizer.inner.a.b'");
   // The same type again, the same layer, or a key elsewhere: still unknown.
@@ -106,14 +105,14 @@ TEST_CASE("layers: unset takes a key back that an earlier layer gives") {
   CHECK(read.betas == std::vector<double>{0.9, 0.999});
   CHECK(root.origin("lr") == folder / "b.toml" + ":3:6");
   CHECK(problems("", {"unset=[\"lr\"]"}) ==
-        "--unset: unset must name a key that an earlier layer gives; got 'lr'");
+        "--unset: unset must name a key that an earlier layer sets; got 'lr'");
   CHECK(problems("lr = 1", {"unset=[\"lrr\"]"}) ==
-        "--unset: unset must name a key that an earlier layer gives; got 'lrr' (did you mean 'lr'?)");
+        "--unset: unset must name a key that an earlier layer sets; got 'lrr' (did you mean 'lr'?)");
   CHECK(problems("lr = 1\nunset = 3") == "a.toml:2:9: unset must name keys; got 3");
   CHECK(problems("unset = \"lr\"\nlr = 1") ==
-        "a.toml:1:9: unset must name a key that an earlier layer gives; got 'lr'");
+        "a.toml:1:9: unset must name a key that an earlier layer sets; got 'lr'");
   CHECK(problems("lr = 1", {"unset=[\"lr.x\"]"}) ==
-        "--unset: unset must name a key that an earlier layer gives; got 'lr.x', where lr is 1");
+        "--unset: unset must name a key that an earlier layer sets; got 'lr.x', where lr is 1");
   CHECK(problems("lr = 1", {"unset=[\"\"]"}) == "--unset: unset must name a key; got ''");
 }
 
@@ -160,7 +159,7 @@ TEST_CASE("paths may begin with the user's directory") {
   CHECK(root.path("d") == home + "/y");
 }
 
-TEST_CASE("problems are bounded: of many thousands the first are told, and how many there are") {
+TEST_CASE("problems are bounded: of many thousands the first are reported, and how many there are") {
   std::string text;
   for (int i = 0; i < 20000; i++) text += fmt::format("[table{}]\nx = 1\n", i);
   const std::string told = problems(text);

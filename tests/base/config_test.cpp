@@ -106,7 +106,7 @@ attention.scale = 0.5
   CHECK_FALSE(read_model("").d_ff.has_value());
 }
 
-TEST_CASE("all problems are told at once, in the order of the file, with their place") {
+TEST_CASE("all problems are reported at once, in the order of the file, with their place") {
   CHECK(
       problems_of(R"([model]
 d_model = -1
@@ -312,7 +312,7 @@ TEST_CASE("the type key suggests the nearest known type") {
                        Error);
 }
 
-TEST_CASE("required keys that are missing are told at their table") {
+TEST_CASE("required keys that are missing are reported at their table") {
   Section root = Section::parse("x = 1\n[data]\n", "a.toml");
   root.section("data").get("train", std::string(), "", rule::required, rule::path);
   root.section("other").get("n", 0, "", rule::required);
@@ -366,7 +366,7 @@ TEST_CASE("the dump holds every default in field order, with origins, and reads 
   }
 }
 
-TEST_CASE("a section read twice tells its problems once") {
+TEST_CASE("a section read twice reports its problems once") {
   Section root = Section::parse("[model]\nd_model = 0", "a.toml");
   ModelConfig one, two;
   root.section("model").read(one);

@@ -126,7 +126,7 @@ TEST_CASE("what is generated in JSON goes on with the prompt, also in the middle
   CHECK(inside > 0);
 }
 
-TEST_CASE("what the model has no room for is told in text and in JSON") {
+TEST_CASE("what the model has no room for is reported in text and in JSON") {
   std::string words = "[bank]";
   for (int i = 0; i < 200; i++) words += " word";
   const Finished json = qkv({"predict", "runs/small", "--json", words});

@@ -242,7 +242,7 @@ TEST_CASE("arguments: what there is not is an error with the nearest name") {
   CHECK(message({"train", "c.toml", "--seed", "1"}) ==
         "qkv train: unknown option '--seed' (did you mean '--seeds'?)");
   CHECK(message({"predict", "run", "-x marks it"}) ==
-        "qkv predict: unknown option '-x marks it' (what begins with '-' and is no option goes behind --)");
+        "qkv predict: unknown option '-x marks it' (put arguments that begin with '-' after --)");
   CHECK(message({"train", "--set"}) == "qkv train: --set must have a value; got none");
   CHECK(message({"train", "--each", "a", "--set", "b=1"}) == "qkv train: --each must have 2 values; got 1");
   CHECK(message({"completion", "fi sh"}) == "qkv: shell: must be one of bash, zsh; got 'fi sh'");

@@ -123,7 +123,7 @@ TEST_CASE("what cannot be resumed is left as it is") {
                 "resume: the training data must be that of runs/small/checkpoints/step-000012");
 }
 
-TEST_CASE("values given to resume are told and kept") {
+TEST_CASE("values given to resume are reported and kept") {
   const TrainedRun run;
   const Finished result = run.qkv({"resume", "runs/small", "--set", "train.max_steps=16"});
   CHECK(result.code == 0);

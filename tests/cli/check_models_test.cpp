@@ -91,7 +91,7 @@ TEST_CASE("each broken config of a model that generates gives one message, which
       {kDecoder, "attention.dropout = 0.5",
        "14:11: unknown key 'model.attention.dropout' (did you mean 'model.dropout'?)"},
       {kDecoder, "tie_embeddings = true\n[[model.layers]]\ntype = \"linear\"\nd_out = 16",
-       "14:18: model.tie_embeddings needs layers that end at d_model = 32; got 16"},
+       "14:18: model.tie_embeddings needs layers with the output width d_model = 32; got 16"},
       {kDecoder,
        "[[model.layers]]\ntype = \"linear\"\nd_out = 30\n[[model.layers]]\ntype = "
        "\"block\"\nattention.n_head = 4",
@@ -156,7 +156,7 @@ TEST_CASE("each broken config of a model that generates gives one message, which
   test::check_counted("broken model configs", 20);
 }
 
-TEST_CASE("an example that is longer than the model is told before training, with what would do") {
+TEST_CASE("an example that is longer than the model is reported before training, with what would do") {
   CHECK(problems_of(kRagged + "max_seq_len = 10") == "");
   CHECK(problems_of(kRagged + "max_seq_len = 9") ==
         "a.toml:3:1: model does not fit; position: length must be at most max_seq_len = 9; got 10 (try "

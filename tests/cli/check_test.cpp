@@ -96,11 +96,11 @@ TEST_CASE("check says what the data is like: classes, lengths, cut, repeated and
         "(train.tsv:18), 1 cut (first: train.tsv:18)");
   CHECK(lines[1] == "val: 2 sentences, 2 labels (money 1, river 1), longest 6 (val.tsv:1)");
   const std::vector<std::string> expected = {
-      "data: 1 of 18 sentences of train is earlier in train, too (first: train.tsv:3 and train.tsv:17)",
-      "data: 1 of 18 sentences of train was there before with another label (first: train.tsv:3 and "
+      "data: 1 of 18 sentences of train is also earlier in train (first: train.tsv:3 and train.tsv:17)",
+      "data: 1 of 18 sentences of train was seen before with another label (first: train.tsv:3 and "
       "train.tsv:17: "
       "'money' and 'river')",
-      "data: 1 of 2 sentences of val is in train, too (first: train.tsv:4 and val.tsv:1)",
+      "data: 1 of 2 sentences of val is also in train (first: train.tsv:4 and val.tsv:1)",
       "data: labels 'Money' and 'money' differ only in case",
       "data: labels 'cafe\u0301' and 'caf\u00e9' differ only in their Unicode normal form (NFC, NFD)",
       "data: label 'monye' occurs once in train, and 'money' 6 times: is it misspelt?",
@@ -119,7 +119,7 @@ TEST_CASE("check says what the data is like: classes, lengths, cut, repeated and
   CHECK(check_config(Section::load(folder / "p.toml")).data.empty());
 }
 
-TEST_CASE("check tells of all bad lines of all data files, up to a number") {
+TEST_CASE("check reports all bad lines of all data files, up to a number") {
   const TemporaryFolder folder;
   write_file_atomic(folder / "train.tsv",
                     "money no tab\nriver\tno target\nmoney\tthe [bank] .\nriver\t\xff [bank]\n");
@@ -310,7 +310,7 @@ accuracy = 0.9
 }
 
 TEST_CASE(
-    "missing data is told together with the problems of the config, and alone is a problem of the data") {
+    "missing data is reported together with the problems of the config, and alone is a problem of the data") {
   const test::WsdConfig folder;
   fs::remove(folder / "train.tsv");
   auto of = [&](const std::string& text) {

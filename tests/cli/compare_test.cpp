@@ -49,7 +49,7 @@ TEST_CASE("compare names the keys and the first step in which runs differ") {
   const Finished result = runs.compare("runs/a", "runs/warm");
   CHECK(result.code == 1);
   CHECK(has(result.out, "schedule.warmup_steps"));
-  CHECK(has(result.out, "The logs part at step 1 (train): lr is"));
+  CHECK(has(result.out, "The logs diverge at step 1 (train): lr is"));
   CHECK(has(result.out, "The last weights differ."));
   const Json told = parse_json(runs.compare("runs/a", "runs/late", true).out, "compare");
   CHECK(told.at("equal") == false);

@@ -167,7 +167,7 @@ TEST_CASE("old runs that began with other weights are no results of --seeds") {
   CHECK(each(data, way).out == first.out);
 }
 
-TEST_CASE("train --each refuses what it could not tell apart, before any training") {
+TEST_CASE("train --each refuses what it could not distinguish, before any training") {
   SmallData data;
   data.encoder();
   const Finished same = each(data, {"--each", "run.threads", "1", "1"});

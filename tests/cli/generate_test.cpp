@@ -76,7 +76,7 @@ TEST_CASE("generate --beam writes the likeliest text, and in JSON all hypotheses
   check_refused(trained.qkv({"generate", "runs/rhyme", "--beam", "0"}), 2, "--beam");
 }
 
-TEST_CASE("a misspelt key of --set is an error that names the right one where nothing is trained, too") {
+TEST_CASE("a misspelt key of --set is an error that names the right one also where nothing is trained") {
   const Trained trained;
   const std::vector<std::pair<const char*, const char*>> misspelt{
       {"trian.max_steps=3", "unknown table 'trian' (did you mean 'train'?)"},
@@ -90,7 +90,7 @@ TEST_CASE("a misspelt key of --set is an error that names the right one where no
   CHECK(trained.qkv({"eval", "--set", "optimizer.lr=0.5", "runs/rhyme"}).code == 0);  // not a second override
 }
 
-TEST_CASE("generate: equal seeds give equal texts, and what is wrong is told in one line") {
+TEST_CASE("generate: equal seeds give equal texts, and what is wrong is reported in one line") {
   const Trained trained;
   auto text = [&](const std::string& seed) {
     return trained.qkv({"generate", "runs/rhyme", "--temperature", "2.5", "--seed", seed, "--prompt", "one"})

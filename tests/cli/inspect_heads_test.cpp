@@ -88,7 +88,7 @@ TEST_CASE(
   }
   CHECK(verdict.at("methods").at("ablation").at("precision_at_1").get<double>() ==
         doctest::Approx(hits / 200.0));
-  CHECK(has(run.text({"faithful"}), "This map may be believed: attention names the word that decides in"));
+  CHECK(has(run.text({"faithful"}), "This map can be trusted: attention names the deciding word in"));
   CHECK(largest(run.json({"heads"}).at("heads"), "cue") >= 0.5);
 
   // Circuits: questions look for cues of their family, and cues speak for their class.
@@ -114,7 +114,7 @@ TEST_CASE("a map of uniform attention must not be believed") {
   const Shipped run("planted-cues", {"train.freeze=[\"*.W_Q\", \"*.b_Q\"]", "model.attention.scale=1e-6"});
   const Json verdict = run.json({"faithful", "--examples", "20"});
   CHECK(verdict.at("believed") == false);
-  CHECK(has(run.text({"faithful", "--examples", "20"}), "This map must not be believed"));
+  CHECK(has(run.text({"faithful", "--examples", "20"}), "This map cannot be trusted"));
 }
 
 TEST_CASE("inspect heads, circuits and faithful refuse what they cannot show") {

@@ -69,7 +69,7 @@ void check_equal(const Numbers& a, const Numbers& b) {
 
 }  // namespace
 
-TEST_CASE("inspect: attention, queries, explanations and predictions tell the same numbers") {
+TEST_CASE("inspect: attention, queries, explanations and predictions show the same numbers") {
   const TrainedModel trained;
   const Json maps = trained.json({"inspect", "runs/small", "attention", kText});
   const std::size_t target = maps.at("target"), T = maps.at("words").size();
@@ -242,7 +242,7 @@ TEST_CASE("inspect: a language model sees only what came before, and ALiBi count
   CHECK(e.at("bias")[0].get<double>() < e.at("bias")[3].get<double>());  // the nearer, the more
   check_equal(e.at("weights"), weights[4]);
   const Finished words = qkv({"inspect", "runs/rhyme", "explain", "one two", "--token", "t"});
-  CHECK(count(words.out, "may not be seen") == 1);
+  CHECK(count(words.out, "are masked") == 1);
   CHECK(qkv({"inspect", "runs/rhyme", "vectors", "o", "one two"}).code == 0);
 }
 
@@ -267,7 +267,7 @@ TEST_CASE("inspect: where a task has no tokenizer, its vocabulary names the toke
   check_refused(qkv({"inspect", "runs/adding", "heads"}), 2, "got 'adding', which shows no examples");
 }
 
-TEST_CASE("inspect: what is wrong is told in one line") {
+TEST_CASE("inspect: what is wrong is reported in one line") {
   const TrainedModel trained;
   struct Case {
     std::vector<std::string> arguments;

@@ -47,7 +47,7 @@ TEST_CASE("log says in one line what is wrong") {
   const Case cases[] = {
       {{"log", "runs/none"}, 3, "it does not exist"},
       {{"log", "runs/small", "--metric", "acuracy"}, 2, "did you mean 'accuracy'?"},
-      {{"log", "-f", "--json", "runs/small"}, 2, "--follow draws"},
+      {{"log", "-f", "--json", "runs/small"}, 2, "--follow must not be given with --json or --csv"},
       {{"log", "-f", "runs/small", "runs/small"}, 2, "--follow needs one run; got 2"},
   };
   for (const Case& c : cases) {
@@ -59,7 +59,7 @@ TEST_CASE("log says in one line what is wrong") {
   }
 }
 
-TEST_CASE("after a resume, the time to the end is told by the speed since") {
+TEST_CASE("after a resume, the time to the end is reported by the speed since") {
   SmallData data;
   data.encoder();
   const ProcessOptions here{data.folder.path};
@@ -84,7 +84,7 @@ TEST_CASE("a training ends with what to do next, and one of a name that is taken
   const Finished first = run_qkv({"train", "small.toml"}, here);
   CHECK(has(first.err, "next     qkv predict runs/small, qkv report runs/small"));
   const Finished second = run_qkv({"train", "small.toml"}, here);
-  CHECK(has(second.err, "runs/small exists and stays as it is: this run is called runs/small-2"));
+  CHECK(has(second.err, "runs/small exists and is kept: this run is called runs/small-2"));
   CHECK(has(second.err, "next     qkv predict runs/small-2"));
   CHECK_FALSE(has(run_qkv({"train", "small.toml", "-q"}, here).err, "next"));
   // The verb is one that takes such a run: neither a recurrent classifier nor a puzzle writes text.

@@ -31,7 +31,7 @@ void must(const Finished& result) {
 
 }  // namespace
 
-TEST_CASE("a folder as data is kept with its sub-folders, and verify tells what is missing") {
+TEST_CASE("a folder as data is kept with its sub-folders, and verify reports what is missing") {
   Place place;
   make_directories(place.folder / "texts/deep");
   std::string text;
@@ -63,10 +63,11 @@ eval.every = 2
   fs::remove_all(run + "/data/train");
   const Finished verified = place.qkv({"verify", "runs/text"});
   CHECK(verified.code == 3);
-  CHECK(count(verified.err, "data.train must name what is there; nothing lies at runs/text/data/train") == 1);
+  CHECK(count(verified.err,
+              "data.train must name existing files; there is nothing at runs/text/data/train") == 1);
 }
 
-TEST_CASE("data that stays where it is, and is another one at the resume, is told") {
+TEST_CASE("data that stays where it is, and is another one at the resume, is reported") {
   Place place;
   fs::create_directory(place.folder / "texts");
   std::string text;
@@ -82,7 +83,7 @@ train.max_steps = 2
   must(place.qkv({"train", "text.toml", "-q"}));
   CHECK_FALSE(exists(place.folder / "runs/text/data"));
   const std::vector<std::string> longer = {"resume", "runs/text", "--set", "train.max_steps=3"};
-  const std::string part = "is not the data that the run began with";
+  const std::string part = "is not the data that the run started with";
   CHECK(count(place.qkv(longer).err, part) == 0);
   write_file_atomic(place.folder / "texts/a.txt", text.substr(15) + text.substr(0, 15));
   CHECK(count(place.qkv(longer).err, part) == 1);
@@ -138,7 +139,7 @@ TEST_CASE("without links and locks there are text files and a warning, and the r
   for (const char* verb : {"verify", "eval", "report"}) must(run_qkv({verb, "runs/small"}, {poor}));
 }
 
-TEST_CASE("data that resume has changed stays where it is, for the next resume, too") {
+TEST_CASE("data that resume has changed stays where it is, also for the next resume") {
   Place place;
   must(place.train({}));
   must(
@@ -160,7 +161,8 @@ TEST_CASE("a checkpoint of another run is not resumed, and verify names it") {
     const std::string last = "runs/small/checkpoints/step-000012";
     fs::remove_all(place.folder / last);
     fs::copy(place.folder / "runs/other/checkpoints/step-000012", place.folder / last);
-    const std::string part = last + ": must be a checkpoint of the run it lies in; got one of another run";
+    const std::string part =
+        last + ": must be a checkpoint of the run that contains it; got one of another run";
     check_refused(place.qkv({"resume", "runs/small"}), 3, part);
     CHECK(count(place.qkv({"verify", "runs/small"}).err, part) > 0);
   }
@@ -183,9 +185,9 @@ TEST_CASE("keys without effect on a run that is there, and files in the place of
   must(place.train({}));
   for (const char* set : {"run.name=x", "run.out_dir=x", "train.init_from=x"})
     check_refused(place.qkv({"resume", "runs/small", "--set", set}), 2,
-                  "has no effect on a run that is there and must stay");
+                  "has no effect on an existing run and must stay");
   check_refused(place.qkv({"resume", "runs/small", "--set", "train.max_steps=5"}), 2,
-                "the run must end at or behind step 12");
+                "the run must end at or after step 12");
   for (const std::vector<std::string>& command : {std::vector<std::string>{"resume", "small.toml"},
                                                   {"eval", "train.tsv"},
                                                   {"log", "train.tsv"},

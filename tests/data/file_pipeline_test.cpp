@@ -145,11 +145,11 @@ TEST_CASE(
             .find("tokenizer: pre_tokenizer: a text may grow 16 times") == 0);
   for (const char* pattern : {".*x|.", "(?:a|a|b)+(?=d)", "(?>[^y]*)\\d", "(a|aa)+$"})
     CHECK(refusal(nullptr, cut(pattern), a + "c")
-              .find("tokenizer: pre_tokenizer: the expression must be done with") == 0);
+              .find("tokenizer: pre_tokenizer: the expression must process") == 0);
   std::string many;  // pieces that share the time of their text
   for (int i = 0; i < 2000; ++i) many += std::string(40, 'a') + "c ";
   const Json each = {{"type", "Sequence"}, {"pretokenizers", {cut(" "), cut("(a|aa)+$|(a|aa)+b|.")}}};
-  CHECK(refusal(nullptr, each, many).find("the expression must be done with") != std::string::npos);
+  CHECK(refusal(nullptr, each, many).find("the expression must process") != std::string::npos);
   const Json forms = {{"type", "Sequence"}, {"normalizers", {{{"type", "NFKD"}}, {{"type", "NFC"}}}}};
   std::string marks = "a";
   for (int i = 0; i < 20000; ++i) marks += "\u0301\u0323";

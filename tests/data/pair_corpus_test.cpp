@@ -75,7 +75,7 @@ TEST_CASE("aligned files: line by line, of one length, nothing empty") {
   CHECK(error("a dog\n\n") == "y.en:2: target must not be empty; got 'eine Katze' / ''");
 }
 
-TEST_CASE("SCAN's lines are read, others are told") {
+TEST_CASE("SCAN's lines are read, others are reported") {
   Files files;
   const auto pairs = read_scan(files.write("s.txt", "IN: jump twice OUT: I_JUMP I_JUMP\n"));
   REQUIRE(pairs.size() == 1);
@@ -87,7 +87,7 @@ TEST_CASE("SCAN's lines are read, others are told") {
 }
 
 TEST_CASE(
-    "made-up pairs are reversed, of all lengths, the same when drawn again, and no split shares a source") {
+    "synthetic pairs are reversed, of all lengths, the same when drawn again, and no split shares a source") {
   MadeUpPairs options;
   std::set<std::string> seen[3];
   std::set<std::size_t> lengths;
@@ -110,7 +110,7 @@ TEST_CASE(
   CHECK(made_up_pair(options, 8, 0, 0).source != made_up_pair(options, 7, 0, 0).source);
 }
 
-TEST_CASE("made-up targets may be random, and sizes that leave a split empty are told") {
+TEST_CASE("synthetic targets may be random, and sizes that leave a split empty are reported") {
   const MadeUpPairs random{false, 1000, 31, 31};
   const TextPair pair = made_up_pair(random, 1, 0, 0);
   CHECK(split(pair.source, ' ').size() == 31);

@@ -70,7 +70,7 @@ TEST_CASE("word tokenizer: both apostrophes are one") {
   CHECK(tokenizer->id_of("CAN\u2019T") == 2);
 }
 
-TEST_CASE("word tokenizer: lower case is that of all of Unicode, as tokenizer.json tells it to others") {
+TEST_CASE("word tokenizer: lower case is that of all of Unicode, as tokenizer.json describes it to others") {
   const auto tokenizer = trained(lower_words(), {"über ἀλήθεια οδοσ k"});
   for (const char* text : {"Über", "ÜBER", "Ἀλήθεια", "ΟΔΟΣ", "\u212a"})
     CHECK(tokenizer->encode(text)[0] > 1);

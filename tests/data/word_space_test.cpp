@@ -78,7 +78,7 @@ TEST_CASE("spearman: ranks only, equal values share theirs") {
   CHECK(spearman({1, 1}, {1, 2}) == 0);
 }
 
-TEST_CASE("word2vec files: text and binary come back as they were, and the file tells which it is") {
+TEST_CASE("word2vec files: text and binary come back as they were, and the file shows which it is") {
   TemporaryFolder folder;
   const WordVectors table{{"bank", "caf\u00e9", "12"},
                           Tensor::from<float>({3, 2}, {0.1f, -2, 1e-20f, 3e7f, 0, 1})};
@@ -116,8 +116,8 @@ TEST_CASE("word2vec files: damage and lies about sizes are data errors, before m
   CHECK(read("x y\n") == "line 1: must hold a word and 1 numbers; got 'y' as number 1");
   for (const char* counts : {"99999999999999999999 2", "3 0", "0 2", "-3 2", "3 99999999"})
     CHECK(read(std::string(counts) + "\na 1 2\n") ==
-          fmt::format("line 1: must promise 1 to 268435456 words of 1 to 1048576 numbers; got '{}'", counts));
-  CHECK(read("3 2") == "line 1 promises 3 words of 2 numbers; got 0 words");
+          fmt::format("line 1: must declare 1 to 268435456 words of 1 to 1048576 numbers; got '{}'", counts));
+  CHECK(read("3 2") == "line 1 declares 3 words of 2 numbers; got 0 words");
   CHECK(read("\xEF\xBB\xBF"
              "1 2\na 1 2\n") == "accepted");
   CHECK(read("1 2\na 1e999 2\n") == "line 2: must hold a word and 2 numbers; got '1e999' as number 1");
@@ -128,13 +128,13 @@ TEST_CASE("word2vec files: damage and lies about sizes are data errors, before m
   CHECK(read("1 2\na 1\n") == "line 2: must hold a word and 2 numbers; got 2 fields: 'a 1'");
   CHECK(read("1 2\na 1 nan\n") == "line 2: must hold a word and 2 numbers; got 'nan' as number 2");
   CHECK(read("1 2\na 1 2 3\n") == "line 2: must hold a word and 2 numbers; got 4 fields: 'a 1 2 3'");
-  CHECK(read("2 2\na 1 2\n") == "line 1 promises 2 words of 2 numbers; got 1 words");
-  CHECK(read("1 2\na 1 2\nb 1 2\n") == "line 1 promises 1 words of 2 numbers; got more, from line 3 on");
+  CHECK(read("2 2\na 1 2\n") == "line 1 declares 2 words of 2 numbers; got 1 words");
+  CHECK(read("1 2\na 1 2\nb 1 2\n") == "line 1 declares 1 words of 2 numbers; got more, from line 3 on");
   CHECK(read("a 1 2\nb 1\n") == "line 2: must hold a word and 2 numbers; got 2 fields: 'b 1'");
   CHECK(read(std::string("2 1\na \0\0\0\0\n", 11)) ==
-        "word 2 of the 2 that line 1 promises, 7 bytes behind it: the file must go on; it ends");
+        "word 2 of the 2 that line 1 declares, 7 bytes after it: the file must continue; it ends");
   CHECK(read(std::string("1 1\na \0\0\0\0\nb", 12)) ==
-        "line 1 promises 1 words of 1 numbers; got 1 bytes more");
+        "line 1 declares 1 words of 1 numbers; got 1 bytes more");
   write_file_atomic(folder / "twice", "3 1\na 1\nb 2\na 3\n");
   const WordVectors twice = read_word2vec(folder / "twice");
   CHECK(twice.words == std::vector<std::string>{"a", "b"});

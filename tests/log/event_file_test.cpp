@@ -68,7 +68,7 @@ TEST_CASE("event file: the bytes of a record and of a scalar are those that Tens
   CHECK(bytes.substr(bytes.size() - 4 - expected.size(), expected.size()) == expected);
 }
 
-TEST_CASE("event file: what is written reads back; each resumption begins a file of its own") {
+TEST_CASE("event file: what is written reads back; each resumption begins a new file") {
   TemporaryFolder folder;
   const double values[] = {0.0, 0.25, 1.0, 1.0, NAN, INFINITY};
   {
@@ -104,7 +104,7 @@ TEST_CASE("event file: what is written reads back; each resumption begins a file
   CHECK(second[1].step == 8);
 }
 
-TEST_CASE("event file: every flipped bit is found, every cut is told") {
+TEST_CASE("event file: every flipped bit is found, every cut is reported") {
   TemporaryFolder folder;
   std::string path;
   {

@@ -123,7 +123,7 @@ TEST_CASE("a last line that lost only its newline gets it back") {
   CHECK(cut(kStart + train(2).substr(0, train(2).size() - 1), 1) == kStart);
 }
 
-TEST_CASE("cutting tells how many lines stay and go") {
+TEST_CASE("cutting reports how many lines stay and go") {
   CutLines lines;
   cut(kStart + train(1) + train(2) + train(3) + "{torn", 1, &lines);
   CHECK(lines.kept == 2);

@@ -22,7 +22,7 @@ TEST_CASE("a record keeps its values in the order and with the type they were gi
   CHECK(record.number("loss") == doctest::Approx(0.1));
 }
 
-TEST_CASE("a missing value or one of another kind is told apart from a number") {
+TEST_CASE("a missing value or one of another kind is distinguished from a number") {
   const Record record = Record("train").add("name", "x").add("on", true);
   CHECK(record.step() == -1);
   CHECK(std::isnan(record.number("loss")));

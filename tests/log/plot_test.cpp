@@ -74,7 +74,7 @@ TEST_CASE("points that are not finite leave a gap and are counted; nothing to dr
         std::string::npos);
 }
 
-TEST_CASE("several curves have marks of their own; in Unicode one curve is braille") {
+TEST_CASE("several curves have different marks; in Unicode one curve is braille") {
   const std::string two = plot({{"a", {0, 1}, {0, 1}}, {"b", {0, 1}, {1, 0}}}, plain());
   CHECK(two.find("* a   o b") != std::string::npos);
   CHECK(two.find('o') != std::string::npos);

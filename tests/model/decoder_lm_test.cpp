@@ -273,7 +273,7 @@ TEST_CASE("configs that a language model cannot have are refused at their place"
   CHECK(refused("attention.qkv = \"identity\"").find("must be \"learned\" in a decoder-lm") !=
         std::string::npos);
   CHECK(refused("tie_embeddings = true\n[[model.layers]]\ntype = \"linear\"\nd_out = 8")
-            .find("needs layers that end at d_model = 16; got 8") != std::string::npos);
+            .find("needs layers with the output width d_model = 16; got 8") != std::string::npos);
   const Lm lm("");
   CHECK(message([&] { lm.logits(ids_of(1, 13)); }).find("length must be at most max_seq_len = 12; got 13") !=
         std::string::npos);

@@ -58,7 +58,7 @@ TEST_CASE("encoder classifier: a whole model's gradients agree with central diff
   }
 }
 
-TEST_CASE("encoder classifier: a bag of words votes beside the network, each with a loss of its own") {
+TEST_CASE("encoder classifier: a bag of words votes beside the network, each with its own loss") {
   const Batch batch = batch_of({{{1, 2, 3, 1}, 2}, {{4, 5}, 0}});
   const Tensor labels = ids({2}, {2, 0});
   TestModel m(kSmall + "bag = 3.0");

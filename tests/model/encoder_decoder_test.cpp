@@ -160,7 +160,7 @@ TEST_CASE("the shapes are walked without elements") {
   CHECK(logits.shape() == Shape{3, 6, 11});
 }
 
-TEST_CASE("an impossible encoder-decoder is told") {
+TEST_CASE("an impossible encoder-decoder is reported") {
   auto error = [](const std::string& keys, DataShape shape = {11, 0, 0, 9}) {
     try {
       Small s(keys, shape);

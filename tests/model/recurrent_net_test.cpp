@@ -77,7 +77,7 @@ TEST_CASE("gradients of recurrent models against central differences, and every 
 TEST_CASE("recurrent configs that cannot be are refused") {
   CHECK(message([] {
           Net net("gru", "bidirectional = true");
-        }).find("must be false where the next token is predicted") != std::string::npos);
+        }).find("must be false if the next token is predicted") != std::string::npos);
   CHECK(message([] { Net net("gru", "n_layer = 0"); }).find("n_layer must be between 1 and 1000") !=
         std::string::npos);
   const Net net("gru");

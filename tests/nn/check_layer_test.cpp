@@ -443,7 +443,7 @@ TEST_CASE("every wrong layer is caught with a message that names its fault") {
   expect<WrongForLengthOne>("for x f64 [1, 1, 6] the output must be f64 [1, 1, 6]");
   expect<ChangesInput>("input: must not be changed");
   expect<WrongWidth>("as out_width() says");
-  expect<IgnoresPadding>("padding: what stands at masked positions");
+  expect<IgnoresPadding>("padding: values at masked positions");
   expect<SeesTheFuture>("causal mask: a position must not see later ones");
   expect<MixesTheBatch>("batch: an example must not depend on its neighbours");
   expect<SwallowsKeys>("config: an unknown key must be refused");
@@ -461,30 +461,30 @@ TEST_CASE("what a layer may forget of its context is named") {
   const LayerCheck plain{8, ""}, other{8, "", true, 1e-6, true};
   CHECK(check_layer<NormedAttention>(plain) == Problems{});
   CHECK(check_layer<Crosses>(other) == Problems{});
-  expect<IgnoresCache>("cache: tokens that continue a cache must give what they give in the whole text",
+  expect<IgnoresCache>("cache: tokens that continue a cache must give the same result as in the whole text",
                        plain);
   expect<CachesValuesOnly>("cache: tokens that continue a cache must give", plain);
   expect<StartsAtZero>("cache: tokens that continue a cache with context.rotary must give", plain);
-  expect<OwnMemory>("cache: selected rows must go on as they were", plain);
-  expect<ForgetsRotary>("positions: context.rotary must turn queries and keys", plain);
-  expect<TurnsQueriesOnly>("positions: context.rotary must turn both queries and keys", plain);
+  expect<OwnMemory>("cache: selected rows must continue unchanged", plain);
+  expect<ForgetsRotary>("positions: context.rotary must rotate queries and keys", plain);
+  expect<TurnsQueriesOnly>("positions: context.rotary must rotate both queries and keys", plain);
   expect<ForgetsSlopes>("positions: context.mask.slopes must be added to the scores", plain);
   expect<OffersNothing>("capture: attention must offer its \"weights\"", plain);
   expect<OffersScores>("capture: the rows of 'weights' must add up to 1", plain);
   expect<OffersOneHead>("capture: 'weights' must be [B, H, T, T]; got [2, 4, 4]", plain);
   expect<ChangedByCapture>("capture: a Capture must not change the output", plain);
-  expect<ForgetsMemory>("memory: it must be looked at", other);
-  expect<SeesPaddingOfMemory>("memory: its padding must not be seen", other);
+  expect<ForgetsMemory>("memory: it must be used", other);
+  expect<SeesPaddingOfMemory>("memory: its padding must be ignored", other);
   expect<MemoryOnceOnly>("cache: must work; got the error", other);
   expect<TwoUnderOneName>("capture: each name must be offered once; got 'weights' twice", other);
-  expect<PaddedMean>("padding: a text must give the same with padding behind it and without");
-  expect<KnowsTheLength>("causal mask: the beginning of a text must give the same alone");
+  expect<PaddedMean>("padding: a text must give the same result with and without padding");
+  expect<KnowsTheLength>("causal mask: the beginning of a text must give the same result alone");
   expect<ReadsTheMask>("shapes: must work; got the error");
   expect<OwnDropout>("dropout: equal random tapes must give equal bits");
   expect<Remembers>("equal calls must give equal bits");
 }
 
-TEST_CASE("a config that the layer refuses is told, not thrown") {
+TEST_CASE("a config that the layer refuses is reported, not thrown") {
   const Problems problems = check_layer<Plain>({6, "hidden = -1"});
   REQUIRE(problems.size() == 1);
   CHECK(problems[0].find("must be positive; got -1") != std::string::npos);

@@ -65,7 +65,7 @@ TEST_CASE("listed layers compute what the structs of the same kind compute, with
   }
 }
 
-TEST_CASE("a listed linear layer keeps the width unless told, and may go without a bias") {
+TEST_CASE("a listed linear layer keeps the width unless a key changes it, and may go without a bias") {
   const Listed l("type = \"linear\"\nbias = false\nd_in = 6");
   CHECK(l.layer->out_width() == 6);
   CHECK(names(l.store) == std::vector<std::string>{"a.weight"});

@@ -77,7 +77,7 @@ TEST_CASE("slopes of ALiBi are those of the paper, for powers of two and other n
   CHECK(six == std::vector<double>{1.0 / 4, 1.0 / 16, 1.0 / 64, 1.0 / 256, 1.0 / 2, 1.0 / 8});
 }
 
-TEST_CASE("positions that attention tells leave the vectors alone") {
+TEST_CASE("positions that attention applies leave the vectors alone") {
   ParameterStore store(1, Dtype::f64);
   AttentionConfig heads;
   heads.n_head = 2;
@@ -93,8 +93,8 @@ TEST_CASE("positions that attention tells leave the vectors alone") {
     CHECK(context.mask.slopes.defined() == (c.type == PositionType::alibi));
     if (c.type == PositionType::rope) {
       CHECK(distance(context.rotary.cos, rotary_table(2, 3, 4, 10000.0, Dtype::f64).cos) == 0);
-      CHECK_THROWS_WITH_AS(position.extend(context, 3, 3), doctest::Contains("at most max_seq_len = 5; got 6"),
-                           Error);
+      CHECK_THROWS_WITH_AS(position.extend(context, 3, 3),
+                           doctest::Contains("at most max_seq_len = 5; got 6"), Error);
     }
   }
   CHECK(store.size() == 0);

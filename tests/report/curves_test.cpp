@@ -83,7 +83,7 @@ TEST_CASE("the report of 100,000 steps has every extreme and stays small") {
   CHECK(report_page(data).size() < 400'000);
 }
 
-TEST_CASE("norms are told per parameter, with a gap where a record has none") {
+TEST_CASE("norms are reported per parameter, with a gap where a record has none") {
   RunLog log;
   for (int step : {10, 20, 30}) {
     log.other.emplace_back("norms", step);

@@ -6,9 +6,9 @@
 #include "log/read_metrics.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "train/captures.h"
 #include "report/parts.h"
 #include "tensor/linalg.h"
+#include "train/captures.h"
 #include "train/small_run.h"
 
 namespace qkv::test {
@@ -81,7 +81,7 @@ TEST_CASE("the numbers of a report are those of the run's files") {
   CHECK(entry(one.at("config"), "key", "train.grad_clip_norm").at("origin") == "default");
 }
 
-TEST_CASE("a report tells what a resumed run has changed") {
+TEST_CASE("a report shows what a resumed run has changed") {
   const Run run;
   REQUIRE(run_qkv({"resume", run.path(), "--set", "train.max_steps=14"}, {run.data.folder.path}).code == 0);
   const Json data = report_data({run.path()}), &one = data.at("runs")[0];
@@ -176,7 +176,7 @@ TEST_CASE("a damaged or half-written run still gives a report that says what is 
   CHECK_THROWS_AS(report_data({empty / "none"}), Error);
 }
 
-TEST_CASE("qkv report writes one file, for several runs, too") {
+TEST_CASE("qkv report writes one file, also for several runs") {
   const Run run;
   const ProcessOptions here{run.data.folder.path};
   REQUIRE(run_qkv({"train", "small.toml", "--set", "run.name=other"}, here).code == 0);

@@ -150,7 +150,7 @@ TEST_CASE("bits per character are those of the split that is scored") {
   }
 }
 
-TEST_CASE("made-up tokens need no file, and are the same for the same seed") {
+TEST_CASE("synthetic tokens need no file, and are the same for the same seed") {
   const std::string config =
       "[data]\nsource = \"synthetic\"\nvocab_size = 50\nexamples = 20\nbatch_size = 4\n" + kModel;
   Experiment a = build_experiment(Section::parse(config)), b = build_experiment(Section::parse(config));

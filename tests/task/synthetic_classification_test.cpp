@@ -23,7 +23,7 @@ std::vector<double> values(const Task& task, Split split, std::vector<int> indic
 
 }  // namespace
 
-TEST_CASE("a made-up example depends on seed, split and index alone, not on its place in a batch") {
+TEST_CASE("a synthetic example depends on seed, split and index alone, not on its place in a batch") {
   const std::unique_ptr<Task> task = make_synthetic("length = 5");
   const std::vector<double> both = values(*task, Split::train, {7, 3}, "ids");
   const std::vector<double> one = values(*task, Split::train, {3}, "ids");
@@ -32,7 +32,7 @@ TEST_CASE("a made-up example depends on seed, split and index alone, not on its 
   CHECK(values(*task, Split::train, {4}, "ids") != one);
 }
 
-TEST_CASE("made-up tokens cover the vocabulary, half of them plus their share being of the class") {
+TEST_CASE("synthetic tokens cover the vocabulary, half of them plus their share being of the class") {
   const std::unique_ptr<Task> task = make_synthetic("length = 64\nvocab_size = 7\nn_class = 3");
   std::vector<int> indices(300);
   for (int i = 0; i < 300; i++) indices[static_cast<std::size_t>(i)] = i;
@@ -54,7 +54,7 @@ TEST_CASE("made-up tokens cover the vocabulary, half of them plus their share be
   for (std::size_t i = 0; i < labels.size(); i++) CHECK(labels[i] == static_cast<double>(i % 3));
 }
 
-TEST_CASE("made-up sequences can be classified after some training") {
+TEST_CASE("synthetic sequences can be classified after some training") {
   Experiment e = build_experiment(Section::parse(R"(
 [task]
 type = "synthetic-classification"
@@ -78,7 +78,7 @@ max_steps = 60
   CHECK(last < 0.35);
 }
 
-TEST_CASE("made-up data that the model or the classes do not fit are refused") {
+TEST_CASE("synthetic data that the model or the classes do not fit are refused") {
   CHECK(message([] { (void)make_synthetic("vocab_size = 3\nn_class = 4"); }) ==
         "synthetic.toml:4:14: data.vocab_size must be at least n_class = 4; got 3");
   CHECK(message([] { (void)make_synthetic("length = 65"); }) ==

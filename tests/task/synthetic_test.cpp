@@ -66,7 +66,7 @@ std::string error_of(const std::string& type, const std::string& data) {
 
 }  // namespace
 
-TEST_CASE("made-up sequences: no sequence is in two splits, equal seeds make equal ones") {
+TEST_CASE("synthetic sequences: no sequence is in two splits, equal seeds make equal ones") {
   for (const Case& c : kCases) {
     CAPTURE(std::string(c.type));
     const Experiment a = build_experiment(config_of(c.type, c.data)),
@@ -82,7 +82,7 @@ TEST_CASE("made-up sequences: no sequence is in two splits, equal seeds make equ
 }
 
 TEST_CASE(
-    "batches of made-up sequences have ids and targets within the vocabulary, for every kind of model") {
+    "batches of synthetic sequences have ids and targets within the vocabulary, for every kind of model") {
   for (const Case& c : kCases)
     for (const char* model : {"decoder-lm", "lstm", "gru"}) {
       CAPTURE(std::string(c.type));
@@ -125,7 +125,7 @@ TEST_CASE("sums of two digits: the right answer is the target") {
   }
 }
 
-TEST_CASE("made-up sequences that the model or the splits cannot hold are refused") {
+TEST_CASE("synthetic sequences that the model or the splits cannot hold are refused") {
   CHECK(error_of("copy-memory", "delay = 100\n")
             .find("makes sequences of 120 tokens; model.max_seq_len must hold them") != std::string::npos);
   CHECK(error_of("induction", "min_period = 9\nmax_period = 5\n")

@@ -64,7 +64,8 @@ TEST_CASE("batches: sources end with <eos>, targets are shifted by <bos>, paddin
   CHECK(task.tokens(batch) == 10);
 }
 
-TEST_CASE("made-up pairs are made when a batch asks for them, with the lengths that were told before") {
+TEST_CASE(
+    "synthetic pairs are generated when a batch needs them, with the lengths that were reported before") {
   const TextFiles files;
   Session s(files.config(kReverse));
   Task& task = *s.experiment.task;
@@ -81,7 +82,7 @@ TEST_CASE("made-up pairs are made when a batch asks for them, with the lengths t
   }
 }
 
-TEST_CASE("vocabularies are separate unless they are shared, and unknown words are told") {
+TEST_CASE("vocabularies are separate unless they are shared, and unknown words are reported") {
   const TextFiles files;
   Session separate(files.config(kPairs));
   const DataShape shape = separate.experiment.task->shape();

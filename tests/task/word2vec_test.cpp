@@ -105,7 +105,7 @@ TEST_CASE("word2vec: frequent words are left out as often as the formula says, w
   CHECK(kept > 0);
 }
 
-TEST_CASE("word2vec: what the state keeps is enough to go on; faults in text and state are told") {
+TEST_CASE("word2vec: what the state keeps is enough to go on; faults in text and state are reported") {
   const Made m("a b a c\nb a\n", "val_fraction = 0.0\n", "window = 2\n", "skip-gram");
   (void)m.made->examples(Split::train);
   const Json state = m.made->state();

@@ -125,7 +125,7 @@ TEST_CASE("a resumed run has the captures of an uninterrupted one") {
   }
 }
 
-TEST_CASE("damaged captures are told, and training goes on without them") {
+TEST_CASE("damaged captures are reported, and training goes on without them") {
   SmallData data;
   const std::string config = data.encoder(), run = data.folder / "run";
   Session(config).train(run);
@@ -160,7 +160,7 @@ TEST_CASE("what cannot be captured is a config error") {
   CHECK(has(error_of(Fault::usage, [&] { Session(config, {"inspect.capture=[\"qvk\"]"}); }),
             "got 'qvk' (did you mean 'qkv'?)"));
   CHECK(has(error_of(Fault::usage, [&] { Session(config, {"inspect.sentences=[\"no target here\"]"}); }),
-            "inspect.sentences cannot be looked at"));
+            "inspect.sentences cannot be shown to the model"));
 }
 
 TEST_CASE("shrink gives means of blocks") {

@@ -144,7 +144,7 @@ TEST_CASE("a state of another step, version or run is refused") {
   CHECK_NOTHROW(read_checkpoint(folder + "step-000020"));
   write_file_atomic(w.run / "env.json", "{\"id\": \"mine\"}");
   CHECK(has(error_of(Fault::data, [&] { read_checkpoint(folder + "step-000020"); }),
-            "must be a checkpoint of the run it lies in"));
+            "must be a checkpoint of the run that contains it"));
   write_file_atomic(folder + "step-000020/state.json", R"({"version": 99, "step": 20, "task": {}})");
   CHECK(has(error_of(Fault::data, [&] { read_checkpoint_state(folder + "step-000020"); }),
             "'version' must be 1; got 99"));

@@ -253,7 +253,7 @@ TEST_CASE("a mask of -inf is no fault, and a finite step names its largest gradi
             "must be one of 1 .. 12; got 13"));
 }
 
-TEST_CASE("skipped steps are explained, too") {
+TEST_CASE("skipped steps are also explained") {
   PlantedRun run(planted("exp"), {"train.on_nonfinite=\"skip\""});
   run.set_word(100);
   CHECK(run.session.train(run.run).reason == StopReason::max_steps);

@@ -133,7 +133,7 @@ TEST_CASE("a best value of another metric, mode or validation data does not coun
   }
 }
 
-TEST_CASE("a best checkpoint that is gone is told at the resume, and best starts anew") {
+TEST_CASE("a best checkpoint that is gone is reported at the resume, and best starts anew") {
   SmallData data;
   const std::string config = data.encoder(), run = data.folder / "run";
   const TrainResult before = Session(config).train(run);
@@ -149,7 +149,7 @@ TEST_CASE("a run is not resumed to an end before the step it has reached") {
   Session(config).train(run);
   Session again(config, {"train.max_steps=8"});
   CHECK(has(error_of(Fault::usage, [&] { again.train(run, true); }),
-            "resume: the run must end at or behind step 12, which it has reached"));
+            "resume: the run must end at or after step 12, which it has reached"));
 }
 
 TEST_CASE("a damaged checkpoint is passed over for the one before, and replaced on the way") {

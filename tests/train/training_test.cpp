@@ -240,7 +240,7 @@ TEST_CASE("a run starts from the weights of another") {
   for (const std::string& from : {data.folder / "first", best + "/model.safetensors"}) {
     Session second(data.encoder(), {"train.init_from='" + from + "'"});
     CHECK(!same_bits(second.value("head.weight"), read_safetensors(best + "/model.safetensors")[0].tensor));
-    CHECK(has(warm_start(second.training), "tensors taken; missing there: none; left over: none"));
+    CHECK(has(warm_start(second.training), "tensors loaded; missing: none; unused: none"));
     for (const NamedTensor& trained : read_safetensors(best + "/model.safetensors"))
       CHECK(same_bits(second.value(trained.name), trained.tensor));
   }
@@ -252,7 +252,7 @@ TEST_CASE("a run starts from the weights of another") {
 }
 
 TEST_CASE(
-    "initial values: what was taken, missing and left over is told; other words or classes are noticed") {
+    "initial values: what was taken, missing and left over is reported; other words or classes are noticed") {
   SmallData data;
   Session first(data.encoder());
   first.train(data.folder / "first");
@@ -263,9 +263,8 @@ TEST_CASE(
   write_safetensors(data.folder / "one.safetensors", weights);
   Session partial(data.encoder(), {"train.init_from='" + (data.folder / "one.safetensors") + "'"});
   const std::string line = warm_start(partial.training);
-  CHECK(has(line,
-            fmt::format("1 of {} tensors taken; missing there: {} (", weights.size(), weights.size() - 1)));
-  CHECK(has(line, fmt::format("left over: {} (w.", weights.size() - 1)));
+  CHECK(has(line, fmt::format("1 of {} tensors loaded; missing: {} (", weights.size(), weights.size() - 1)));
+  CHECK(has(line, fmt::format("unused: {} (w.", weights.size() - 1)));
 
   auto replaced = [&](const std::string& file, const std::string& from, const std::string& to) {
     std::string text = read_file(data.folder / file);

@@ -10,8 +10,8 @@
 
 namespace qkv {
 
-/// RAII and thread-local. Layers ask `Capture::wanting("weights")` before they offer a tensor, so that what
-/// nobody wants is not kept; the values of a model never change by it.
+/// RAII and thread-local. Layers ask `Capture::wanting("weights")` before they offer a tensor, so that
+/// unwanted tensors are not kept; values of the model never change.
 ///
 ///     Capture capture({"weights"});
 ///     model.forward(batch);
@@ -53,7 +53,7 @@ class Intervention : public ThreadScoped<Intervention> {
  public:
   using Change = std::function<Var(const std::string& name, const Var& x)>;
   explicit Intervention(Change change) : change_(std::move(change)) {}
-  /// What the innermost live one makes of x; x itself where there is none.
+  /// x as changed by the innermost live one; x itself if there is none.
   static Var apply(const std::string& path, const char* name, const Var& x);
 
  private:

@@ -91,7 +91,7 @@ class Section {
   /// Of keys that exclude each other, those of the later layer (base files, file, command line) count: takes
   /// back those that an earlier one gives. To be called before they are read.
   void exclusive(const std::vector<std::string>& some, const std::vector<std::string>& others) const;
-  /// Takes back a key that is none of the table's `type`, where an earlier layer gives it than that type.
+  /// Removes a key that the table's `type` does not have, if an earlier layer than that of the type sets it.
   void drop_inherited(const std::string& name) const;
   /// What was taken back, a line each: "train.max_epochs = 10 (bank.toml:5:1) is dropped: --set #1 gives
   /// max_steps". Keys that are none of a later layer's `type` are known after `finish`.

@@ -21,14 +21,14 @@ struct Constraint {
   double low = -std::numeric_limits<double>::infinity(), high = std::numeric_limits<double>::infinity();
   bool low_excluded = false;
   std::vector<std::string> names = {};
-  std::string hint = {};  ///< where a value is like none of the names
+  std::string hint = {};  ///< if a value resembles none of the names
 };
 
 /// What follows the help text of a field: f("lr", lr, "peak learning rate", rule::positive).
 namespace rule {
 
 inline const Constraint required{Constraint::Kind::required, "must be given"};
-/// A string that names a file; relative ones are relative to the file that says so.
+/// A string that names a file; relative to the file that contains it.
 inline const Constraint path{Constraint::Kind::path};
 /// A string that names a folder, relative to the working directory.
 inline const Constraint folder{Constraint::Kind::folder};

@@ -15,8 +15,8 @@ struct JsonLimits {
   int depth = 64;
 };
 
-/// One JSON value. Duplicate keys, nesting deeper than the limit, NUL bytes, invalid UTF-8 and anything
-/// behind the value are errors: `where: invalid JSON at byte 12 (line 1); ...`.
+/// One JSON value. Duplicate keys, nesting deeper than the limit, NUL bytes, invalid UTF-8 and anything after
+/// the value are errors: `where: invalid JSON at byte 12 (line 1); ...`.
 Json parse_json(std::string_view text, const std::string& where, JsonLimits limits = {},
                 Fault fault = Fault::data);
 Json read_json(const std::string& path, JsonLimits limits = {}, Fault fault = Fault::data);

@@ -9,7 +9,7 @@
 namespace qkv {
 
 /// True if `section.type` names an entry of the registry of `T`. If not, that becomes a problem of the
-/// config, and the other keys of the table count as read: nobody knows which it may have.
+/// config, and the other keys of the table count as read: its keys are unknown.
 template <class T>
 bool check_type(const Section& section, const std::string& fallback) {
   const Registry<T>& registry = Registry<T>::instance();

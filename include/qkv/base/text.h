@@ -27,7 +27,7 @@ bool is_utf8(std::string_view text);
 /// A data error that starts with `where` for text that is not.
 void check_utf8(std::string_view text, std::string_view where);
 
-/// The code point at `position`, which moves behind it. Invalid bytes give U+FFFD one by one.
+/// The code point at `position`, which moves past it. Invalid bytes give U+FFFD one by one.
 char32_t next_code_point(std::string_view text, std::size_t& position);
 std::vector<char32_t> code_points(std::string_view utf8);
 std::size_t count_code_points(std::string_view utf8);

@@ -62,7 +62,7 @@ class ThreadPool {
 
   int size() const;
   /// Returns after all tasks. If tasks throw, the exception of the lowest of them is rethrown; the tasks
-  /// behind a failed one on the same worker are skipped.
+  /// after a failed one on the same worker are skipped.
   void run(int n_tasks, Body body);
 
  private:

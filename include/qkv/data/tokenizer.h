@@ -32,15 +32,15 @@ struct TokenizerConfig {
     f("vocab_size", vocab_size,
       "largest vocabulary with the special tokens, 0 = no limit ('bpe', 'wordpiece': 8192)",
       rule::non_negative);
-    f("min_freq", min_freq, "tokens seen less often are unknown; pairs seen less often stay two tokens",
-      rule::positive);
+    f("min_freq", min_freq,
+      "tokens that occur less often are unknown; pairs that occur less often are not merged", rule::positive);
     f("lowercase", lowercase,
       "'word': lower case; 'wordpiece': lower case without accents; others keep the case");
-    f("split", split, "how text is cut: by the rules for words, or at spaces where it is cut already",
+    f("split", split, "how text is split: by the rules for words, or at spaces if it is already tokenised",
       rule::one_of({"words", "spaces"}));
     f("specials", specials, "special tokens after those for padding and unknown ones, e.g. <bos>, <eos>");
     f("max_word_chars", max_word_chars, "longer words are unknown (type 'wordpiece')", rule::positive);
-    f("file", file, "tokenizer.json to take as it is (type 'file')", rule::path);
+    f("file", file, "tokenizer.json to use unchanged (type 'file')", rule::path);
   }
 };
 
@@ -115,8 +115,8 @@ class Tokenizer {
   explicit Tokenizer(TokenizerConfig config);
   /// Adds one token to the counts, if there are any.
   static void count(UnknownCount* counts, int id);
-  /// Members of tokenizer.json that tell other toolkits how text is cut, e.g. "normalizer", "pre_tokenizer",
-  /// "decoder". They must follow from the config, and tell the tokenizer from others. Default: a
+  /// Members of tokenizer.json that describe to other toolkits how text is split, e.g. "normalizer",
+  /// "pre_tokenizer", "decoder". They must follow from the config, and identify the tokenizer. Default: a
   /// pre-tokenizer with the name of the type, which other toolkits refuse.
   virtual Json pipeline() const;
   /// The member "model": WordLevel, unless a tokenizer has more than a vocabulary.

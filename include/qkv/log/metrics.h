@@ -25,7 +25,7 @@ struct Metric {
 /// Example: `Record("eval").add("split", "val").add("step", 100).add("loss", 0.58f)`.
 class Record {
  public:
-  /// Types in use: "start", "train", "eval", "end"; sinks pass others through.
+  /// Types in use: "start", "train", "eval", "norms", "spike", "nonfinite", "end"; sinks pass others through.
   explicit Record(std::string_view type = {}) : type_(type) {}
   Record(std::string_view type, std::int64_t step) : type_(type) { add("step", step); }
 
@@ -72,7 +72,7 @@ class Record {
   std::size_t size_ = 0;
 };
 
-/// The number a value holds, if it holds one (a bool is none).
+/// The number a value holds, if it holds one (a bool is not a number).
 bool is_number(const MetricValue& value, double* number = nullptr);
 
 struct Histogram;

@@ -1,4 +1,4 @@
-// Baselines without attention: what a static vector and a bag of words can and cannot tell.
+// Baselines without attention: what a static vector and a bag of words can and cannot distinguish.
 #pragma once
 #include "qkv/model/model.h"
 #include "qkv/nn/embedding.h"
@@ -14,7 +14,7 @@ struct BaselineConfig {
   void fields(F& f) {
     f("d_model", d_model, "width of the word vectors", rule::positive);
     f("dropout", dropout, "probability of zeroing an activation while training", rule::dropping);
-    f("embedding", embedding, "what stands for a word", rule::one_of({"learned", "word+ngrams"}));
+    f("embedding", embedding, "how a word is represented", rule::one_of({"learned", "word+ngrams"}));
   }
 };
 

@@ -24,9 +24,9 @@ struct EncoderClassifierConfig : LengthConfig {
   void fields(F& f) {
     stack.fields(f);
     LengthConfig::fields(f);
-    f("embedding", embedding, "what stands for a word");
+    f("embedding", embedding, "how a word is represented");
     f("readout", readout,
-      "what the classifier reads: the target word's vector, the mean, or both side by side");
+      "input of the classifier: the target word's vector, the mean, or both concatenated");
     f("bag", bag, "scale of a linear bag of words beside the network; 0 = none", rule::non_negative);
     f("position", position, "positions");
   }
@@ -36,7 +36,7 @@ struct EncoderClassifierConfig : LengthConfig {
 /// Batch: as word_vectors, keep [B, T] (1 = a word, 0 = padding), and target [B] where the readout or the
 /// origin of the positions is the target word. Logits [B, n_class]. With `bag` they are the mean of the
 /// network's and of a linear bag of words, bag / sqrt(n) sum_t W_B[x_t] over the n words of the text, which
-/// learns from few examples what a word alone tells (wide and deep learning, Cheng et al. 2016).
+/// learns from few examples what single words indicate (wide and deep learning, Cheng et al. 2016).
 struct EncoderClassifier : Model {
   EncoderClassifier(const Scope& s, const Section& config, const DataShape& shape);
   Var forward(const Batch& batch) const override;

@@ -36,15 +36,15 @@ struct Generator {
 
 struct Model;
 
-/// Decoding through Model::forward over the whole text so far, for models of one's own and for layers that
-/// cannot continue from a cache: slower, and right. The model reads `source` and `ids` [rows, T], and gives
+/// Decoding through Model::forward over the whole text so far, for models without a cache and for layers that
+/// cannot continue from one: slower, but right. The model reads `source` and `ids` [rows, T], and gives
 /// logits [rows, T, V]; `room` is its max_seq_len. It must outlive the decoding.
 std::unique_ptr<Decoding> start_recomputed(const Model& model, const Batch& source, Index rows, Index room);
 
 struct SamplingOptions {
   double temperature = 1.0;  ///< divides the logits; 0 = always the likeliest token
   Index top_k = 0;           ///< only the k likeliest tokens (Fan et al. 2018); 0 = all
-  double top_p = 1.0;        ///< only the likeliest tokens that together reach p (Holtzman et al. 2020)
+  double top_p = 1.0;  ///< only the most likely tokens whose probabilities add up to p (Holtzman et al. 2020)
   double min_p = 0.0;  ///< only tokens at least this fraction as likely as the likeliest (Nguyen et al. 2024)
 };
 

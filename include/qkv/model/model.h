@@ -32,8 +32,8 @@ struct Model {
   using Factory = std::unique_ptr<Model>(const Scope& scope, const Section& config, const DataShape& shape);
   virtual ~Model() = default;
   virtual Var forward(const Batch& batch) const = 0;
-  /// Calls `each` with what has a loss of its own while training: the answer, unless a model has parts that
-  /// learn side by side, whose votes `forward` combines.
+  /// Calls `each` with each output with its own loss during training: the answer, unless a model has parts
+  /// that learn side by side, whose votes `forward` combines.
   virtual void for_each_vote(const Batch& batch, FunctionRef<void(const Var&)> each) const {
     each(forward(batch));
   }

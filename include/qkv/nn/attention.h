@@ -24,7 +24,7 @@ struct AttentionConfig {
     f("d_head", d_head, "width of a head; 0 = d_model / n_head", rule::non_negative);
     // What follows an open `type` are the keys of the default; another layer has its own.
     f("type", type,
-      "layer that a block uses as its self-attention, e.g. of a plug-in, with keys of its own here");
+      "layer that blocks use as self-attention, e.g. from a plug-in; its keys belong in this table");
     f("qkv", qkv, "learned W_Q, W_K, W_V, or identity: parameter-free dot-product attention");
     f("scale", scale, "factor of the scores: sqrt_d_k (1 / sqrt(d_k)), none, or a number",
       rule::one_of({"sqrt_d_k", "none"}));
@@ -59,7 +59,7 @@ struct MultiHeadAttention : Layer {
   std::string path;
 };
 
-/// attention(q, k, v, options) for layers of one's own: offers what it looked at to a Capture, as
+/// attention(q, k, v, options) for your own layers: offers its inputs and weights to a Capture, as
 /// MultiHeadAttention does, so that `inspect` and the report show it.
 Var attend(const Var& q, const Var& k, const Var& v, const AttentionOptions& options);
 

@@ -14,7 +14,7 @@ struct BlockConfig {
   double dropout = 0.0;
   Index memory_width = 0;  // > 0: cross-attention to a memory of this width; set by the model
   AttentionConfig attention;
-  std::optional<Section> attention_table;  // of an attention.type of one's own
+  std::optional<Section> attention_table;  // of a registered attention.type
   FeedForwardConfig ffn;
   NormConfig norm;
   template <class F>
@@ -32,7 +32,7 @@ struct BlockConfig {
 /// pre:  x + attn(norm(x)), then x + ffn(norm(x))   (Xiong et al. 2020)
 /// post: norm(x + attn(x)), then norm(x + ffn(x))   (Vaswani et al. 2017)
 /// [B, T, d] -> [B, T, d]; with d_ff = 0 without the last part. A decoder's block looks at the memory in
-/// between, with a residual and norm of its own. Any registered layer that keeps the width can be the
+/// between, with its own residual and norm. Any registered layer that keeps the width can be the
 /// self-attention (attention.type). Needs a completed config.
 struct Block : Layer {
   Block(const Scope& s, const BlockConfig& config, Index width);

@@ -1,4 +1,4 @@
-// check_layer: proves a layer of one's own, or says what is wrong with it.
+// check_layer: tests a layer and reports what is wrong with it.
 #pragma once
 #include <functional>
 #include <memory>

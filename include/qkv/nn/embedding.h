@@ -1,4 +1,4 @@
-// TokenEmbedding: what stands for a word at the input.
+// TokenEmbedding: the representation of words at the input.
 #pragma once
 #include "qkv/base/config.h"
 #include "qkv/nn/parameter.h"
@@ -14,7 +14,7 @@ inline std::vector<std::string> names_of(EmbeddingKind) {
 /// - "learned": a row of a table per word;
 /// - "one-hot": the unit vector of the word, d = vocabulary size, no parameters;
 /// - "word+ngrams": the word's row plus the mean of its character n-gram rows (Bojanowski et al. 2017), so
-///   that an unknown word still says something.
+///   that an unknown word still has a meaningful vector.
 struct TokenEmbedding {
   TokenEmbedding(const Scope& s, EmbeddingKind kind, Index vocabulary, Index ngram_buckets, Index width);
   /// `ngram_ids` [N] and `ngram_offsets` [B * T + 1] list the n-grams of each position; only for

@@ -17,7 +17,7 @@ Tensor select_rows(const char* what, const Tensor& x, const std::vector<int>& fr
 
 /// One entry per call of `next` or `extended`, in the order in which a forward pass makes them; every pass
 /// begins with `begin`. Keys and values of MultiHeadAttention lie as [rows, H_kv, capacity, D], so that a
-/// head's past is one contiguous block; a layer of one's own may keep anything whose first dimension is the
+/// head's past is one contiguous block; other layers may keep anything whose first dimension is the
 /// rows. Shared by no two threads.
 class KeyValueCache {
  public:
@@ -75,9 +75,9 @@ struct Layer {
   virtual ~Layer() = default;
   virtual Var forward(const Var& x, const Context& context) const = 0;
   virtual Index out_width() const = 0;
-  /// True if `forward` goes on from context.cache where there is one: it then gets the new tokens alone.
-  /// Layers that look at each token by itself may say so, too. Where a layer of a model does not, generation
-  /// computes the whole text again for each token: slower, and right.
+  /// True if `forward` continues from context.cache if there is one: it then gets only the new tokens. Layers
+  /// that process each token separately may return true. If a layer of a model returns false, generation
+  /// computes the whole text again for each token: slower, but right.
   virtual bool continues() const { return false; }
 };
 

@@ -10,7 +10,7 @@
 
 namespace qkv {
 
-/// Fills a new parameter, or a part of a packed one, from a stream of its own.
+/// Fills a new parameter, or a part of a packed one, from its own stream.
 using Init = std::function<void(Tensor& value, const Stream& stream)>;
 
 namespace init {

@@ -21,7 +21,7 @@ struct PositionConfig {
   template <class F>
   void fields(F& f) {
     f("type", type,
-      "how positions are told; rope turns element i of a head with element i + d / 2, as GPT-NeoX and Llama "
+      "kind of positions; rope rotates element i of a head with element i + d / 2, as GPT-NeoX and Llama "
       "do");
     f("origin", origin, "count from the start of the text, or from the target word (signed, clipped)");
   }

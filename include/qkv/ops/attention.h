@@ -4,8 +4,8 @@
 
 namespace qkv {
 
-/// Which keys a query may look at. Masks say what to *keep*: 1 = may attend, 0 = may not (i32).
-/// A query that may look at nothing gets a zero vector and gives zero gradient.
+/// Which keys a query may attend to. Masks say what to *keep*: 1 = may attend, 0 = may not (i32).
+/// A query that may attend to nothing gets a zero vector and zero gradient.
 struct AttentionMask {
   bool causal = false;  ///< query t of T sees keys 0 .. t + (S - T)
   Tensor key_keep;      ///< [B, S]: padding; undefined = all

@@ -20,7 +20,7 @@ struct CrossEntropy {
 ///   loss = (1 - e) w_t (-log p_t) + e / V sum_c w_c (-log p_c),   p = softmax(logits)
 /// (label smoothing: Szegedy et al. 2016, section 7). Losses are added up in f64. Between forward and
 /// backward only the logits and two numbers per row are kept, and the gradient is written over the logits
-/// when nobody else holds them. Throws `cross_entropy: target must be in [0, V) or ..; got .. at position
+/// if nothing else holds them. Throws `cross_entropy: target must be in [0, V) or ..; got .. at position
 /// ..`.
 CrossEntropy cross_entropy(const Var& logits, const Tensor& targets, const CrossEntropyOptions& = {});
 

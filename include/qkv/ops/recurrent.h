@@ -29,7 +29,7 @@ Var rnn(const Var& x, const Var& W_ih, const Var& W_hh, const Var& b, const Recu
 Var lstm(const Var& x, const Var& W_ih, const Var& W_hh, const Var& b, const RecurrentState& start = {},
          const RecurrentOptions& options = {}, RecurrentState* last = nullptr);
 
-/// Gated recurrent unit (Cho et al. 2014) in PyTorch's form, the reset gate behind the product:
+/// Gated recurrent unit (Cho et al. 2014) in PyTorch's form, the reset gate after the product:
 ///   r = sigmoid(x_r + h_r), z = sigmoid(x_z + h_z), n = tanh(x_n + r h_n),   h_t = (1 - z) n + z h_(t-1)
 /// with (x_r, x_z, x_n) = x_t W_ih^T + b_ih and (h_r, h_z, h_n) = h_(t-1) W_hh^T + b_hh.
 /// x [B, T, I], W_ih [3H, I], W_hh [3H, H], b_ih and b_hh [3H] or undefined -> all h_t [B, T, H].

@@ -1,4 +1,4 @@
-// Synthetic tasks: sequences made up as they are needed from (seed, split, index); no files, no memory.
+// Synthetic tasks: sequences generated on the fly from (seed, split, index); no files, no memory.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -9,7 +9,7 @@
 
 namespace qkv {
 
-/// One made-up sequence, written token by token.
+/// One synthetic sequence, written token by token.
 struct SyntheticRow {
   static constexpr std::int32_t kNoTarget = -100;
 
@@ -26,7 +26,7 @@ struct SyntheticRow {
 };
 
 /// What all synthetic tasks share: batches, loss and scores. Batches: ids [B, T] and targets [B, T] (i32,
-/// -100 where nothing is asked), and keep [B, T] where rows differ in length. So they are language-model
+/// -100 for tokens without a target), and keep [B, T] where rows differ in length. So they are language-model
 /// batches, for every model with logits [B, T, V]. Metrics: loss (nats per target), accuracy (share of the
 /// answer tokens that are right), exact_match (share of the rows that are right throughout).
 class SyntheticTask : public Task {
@@ -79,7 +79,7 @@ struct DrawnData {
   Index examples = 1 << 20, eval_examples = 256;
   template <class F>
   void fields(F& f) {
-    f("examples", examples, "training sequences: an epoch", rule::between(1, 1 << 30));
+    f("examples", examples, "training sequences per epoch", rule::between(1, 1 << 30));
     f("eval_examples", eval_examples, "sequences of the validation split and of the test split",
       rule::between(0, 1 << 30));
   }
@@ -120,7 +120,7 @@ struct CountedData {
     f("train_fraction", train_fraction, "share of all cases to train on", rule::probability);
     f("val_fraction", val_fraction, "share of all cases to validate on; the rest is for testing",
       rule::probability);
-    f("eval_examples", eval_examples, "at most so many cases for validation and for testing; 0 = all",
+    f("eval_examples", eval_examples, "largest number of cases for validation and for testing; 0 = all",
       rule::between(0, 1 << 30));
   }
 };

@@ -16,7 +16,7 @@ const char* name_of(CpuLevel level);
 CpuLevel kernel_level(const std::string& core);
 
 /// The kernel sets to use on such a CPU, best first, where OpenBLAS by itself took `own`, which is the last.
-/// It goes by the model of a CPU and does not know those younger than itself. A set that is as good as the
+/// OpenBLAS looks up the model of the CPU and does not know newer ones. A set that is as good as the
 /// CPU is left alone, and so is one whose name is unknown here.
 std::vector<std::string> kernel_sets(CpuLevel cpu, const std::string& own);
 
@@ -34,7 +34,7 @@ struct Blas {
 Blas blas();
 
 /// Whether large products may go to the BLAS; tests it at the first call. Throws where the system refuses the
-/// memory of its buffers, for which OpenBLAS would ask for ever.
+/// memory of its buffers, which OpenBLAS would request forever.
 bool blas_ready();
 
 /// Compares products of odd sizes, transposes and strides in f32 and f64 with qkv's own kernel: "" or what is

@@ -61,7 +61,7 @@ class Tensor {
   int rank() const { return shape_.rank(); }
   Index dim(int axis) const { return shape_[axis]; }
   Index size() const { return size_; }
-  /// True when no other handle shares the buffer, so that writing in place is seen by nobody else.
+  /// True when no other handle shares the buffer, so that writing in place affects no other tensor.
   bool unique() const { return block_ && block_->references.load(std::memory_order_acquire) == 1; }
   bool shares_buffer(const Tensor& other) const { return block_ && block_ == other.block_; }
 

@@ -156,7 +156,7 @@ B tanh(const B& x) {
   const Reduced<B> e(a + a);
   const B power = power_of_two(e.shifted);
   const B outer = one - B(T(2)) / (one + xsimd::fma(power, e.tail, power));
-  return xsimd::copysign(xsimd::select(a < B(C::tanh_split), inner, outer), x);  // of -0, too
+  return xsimd::copysign(xsimd::select(a < B(C::tanh_split), inner, outer), x);  // also of -0
 }
 
 /// x + x P(x^2) below 1; beyond, 1 - exp(-Q(|x| - 1)) with Q = -log erfc.

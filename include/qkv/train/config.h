@@ -39,16 +39,16 @@ struct TrainConfig {
   OnNonfinite on_nonfinite = OnNonfinite::stop;
   template <class F>
   void fields(F& f) {
-    f("max_steps", max_steps, "optimizer steps, 0 = none: the weights as they are; or give max_epochs",
+    f("max_steps", max_steps, "optimizer steps; 0 = none, keep the initial weights; instead of max_epochs",
       rule::between(0, 1e12));
-    f("max_epochs", max_epochs, "passes over the training data; or give max_steps", rule::between(0, 1e9));
+    f("max_epochs", max_epochs, "passes over the training data; instead of max_steps", rule::between(0, 1e9));
     f("grad_accum_steps", grad_accum_steps, "batches whose gradients are added up for one optimizer step",
       rule::positive);
     f("grad_clip_norm", grad_clip_norm, "largest global norm of the gradient; 0 = no limit",
       rule::non_negative);
     f("freeze", freeze, "name patterns (with *) of parameters that keep their initial value");
-    f("init_from", init_from, "run directory or safetensors file to take initial values of equal names from",
-      rule::path);
+    f("init_from", init_from,
+      "run directory or safetensors file with initial values for parameters of the same name", rule::path);
     f("on_nonfinite", on_nonfinite, "at a NaN or infinity: stop, or skip the step");
     f("spike", spike,
       "a loss or gradient norm this many standard deviations above its running mean is logged; 0 = never",
@@ -72,14 +72,15 @@ struct EvalConfig {
   void fields(F& f) {
     f("every", every, "steps between evaluations; 0 = once per epoch", rule::non_negative);
     f("metric", metric, "validation metric that decides which checkpoint is best");
-    f("mode", mode, "better is max or min; auto: min for loss and perplexity");
+    f("mode", mode,
+      "whether larger (max) or smaller (min) values are better; auto: min for loss and perplexity");
     f("patience", patience, "stop after this many evaluations without improvement; 0 = never",
       rule::non_negative);
     f("samples", samples,
       "tasks that generate texts: how many validation examples they are scored on while training; 0 = all",
       rule::non_negative);
     f("train_examples", train_examples,
-      "training examples, spread evenly, that each evaluation scores, too, as train_loss and so on; 0 = none",
+      "training examples, evenly spread, that each evaluation also scores, as train_loss and so on; 0 = none",
       rule::non_negative);
     f("test", test, "evaluate the best checkpoint on the test split at the end");
   }
@@ -95,7 +96,7 @@ struct CheckpointConfig {
   void fields(F& f) {
     f("every", every, "steps between checkpoints; 0 = at each evaluation", rule::non_negative);
     f("keep_last", keep_last, "how many of the newest checkpoints are kept", rule::positive);
-    f("keep_best", keep_best, "keep the best checkpoint, too");
+    f("keep_best", keep_best, "also keep the best checkpoint");
   }
 };
 
@@ -105,7 +106,7 @@ struct LogConfig {
   template <class F>
   void fields(F& f) {
     f("every", every, "steps between training lines in metrics.jsonl and train.log", rule::positive);
-    f("tensorboard", tensorboard, "writes event files for TensorBoard into the run directory");
+    f("tensorboard", tensorboard, "write TensorBoard event files into the run directory");
     f("histograms", histograms,
       "steps between histograms of weights and gradients in the event file; 0 = none", rule::non_negative);
   }
@@ -123,8 +124,8 @@ struct InspectConfig {
     f("sentences", sentences, "texts whose attention is kept");
     f("every", every, "steps between captures; 0 = `frames` of them, closer together at the start",
       rule::non_negative);
-    f("frames", frames, "number of captures where `every` is 0", rule::between(4, 1000));
-    f("examples", examples, "evaluation examples of each class whose attention is kept, too",
+    f("frames", frames, "number of captures if `every` is 0", rule::between(4, 1000));
+    f("examples", examples, "evaluation examples of each class whose attention is also kept",
       rule::between(0, 100));
     f("points", points, "evaluation examples whose vectors are kept", rule::between(0, 10000));
   }
@@ -141,7 +142,7 @@ struct BenchConfig {
   std::int64_t new_tokens = 64;
   template <class F>
   void fields(F& f) {
-    f("mode", mode, "what bench measures: training steps, or tokens as they are generated");
+    f("mode", mode, "what bench measures: training steps or generated tokens");
     f("new_tokens", new_tokens, "tokens per text in mode generate", rule::positive);
   }
 };

@@ -37,7 +37,7 @@ Experiment build_experiment(const Section& config, bool symbolic = false);
 
 /// The trained model of a run directory, or of one of its checkpoints: config, tokenizer, weights. `which` is
 /// "best" (falls back to last), "last" or "step-000100". Damage is a data error, an unknown key in `sets` a
-/// usage error. Data sets are read only when asked for.
+/// usage error. Data sets are read only on first use.
 Experiment load_experiment(const std::string& run_or_checkpoint, const std::string& which = "best",
                            const std::vector<std::string>& sets = {});
 

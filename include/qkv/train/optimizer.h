@@ -32,7 +32,7 @@ class Optimizer {
   void update(ParameterStore& store, const Gradients& gradients, const std::vector<Chunk>& chunks,
               const Step& step);
 
-  /// One update of a training loop of one's own: step 1, 2, ... at rate `lr()`, of gradients times `scale`.
+  /// One update, for your own training loop: step 1, 2, ... at rate `lr()`, of gradients times `scale`.
   void step(ParameterStore& store, const Gradients& gradients, double scale = 1.0);
 
   /// Moments by name, "exp_avg.layers.0.attn.W_Q"; they share the optimizer's buffers.

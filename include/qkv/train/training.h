@@ -17,8 +17,8 @@ class Captures;
 class TrainBatches;
 class TrainStep;
 
-/// Wall-clock seconds by what was done in them. Forward and backward share the time of the workers in the
-/// proportion of their own.
+/// Wall-clock seconds by what was done in them. Forward and backward share the time of the workers in
+/// proportion.
 struct TrainSeconds {
   double data = 0, forward = 0, backward = 0, reduce = 0, update = 0, evaluate = 0, capture = 0,
          checkpoint = 0;

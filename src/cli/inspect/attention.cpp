@@ -177,7 +177,7 @@ struct InspectAttention : Inspection {
   void setup(Options& options) override {
     options.add("text", &texts, "texts").required = true;
     choice.add(options);
-    options.add("--html", &html, "write a page with the maps instead");
+    options.add("--html", &html, "write the maps to an HTML page instead");
   }
   int run(const Subject& subject) override {
     const Experiment e = subject.load();

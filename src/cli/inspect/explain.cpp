@@ -26,13 +26,13 @@ std::string text_of(const Explanation& e) {
   };
   std::string text = e.title + "\n\n";
   text += fmt::format(
-      "1. Query: what \"{}\" asks for{}.\n   q = {}\n"
+      "1. Query: what \"{}\" looks for{}.\n   q = {}\n"
       "2. Key: what each word offers{}.\n"
-      "3. Score: how well that answers the question: q . k, the products of their numbers, summed up.\n"
+      "3. Score: how well query and key match: q . k, the sum of the products of their elements.\n"
       "4. Scale: score x {}{}.\n"
       "5. Softmax: e to the power of each{}, divided by the sum of all, {}: weights that sum to 1.\n\n",
       name, made_by("W_Q", ":"), numbers(e.query), made_by("W_K", ":"), number(e.scale),
-      places ? ", and what the distance of the two words adds" : "",
+      places ? ", plus a term for the distance of the two words" : "",
       e.shift != 0 ? fmt::format(" less {}", number(e.shift)) : "", number(e.sum));
   Table table({"word", "key", "score", "scaled", "e^", "weight"});
   std::size_t width = 0;
@@ -45,10 +45,9 @@ std::string text_of(const Explanation& e) {
                  number(e.weights[s])});
   }
   text += table.str(console().unicode());
-  if (unseen) text += "Words that are not listed may not be seen: they come later, or are padding.\n";
+  if (unseen) text += "Words that are not listed are masked: they come later or are padding.\n";
   text +=
-      fmt::format("\n6. Weighted sum: each word hands over its value{}, as much of it as its weight says.\n",
-                  made_by("W_V", ","));
+      fmt::format("\n6. Weighted sum: the value of each word{}, times its weight.\n", made_by("W_V", ","));
   const char* sign = " ";
   for (std::size_t s = 0; s < e.words.size(); s++) {
     if (!seen(s)) continue;
@@ -125,9 +124,9 @@ struct InspectExplain : Inspection {
     options.add("--token", &token, "the word whose new vector is computed; default: the target, or the last");
     choice.add(options);
     options.add("--example", &simple, "\"bank grows money\", with simple vectors, instead of a run");
-    options.add("--vector", &stated, "WORD=0.5,-1,...: a text of stated vectors instead of a run")
+    options.add("--vector", &stated, "WORD=0.5,-1,...: given vectors instead of a run and a text")
         .excludes = {"--example"};
-    options.add("--scale", &scale, "factor of the scores of stated vectors").needs = {"--vector"};
+    options.add("--scale", &scale, "factor of the scores of given vectors").needs = {"--vector"};
   }
   int run(const Subject& subject) override {
     const bool stated_text = simple || !stated.empty();

@@ -50,11 +50,10 @@ struct InspectHeads : Inspection {
     subject.print(
         {{"texts", texts.size()}, {"heads", list}},
         table_of(found) +
-            fmt::format(
-                "Mean weights over {} texts: on the word before, on itself, on the first word; where the "
-                "word has come before, on the\nsame word and on the one behind it; on the word that decides; "
-                "and on the distance at which the head looks most.\n",
-                texts.size()));
+            fmt::format("Mean weights over {} texts: on the previous word, on itself, on the first word; if "
+                        "the word occurred before, on the\nsame word and on the word after it; on the "
+                        "deciding word; and at the distance with the largest weight.\n",
+                        texts.size()));
     return 0;
   }
   std::string example() const override { return "qkv inspect runs/induction-heads heads"; }
@@ -98,8 +97,8 @@ struct InspectCircuits : Inspection {
       list.push_back(
           {{"layer", one.layer}, {"head", one.head}, {"qk", json_of(one.qk)}, {"ov", json_of(one.ov)}});
       text += fmt::format("{}, head {}\n", one.layer, one.head) +
-              text_of(one.qk, "QK  a word looks for another      ") +
-              text_of(one.ov, "OV  a word that is found speaks for ") + "\n";
+              text_of(one.qk, "QK  which word looks for which    ") +
+              text_of(one.ov, "OV  which word favours which answer ") + "\n";
     }
     subject.print({{"heads", list}}, text);
     return 0;
@@ -162,7 +161,7 @@ struct InspectFaithful : Inspection {
 
   static std::string conclusion(const Faithfulness& faith) {
     return fmt::format("{}: {} ({} texts{}).\n",
-                       faith.believed() ? "This map may be believed" : "This map must not be believed",
+                       faith.believed() ? "This map can be trusted" : "This map cannot be trusted",
                        faith.reason(), faith.texts(),
                        faith.cues() > 0 ? fmt::format(", {} with a known cue", faith.cues()) : "");
   }
@@ -171,7 +170,7 @@ struct InspectFaithful : Inspection {
 };
 
 QKV_REGISTER(Inspection, "faithful", InspectFaithful,
-             "whether the attention map may be believed, by what the model itself goes by");
+             "whether the attention map can be trusted: its weights against the influence of each word");
 
 }  // namespace
 }  // namespace qkv

@@ -1,4 +1,4 @@
-// inspect qkv and vectors: the vectors of words, within a head and behind the last layer.
+// inspect qkv and vectors: the vectors of words, within a head and after the last layer.
 #include "inspect/vectors.h"
 
 #include <cmath>
@@ -128,8 +128,8 @@ std::string tables_of(const Occurrences& all, const std::string& word) {
 
 struct InspectVectors : Inspection {
   void setup(Options& options) override {
-    options.add("word", &word, "the word, as the tokenizer cuts it").required = true;
-    options.add("text", &texts, "texts that hold it").required = true;
+    options.add("word", &word, "the word, as the tokenizer splits it").required = true;
+    options.add("text", &texts, "texts that contain it").required = true;
   }
   int run(const Subject& subject) override {
     const Occurrences all = occurrences_of(subject.load(), word, texts);

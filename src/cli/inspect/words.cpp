@@ -37,9 +37,9 @@ struct Neighbors : WordInspection {
   void setup(Options& options) override {
     WordInspection::setup(options);
     options.add("word", &words, "words");
-    options.add("--pairs", &pairs, "file of pairs with the similarity people see: rank correlation");
-    options.add("--save", &save, "write the vectors as a text file of word2vec");
-    options.add("--save-binary", &save_binary, "write them as a binary file of word2vec");
+    options.add("--pairs", &pairs, "file of word pairs with human ratings: rank correlation");
+    options.add("--save", &save, "write the vectors in word2vec's text format");
+    options.add("--save-binary", &save_binary, "write the vectors in word2vec's binary format");
   }
   int run(const Subject& subject) override {
     if (words.empty() && pairs.empty() && save.empty() && save_binary.empty())
@@ -111,7 +111,7 @@ struct Analogy : WordInspection {
 };
 
 QKV_REGISTER(Inspection, "neighbors", Neighbors,
-             "the words nearest to words; similarity of pairs; vectors as files of word2vec");
+             "the nearest words; similarity of pairs; vectors as word2vec files");
 QKV_REGISTER(Inspection, "analogy", Analogy, "A is to B as C is to ...; accuracy on a file of questions");
 
 }  // namespace

@@ -22,7 +22,7 @@ struct Bench : Verb {
     Option& time = options.add("--seconds", &request.seconds, "how long to measure");
     time.range = {0, std::numeric_limits<std::int64_t>::max()};
     time.shows_default = true;
-    options.add("--warmup", &request.warmup, "steps before; 0 = an epoch, at most 1 s");
+    options.add("--warmup", &request.warmup, "warm-up steps; 0 = an epoch, at most 1 s");
     options.add("--scaling", &scaling, "how cost grows with batch, length, width, depth and steps");
     options.add("--json", &json, "print one JSON object per config, or per line of the table");
   }

@@ -48,7 +48,7 @@ Json json_of(const Verdict& verdict) {
 
 struct Claims : Verb {
   void setup(Options& options) override {
-    options.add("claim,--only", &names, "claims; without any, all");
+    options.add("claim,--only", &names, "claims; default: all");
     options.add("--seed", &seed, "seed of everything random");
     options.add("--json", &json, "print one JSON object");
   }
@@ -57,7 +57,7 @@ struct Claims : Verb {
       if (!Registry<Claim>::instance().contains(name)) {
         const std::string hint = suggest(name, Registry<Claim>::instance().names());
         fail(Fault::usage, "claims: unknown claim {}{}", in_quotes(name),
-             hint.empty() ? " (qkv list claims names them)" : hint);
+             hint.empty() ? " (see qkv list claims)" : hint);
       }
     const auto print = [&](const Verdict& verdict) {
       if (!json) console().print("{}", text_of(verdict));
@@ -86,7 +86,7 @@ struct Claims : Verb {
   bool json = false;
 };
 
-QKV_REGISTER(Verb, "claims", Claims, "measure what is said about attention, each number beside its bound");
+QKV_REGISTER(Verb, "claims", Claims, "check statements about attention: numbers with their bounds");
 
 }  // namespace
 }  // namespace qkv

@@ -1,4 +1,4 @@
-// Two runs side by side: what was set differently, what came of it, and from which step on they part.
+// Compares runs: different settings, different results, and the first step that differs.
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -259,7 +259,7 @@ Table table_of(const std::vector<Final>& metrics) {
 struct Compare : Verb {
   void setup(Options& options) override {
     options.add("a", &first, "run directory, or a directory of train --seeds or --each").required = true;
-    options.add("b", &second, "another one").required = true;
+    options.add("b", &second, "another run directory").required = true;
     options.add("--json", &json, "print one JSON object");
   }
 
@@ -289,8 +289,8 @@ struct Compare : Verb {
     if (!c.metrics.empty()) out += "\n" + table_of(c.metrics).str(unicode);
     if (c.course) {
       const auto& p = c.course->parting;
-      out += p ? fmt::format("\nThe logs part at step {} ({}): {} is {} and {}.\n", p->step, p->type, p->name,
-                             shortest(static_cast<float>(p->a)), shortest(static_cast<float>(p->b)))
+      out += p ? fmt::format("\nThe logs diverge at step {} ({}): {} is {} and {}.\n", p->step, p->type,
+                             p->name, shortest(static_cast<float>(p->a)), shortest(static_cast<float>(p->b)))
                : fmt::format("\nThe logs agree in all {} records of equal steps.\n", c.course->same);
     }
     if (c.weights)
@@ -303,7 +303,7 @@ struct Compare : Verb {
 };
 
 QKV_REGISTER(Verb, "compare", Compare,
-             "what two runs differ in: config, metrics with seed noise, first diverging step");
+             "differences of two runs: config, metrics with seed noise, first diverging step");
 
 }  // namespace
 }  // namespace qkv

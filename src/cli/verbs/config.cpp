@@ -11,11 +11,11 @@ namespace {
 
 struct Config : Verb {
   void setup(Options& options) override {
-    show_ = &options.add_verb("show", "every key with its value and where that comes from");
+    show_ = &options.add_verb("show", "every key with its value and origin");
     show_->add("config", &file, "config file or run directory").required = true;
     show_->add("--set", &sets, "override a key: --set train.max_steps=100");
     show_->example = "qkv config show configs/bank.toml --set model.n_layer=4";
-    diff_ = &options.add_verb("diff", "the keys whose values differ; exit code 1 if any does");
+    diff_ = &options.add_verb("diff", "the keys whose values differ; exit code 1 if there are any");
     diff_->add("a", &file, "config file or run directory").required = true;
     diff_->add("b", &other, "config file or run directory").required = true;
     diff_->example = "qkv config diff configs/bank.toml configs/bank-identity.toml";

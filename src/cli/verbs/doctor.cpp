@@ -16,10 +16,10 @@
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
 #include "qkv/tensor/blas.h"
-#include "tensor/gemm.h"
 #include "qkv/tensor/tensor.h"
 #include "qkv/train/config.h"
 #include "qkv/version.h"
+#include "tensor/gemm.h"
 #include "train/run_dir.h"
 
 namespace qkv {
@@ -75,7 +75,7 @@ std::vector<std::string> product_warnings(const Blas& state, const Speed& speed)
                     state.core, name_of(cpu), better.front()));
   if (speed.gflops < 0.25 * speed.peak)
     result.push_back(
-        fmt::format("a product reaches {:.1f} of the {:.0f} GFLOP/s that one thread of this CPU gives",
+        fmt::format("a product reaches {:.1f} of the {:.0f} GFLOP/s that one thread of this CPU can reach",
                     speed.gflops, speed.peak));
   return result;
 }
@@ -118,7 +118,7 @@ std::string write_problem(std::filesystem::path folder) {
 
 struct Doctor : Verb {
   void setup(Options& options) override {
-    options.add("--out-dir", &out_dir, "where run directories would go").shows_default = true;
+    options.add("--out-dir", &out_dir, "directory of the runs").shows_default = true;
     options.add("--json", &json, "print one JSON object");
   }
   int run() override {
@@ -164,7 +164,7 @@ struct Doctor : Verb {
     line("blas", fmt::format("{}, {} thread per product", of("blas"), blas().threads));
     line("kernels", fmt::format("{}, chosen by {}", of("blas_core"), of("blas_chosen_by")));
     line("sgemm 1024",
-         fmt::format("{:.1f} GFLOP/s on one thread; its units give {:.0f}", speed.gflops, speed.peak));
+         fmt::format("{:.1f} GFLOP/s on one thread; its peak is {:.0f}", speed.gflops, speed.peak));
     line("memory", fmt::format("{} usable, {:.1f} GB/s copied by one thread, {:.1f} by all",
                                byte_text(about.at("memory_bytes").get<double>()), copy, copy_all));
     line("terminal", fmt::format("{} columns, colour {}, unicode {}, progress bar {}", console().width(),

@@ -48,15 +48,13 @@ std::string tables(const Metrics& metrics, const std::string& examples, bool uni
 struct Eval : Verb {
   void setup(Options& options) override {
     options.add("run", &path, "run directory or checkpoint").required = true;
-    options.add("--split", &split, "train, val or test; test where there is one");
-    options.add("--data", &data, "other data in the task's format, instead of the split's");
+    options.add("--split", &split, "train, val or test; default: test if there is one");
+    options.add("--data", &data, "other data in the task's format, instead of a split");
     options.add("--checkpoint", &which, "best, last or step-000100");
     options.add("--set", &sets, "override a key of the config, e.g. task.beam=5");
-    options
-        .add("--groups", &groups,
-             "also count groups of this many examples in a row that are right throughout")
+    options.add("--groups", &groups, "also count groups of this many consecutive examples that are all right")
         .range = {2, 1000};
-    listing = &options.add("--mistakes", &mistakes, "also list this many mistakes, the surest first");
+    listing = &options.add("--mistakes", &mistakes, "also list this many mistakes, most confident first");
     listing->alone = "20";
     listing->range = {1, 100000};
     options.add("--json", &json, "print one JSON object");
@@ -73,7 +71,7 @@ struct Eval : Verb {
       if (warning.find(" of the " + split + " split ") != std::string::npos) console().warn("{}", warning);
     Metrics metrics = evaluate(*e.task, *e.model, split_from(split), 128);
     if (const auto bad = metrics.nonfinite(); !bad.empty())
-      console().warn("eval: {} of {} must be finite; got {}: the other values say nothing, either",
+      console().warn("eval: {} of {} must be finite; got {}: the other values mean nothing either",
                      bad.front(), split, metric_text(metrics.value(bad.front())));
     if (groups > 1) metrics.add("group_accuracy", metrics.group_accuracy(groups), 1);
     Json result = metrics.json();
@@ -132,7 +130,7 @@ struct Eval : Verb {
 struct Predict : Verb {
   void setup(Options& options) override {
     options.add("run", &path, "run directory or checkpoint").required = true;
-    options.add("text", &texts, "texts; without any, lines of standard input");
+    options.add("text", &texts, "texts; default: lines of standard input");
     options.add("--checkpoint", &which, "best, last or step-000100");
     options.add("--set", &sets, "override a key of the config, e.g. task.beam=5");
     options.add("--json", &json, "print one JSON object per text");

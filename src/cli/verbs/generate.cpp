@@ -34,25 +34,28 @@ std::string added_text(const Tokenizer& tokenizer, const std::vector<int>& begin
 struct Generate : Verb {
   void setup(Options& arguments) override {
     arguments.add("run", &path, "run directory or checkpoint").required = true;
-    arguments.add("--prompt", &prompt, "the text to continue; without it, standard input, else a line break");
+    arguments.add("--prompt", &prompt, "the text to continue; default: standard input, else a line break");
     arguments
         .add("--max-tokens", &options.max_tokens,
-             "tokens to add; beyond the model's context, drawing goes on from the last half of it, beam "
+             "tokens to add; beyond the model's context, sampling continues from the last half of it, beam "
              "search stops")
         .range = {1, 1000000};
     arguments.add("--temperature", &options.sampling.temperature,
-                  "divides the logits; 0 = the likeliest token");
-    arguments.add("--top-k", &options.sampling.top_k, "only the k likeliest tokens; 0 = all");
-    arguments.add("--top-p", &options.sampling.top_p, "only the likeliest tokens that together reach p");
-    arguments.add("--min-p", &options.sampling.min_p, "only tokens this fraction as likely as the likeliest");
-    Option& width = arguments.add("--beam", &beam, "the likeliest text by beam search of this width");
+                  "divides the logits; 0 = always the most likely token");
+    arguments.add("--top-k", &options.sampling.top_k, "only the k most likely tokens; 0 = all");
+    arguments.add("--top-p", &options.sampling.top_p,
+                  "only the most likely tokens whose probabilities add up to p");
+    arguments.add("--min-p", &options.sampling.min_p,
+                  "only tokens at least this fraction as likely as the most likely one");
+    Option& width = arguments.add("--beam", &beam, "the most likely text by beam search of this width");
     width.range = {1, 1000};
     width.excludes = {"--temperature", "--top-k", "--top-p", "--min-p", "--seed"};
-    arguments.add("--seed", &seed, "seed of the draws").range = {0, std::numeric_limits<std::int64_t>::max()};
-    arguments.add("--allow-unk", &allow_unk, "the token of unknown words may be generated");
+    arguments.add("--seed", &seed, "seed of the sampling").range = {0,
+                                                                    std::numeric_limits<std::int64_t>::max()};
+    arguments.add("--allow-unk", &allow_unk, "allow the token of unknown words");
     arguments.add("--checkpoint", &which, "best, last or step-000100");
     arguments.add("--set", &sets, "override a key of the config");
-    arguments.add("--interactive", &interactive, "continue one line after the other");
+    arguments.add("--interactive", &interactive, "continue each line of input");
     arguments.add("--json", &json, "print one JSON object per text");
   }
 
@@ -91,7 +94,7 @@ struct Generate : Verb {
       fail(Fault::usage, "generate: the prompt must be UTF-8; got {}", in_quotes(text));
     const std::vector<int> begin = tokenizer.encode_marked(text);
     if (begin.empty())
-      fail(Fault::usage, "generate: the prompt must hold a token; got {} (give one by --prompt)",
+      fail(Fault::usage, "generate: the prompt must hold a token; got {} (pass one with --prompt)",
            in_quotes(text));
     if (beam > 0)
       search(model, tokenizer, text, begin);

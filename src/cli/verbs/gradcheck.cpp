@@ -34,7 +34,7 @@ OpResult summary(const Op& op) {
 
 struct Gradcheck : Verb {
   void setup(Options& options) override {
-    options.add("op", &names, "ops; without any, all");
+    options.add("op", &names, "ops; default: all");
     options.add("--json", &json, "print one JSON object");
   }
   int run() override {

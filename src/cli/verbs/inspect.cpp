@@ -37,7 +37,8 @@ std::vector<Index> HeadChoice::heads(const AttentionLook& one) const {
 
 void TextChoice::add(Options& options) {
   options.add("text", &texts, "texts; default: examples of the data");
-  options.add("--examples", &examples, "examples, of each class where there are classes").range = {1, 10000};
+  options.add("--examples", &examples, "number of examples, of each class if there are classes").range = {
+      1, 10000};
 }
 
 std::string number(double value) {
@@ -72,7 +73,7 @@ struct Inspect : Verb {
       inspections.back()->setup(own);
       own.add("--checkpoint", &subject.checkpoint, "best, last or step-000100");
       own.add("--set", &subject.sets, "override a key of the config");
-      own.add("--json", &subject.json, "print JSON, one object per text where there are texts");
+      own.add("--json", &subject.json, "print JSON, one object per text if there are texts");
       own.example = inspections.back()->example();
     }
     verbs = &options.verbs;

@@ -34,7 +34,7 @@ std::string purpose(const std::string& op) {
       {"along axes", {"cumsum", "log_softmax", "logsumexp", "max", "mean", "min", "softmax", "sum"}},
       {"product of matrices", {"linear", "matmul"}},
       {"shape and order", {"broadcast_to", "concat", "permute", "reshape", "slice", "tril", "triu"}},
-      {"rows by number", {"embedding", "embedding_bag", "index_select", "select_positions", "take_along"}},
+      {"rows by index", {"embedding", "embedding_bag", "index_select", "select_positions", "take_along"}},
       {"mean over what a mask keeps", {"masked_mean"}},
       {"norm", {"layer_norm", "rms_norm"}},
       {"attention", {"attention", "attention_packed"}},
@@ -76,7 +76,7 @@ struct List : Verb {
   void setup(Options& options) override {
     std::string names;
     for (const Kind& kind : kKinds) names += (names.empty() ? "" : ", ") + std::string(kind.name);
-    options.add("kind", &wanted, names + "; without any, all of them");
+    options.add("kind", &wanted, names + "; default: all");
     options.add("--json", &json, "print one JSON object");
   }
   int run() override {
@@ -119,7 +119,7 @@ struct List : Verb {
   bool json = false;
 };
 
-QKV_REGISTER(Verb, "list", List, "what a config may name, and where it comes from");
+QKV_REGISTER(Verb, "list", List, "the names that a config can use, and where they come from");
 
 }  // namespace
 }  // namespace qkv

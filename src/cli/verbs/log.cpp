@@ -75,16 +75,15 @@ struct Log : Verb {
     options.add("run", &runs, "run directories, or folders of them").required = true;
     options.add("--metric", &metrics, "draw these instead: loss, accuracy, lr, grad_norm, ... (repeatable)");
     options.add("--rows", &rows, "evaluations in the table; 0 = all").range = {0, std::int64_t{1} << 62};
-    options.add("--height", &height, "lines of a plot").range = {6, 200};
+    options.add("--height", &height, "height of a plot in lines").range = {6, 200};
     options.add("--log-y", &log_y, "logarithmic y axis");
-    options.add("-f,--follow", &follow, "go on until the run ends");
+    options.add("-f,--follow", &follow, "follow the run until it ends");
     options.add("--json", &json, "print one JSON object per run");
     options.add("--csv", &csv, "print a table for other programs").excludes = {"--json"};
   }
 
   int run() override {
-    if (follow && (json || csv))
-      fail(Fault::usage, "log: --follow draws; it does not go with --json or --csv");
+    if (follow && (json || csv)) fail(Fault::usage, "log: --follow must not be given with --json or --csv");
     if (follow && runs.size() == 1) runs = runs_of(runs[0]);
     if (follow && runs.size() > 1) fail(Fault::usage, "log: --follow needs one run; got {}", runs.size());
     if (follow) return follow_run();
@@ -116,7 +115,7 @@ struct Log : Verb {
     }
   }
 
-  // The loss, and the metric that the run goes by, or the first one of its evaluations.
+  // The loss, and the metric of eval.metric, or the first one of its evaluations.
   std::vector<std::string> chosen(const std::vector<RunLog>& logs) const {
     if (!metrics.empty()) return metrics;
     std::vector<std::string> result{"loss"};

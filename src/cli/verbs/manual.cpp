@@ -67,7 +67,7 @@ std::string manual(const Options& program) {
                                {"129, 130, 143", "stopped by SIGHUP, SIGINT or SIGTERM, after saving"}})
     text += fmt::format(".TP\n.B {}\n{}\n", code, meaning);
   text +=
-      ".SH FILES\n.TP\n.I runs/NAME\nwhat a training run leaves: config, metrics.jsonl, checkpoints, "
+      ".SH FILES\n.TP\n.I runs/NAME\nfiles of a training run: config, metrics.jsonl, checkpoints, "
       "captures\n";
   return text;
 }
@@ -171,7 +171,7 @@ struct Completion : Verb {
 };
 
 QKV_REGISTER(Verb, "manual", Manual, "the manual page of qkv, for man");
-QKV_REGISTER(Verb, "completion", Completion, "what completes qkv's verbs and options in a shell");
+QKV_REGISTER(Verb, "completion", Completion, "completion of verbs and options for a shell");
 
 }  // namespace
 }  // namespace qkv

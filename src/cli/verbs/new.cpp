@@ -160,8 +160,8 @@ struct New : Verb {
           used = used || names(text, pascal_case(name + part.suffix));
     }
     if (used)
-      fail(Fault::usage,
-           "new: the name must not be one that CMake, C++ or the code to start from uses; got '{}'", name);
+      fail(Fault::usage, "new: the name must not be one that CMake, C++ or the generated code uses; got '{}'",
+           name);
   }
 
   // The files of a part. A part of a plug-in leaves its config out: the plug-in has one.

@@ -10,7 +10,7 @@ namespace {
 
 struct Report : Verb {
   void setup(Options& options) override {
-    options.add("run", &runs, "run directories; details are of the first, the curves of all").required = true;
+    options.add("run", &runs, "run directories; curves of all, details of the first").required = true;
     options.add("-o,--output", &output,
                 "file to write, - for standard output; report.html in the first run directory");
     options.add("--json", &json, "print the data of the page instead");
@@ -39,8 +39,7 @@ struct Report : Verb {
   bool json = false;
 };
 
-QKV_REGISTER(Verb, "report", Report,
-             "a page that shows what runs have learned, in one file that works offline");
+QKV_REGISTER(Verb, "report", Report, "write an HTML page about runs, in one file that works offline");
 
 }  // namespace
 }  // namespace qkv

@@ -100,7 +100,7 @@ struct Runs : Verb {
   void setup(Options& options) override {
     options.add("dir", &folder, "folder of runs").shows_default = true;
     options.add("--sort", &sort, "name, date, steps, size, best, or a metric: its value at the best step");
-    Option& doomed = options.add("--remove", &unwanted, "remove these, after asking");
+    Option& doomed = options.add("--remove", &unwanted, "remove these runs, after asking");
     doomed.most = 1000;
     doomed.label = "NAME...";
     options.add("--yes", &yes, "remove without asking");

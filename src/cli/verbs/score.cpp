@@ -20,10 +20,10 @@ struct Score : Verb {
   void setup(Options& options) override {
     options.add("--hyp", &hypotheses, "file (or -) with the texts to score, one per line").required = true;
     options.add("--ref", &references, "file (or -) with their references, line by line").required = true;
-    options.add("--metric", &metrics, "some of bleu, chrf, rouge, exact_match, with commas between");
-    options.add("--tokenize", &tokenize, "how BLEU cuts texts: 13a, or none where they are cut already")
+    options.add("--metric", &metrics, "comma-separated list of bleu, chrf, rouge, exact_match");
+    options.add("--tokenize", &tokenize, "tokenisation for BLEU: 13a, or none if texts are already tokenised")
         .choices = {"13a", "none"};
-    options.add("--lowercase", &lowercase, "take upper and lower case for the same");
+    options.add("--lowercase", &lowercase, "ignore case");
     options.add("--json", &json, "print one JSON object");
   }
 

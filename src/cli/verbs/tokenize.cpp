@@ -30,7 +30,7 @@ std::shared_ptr<const Tokenizer> tokenizer_of(const std::string& path, const std
 struct Tokenize : Verb {
   void setup(Options& options) override {
     options.add("source", &path, "run directory, checkpoint, config or tokenizer.json").required = true;
-    options.add("text", &texts, "texts; without any, lines of standard input");
+    options.add("text", &texts, "texts; default: lines of standard input");
     options.add("--set", &sets, "override a key of the config");
     options.add("--save", &file, "also write the tokenizer as tokenizer.json");
     options.add("--json", &json, "print one JSON object per text");

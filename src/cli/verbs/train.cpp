@@ -12,12 +12,11 @@ struct Train : Verb {
     options.add("--resume", &request.resume, "continue the interrupted run of the same config");
     options.add("--overwrite", &request.overwrite, "empty the run directory of that name first");
     options.add("--check-expect", &request.check_expect, "exit with 1 when a bound of [expect] is missed");
-    options.add("--seeds", &seeds, "train with this many seeds, side by side").range = {1, 1000};
+    options.add("--seeds", &seeds, "train once per seed, in one directory").range = {1, 1000};
     options.add("--folds", &folds, "stratified cross-validation over the training data").range = {2, 1000};
     options
         .add("--each", &each,
-             "train once for each value of a key: --each model.n_layer 1 2 4; given again, for each "
-             "combination")
+             "train once for each value of a key: --each model.n_layer 1 2 4; repeat for all combinations")
         .label = "KEY VALUE...";
   }
   int run() override {

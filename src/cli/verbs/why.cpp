@@ -25,8 +25,7 @@ std::int64_t step_of_interest(const std::string& run) {
 struct Why : Verb {
   void setup(Options& options) override {
     options.add("run", &path, "run directory").required = true;
-    options.add("step", &step,
-                "optimizer step; without it, the first that was not finite, else the last spike");
+    options.add("step", &step, "optimizer step; default: the first that was not finite, else the last spike");
     options.add("--json", &json, "print one JSON object");
   }
   int run() override {

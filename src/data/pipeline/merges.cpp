@@ -33,7 +33,7 @@ class Learner {
       const Candidate best = heap_.top();
       heap_.pop();
       const auto found = pairs_.find(best.key);
-      if (found == pairs_.end() || found->second.count != best.count) continue;  // the true one is there, too
+      if (found == pairs_.end() || found->second.count != best.count) continue;  // the true one is also there
       Pair& pair = found->second;
       if (pair.count < min_count) return;
       const int left = static_cast<int>(best.key >> 32), right = static_cast<int>(best.key & 0xFFFFFFFF);

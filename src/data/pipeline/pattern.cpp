@@ -136,11 +136,11 @@ std::vector<Span> Pattern::matches(std::string_view text) const {
       late = watch.is_late();
     }
     if (late)
-      fail(Fault::data, "{}: the expression must be done with a text in {:.2f} s; got more for {} bytes",
+      fail(Fault::data, "{}: the expression must process a text within {:.2f} s; got more for {} bytes",
            where_, allowance.seconds, text.size());
     if (code == ONIG_MISMATCH) break;
     if (code < 0)
-      fail(Fault::data, "{}: the expression must be done with every text; got {} with {} bytes", where_,
+      fail(Fault::data, "{}: the expression must process every text; got {} with {} bytes", where_,
            message(code), text.size());
     const Span match{static_cast<std::size_t>(region->beg[0]), static_cast<std::size_t>(region->end[0])};
     if (match.begin == match.end && match.end == last) {
@@ -149,8 +149,7 @@ std::vector<Span> Pattern::matches(std::string_view text) const {
       continue;
     }
     if (match.begin < (found.empty() ? 0 : found.back().end) || match.end < match.begin)  // by \K
-      fail(Fault::data, "{}: matches must lie behind each other; got [{}, {})", where_, match.begin,
-           match.end);
+      fail(Fault::data, "{}: matches must follow each other; got [{}, {})", where_, match.begin, match.end);
     found.push_back(match);
     from = last = match.end;
   }

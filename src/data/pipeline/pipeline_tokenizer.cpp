@@ -23,7 +23,7 @@ PipelineTokenizer::PipelineTokenizer(const TokenizerConfig& config, Json parts, 
 
 namespace {
 
-// Cuts off about a megabyte that ends behind a line: pieces need several times the memory of their text.
+// Cuts off about a megabyte that ends after a line: pieces need several times the memory of their text.
 std::string_view take_lines(std::string_view& rest) {
   constexpr std::size_t kEnough = std::size_t{1} << 20;
   const std::size_t line = rest.find('\n', std::min(kEnough, rest.size()));

@@ -56,7 +56,7 @@ class WordPiece : public TokenModel {
         Vocab(letters, config.min_freq, std::max(2, 2 + size - n_specials)).tokens();
     std::unordered_map<std::string, int> ids;
     for (const std::string& special : tokens) ids.emplace(special, -1);
-    for (std::size_t i = 2; i < alphabet.size(); ++i)  // behind the two specials of any Vocab
+    for (std::size_t i = 2; i < alphabet.size(); ++i)  // after the two specials of any Vocab
       if (ids.emplace(alphabet[i], static_cast<int>(tokens.size())).second) tokens.push_back(alphabet[i]);
     std::vector<CountedWord> counted;
     for (const auto& [parts, count] : spelt) {
@@ -100,7 +100,7 @@ class WordPiece : public TokenModel {
   }
 
  private:
-  // `is_special` tells the ids that no text yields.
+  // `is_special` marks the ids that no text yields.
   template <class IsSpecial>
   void note(const std::vector<std::string>& tokens, IsSpecial is_special) {
     std::vector<std::pair<std::string, int>> first, inner;

@@ -42,7 +42,7 @@ function attentionView(id, source) {
           if (row !== null) curves.append(svg("text", {x: W - 4, y: y2 + 4, "text-anchor": "end"}, w.toFixed(3)));
         }
     };
-    words.append(svg("text", {x: left - 8, y: 14, "text-anchor": "end"}, "query: who looks"), svg("text", {x: right + 8, y: 14}, "key: who is looked at"));
+    words.append(svg("text", {x: left - 8, y: 14, "text-anchor": "end"}, "query"), svg("text", {x: right + 8, y: 14}, "key"));
     for (let t = 0; t < n; t++) {
       const y = t * gap + 40, bold = t === chosen.target ? "font-weight:650" : "";
       const query = svg("text", {x: left - 8, y, class: "word", "text-anchor": "end", style: bold + ";cursor:pointer", tabindex: 0, role: "button",
@@ -57,7 +57,7 @@ function attentionView(id, source) {
     if (pinned === undefined || pinned >= n) pinned = null;
     show(pinned);
     lines.replaceChildren(el("h3", {}, "From token to token"), svg("svg", {viewBox: `0 0 ${W} ${H}`, role: "group", "aria-label": "attention lines"}, curves, words),
-                          el("p", {class: "note"}, "Point at a word on the left, or select it, to see only where it looks; thicker means more weight."));
+                          el("p", {class: "note"}, "Point at a word on the left, or select it, to see only its attention; thicker means more weight."));
   }
 
   function drawMatrix() {
@@ -104,7 +104,7 @@ function showAttention(film) {
   let chosen = 0;
   const view = attentionView("attention-view", () => recordedAttention(film, chosen));
   section("attention", "Attention",
-          `Where each word looks when its new vector is made, after training (step ${text(film.steps[film.steps.length - 1])}).`,
+          `The attention of each word, after training (step ${text(film.steps[film.steps.length - 1])}).`,
           el("div", {class: "controls"}, select("Sentence", "attention-text", film.attention.map((_, i) => tidy(film.texts[i].text).slice(0, 90)), i => { chosen = i; view.update(); })),
           view.node);
 }

@@ -1,6 +1,6 @@
 // The film: a slider over training steps that moves weights, scores, attention and the map of vectors.
 
-const kQuantity = {Q: ["what a word asks for", "queries"], K: ["what a word offers", "keys"], V: ["what a word passes on", "values"]};
+const kQuantity = {Q: ["what a word looks for", "queries"], K: ["what a word offers", "keys"], V: ["what a word passes on", "values"]};
 
 // Draws one matrix: the colour of its quantity for positive weights, grey for negative ones.
 function heatMap(canvas, matrix, frame) {
@@ -99,7 +99,7 @@ function showFilm(film) {
   const play = el("button", {type: "button", id: "film-play", "aria-label": "play", onclick: () => timer ? stop() : start()}, "▶");
   const points = film.points, maps = [];
   if (points && points.static) maps.push(mapCard("Static vectors: before the first layer", "The same form of a word has one vector, whatever the sentence says.", points, "static", film.classes));
-  if (points) maps.push(mapCard("Contextual vectors: behind the last layer", "One dot per sentence; with training, equal senses gather and different ones part.", points, "vectors", film.classes));
+  if (points) maps.push(mapCard("Contextual vectors: after the last layer", "One dot per sentence; training moves equal senses together and different ones apart.", points, "vectors", film.classes));
 
   function stop() { clearInterval(timer); timer = null; play.textContent = "▶"; play.setAttribute("aria-label", "play"); }
   function start() {
@@ -133,7 +133,7 @@ function showFilm(film) {
     if (answers.hidden) return;
     const C = film.classes.length, p = unpack(film.probabilities[frame], film.texts.length * C, 1, film.bits), label = film.texts[chosen].label;
     answers.replaceChildren(el("h3", {}, "What the model answers at this step"), answerBars(film.classes, p.slice(chosen * C, chosen * C + C), label),
-      el("p", {class: "note"}, label === undefined ? "The sentence has no label: nobody told the model the answer." : `Right is “${film.classes[label]}”.`));
+      el("p", {class: "note"}, label === undefined ? "The sentence has no label." : `The right answer is “${film.classes[label]}”.`));
   }
   function draw() {
     step.textContent = `step ${text(film.steps[frame])} of ${text(film.steps[film.steps.length - 1])}`;
@@ -143,7 +143,7 @@ function showFilm(film) {
     drawAnswers();
     for (const map of maps) map.place(frame);
   }
-  section("film", "The film of the training",
+  section("film", "The training, step by step",
           "Move the slider from the first step to the last: weights, scores, attention and vectors are those of that step.",
           el("div", {class: "film-bar"}, play, slider, step),
           el("div", {class: "controls"},

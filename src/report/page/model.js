@@ -50,7 +50,7 @@ class SenseModel {
     const open = sentence.indexOf("["), close = sentence.indexOf("]");
     let tokens, target;
     if (open >= 0) {
-      if (close < open || sentence.lastIndexOf("[") !== open || sentence.lastIndexOf("]") !== close) throw new Error("One word must stand in [brackets].");
+      if (close < open || sentence.lastIndexOf("[") !== open || sentence.lastIndexOf("]") !== close) throw new Error("One word must be in [brackets].");
       tokens = this.tokens(sentence.slice(0, open) + sentence.slice(open + 1, close) + sentence.slice(close + 1));
       target = tokens.findIndex(t => t.at === open && t.word.length === close - open - 1);
       if (target < 0) throw new Error("The brackets must hold one whole word.");
