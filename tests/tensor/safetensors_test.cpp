@@ -236,9 +236,9 @@ TEST_CASE("safetensors: the tensors must tile the data") {
         "m: tensors must not overlap; got 'b' from byte 2 and 'a' up to byte 4");
   CHECK(rejected(two("[0,4]", "[8,12]"), 12) ==
         "m: tensors must leave no hole; got bytes 4 to 8 unused before 'b'");
-  CHECK(rejected(two("[0,4]", "[4,8]"), 9) == "m: must end with the last tensor; got 1 bytes behind it");
+  CHECK(rejected(two("[0,4]", "[4,8]"), 9) == "m: must end with the last tensor; got 1 bytes after it");
   CHECK(rejected(two("[0,4]", "[4,8]"), 7) == "m: must hold 8 bytes of data; got 7 (truncated?)");
-  CHECK(rejected("{}", 1) == "m: must end with the last tensor; got 1 bytes behind it");
+  CHECK(rejected("{}", 1) == "m: must end with the last tensor; got 1 bytes after it");
 }
 
 TEST_CASE("safetensors: every truncation is an error, in memory and on disk") {
