@@ -8,8 +8,8 @@
 
 #include "count.h"
 #include "qkv/base/threads.h"
-#include "tensor/gemm.h"
 #include "qkv/train/training.h"
+#include "tensor/gemm.h"
 #include "wsd_config.h"
 
 using namespace qkv;

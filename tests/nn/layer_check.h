@@ -3,10 +3,10 @@
 #pragma once
 #include <functional>
 
-#include "tensors.h"
 #include "qkv/nn/parameter.h"
 #include "qkv/ops/arithmetic.h"
 #include "qkv/ops/reduce.h"
+#include "tensors.h"
 
 namespace qkv::test {
 

@@ -2,9 +2,9 @@
 
 #include <limits>
 
-#include "tensors.h"
 #include "qkv/ops/linear.h"
 #include "qkv/ops/softmax.h"
+#include "tensors.h"
 
 using namespace qkv;
 using test::distance;

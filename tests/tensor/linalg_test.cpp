@@ -106,7 +106,8 @@ TEST_CASE("pca: points without spread have no variance, and wide inputs work") {
 
 TEST_CASE("decompositions: what they cannot take is an error") {
   CHECK_THROWS_WITH((void)svd(Tensor::zeros({2})), "svd: input must be a matrix with elements; got [2]");
-  CHECK_THROWS_WITH((void)svd(Tensor::zeros({0, 2})), "svd: input must be a matrix with elements; got [0, 2]");
+  CHECK_THROWS_WITH((void)svd(Tensor::zeros({0, 2})),
+                    "svd: input must be a matrix with elements; got [0, 2]");
   CHECK_THROWS_WITH((void)svd(Tensor::zeros({2, 2}, Dtype::i32)), "svd: dtype must be f32 or f64; got i32");
   Tensor x = Tensor::zeros({2, 2});
   x.data<float>()[2] = std::numeric_limits<float>::infinity();

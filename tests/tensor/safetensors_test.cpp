@@ -96,7 +96,8 @@ TEST_CASE("safetensors: a file equals the encoding in memory, and its index need
   CHECK(read[1].name == "b.weight");
   CHECK(read[1].tensor.dtype() == Dtype::f32);
   CHECK(read[1].tensor.shape() == Shape{2, 3});
-  CHECK(static_cast<unsigned char>(read_file(path)[0]) % 8 == 0);  // length of the header: the data is aligned
+  CHECK(static_cast<unsigned char>(read_file(path)[0]) % 8 ==
+        0);  // length of the header: the data is aligned
   CHECK_THROWS_WITH((void)read_safetensors(folder / "none"),
                     (folder / "none: cannot be read; got No such file or directory").c_str());
   CHECK_THROWS_WITH((void)read_safetensors(folder.path),

@@ -1,11 +1,11 @@
 // A static object that does not let itself be loaded: AT_LOAD says how.
 #include <qkv/qkv.h>
 
+#include <unistd.h>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
-#include <unistd.h>
 
 namespace {
 struct AtLoad {
