@@ -19,11 +19,9 @@ void read_tokenizer(const Section& section, TokenizerConfig& config) {
   if (!registry.contains(type)) section.type(config.type, registry.names());  // reports it
   const bool keeps_case = type == "char" || type == "bpe" || type == "file";
   if (type != "word") section.drop_inherited("split");
-  if (keeps_case) section.drop_inherited("lowercase"), config.lowercase = false;
+  if (keeps_case) section.drop_inherited("lowercase");
   section.read(config);
-  if (keeps_case && config.lowercase)
-    section.report("lowercase", fmt::format("must be false with type {}, which keeps the case; got true",
-                                            in_quotes(type)));
+  if (keeps_case) config.lowercase = false;
 }
 
 Tokenizer::Tokenizer(TokenizerConfig config) : config_(std::move(config)), vocab_(config_.specials) {}
