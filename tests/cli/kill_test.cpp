@@ -73,8 +73,8 @@ TEST_CASE("SIGHUP, SIGINT and SIGTERM save and exit with 129, 130 and 143; train
     other.insert(other.end(), {"--resume", "--set", "train.max_steps=3", "--set", "schedule.warmup_steps=0"});
     const Finished fresh = run_qkv(other, {place});
     CHECK(fresh.code == 0);
-    CHECK(count(fresh.err, "no interrupted run of 'small' with this configuration in runs: starting one") ==
-          1);
+    CHECK(count(fresh.err,
+                "no interrupted run of 'small' with this configuration in runs: starting a new one") == 1);
     CHECK(exists(folder + "-2"));
     auto same = Long::train();
     same.push_back("--resume");
