@@ -4,6 +4,7 @@
 #include <csignal>
 #include <new>
 
+#include "cli/app.h"
 #include "cli/arguments.h"
 #include "qkv/base/plugin.h"
 #include "qkv/base/text.h"
@@ -97,12 +98,9 @@ void open_standard_streams() {
 
 }  // namespace
 
-int run(int argc, char** argv) {
-  open_standard_streams();
-  const NoExit no_exit;
-  std::signal(SIGXFSZ, SIG_IGN);  // a file size limit is an error that a write reports, not a sudden end
+int exit_code_of(const std::function<int()>& work) {
   try {
-    return parse_and_run(argc, argv);
+    return work();
   } catch (const Error& e) {
     console().error("{}", e.what());
     return e.exit_code();
@@ -116,6 +114,13 @@ int run(int argc, char** argv) {
     console().error("internal error: something was thrown that is no std::exception");
     return 1;
   }
+}
+
+int run(int argc, char** argv) {
+  open_standard_streams();
+  const NoExit no_exit;
+  std::signal(SIGXFSZ, SIG_IGN);  // a file size limit is an error that a write reports, not a sudden end
+  return exit_code_of([&] { return parse_and_run(argc, argv); });
 }
 
 }  // namespace qkv

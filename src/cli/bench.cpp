@@ -1,5 +1,4 @@
 #include "cli/bench.h"
-#include "base/clock.h"
 
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,6 +10,8 @@
 #include <fstream>
 
 #include "base/allocations.h"
+#include "base/clock.h"
+#include "cli/app.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
@@ -162,7 +163,7 @@ Json run_bench(const BenchRequest& request) {
 
 // Runs `compute` in this process, reporting errors as the program does.
 static int write_json(const std::function<Json()>& compute, int to) {
-  try {
+  return exit_code_of([&] {
     const std::string text = dump_json(compute());
     for (std::size_t at = 0; at < text.size();) {
       const ssize_t n = ::write(to, text.data() + at, text.size() - at);
@@ -170,16 +171,7 @@ static int write_json(const std::function<Json()>& compute, int to) {
       if (n > 0) at += static_cast<std::size_t>(n);
     }
     return 0;
-  } catch (const Error& e) {
-    console().error("{}", e.what());
-    return e.exit_code();
-  } catch (const std::bad_alloc&) {
-    console().error("out of memory (try a smaller model or batch)");
-    return 1;
-  } catch (const std::exception& e) {
-    console().error("internal error: {}", e.what());
-    return 1;
-  }
+  });
 }
 
 FromProcess in_own_process(const std::function<Json()>& compute) {

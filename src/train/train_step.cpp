@@ -11,8 +11,8 @@
 namespace qkv {
 
 TrainStep::TrainStep(const Task& task, TrainBatches& batches, std::int64_t accumulated)
-    : task_(task),
-      batches_(batches),
+    : batches_(batches),
+      task_(task),
       accumulated_(accumulated),
       shards_(static_cast<std::size_t>(batches.shards())) {}
 
@@ -68,7 +68,6 @@ class GradientStep : public TrainStep {
   GradientStep(Experiment& e, const TrainConfig& config, TrainBatches& batches, Optimizer& optimizer)
       : TrainStep(*e.task, batches, config.grad_accum_steps),
         experiment_(e),
-        batches_(batches),
         optimizer_(optimizer),
         clip_norm_(config.grad_clip_norm),
         gradients_(static_cast<std::size_t>(batches.shards())),
@@ -113,7 +112,6 @@ class GradientStep : public TrainStep {
   }
 
   Experiment& experiment_;
-  TrainBatches& batches_;
   Optimizer& optimizer_;
   double clip_norm_;
   std::vector<Gradients> gradients_;  // of each shard; after reduction their sum is in the first

@@ -36,11 +36,12 @@ class TrainStep {
   /// Changes the parameters.
   virtual void update(const StepReport&) {}
 
+  TrainBatches& batches_;
+
  private:
   void run_shards(std::int64_t batch);
 
   const Task& task_;
-  TrainBatches& batches_;
   std::int64_t accumulated_;  // batches of a step
   std::vector<Shard> shards_;
   StepReport report_;

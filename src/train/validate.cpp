@@ -23,7 +23,7 @@ static bool improves(TrainState& state, const EvalConfig& c, double value, bool 
 Evaluation validate(Training& t, RunLogger& log, const StepReport& report) {
   const Stopwatch timer(t.seconds.evaluate);
   const EvalConfig& c = t.tables.eval;
-  const auto notice = [] {  // says reports a signal while an evaluation continues to its end
+  const auto notice = [] {  // reports a signal; the evaluation continues to its end
     signal_received();
     return false;
   };
