@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""The workloads in PyTorch, for comparison: training steps (forward, backward, AdamW) or greedy decoding.
+"""The workloads in PyTorch 2, for comparison: training steps (forward, backward, AdamW) or greedy decoding.
 
-  torch_steps.py w1|w2|w3|w4|w5|w6|g2|g4 [--threads N] [--foreach] [--jit] [--seconds S]
+  torch_steps.py w1|w2|w3|w4|w5|w6|g2|g4 [--threads N] [--sdpa] [--compile] [--seconds S]
 
 Prints one JSON object: setting, time per step or token, tokens per second, peak memory. Models are written as a
-careful PyTorch user would: one product for queries, keys and values, caches in place, in-place masks.
+careful PyTorch user would: one product for queries, keys and values, caches in place, the fused AdamW.
 """
 import argparse
 import json
@@ -20,6 +20,8 @@ from torch.nn import functional as F
 
 class Attention(nn.Module):
     """Multi-head attention of x on itself, or on `memory` where `cross` is set."""
+
+    sdpa = False  # by scaled_dot_product_attention
 
     def __init__(self, width, heads, causal, cross=False, longest=0):
         super().__init__()
@@ -46,11 +48,15 @@ class Attention(nn.Module):
             cache[0][:, :, at : at + 1] = k
             cache[1][:, :, at : at + 1] = v
             k, v = cache[0][:, :, : at + 1], cache[1][:, :, : at + 1]
-        scores = (self.scale * q) @ k.transpose(2, 3)
-        if self.causal and cache is None:
-            n = x.shape[1]
-            scores = scores + self.mask[:n, :n]
-        y = torch.softmax(scores, dim=3) @ v
+        causal = self.causal and cache is None
+        if self.sdpa:
+            y = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+        else:
+            scores = (self.scale * q) @ k.transpose(2, 3)
+            if causal:
+                n = x.shape[1]
+                scores = scores + self.mask[:n, :n]
+            y = torch.softmax(scores, dim=3) @ v
         return self.out(y.transpose(1, 2).flatten(2))
 
 
@@ -179,8 +185,8 @@ def measure(once, seconds):
 
 def train(name, args):
     model, inputs, tokens = WORKLOADS[name]()
-    forward = torch.jit.trace(model, inputs, check_trace=False) if args.jit else model
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.01, foreach=args.foreach)
+    forward = torch.compile(model) if args.compile else model
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.01, fused=True)
 
     def step():
         optimizer.zero_grad(set_to_none=True)
@@ -196,13 +202,14 @@ def decode(name, args):
     model, length = DECODING[name]()
     block = model.blocks[0].attention
     shape = (1, block.heads, length, model.tokens.embedding_dim // block.heads)
+    forward = torch.compile(model.next, dynamic=True) if args.compile else model.next
     with torch.inference_mode():
         caches = [(torch.zeros(shape), torch.zeros(shape)) for _ in model.blocks]
 
         def text():
             token = torch.zeros(1, 1, dtype=torch.long)
             for at in range(length):
-                token = model.next(token, caches, at)
+                token = forward(token, caches, at)
             return token.item()
 
         return [ms / length for ms in measure(text, args.seconds)], 1
@@ -212,15 +219,16 @@ def main():
     parser = argparse.ArgumentParser(description="The workloads in PyTorch.")
     parser.add_argument("name", choices=[*WORKLOADS, *DECODING])
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--foreach", action="store_true", help="AdamW over lists of tensors")
-    parser.add_argument("--jit", action="store_true", help="trace the forward pass")
+    parser.add_argument("--sdpa", action="store_true", help="attention by scaled_dot_product_attention")
+    parser.add_argument("--compile", action="store_true", help="torch.compile the model")
     parser.add_argument("--seconds", type=float, default=3)
     args = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(args.threads)
+    Attention.sdpa = args.sdpa
     times, tokens = (train if args.name in WORKLOADS else decode)(args.name, args)
     setting = [f"{args.threads} thread{'s' * (args.threads > 1)}"]
-    setting += [word for word in ("foreach", "jit") if getattr(args, word)]
+    setting += [word for word in ("sdpa", "compile") if getattr(args, word)]
     median = statistics.median(times)
     print(
         json.dumps(
