@@ -28,6 +28,11 @@ inline Tensor uniform(const Shape& shape, Dtype dtype, std::uint64_t seed, doubl
   return t.to(dtype);
 }
 
+/// Whether the elements of one lie among those of the other.
+inline bool share_buffer(const Tensor& a, const Tensor& b) {
+  return a.bytes() < b.bytes() + b.byte_size() && b.bytes() < a.bytes() + a.byte_size();
+}
+
 inline Tensor ids(const Shape& shape, const std::vector<std::int32_t>& values) {
   return Tensor::from(shape, values);
 }

@@ -4,17 +4,6 @@
 
 namespace qkv {
 
-template <>
-Capture*& ThreadScoped<Capture>::innermost() {
-  static thread_local Capture* capture = nullptr;
-  return capture;
-}
-template <>
-Intervention*& ThreadScoped<Intervention>::innermost() {
-  static thread_local Intervention* intervention = nullptr;
-  return intervention;
-}
-
 Capture* Capture::wanting(const char* name) {
   Capture* c = current();
   if (!c) return nullptr;

@@ -1,4 +1,3 @@
-#include "accumulate.h"
 #include "base/at.h"
 #include "qkv/autograd/tape.h"
 
@@ -38,7 +37,7 @@ Tensor& Gradients::buffer(int slot, const Shape& shape, Dtype dtype) {
 void Gradients::accumulate(int slot, const Tensor& gradient) {
   Tensor& held = buffer(slot, gradient.shape(), gradient.dtype());
   if (has_slot(slot))
-    add_to(held, gradient);
+    held.add(gradient);
   else
     held.copy_from(gradient);
   mark(slot);

@@ -4,7 +4,6 @@
 #include <atomic>
 #include <string>
 
-#include "accumulate.h"
 #include "autograd/watch.h"
 #include "base/at.h"
 
@@ -82,11 +81,6 @@ struct TapeStorage {
 using Node = TapeStorage::Node;
 using Held = TapeStorage::Held;
 
-template <>
-Tape*& ThreadScoped<Tape>::innermost() {
-  static thread_local Tape* tape = nullptr;
-  return tape;
-}
 static thread_local std::vector<std::unique_ptr<TapeStorage>> spare_storages;
 
 Tape::Tape() {
@@ -130,29 +124,21 @@ int Var::node() const {
 }
 
 Var Tape::variable(const Tensor& value) {
-  Var var(value);
   storage_->nodes.push_back({nullptr, 0, 0, -1, value.shape(), value.dtype(), nullptr, nullptr, nullptr});
-  var.node_ = size() - 1;
-  var.tape_ = id_;
-  return var;
+  return Var(value, size() - 1, id_);
 }
 
 Var Tape::leaf(const void* store, int slot, const Tensor& value) {
   TapeStorage& s = *storage_;
   if (!s.store) s.store = store;
   QKV_CHECK(s.store == store, "tape: one tape must serve one parameter store; got two");
-  std::size_t index = std::size_t(slot);
-  if (s.leaf_of_slot.size() <= index) s.leaf_of_slot.resize(index + 1, -1);
-  if (s.leaf_of_slot[index] < 0) {
-    Var var = variable(value);
+  if (int(s.leaf_of_slot.size()) <= slot) s.leaf_of_slot.resize(std::size_t(slot) + 1, -1);
+  int& node = at(s.leaf_of_slot, slot);
+  if (node < 0) {
+    node = variable(value).node_;
     s.nodes.back().slot = slot;
-    s.leaf_of_slot[index] = var.node_;
-    return var;
   }
-  Var var(value);
-  var.node_ = s.leaf_of_slot[index];
-  var.tape_ = id_;
-  return var;
+  return Var(value, node, id_);
 }
 
 // ---- recording ----------------------------------------------------------------------------------
@@ -181,10 +167,7 @@ Var Recorder::push(const Op& op, const Input* inputs, int count, Tensor value, v
     }
     watch->forward(op, tape.size() - 1, operands, value);
   }
-  Var var(std::move(value));
-  var.node_ = tape.size() - 1;
-  var.tape_ = tape.id_;
-  return var;
+  return Var(std::move(value), tape.size() - 1, tape.id_);
 }
 
 // ---- backward -----------------------------------------------------------------------------------
@@ -275,7 +258,7 @@ void Sink::add(int i, Tensor gradient) {
     held.gradient = std::move(gradient);
   } else {
     held.make_own();
-    add_to(held.gradient, gradient);
+    held.gradient.add(gradient);
   }
 }
 

@@ -6,12 +6,6 @@
 
 namespace qkv {
 
-template <>
-Watch*& ThreadScoped<Watch>::innermost() {
-  static thread_local Watch* watch = nullptr;
-  return watch;
-}
-
 // f(position, value) for every element.
 template <class F>
 static void each_value(const Tensor& tensor, F f) {

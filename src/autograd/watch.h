@@ -70,7 +70,5 @@ class Watch : public ThreadScoped<Watch> {
   std::optional<Finding> finding_;
   std::map<int, Recorded> recorded_;  ///< by node of the tape
 };
-template <>
-Watch*& ThreadScoped<Watch>::innermost();
 
 }  // namespace qkv

@@ -17,17 +17,9 @@ __attribute__((constructor(101))) static void check_cpu() {
 #define QKV_NEED(name) \
   if (strstr(qkv_cpu_needs, name " ") && !__builtin_cpu_supports(name)) strcat(strcat(missing, " "), name)
   QKV_NEED("sse4.2");
-  QKV_NEED("popcnt");
   QKV_NEED("avx");
   QKV_NEED("avx2");
   QKV_NEED("fma");
-  QKV_NEED("bmi");
-  QKV_NEED("bmi2");
-#ifndef __clang__  // which does not know these names; every CPU with AVX2 has them
-  QKV_NEED("f16c");
-  QKV_NEED("lzcnt");
-  QKV_NEED("movbe");
-#endif
   QKV_NEED("avx512f");
   QKV_NEED("avx512bw");
   QKV_NEED("avx512dq");

@@ -11,7 +11,6 @@
 #include "qkv/ops/matmul.h"
 #include "qkv/ops/reduce.h"
 #include "qkv/ops/shape_ops.h"
-#include "qkv/ops/softmax.h"
 #include "qkv/tensor/xt.h"
 
 namespace qkv {

@@ -2,7 +2,7 @@
 #include "claims/bank.h"
 #include "inspect/measures.h"
 #include "qkv/nn/attention.h"
-#include "qkv/ops/cross_entropy.h"
+#include "qkv/ops/loss.h"
 #include "qkv/ops/reduce.h"
 #include "qkv/ops/shape_ops.h"
 #include "qkv/train/optimizer.h"

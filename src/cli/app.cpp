@@ -10,8 +10,8 @@
 #include "qkv/base/text.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
-#include "qkv/tensor/blas.h"
 #include "qkv/version.h"
+#include "tensor/blas.h"
 
 namespace qkv {
 

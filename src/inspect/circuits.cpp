@@ -53,7 +53,7 @@ Circuit circuit(const Words& from, const Tensor& middle, const Words& to, Index 
   std::partial_sort_copy(every.begin(), every.end(), order.begin(), order.end(), [&](Index a, Index b) {
     return values[a] != values[b] ? values[a] > values[b] : a < b;
   });
-  Circuit result{svd(middle).s.rows(0, std::min(width, middle.dim(0))).to_vector(), {}};
+  Circuit result{singular_values(middle).rows(0, std::min(width, middle.dim(0))).to_vector(), {}};
   for (Index at : order)
     result.pairs.push_back({from.names[static_cast<std::size_t>(at / C)],
                             to.names[static_cast<std::size_t>(at % C)], values[at]});

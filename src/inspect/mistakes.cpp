@@ -5,7 +5,7 @@
 
 #include "model/finite.h"
 #include "qkv/base/threads.h"
-#include "qkv/ops/softmax.h"
+#include "qkv/ops/reduce.h"
 
 namespace qkv {
 

@@ -1,8 +1,8 @@
-#include "qkv/model/baselines.h"
+#include "model/baselines.h"
 
 #include "model/word_vectors.h"
-#include "qkv/ops/dropout.h"
-#include "qkv/ops/pool.h"
+#include "qkv/ops/activations.h"
+#include "qkv/ops/embedding.h"
 
 namespace qkv {
 

@@ -3,8 +3,8 @@
 #include "model/cached_decoding.h"
 #include "model/word_vectors.h"
 #include "qkv/autograd/capture.h"
-#include "qkv/ops/dropout.h"
-#include "qkv/ops/linear.h"
+#include "qkv/ops/activations.h"
+#include "qkv/ops/matmul.h"
 
 namespace qkv {
 

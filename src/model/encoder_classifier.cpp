@@ -1,13 +1,11 @@
-#include "qkv/model/encoder_classifier.h"
+#include "model/encoder_classifier.h"
 
 #include "model/word_vectors.h"
 #include "qkv/autograd/capture.h"
 #include "qkv/base/text.h"
 #include "qkv/ops/activations.h"
 #include "qkv/ops/arithmetic.h"
-#include "qkv/ops/dropout.h"
 #include "qkv/ops/embedding.h"
-#include "qkv/ops/pool.h"
 #include "qkv/ops/reduce.h"
 #include "qkv/ops/shape_ops.h"
 

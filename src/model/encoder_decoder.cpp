@@ -1,8 +1,8 @@
 #include "model/encoder_decoder.h"
 
 #include "model/cached_decoding.h"
-#include "qkv/ops/dropout.h"
-#include "qkv/ops/linear.h"
+#include "qkv/ops/activations.h"
+#include "qkv/ops/matmul.h"
 
 namespace qkv {
 

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "qkv/autograd/capture.h"
-#include "qkv/ops/dropout.h"
-#include "qkv/ops/pool.h"
+#include "qkv/ops/activations.h"
+#include "qkv/ops/embedding.h"
 
 namespace qkv {
 namespace {

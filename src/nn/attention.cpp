@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include "attention_inside.h"
 #include "ops/cached_attention.h"
 #include "qkv/autograd/capture.h"
-#include "qkv/ops/linear.h"
+#include "qkv/ops/arithmetic.h"
+#include "qkv/ops/matmul.h"
 #include "qkv/ops/shape_ops.h"
 
 namespace qkv {
@@ -82,6 +82,47 @@ static Tensor continued(const Tensor& qkv, KeyValueCache& cache, const Attention
     return cached_attention<T>(q, ld, qkv.dim(0), n, entry.keys, entry.values, cache.length(), o, weights);
   });
 }
+
+namespace {
+
+// Where queries, keys and values lie in rows [B, T, ld]: the column at which each begins.
+struct QkvColumns {
+  Index query, key, value;
+};
+
+// `heads` heads of every row from `column` on: [B, T, heads, D].
+Tensor part(const Tensor& rows, Index column, Index heads, Index D) {
+  return reshape(slice(rows, -1, column, column + heads * D), {rows.dim(0), rows.dim(1), heads, D}).value();
+}
+
+// scale q k^T of each head, before any mask: [B, H, T, T].
+Tensor scores(const Tensor& rows, const QkvColumns& columns, const AttentionOptions& o, Index D) {
+  const Index B = rows.dim(0), T = rows.dim(1), H_kv = o.n_kv_head, group = o.n_head / H_kv;
+  const Var q = permute(part(rows, columns.query, o.n_head, D), {0, 2, 1, 3}),
+            k = permute(part(rows, columns.key, H_kv, D), {0, 2, 3, 1});
+  const Var products = matmul(reshape(q, {B, H_kv, group, T, D}), reshape(k, {B, H_kv, 1, D, T}));
+  return (reshape(products, {B, o.n_head, T, T}) * o.scale).value();
+}
+
+// Offers what a capture of this thread wants of "scores", "queries", "keys", "values", "scale" and "bias", as
+// MultiHeadAttention says. `o` holds the mask; D is the width of a head.
+void offer_inside(const std::string& path, const Tensor& rows, const QkvColumns& columns,
+                  const AttentionOptions& o, Index D) {
+  auto offer = [&](const char* name, auto&& make) {
+    if (Capture* capture = Capture::wanting(name)) capture->put(path, name, make());
+  };
+  offer("scores", [&] { return scores(rows, columns, o, D); });
+  offer("queries", [&] { return part(rows, columns.query, o.n_head, D); });
+  offer("keys", [&] { return part(rows, columns.key, o.n_kv_head, D); });
+  offer("values", [&] { return part(rows, columns.value, o.n_kv_head, D); });
+  offer("scale", [&] { return Tensor::scalar(o.scale, Dtype::f64); });
+  offer("bias", [&] {
+    const Index B = rows.dim(0), T = rows.dim(1);
+    return masked_scores(Tensor::zeros({B, o.n_head, T, T}, rows.dtype()), o.mask).value();
+  });
+}
+
+}  // namespace
 
 Var MultiHeadAttention::forward(const Var& x, const Context& context) const {
   LayerPath here(path);

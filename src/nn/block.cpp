@@ -1,13 +1,42 @@
 #include "qkv/nn/block.h"
 
 #include "qkv/base/make.h"
+#include "qkv/ops/activations.h"
 #include "qkv/ops/arithmetic.h"
-#include "qkv/ops/dropout.h"
 
 namespace qkv {
 
 QKV_DEFINE_REGISTRY(Layer);
 QKV_REGISTER(Layer, "block", Block, "self-attention and feed-forward with residuals and norms");
+
+FeedForward::FeedForward(const Scope& s, const FeedForwardConfig& config, Index width)
+    : activation(config.activation),
+      dropout(config.dropout),
+      up(s / "up", width, config.d_ff),
+      down(s / "down", config.d_ff, width) {
+  if (activation == Activation::swiglu) gate.emplace(s / "gate", width, config.d_ff);
+}
+
+Var FeedForward::operator()(const Var& x) const {
+  Var h = up(x);  // [.., d_ff]
+  switch (activation) {
+    case Activation::gelu:
+      h = gelu(h, GeluForm::tanh);
+      break;
+    case Activation::gelu_erf:
+      h = gelu(h);
+      break;
+    case Activation::relu:
+      h = relu(h);
+      break;
+    case Activation::silu:
+      h = silu(h);
+      break;
+    case Activation::swiglu:
+      h = swiglu((*gate)(x), h);
+  }
+  return down(qkv::dropout(h, dropout));
+}
 
 void BlockConfig::complete(const Section& where, Index width) {
   const Section table = where.section("attention");

@@ -83,12 +83,12 @@ class Checker : Checks {
       return report(
           "repeats: equal calls must give equal bits; got others (randomness or state inside the layer? "
           "dropout() draws from the tape)");
-    bool equal = true;
-    {
-      Tape tape;
-      equal = call(subject, x).value().same_bits(y);
-    }
-    if (!equal) report("repeats: a recording tape must not change the value; got another one");
+    auto recorded = [&] {
+      const Tape tape;
+      return call(subject, x).value();
+    };
+    if (!recorded().same_bits(y))
+      report("repeats: a recording tape must not change the value; got another one");
     auto noisy = [&] {
       const Tape tape(Stream(1, "check_layer"));
       return call(subject, x).value().clone();
@@ -141,8 +141,8 @@ class Checker : Checks {
     if (once.slots() > subject.store.size())
       return report(
           "parameters: all must be made with the scope that is given; got gradients of another store");
-    auto compare = [&](const std::string& name, double* at, Index n, auto&& analytic, auto&& doubled) {
-      for (Index i = 0; i < n; i++) {
+    auto compare = [&](const std::string& name, double* at, const Tensor& analytic, const Tensor& doubled) {
+      for (Index i = 0; i < analytic.size(); i++) {
         const double kept = at[i], h = 1e-5 * std::max(1.0, std::abs(kept));
         at[i] = kept + h;
         const double above = probe(subject, x, weights, 1).value().item();
@@ -153,19 +153,17 @@ class Checker : Checks {
         auto differ = [&](double a, double b) {
           return !(std::abs(a - b) <= o_.tolerance * std::max({1.0, std::abs(a), std::abs(b)}));
         };
-        if (differ(analytic(i), numeric))
+        if (differ(analytic.at(i), numeric))
           return report("gradients: of {}, element {}, must be {:.6g} by central differences; got {:.6g}",
-                        name, i, numeric, analytic(i));
-        if (differ(doubled(i), 2 * analytic(i)))
+                        name, i, numeric, analytic.at(i));
+        if (differ(doubled.at(i), 2 * analytic.at(i)))
           return report(
               "gradients: of {} must add up over two uses to {:.6g}; got {:.6g} (assigned instead of added?)",
-              name, 2 * analytic(i), doubled(i));
+              name, 2 * analytic.at(i), doubled.at(i));
       }
     };
     Tensor moving = x;  // the same buffer, so that probe sees the moves
-    compare(
-        "the input", moving.data<double>(), x.size(), [&](Index i) { return dx.at(i); },
-        [&](Index i) { return dx_twice.at(i); });
+    compare("the input", moving.data<double>(), dx, dx_twice);
     for (int s = 0; s < subject.store.size(); s++) {
       ParameterStore::Slot& slot = subject.store.slot(s);
       const std::string name = "parameter '" + slot.parts.front().name + "'";
@@ -173,9 +171,7 @@ class Checker : Checks {
         report("gradients: {} must get one; got none (is it used, and is the op's gradient complete?)", name);
         continue;
       }
-      compare(
-          name, slot.value.data<double>(), slot.value.size(), [&](Index i) { return once.of_slot(s).at(i); },
-          [&](Index i) { return twice.of_slot(s).at(i); });
+      compare(name, slot.value.data<double>(), once.of_slot(s), twice.of_slot(s));
     }
   }
 

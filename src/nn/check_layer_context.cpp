@@ -9,10 +9,6 @@ namespace {
 
 constexpr double kEqual = 1e-9;
 
-Tensor keep_mask(const Shape& shape, std::vector<std::int32_t> values) {
-  return Tensor::from(shape, values);
-}
-
 Context masked(bool causal, const Tensor& keep) {
   Context context;
   context.mask.causal = causal;
@@ -76,13 +72,13 @@ class ContextChecker : Checks {
     const Shaken subject(*this);
     const Tensor x = input(2, 4);
     for (const bool causal : {false, true}) {
-      const Context context = masked(causal, keep_mask({2, 4}, {1, 1, 1, 0, 1, 1, 1, 1}));
+      const Context context = masked(causal, Tensor::from<std::int32_t>({2, 4}, {1, 1, 1, 0, 1, 1, 1, 1}));
       const Tensor y = call(subject, x, context).value();
-      const Context shorter = masked(causal, keep_mask({2, 3}, {1, 1, 1, 1, 1, 1}));
-      if (!equal(difference(y, 0, call(subject, changed(x, 0, 3, 4), context).value(), 0, 0, 3),
-                 "padding: values at masked positions must not affect the others "
-                 "(context.mask.key_keep); got "
-                 "a difference of {:.2g}") ||
+      const Context shorter = masked(causal, Tensor::full({2, 3}, 1, Dtype::i32));
+      if (!equal(
+              difference(y, 0, call(subject, changed(x, 0, 3, 4), context).value(), 0, 0, 3),
+              "padding: values at masked positions must not affect the others (context.mask.key_keep); got a "
+              "difference of {:.2g}") ||
           !equal(difference(y, 0, call(subject, times(x, 0, 3), shorter).value(), 0, 0, 3),
                  "padding: a text must give the same result with and without padding; got a difference of "
                  "{:.2g}"))
@@ -103,9 +99,7 @@ class ContextChecker : Checks {
                  "{:.2g}") ||
           !equal(difference(y, 0, call(subject, times(x, 0, t), context).value(), 0, 0, t),
                  "causal mask: the beginning of a text must give the same result alone; got a difference of "
-                 "{:.2g} "
-                 "at {} "
-                 "of {} tokens",
+                 "{:.2g} at {} of {} tokens",
                  t, T))
         return;
   }
@@ -114,11 +108,11 @@ class ContextChecker : Checks {
   void walks() {
     const Subject shape_only(make_, o_, Dtype::f64, 1, true);
     const Tensor x = Tensor::symbolic({2, 3, o_.width}, Dtype::f64);
+    const Shape expected{2, 3, shape_only.layer->out_width()};
     for (const bool causal : {false, true}) {
       const Shape walked = call(shape_only, x, masked(causal, Tensor::symbolic({2, 3}, Dtype::i32))).shape();
-      if (walked != (Shape{2, 3, shape_only.layer->out_width()}))
-        report("shapes: a shape-only input with a mask must give {}; got {}",
-               Shape{2, 3, shape_only.layer->out_width()}, walked);
+      if (walked != expected)
+        report("shapes: a shape-only input with a mask must give {}; got {}", expected, walked);
     }
   }
 
@@ -132,8 +126,8 @@ class ContextChecker : Checks {
     if (difference(y, 0, call(subject, x, other).value(), 0, 0, 3) <= kEqual)
       return report("memory: it must be used (context.memory); got equal outputs for different memories");
     Context padded = context;
-    padded.memory_keep = keep_mask({2, kMemory}, {1, 1, 1, 0, 1, 1, 1, 1});
-    other.memory_keep = padded.memory_keep;
+    other.memory_keep = padded.memory_keep =
+        Tensor::from<std::int32_t>({2, kMemory}, {1, 1, 1, 0, 1, 1, 1, 1});
     equal(difference(call(subject, x, padded).value(), 0, call(subject, x, other).value(), 0, 0, 3),
           "memory: its padding must be ignored (context.memory_keep); got a difference of {:.2g}");
   }
@@ -167,10 +161,10 @@ class ContextChecker : Checks {
   }
   // A token sees others.
   bool mixes(const Subject& subject) const {
-    const Tensor x = input(1, 5);
+    const Tensor x = input(1, 5), other = changed(x, 0, 0, 1);
     const Context context = masked(true, {});
-    return difference(call(subject, x, context).value(), 0,
-                      call(subject, changed(x, 0, 0, 1), context).value(), 0, 1, 5) > kEqual;
+    return difference(call(subject, x, context).value(), 0, call(subject, other, context).value(), 0, 1, 5) >
+           kEqual;
   }
 
   void positions() {

@@ -7,6 +7,58 @@
 #include "qkv/base/text.h"
 
 namespace qkv {
+namespace init {
+
+Init constant(double value) {
+  return [=](Tensor& t, const Stream&) {
+    t.fill(value);
+  };
+}
+
+// Drawn in f64 and rounded, so that an f32 and an f64 model start from the same numbers.
+static void assign(Tensor& t, const std::function<double(Stream&)>& draw, Stream stream) {
+  dispatch("init", t.dtype(), [&](auto type) {
+    using T = decltype(type);
+    T* values = t.data<T>();
+    for (Index i = 0; i < t.size(); i++) values[i] = T(draw(stream));
+  });
+}
+
+Init normal(double deviation) {
+  return [=](Tensor& t, const Stream& stream) {
+    assign(
+        t, [=](Stream& s) { return deviation * s.normal(); }, stream);
+  };
+}
+
+Init uniform(double low, double high) {
+  return [=](Tensor& t, const Stream& stream) {
+    assign(
+        t, [=](Stream& s) { return low + (high - low) * s.uniform64(); }, stream);
+  };
+}
+
+Init kaiming(Index fan_in) {
+  QKV_CHECK(fan_in > 0, "init: fan_in must be positive; got {}", fan_in);
+  const double bound = 1.0 / std::sqrt(double(fan_in));
+  return uniform(-bound, bound);
+}
+
+Init xavier() {
+  return [](Tensor& t, const Stream& stream) {
+    QKV_CHECK(t.rank() == 2, "init: xavier is for matrices [fan_out, fan_in]; got {}", t.shape());
+    const double bound = std::sqrt(6.0 / double(t.dim(0) + t.dim(1)));
+    uniform(-bound, bound)(t, stream);
+  };
+}
+
+Init vectors() {
+  return [](Tensor& t, const Stream& stream) {
+    normal(1.0 / std::sqrt(double(t.dim(-1))))(t, stream);
+  };
+}
+
+}  // namespace init
 
 Parameter::operator Var() const {
   if (!store_) return Var();
@@ -138,24 +190,19 @@ int ParameterStore::load(const std::vector<NamedTensor>& values, const std::stri
   return int(copies.size());
 }
 
-// `*` stands for any text, everything else for itself. Only the last star can ever have to take more, so the
-// time is at most the product of the lengths.
+// `*` stands for any text, everything else for itself. What stands between two stars is looked for once, at
+// the first place: later ones leave less for the rest.
 static bool matches(std::string_view pattern, std::string_view text) {
-  std::size_t p = 0, t = 0, star = std::string_view::npos, taken = 0;
-  while (t < text.size()) {
-    if (p < pattern.size() && pattern[p] == '*') {
-      star = p++;
-      taken = t;
-    } else if (p < pattern.size() && pattern[p] == text[t]) {
-      p++, t++;
-    } else if (star != std::string_view::npos) {
-      p = star + 1;
-      t = ++taken;
-    } else {
-      return false;
-    }
+  std::size_t star = pattern.find('*');
+  if (star == pattern.npos) return pattern == text;
+  if (!starts_with(text, pattern.substr(0, star))) return false;
+  for (std::size_t at = 0; star != pattern.npos; star = pattern.find('*')) {
+    at = text.find(pattern.substr(0, star));
+    if (at == text.npos) return false;
+    text.remove_prefix(at + star);
+    pattern.remove_prefix(star + 1);
   }
-  return pattern.find_first_not_of('*', p) == std::string_view::npos;
+  return ends_with(text, pattern);
 }
 
 void ParameterStore::freeze(const std::vector<std::string>& patterns) {

@@ -3,12 +3,11 @@
 #include <functional>
 
 #include "qkv/nn/attention.h"
-#include "qkv/nn/feed_forward.h"
 #include "qkv/nn/layer.h"
 #include "qkv/nn/linear.h"
 #include "qkv/nn/norm.h"
+#include "qkv/ops/activations.h"
 #include "qkv/ops/arithmetic.h"
-#include "qkv/ops/dropout.h"
 
 namespace qkv {
 namespace {
@@ -60,16 +59,13 @@ struct FeedForwardLayer : TokenLayer {
   }
 };
 
-double read_eps(const Section& section) {
-  return section.get("eps", NormConfig().eps, "added to the variance", rule::positive);
-}
-struct LayerNormLayer : TokenLayer {
-  LayerNormLayer(const Scope& s, const Section& section, Index width)
-      : TokenLayer(width, Norm(s, {NormType::layernorm, NormPlace::pre, read_eps(section)}, width)) {}
-};
-struct RmsNormLayer : TokenLayer {
-  RmsNormLayer(const Scope& s, const Section& section, Index width)
-      : TokenLayer(width, Norm(s, {NormType::rmsnorm, NormPlace::pre, read_eps(section)}, width)) {}
+template <NormType type>
+struct NormLayer : TokenLayer {
+  NormLayer(const Scope& s, const Section& section, Index width)
+      : TokenLayer(width, Norm(s, {type, NormPlace::pre, read_eps(section)}, width)) {}
+  static double read_eps(const Section& section) {
+    return section.get("eps", NormConfig().eps, "added to the variance", rule::positive);
+  }
 };
 
 struct DropoutLayer : TokenLayer {
@@ -96,8 +92,8 @@ QKV_REGISTER(Layer, "linear", LinearLayer, "affine map of each token, which may 
 QKV_REGISTER(Layer, "feed-forward", Residual<FeedForwardLayer>,
              "two linear maps with a non-linearity between them");
 QKV_REGISTER(Layer, "attention", Residual<MultiHeadAttention>, "multi-head self-attention");
-QKV_REGISTER(Layer, "layernorm", LayerNormLayer, "layer norm of each token");
-QKV_REGISTER(Layer, "rmsnorm", RmsNormLayer, "RMS norm of each token");
+QKV_REGISTER(Layer, "layernorm", NormLayer<NormType::layernorm>, "layer norm of each token");
+QKV_REGISTER(Layer, "rmsnorm", NormLayer<NormType::rmsnorm>, "RMS norm of each token");
 QKV_REGISTER(Layer, "dropout", DropoutLayer, "dropout while training");
 
 }  // namespace qkv

@@ -59,25 +59,21 @@ Position::Position(const Scope& s, const PositionConfig& c, Index max_length, In
       max_length(max_length),
       path(s.path()) {
   const Dtype dtype = s.store().dtype();
+  const bool symbolic = s.store().symbolic();
   if (c.type == PositionType::rope) {
     const Index D = heads.head_width(width);
     QKV_CHECK(D % 2 == 0, "position: \"rope\" needs heads of even width; got {}", D);
-    rotary = s.store().symbolic() ? RotaryTable{Tensor::symbolic({max_length, D / 2}, dtype),
-                                                Tensor::symbolic({max_length, D / 2}, dtype)}
-                                  : rotary_table(0, max_length, D, 10000.0, dtype);
+    const Tensor shape_only = Tensor::symbolic({max_length, D / 2}, dtype);
+    rotary = symbolic ? RotaryTable{shape_only, shape_only} : rotary_table(0, max_length, D, 10000.0, dtype);
   }
   if (c.type == PositionType::alibi)
-    slopes =
-        s.store().symbolic() ? Tensor::symbolic({heads.n_head}, dtype) : alibi_slopes(heads.n_head, dtype);
+    slopes = symbolic ? Tensor::symbolic({heads.n_head}, dtype) : alibi_slopes(heads.n_head, dtype);
   if (none) return;
-  const Index rows = relative ? 2 * max_length - 1 : max_length;
-  if (c.type == PositionType::learned) {
+  const Index rows = relative ? 2 * max_length - 1 : max_length, origin = relative ? max_length - 1 : 0;
+  if (c.type == PositionType::learned)
     weight = s.param("weight", {rows, width}, init::vectors());
-  } else {
-    fixed = s.store().symbolic()
-                ? Tensor::symbolic({rows, width}, s.store().dtype())
-                : sinusoidal_table(rows, relative ? max_length - 1 : 0, width, s.store().dtype());
-  }
+  else
+    fixed = symbolic ? Tensor::symbolic({rows, width}, dtype) : sinusoidal_table(rows, origin, width, dtype);
 }
 
 // Only before training is it a remedy to make the model longer.

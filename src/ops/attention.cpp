@@ -3,13 +3,13 @@
 #include <cmath>
 
 #include "attention_kernel.h"
-#include "composed.h"
+#include "ops/cached_attention.h"
 #include "qkv/autograd/gradcheck.h"
 #include "qkv/ops/activations.h"
 #include "qkv/ops/arithmetic.h"
 #include "qkv/ops/matmul.h"
+#include "qkv/ops/reduce.h"
 #include "qkv/ops/shape_ops.h"
-#include "qkv/ops/softmax.h"
 
 namespace qkv {
 using namespace attention_kernel;
@@ -20,22 +20,22 @@ const Op kAttention("attention", [](GradSuite& g) { check_masks(g, false); });
 const Op kAttentionPacked("attention_packed", [](GradSuite& g) { check_masks(g, true); });
 
 // The result without elements, and as many tensors of weights as `weigh` keeps.
-Tensor symbolic(const AttentionShape& p, const AttentionOptions& o, Dtype dtype) {
-  for (int i = 0; i < (o.dropout > 0 ? 3 : 1); i++) Tensor::symbolic({p.B, p.H, p.T, p.S}, dtype);
+Tensor symbolic(const AttentionShape& p, Dtype dtype) {
+  for (int i = 0; i < (p.dropout > 0 ? 3 : 1); i++) Tensor::symbolic({p.B, p.H, p.T, p.S}, dtype);
   return Tensor::symbolic({p.B, p.T, p.H * p.D_v}, dtype);
 }
 
 template <class T>
-Tensor weigh(const AttentionShape& p, const AttentionOptions& o, const HeadRows<const T>& in, Weights& w) {
+Tensor weigh(const AttentionShape& p, const HeadRows<const T>& in, Weights& w) {
   const Dtype dtype = DtypeOf<T>::value;
   const Shape shape{p.B, p.H, p.T, p.S};
   w.weights = w.used = Tensor::empty(shape, dtype);
   Tape* tape = Tape::current();
-  if (const Stream* stream = o.dropout > 0 && tape ? tape->next_stream() : nullptr) {
+  if (const Stream* stream = p.dropout > 0 && tape ? tape->next_stream() : nullptr) {
     w.dropped = Tensor::empty(shape, dtype);
     w.used = Tensor::empty(shape, dtype);
-    keep_mask(*stream, 0, T(o.dropout), w.dropped.data<T>(), std::size_t(w.dropped.size()),
-              T(1 / (1 - o.dropout)));
+    keep_mask(*stream, 0, T(p.dropout), w.dropped.data<T>(), std::size_t(w.dropped.size()),
+              T(1 / (1 - p.dropout)));
   }
   Tensor y = Tensor::empty({p.B, p.T, p.H * p.D_v}, dtype);
   forward<T>(p, in, w, y.data<T>());
@@ -51,6 +51,7 @@ void check_masks(GradSuite& g, bool packed) {
     double softcap = 0;
   };
   const AttentionMask causal{true, {}, {}, {}, {}};
+  const AttentionMask all{true, {}, g.ints({2, 2}, {1, 0, 0, 1}), g.normal({2, 2}), g.uniform({2}, 0.1, 1.0)};
   const Case cases[] = {
       {"one head", 1, 1, 3, 3},
       {"two heads", 2, 2, 3, 3},
@@ -65,14 +66,7 @@ void check_masks(GradSuite& g, bool packed) {
       {"softcap", 2, 1, 3, 3, causal, 2, 0.8},
       {"bias", 2, 2, 3, 3, {false, {}, {}, g.normal({2, 2, 3, 3}), {}}},
       {"alibi", 2, 2, 2, 3, {false, {}, {}, {}, g.uniform({2}, 0.1, 1.0)}},
-      {"all",
-       2,
-       1,
-       2,
-       2,
-       {true, {}, g.ints({2, 2}, {1, 0, 0, 1}), g.normal({2, 2}), g.uniform({2}, 0.1, 1.0)},
-       3,
-       2.0},
+      {"all", 2, 1, 2, 2, all, 3, 2.0},
   };
   for (const Case& c : cases) {
     const Index D = 2, B = 2;
@@ -150,7 +144,7 @@ Var attention(const Var& q, const Var& k, const Var& v, const AttentionOptions& 
       o.n_head, o.n_kv_head, q.shape(), k.shape(), v.shape());
   const AttentionShape p(q.dim(0), q.dim(1), k.dim(1), q.dim(2) / o.n_head, v.dim(2) / o.n_kv_head, q.dtype(),
                          o);
-  if (q.is_symbolic()) return symbolic(p, o, q.dtype());
+  if (q.is_symbolic()) return symbolic(p, q.dtype());
   return dispatch("attention", q.dtype(), [&](auto t) {
     using T = decltype(t);
     auto rows = [](const AttentionShape& p, const Tensor& q, const Tensor& k, const Tensor& v) {
@@ -158,7 +152,7 @@ Var attention(const Var& q, const Var& k, const Var& v, const AttentionOptions& 
                                p.H * p.D,   p.H_kv * p.D, p.H_kv * p.D_v};
     };
     Weights w;
-    Tensor y = weigh<T>(p, o, rows(p, q.value(), k.value(), v.value()), w);
+    Tensor y = weigh<T>(p, rows(p, q.value(), k.value(), v.value()), w);
     if (weights) *weights = w.weights;
     return record(kAttention, {q, k, v}, y,
                   [=, vq = q.value(), vk = k.value(), vv = v.value()](const Tensor& dy, Sink& dx) {
@@ -184,7 +178,7 @@ Var attention_packed(const Var& qkv, const AttentionOptions& o, Tensor* weights)
             "attention_packed: qkv must be [B, T, {} * D]; got {}", heads, qkv.shape());
   const Index B = qkv.dim(0), length = qkv.dim(1), D = qkv.dim(2) / heads;
   const AttentionShape p(B, length, length, D, D, qkv.dtype(), o);
-  if (qkv.is_symbolic()) return symbolic(p, o, qkv.dtype());
+  if (qkv.is_symbolic()) return symbolic(p, qkv.dtype());
   return dispatch("attention", qkv.dtype(), [&](auto t) {
     using T = decltype(t);
     auto rows = [](const AttentionShape& p, auto* base) {
@@ -193,7 +187,7 @@ Var attention_packed(const Var& qkv, const AttentionOptions& o, Tensor* weights)
           base, base + p.H * p.D, base + (p.H + p.H_kv) * p.D, ld, ld, ld};
     };
     Weights w;
-    Tensor y = weigh<T>(p, o, rows(p, qkv.value().data<T>()), w);
+    Tensor y = weigh<T>(p, rows(p, qkv.value().data<T>()), w);
     if (weights) *weights = w.weights;
     return record(kAttentionPacked, {qkv}, y, [=, value = qkv.value()](const Tensor& dy, Sink& dx) {
       Sink::Buffer d = dx.buffer(0);
@@ -202,5 +196,72 @@ Var attention_packed(const Var& qkv, const AttentionOptions& o, Tensor* weights)
     });
   });
 }
+
+// ---- over a cache
+
+namespace {
+
+// out[d] = sum over s of a[s] v[s, d]: the sums of up to four batches of columns stay in registers.
+template <class T>
+void weighted_sum(Index S, Index D, const T* a, const T* v, T* out) {
+  using Batch = simd::Batch<T>;
+  constexpr Index width = simd::kWidth<T>;
+  Index d = 0;
+  auto columns = [&](auto count) {
+    constexpr Index N = decltype(count)::value;
+    for (; d + N * width <= D; d += N * width) {
+      Batch sum[std::size_t(N)];
+      for (Batch& each : sum) each = Batch(T(0));
+      for (Index s = 0; s < S; s++)
+        for (Index i = 0; i < N; i++)
+          sum[i] = xsimd::fma(Batch(a[s]), Batch(xsimd::load_unaligned(v + s * D + d + i * width)), sum[i]);
+      for (Index i = 0; i < N; i++) sum[i].store_unaligned(out + d + i * width);
+    }
+  };
+  columns(std::integral_constant<Index, 4>());
+  columns(std::integral_constant<Index, 2>());
+  columns(std::integral_constant<Index, 1>());
+  for (; d < D; d++) {
+    T sum = 0;
+    for (Index s = 0; s < S; s++) sum += a[s] * v[s * D + d];
+    out[d] = sum;
+  }
+}
+
+}  // namespace
+
+template <class T>
+Tensor cached_attention(const T* q, Index ld, Index B, Index n, const Tensor& keys, const Tensor& values,
+                        Index past, AttentionOptions o, Tensor* weights) {
+  const Index H = o.n_head, H_kv = o.n_kv_head, capacity = keys.dim(2), D = keys.dim(3), S = past + n;
+  const Dtype dtype = DtypeOf<T>::value;
+  QKV_CHECK(keys.shape() == values.shape() && keys.dim(0) == B && keys.dim(1) == H_kv && S <= capacity,
+            "cached_attention: keys and values must be [{}, {}, at least {}, D]; got {}, {}", B, H_kv, S,
+            keys.shape(), values.shape());
+  const Tensor slopes = o.mask.slopes;
+  o.mask = {};
+  o.mask.causal = true, o.mask.slopes = slopes;
+  const attention_kernel::AttentionShape shape(B, n, S, D, D, dtype, o);
+  Tensor y = Tensor::empty({B, n, H * D}, dtype), scores = Tensor::empty({S}, dtype);
+  if (weights) *weights = Tensor::empty({B, H, n, S}, dtype);
+  for (Index b = 0; b < B; b++)
+    for (Index h = 0; h < H; h++) {
+      const Index head = (b * H_kv + h / (H / H_kv)) * capacity * D;
+      const T *k = keys.data<T>() + head, *v = values.data<T>() + head;
+      for (Index t = 0; t < n; t++) {
+        const Index seen = past + t + 1;
+        T* a = weights ? weights->data<T>() + ((b * H + h) * n + t) * S : scores.data<T>();
+        gemm<T>(Trans::no, Trans::yes, 1, seen, D, T(o.scale), q + (b * n + t) * ld + h * D, D, k, D, 0, a,
+                seen);
+        attention_kernel::weights_of_query(shape, b, h, t, a);
+        weighted_sum(seen, D, a, v, y.data<T>() + (b * n + t) * H * D + h * D);
+      }
+    }
+  return y;
+}
+template Tensor cached_attention(const float*, Index, Index, Index, const Tensor&, const Tensor&, Index,
+                                 AttentionOptions, Tensor*);
+template Tensor cached_attention(const double*, Index, Index, Index, const Tensor&, const Tensor&, Index,
+                                 AttentionOptions, Tensor*);
 
 }  // namespace qkv

@@ -12,21 +12,10 @@ namespace qkv::attention_kernel {
 constexpr Index kChunk = 64;
 
 // The sizes of one call, and its checked options.
-struct AttentionShape {
+struct AttentionShape : AttentionOptions {
   Index B, T, S, D, D_v, H, H_kv;
-  double scale, softcap;
-  AttentionMask mask;
   AttentionShape(Index B, Index T, Index S, Index D, Index D_v, Dtype dtype, const AttentionOptions& o)
-      : B(B),
-        T(T),
-        S(S),
-        D(D),
-        D_v(D_v),
-        H(o.n_head),
-        H_kv(o.n_kv_head),
-        scale(o.scale),
-        softcap(o.softcap),
-        mask(o.mask) {
+      : AttentionOptions(o), B(B), T(T), S(S), D(D), D_v(D_v), H(o.n_head), H_kv(o.n_kv_head) {
     QKV_CHECK(!mask.causal || S >= T,
               "attention: causal mask needs at least as many keys as queries; got {} and {}", S, T);
     QKV_CHECK(!mask.key_keep.defined() || mask.key_keep.shape() == Shape({B, S}),

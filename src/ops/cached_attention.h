@@ -1,4 +1,5 @@
-// Attention of new tokens over a cache of keys and values, for decoding.
+// Attention of new tokens over a cache of keys and values, for decoding; and its definition from separate
+// ops.
 #pragma once
 #include "qkv/ops/attention.h"
 
@@ -11,5 +12,11 @@ namespace qkv {
 template <class T>
 Tensor cached_attention(const T* q, Index ld, Index B, Index n, const Tensor& keys, const Tensor& values,
                         Index past, AttentionOptions options, Tensor* weights = nullptr);
+
+/// Scores [B, H, T, S] with what the mask adds to them: bias, ALiBi, -inf where a key may not be seen.
+Var masked_scores(Var scores, const AttentionMask& mask);
+
+/// `attention` from separate ops, without dropout: what gradient checks and tests compare it with.
+Var attention_composed(const Var& q, const Var& k, const Var& v, const AttentionOptions& options);
 
 }  // namespace qkv

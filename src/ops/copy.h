@@ -1,7 +1,5 @@
-// Copies of elements whose type does not matter, and the walk over one axis.
+// A shape seen from one of its axes, and parts picked along it.
 #pragma once
-#include <cstring>
-
 #include "qkv/autograd/tape.h"
 
 namespace qkv::copying {
@@ -21,13 +19,5 @@ struct AxisView {
 /// y [outer, ids, inner]: for each id the part x[:, id, :] of [outer, n, inner], in a tensor of shape
 /// `shape`. Gradients of parts that are taken several times add up. The ids are checked before.
 Var gather(const Op& op, const Var& x, const AxisView& view, const Tensor& ids, const Shape& shape);
-
-/// `rows` runs of `bytes` bytes from places `from_step` bytes apart to places `to_step` bytes apart.
-inline void copy_runs(Index rows, Index bytes, std::byte* to, Index to_step, const std::byte* from,
-                      Index from_step) {
-  if (bytes == 0) return;
-  if (bytes == to_step && bytes == from_step) bytes *= rows, rows = 1;  // one run
-  for (Index i = 0; i < rows; i++) std::memcpy(to + i * to_step, from + i * from_step, std::size_t(bytes));
-}
 
 }  // namespace qkv::copying

@@ -1,4 +1,4 @@
-#include "qkv/ops/cross_entropy.h"
+#include "qkv/ops/loss.h"
 
 #include <algorithm>
 #include <cmath>
@@ -7,7 +7,6 @@
 #include "qkv/ops/arithmetic.h"
 #include "qkv/ops/reduce.h"
 #include "qkv/ops/shape_ops.h"
-#include "qkv/ops/softmax.h"
 #include "tensor/rows.h"
 
 namespace qkv {

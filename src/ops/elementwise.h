@@ -115,6 +115,17 @@ Var of_pair(const Op& op, const Var& a, const Var& b, F f, Da da, Db db) {
                 });
 }
 
+// dx_i += f(in...) of tensors of its shape, in one pass.
+template <class F, class... In>
+void add_gradient(Sink& dx, int i, F f, const In&... in) {
+  if (!dx.needs(i)) return;
+  Sink::Buffer d = dx.buffer(i);
+  dispatch("backward", d.gradient.dtype(), [&](auto t) {
+    using T = decltype(t);
+    simd::apply_beta(d.beta, d.gradient.size(), d.gradient.data<T>(), in.template data<T>()..., f);
+  });
+}
+
 // The scalar as a batch of the type of `v`.
 template <class B>
 B lanes(B, double value) {

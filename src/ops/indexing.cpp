@@ -94,34 +94,21 @@ Var take_along(const Var& x, const Tensor& ids, int axis) {
   for (int i = 0; fits && i < x.rank(); i++) fits = i == view.axis || ids.dim(i) <= x.dim(i);
   QKV_CHECK(fits, "take_along: ids must be of x's rank and no larger except on axis {}; got ids {} for x {}",
             view.axis, ids.shape(), x.shape());
-  const Tensor picks = resolved("take_along", ids, view.n);
-  Tensor y = Tensor::result(ids.shape(), ids.is_symbolic() ? ids : x.value(), x.dtype());
-  // Calls f(position in y, position in x).
-  auto each = [=, from = x.shape()](auto f) {
-    const Shape& shape = picks.shape();
-    const std::int32_t* id = picks.data<std::int32_t>();
-    for (Index i = 0; i < picks.size(); i++) {
-      Index rest = i, at = 0, stride = 1;
-      for (int k = shape.rank() - 1; k >= 0; k--) {
-        at += (k == view.axis ? id[i] : rest % shape[k]) * stride;
-        rest /= shape[k];
-        stride *= from[k];
+  Tensor at = resolved("take_along", ids, view.n).clone();  // positions in x
+  QKV_CHECK(x.value().size() <= std::numeric_limits<std::int32_t>::max(),
+            "take_along: x must have below 2^31 elements; got {}", x.shape());
+  if (!at.is_symbolic())
+    for (Index i = 0; i < at.size(); i++) {
+      std::int32_t& own = at.data<std::int32_t>()[i];
+      Index rest = i, position = 0, stride = 1;
+      for (int k = x.rank() - 1; k >= 0; k--) {
+        position += (k == view.axis ? own : rest % ids.dim(k)) * stride;
+        rest /= ids.dim(k);
+        stride *= x.dim(k);
       }
-      f(i, at);
+      own = std::int32_t(position);
     }
-  };
-  if (!y.is_symbolic())
-    dispatch_all(x.dtype(), [&](auto t) {
-      using T = decltype(t);
-      each([&](Index i, Index at) { y.data<T>()[i] = x.value().data<T>()[at]; });
-    });
-  return record(kTakeAlong, {x}, y, [=](const Tensor& dy, Sink& dx) {
-    Tensor d = dx.zeroed(0);
-    dispatch("take_along", dy.dtype(), [&](auto t) {
-      using T = decltype(t);
-      each([&](Index i, Index at) { d.data<T>()[at] += dy.data<T>()[i]; });
-    });
-  });
+  return gather(kTakeAlong, x, {0, 1, x.value().size(), 1}, at, ids.shape());
 }
 
 Tensor one_hot(const Tensor& ids, Index depth, Dtype dtype) {

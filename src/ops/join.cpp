@@ -1,4 +1,5 @@
 // Slices of an axis and joins along one.
+#include <cstring>
 #include <limits>
 
 #include "copy.h"
@@ -40,6 +41,14 @@ const Op kConcat("concat", [](GradSuite& g) {
       return stack({in[0], in[1]}, axis);
     });
 });
+
+// `rows` runs of `bytes` bytes from places `from_step` bytes apart to places `to_step` bytes apart.
+void copy_runs(Index rows, Index bytes, std::byte* to, Index to_step, const std::byte* from,
+               Index from_step) {
+  if (bytes == 0) return;
+  if (bytes == to_step && bytes == from_step) bytes *= rows, rows = 1;  // one run
+  for (Index i = 0; i < rows; i++) std::memcpy(to + i * to_step, from + i * from_step, std::size_t(bytes));
+}
 
 // to[r, i] = beta to[r, i] + from[r, i] for runs of `n` elements in rows of `to_n` and `from_n`.
 template <class T>

@@ -2,13 +2,13 @@
 
 #include <algorithm>
 
-#include "qkv/autograd/gradcheck.h"
+#include "elementwise.h"
 #include "qkv/ops/activations.h"
 #include "qkv/ops/arithmetic.h"
 #include "qkv/ops/reduce.h"
-#include "tensor/rows.h"
 
 namespace qkv {
+using namespace elementwise;
 namespace {
 
 const Op kMseLoss("mse_loss", [](GradSuite& g) {
@@ -61,16 +61,11 @@ Var mse_loss(const Var& x, const Var& y) {
     loss.data<T>()[0] = T(sum / double(n));
   });
   return record(kMseLoss, {x, y}, loss, [=, vx = x.value(), vy = y.value()](const Tensor& dl, Sink& dx) {
-    dispatch("mse_loss", dl.dtype(), [&](auto t) {
-      using T = decltype(t);
-      for (int i = 0; i < 2; i++) {  // dx = 2 (x - y) / n, dy = -dx
-        if (!dx.needs(i)) continue;
-        const simd::Batch<T> factor(T((i == 0 ? 2.0 : -2.0) / double(n) * dl.item()));
-        Sink::Buffer d = dx.buffer(i);
-        simd::apply_beta(d.beta, n, d.gradient.data<T>(), vx.template data<T>(), vy.template data<T>(),
-                         [&](auto a, auto b) { return (a - b) * factor; });
-      }
-    });
+    for (int i = 0; i < 2; i++) {  // dx = 2 (x - y) / n, dy = -dx
+      const double factor = (i == 0 ? 2.0 : -2.0) / double(n) * dl.item();
+      add_gradient(
+          dx, i, [=](auto a, auto b) { return (a - b) * lanes(a, factor); }, vx, vy);
+    }
   });
 }
 
@@ -85,12 +80,8 @@ Var bce_with_logits(const Var& logits, const Tensor& targets) {
       },
       x, targets);
   return record(kBceWithLogits, {logits}, loss, [x, targets](const Tensor& dy, Sink& dx) {
-    dispatch("bce_with_logits", dy.dtype(), [&](auto t) {
-      using T = decltype(t);
-      Sink::Buffer d = dx.buffer(0);  // dx = dy (s(x) - y)
-      simd::apply_beta(d.beta, dy.size(), d.gradient.data<T>(), dy.data<T>(), x.data<T>(), targets.data<T>(),
-                       [](auto g, auto v, auto y) { return g * (simd::logistic(v) - y); });
-    });
+    add_gradient(
+        dx, 0, [](auto g, auto v, auto y) { return g * (simd::logistic(v) - y); }, dy, x, targets);
   });
 }
 

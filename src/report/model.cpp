@@ -3,9 +3,9 @@
 #include <functional>
 
 #include "data/split.h"
+#include "model/encoder_classifier.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/model/encoder_classifier.h"
 #include "report/pack.h"
 #include "report/parts.h"
 #include "task/wsd.h"

@@ -4,9 +4,8 @@
 
 #include "qkv/base/text.h"
 #include "qkv/ops/arithmetic.h"
-#include "qkv/ops/cross_entropy.h"
+#include "qkv/ops/embedding.h"
 #include "qkv/ops/loss.h"
-#include "qkv/ops/pool.h"
 #include "qkv/ops/shape_ops.h"
 #include "qkv/task/synthetic.h"
 #include "task/common.h"

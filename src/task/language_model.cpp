@@ -11,7 +11,7 @@
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
 #include "qkv/model/generate.h"
-#include "qkv/ops/cross_entropy.h"
+#include "qkv/ops/loss.h"
 #include "qkv/task/task.h"
 #include "task/common.h"
 #include "task/survey.h"

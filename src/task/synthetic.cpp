@@ -9,7 +9,7 @@
 #include "model/finite.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/ops/cross_entropy.h"
+#include "qkv/ops/loss.h"
 #include "qkv/ops/reduce.h"
 #include "task/common.h"
 

@@ -4,7 +4,7 @@
 
 #include "qkv/base/json.h"
 #include "qkv/base/make.h"
-#include "qkv/ops/cross_entropy.h"
+#include "qkv/ops/loss.h"
 #include "qkv/ops/reduce.h"
 #include "task/common.h"
 

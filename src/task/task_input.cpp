@@ -1,4 +1,4 @@
-#include "qkv/task/task_input.h"
+#include "qkv/task/task.h"
 
 #include "qkv/model/model.h"
 

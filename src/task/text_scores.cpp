@@ -6,7 +6,7 @@
 #include "data/unicode.h"
 #include "qkv/base/error.h"
 #include "qkv/base/text.h"
-#include "qkv/task/text_metrics.h"
+#include "qkv/task/metrics.h"
 
 namespace qkv {
 namespace {

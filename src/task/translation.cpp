@@ -5,7 +5,7 @@
 #include "data/folds.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/ops/cross_entropy.h"
+#include "qkv/ops/loss.h"
 #include "task/common.h"
 
 namespace qkv {

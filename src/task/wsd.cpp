@@ -10,7 +10,7 @@
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/ops/arithmetic.h"
-#include "qkv/ops/cross_entropy.h"
+#include "qkv/ops/loss.h"
 
 namespace qkv {
 

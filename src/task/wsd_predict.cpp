@@ -7,7 +7,7 @@
 #include "qkv/autograd/capture.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/ops/softmax.h"
+#include "qkv/ops/reduce.h"
 #include "task/common.h"
 #include "task/wsd.h"
 

@@ -1,4 +1,4 @@
-#include "qkv/tensor/blas.h"
+#include "tensor/blas.h"
 
 #include <dlfcn.h>
 #include <sys/mman.h>
@@ -6,7 +6,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <mutex>
-#include <optional>
 
 #include "base/machine.h"
 #include "qkv/base/error.h"
@@ -138,17 +137,13 @@ class Library {
     chosen_by_ = core_ == own_ ? "OpenBLAS" : "qkv";
   }
 
-  // OpenBLAS reads the variable here, and programs that this one starts must not find it.
+  // OpenBLAS reads the variable here, and programs that this one starts must not find it. (Where the user has
+  // set it, nothing is chosen.)
   bool take(const std::string& core) {
-    const char* before = std::getenv(kVariable);
-    const std::optional<std::string> old = before ? std::optional<std::string>(before) : std::nullopt;
     ::setenv(kVariable, core.c_str(), 1);
     quit_();
     init_();
-    if (old)
-      ::setenv(kVariable, old->c_str(), 1);
-    else
-      ::unsetenv(kVariable);
+    ::unsetenv(kVariable);
     return lower_ascii(corename_()) == lower_ascii(core);
   }
 

@@ -9,9 +9,24 @@
 
 #include "gemm_kernel.h"
 #include "qkv/base/threads.h"
-#include "qkv/tensor/blas.h"
+#include "tensor/blas.h"
 
 namespace qkv {
+template <class T>
+void blas_product(Trans trans_a, Trans trans_b, int m, int n, int k, T alpha, const T* a, int lda, const T* b,
+                  int ldb, T beta, T* c, int ldc) {
+  const auto ta = trans_a == Trans::yes ? CblasTrans : CblasNoTrans,
+             tb = trans_b == Trans::yes ? CblasTrans : CblasNoTrans;
+  if constexpr (sizeof(T) == sizeof(float))
+    cblas_sgemm(CblasRowMajor, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+  else
+    cblas_dgemm(CblasRowMajor, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+}
+template void blas_product(Trans, Trans, int, int, int, float, const float*, int, const float*, int, float,
+                           float*, int);
+template void blas_product(Trans, Trans, int, int, int, double, const double*, int, const double*, int,
+                           double, double*, int);
+
 namespace {
 
 // Counts, each on its own cache line, among which the threads are spread.
@@ -24,15 +39,6 @@ Count& own_count() {
   static std::atomic<std::size_t> threads{0};
   static thread_local Count& own = counts[threads++ % std::size(counts)];
   return own;
-}
-
-void product(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, int m, int n, int k, float alpha, const float* a,
-             int lda, const float* b, int ldb, float beta, float* c, int ldc) {
-  cblas_sgemm(CblasRowMajor, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-}
-void product(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, int m, int n, int k, double alpha, const double* a,
-             int lda, const double* b, int ldb, double beta, double* c, int ldc) {
-  cblas_dgemm(CblasRowMajor, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 
 // Whether our own kernel does it. Measured on AVX2 (f32, GFLOP/s of one thread, own against OpenBLAS 0.3.21):
@@ -58,15 +64,9 @@ void product(Trans trans_a, Trans trans_b, Index m, Index n, Index k, const T* a
   own_count().flops.fetch_add(2 * m * n * k, std::memory_order_relaxed);
   if (m <= 2 && trans_a == Trans::no && trans_b == Trans::yes)
     return gemm_kernel::dots<T>(m, n, k, a, lda, b, ldb, c);
-  if (is_small(m, n, k) || !blas_ready()) {
-    auto strided = [](Trans t, const T* x, Index ld) {
-      return t == Trans::yes ? gemm_kernel::Strided<T>{x, 1, ld} : gemm_kernel::Strided<T>{x, ld, 1};
-    };
-    return gemm_kernel::product<T>(m, n, k, strided(trans_a, a, lda), strided(trans_b, b, ldb), c);
-  }
-  auto blas = [](Trans t) {
-    return t == Trans::yes ? CblasTrans : CblasNoTrans;
-  };
+  if (is_small(m, n, k) || !blas_ready())
+    return gemm_kernel::product<T>(m, n, k, gemm_kernel::strided(trans_a, a, lda),
+                                   gemm_kernel::strided(trans_b, b, ldb), c);
   auto narrow = [](Index v) {  // BLAS counts in int
     QKV_CHECK(v <= std::numeric_limits<int>::max(), "gemm: sizes must be below 2^31; got {}", v);
     return int(v);
@@ -74,8 +74,8 @@ void product(Trans trans_a, Trans trans_b, Index m, Index n, Index k, const T* a
   const int rows = narrow(m), columns = narrow(n), depth = narrow(k), ld = narrow(c.row);
   if (c.old != c.data)
     for (Index i = 0; i < m; i++) std::copy_n(c.old + i * c.old_row, n, c.data + i * c.row);
-  product(blas(trans_a), blas(trans_b), rows, columns, depth, c.alpha, a, narrow(lda), b, narrow(ldb), c.beta,
-          c.data, ld);
+  blas_product(trans_a, trans_b, rows, columns, depth, c.alpha, a, narrow(lda), b, narrow(ldb), c.beta,
+               c.data, ld);
 }
 
 // Where the workers are free, a large product is cut along the longer side of C, into blocks that do not

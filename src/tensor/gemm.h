@@ -20,6 +20,11 @@ template <class T>
 void gemm_bias(Trans trans_a, Trans trans_b, Index m, Index n, Index k, const T* a, Index lda, const T* b,
                Index ldb, const T* bias, T* c, Index ldc);
 
+/// The first of these by the BLAS, whether or not it is ready.
+template <class T>
+void blas_product(Trans trans_a, Trans trans_b, int m, int n, int k, T alpha, const T* a, int lda, const T* b,
+                  int ldb, T beta, T* c, int ldc);
+
 /// Floating-point operations of all products so far, 2 m n k each, by all threads of the process.
 std::int64_t gemm_flops();
 

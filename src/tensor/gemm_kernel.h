@@ -6,6 +6,7 @@
 #pragma once
 #include <algorithm>
 
+#include "tensor/gemm.h"
 #include "tensor/rows.h"
 
 namespace qkv::gemm_kernel {
@@ -54,6 +55,12 @@ struct Strided {
   Index row, column;
   Strided at(Index i, Index j) const { return {data + i * row + j * column, row, column}; }
 };
+
+/// op(x), whose stored rows are `ld` apart.
+template <class T>
+Strided<T> strided(Trans trans, const T* x, Index ld) {
+  return trans == Trans::yes ? Strided<T>{x, 1, ld} : Strided<T>{x, ld, 1};
+}
 
 /// Where a product goes: c = alpha * product + beta * old, `old` being c itself or, with no distance between
 /// its rows, a bias.

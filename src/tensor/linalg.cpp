@@ -4,8 +4,8 @@
 #include <cmath>
 #include <tuple>
 
-#include "qkv/tensor/blas.h"
 #include "qkv/tensor/xt.h"
+#include "tensor/blas.h"
 #if __has_include(<xtensor-blas/linalg.hpp>)
 #include <xtensor-blas/linalg.hpp>
 #else
@@ -42,24 +42,10 @@ double sign_of(const Row& row) {
   return 1;
 }
 
-std::tuple<Matrix, Vector, Matrix> signed_svd(const Matrix& x) {
-  auto [u_any, s_any, vt_any] = xt::linalg::svd(x, false);
-  Matrix u = u_any, vt = vt_any;
-  Vector s = s_any;
-  for (std::size_t i = 0; i < s.size(); i++) {
-    const double sign = sign_of(xt::row(vt, std::ptrdiff_t(i)));
-    xt::view(vt, i, xt::all()) *= sign;
-    xt::view(u, xt::all(), i) *= sign;
-  }
-  return {u, s, vt};
-}
-
 }  // namespace
 
-Svd svd(const Tensor& x) {
-  const auto [u, s, vt] = signed_svd(to_matrix("svd", x));
-  const Dtype dtype = x.dtype();
-  return {to_tensor(u).to(dtype), to_tensor(s).to(dtype), to_tensor(vt).to(dtype)};
+Tensor singular_values(const Tensor& x) {
+  return to_tensor(std::get<1>(xt::linalg::svd(to_matrix("svd", x), false))).to(x.dtype());
 }
 
 Pca pca(const Tensor& x, Index k) {
@@ -69,17 +55,23 @@ Pca pca(const Tensor& x, Index k) {
             std::min(x.dim(0), x.dim(1)), k, x.shape());
   const Vector mean = xt::mean(centred, {0});
   xt::noalias(centred) -= mean;
-  const auto [u, s, vt] = signed_svd(centred);
+  auto [u_any, s_any, vt_any] = xt::linalg::svd(centred, false);
+  Matrix u = u_any, vt = vt_any;
+  for (std::size_t i = 0; i < vt.shape(0); i++) {
+    const double sign = sign_of(xt::row(vt, std::ptrdiff_t(i)));
+    xt::view(vt, i, xt::all()) *= sign;
+    xt::view(u, xt::all(), i) *= sign;
+  }
   auto first = xt::range(Index{0}, k);  // const would not compile
+  const Vector s = s_any, spread = s * s / double(x.dim(0) - 1);
   const Matrix components = xt::view(vt, first, xt::all());
   const Matrix projected = xt::view(u, xt::all(), first) * xt::view(s, first);
-  const Vector spread = s * s / double(x.dim(0) - 1);
   const Vector variance = xt::view(spread, first);
   const double total = xt::sum(spread)();
   const Vector ratio = variance * (total > 0 ? 1 / total : 0.0);
   const Dtype dtype = x.dtype();
   return {to_tensor(mean).to(dtype), to_tensor(components).to(dtype), to_tensor(projected).to(dtype),
-          to_tensor(variance).to(dtype), to_tensor(ratio).to(dtype)};
+          to_tensor(ratio).to(dtype)};
 }
 
 }  // namespace qkv

@@ -12,7 +12,6 @@
 #include <new>
 
 #include "qkv/base/error.h"
-#include "tensor/symbolic_bytes.h"
 
 namespace qkv::memory {
 namespace {

@@ -1,12 +1,15 @@
-#include "safetensors.h"
+#include "qkv/tensor/safetensors.h"
+
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <limits>
-#include <set>
+#include <tuple>
 
 #include "base/files.h"
 #include "qkv/base/json.h"
@@ -18,132 +21,147 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 namespace qkv {
 namespace {
 
-// ---- writing
+constexpr int kMaxNesting = 4;
 
-const char* format_name(Dtype dtype) {
-  return dtype == Dtype::f64 ? "F64" : dtype == Dtype::f32 ? "F32" : "I32";
+// A dtype of the format, and the one that takes its values.
+struct Format {
+  const char* name;
+  std::size_t size;
+  Dtype dtype;
+};
+constexpr Format kFormats[] = {{"F64", 8, Dtype::f64},
+                               {"F32", 4, Dtype::f32},
+                               {"F16", 2, Dtype::f32},
+                               {"BF16", 2, Dtype::f32},
+                               {"I32", 4, Dtype::i32}};
+
+// ---- the header of a file
+
+// Where a tensor lies in a file.
+struct Entry {
+  std::string name;
+  const Format* format = nullptr;
+  std::vector<std::uint64_t> shape;
+  std::uint64_t begin = 0, end = 0;  // bytes, counted from the start of the data
+};
+
+std::string brief(const Json& value) {
+  return value.is_structured() ? value.type_name() : in_quotes(dump_json(value));
 }
 
-// The order of the data: largest element first, so that all are aligned; then by name.
-std::vector<const NamedTensor*> file_order(const std::vector<NamedTensor>& tensors) {
-  std::vector<const NamedTensor*> order;
-  std::set<std::string_view> names;
-  for (const auto& item : tensors) {
-    QKV_CHECK(!item.name.empty() && item.name.size() <= kMaxSafetensorsName && is_utf8(item.name) &&
-                  item.name.find('\0') == std::string::npos && item.name != kSafetensorsMetadata,
-              "safetensors: a name must be UTF-8 text of 1 to {} bytes, not '{}'; got {} of {} bytes",
-              kMaxSafetensorsName, kSafetensorsMetadata, in_quotes(item.name), item.name.size());
-    QKV_CHECK(names.insert(item.name).second, "safetensors: names must be unique; got {} twice",
-              in_quotes(item.name));
-    QKV_CHECK(item.tensor.defined() && !item.tensor.is_symbolic(),
-              "safetensors: tensors must have elements; got '{}' {}", item.name, item.tensor.str());
-    order.push_back(&item);
+// An unsigned integer: no sign, no fraction, no exponent, at most 64 bits. (nlohmann-json would read -1 as
+// 2^64 - 1 and 1.5 as 1.)
+std::uint64_t to_unsigned(const Json& value, const std::string& where, const char* what) {
+  if (!value.is_number_unsigned())
+    fail(Fault::data, "{}: {} must be unsigned integers; got {}", where, what, brief(value));
+  return value.get<std::uint64_t>();
+}
+
+const Json& member(const Json& object, const char* key, bool (Json::*is_type)() const noexcept,
+                   const char* type, const std::string& where) {
+  auto found = object.find(key);
+  if (found == object.end()) fail(Fault::data, "{}: must have '{}'; got none", where, key);
+  if (!((*found).*is_type)())
+    fail(Fault::data, "{}: '{}' must be {}; got {}", where, key, type, brief(*found));
+  return *found;
+}
+
+// The bytes must be product(shape) x element size, and no more than Shape allows.
+void check_span(const Entry& entry, const std::string& where) {
+  constexpr std::uint64_t limit = std::uint64_t{1} << 62;
+  std::uint64_t product = entry.format->size;
+  const std::string type = fmt::format("{} [{}]", entry.format->name, fmt::join(entry.shape, ", "));
+  for (std::uint64_t extent : entry.shape) {
+    if (extent > limit || (extent > 0 && product > limit / extent))
+      fail(Fault::data, "{}: shape must have at most 2^62 bytes; got {}", where, type);
+    product *= extent;
   }
-  std::sort(order.begin(), order.end(), [](const NamedTensor* a, const NamedTensor* b) {
-    std::size_t x = size_of(a->tensor.dtype()), y = size_of(b->tensor.dtype());
-    return x != y ? x > y : a->name < b->name;
+  if (entry.end < entry.begin || entry.end - entry.begin != product)
+    fail(Fault::data, "{}: data_offsets must span {} bytes, the size of {}; got [{}, {}]", where, product,
+         type, entry.begin, entry.end);
+}
+
+Entry parse_entry(const std::string& name, const Json& value, const std::string& file) {
+  if (name.empty() || name.size() > kMaxSafetensorsName)
+    fail(Fault::data, "{}: tensor names must have 1 to {} bytes; got {}", file, kMaxSafetensorsName,
+         name.size());
+  const std::string where = fmt::format("{}: tensor {}", file, in_quotes(name));
+  if (!value.is_object()) fail(Fault::data, "{}: must be an object; got {}", where, brief(value));
+  for (const auto& item : value.items())
+    if (item.key() != "dtype" && item.key() != "shape" && item.key() != "data_offsets")
+      fail(Fault::data, "{}: must have 'dtype', 'shape' and 'data_offsets' only; got {}", where,
+           in_quotes(item.key()));
+  Entry entry;
+  entry.name = name;
+  const auto dtype = member(value, "dtype", &Json::is_string, "a string", where).get<std::string>();
+  for (const Format& format : kFormats)
+    if (dtype == format.name) entry.format = &format;
+  if (!entry.format)
+    fail(Fault::data, "{}: dtype must be one of F64 F32 F16 BF16 I32; got {}", where, in_quotes(dtype));
+  const Json& shape = member(value, "shape", &Json::is_array, "a list", where);
+  if (shape.size() > Shape::kMaxRank)
+    fail(Fault::data, "{}: rank must be at most {}; got {}", where, int{Shape::kMaxRank}, shape.size());
+  for (const Json& extent : shape) entry.shape.push_back(to_unsigned(extent, where, "extents of 'shape'"));
+  const Json& offsets = member(value, "data_offsets", &Json::is_array, "a list", where);
+  if (offsets.size() != 2)
+    fail(Fault::data, "{}: data_offsets must be [begin, end]; got {} numbers", where, offsets.size());
+  entry.begin = to_unsigned(offsets[0], where, "data_offsets");
+  entry.end = to_unsigned(offsets[1], where, "data_offsets");
+  check_span(entry, where);
+  return entry;
+}
+
+// The tensors must tile the data: no overlap, no hole, nothing missing, nothing after them.
+void check_tiling(const std::vector<Entry>& entries, std::uint64_t data_size, const std::string& where) {
+  std::uint64_t end = 0;
+  const std::string* previous = nullptr;
+  for (const Entry& entry : entries) {
+    if (entry.begin < end)
+      fail(Fault::data, "{}: tensors must not overlap; got {} from byte {} and {} up to byte {}", where,
+           in_quotes(entry.name), entry.begin, in_quotes(*previous), end);
+    if (entry.begin > end)
+      fail(Fault::data, "{}: tensors must leave no hole; got bytes {} to {} unused before {}", where, end,
+           entry.begin, in_quotes(entry.name));
+    end = entry.end;
+    previous = &entry.name;
+  }
+  if (end > data_size)
+    fail(Fault::data, "{}: must hold {} bytes of data; got {} (truncated?)", where, end, data_size);
+  if (end < data_size)
+    fail(Fault::data, "{}: must end with the last tensor; got {} bytes after it", where, data_size - end);
+}
+
+// The tensors in the order of the data, which has `data_size` bytes.
+std::vector<Entry> parse_header(std::string_view header, std::uint64_t data_size, const std::string& where,
+                                SafetensorsMetadata* metadata) {
+  const Json object = parse_json(header, where + ": header", {kMaxSafetensorsHeader, kMaxNesting});
+  if (!object.is_object())
+    fail(Fault::data, "{}: header must be a JSON object; got {}", where, brief(object));
+  std::vector<Entry> entries;
+  SafetensorsMetadata texts;
+  for (const auto& item : object.items()) {
+    if (item.key() != kSafetensorsMetadata) {
+      entries.push_back(parse_entry(item.key(), item.value(), where));
+      continue;
+    }
+    if (!item.value().is_object())
+      fail(Fault::data, "{}: __metadata__ must be an object; got {}", where, brief(item.value()));
+    for (const auto& pair : item.value().items()) {
+      if (!pair.value().is_string())
+        fail(Fault::data, "{}: values of __metadata__ must be strings; got {} for {}", where,
+             brief(pair.value()), in_quotes(pair.key()));
+      texts[pair.key()] = pair.value().get<std::string>();
+    }
+  }
+  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
+    return std::tie(a.begin, a.end, a.name) < std::tie(b.begin, b.end, b.name);
   });
-  return order;
+  check_tiling(entries, data_size, where);
+  if (metadata) *metadata = std::move(texts);
+  return entries;
 }
 
-// The length and the JSON, padded with spaces so that the data starts at a multiple of 8 bytes.
-std::string encode_header(const std::vector<const NamedTensor*>& order, SafetensorsMetadata metadata) {
-  Json header = Json::object();
-  metadata.emplace("format", "pt");  // transformers refuses metadata without a known format
-  for (const auto& [key, value] : metadata) {
-    QKV_CHECK(is_utf8(key) && is_utf8(value) && (key + value).find('\0') == std::string::npos,
-              "safetensors: metadata must be UTF-8 text; got {}: {}", in_quotes(key), in_quotes(value));
-    header[kSafetensorsMetadata][key] = value;
-  }
-  std::uint64_t offset = 0;
-  for (const NamedTensor* item : order) {
-    Json shape = Json::array();
-    for (Index extent : item->tensor.shape()) shape.push_back(extent);
-    const std::uint64_t end = offset + item->tensor.byte_size();
-    Json entry = {
-        {"dtype", format_name(item->tensor.dtype())}, {"shape", shape}, {"data_offsets", {offset, end}}};
-    add_member(header, item->name, std::move(entry));
-    offset = end;
-  }
-  std::string text = dump_json(header);
-  text.resize((text.size() + 7) / 8 * 8, ' ');
-  QKV_CHECK(text.size() <= kMaxSafetensorsHeader, "safetensors: header must have at most {} bytes; got {}",
-            kMaxSafetensorsHeader, text.size());
-  const std::uint64_t size = text.size();
-  std::string bytes(sizeof size, '\0');
-  std::memcpy(bytes.data(), &size, sizeof size);
-  return bytes + text;
-}
-
-// write(bytes) for each part of the file, in order.
-template <class Write>
-void encode(const std::vector<NamedTensor>& tensors, const SafetensorsMetadata& metadata, Write write) {
-  const auto order = file_order(tensors);
-  write(encode_header(order, metadata));
-  for (const NamedTensor* item : order) {
-    const Tensor& tensor = item->tensor;
-    write(std::string_view(reinterpret_cast<const char*>(tensor.bytes()), tensor.byte_size()));
-  }
-}
-
-// ---- reading
-
-class MemorySource {
- public:
-  explicit MemorySource(std::string_view bytes) : bytes_(bytes) {}
-  std::uint64_t size() const { return bytes_.size(); }
-  void read(std::uint64_t offset, void* to, std::size_t size) {
-    if (size > 0) std::memcpy(to, bytes_.data() + offset, size);
-  }
-
- private:
-  std::string_view bytes_;
-};
-
-class FileSource {
- public:
-  explicit FileSource(const std::string& path) : path_(path) {
-    check_plain_file(path);
-    file_.open(path, std::ios::binary);
-    if (!file_) fail(Fault::data, "{}: cannot be read; got {}", path, std::strerror(errno));
-    file_.seekg(0, std::ios::end);
-    const auto end = file_.tellg();
-    if (!file_ || end < 0) fail(Fault::data, "{}: must be a regular file; got one without size", path);
-    size_ = std::uint64_t(end);
-  }
-  std::uint64_t size() const { return size_; }
-  void read(std::uint64_t offset, void* to, std::size_t size) {
-    file_.seekg(std::streamoff(offset));
-    file_.read(static_cast<char*>(to), std::streamsize(size));
-    if (!file_) fail(Fault::data, "{}: {} bytes at {} cannot be read; got an I/O error", path_, size, offset);
-  }
-
- private:
-  const std::string& path_;
-  std::ifstream file_;
-  std::uint64_t size_ = 0;
-};
-
-// Reads and checks the header; no allocation before its size is known to be sound.
-template <class Source>
-SafetensorsIndex read_index(Source& source, const std::string& where) {
-  std::uint64_t size = 0;
-  if (source.size() < sizeof size)
-    fail(Fault::data, "{}: must have at least 8 bytes; got {}", where, source.size());
-  source.read(0, &size, sizeof size);
-  if (size > kMaxSafetensorsHeader)
-    fail(Fault::data, "{}: header must have at most {} bytes; got {} (not a safetensors file?)", where,
-         kMaxSafetensorsHeader, size);
-  const std::uint64_t data_start = sizeof size + size;
-  if (data_start > source.size())
-    fail(Fault::data, "{}: header of {} bytes must lie in the file; got a file of {} bytes (truncated?)",
-         where, size, source.size());
-  std::string header(size, '\0');
-  source.read(sizeof size, header.data(), header.size());
-  SafetensorsIndex index = parse_safetensors_header(header, source.size() - data_start, where);
-  index.data_start = data_start;
-  return index;
-}
+// ---- the data of a file
 
 // IEEE 754 binary16: sign, 5 bits of exponent with bias 15, 10 bits of fraction.
 float half_to_float(std::uint16_t half) {
@@ -166,86 +184,61 @@ float bfloat_to_float(std::uint16_t upper) {
   return value;
 }
 
-template <class From, class To, class F>
-void convert(const std::string& raw, Tensor& tensor, F f) {
-  To* out = tensor.data<To>();
-  for (Index i = 0; i < tensor.size(); i++) {
-    From value;
-    std::memcpy(&value, raw.data() + std::size_t(i) * sizeof value, sizeof value);
-    out[i] = f(value);
-  }
-}
-
-void convert(const SafetensorsEntry& entry, const std::string& raw, Tensor& tensor,
-             const std::string& where) {
-  auto to_int = [&](std::int64_t value) {
-    using Limits = std::numeric_limits<std::int32_t>;
-    if (value < Limits::min() || value > Limits::max())
-      fail(Fault::data, "{}: tensor {}: values must fit into i32; got {}", where, in_quotes(entry.name),
-           value);
-    return std::int32_t(value);
-  };
-  auto to_bool = [&](std::uint8_t value) {
-    if (value > 1)
-      fail(Fault::data, "{}: tensor {}: values of BOOL must be 0 or 1; got {}", where, in_quotes(entry.name),
-           value);
-    return std::int32_t{value};
-  };
-  if (entry.dtype == "F16") convert<std::uint16_t, float>(raw, tensor, half_to_float);
-  if (entry.dtype == "BF16") convert<std::uint16_t, float>(raw, tensor, bfloat_to_float);
-  if (entry.dtype == "I64") convert<std::int64_t, std::int32_t>(raw, tensor, to_int);
-  if (entry.dtype == "I16") convert<std::int16_t, std::int32_t>(raw, tensor, to_int);
-  if (entry.dtype == "I8") convert<std::int8_t, std::int32_t>(raw, tensor, to_int);
-  if (entry.dtype == "U8") convert<std::uint8_t, std::int32_t>(raw, tensor, to_int);
-  if (entry.dtype == "BOOL") convert<std::uint8_t, std::int32_t>(raw, tensor, to_bool);
-}
-
-template <class Source>
-std::vector<NamedTensor> read_all(Source source, const std::string& where, SafetensorsMetadata* metadata) {
-  SafetensorsIndex index = read_index(source, where);
+// read(offset, to, size) gives bytes of a file of `file_size`. No allocation before sizes are known to be
+// sound.
+using Read = std::function<void(std::uint64_t offset, void* to, std::size_t size)>;
+std::vector<NamedTensor> read_all(std::uint64_t file_size, const Read& read, const std::string& where,
+                                  SafetensorsMetadata* metadata) {
+  std::uint64_t size = 0;
+  if (file_size < sizeof size) fail(Fault::data, "{}: must have at least 8 bytes; got {}", where, file_size);
+  read(0, &size, sizeof size);
+  if (size > kMaxSafetensorsHeader)
+    fail(Fault::data, "{}: header must have at most {} bytes; got {} (not a safetensors file?)", where,
+         kMaxSafetensorsHeader, size);
+  const std::uint64_t data_start = sizeof size + size;
+  if (data_start > file_size)
+    fail(Fault::data, "{}: header of {} bytes must lie in the file; got a file of {} bytes (truncated?)",
+         where, size, file_size);
+  std::string header(size, '\0');
+  read(sizeof size, header.data(), header.size());
   std::vector<NamedTensor> tensors;
-  for (const SafetensorsEntry& entry : index.entries) {
+  for (const Entry& entry : parse_header(header, file_size - data_start, where, metadata)) {
     Shape shape;
     for (std::uint64_t extent : entry.shape) shape.push_back(Index(extent));
-    const bool floats = entry.dtype == "F32" || entry.dtype == "F16" || entry.dtype == "BF16";
-    const Dtype dtype = entry.dtype == "F64" ? Dtype::f64 : floats ? Dtype::f32 : Dtype::i32;
-    Tensor tensor = Tensor::empty(shape, dtype);
-    const std::uint64_t at = index.data_start + entry.begin;
-    if (entry.dtype == format_name(dtype)) {
-      source.read(at, tensor.bytes(), tensor.byte_size());
+    Tensor tensor = Tensor::empty(shape, entry.format->dtype);
+    if (entry.format->size == size_of(tensor.dtype())) {
+      read(data_start + entry.begin, tensor.bytes(), tensor.byte_size());
     } else {
-      std::string raw(entry.end - entry.begin, '\0');
-      source.read(at, raw.data(), raw.size());
-      convert(entry, raw, tensor, where);
+      std::vector<std::uint16_t> raw(std::size_t(tensor.size()));
+      read(data_start + entry.begin, raw.data(), raw.size() * sizeof raw[0]);
+      std::transform(raw.begin(), raw.end(), tensor.data<float>(),
+                     entry.format->name[0] == 'B' ? bfloat_to_float : half_to_float);
     }
     tensors.push_back({entry.name, std::move(tensor)});
   }
-  if (metadata) *metadata = std::move(index.metadata);
   return tensors;
 }
 
 }  // namespace
 
-void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
-                       const SafetensorsMetadata& metadata) {
-  AtomicFile file(path);
-  encode(tensors, metadata, [&](std::string_view bytes) { file.write(bytes); });
-  file.commit();
-}
-
-std::string encode_safetensors(const std::vector<NamedTensor>& tensors, const SafetensorsMetadata& metadata) {
-  std::string all;
-  encode(tensors, metadata, [&](std::string_view bytes) { all += bytes; });
-  return all;
-}
-
 std::vector<NamedTensor> read_safetensors(const std::string& path, SafetensorsMetadata* metadata) {
-  return read_all(FileSource(path), path, metadata);
+  check_plain_file(path);
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  if (!file) fail(Fault::data, "{}: cannot be read; got {}", path, std::strerror(errno));
+  auto read = [&](std::uint64_t offset, void* to, std::size_t size) {
+    file.seekg(std::streamoff(offset));
+    file.read(static_cast<char*>(to), std::streamsize(size));
+    if (!file) fail(Fault::data, "{}: {} bytes at {} cannot be read; got an I/O error", path, size, offset);
+  };
+  return read_all(std::uint64_t(file.tellg()), read, path, metadata);
 }
 
 std::vector<NamedTensor> decode_safetensors(std::string_view bytes, const std::string& where,
                                             SafetensorsMetadata* metadata) {
-  return read_all(MemorySource(bytes), where, metadata);
+  auto read = [&](std::uint64_t offset, void* to, std::size_t size) {
+    if (size > 0) std::memcpy(to, bytes.data() + offset, size);
+  };
+  return read_all(bytes.size(), read, where, metadata);
 }
 
 }  // namespace qkv

@@ -4,9 +4,22 @@
 #include <cstring>
 
 #include "tensor/pool.h"
-#include "tensor/symbolic_bytes.h"
 
 namespace qkv {
+
+const char* name_of(Dtype dtype) {
+  constexpr const char* kNames[] = {"f32", "f64", "i32"};
+  return kNames[int(dtype)];
+}
+
+std::vector<std::string> names_of(Dtype) {
+  return {"f32", "f64", "i32"};
+}
+
+std::size_t size_of(Dtype dtype) {
+  return dtype == Dtype::f64 ? 8 : 4;
+}
+
 Tensor::Tensor(const Tensor& other)
     : block_(other.block_),
       offset_(other.offset_),
@@ -39,11 +52,6 @@ Tensor::~Tensor() {
   if (block_ && block_->references.fetch_sub(1, std::memory_order_acq_rel) == 1) memory::release(block_);
 }
 
-template <>
-SymbolicBytes*& ThreadScoped<SymbolicBytes>::innermost() {
-  static thread_local SymbolicBytes* counting = nullptr;
-  return counting;
-}
 void SymbolicBytes::add(std::size_t bytes) {
   if (SymbolicBytes* counting = current()) counting->tensors_[memory::block_bytes(bytes)]++;
 }
@@ -177,12 +185,25 @@ void Tensor::fill(double value) {
   });
 }
 
+void Tensor::check_same(const char* op, const Tensor& source) const {
+  QKV_CHECK(source.shape_ == shape_ && source.dtype_ == dtype_, "{}: shapes must agree; got {} {} from {} {}",
+            op, dtype_, shape_, source.dtype_, source.shape_);
+}
+
 void Tensor::copy_from(const Tensor& source) {
-  QKV_CHECK(source.shape_ == shape_ && source.dtype_ == dtype_,
-            "copy_from: shapes must agree; got {} {} from {} {}", dtype_, shape_, source.dtype_,
-            source.shape_);
+  check_same("copy_from", source);
   if (block_ && source.block_ && bytes() != source.bytes())
     std::memmove(bytes(), source.bytes(), byte_size());
+}
+
+void Tensor::add(const Tensor& source) {
+  check_same("add", source);
+  dispatch("add", dtype_, [&](auto t) {
+    using T = decltype(t);
+    T* __restrict to = data<T>();
+    const T* from = source.data<T>();
+    for (Index i = 0; i < size_; i++) to[i] += from[i];
+  });
 }
 
 std::vector<double> Tensor::to_vector() const {

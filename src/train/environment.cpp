@@ -7,8 +7,8 @@
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
-#include "qkv/tensor/blas.h"
 #include "qkv/version.h"
+#include "tensor/blas.h"
 #include "train/run_dir.h"
 
 namespace qkv {

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "qkv/base/threads.h"
-#include "tensor/symbolic_bytes.h"
+#include "tensor/pool.h"
 #include "train/train_step.h"
 
 namespace qkv {

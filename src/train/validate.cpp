@@ -1,6 +1,6 @@
 #include "train/validate.h"
 
-#include "qkv/train/evaluate.h"
+#include "qkv/train/experiment.h"
 #include "train/signals.h"
 #include "train/stopwatch.h"
 

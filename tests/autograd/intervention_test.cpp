@@ -1,13 +1,14 @@
 #include <doctest/doctest.h>
 
 #include "qkv/autograd/capture.h"
+#include "tensors.h"
 
 using namespace qkv;
 
 TEST_CASE("an intervention changes what layers offer while it lives; the innermost counts") {
   const Var x = Tensor::full({2}, 1.0);
   CHECK_FALSE(Intervention::current());
-  CHECK(Intervention::apply("layer", "qkv", x).value().shares_buffer(x.value()));
+  CHECK(test::share_buffer(Intervention::apply("layer", "qkv", x).value(), x.value()));
   {
     std::vector<std::string> names;
     const Intervention outer([&](const std::string& name, const Var&) {

@@ -8,13 +8,13 @@
 
 #include "base/allocations.h"
 #include "qkv/autograd/gradcheck.h"
+#include "qkv/ops/activations.h"
 #include "qkv/ops/attention.h"
-#include "qkv/ops/cross_entropy.h"
-#include "qkv/ops/dropout.h"
-#include "qkv/ops/linear.h"
+#include "qkv/ops/loss.h"
 #include "qkv/ops/matmul.h"
 #include "qkv/ops/norm.h"
 #include "tensor/pool.h"
+#include "tensors.h"
 
 using namespace qkv;
 using Numbers = std::vector<double>;
@@ -100,7 +100,7 @@ TEST_CASE("a parameter is one leaf, and its gradients go to its slot, over input
     CHECK(tape.leaf(&store, 2, w).node() == p.node());
     tape.backward(matmul(matmul(p, x), tape.leaf(&store, 2, w)), all, 0.5);  // 0.5 * 2 w x
     CHECK(all.of_slot(2).item() == pass * 15);
-    if (pass == 2) CHECK(all.of_slot(2).shares_buffer(buffer));
+    if (pass == 2) CHECK(test::share_buffer(all.of_slot(2), buffer));
     buffer = all.of_slot(2);
   }
   CHECK(all.slots() == 3);
@@ -112,7 +112,7 @@ TEST_CASE("a parameter is one leaf, and its gradients go to its slot, over input
   Tape tape;
   tape.backward(matmul(tape.leaf(&store, 2, w), x), all);
   CHECK(all.of_slot(2).item() == 5);  // what was there is forgotten, the buffer is the same
-  CHECK(all.of_slot(2).shares_buffer(buffer));
+  CHECK(test::share_buffer(all.of_slot(2), buffer));
 }
 
 TEST_CASE("a slot whose shape changes starts anew") {

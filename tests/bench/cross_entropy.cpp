@@ -1,5 +1,5 @@
 // Softmax and cross entropy in one, over the workloads' vocabularies.
-#include "qkv/ops/cross_entropy.h"
+#include "qkv/ops/loss.h"
 
 #include "micro.h"
 

@@ -1,5 +1,5 @@
 // Softmax over rows of the widths that attention and output layers have.
-#include "qkv/ops/softmax.h"
+#include "qkv/ops/reduce.h"
 
 #include "micro.h"
 

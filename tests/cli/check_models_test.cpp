@@ -5,7 +5,7 @@
 #include "base/temporary_folder.h"
 #include "count.h"
 #include "qkv/base/text.h"
-#include "qkv/ops/cross_entropy.h"
+#include "qkv/ops/loss.h"
 #include "qkv/task/task.h"
 #include "train/check.h"
 

@@ -2,7 +2,7 @@
 // CPU.
 #include "process.h"
 #include "qkv/base/json.h"
-#include "qkv/tensor/blas.h"
+#include "tensor/blas.h"
 #include "train/run_dir.h"
 
 using namespace qkv;

@@ -3,13 +3,12 @@
 
 #include "operators.h"
 #include "qkv/ops/arithmetic.h"
-#include "qkv/ops/cross_entropy.h"
+#include "qkv/ops/attention.h"
+#include "qkv/ops/loss.h"
 #include "qkv/ops/matmul.h"
 #include "qkv/ops/norm.h"
 #include "qkv/ops/reduce.h"
-#include "qkv/ops/rotary.h"
 #include "qkv/ops/shape_ops.h"
-#include "qkv/ops/softmax.h"
 
 namespace qkv::conformance {
 namespace {

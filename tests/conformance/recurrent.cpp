@@ -4,8 +4,8 @@
 #include "operators.h"
 #include "qkv/ops/activations.h"
 #include "qkv/ops/arithmetic.h"
-#include "qkv/ops/linear.h"
-#include "qkv/ops/pool.h"
+#include "qkv/ops/embedding.h"
+#include "qkv/ops/matmul.h"
 #include "qkv/ops/shape_ops.h"
 
 namespace qkv::conformance {

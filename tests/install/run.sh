@@ -19,8 +19,8 @@ echo "-- its products use the kernels of this CPU, where OpenBLAS would not"
 fake=$(find "$build" -name fake_openblas.so | head -n 1)
 if [[ $fake ]]; then
   unset OPENBLAS_CORETYPE
-  LD_PRELOAD=$fake "$scratch/found/consumer" | grep "chosen by qkv"
-  OPENBLAS_CORETYPE=Prescott "$scratch/found/consumer" | grep "kernels Prescott, chosen by OPENBLAS_CORETYPE"
+  LD_PRELOAD=$fake "$scratch/found/consumer" | grep -v Prescott | grep "kernels "
+  OPENBLAS_CORETYPE=Prescott "$scratch/found/consumer" | grep "kernels Prescott"
 fi
 
 echo "-- pkg-config"

@@ -1,4 +1,4 @@
-#include "qkv/model/baselines.h"
+#include "model/baselines.h"
 
 #include "model/sentences.h"
 

@@ -5,7 +5,7 @@
 #include "base/allocations.h"
 #include "model/beam_search.h"
 #include "nn/layer_check.h"
-#include "qkv/ops/cross_entropy.h"
+#include "qkv/ops/loss.h"
 #include "qkv/ops/shape_ops.h"
 
 using namespace qkv;

@@ -1,10 +1,10 @@
-#include "qkv/model/encoder_classifier.h"
+#include "model/encoder_classifier.h"
 
 #include <cmath>
 
 #include "model/sentences.h"
 #include "qkv/ops/arithmetic.h"
-#include "qkv/ops/cross_entropy.h"
+#include "qkv/ops/loss.h"
 
 using namespace qkv;
 using namespace qkv::test;

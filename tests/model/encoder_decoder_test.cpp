@@ -3,7 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "nn/layer_check.h"
-#include "qkv/ops/cross_entropy.h"
+#include "qkv/ops/loss.h"
 
 using namespace qkv;
 using namespace qkv::test;

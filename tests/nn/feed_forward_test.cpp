@@ -1,4 +1,4 @@
-#include "qkv/nn/feed_forward.h"
+#include "qkv/nn/linear.h"
 
 #include "nn/layer_check.h"
 #include "qkv/ops/activations.h"

@@ -3,8 +3,8 @@
 #include "nn/layer_check.h"
 #include "qkv/base/make.h"
 #include "qkv/nn/attention.h"
-#include "qkv/nn/feed_forward.h"
 #include "qkv/nn/layer.h"
+#include "qkv/nn/linear.h"
 #include "qkv/nn/norm.h"
 
 using namespace qkv;

@@ -54,7 +54,7 @@ TEST_CASE("no positions: x itself") {
   ParameterStore store(1);
   const Position f(Scope(store) / "position", {PositionType::none, PositionOrigin::target}, 3, 2);
   const Tensor x = normal({1, 9, 2}, Dtype::f32);
-  CHECK(f(x).value().shares_buffer(x));
+  CHECK(test::share_buffer(f(x).value(), x));
   CHECK_FALSE(f.relative);
 }
 

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "ops/composed.h"
+#include "ops/cached_attention.h"
 #include "qkv/base/random.h"
 #include "tensors.h"
 

@@ -1,9 +1,9 @@
-#include "qkv/ops/cross_entropy.h"
+#include "qkv/ops/loss.h"
 
 #include <limits>
 
-#include "qkv/ops/linear.h"
-#include "qkv/ops/softmax.h"
+#include "qkv/ops/matmul.h"
+#include "qkv/ops/reduce.h"
 #include "tensors.h"
 
 using namespace qkv;

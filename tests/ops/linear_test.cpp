@@ -1,4 +1,4 @@
-#include "qkv/ops/linear.h"
+#include "qkv/ops/matmul.h"
 
 #include <doctest/doctest.h>
 

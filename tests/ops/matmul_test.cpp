@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include "qkv/base/random.h"
-#include "qkv/ops/linear.h"
 #include "qkv/ops/shape_ops.h"
 #include "tensors.h"
 

@@ -1,4 +1,4 @@
-#include "qkv/ops/pool.h"
+#include "qkv/ops/embedding.h"
 
 #include "tensors.h"
 

@@ -1,4 +1,4 @@
-#include "qkv/ops/rotary.h"
+#include "qkv/ops/attention.h"
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-#include "qkv/ops/softmax.h"
+#include "qkv/ops/reduce.h"
 
 #include <limits>
 

@@ -5,7 +5,6 @@
 #include "qkv/ops/arithmetic.h"
 #include "qkv/ops/attention.h"
 #include "qkv/ops/reduce.h"
-#include "qkv/ops/rotary.h"
 #include "qkv/ops/shape_ops.h"
 #include "tensor/pool.h"
 

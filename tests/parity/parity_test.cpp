@@ -9,7 +9,7 @@
 #include "paths.h"
 #include "qkv/base/text.h"
 #include "qkv/model/model.h"
-#include "qkv/ops/cross_entropy.h"
+#include "qkv/ops/loss.h"
 #include "qkv/tensor/safetensors.h"
 #include "qkv/train/optimizer.h"
 

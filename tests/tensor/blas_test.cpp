@@ -1,4 +1,4 @@
-#include "qkv/tensor/blas.h"
+#include "tensor/blas.h"
 
 #include <doctest/doctest.h>
 

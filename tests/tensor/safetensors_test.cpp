@@ -131,7 +131,7 @@ TEST_CASE("safetensors: valid variants are read") {
   CHECK(rejected(R"({"__metadata__":{}})") == "accepted");
 }
 
-TEST_CASE("safetensors: other dtypes become f32 or i32") {
+TEST_CASE("safetensors: F16 and BF16 become f32") {
   // 1, -2, 65504 (largest), 2^-24 (smallest), infinity
   Tensor half = only("F16", "[5]", bytes_of<std::uint16_t>({0x3c00, 0xc000, 0x7bff, 0x0001, 0x7c00}));
   CHECK(half.dtype() == Dtype::f32);
@@ -139,17 +139,6 @@ TEST_CASE("safetensors: other dtypes become f32 or i32") {
   CHECK(std::isnan(only("F16", "[]", bytes_of<std::uint16_t>({0x7e00})).item()));
   CHECK(only("BF16", "[2]", bytes_of<std::uint16_t>({0x3f80, 0xc040})).to_vector() ==
         std::vector<double>{1, -3});
-  Tensor ints = only("I64", "[2]", bytes_of<std::int64_t>({-2147483648LL, 5}));
-  CHECK(ints.dtype() == Dtype::i32);
-  CHECK(ints.to_vector() == std::vector<double>{-2147483648.0, 5});
-  CHECK(only("I16", "[1]", bytes_of<std::int16_t>({-300})).item() == -300);
-  CHECK(only("I8", "[1]", "\xff").item() == -1);
-  CHECK(only("U8", "[1]", "\xff").item() == 255);
-  CHECK(only("BOOL", "[2]", std::string("\0\1", 2)).to_vector() == std::vector<double>{0, 1});
-  CHECK(message(raw_file(one("I64", "[1]", "[0,8]"), bytes_of<std::int64_t>({2147483648LL}))) ==
-        "m: tensor 'a': values must fit into i32; got 2147483648");
-  CHECK(message(raw_file(one("BOOL", "[1]", "[0,1]"), "\2")) ==
-        "m: tensor 'a': values of BOOL must be 0 or 1; got 2");
 }
 
 TEST_CASE("safetensors: a damaged frame is rejected before anything is allocated") {
@@ -182,7 +171,7 @@ TEST_CASE("safetensors: a header that is not the JSON object of the format is re
   CHECK(rejected("{\"" + std::string(4097, 'a') + "\":{}}") ==
         "m: tensor names must have 1 to 4096 bytes; got 4097");
   CHECK(rejected(one("F8_E4M3", "[1]", "[0,1]"), 1) ==
-        "m: tensor 'a': dtype must be one of F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL; got 'F8_E4M3'");
+        "m: tensor 'a': dtype must be one of F64 F32 F16 BF16 I32; got 'F8_E4M3'");
   CHECK(rejected(one("F32", "[1,1,1,1,1,1,1,1,1]", "[0,4]"), 4) ==
         "m: tensor 'a': rank must be at most 8; got 9");
   CHECK(rejected(R"({"__metadata__":[]})") == "m: __metadata__ must be an object; got array");
@@ -191,8 +180,8 @@ TEST_CASE("safetensors: a header that is not the JSON object of the format is re
 }
 
 TEST_CASE("safetensors: duplicate names and deep nesting are rejected") {
-  const std::string a = R"("a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]})";
-  CHECK(rejected("{" + a + "," + a + "}", 1).find("keys must be unique; got 'a' twice") != std::string::npos);
+  const std::string a = R"("a":{"dtype":"F16","shape":[1],"data_offsets":[0,2]})";
+  CHECK(rejected("{" + a + "," + a + "}", 2).find("keys must be unique; got 'a' twice") != std::string::npos);
   CHECK(rejected(R"({"__metadata__":{"k":"1","k":"2"}})").find("keys must be unique; got 'k' twice") !=
         std::string::npos);
   CHECK(rejected(R"({"a":{"dtype":[[[]]]}})").find("nesting must be at most 4 deep") != std::string::npos);
@@ -214,11 +203,11 @@ TEST_CASE("safetensors: numbers must be unsigned integers of 64 bits") {
 }
 
 TEST_CASE("safetensors: sizes that overflow or disagree are rejected") {
-  CHECK(rejected(one("U8", "[4294967296,4294967296]", "[0,0]")) ==
-        "m: tensor 'a': shape must have at most 2^62 bytes; got U8 [4294967296, 4294967296]");
+  CHECK(rejected(one("F16", "[4294967296,4294967296]", "[0,0]")) ==
+        "m: tensor 'a': shape must have at most 2^62 bytes; got F16 [4294967296, 4294967296]");
   CHECK(rejected(one("F64", "[2305843009213693952]", "[0,0]")) ==
         "m: tensor 'a': shape must have at most 2^62 bytes; got F64 [2305843009213693952]");
-  CHECK(rejected(one("U8", "[9223372036854775807,0]", "[0,0]")).find("at most 2^62") != std::string::npos);
+  CHECK(rejected(one("F16", "[9223372036854775807,0]", "[0,0]")).find("at most 2^62") != std::string::npos);
   CHECK(rejected(one("F32", "[2,2]", "[0,12]"), 12) ==
         "m: tensor 'a': data_offsets must span 16 bytes, the size of F32 [2, 2]; got [0, 12]");
   CHECK(rejected(one("F32", "[1]", "[4,0]"), 4) ==

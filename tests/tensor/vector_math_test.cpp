@@ -1,4 +1,4 @@
-#include "qkv/tensor/vector_math.h"
+#include "qkv/tensor/simd.h"
 
 #include <doctest/doctest.h>
 

@@ -15,7 +15,6 @@
 #include "qkv/ops/arithmetic.h"
 #include "qkv/ops/reduce.h"
 #include "qkv/ops/shape_ops.h"
-#include "qkv/ops/softmax.h"
 #include "train/checkpoint.h"
 #include "train/replay.h"
 #include "train/small_run.h"

@@ -5,11 +5,11 @@
 
 #include "log/read_metrics.h"
 #include "log/run_log.h"
+#include "model/baselines.h"
 #include "paths.h"
 #include "qkv/base/threads.h"
-#include "qkv/model/baselines.h"
 #include "qkv/ops/arithmetic.h"
-#include "qkv/train/evaluate.h"
+#include "qkv/train/experiment.h"
 #include "train/checkpoint.h"
 #include "train/small_run.h"
 

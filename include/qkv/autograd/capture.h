@@ -40,8 +40,6 @@ class Capture : public ThreadScoped<Capture> {
   std::vector<std::string> names_;
   std::vector<std::pair<std::string, Tensor>> tensors_;
 };
-template <>
-Capture*& ThreadScoped<Capture>::innermost();
 
 /// The counterpart of a capture: changes tensors that layers are about to use, while it lives. RAII and
 /// thread-local. Offered are "static" (the input vectors [B, T, d]) and "<layer>.qkv" (queries, keys and
@@ -59,7 +57,5 @@ class Intervention : public ThreadScoped<Intervention> {
  private:
   Change change_;
 };
-template <>
-Intervention*& ThreadScoped<Intervention>::innermost();
 
 }  // namespace qkv

@@ -10,6 +10,7 @@ namespace qkv {
 
 using Vars = std::vector<Var>;
 
+/// What a case gave.
 struct GradResult {
   std::string op, label;
   double max_relative_error = 0.0;  ///< max |analytic - numeric| / max(1, |analytic|, |numeric|)

@@ -44,6 +44,7 @@ class Var {
   friend class Tape;
   friend class Gradients;
   friend struct Recorder;
+  Var(Tensor value, int node, std::uint64_t tape) : value_(std::move(value)), node_(node), tape_(tape) {}
   Tensor value_;
   int node_ = -1;
   std::uint64_t tape_ = 0;
@@ -131,8 +132,6 @@ class Tape : public ThreadScoped<Tape> {
   bool random_ = false;
   std::uint64_t draws_ = 0;
 };
-template <>
-Tape*& ThreadScoped<Tape>::innermost();
 
 /// Where an op's backward puts the gradients of its inputs. Contributions accumulate; none can overwrite
 /// another.

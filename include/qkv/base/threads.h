@@ -6,8 +6,7 @@
 
 namespace qkv {
 
-/// Base of objects that act on their thread while they live; they nest, and the innermost acts. T's source
-/// defines `innermost`, where the thread's pointer lives, so that plug-ins share it.
+/// Base of objects that act on their thread while they live; they nest, and the innermost acts.
 template <class T>
 class ThreadScoped {
  public:
@@ -21,7 +20,10 @@ class ThreadScoped {
   ~ThreadScoped() { innermost() = outer_; }
 
  private:
-  static T*& innermost();
+  static T*& innermost() {
+    static thread_local T* object = nullptr;  // of a template: one for the library and all plug-ins
+    return object;
+  }
   T* outer_;
 };
 

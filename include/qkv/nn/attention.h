@@ -5,11 +5,13 @@
 
 namespace qkv {
 
+/// Where queries, keys and values come from.
 enum class Projections { learned, identity };
 inline std::vector<std::string> names_of(Projections) {
   return {"learned", "identity"};
 }
 
+/// The table [model.attention].
 struct AttentionConfig {
   std::string type = "attention";
   Index n_head = 2, n_kv_head = 0, d_head = 0;

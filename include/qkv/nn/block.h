@@ -5,11 +5,12 @@
 #include <string>
 
 #include "qkv/nn/attention.h"
-#include "qkv/nn/feed_forward.h"
+#include "qkv/nn/linear.h"
 #include "qkv/nn/norm.h"
 
 namespace qkv {
 
+/// The keys of a block.
 struct BlockConfig {
   double dropout = 0.0;
   Index memory_width = 0;  // > 0: cross-attention to a memory of this width; set by the model

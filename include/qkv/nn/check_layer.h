@@ -9,6 +9,7 @@
 
 namespace qkv {
 
+/// What a layer is checked with.
 struct LayerCheck {
   Index width = 6;          ///< of the input; even, so that heads divide it
   std::string config = {};  ///< the keys of the layer's table as TOML, e.g. "hidden = 8"

@@ -5,6 +5,7 @@
 
 namespace qkv {
 
+/// How words become vectors: see TokenEmbedding.
 enum class EmbeddingKind { learned, one_hot, word_ngrams };
 inline std::vector<std::string> names_of(EmbeddingKind) {
   return {"learned", "one-hot", "word+ngrams"};
@@ -18,7 +19,7 @@ inline std::vector<std::string> names_of(EmbeddingKind) {
 struct TokenEmbedding {
   TokenEmbedding(const Scope& s, EmbeddingKind kind, Index vocabulary, Index ngram_buckets, Index width);
   /// `ngram_ids` [N] and `ngram_offsets` [B * T + 1] list the n-grams of each position; only for
-  /// "word+ngrams".
+  /// "word+ngrams". All i32. Throws `embedding: id must be in [0, V); got ..`.
   Var operator()(const Tensor& ids, const Tensor& ngram_ids = {}, const Tensor& ngram_offsets = {}) const;
 
   bool one_hot;

@@ -8,7 +8,6 @@
 #include "qkv/base/registry.h"
 #include "qkv/nn/parameter.h"
 #include "qkv/ops/attention.h"
-#include "qkv/ops/rotary.h"
 
 namespace qkv {
 
@@ -73,6 +72,7 @@ struct Layer {
   /// `width` is the width of the input; `config` the layer's own table.
   using Factory = std::unique_ptr<Layer>(const Scope& scope, const Section& config, Index width);
   virtual ~Layer() = default;
+  /// x [B, T, width] (f32, f64) -> [B, T, out_width()]. Called by several threads at once.
   virtual Var forward(const Var& x, const Context& context) const = 0;
   virtual Index out_width() const = 0;
   /// True if `forward` continues from context.cache if there is one: it then gets only the new tokens. Layers

@@ -1,11 +1,15 @@
-// Linear: affine map with weights.
+// Linear: affine map with weights. FeedForward: the position-wise network of a transformer block.
 #pragma once
+#include <optional>
+
+#include "qkv/base/config.h"
 #include "qkv/nn/parameter.h"
-#include "qkv/ops/linear.h"
+#include "qkv/ops/matmul.h"
 
 namespace qkv {
 
-/// [.., in] -> [.., out], y = x W^T + b; weight [out, in] as in PyTorch, the bias starts at 0.
+/// [.., in] -> [.., out], y = x W^T + b; weight [out, in] as in PyTorch, the bias starts at 0. f32 or f64.
+/// Throws `linear: input width must be ..; got x .., weight ..`.
 struct Linear {
   Linear(const Scope& s, Index in, Index out, bool with_bias = true)
       : weight(s.param("weight", {out, in}, init::kaiming(in))),
@@ -18,6 +22,37 @@ struct Linear {
 
   Parameter weight, bias;
   std::string path;
+};
+
+/// Non-linearity of a feed-forward layer.
+enum class Activation { gelu, gelu_erf, relu, silu, swiglu };
+inline std::vector<std::string> names_of(Activation) {
+  return {"gelu", "gelu-erf", "relu", "silu", "swiglu"};
+}
+
+/// The table [model.ffn].
+struct FeedForwardConfig {
+  Index d_ff = 64;
+  Activation activation = Activation::gelu;
+  double dropout = 0.0;  // set from the model's
+  template <class F>
+  void fields(F& f) {
+    f("d_ff", d_ff, "width of the inner layer; 0 = no feed-forward layer", rule::non_negative);
+    f("activation", activation,
+      "non-linearity; gelu is the tanh form (GPT-2), gelu-erf the exact one (BERT)");
+  }
+};
+
+/// x [.., d] -> down(dropout(f(up(x)))) [.., d], f being gelu (tanh form), gelu-erf, relu or silu; swiglu:
+/// down(dropout(silu(gate(x)) * up(x))) (Shazeer 2020).
+struct FeedForward {
+  FeedForward(const Scope& s, const FeedForwardConfig& config, Index width);
+  Var operator()(const Var& x) const;
+
+  Activation activation;
+  double dropout;
+  std::optional<Linear> gate;
+  Linear up, down;
 };
 
 }  // namespace qkv

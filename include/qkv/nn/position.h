@@ -5,6 +5,7 @@
 
 namespace qkv {
 
+/// Kind of positions, and where they are counted from.
 enum class PositionType { learned, sinusoidal, rope, alibi, none };
 inline std::vector<std::string> names_of(PositionType) {
   return {"learned", "sinusoidal", "rope", "alibi", "none"};
@@ -15,6 +16,7 @@ inline std::vector<std::string> names_of(PositionOrigin) {
   return {"start", "target"};
 }
 
+/// The table [model.position].
 struct PositionConfig {
   PositionType type = PositionType::learned;
   PositionOrigin origin = PositionOrigin::start;

@@ -1,10 +1,11 @@
 // Activations and other elementwise functions of one tensor (f32 or f64, any shape), over vectorised exp,
-// tanh, erf and log.
+// tanh, erf and log; dropout. They throw `op: dtype must be f32 or f64; got i32`.
 #pragma once
 #include "qkv/autograd/tape.h"
 
 namespace qkv {
 
+/// The functions of these names; log and sqrt of negative elements are nan.
 Var exp(const Var& x);
 Var log(const Var& x);
 Var sqrt(const Var& x);
@@ -34,5 +35,11 @@ Var silu(const Var& x, double alpha = 1.0);
 /// swish(gate) * up in one pass, the inner part of a gated feed-forward layer (Shazeer 2020, "GLU variants
 /// improve transformer"). Equal shapes. Throws `swiglu: shapes must agree; got gate .., up ..`.
 Var swiglu(const Var& gate, const Var& up, double alpha = 1.0);
+
+/// Inverted dropout (Srivastava et al. 2014): each element becomes 0 with probability p, else x / (1 - p), so
+/// that the mean stays. Draws from the current tape (`Tape::next_stream`); without a tape, on a tape without
+/// randomness, or with p = 0 it is x itself. f32 or f64; the mask is kept for the gradient.
+/// Throws `dropout: p must be in [0, 1); got ..`.
+Var dropout(const Var& x, double p);
 
 }  // namespace qkv

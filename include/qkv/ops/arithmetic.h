@@ -8,6 +8,7 @@
 
 namespace qkv {
 
+/// a + b, a - b, a b and a / b, as the operators.
 Var add(const Var& a, const Var& b);
 Var sub(const Var& a, const Var& b);
 Var mul(const Var& a, const Var& b);
@@ -16,10 +17,13 @@ Var div(const Var& a, const Var& b);
 Var pow(const Var& a, const Var& b);
 /// The larger element; where they are equal each operand gets half of the gradient.
 Var maximum(const Var& a, const Var& b);
+/// The smaller element, in the same way.
 Var minimum(const Var& a, const Var& b);
-/// a where `condition` (i32) is not 0, else b; all three broadcast.
+/// a where `condition` (i32) is not 0, else b; all three broadcast. Throws `where: condition must be i32; got
+/// ..`.
 Var where(const Tensor& condition, const Var& a, const Var& b);
 
+/// The same with a number for all elements.
 Var add(const Var& x, double value);
 Var sub(const Var& x, double value);
 Var sub(double value, const Var& x);
@@ -29,9 +33,11 @@ Var div(double value, const Var& x);
 /// x^exponent; the exponents -1, 0.5, 1, 2 and 3 are as fast as a product.
 Var pow(const Var& x, double exponent);
 
+/// -x
 Var neg(const Var& x);
 /// |x|, with gradient 0 at 0.
 Var abs(const Var& x);
+/// x^2
 Var square(const Var& x);
 /// min(max(x, low), high); the gradient passes where low <= x <= high.
 Var clip(const Var& x, double low, double high);

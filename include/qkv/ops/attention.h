@@ -1,4 +1,5 @@
-// Fused scaled dot-product attention (Vaswani et al. 2017, "Attention is all you need", eq. 1).
+// Fused scaled dot-product attention (Vaswani et al. 2017, "Attention is all you need", eq. 1), and rotary
+// position embedding (Su et al. 2021, "RoFormer", eq. 34).
 #pragma once
 #include "qkv/autograd/tape.h"
 
@@ -16,6 +17,7 @@ struct AttentionMask {
   Tensor slopes;
 };
 
+/// Heads and what is done with their scores.
 struct AttentionOptions {
   AttentionOptions(Index n_head, Index d_head);
   Index n_head;
@@ -29,11 +31,37 @@ struct AttentionOptions {
 
 /// softmax(scale * Q K^T + bias) V per head. q [B, T, H * D], k [B, S, H_kv * D], v [B, S, H_kv * D_v]
 /// -> [B, T, H * D_v]. `weights`, when given, receives the attention weights [B, H, T, S] (before dropout);
-/// the output is the same.
+/// the output is the same. f32 or f64. Throws `attention: q must be [B, T, H * D], ..; got ..` and
+/// `attention: key_keep must be ..; got ..` and the like for each part of the mask.
 Var attention(const Var& q, const Var& k, const Var& v, const AttentionOptions& options,
               Tensor* weights = nullptr);
 
-/// The same with q, k, v side by side in one tensor [B, T, (H + 2 H_kv) * D], read in place.
+/// The same with q, k, v side by side in one tensor [B, T, (H + 2 H_kv) * D], read in place. Throws
+/// `attention_packed: qkv must be [B, T, .. * D]; got ..`.
 Var attention_packed(const Var& qkv, const AttentionOptions& options, Tensor* weights = nullptr);
+
+/// Which elements are rotated.
+struct RotaryOptions {
+  RotaryOptions(Index n_head, Index d_head) : n_head(n_head), d_head(d_head), dim(d_head) {}
+  Index n_head, d_head;
+  Index dim;  ///< leading part of each head that is rotated, even; d_head unless set
+  /// The pairs that are rotated: (0, 1), (2, 3), .. or, else, (0, dim / 2), (1, dim / 2 + 1), ..
+  bool interleaved = false;
+};
+
+/// Cosines and sines of the angles, each [T, dim / 2] or [B, T, dim / 2], of the dtype of x.
+struct RotaryTable {
+  Tensor cos, sin;
+};
+
+/// Angles of positions begin .. begin + length - 1: position * base^(-2 i / dim) for pair i.
+RotaryTable rotary_table(Index begin, Index length, Index dim, double base = 10000.0,
+                         Dtype dtype = Dtype::f32);
+
+/// Rotates pair i (x1, x2) of every head at position t by its angle: (c x1 - s x2, s x1 + c x2). x [B, T, W]
+/// with W >= n_head * d_head: the first n_head heads are rotated, what follows them is copied, so that
+/// queries and keys that lie side by side with values are rotated in one call. Throws `rotary: x must be [B,
+/// T, at least ..]; got ..` and `rotary: table must be ..; got ..`.
+Var rotary(const Var& x, const RotaryTable& table, const RotaryOptions& options);
 
 }  // namespace qkv

@@ -12,7 +12,9 @@ Var layer_norm(const Var& x, const Var& gain, const Var& bias = {}, double eps =
 Var layer_norm(const Var& x, const Var& gain, const Var& bias, int axis, double eps);
 
 /// y = x / sqrt(mean(x^2) + eps) * gain (Zhang and Sennrich 2019, "Root mean square layer normalization").
+/// Shapes, dtypes and errors as of `layer_norm`.
 Var rms_norm(const Var& x, const Var& gain, double eps = 1e-6);
+/// The same over the axes [axis, rank) together.
 Var rms_norm(const Var& x, const Var& gain, int axis, double eps);
 
 }  // namespace qkv

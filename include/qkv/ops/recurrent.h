@@ -1,9 +1,11 @@
-// Recurrent layers over whole sequences: one op per layer, backward through time included.
+// Recurrent layers over whole sequences: one op per layer, backward through time included. f32 or f64. They
+// throw `op: x must be [B, T, I]; got ..`, `op: W_ih and W_hh must be ..; got ..` and the like.
 #pragma once
 #include "qkv/autograd/tape.h"
 
 namespace qkv {
 
+/// Which steps there are, and their order.
 struct RecurrentOptions {
   bool reverse = false;  ///< from the last step to the first
   /// [B] (i32): real steps of each row; later ones give 0 and keep the state; undefined = all.
@@ -15,11 +17,11 @@ struct RecurrentState {
   Var h, c;
 };
 
-/// Elman network (Elman 1990): h_t = f(x_t W_ih^T + b + h_(t-1) W_hh^T), f = tanh or relu.
+/// Elman network (Elman 1990): h_t = f(x_t W_ih^T + b + h_(t-1) W_hh^T), f = tanh.
 /// x [B, T, I], W_ih [H, I], W_hh [H, H], b [H] or undefined -> all h_t [B, T, H]. `last`, when given,
 /// receives the state after the last real step, without gradient.
 Var rnn(const Var& x, const Var& W_ih, const Var& W_hh, const Var& b, const RecurrentState& start = {},
-        const RecurrentOptions& options = {}, RecurrentState* last = nullptr, bool relu = false);
+        const RecurrentOptions& options = {}, RecurrentState* last = nullptr);
 
 /// Long short-term memory (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000):
 ///   (i, f, g, o) = x_t W_ih^T + b + h_(t-1) W_hh^T

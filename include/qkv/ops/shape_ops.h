@@ -32,7 +32,7 @@ std::array<Var, count> split(const Var& x, int axis);
 /// Joins along an existing axis: other extents are equal. Throws `concat: shapes must agree ..; got ..`.
 Var concat(const Var* parts, int count, int axis);
 Var concat(std::initializer_list<Var> parts, int axis);
-/// Joins tensors of one shape along a new axis.
+/// Joins tensors of one shape along a new axis. Throws `stack: shapes must agree; got ..`.
 Var stack(const Var* parts, int count, int axis);
 Var stack(std::initializer_list<Var> parts, int axis);
 
@@ -45,7 +45,7 @@ Var index_select(const Var& x, const Tensor& ids, int axis = 0);
 Var take_along(const Var& x, const Tensor& ids, int axis);
 
 /// Matrices [.., R, C] of which only the elements (r, c) with c - r <= diagonal (tril) or >= diagonal (triu)
-/// are kept, the others 0.
+/// are kept, the others 0. Throws `tril: x must have at least 2 axes; got ..`.
 Var tril(const Var& x, Index diagonal = 0);
 Var triu(const Var& x, Index diagonal = 0);
 

@@ -1,5 +1,6 @@
 // safetensors: tensors by name in one file, the format of the Hugging Face ecosystem; a strict reader.
 #pragma once
+#include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
@@ -9,10 +10,16 @@
 
 namespace qkv {
 
+/// A tensor of a file.
 struct NamedTensor {
   std::string name;
   Tensor tensor;
 };
+
+/// Limits of the format: bytes of a header and of a name; and the name that is taken.
+constexpr std::uint64_t kMaxSafetensorsHeader = 100000000;
+constexpr std::size_t kMaxSafetensorsName = 4096;
+constexpr const char* kSafetensorsMetadata = "__metadata__";
 
 /// Free text of a file, from key to value. Written files have "format": "pt" unless it is given.
 using SafetensorsMetadata = std::map<std::string, std::string>;
@@ -24,9 +31,8 @@ void write_safetensors(const std::string& path, const std::vector<NamedTensor>& 
 std::string encode_safetensors(const std::vector<NamedTensor>& tensors,
                                const SafetensorsMetadata& metadata = {});
 
-/// All tensors in the order of the data. F32, F64 and I32 keep their dtype; F16 and BF16 become f32; I64,
-/// I16, I8, U8 and BOOL become i32 when every value fits. Everything else is a data error `path: rule; got
-/// ..`.
+/// All tensors in the order of the data. F32, F64 and I32 keep their dtype; F16 and BF16 become f32.
+/// Everything else is a data error `path: rule; got ..`.
 std::vector<NamedTensor> read_safetensors(const std::string& path, SafetensorsMetadata* metadata = nullptr);
 /// The same from memory; `where` starts the error messages.
 std::vector<NamedTensor> decode_safetensors(std::string_view bytes, const std::string& where = "safetensors",

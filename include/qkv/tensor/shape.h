@@ -24,6 +24,7 @@ class Shape {
   int rank() const { return rank_; }
   /// Extent of `axis`; negative axes count from the end. Throws when out of range.
   Index operator[](int axis) const { return extents_[check_axis(axis)]; }
+  /// Throw for a negative extent, and above kMaxRank.
   void set(int axis, Index extent);
   void push_back(Index extent);
   /// Number of elements; throws above 2^60, so that bytes can be counted too.

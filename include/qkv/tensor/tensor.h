@@ -1,12 +1,64 @@
-// Tensor: a dense row-major array with run-time dtype over shared, pooled storage.
+// Tensor: a dense row-major array with run-time dtype over shared, pooled storage. Dtype: the types of its
+// elements, and dispatch from run time to compile time.
 #pragma once
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
-#include "qkv/tensor/dtype.h"
 #include "qkv/tensor/shape.h"
+
+namespace qkv {
+
+/// Types of elements.
+enum class Dtype : std::uint8_t { f32, f64, i32 };
+
+/// "f32", "f64", "i32"; and all of them, as configs have them.
+const char* name_of(Dtype dtype);
+std::vector<std::string> names_of(Dtype);
+/// Bytes of an element.
+std::size_t size_of(Dtype dtype);
+
+template <class T>
+struct DtypeOf;
+template <>
+struct DtypeOf<float> {
+  static constexpr Dtype value = Dtype::f32;
+};
+template <>
+struct DtypeOf<double> {
+  static constexpr Dtype value = Dtype::f64;
+};
+template <>
+struct DtypeOf<std::int32_t> {
+  static constexpr Dtype value = Dtype::i32;
+};
+
+/// Calls `f(T{})` with T = float, double or std::int32_t.
+template <class F>
+auto dispatch_all(Dtype dtype, F&& f) {
+  return dtype == Dtype::f32 ? f(float{}) : dtype == Dtype::f64 ? f(double{}) : f(std::int32_t{});
+}
+
+/// Calls `f(T{})` with T = float or double. Throws `op: dtype must be f32 or f64; got i32`.
+template <class F>
+auto dispatch(const char* op, Dtype dtype, F&& f) {
+  QKV_CHECK(dtype != Dtype::i32, "{}: dtype must be f32 or f64; got i32", op);
+  return dtype == Dtype::f32 ? f(float{}) : f(double{});
+}
+
+}  // namespace qkv
+
+template <>
+struct fmt::formatter<qkv::Dtype> {
+  constexpr auto parse(format_parse_context& context) { return context.begin(); }
+  template <class Context>
+  auto format(qkv::Dtype dtype, Context& context) const {
+    const std::string text = qkv::name_of(dtype);
+    return std::copy(text.begin(), text.end(), context.out());
+  }
+};
 
 namespace qkv {
 
@@ -28,13 +80,14 @@ struct SymbolicError : Error {
 /// A *symbolic* tensor has shape and dtype but no storage: ops check it and compute nothing.
 class Tensor {
  public:
+  /// An undefined one.
   Tensor() = default;
   Tensor(const Tensor& other);
   Tensor(Tensor&& other) noexcept;
   Tensor& operator=(Tensor other) noexcept;
   ~Tensor();
 
-  /// Uninitialised elements.
+  /// Uninitialised elements. Throws `memory: ..` where the system refuses them.
   static Tensor empty(const Shape& shape, Dtype dtype = Dtype::f32);
   static Tensor zeros(const Shape& shape, Dtype dtype = Dtype::f32);
   static Tensor full(const Shape& shape, double value, Dtype dtype = Dtype::f32);
@@ -63,7 +116,6 @@ class Tensor {
   Index size() const { return size_; }
   /// True when no other handle shares the buffer, so that writing in place affects no other tensor.
   bool unique() const { return block_ && block_->references.load(std::memory_order_acquire) == 1; }
-  bool shares_buffer(const Tensor& other) const { return block_ && block_ == other.block_; }
 
   /// First element. Throws `tensor: dtype must be ..` when T is not the dtype.
   template <class T>
@@ -76,24 +128,31 @@ class Tensor {
     check_data(DtypeOf<T>::value);
     return reinterpret_cast<const T*>(block_->bytes() + offset_);
   }
+  /// The same without a look at the dtype; for tensors with elements.
   std::byte* bytes() { return block_->bytes() + offset_; }
   const std::byte* bytes() const { return block_->bytes() + offset_; }
   std::size_t byte_size() const { return std::size_t(size_) * size_of(dtype_); }
 
-  /// Same buffer, other shape; one extent may be -1 (inferred).
+  /// Same buffer, other shape; one extent may be -1 (inferred). Throws `reshape: number of elements must stay
+  /// ..`.
   Tensor reshape(std::initializer_list<Index> extents) const;
   Tensor reshape(const Shape& shape) const;
-  /// Rows [begin, begin + count) of the leading axis, sharing the buffer.
+  /// Rows [begin, begin + count) of the leading axis, sharing the buffer. Throws `rows: range must lie in
+  /// ..`.
   Tensor rows(Index begin, Index count) const;
+  /// A copy of its own.
   Tensor clone() const;
+  /// The elements as another type, rounded as C++ does; itself where it has this type.
   Tensor to(Dtype dtype) const;
   /// The only element as a double. Throws unless size() == 1.
   double item() const;
   /// Element in row-major order as a double; for tests and printing, not for loops that matter.
   double at(Index position) const;
   void fill(double value);
-  /// Copies the elements of a tensor of equal shape and dtype.
+  /// Copies the elements of a tensor of equal shape and dtype. Throws `copy_from: shapes must agree; got ..`.
   void copy_from(const Tensor& source);
+  /// Adds them (f32, f64), with the same error.
+  void add(const Tensor& source);
   /// All elements as doubles, row-major.
   std::vector<double> to_vector() const;
   /// Equal shape, dtype and bits.
@@ -106,6 +165,7 @@ class Tensor {
     if (!block_ || dtype != dtype_) data_error(dtype);
   }
   [[noreturn]] void data_error(Dtype dtype) const;
+  void check_same(const char* op, const Tensor& source) const;
 
   StorageBlock* block_ = nullptr;
   std::size_t offset_ = 0;  // bytes

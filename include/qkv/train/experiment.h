@@ -1,5 +1,6 @@
-// Experiment: task, parameters and model, built from a config or from a run directory.
+// Experiment: task, parameters and model, built from a config or from a run directory, and their evaluation.
 #pragma once
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -44,5 +45,13 @@ Experiment load_experiment(const std::string& run_or_checkpoint, const std::stri
 /// Walks model and loss with shape-only tensors, up to code that needs their elements. What does not fit
 /// becomes a config error at the table of the layer. The parameters must be symbolic.
 void check_shapes(const Experiment& experiment);
+
+/// Scores all examples of a split, or with `examples` > 0 that many, spread evenly; batch by batch over the
+/// process's workers. Batches are merged in order, so that the result does not depend on the number of
+/// threads. `samples` > 0: what is costly is scored on that many examples of the split only, spread evenly
+/// ("sampled" in the batches). A data error when the split is empty. `stop` is called before each batch, by
+/// any thread: once it returns true, the remaining batches are skipped.
+Metrics evaluate(Task& task, const Model& model, Split split, std::int64_t batch_size,
+                 std::int64_t samples = 0, std::int64_t examples = 0, const std::function<bool()>& stop = {});
 
 }  // namespace qkv

@@ -15,10 +15,10 @@
 #include "qkv/base/threads.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
-#include "qkv/tensor/blas.h"
 #include "qkv/tensor/tensor.h"
 #include "qkv/train/config.h"
 #include "qkv/version.h"
+#include "tensor/blas.h"
 #include "tensor/gemm.h"
 #include "train/run_dir.h"
 

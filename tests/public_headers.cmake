@@ -1,0 +1,22 @@
+# Fails when the installed headers are not those of tests/headers/public_headers.txt, which says what each is for:
+# cmake -DROOT=checkout -P public_headers.cmake
+cmake_minimum_required(VERSION 3.20)
+set(list tests/headers/public_headers.txt)
+file(GLOB_RECURSE headers RELATIVE ${ROOT}/include/qkv ${ROOT}/include/qkv/*)
+file(STRINGS ${ROOT}/${list} lines)
+set(listed "")
+foreach(line ${lines})
+  if(NOT line MATCHES "^([a-z0-9_/]+\\.h): [a-z]")
+    message(SEND_ERROR "${list}: a line must be 'room/header.h: what it is for'; got '${line}'")
+  endif()
+  list(APPEND listed ${CMAKE_MATCH_1})
+  if(NOT EXISTS ${ROOT}/include/qkv/${CMAKE_MATCH_1})
+    message(SEND_ERROR "${list}: a header must be in include/qkv; got ${CMAKE_MATCH_1}")
+  endif()
+endforeach()
+foreach(header ${headers})
+  if(NOT header IN_LIST listed)
+    message(SEND_ERROR "include/qkv/${header}: a public header must be in ${list} (does a writer of layers, tasks or "
+                       "programs need it? else move it to src)")
+  endif()
+endforeach()
