@@ -1,8 +1,9 @@
 #include "claims/claim.h"
-#include "base/clock.h"
 
 #include <algorithm>
 #include <cmath>
+
+#include "base/clock.h"
 
 namespace qkv {
 
@@ -21,20 +22,8 @@ const char* sign_of(Finding::Relation relation) {
 
 Tensor Evidence::normal(std::string_view purpose, const Shape& shape, Dtype dtype) const {
   Tensor x = Tensor::empty(shape, Dtype::f64);
-  fill_normal(stream(purpose), x.data<double>(), static_cast<std::size_t>(x.size()));
+  fill_normal(stream(purpose), x.data<double>(), std::size_t(x.size()));
   return x.to(dtype);
-}
-
-void Evidence::equal(std::string what, double value, double bound) {
-  findings_.push_back({std::move(what), value, Finding::Relation::equal, bound});
-}
-
-void Evidence::at_most(std::string what, double value, double bound) {
-  findings_.push_back({std::move(what), value, Finding::Relation::at_most, bound});
-}
-
-void Evidence::at_least(std::string what, double value, double bound) {
-  findings_.push_back({std::move(what), value, Finding::Relation::at_least, bound});
 }
 
 bool Evidence::passed() const {

@@ -1,11 +1,10 @@
-#include "claims/trained.h"
-
+// The models that claims train.
 #include <dlfcn.h>
 
-#include <cmath>
 #include <filesystem>
 
 #include "base/file.h"
+#include "claims/claim.h"
 #include "qkv/base/text.h"
 #include "qkv/train/evaluate.h"
 #include "qkv/train/training.h"
@@ -23,76 +22,38 @@ fs::path library() {
   return fs::canonical(info.dli_fname, ignored);
 }
 
-// lib/libqkv.so or lib/MACHINE/libqkv.so: the configs are some folders up, in share.
-std::string find_config(const std::string& name) {
-  fs::path folder = library().parent_path();
-  for (int up = 0; up < 4 && folder != folder.root_path(); up++, folder = folder.parent_path()) {
-    const fs::path file = folder / "share/qkv/configs" / name;
-    if (exists(file.string())) return file.string();
-  }
-  return "";
-}
-
-Tensor find(const std::vector<NamedTensor>& tensors, const std::string& name) {
-  for (const NamedTensor& one : tensors)
-    if (one.name == name) return one.tensor;
-  fail(Fault::runtime, "claims: parameter must exist; got '{}'", name);
-}
-
-std::vector<NamedTensor> copies(const std::vector<NamedTensor>& tensors) {
-  std::vector<NamedTensor> result;
-  for (const NamedTensor& one : tensors) result.push_back({one.name, one.tensor.clone()});
-  return result;
-}
-
 }  // namespace
 
+// lib/libqkv.so or lib/MACHINE/libqkv.so: the configs are some folders up, in share.
 std::string shipped_config(const std::string& name) {
-  const std::string file = find_config(name);
-  if (file.empty())
-    fail(Fault::data, "claims: config '{}' must be installed with qkv; looked for share/qkv/configs above {}",
-         name, library().string());
-  return file;
+  fs::path folder = library().parent_path();
+  for (int up = 0; up < 4 && folder != folder.root_path(); up++, folder = folder.parent_path())
+    if (const fs::path file = folder / "share/qkv/configs" / name; exists(file.string()))
+      return file.string();
+  fail(Fault::data, "claims: config '{}' must be installed with qkv; looked for share/qkv/configs above {}",
+       name, library().string());
 }
 
 Metrics TrainedModel::metrics(Split split) const {
   return evaluate(*experiment.task, *experiment.model, split, 128);
 }
 
-double TrainedModel::metric(const std::string& name, Split split) const {
-  return metrics(split).value(name);
-}
-
 Tensor TrainedModel::value(const std::string& name) const {
-  return find(experiment.parameters->named(), name);
-}
-
-Tensor TrainedModel::initial(const std::string& name) const {
-  return find(start, name);
-}
-
-std::vector<std::string> TrainedModels::with_seed(std::vector<std::string> sets) const {
-  sets.push_back(fmt::format("run.seed={}", seed_));
-  sets.push_back("inspect.capture=[]");
-  return sets;
+  const Tensor found = tensor_named(name, experiment.parameters->named());
+  if (!found.defined()) fail(Fault::runtime, "claims: parameter must exist; got '{}'", name);
+  return found;
 }
 
 const TrainedModel& TrainedModels::shipped(const std::string& config, const std::vector<std::string>& sets) {
-  return train(config + "\n" + join(sets, "\n"),
-               [&] { return Section::load(shipped_config(config), with_seed(sets)); });
-}
-
-const TrainedModel& TrainedModels::text(const std::string& toml, const std::vector<std::string>& sets) {
-  return train(toml + "\n" + join(sets, "\n"),
-               [&] { return Section::parse(toml, "claim.toml", with_seed(sets)); });
-}
-
-const TrainedModel& TrainedModels::train(const std::string& key, const std::function<Section()>& config) {
-  std::unique_ptr<TrainedModel>& model = models_[key];
+  std::unique_ptr<TrainedModel>& model = models_[config + "\n" + join(sets, "\n")];
   if (model) return *model;
-  const Section section = config();
+  std::vector<std::string> all = sets;
+  all.push_back(fmt::format("run.seed={}", seed_));
+  all.push_back("inspect.capture=[]");
+  const Section section = Section::load(shipped_config(config), all);
   auto made = std::make_unique<TrainedModel>(TrainedModel{build_experiment(section), {}});
-  made->start = copies(made->experiment.parameters->named());
+  for (const NamedTensor& one : made->experiment.parameters->named())
+    made->start.push_back({one.name, one.tensor.clone()});
   Training training = prepare_training(made->experiment);
   for (std::int64_t step = 1; step <= training.max_steps; step++)
     if (!training.step().finite)
@@ -100,6 +61,18 @@ const TrainedModel& TrainedModels::train(const std::string& key, const std::func
            step);
   model = std::move(made);
   return *model;
+}
+
+std::vector<std::string> bank_sets(const std::string& max_epochs) {
+  return {"train.max_epochs=" + max_epochs, "data.test=\"" + shipped_config("data/bank/order.tsv") + "\""};
+}
+
+const TrainedModel& learned_bank(Evidence& e) {
+  std::vector<std::string> sets = bank_sets("14");
+  sets.insert(sets.end(), {"model.d_model=64", "model.ffn.d_ff=128", "model.attention.n_head=4",
+                           "model.dropout=0.1", "model.embedding=\"learned\"", "data.ngram_buckets=0",
+                           "optimizer.lr=4e-3", "optimizer.weight_decay=3.0", "train.label_smoothing=0.2"});
+  return e.trained().shipped("bank.toml", sets);
 }
 
 }  // namespace qkv

@@ -45,23 +45,6 @@ struct Search {
     const double n = double(from.ids.size() + (stopped ? 1 : 0));
     ended.push_back({from.ids, log_prob, log_prob / length_norm(o, std::max(1.0, n)), stopped});
   }
-
-  // The score that as many as n_best hypotheses have at least.
-  double worst_kept(const BeamOptions& o) const {
-    if (ended.size() < std::size_t(o.n_best)) return -kInfinity;
-    std::vector<double> scores;
-    for (const Hypothesis& h : ended) scores.push_back(h.score);
-    std::nth_element(scores.begin(), scores.begin() + (o.n_best - 1), scores.end(), std::greater<>());
-    return at(scores, o.n_best - 1);
-  }
-
-  // Log P only falls and the divisor is largest at the end.
-  bool finished(const BeamOptions& o, Index limit) const {
-    if (live.empty()) return true;
-    if (o.early_stop) return ended.size() >= std::size_t(o.beam);
-    const double n = double(limit);
-    return live.front().log_prob / length_norm(o, n) <= worst_kept(o);
-  }
 };
 
 // The best candidates of a sequence: `count` of them, best first.
@@ -150,7 +133,7 @@ std::vector<std::vector<Hypothesis>> beam_search(Decoding& decoding, const Tenso
         next.back().ids.push_back(c.id);
       }
       s.live = std::move(next);
-      s.done = s.finished(o, limit);
+      s.done = s.live.empty() || s.ended.size() >= beam;
       if (!s.done && step < limit) {
         for (Live& live : s.live) {
           from.push_back(live.row);

@@ -4,23 +4,23 @@
 
 #include "qkv/model/generate.h"
 #include "qkv/nn/layer.h"
+#include "qkv/nn/linear.h"
 #include "qkv/ops/shape_ops.h"
 
 namespace qkv {
 
 class CachedDecoding : public Decoding {
  public:
-  /// `decode` gives the vectors [rows, n, d] of new tokens that stand at `start` and after, `logits` [rows,
-  /// V] what follows from vectors [rows, d]. `context` may hold a memory of the rows; its keys and values are
-  /// in the cache from the first pass on.
+  /// `decode` gives the vectors [rows, n, d] of new tokens that stand at `start` and after, `head` what
+  /// follows from them. `context` may hold a memory of the rows; its keys and values are in the cache from
+  /// the first pass on.
   using Decode = std::function<Var(const Tensor& ids, const Context& context, Index start)>;
-  using Logits = std::function<Var(const Var& h)>;
-  CachedDecoding(const char* model, KeyValueCache cache, Context context, Decode decode, Logits logits)
+  CachedDecoding(const char* model, KeyValueCache cache, Context context, const Linear& head, Decode decode)
       : model_(model),
         cache_(std::move(cache)),
         context_(std::move(context)),
-        decode_(std::move(decode)),
-        logits_(std::move(logits)) {
+        head_(head),
+        decode_(std::move(decode)) {
     context_.cache = &cache_;
   }
 
@@ -32,7 +32,7 @@ class CachedDecoding : public Decoding {
     cache_.advance(ids.dim(1));
     context_.memory = Var();
     if (ids.dim(1) > 1) h = slice(h, 1, ids.dim(1) - 1, ids.dim(1));
-    return logits_(reshape(h, {ids.dim(0), h.dim(2)})).value();
+    return head_(reshape(h, {ids.dim(0), h.dim(2)})).value();
   }
   void select(const std::vector<int>& from) override {
     if (context_.memory_keep.defined())
@@ -46,8 +46,8 @@ class CachedDecoding : public Decoding {
   const char* model_;
   KeyValueCache cache_;
   Context context_;
+  const Linear& head_;
   Decode decode_;
-  Logits logits_;
 };
 
 }  // namespace qkv

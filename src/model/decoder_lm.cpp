@@ -4,7 +4,6 @@
 #include "model/word_vectors.h"
 #include "qkv/autograd/capture.h"
 #include "qkv/ops/dropout.h"
-#include "qkv/ops/linear.h"
 
 namespace qkv {
 
@@ -33,14 +32,12 @@ DecoderLm::DecoderLm(const Scope& s, const Section& section, const DataShape& sh
       embed(s / "embed", EmbeddingKind::learned, shape.vocab_size, 0, config.stack.d_model),
       position(s / "position", config.position, config.max_seq_len, config.stack.d_model,
                config.stack.block.attention),
-      stack(s, section, config.stack) {
+      stack(s, section, config.stack),
+      head(config.tie_embeddings ? Linear(s / "head", embed.weight)
+                                 : Linear(s / "head", stack.out_width(), shape.vocab_size, false)) {
   if (config.tie_embeddings && stack.out_width() != config.stack.d_model)
     section.report("tie_embeddings", fmt::format("needs layers with the output width d_model = {}; got {}",
                                                  config.stack.d_model, stack.out_width()));
-  head = config.tie_embeddings
-             ? embed.weight
-             : (s / "head")
-                   .param("weight", {shape.vocab_size, stack.out_width()}, init::kaiming(stack.out_width()));
 }
 
 Var DecoderLm::encode(const Var& vectors, Context context, Index start) const {
@@ -50,12 +47,6 @@ Var DecoderLm::encode(const Var& vectors, Context context, Index start) const {
   return stack(dropout(x, config.stack.block.dropout), context);
 }
 
-Var DecoderLm::logits(const Var& h) const {
-  static const std::string path = "head";
-  LayerPath here(path);
-  return linear(h, head, Var());
-}
-
 Var DecoderLm::forward(const Batch& batch) const {
   Context context;
   if (const Tensor* keep = batch.find("keep")) context.mask.key_keep = *keep;
@@ -63,16 +54,15 @@ Var DecoderLm::forward(const Batch& batch) const {
   Capture::offer("static", words.value());
   const Var h = encode(words, context, 0);
   Capture::offer("vectors", h.value());
-  return logits(h);
+  return head(h);
 }
 
 std::unique_ptr<Decoding> DecoderLm::start(const Batch&, Index rows) const {
   QKV_CHECK(rows > 0, "decoder-lm: rows must be positive; got {}", rows);
   if (!stack.continues()) return start_recomputed(*this, {}, rows, config.max_seq_len);
   return std::make_unique<CachedDecoding>(
-      "decoder-lm", KeyValueCache(rows, config.max_seq_len, stack.layers.size()), Context(),
-      [this](const Tensor& ids, const Context& c, Index start) { return encode(embed(ids), c, start); },
-      [this](const Var& h) { return logits(h); });
+      "decoder-lm", KeyValueCache(rows, config.max_seq_len, stack.layers.size()), Context(), head,
+      [this](const Tensor& ids, const Context& c, Index start) { return encode(embed(ids), c, start); });
 }
 
 }  // namespace qkv

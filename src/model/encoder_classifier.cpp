@@ -1,4 +1,4 @@
-#include "qkv/model/encoder_classifier.h"
+#include "model/encoder_classifier.h"
 
 #include "model/word_vectors.h"
 #include "qkv/autograd/capture.h"

@@ -1,15 +1,33 @@
-#include "model/encoder_decoder.h"
-
+// EncoderDecoder: a transformer that reads a source and writes a target (Vaswani et al. 2017).
 #include "model/cached_decoding.h"
+#include "qkv/model/model.h"
+#include "qkv/model/stack.h"
+#include "qkv/nn/embedding.h"
+#include "qkv/nn/position.h"
 #include "qkv/ops/dropout.h"
-#include "qkv/ops/linear.h"
 
 namespace qkv {
+namespace {
 
-QKV_REGISTER(Model, "encoder-decoder", EncoderDecoder,
-             "transformer encoder and decoder with cross-attention: translation, summaries");
+struct EncoderDecoderConfig : LengthConfig {
+  StackConfig stack;
+  Index n_encoder_layer = 0, n_decoder_layer = 0;
+  bool share_embeddings = false, tie_embeddings = false;
+  PositionConfig position;
+  template <class F>
+  void fields(F& f) {
+    stack.fields(f);
+    f("n_encoder_layer", n_encoder_layer, "blocks of the encoder; 0 = n_layer", rule::between(0, kMaxLayers));
+    f("n_decoder_layer", n_decoder_layer, "blocks of the decoder; 0 = n_layer", rule::between(0, kMaxLayers));
+    LengthConfig::fields(f);
+    f("share_embeddings", share_embeddings, "source and target have one token table; needs one vocabulary");
+    f("tie_embeddings", tie_embeddings,
+      "the head's weight is the target's token table (Press and Wolf 2017)");
+    f("position", position, "positions");
+  }
+};
 
-static EncoderDecoderConfig read_encoder_decoder(const Section& section, const DataShape& shape) {
+EncoderDecoderConfig read_encoder_decoder(const Section& section, const DataShape& shape) {
   EncoderDecoderConfig c;
   section.read(c);
   if (section.has("layers")) {
@@ -36,78 +54,91 @@ static EncoderDecoderConfig read_encoder_decoder(const Section& section, const D
   return c;
 }
 
-static StackConfig layers(StackConfig stack, Index n_layer, Index memory_width) {
+StackConfig layers(StackConfig stack, Index n_layer, Index memory_width) {
   stack.n_layer = n_layer;
   stack.block.memory_width = memory_width;
   return stack;
 }
 
-EncoderDecoder::EncoderDecoder(const Scope& s, const Section& section, const DataShape& shape)
-    : config(read_encoder_decoder(section, shape)),
-      target_embed(s / (config.share_embeddings ? "embed" : "target_embed"), EmbeddingKind::learned,
-                   shape.vocab_size, 0, config.stack.d_model),
-      source_embed(config.share_embeddings
-                       ? target_embed
-                       : TokenEmbedding(s / "source_embed", EmbeddingKind::learned,
-                                        shape.source_vocab_size ? shape.source_vocab_size : shape.vocab_size,
-                                        0, config.stack.d_model)),
-      source_position(s / "source_position", config.position, config.max_seq_len, config.stack.d_model,
-                      config.stack.block.attention),
-      target_position(s / "target_position", config.position, config.max_seq_len, config.stack.d_model,
-                      config.stack.block.attention),
-      encoder(s / "encoder", section, layers(config.stack, config.n_encoder_layer, 0)),
-      decoder(s / "decoder", section, layers(config.stack, config.n_decoder_layer, config.stack.d_model)) {
-  const Index d = config.stack.d_model;
-  head = config.tie_embeddings ? target_embed.weight
-                               : (s / "head").param("weight", {shape.vocab_size, d}, init::kaiming(d));
-}
+/// The encoder turns the source into vectors, one per token; each block of the decoder looks at the target so
+/// far and at these vectors; a head without bias says what comes next. Batch: source_ids, source_keep [B, S]
+/// (i32, 1 = a token, 0 = padding), ids [B, T] (the target so far). Logits [B, T, V].
+struct EncoderDecoder : Model, Generator {
+  EncoderDecoder(const Scope& s, const Section& section, const DataShape& shape)
+      : config(read_encoder_decoder(section, shape)),
+        target_embed(s / (config.share_embeddings ? "embed" : "target_embed"), EmbeddingKind::learned,
+                     shape.vocab_size, 0, config.stack.d_model),
+        source_embed(
+            config.share_embeddings
+                ? target_embed
+                : TokenEmbedding(s / "source_embed", EmbeddingKind::learned,
+                                 shape.source_vocab_size ? shape.source_vocab_size : shape.vocab_size, 0,
+                                 config.stack.d_model)),
+        source_position(s / "source_position", config.position, config.max_seq_len, config.stack.d_model,
+                        config.stack.block.attention),
+        target_position(s / "target_position", config.position, config.max_seq_len, config.stack.d_model,
+                        config.stack.block.attention),
+        encoder(s / "encoder", section, layers(config.stack, config.n_encoder_layer, 0)),
+        decoder(s / "decoder", section, layers(config.stack, config.n_decoder_layer, config.stack.d_model)),
+        head(config.tie_embeddings ? Linear(s / "head", target_embed.weight)
+                                   : Linear(s / "head", config.stack.d_model, shape.vocab_size, false)) {}
 
-Var EncoderDecoder::encode(const Tensor& ids, const Tensor& keep) const {
-  const Var x = source_position(source_embed(ids));  // [B, S, d]
-  Context context;
-  context.mask.key_keep = keep;
-  source_position.extend(context, 0, x.dim(1));
-  return encoder(dropout(x, config.stack.block.dropout), context);
-}
+  // [B, S] -> [B, S, d]
+  Var encode(const Tensor& ids, const Tensor& keep) const {
+    const Var x = source_position(source_embed(ids));  // [B, S, d]
+    Context context;
+    context.mask.key_keep = keep;
+    source_position.extend(context, 0, x.dim(1));
+    return encoder(dropout(x, config.stack.block.dropout), context);
+  }
 
-Var EncoderDecoder::decode(const Tensor& ids, Context context, Index start) const {
-  const Var x = target_position(target_embed(ids), {}, start);  // [B, T, d]
-  context.mask.causal = true;
-  target_position.extend(context, start, x.dim(1));
-  return decoder(dropout(x, config.stack.block.dropout), context);
-}
+  /// The vectors [B, T, d] below the head of target tokens [B, T] that stand at `start` and after. `context`
+  /// holds the memory, which padding of it is not seen, and maybe a cache.
+  Var decode(const Tensor& ids, Context context, Index start) const {
+    const Var x = target_position(target_embed(ids), {}, start);  // [B, T, d]
+    context.mask.causal = true;
+    target_position.extend(context, start, x.dim(1));
+    return decoder(dropout(x, config.stack.block.dropout), context);
+  }
 
-Var EncoderDecoder::logits(const Var& h) const {
-  static const std::string path = "head";
-  LayerPath here(path);
-  return linear(h, head, Var());
-}
+  Var forward(const Batch& batch) const override {
+    Context context;
+    context.memory_keep = batch.at("source_keep");
+    context.memory = encode(batch.at("source_ids"), context.memory_keep);
+    return head(decode(batch.at("ids"), context, 0));
+  }
 
-Var EncoderDecoder::forward(const Batch& batch) const {
-  Context context;
-  context.memory_keep = batch.at("source_keep");
-  context.memory = encode(batch.at("source_ids"), context.memory_keep);
-  return logits(decode(batch.at("ids"), context, 0));
-}
+  /// Translates batch.source_ids, one row each: self-attention from a cache, keys and values of the source
+  /// computed once.
+  std::unique_ptr<Decoding> start(const Batch& source, Index rows) const override {
+    QKV_CHECK(rows > 0 && source.at("source_ids").dim(0) == rows,
+              "encoder-decoder: there must be a source for each row; got {} rows, source_ids {}", rows,
+              source.at("source_ids").shape());
+    if (!decoder.continues()) return start_recomputed(*this, source, rows, config.max_seq_len);
+    Context context;
+    context.memory_keep = source.at("source_keep");
+    context.memory = encode(source.at("source_ids"), context.memory_keep).value();
+    return std::make_unique<CachedDecoding>(
+        "encoder-decoder", KeyValueCache(rows, config.max_seq_len, 2 * decoder.layers.size()), context, head,
+        [this](const Tensor& ids, const Context& c, Index start) { return decode(ids, c, start); });
+  }
 
-std::unique_ptr<Decoding> EncoderDecoder::start(const Batch& source, Index rows) const {
-  QKV_CHECK(rows > 0 && source.at("source_ids").dim(0) == rows,
-            "encoder-decoder: there must be a source for each row; got {} rows, source_ids {}", rows,
-            source.at("source_ids").shape());
-  if (!decoder.continues()) return start_recomputed(*this, source, rows, config.max_seq_len);
-  Context context;
-  context.memory_keep = source.at("source_keep");
-  context.memory = encode(source.at("source_ids"), context.memory_keep).value();
-  return std::make_unique<CachedDecoding>(
-      "encoder-decoder", KeyValueCache(rows, config.max_seq_len, 2 * decoder.layers.size()), context,
-      [this](const Tensor& ids, const Context& c, Index start) { return decode(ids, c, start); },
-      [this](const Var& h) { return logits(h); });
-}
+  bool needs_source() const override { return true; }
+  /// Keys and values of the target and of the source in each layer.
+  double bytes_per_row() const override {
+    const Index per_token = 4 * config.stack.d_model * Index(decoder.layers.size());
+    return double(config.max_seq_len * per_token) * double(size_of(head.weight.value().dtype()));
+  }
 
-double EncoderDecoder::bytes_per_row() const {
-  const Index per_token = 4 * config.stack.d_model * static_cast<Index>(decoder.layers.size());
-  return static_cast<double>(config.max_seq_len * per_token) *
-         static_cast<double>(size_of(head.value().dtype()));
-}
+  EncoderDecoderConfig config;
+  TokenEmbedding target_embed, source_embed;
+  Position source_position, target_position;
+  Stack encoder, decoder;
+  Linear head;  ///< [.., d] -> [.., V]
+};
 
+QKV_REGISTER(Model, "encoder-decoder", EncoderDecoder,
+             "transformer encoder and decoder with cross-attention: translation, summaries");
+
+}  // namespace
 }  // namespace qkv

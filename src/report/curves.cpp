@@ -5,7 +5,7 @@
 #include "log/record_keys.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "report/parts.h"
+#include "report/report.h"
 
 namespace qkv {
 namespace {
@@ -14,7 +14,7 @@ constexpr std::size_t kPoints = 1200;  // per curve: more than a screen has colu
 constexpr std::size_t kNorms = 60;     // records
 
 Json number(double value) {
-  return json_number(static_cast<float>(value));
+  return json_number(float(value));
 }
 
 }  // namespace
@@ -56,7 +56,7 @@ Json curves_json(const RunLog& log) {
       if (curve.x.empty()) continue;
       Json x = Json::array(), y = Json::array();
       for (std::size_t i : thin(curve.y, kPoints)) {
-        x.push_back(static_cast<std::int64_t>(curve.x[i]));
+        x.push_back(std::int64_t(curve.x[i]));
         y.push_back(number(curve.y[i]));
       }
       result[metric][split] = {{"x", std::move(x)}, {"y", std::move(y)}, {"of", curve.x.size()}};

@@ -6,7 +6,7 @@
 #include "qkv/base/config.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "report/parts.h"
+#include "report/report.h"
 
 namespace qkv {
 namespace {
@@ -19,18 +19,11 @@ Json read_origins(const std::string& run, Problems& problems) {
   if (!exists(path)) return Json::object();
   Json result = Json::object();
   try {
-    JsonLimits limits;
-    limits.bytes = kMaxBytes;
-    for (const Json& one : read_json(path, limits)) result[one.at("key").get<std::string>()] = one;
+    for (const Json& one : read_json(path, {kMaxBytes})) result[one.at("key").get<std::string>()] = one;
   } catch (const std::exception& e) {
     problems.push_back(fmt::format("{}: shows no origins; {}", path, e.what()));
   }
   return result;
-}
-
-std::string text_of(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
 }  // namespace
@@ -56,26 +49,20 @@ Json config_json(const std::string& run, Problems& problems) {
   }
   const Json origins = read_origins(run, problems);
   Json result = Json::array();
-  std::string table;
   try {
-    for (const std::string& line : split(read_file(path, kMaxBytes), '\n')) {
-      const std::size_t equals = line.find(" = ");
-      if (!line.empty() && line[0] == '[') table = line.substr(1, line.find_last_of(']') - 1) + ".";
-      if (line.empty() || line[0] == '[' || line[0] == '#' || equals == std::string::npos) continue;
-      const std::string key = table + line.substr(0, equals), value = line.substr(equals + 3);
-      const auto known = origins.find(key);
-      const bool found = known != origins.end();
+    for (const ResolvedKey& given : Section::load(path).all_given()) {
+      const Json known = origins.value(given.key, Json::object());
       // Copies of data files lie below the run directory; their keys were given all the same.
-      const bool same =
-          found && (text_of(*known, "value") == value || starts_with(key, "data.") || key == "plugins");
-      result.push_back({{"key", key},
-                        {"value", without_folders(value)},
-                        {"origin", same    ? without_folders(text_of(*known, "origin"))
-                                   : found ? "changed by resume"
-                                           : ""},
-                        {"help", found ? text_of(*known, "help") : ""}});
+      const bool same = known.value("value", "") == given.value || starts_with(given.key, "data.") ||
+                        given.key == "plugins";
+      result.push_back({{"key", given.key},
+                        {"value", without_folders(given.value)},
+                        {"origin", known.empty() ? ""
+                                   : same        ? without_folders(known.value("origin", ""))
+                                                 : "changed by resume"},
+                        {"help", known.value("help", "")}});
     }
-  } catch (const Error& e) {
+  } catch (const std::exception& e) {
     problems.push_back(e.what());
   }
   return result;
@@ -98,9 +85,8 @@ Json expectations_json(const std::string& run, const Json& result, Problems& pro
                   {"bound", json_number(bound)},
                   {"least", least},
                   {"value", nullptr}};
-      if (result.is_object() && result.contains(split) && result.at(split).is_object() &&
-          result.at(split).contains(metric)) {
-        const double value = to_double(result.at(split).at(metric), metric);
+      if (const Json::json_pointer place("/" + split + "/" + metric); result.contains(place)) {
+        const double value = to_double(result.at(place), metric);
         one["value"] = json_number(value);
         one["met"] = least ? value >= bound : value <= bound;
       }

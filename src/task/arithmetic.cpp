@@ -1,5 +1,5 @@
 // Adder and ModularAddition: sums as token sequences, all of them known, some held out.
-#include <cmath>
+#include <algorithm>
 
 #include "qkv/base/text.h"
 #include "qkv/task/synthetic.h"
@@ -7,27 +7,18 @@
 namespace qkv {
 namespace {
 
-// The whole numbers of "12<sign>34"; throws a usage error with `form` unless both are below `limit`.
-std::pair<Index, Index> two_numbers(const std::string& text, char sign, Index limit,
-                                    const std::string& form) {
-  std::pair<Index, Index> result{0, 0};
-  const std::vector<std::string> parts = split(text, sign);
-  bool good = parts.size() == 2;
-  for (std::size_t i = 0; good && i < 2; i++) {
-    std::string digits;
-    for (char c : parts[i])
-      if (c != ' ') digits += c;
-    good =
-        !digits.empty() && digits.size() <= 18 && digits.find_first_not_of("0123456789") == std::string::npos;
-    if (!good) break;
-    const auto value = static_cast<Index>(std::stoll(digits));
-    (i == 0 ? result.first : result.second) = value;
-    good = value < limit;
+// The whole numbers of "12+34"; throws a usage error unless both are below `limit`.
+std::pair<Index, Index> two_numbers(const std::string& text, Index limit) {
+  std::vector<Index> numbers;
+  for (const std::string& part : split(replace_all(text, " ", ""), '+')) {
+    const bool digits =
+        !part.empty() && part.size() <= 18 && part.find_first_not_of("0123456789") == std::string::npos;
+    numbers.push_back(digits ? std::stoll(part) : limit);
   }
-  if (!good)
-    fail(Fault::usage, "predict: the question must be {} with numbers below {}; got {}", form, limit,
+  if (numbers.size() != 2 || std::max(numbers[0], numbers[1]) >= limit)
+    fail(Fault::usage, "predict: the question must be like 12+34 with numbers below {}; got {}", limit,
          in_quotes(text));
-  return result;
+  return {numbers[0], numbers[1]};
 }
 
 // ---- addition of decimal numbers
@@ -62,16 +53,16 @@ class Adder : public CountedTask {
     write_question(a, b, row);
     for (Index i = 0; i <= adder_.digits; i++) {
       const Index digit = digit_of(a + b, adder_.reverse ? i : adder_.digits - i);
-      row.targets.back() = static_cast<std::int32_t>(digit);
+      row.targets.back() = std::int32_t(digit);
       if (i < adder_.digits) row.add(digit);
     }
   }
 
   Question question(const std::string& text) const override {
-    const auto [a, b] = two_numbers(text, '+', limit_, "like 12+34");
+    const auto [a, b] = two_numbers(text, limit_);
     SyntheticRow row;
     write_question(a, b, row);
-    return {row.ids, static_cast<int>(adder_.digits) + 1, adder_.reverse};
+    return {row.ids, int(adder_.digits) + 1, adder_.reverse};
   }
 
  private:
@@ -122,7 +113,7 @@ class ModularAddition : public CountedTask {
   }
 
   Question question(const std::string& text) const override {
-    const auto [a, b] = two_numbers(text, '+', modular_.modulus, "like 12+34");
+    const auto [a, b] = two_numbers(text, modular_.modulus);
     SyntheticRow row;
     write_case(a * modular_.modulus + b, row);
     return {row.ids};

@@ -1,6 +1,4 @@
 // ListOps: nested maxima, minima, medians and sums of digits (Nangia and Bowman 2018).
-#include <algorithm>
-#include <array>
 #include <numeric>
 
 #include "qkv/base/text.h"
@@ -28,31 +26,17 @@ struct ListOpsData {
   }
 };
 
-enum class Operator { max, min, med, sm };
 constexpr const char* kOperators[] = {"[MAX", "[MIN", "[MED", "[SM"};
 constexpr Index kFirstOperator = 10, kClose = 14, kAsk = 15;
 
-// The arguments of an operator.
-struct Args {
-  std::array<Index, kMostArgs> values;
-  std::size_t n = 0;
-};
-
-// The value, a digit. The median of an even number is the mean of the middle two, rounded down.
-Index apply(Operator op, Args& args) {
-  const auto begin = args.values.begin(), end = begin + static_cast<std::ptrdiff_t>(args.n);
-  std::sort(begin, end);
-  switch (op) {
-    case Operator::max:
-      return *(end - 1);
-    case Operator::min:
-      return *begin;
-    case Operator::med:
-      return (args.values[(args.n - 1) / 2] + args.values[args.n / 2]) / 2;
-    case Operator::sm:
-      break;
-  }
-  return std::accumulate(begin, end, Index{0}) % 10;  // sum modulo 10
+// The value of an operator, a digit. The median of an even number is the mean of the middle two, rounded
+// down.
+Index apply(Index op, std::vector<Index> args) {
+  std::sort(args.begin(), args.end());
+  const Index median = (args[(args.size() - 1) / 2] + args[args.size() / 2]) / 2,
+              sum = std::accumulate(args.begin(), args.end(), Index{0}) % 10;
+  const Index values[] = {args.back(), args.front(), median, sum};  // as kOperators
+  return values[op];
 }
 
 // Reads one expression of `ids` from `at` on and moves past it; -1 if there is none.
@@ -61,14 +45,13 @@ Index value_of(const std::vector<std::int32_t>& ids, std::size_t& at, Index dept
   const Index id = ids[at++];
   if (id < 10) return id;
   if (id >= kClose || depth == kDeepest) return -1;
-  Args args;
+  std::vector<Index> args;
   while (at < ids.size() && ids[at] != kClose) {
-    const Index value = value_of(ids, at, depth + 1);
-    if (value < 0 || args.n == args.values.size()) return -1;
-    args.values[args.n++] = value;
+    args.push_back(value_of(ids, at, depth + 1));
+    if (args.back() < 0 || Index(args.size()) > kMostArgs) return -1;
   }
-  if (at++ >= ids.size() || args.n == 0) return -1;
-  return apply(static_cast<Operator>(id - kFirstOperator), args);
+  if (at++ >= ids.size() || args.empty()) return -1;
+  return apply(id - kFirstOperator, std::move(args));
 }
 
 /// "[MAX 2 9 [MIN 4 7 ] 0 ] =": the model must say the value, 9, at the last token.
@@ -89,10 +72,11 @@ class ListOps : public DrawnTask {
     constexpr int kDraws = 1000;
     for (int i = 0; i < kDraws; i++) {
       row.clear();
-      const Index value = draw_expression(stream, 1, row);
-      const auto size = static_cast<Index>(row.ids.size());
-      if (value < 0 || size < list_.min_length || size > list_.max_length) continue;
-      row.add(kAsk, value);
+      if (!draw_expression(stream, 1, row) || Index(row.ids.size()) < list_.min_length ||
+          Index(row.ids.size()) > list_.max_length)
+        continue;
+      std::size_t end = 0;
+      row.add(kAsk, value_of(row.ids, end));
       return;
     }
     raise(Fault::usage,
@@ -102,20 +86,19 @@ class ListOps : public DrawnTask {
 
   Question question(const std::string& text) const override {
     Question q;
-    for (const std::string& word : split(text, ' ')) {
-      if (word.empty()) continue;
+    for (const std::string& word : split_words(text)) {
       const auto found = std::find(symbols_.begin(), symbols_.end(), word);
       if (found == symbols_.end() || word == "=")
         fail(Fault::usage, "predict: the words must be digits, [MAX, [MIN, [MED, [SM and ]; got {}",
              in_quotes(word));
-      q.ids.push_back(static_cast<std::int32_t>(found - symbols_.begin()));
+      q.ids.push_back(std::int32_t(found - symbols_.begin()));
     }
     std::size_t end = 0;
     if (value_of(q.ids, end) < 0 || end != q.ids.size())
       fail(Fault::usage,
            "predict: the text must be one whole expression, like [MAX 2 9 ], at most {} deep; got {}",
            kDeepest, in_quotes(text));
-    if (static_cast<Index>(q.ids.size()) > list_.max_length)
+    if (Index(q.ids.size()) > list_.max_length)
       fail(Fault::usage, "predict: the text must have at most data.max_length = {} tokens; got {}",
            list_.max_length, q.ids.size());
     q.ids.push_back(kAsk);
@@ -123,25 +106,19 @@ class ListOps : public DrawnTask {
   }
 
  private:
-  // An operator with its arguments; its value, or -1 when it grew too long.
-  Index draw_expression(Stream& stream, Index depth, SyntheticRow& row) const {
+  // An operator with its arguments; false when it grew too long.
+  bool draw_expression(Stream& stream, Index depth, SyntheticRow& row) const {
     const Index op = draw_below(stream, 4), count = 2 + draw_below(stream, list_.max_args - 1);
     row.add(kFirstOperator + op);
-    Args args;
     for (Index i = 0; i < count; i++) {
-      if (static_cast<Index>(row.ids.size()) >= list_.max_length) return -1;
-      Index value;
-      if (depth < list_.max_depth && stream.bernoulli(list_.nesting)) {
-        value = draw_expression(stream, depth + 1, row);
-        if (value < 0) return -1;
-      } else {
-        value = draw_below(stream, 10);
-        row.add(value);
-      }
-      args.values[args.n++] = value;
+      if (Index(row.ids.size()) >= list_.max_length) return false;
+      if (depth == list_.max_depth || !stream.bernoulli(list_.nesting))
+        row.add(draw_below(stream, 10));
+      else if (!draw_expression(stream, depth + 1, row))
+        return false;
     }
     row.add(kClose);
-    return apply(static_cast<Operator>(op), args);
+    return true;
   }
 
   ListOpsData list_;

@@ -1,7 +1,6 @@
 // PlantedCues: synthetic sentences to classify, where the deciding word is known.
-#include <algorithm>
+#include <unordered_map>
 
-#include "qkv/base/random.h"
 #include "qkv/base/text.h"
 #include "task/common.h"
 
@@ -50,21 +49,20 @@ class PlantedCues : public ClassTask {
       for (Index c = 0; c < data_.n_class; c++) words_.push_back(fmt::format("cue{}.{}", f, c));
     for (Index i = 0; i < data_.fillers; i++) words_.push_back(fmt::format("w{}", i));
     for (Index c = 0; c < data_.n_class; c++) labels_.push_back(fmt::format("class {}", c));
+    for (const std::string& word : words_) ids_.emplace(word, int(ids_.size()));
   }
 
-  DataShape shape() const override { return {static_cast<Index>(words_.size()), data_.n_class, 0}; }
+  DataShape shape() const override { return {Index(words_.size()), data_.n_class, 0}; }
 
   Index examples(Split split) override {
     return split == Split::train ? data_.examples : data_.eval_examples;
   }
-  Index length(Split split, int example) const override {
-    return static_cast<Index>(draw(split, example).ids.size());
-  }
+  Index length(Split split, int example) const override { return Index(draw(split, example).words.size()); }
 
   void collate(Split split, const int* indices, Index n, const Stream*, Batch& batch) const override {
-    std::vector<Sentence> sentences;
+    std::vector<ProbeText> sentences;
     for (Index b = 0; b < n; b++) sentences.push_back(draw(split, indices[b]));
-    fill(sentences, batch);
+    fill(sentences.data(), n, batch);
     std::copy(indices, indices + n, batch.fill("example", {n}, Dtype::i32).data<std::int32_t>());
   }
 
@@ -77,9 +75,9 @@ class PlantedCues : public ClassTask {
                                      [](const std::string& word) { return starts_with(word, "ask"); });
       if (asks == one.words.end())
         fail(Fault::usage, "a text must ask for a family of cues (ask0, ..); got {}", in_quotes(text));
-      one.target = static_cast<int>(asks - one.words.begin());
+      one.target = int(asks - one.words.begin());
       for (std::size_t i = 0; i < one.words.size(); i++)
-        if (starts_with(one.words[i], "cue" + asks->substr(3) + ".")) one.cue = static_cast<int>(i);
+        if (starts_with(one.words[i], "cue" + asks->substr(3) + ".")) one.cue = int(i);
       result.push_back(std::move(one));
     }
     return result;
@@ -89,17 +87,14 @@ class PlantedCues : public ClassTask {
   std::vector<ProbeText> probe_examples(Split split, Index per_class) override {
     std::vector<ProbeText> result;
     for (Index i = 0; i < std::min(examples(split), per_class * data_.n_class); i++)
-      result.push_back(probe_text(draw(split, i)));
+      result.push_back(draw(split, i));
+    for (ProbeText& text : result) text.text = join(text.words, " ");
     return result;
   }
 
   Batch probe_batch(const ProbeText* texts, Index n) const override {
-    std::vector<Sentence> sentences;
-    for (Index i = 0; i < n; i++)
-      sentences.push_back(
-          {ids_of_words(texts[i].words, words_), texts[i].target, texts[i].cue, std::max(0, texts[i].label)});
     Batch batch;
-    fill(sentences, batch);
+    fill(texts, n, batch);
     return batch;
   }
 
@@ -107,54 +102,36 @@ class PlantedCues : public ClassTask {
   std::vector<std::string> vocabulary() const override { return words_; }
 
  private:
-  struct Sentence {
-    std::vector<std::int32_t> ids;
-    int target, cue, label;
-  };
-  Sentence draw(Split split, Index index) const {
+  ProbeText draw(Split split, Index index) const {
     Stream stream(seed_, name_of(split), index);
     auto below = [&](Index n) {
-      return static_cast<Index>(stream.below(static_cast<std::uint64_t>(n)));
+      return Index(stream.below(std::uint64_t(n)));
     };
     const Index T = data_.min_length + below(data_.max_length - data_.min_length + 1);
-    Sentence s{{}, 0, 0, static_cast<int>(index % data_.n_class)};
-    for (Index t = 0; t < T; t++) s.ids.push_back(static_cast<std::int32_t>(filler(below(data_.fillers))));
-    const std::vector<int> places = permutation(static_cast<int>(T), stream.part("places"));
+    ProbeText s;
+    s.label = int(index % data_.n_class);
+    for (Index t = 0; t < T; t++) s.words.push_back(fmt::format("w{}", below(data_.fillers)));
+    const std::vector<int> places = permutation(int(T), stream.part("places"));
     const Index asked = below(data_.families);
-    s.target = places[static_cast<std::size_t>(data_.families)];
-    s.cue = places[static_cast<std::size_t>(asked)];
-    s.ids[static_cast<std::size_t>(s.target)] = static_cast<std::int32_t>(question(asked));
+    s.target = at(places, data_.families);
+    s.cue = at(places, asked);
+    at(s.words, s.target) = fmt::format("ask{}", asked);
     for (Index f = 0; f < data_.families; f++)
-      s.ids[static_cast<std::size_t>(places[static_cast<std::size_t>(f)])] =
-          static_cast<std::int32_t>(cue(f, f == asked ? s.label : below(data_.n_class)));
+      at(s.words, at(places, f)) = fmt::format("cue{}.{}", f, f == asked ? s.label : below(data_.n_class));
     return s;
   }
 
-  static void fill(const std::vector<Sentence>& sentences, Batch& batch) {
-    const auto n = static_cast<Index>(sentences.size());
-    fill_rows(
-        batch, "ids", "keep", n,
-        0, [&](Index b) -> auto& { return sentences[static_cast<std::size_t>(b)].ids; });
+  void fill(const ProbeText* texts, Index n, Batch& batch) const {
+    fill_words(batch, texts, n, "keep", [&](auto& word) { return ids_.at(word); });
     std::int32_t* target = batch.fill("target", {n}, Dtype::i32).data<std::int32_t>();
     std::int32_t* label = batch.fill("label", {n}, Dtype::i32).data<std::int32_t>();
-    for (const Sentence& s : sentences) *target++ = s.target, *label++ = s.label;
+    for (Index b = 0; b < n; b++) target[b] = texts[b].target, label[b] = std::max(0, texts[b].label);
   }
-
-  ProbeText probe_text(const Sentence& s) const {
-    ProbeText text{"", {}, s.target, s.label, s.cue};
-    for (std::int32_t id : s.ids) text.words.push_back(words_[static_cast<std::size_t>(id)]);
-    text.text = join(text.words, " ");
-    return text;
-  }
-
-  /// Ids: the questions first, then the cues family by family, then the fillers.
-  Index question(Index family) const { return family; }
-  Index cue(Index family, Index label) const { return data_.families + family * data_.n_class + label; }
-  Index filler(Index i) const { return data_.families * (1 + data_.n_class) + i; }
 
   PlantedCuesData data_;
   std::uint64_t seed_;
-  std::vector<std::string> words_;
+  std::vector<std::string> words_;  // the questions, then the cues family by family, then the fillers
+  std::unordered_map<std::string, int> ids_;
 };
 
 QKV_REGISTER(Task, "planted-cues", PlantedCues,

@@ -1,5 +1,4 @@
 // SyntheticClassification: synthetic token sequences to classify, for benchmarks and first steps; no files.
-
 #include "qkv/base/text.h"
 #include "task/common.h"
 
@@ -54,18 +53,18 @@ class SyntheticClassification : public ClassTask {
     for (Index b = 0; b < n; b++) {
       const Index c = indices[b] % C;
       example[b] = indices[b];
-      label[b] = static_cast<std::int32_t>(c);
+      label[b] = std::int32_t(c);
       std::int32_t* row = ids + b * T;
       static_assert(sizeof(std::int32_t) == sizeof(std::uint32_t));
       fill_bits(Stream(seed_, name_of(split), indices[b]), reinterpret_cast<std::uint32_t*>(row),
-                static_cast<std::size_t>(T));
+                std::size_t(T));
       for (Index t = 0; t < T; t++) {
         // 31 of the bits choose a token: multiply and shift, without division. The last one: of which kind?
-        const std::uint64_t bits = static_cast<std::uint32_t>(row[t]);
+        const std::uint64_t bits = std::uint32_t(row[t]);
         const bool any = bits & 1;
         const Index below = any ? V : (V - c + C - 1) / C;  // tokens c, c + C, c + 2 C, ...
-        const Index chosen = static_cast<Index>(((bits >> 1) * static_cast<std::uint64_t>(below)) >> 31);
-        row[t] = static_cast<std::int32_t>(any ? chosen : c + C * chosen);
+        const Index chosen = Index(((bits >> 1) * std::uint64_t(below)) >> 31);
+        row[t] = std::int32_t(any ? chosen : c + C * chosen);
       }
     }
   }

@@ -1,4 +1,4 @@
-#include "qkv/model/baselines.h"
+#include <doctest/doctest.h>
 
 #include "model/sentences.h"
 

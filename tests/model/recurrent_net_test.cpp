@@ -1,8 +1,8 @@
-#include "model/recurrent_net.h"
-
 #include <doctest/doctest.h>
 
 #include "nn/layer_check.h"
+#include "qkv/model/generate.h"
+#include "qkv/model/model.h"
 #include "qkv/ops/cross_entropy.h"
 
 using namespace qkv;

@@ -19,11 +19,9 @@ class Confusion {
   /// Adds the counts of the same labels; an empty matrix takes over the other one.
   void merge(const Confusion& other);
 
-  int classes() const { return static_cast<int>(labels_.size()); }
+  int classes() const { return int(labels_.size()); }
   const std::vector<std::string>& labels() const { return labels_; }
-  long count(int gold, int predicted) const {
-    return counts_[static_cast<std::size_t>(gold * classes() + predicted)];
-  }
+  long count(int gold, int predicted) const { return counts_[std::size_t(gold * classes() + predicted)]; }
   long gold(int label) const;
   long predicted(int label) const;
   long total() const;
@@ -34,6 +32,10 @@ class Confusion {
   double f1(int label) const;
   /// Mean F1 of the classes that occur as gold or prediction.
   double macro_f1() const;
+  /// {"precision", "recall", "f1", "count"} of a class.
+  Json json(int label) const;
+  /// [[count(0, 0), count(0, 1), ..], ..]
+  Json matrix() const;
 
  private:
   std::vector<std::string> labels_;
@@ -43,13 +45,12 @@ class Confusion {
 /// Weighted means by name, and a confusion matrix for tasks with classes.
 class Metrics {
  public:
-  /// Adds `sum` over `weight` units to the mean called `name`.
-  void add(const std::string& name, double sum, double weight);
-  /// A further value that follows from the mean called `of`, e.g. perplexity = exp(loss).
-  void derive(const std::string& name, const std::string& of, double (*f)(double));
+  /// Adds `sum` over `weight` units to the mean called `name`; its value is `f` of that mean where there is
+  /// one, e.g. perplexity = exp(mean loss).
+  void add(const std::string& name, double sum, double weight, double (*f)(double) = nullptr);
   void merge(const Metrics& other);
-  /// Means in the order of first use, each followed by what is derived from it, then accuracy and macro_f1
-  /// where there is a confusion matrix, then the scores of generated texts.
+  /// Means in the order of first use, then accuracy and macro_f1 where there is a confusion matrix, then the
+  /// scores of generated texts.
   std::vector<std::pair<std::string, double>> values() const;
   /// One of `values()`. Throws a usage error that lists the names.
   double value(const std::string& name) const;
@@ -75,13 +76,9 @@ class Metrics {
   struct Mean {
     std::string name;
     double sum, weight;
-  };
-  struct Derived {
-    std::string name, of;
     double (*f)(double);
   };
   std::vector<Mean> means_;
-  std::vector<Derived> derived_;
 };
 
 }  // namespace qkv

@@ -13,6 +13,12 @@ struct NamedTensor {
   std::string name;
   Tensor tensor;
 };
+/// The tensor of that name, or an undefined one.
+inline Tensor tensor_named(const std::string& name, const std::vector<NamedTensor>& tensors) {
+  for (const NamedTensor& one : tensors)
+    if (one.name == name) return one.tensor;
+  return {};
+}
 
 /// Free text of a file, from key to value. Written files have "format": "pt" unless it is given.
 using SafetensorsMetadata = std::map<std::string, std::string>;

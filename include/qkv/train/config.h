@@ -1,6 +1,6 @@
 // The config tables that belong to a training run, whatever the task.
 #pragma once
-#include "qkv/task/task_input.h"
+#include "qkv/task/task.h"
 
 namespace qkv {
 
