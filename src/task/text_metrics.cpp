@@ -1,4 +1,4 @@
-#include "qkv/task/text_metrics.h"
+#include "qkv/task/metrics.h"
 
 #include <algorithm>
 #include <cmath>

@@ -5,7 +5,7 @@
 #include "qkv/base/text.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
-#include "qkv/task/text_metrics.h"
+#include "qkv/task/metrics.h"
 
 namespace qkv {
 namespace {

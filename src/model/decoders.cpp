@@ -1,12 +1,120 @@
-// EncoderDecoder: a transformer that reads a source and writes a target (Vaswani et al. 2017).
-#include "model/cached_decoding.h"
-#include "qkv/model/model.h"
-#include "qkv/model/stack.h"
-#include "qkv/nn/embedding.h"
-#include "qkv/nn/position.h"
+// DecoderLm and EncoderDecoder: transformers that generate, and how they continue from a cache.
+#include "model/word_vectors.h"
+#include "qkv/autograd/capture.h"
+#include "qkv/model/decoder_lm.h"
 #include "qkv/ops/dropout.h"
+#include "qkv/ops/shape_ops.h"
 
 namespace qkv {
+namespace {
+
+// ---- a cache of keys and values
+
+class CachedDecoding : public Decoding {
+ public:
+  /// `decode` gives the vectors [rows, n, d] of new tokens that stand at `start` and after, `head` what
+  /// follows from them. `context` may hold a memory of the rows; its keys and values are in the cache from
+  /// the first pass on.
+  using Decode = std::function<Var(const Tensor& ids, const Context& context, Index start)>;
+  CachedDecoding(const char* model, KeyValueCache cache, Context context, const Linear& head, Decode decode)
+      : model_(model),
+        cache_(std::move(cache)),
+        context_(std::move(context)),
+        head_(head),
+        decode_(std::move(decode)) {
+    context_.cache = &cache_;
+  }
+
+  Tensor feed(const Tensor& ids) override {
+    QKV_CHECK(ids.rank() == 2 && ids.dim(0) == cache_.rows() && ids.dim(1) >= 1 && ids.dim(1) <= room(),
+              "{}: ids must be [{}, 1 .. {}]; got {}", model_, cache_.rows(), room(), ids.shape());
+    cache_.begin();
+    Var h = decode_(ids, context_, cache_.length());
+    cache_.advance(ids.dim(1));
+    context_.memory = Var();
+    if (ids.dim(1) > 1) h = slice(h, 1, ids.dim(1) - 1, ids.dim(1));
+    return head_(reshape(h, {ids.dim(0), h.dim(2)})).value();
+  }
+  void select(const std::vector<int>& from) override {
+    if (context_.memory_keep.defined())
+      context_.memory_keep = select_rows("cache", context_.memory_keep, from);
+    if (context_.memory.defined()) context_.memory = select_rows("cache", context_.memory.value(), from);
+    cache_.select(from);
+  }
+  Index room() const override { return cache_.capacity() - cache_.length(); }
+
+ private:
+  const char* model_;
+  KeyValueCache cache_;
+  Context context_;
+  const Linear& head_;
+  Decode decode_;
+};
+
+}  // namespace
+
+// ---- DecoderLm (Radford et al. 2019, "GPT-2")
+
+QKV_REGISTER(Model, "decoder-lm", DecoderLm,
+             "decoder-only transformer (GPT): the next token of every position");
+
+static DecoderLmConfig read_decoder_lm(const Section& section) {
+  DecoderLmConfig c;
+  // The default that a resolved config shows is the length of an explicit stack.
+  if (const auto listed = section.sections("layers"); !listed.empty()) c.stack.n_layer = Index(listed.size());
+  section.read(c);
+  if (c.stack.d_model == 0) {
+    skip_layers(section);
+    section.fail("d_model", "must be positive; got 0");
+  }
+  check_position(section, c.position, c.stack.block.attention, c.stack.d_model);
+  if (c.position.origin != PositionOrigin::start)
+    section.section("position").report("origin", "must be \"start\": there is no target word");
+  if (c.stack.block.attention.qkv != Projections::learned)
+    section.section("attention").report("qkv", "must be \"learned\" in a decoder-lm; got \"identity\"");
+  return c;
+}
+
+DecoderLm::DecoderLm(const Scope& s, const Section& section, const DataShape& shape)
+    : config(read_decoder_lm(section)),
+      embed(s / "embed", EmbeddingKind::learned, shape.vocab_size, 0, config.stack.d_model),
+      position(s / "position", config.position, config.max_seq_len, config.stack.d_model,
+               config.stack.block.attention),
+      stack(s, section, config.stack),
+      head(config.tie_embeddings ? Linear(s / "head", embed.weight)
+                                 : Linear(s / "head", stack.out_width(), shape.vocab_size, false)) {
+  if (config.tie_embeddings && stack.out_width() != config.stack.d_model)
+    section.report("tie_embeddings", fmt::format("needs layers with the output width d_model = {}; got {}",
+                                                 config.stack.d_model, stack.out_width()));
+}
+
+Var DecoderLm::encode(const Var& vectors, Context context, Index start) const {
+  const Var x = position(vectors, {}, start);  // [B, T, d]
+  context.mask.causal = true;
+  position.extend(context, start, x.dim(1));
+  return stack(dropout(x, config.stack.block.dropout), context);
+}
+
+Var DecoderLm::forward(const Batch& batch) const {
+  Context context;
+  if (const Tensor* keep = batch.find("keep")) context.mask.key_keep = *keep;
+  const Var words = Intervention::apply("", "static", word_vectors(embed, batch));  // [B, T, d]
+  Capture::offer("static", words.value());
+  const Var h = encode(words, context, 0);
+  Capture::offer("vectors", h.value());
+  return head(h);
+}
+
+std::unique_ptr<Decoding> DecoderLm::start(const Batch&, Index rows) const {
+  QKV_CHECK(rows > 0, "decoder-lm: rows must be positive; got {}", rows);
+  if (!stack.continues()) return start_recomputed(*this, {}, rows, config.max_seq_len);
+  return std::make_unique<CachedDecoding>(
+      "decoder-lm", KeyValueCache(rows, config.max_seq_len, stack.layers.size()), Context(), head,
+      [this](const Tensor& ids, const Context& c, Index start) { return encode(embed(ids), c, start); });
+}
+
+// ---- EncoderDecoder (Vaswani et al. 2017)
+
 namespace {
 
 struct EncoderDecoderConfig : LengthConfig {
