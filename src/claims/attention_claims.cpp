@@ -91,7 +91,7 @@ void heads_are_apart(Evidence& e) {
     alone.push_back(attention(part(q), part(k), part(v), AttentionOptions(1, D)));
   }
   const Tensor together = attention(q, k, v, AttentionOptions(H, D)).value();
-  const Tensor joined = concat(alone.data(), static_cast<int>(H), -1).value();
+  const Tensor joined = concat(alone.data(), int(H), -1).value();
   e.at_most("largest |4 heads at once - 4 heads one by one|", largest_difference(together, joined), 1e-14);
 }
 
@@ -133,7 +133,7 @@ double change(const Evidence& e, PositionType position_type) {
   const MultiHeadAttention attn(scope / "attn", AttentionConfig(), kWidth);
   const Tensor words = e.normal("words", {1, kWords, kWidth});
   std::vector<int> order(kWords);
-  for (std::size_t i = 0; i < kWords; i++) order[i] = static_cast<int>((i + kWords / 2) % kWords);
+  for (std::size_t i = 0; i < kWords; i++) order[i] = int((i + kWords / 2) % kWords);
   const Tensor rolled = Tensor::from({kWords}, order);
   const auto layer = [&](const Var& x) {
     return attn(position(x), Context());
@@ -218,7 +218,7 @@ Seen look(const Evidence& e, double scale) {
 }
 
 void scaled_scores(Evidence& e) {
-  const Seen raw = look(e, 1), scaled = look(e, 1 / std::sqrt(static_cast<double>(kKeyWidth)));
+  const Seen raw = look(e, 1), scaled = look(e, 1 / std::sqrt(double(kKeyWidth)));
   e.at_most("|standard deviation - 16| of unscaled scores at d_k = 256", std::abs(raw.deviation - 16), 1);
   e.at_most("|standard deviation - 1| of scores / sqrt(d_k)", std::abs(scaled.deviation - 1), 1.0 / 16);
   e.at_most("mean entropy of unscaled attention over 64 keys (at most ln 64 = 4.16)", raw.entropy, 1);

@@ -1,8 +1,18 @@
 #include "claims/claim.h"
-#include "base/clock.h"
+
+#include <dlfcn.h>
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "qkv/base/text.h"
+#include "qkv/train/evaluate.h"
+#include "qkv/train/training.h"
+
+namespace fs = std::filesystem;
 
 namespace qkv {
 
@@ -21,20 +31,8 @@ const char* sign_of(Finding::Relation relation) {
 
 Tensor Evidence::normal(std::string_view purpose, const Shape& shape, Dtype dtype) const {
   Tensor x = Tensor::empty(shape, Dtype::f64);
-  fill_normal(stream(purpose), x.data<double>(), static_cast<std::size_t>(x.size()));
+  fill_normal(stream(purpose), x.data<double>(), std::size_t(x.size()));
   return x.to(dtype);
-}
-
-void Evidence::equal(std::string what, double value, double bound) {
-  findings_.push_back({std::move(what), value, Finding::Relation::equal, bound});
-}
-
-void Evidence::at_most(std::string what, double value, double bound) {
-  findings_.push_back({std::move(what), value, Finding::Relation::at_most, bound});
-}
-
-void Evidence::at_least(std::string what, double value, double bound) {
-  findings_.push_back({std::move(what), value, Finding::Relation::at_least, bound});
 }
 
 bool Evidence::passed() const {
@@ -64,6 +62,71 @@ std::vector<Verdict> check_claims(const std::vector<std::string>& names, std::ui
     if (on_verdict) on_verdict(verdicts.back());
   }
   return verdicts;
+}
+
+// ---- models that claims train
+
+namespace {
+
+// The file of the library that holds this function.
+fs::path library() {
+  Dl_info info;
+  if (!dladdr(reinterpret_cast<const void*>(&shipped_config), &info) || !info.dli_fname) return {};
+  std::error_code ignored;
+  return fs::canonical(info.dli_fname, ignored);
+}
+
+}  // namespace
+
+// lib/libqkv.so or lib/MACHINE/libqkv.so: the configs are some folders up, in share.
+std::string shipped_config(const std::string& name) {
+  fs::path folder = library().parent_path();
+  for (int up = 0; up < 4 && folder != folder.root_path(); up++, folder = folder.parent_path())
+    if (const fs::path file = folder / "share/qkv/configs" / name; exists(file.string()))
+      return file.string();
+  fail(Fault::data, "claims: config '{}' must be installed with qkv; looked for share/qkv/configs above {}",
+       name, library().string());
+}
+
+Metrics TrainedModel::metrics(Split split) const {
+  return evaluate(*experiment.task, *experiment.model, split, 128);
+}
+
+Tensor TrainedModel::value(const std::string& name) const {
+  const Tensor found = tensor_named(name, experiment.parameters->named());
+  if (!found.defined()) fail(Fault::runtime, "claims: parameter must exist; got '{}'", name);
+  return found;
+}
+
+const TrainedModel& TrainedModels::shipped(const std::string& config, const std::vector<std::string>& sets) {
+  std::unique_ptr<TrainedModel>& model = models_[config + "\n" + join(sets, "\n")];
+  if (model) return *model;
+  std::vector<std::string> all = sets;
+  all.push_back(fmt::format("run.seed={}", seed_));
+  all.push_back("inspect.capture=[]");
+  const Section section = Section::load(shipped_config(config), all);
+  auto made = std::make_unique<TrainedModel>(TrainedModel{build_experiment(section), {}});
+  for (const NamedTensor& one : made->experiment.parameters->named())
+    made->start.push_back({one.name, one.tensor.clone()});
+  Training training = prepare_training(made->experiment);
+  for (std::int64_t step = 1; step <= training.max_steps; step++)
+    if (!training.step().finite)
+      fail(Fault::diverged, "claims: loss and gradients must stay finite; got a NaN or infinity at step {}",
+           step);
+  model = std::move(made);
+  return *model;
+}
+
+std::vector<std::string> bank_sets(const std::string& max_epochs) {
+  return {"train.max_epochs=" + max_epochs, "data.test=\"" + shipped_config("data/bank/order.tsv") + "\""};
+}
+
+const TrainedModel& learned_bank(Evidence& e) {
+  std::vector<std::string> sets = bank_sets("14");
+  sets.insert(sets.end(), {"model.d_model=64", "model.ffn.d_ff=128", "model.attention.n_head=4",
+                           "model.dropout=0.1", "model.embedding=\"learned\"", "data.ngram_buckets=0",
+                           "optimizer.lr=4e-3", "optimizer.weight_decay=3.0", "train.label_smoothing=0.2"});
+  return e.trained().shipped("bank.toml", sets);
 }
 
 }  // namespace qkv

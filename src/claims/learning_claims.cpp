@@ -1,5 +1,5 @@
 // What training makes of W_Q, W_K and W_V.
-#include "claims/bank.h"
+#include "claims/claim.h"
 #include "inspect/measures.h"
 #include "qkv/nn/attention.h"
 #include "qkv/ops/loss.h"
@@ -44,10 +44,10 @@ struct Sentences {
   Tensor x, targets;  // one-hot [n, T, kSymbols], ids [n, T]
   Sentences(Index n, const Stream& stream) {
     std::vector<int> words, partners;
-    for (std::uint64_t b = 0; b < static_cast<std::uint64_t>(n); b++) {
+    for (std::uint64_t b = 0; b < std::uint64_t(n); b++) {
       const std::vector<int> first = permutation(kSymbols / 2, stream.part(2 * b));
       for (const int i : permutation(2 * kPairs, stream.part(2 * b + 1))) {
-        words.push_back(first[static_cast<std::size_t>(i / 2)] + i % 2 * kSymbols / 2);
+        words.push_back(first[std::size_t(i / 2)] + i % 2 * kSymbols / 2);
         partners.push_back((words.back() + kSymbols / 2) % kSymbols);
       }
     }
@@ -78,7 +78,7 @@ double accuracy(std::uint64_t seed, const std::string& frozen) {
   const Tensor said = argmax(attn(test.x, Context()), -1);
   double right = 0;
   for (Index i = 0; i < said.size(); i++) right += said.at(i) == test.targets.at(i);
-  return right / static_cast<double>(said.size());
+  return right / double(said.size());
 }
 
 void freezing_costs(Evidence& e) {

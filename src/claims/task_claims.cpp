@@ -1,7 +1,6 @@
 // Tasks that attention solves, and what others cannot.
 #include <cmath>
 #include <limits>
-#include <map>
 
 #include "base/file.h"
 #include "claims/claim.h"
@@ -56,53 +55,32 @@ QKV_REGISTER(Claim, "summarization-solved", TrainedClaim<summarization_solved>,
              "an encoder-decoder learns to find the news in a text and to write a headline");
 
 // Three symbols to be repeated after some steps of silence; attention and LSTM with about as many parameters.
-constexpr const char* kTask = R"(schema = 1
-[data]
-n_symbols = 8
-length = 3
-examples = 16384
-eval_examples = 512
-batch_size = 32
-[task]
-type = "copy-memory"
-[optimizer]
-lr = 3e-3
-weight_decay = 0.0
-[schedule]
-type = "cosine"
-warmup_steps = 20
-min_lr = 1e-4
-[train]
-max_steps = 1000
-[model]
-n_layer = 2
-d_model = 64
-max_seq_len = 32
-)";
-constexpr const char* kAttention = R"(type = "decoder-lm"
-[model.attention]
-n_head = 2
-[model.position]
-type = "sinusoidal"
-[model.ffn]
-d_ff = 128
-)";
-constexpr const char* kLstm = "type = \"lstm\"\n";
-
 void lstm_forgets(Evidence& e) {
-  const auto recall = [&](const char* model, int delay) -> const TrainedModel& {
-    return e.trained().text(std::string(kTask) + model, {fmt::format("data.delay={}", delay)});
+  const auto recall = [&](const char* config, std::vector<std::string> sets,
+                          int delay) -> const TrainedModel& {
+    for (const char* set :
+         {"data.length=3", "data.eval_examples=512", "data.batch_size=32", "model.n_layer=2",
+          "model.d_model=64", "model.max_seq_len=32", "optimizer.lr=3e-3", "schedule.warmup_steps=20"})
+      sets.push_back(set);
+    sets.push_back(fmt::format("data.delay={}", delay));
+    return e.trained().shipped(config, sets);
+  };
+  const auto by_lstm = [&](int delay) -> const TrainedModel& {
+    return recall("copy-memory-lstm.toml", {}, delay);
+  };
+  const auto by_attention = [&](int delay) -> const TrainedModel& {
+    return recall("copy-memory.toml", {"model.attention.n_head=2", "model.position.type=\"sinusoidal\""},
+                  delay);
   };
   const auto size = [](const TrainedModel& model) {
-    return static_cast<double>(model.experiment.parameters->count());
+    return double(model.experiment.parameters->count());
   };
-  const TrainedModel &lstm = recall(kLstm, 1), &attention = recall(kAttention, 1);
+  const TrainedModel &lstm = by_lstm(1), &attention = by_attention(1);
   e.at_most("parameters of the attention model / parameters of the LSTM", size(attention) / size(lstm), 1.05);
   e.at_least("symbols that the LSTM recalls after 1 step", lstm.metric("accuracy"), 0.8);
-  e.at_most("symbols that it recalls after 20 steps (chance: 0.125)", recall(kLstm, 20).metric("accuracy"),
-            0.5);
+  e.at_most("symbols that it recalls after 20 steps (chance: 0.125)", by_lstm(20).metric("accuracy"), 0.5);
   e.at_least("symbols that attention recalls after 1 step", attention.metric("accuracy"), 0.98);
-  e.at_least("symbols that it recalls after 20 steps", recall(kAttention, 20).metric("accuracy"), 0.98);
+  e.at_least("symbols that it recalls after 20 steps", by_attention(20).metric("accuracy"), 0.98);
 }
 
 QKV_REGISTER(Claim, "lstm-forgets", TrainedClaim<lstm_forgets>,
@@ -121,7 +99,7 @@ class CharNgrams {
   double loss(const std::string& text) const {
     double sum = 0;
     for (std::size_t i = 0; i < text.size(); i++) sum -= std::log(probability(text, i));
-    return sum / static_cast<double>(text.size());
+    return sum / double(text.size());
   }
 
  private:
@@ -131,7 +109,7 @@ class CharNgrams {
     void add(char x) { count[x]++, total++; }
     double probability(char x, double by_shorter) const {
       const auto found = count.find(x);
-      const double types = static_cast<double>(count.size());
+      const double types = double(count.size());
       return ((found == count.end() ? 0 : found->second) + types * by_shorter) / (total + types);
     }
   };
@@ -155,7 +133,7 @@ void beats_ngrams(Evidence& e) {
       e.trained().shipped("stories.toml", {"train.max_steps=800", "optimizer.lr=4e-3", "model.dropout=0.1"});
   const std::string text = read_file(shipped_config("data/stories.txt"));
   const std::size_t cut = text.size() - text.size() / 10;  // the last tenth is for validation
-  const double alphabet = static_cast<double>(model.experiment.task->shape().vocab_size);
+  const double alphabet = double(model.experiment.task->shape().vocab_size);
   double best = std::numeric_limits<double>::infinity();
   for (std::size_t n = 1; n <= 8; n++)
     best = std::min(best, CharNgrams(text.substr(0, cut), n, alphabet).loss(text.substr(cut)));

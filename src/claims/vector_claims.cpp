@@ -1,11 +1,11 @@
 // Vectors of words: one-hot, static, trained and contextual.
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
-#include "claims/bank.h"
+#include "claims/claim.h"
 #include "data/word_space.h"
 #include "inspect/measures.h"
-#include "model/baselines.h"
 #include "model/encoder_classifier.h"
 #include "qkv/ops/embedding.h"
 #include "qkv/ops/matmul.h"
@@ -18,7 +18,7 @@ namespace {
 void one_hot_orthogonal(Evidence& e) {
   constexpr Index V = 64;
   std::vector<int> words(V);
-  for (Index i = 0; i < V; i++) words[static_cast<std::size_t>(i)] = static_cast<int>(i);
+  std::iota(words.begin(), words.end(), 0);
   const Tensor vectors = one_hot(Tensor::from({V}, words), V);
   double different = 0, same = 0;
   for (Index a = 0; a < V; a++)
@@ -44,7 +44,7 @@ struct Cost {
     const int leaves = tape.size();
     const std::int64_t before = gemm_flops();
     compute(weight);
-    return {tape.size() - leaves, static_cast<double>(gemm_flops() - before)};
+    return {tape.size() - leaves, double(gemm_flops() - before)};
   }
 };
 
@@ -73,7 +73,7 @@ void static_vector(Evidence& e) {
   const Batch money = task.probe_batch(&banks[0], 1), river = task.probe_batch(&banks[1], 1);
   const Tensor table = model.value("embed.weight");
   const auto vector = [&](const Batch& batch) {
-    const Index id = static_cast<Index>(batch.at("ids").at(static_cast<Index>(batch.at("target").at(0))));
+    const Index id = Index(batch.at("ids").at(Index(batch.at("target").at(0))));
     return table.rows(id, 1);
   };
   e.equal("distance of \"bank\" about money and \"bank\" of a river", distance(vector(money), vector(river)),
@@ -95,7 +95,7 @@ double median_cosine(const Tensor& x, Index a, Index b, Index n) {
   for (Index i = 0; i < n; i++)
     for (Index j = a == b ? i + 1 : 0; j < n; j++)
       cosines.push_back(cosine(x.rows(a + i, 1), x.rows(b + j, 1)));
-  const auto middle = cosines.begin() + static_cast<std::ptrdiff_t>(cosines.size() / 2);
+  const auto middle = cosines.begin() + std::ptrdiff_t(cosines.size() / 2);
   std::nth_element(cosines.begin(), middle, cosines.end());
   return *middle;
 }
@@ -103,8 +103,12 @@ double median_cosine(const Tensor& x, Index a, Index b, Index n) {
 void contextual_vectors(Evidence& e) {
   const TrainedModel& model = learned_bank(e);
   const auto& encoder = dynamic_cast<const EncoderClassifier&>(*model.experiment.model);
+  Task& task = *model.experiment.task;
   const auto vectors = [&](const char* sense) {
-    const Batch batch = examples_of(model, Split::val, sense);
+    std::vector<ProbeText> texts;
+    for (ProbeText& text : task.probe_examples(Split::val, 1000))
+      if (task.classes()[std::size_t(text.label)] == sense) texts.push_back(std::move(text));
+    const Batch batch = task.probe_batch(texts.data(), Index(texts.size()));
     return select_positions(encoder.encode(batch), batch.at("target"));
   };
   const Var money = vectors("money"), river = vectors("river");
@@ -121,10 +125,7 @@ QKV_REGISTER(Claim, "contextual-vectors", TrainedClaim<contextual_vectors>,
 
 void vectors_know_likeness(Evidence& e) {
   const TrainedModel& model = e.trained().shipped("word2vec.toml");
-  const Vocab& vocab = model.experiment.task->tokenizer()->vocab();
-  std::vector<std::string> words;
-  for (int id = 0; id < vocab.size(); id++) words.push_back(vocab.token(id));
-  const WordSpace space(words, model.value("embed.weight"), "claims");
+  const WordSpace space(model.experiment.task->vocabulary(), model.value("embed.weight"), "claims");
   const auto cosine = [&](const char* a, const char* b) {
     return space.cosine(space.find(a), space.find(b));
   };

@@ -16,26 +16,13 @@
 namespace qkv {
 namespace {
 
-class Weights {
- public:
-  explicit Weights(const Experiment& e) : named_(e.parameters->named()) {}
-  /// [.., ..] (f64), or undefined.
-  Tensor find(const std::string& name) const {
-    for (const NamedTensor& one : named_)
-      if (one.name == name) return one.tensor.to(Dtype::f64);
-    return {};
-  }
-  std::vector<std::string> layers() const {
-    std::vector<std::string> result;
-    for (const NamedTensor& one : named_)
-      if (ends_with(one.name, ".W_Q") && find(one.name.substr(0, one.name.size() - 1) + "O").defined())
-        result.push_back(one.name.substr(0, one.name.size() - 4));
-    return result;
-  }
+using Weights = std::vector<NamedTensor>;
 
- private:
-  std::vector<NamedTensor> named_;
-};
+// [.., ..] (f64), or undefined.
+Tensor weight_of(const Weights& weights, const std::string& name) {
+  const Tensor found = tensor_named(name, weights);
+  return found.defined() ? found.to(Dtype::f64) : found;
+}
 
 // Vectors of words, and their names.
 struct Words {
@@ -48,22 +35,21 @@ Circuit circuit(const Words& from, const Tensor& middle, const Words& to, Index 
   const Tensor all = matmul(matmul(from.vectors, middle), transpose(to.vectors)).value();
   const Index C = all.dim(1);
   const double* values = all.data<double>();
-  std::vector<Index> every(static_cast<std::size_t>(all.size())), order(std::min(top, every.size()));
+  std::vector<Index> every(std::size_t(all.size())), order(std::min(top, every.size()));
   std::iota(every.begin(), every.end(), Index{0});
   std::partial_sort_copy(every.begin(), every.end(), order.begin(), order.end(), [&](Index a, Index b) {
     return values[a] != values[b] ? values[a] > values[b] : a < b;
   });
   Circuit result{singular_values(middle).rows(0, std::min(width, middle.dim(0))).to_vector(), {}};
   for (Index at : order)
-    result.pairs.push_back({from.names[static_cast<std::size_t>(at / C)],
-                            to.names[static_cast<std::size_t>(at % C)], values[at]});
+    result.pairs.push_back({from.names[std::size_t(at / C)], to.names[std::size_t(at % C)], values[at]});
   return result;
 }
 
 // Words as a pre-norm block sees them: what norm1 makes of them.
 Tensor normed(const Weights& weights, const std::string& path, const Tensor& x) {
   const std::string norm = path.substr(0, path.rfind('.')) + ".norm1.";
-  const Tensor weight = weights.find(norm + "weight"), bias = weights.find(norm + "bias");
+  const Tensor weight = weight_of(weights, norm + "weight"), bias = weight_of(weights, norm + "bias");
   if (!weight.defined()) return x;
   return bias.defined() ? layer_norm(x, weight, bias, 1e-5).value() : rms_norm(x, weight, 1e-5).value();
 }
@@ -84,8 +70,8 @@ Index head_width(const Experiment& e, const std::string& path, Index rows) {
 
 void add_layer(const Experiment& e, const Weights& weights, const std::string& path, Words words,
                const Words& answers, const CircuitChoice& choice, std::vector<HeadCircuits>& result) {
-  const Tensor Q = weights.find(path + ".W_Q"), K = weights.find(path + ".W_K"),
-               V = weights.find(path + ".W_V"), O = weights.find(path + ".W_O");
+  const Tensor Q = weight_of(weights, path + ".W_Q"), K = weight_of(weights, path + ".W_K"),
+               V = weight_of(weights, path + ".W_V"), O = weight_of(weights, path + ".W_O");
   if (words.vectors.dim(1) != Q.dim(1) || answers.vectors.dim(1) != O.dim(0))
     fail(Fault::usage, "inspect circuits: all layers must be as wide as the embedding; got {} and {}",
          Q.shape(), words.vectors.shape());
@@ -96,7 +82,7 @@ void add_layer(const Experiment& e, const Weights& weights, const std::string& p
     if (choice.head >= 0 && choice.head != h) continue;
     const Tensor q = Q.rows(h * D, D), k = K.rows(h / group * D, D), v = V.rows(h / group * D, D);  // [D, d]
     const Tensor o = slice(O, 1, h * D, (h + 1) * D).value();                                       // [d, D]
-    const Tensor qk = mul(matmul(transpose(q), k), 1 / std::sqrt(static_cast<double>(D))).value();
+    const Tensor qk = mul(matmul(transpose(q), k), 1 / std::sqrt(double(D))).value();
     const Tensor ov = matmul(transpose(v), transpose(o)).value();  // [d, d], as qk
     result.push_back(
         {path, h, circuit(words, qk, words, D, choice.pairs), circuit(words, ov, answers, D, choice.pairs)});
@@ -106,29 +92,34 @@ void add_layer(const Experiment& e, const Weights& weights, const std::string& p
 }  // namespace
 
 std::vector<HeadCircuits> head_circuits(const Experiment& e, const CircuitChoice& choice) {
-  const Weights weights(e);
-  const std::vector<std::string> layers = weights.layers();
+  const Weights weights = e.parameters->named();
+  std::vector<std::string> layers;
+  for (const NamedTensor& one : weights)
+    if (ends_with(one.name, ".W_Q"))
+      if (const std::string path = one.name.substr(0, one.name.size() - 4);
+          tensor_named(path + ".W_O", weights).defined())
+        layers.push_back(path);
   if (layers.empty()) fail(Fault::usage, "inspect circuits: the model must learn W_Q, W_K, W_V; got none");
-  if (choice.layer >= static_cast<int>(layers.size()))
+  if (choice.layer >= int(layers.size()))
     fail(Fault::usage, "inspect: --layer must count attention layers, from 0 to {} ({}); got {}",
          layers.size() - 1, join(layers, ", "), choice.layer);
-  Words words{weights.find("embed.weight"), e.task->vocabulary()};
+  Words words{weight_of(weights, "embed.weight"), e.task->vocabulary()};
   if (!words.vectors.defined())
-    words.vectors = to_tensor(xt::eye<double>(static_cast<std::size_t>(e.task->shape().vocab_size)));
+    words.vectors = to_tensor(xt::eye<double>(std::size_t(e.task->shape().vocab_size)));
   const Index V = std::min<Index>(words.vectors.dim(0), choice.words);
-  if (static_cast<Index>(words.names.size()) < V)
+  if (Index(words.names.size()) < V)
     fail(Fault::usage,
          "inspect circuits: each of {} tokens must have a text; got {} (override Task::vocabulary, "
          "qkv/task/task.h)",
          V, words.names.size());
   words.vectors = words.vectors.rows(0, V);
-  words.names.resize(static_cast<std::size_t>(V));
-  Words answers{weights.find("head.weight"), e.task->classes()};  // [V or classes, d]
-  if (!answers.vectors.defined()) answers.vectors = weights.find("embed.weight");
+  words.names.resize(std::size_t(V));
+  Words answers{weight_of(weights, "head.weight"), e.task->classes()};  // [V or classes, d]
+  if (!answers.vectors.defined()) answers.vectors = weight_of(weights, "embed.weight");
   if (answers.names.empty()) answers = {answers.vectors.rows(0, V), words.names};
   std::vector<HeadCircuits> result;
   for (std::size_t l = 0; l < layers.size(); l++)
-    if (choice.layer < 0 || static_cast<std::size_t>(choice.layer) == l)
+    if (choice.layer < 0 || std::size_t(choice.layer) == l)
       add_layer(e, weights, layers[l], words, answers, choice, result);
   return result;
 }

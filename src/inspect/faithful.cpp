@@ -36,7 +36,7 @@ Var without_word(const Var& x, Index first) {
 Vector losses(const Experiment& e, const ProbeText& text, Index answer, double whole,
               const Intervention::Change& change) {
   const std::vector<ProbeText> copies(text.words.size(), text);
-  const Batch batch = e.task->probe_batch(copies.data(), static_cast<Index>(copies.size()));
+  const Batch batch = e.task->probe_batch(copies.data(), Index(copies.size()));
   const Intervention intervention(change);
   const Tensor logits = answers(e.model->forward(batch)).value();
   Vector result;
@@ -60,15 +60,13 @@ Vector gradients(const Experiment& e, const ProbeText& text, Index answer) {
 // The most important word, without the querying one.
 Index top_word(const Vector& worth, Index target) {
   Index best = -1;
-  for (Index s = 0; s < static_cast<Index>(worth.size()); s++)
-    if (s != target &&
-        (best < 0 || worth[static_cast<std::size_t>(s)] > worth[static_cast<std::size_t>(best)]))
-      best = s;
+  for (Index s = 0; s < Index(worth.size()); s++)
+    if (s != target && (best < 0 || worth[std::size_t(s)] > worth[std::size_t(best)])) best = s;
   return best;
 }
 
 Index asking(const ProbeText& text) {
-  return text.target >= 0 ? text.target : static_cast<Index>(text.words.size()) - 1;
+  return text.target >= 0 ? text.target : Index(text.words.size()) - 1;
 }
 
 }  // namespace
@@ -77,7 +75,7 @@ WordWorth word_worth(const Experiment& e, const ProbeText& text) {
   const Look look = look_at(e, text);
   check_attention(e, !look.layers.empty(), "inspect faithful");
   const Tensor logits = answers(e.model->forward(e.task->probe_batch(&text, 1))).value();
-  const auto answer = static_cast<Index>(argmax(logits, -1).at(0));
+  const auto answer = Index(argmax(logits, -1).at(0));
   const double whole = logits.at(answer);
   const AttentionLook& first = look.layers[0];
   WordWorth worth;
@@ -94,8 +92,7 @@ WordWorth word_worth(const Experiment& e, const ProbeText& text) {
   if (changed.size() < look.layers.size())  // a registered layer
     fail(Fault::usage,
          "inspect faithful: every attention layer must let its values be changed (Intervention::apply); "
-         "got {} "
-         "of {}",
+         "got {} of {}",
          changed.size(), look.layers.size());
   worth.by[WordWorth::ablation] = losses(e, text, answer, whole, [](const std::string& name, const Var& x) {
     return name == "static" ? without_word(x, 0) : x;
@@ -118,8 +115,7 @@ void Faithfulness::add(const ProbeText& text, const WordWorth& worth) {
 }
 
 std::size_t Faithfulness::best() const {
-  return static_cast<std::size_t>(std::max_element(hits_.begin() + WordWorth::zeroing, hits_.end()) -
-                                  hits_.begin());
+  return std::size_t(std::max_element(hits_.begin() + WordWorth::zeroing, hits_.end()) - hits_.begin());
 }
 
 bool Faithfulness::believed() const {

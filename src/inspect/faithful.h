@@ -27,12 +27,10 @@ class Faithfulness {
   /// Texts of which the word that decides is known.
   std::size_t cues() const { return cues_; }
   /// How often a method names that word.
-  double precision(std::size_t method) const {
-    return cues_ > 0 ? hits_[method] / static_cast<double>(cues_) : 0.0;
-  }
+  double precision(std::size_t method) const { return cues_ > 0 ? hits_[method] / double(cues_) : 0.0; }
   /// How often it names the word that ablation names, and the rank correlation with ablation.
-  double agreement(std::size_t method) const { return agreement_[method] / static_cast<double>(texts_); }
-  double correlation(std::size_t method) const { return correlation_[method] / static_cast<double>(texts_); }
+  double agreement(std::size_t method) const { return agreement_[method] / double(texts_); }
+  double correlation(std::size_t method) const { return correlation_[method] / double(texts_); }
   /// Where cues are known: attention finds them nearly as often as the best method that asks the model. Else:
   /// it mostly names the word that ablation names.
   bool believed() const;

@@ -1,10 +1,17 @@
 #include "inspect/look.h"
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
 #include "log/terminal_text.h"
 #include "model/finite.h"
 #include "qkv/autograd/capture.h"
 #include "qkv/base/text.h"
+#include "qkv/base/threads.h"
 #include "qkv/log/console.h"
+#include "qkv/ops/softmax.h"
 
 namespace qkv {
 
@@ -51,7 +58,7 @@ Look look_at(const Experiment& e, const ProbeText& text) {
   Capture capture({"weights", "queries", "keys", "values", "scale", "bias", "vectors", "static"});
   finite_forward(*e.model, e.task->probe_batch(&look.text, 1));
   const std::string mark = ".weights";
-  const auto T = static_cast<Index>(look.text.words.size());
+  const auto T = Index(look.text.words.size());
   for (auto& [name, tensor] : capture.all())
     if (ends_with(name, mark) && tensor.rank() == 4 && tensor.dim(2) == T && tensor.dim(3) == T)
       look.layers.push_back(attention_of(capture, name.substr(0, name.size() - mark.size()), T));
@@ -98,9 +105,9 @@ bool same_word(const Experiment& e, const std::string& a, const std::string& b) 
 }
 
 Index position_of(const Experiment& e, const ProbeText& text, const std::string& word) {
-  const auto last = static_cast<Index>(text.words.size()) - 1;
+  const auto last = Index(text.words.size()) - 1;
   auto is_word = [&](Index t) {
-    return same_word(e, text.words[static_cast<std::size_t>(t)], word);
+    return same_word(e, text.words[std::size_t(t)], word);
   };
   if (word.empty()) return text.target >= 0 ? text.target : last;
   if (text.target >= 0 && is_word(text.target)) return text.target;
@@ -119,6 +126,147 @@ std::string printable(const std::string& word) {
 std::vector<std::string> printable(const std::vector<std::string>& words) {
   std::vector<std::string> result;
   for (const std::string& word : words) result.push_back(printable(word));
+  return result;
+}
+
+// ---- one word, step by step
+
+void Explanation::compute() {
+  const std::size_t T = words.size();
+  if (bias.empty()) bias.assign(T, 0.0);
+  double most = -std::numeric_limits<double>::infinity();
+  for (std::size_t s = 0; s < T; s++) {
+    scores.push_back(std::inner_product(query.begin(), query.end(), keys[s].begin(), 0.0));
+    scaled.push_back(scale * scores[s] + bias[s]);
+    most = std::max(most, scaled[s]);
+  }
+  shift = std::abs(most) > 50 && std::isfinite(most) ? most : 0;
+  for (double score : scaled) sum += exps.emplace_back(std::exp(score - shift));
+  vector.assign(values[0].size(), 0.0);
+  for (std::size_t s = 0; s < T; s++) {
+    weights.push_back(sum > 0 ? exps[s] / sum : 0);
+    for (std::size_t i = 0; i < vector.size(); i++) vector[i] += weights[s] * values[s][i];
+  }
+}
+
+Explanation explanation_of(const Experiment& e, const Look& look, Index t, Index layer, Index head) {
+  const AttentionLook& one = look.layers[std::size_t(layer)];
+  Explanation x;
+  x.words = look.text.words;
+  x.token = std::size_t(t);
+  x.title =
+      fmt::format("How \"{}\" gets its new vector in \"{}\"\nlayer {} of {} ({}), head {} of {}, d_k = {}",
+                  printable(x.words[x.token]), printable(look.text.text), layer, look.layers.size(),
+                  one.layer, head, one.n_head, one.d_head);
+  x.learned = tensor_named(one.layer + ".W_Q", e.parameters->named()).defined();
+  x.query = one.query(head, t);
+  x.scale = one.scale;
+  for (Index s = 0; s < one.T; s++) {
+    x.keys.push_back(one.key(head, s));
+    x.values.push_back(one.value(head, s));
+  }
+  x.bias = one.row(one.bias, head, t);
+  x.compute();
+  return x;
+}
+
+Explanation explanation_of(std::vector<std::string> words, std::vector<std::vector<double>> vectors,
+                           std::size_t token, double scale) {
+  Explanation x;
+  x.title = fmt::format("How \"{}\" gets its new vector in \"{}\", by attention without parameters",
+                        words[token], join(words, " "));
+  x.words = std::move(words);
+  x.token = token;
+  x.scale = scale;
+  x.query = vectors[token];
+  x.keys = x.values = std::move(vectors);
+  x.compute();
+  return x;
+}
+
+// ---- heads
+
+namespace {
+
+// Row t of a text: what a head takes from each word.
+void add_row(HeadScores& head, const ProbeText& text, std::size_t t, const std::vector<double>& row) {
+  const std::vector<std::string>& words = text.words;
+  head.scores[HeadScores::self].add(row[t]);
+  head.scores[HeadScores::first].add(row[0]);
+  if (t > 0) head.scores[HeadScores::previous].add(row[t - 1]);
+  double equal = 0, behind = 0;
+  bool seen = false;
+  for (std::size_t s = 0; s < t; s++) {
+    if (words[s] != words[t]) continue;
+    seen = true;
+    equal += row[s];
+    if (s + 1 < t) behind += row[s + 1];
+  }
+  if (seen) head.scores[HeadScores::duplicate].add(equal), head.scores[HeadScores::induction].add(behind);
+  if (int(t) == text.target && text.cue >= 0) head.scores[HeadScores::cue].add(row[std::size_t(text.cue)]);
+  for (std::size_t s = 0; s < words.size(); s++) head.at_distance[Index(s) - Index(t)].add(row[s]);
+}
+
+}  // namespace
+
+std::pair<Index, double> HeadScores::position() const {
+  std::pair<Index, double> best{0, 0};
+  for (const auto& [distance, mean] : at_distance)
+    if (mean.count * 10 >= scores[self].count && *mean.value() > best.second)
+      best = {distance, *mean.value()};
+  return best;
+}
+
+std::vector<HeadScores> head_scores(const Experiment& e, const std::vector<ProbeText>& texts) {
+  std::vector<HeadScores> found;
+  for (const ProbeText& text : texts) {
+    std::size_t at = 0;
+    for (const AttentionLook& layer : look_at(e, text).layers)
+      for (Index h = 0; h < layer.n_head; h++, at++) {
+        if (at == found.size()) found.push_back({layer.layer, h, {}, {}});
+        for (Index t = 0; t < layer.T; t++)
+          add_row(found[at], text, std::size_t(t), layer.row(layer.weights, h, t));
+      }
+  }
+  check_attention(e, !found.empty(), "inspect heads");
+  return found;
+}
+
+// ---- answers
+
+// Probabilities [n, classes] of all texts.
+static Tensor predict(const Experiment& e, const std::vector<ProbeText>& texts, Index classes) {
+  constexpr Index kBatch = 50;
+  const Index n = Index(texts.size());
+  Tensor all = Tensor::empty({n, classes});
+  pool().run(int((n + kBatch - 1) / kBatch), [&](int i, int) {
+    const Index begin = i * kBatch, size = std::min(kBatch, n - begin);
+    const Batch batch = e.task->probe_batch(&texts[std::size_t(begin)], size);
+    all.rows(begin, size).copy_from(softmax(finite_forward(*e.model, batch)).value().to(Dtype::f32));
+  });
+  return all;
+}
+
+std::optional<ClassAnswers> class_answers(const Experiment& e, Split split) {
+  const std::vector<std::string> labels = e.task->classes();
+  const Index classes = Index(labels.size());
+  if (classes == 0) return std::nullopt;
+  std::vector<ProbeText> texts = e.task->probe_examples(split, std::numeric_limits<int>::max());
+  if (texts.empty()) return std::nullopt;
+  ClassAnswers result;
+  result.all = texts.size();
+  texts.resize(std::min(texts.size(), ClassAnswers::kMaxExamples));
+  result.examples = texts.size();
+  result.confusion = Confusion(labels);
+  const Tensor p = predict(e, texts, classes);
+  for (std::size_t i = 0; i < texts.size(); i++) {
+    const float* row = p.data<float>() + Index(i) * classes;
+    const int answer = int(std::max_element(row, row + classes) - row), label = texts[i].label;
+    result.confusion.add(label, answer);
+    if (answer != label) result.mistakes.push_back({texts[i].text, label, answer, row[answer], row[label]});
+  }
+  std::stable_sort(result.mistakes.begin(), result.mistakes.end(),
+                   [](const Mistake& a, const Mistake& b) { return a.probability > b.probability; });
   return result;
 }
 

@@ -1,5 +1,9 @@
-// A look at what a trained model does with a text.
+// A look at what a trained model does with a text: its attention, how it makes the new vector of one word,
+// what each head does in many texts, and where its answers are wrong.
 #pragma once
+#include <array>
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -62,5 +66,81 @@ bool same_word(const Experiment& e, const std::string& a, const std::string& b);
 /// A token to be printed: blanks and line breaks can be seen.
 std::string printable(const std::string& word);
 std::vector<std::string> printable(const std::vector<std::string>& words);
+
+// ---- one word, step by step
+
+/// softmax(scale q k^T + bias) v of one query, in f64.
+struct Explanation {
+  std::string title;
+  std::vector<std::string> words;
+  std::size_t token = 0;
+  bool learned = false;  ///< q, k, v are W_Q x, W_K x, W_V x; else all three are x
+  double scale = 1;
+  std::vector<double> query;                ///< [D]
+  std::vector<std::vector<double>> keys;    ///< [T][D]
+  std::vector<std::vector<double>> values;  ///< [T][D]
+  std::vector<double> bias;                 ///< [T]; -inf: not seen. Empty: none
+
+  // What `compute` makes of it.
+  std::vector<double> scores, scaled, exps, weights;  ///< [T]; exps are 0 where a word is not seen
+  std::vector<double> vector;                         ///< [D]
+  double shift = 0;  ///< taken from the scaled scores before exp, which would overflow otherwise
+  double sum = 0;    ///< of exps
+
+  void compute();
+};
+
+/// Of word t in a layer and head of a look.
+Explanation explanation_of(const Experiment& e, const Look& look, Index t, Index layer, Index head);
+/// Parameter-free attention over vectors of one length, as `words[token]` sees them.
+Explanation explanation_of(std::vector<std::string> words, std::vector<std::vector<double>> vectors,
+                           std::size_t token, double scale);
+
+// ---- what each head does: attends to the previous word, to equal words, after equal words, at a distance,
+// at the cue
+
+/// A mean that may have nothing to be the mean of.
+struct Mean {
+  double sum = 0, count = 0;
+  void add(double x) { sum += x, count++; }
+  std::optional<double> value() const {
+    return count > 0 ? std::optional<double>(sum / count) : std::nullopt;
+  }
+};
+
+/// Mean weights of one head over the rows of all texts.
+struct HeadScores {
+  enum Score { previous, self, first, duplicate, induction, cue, kCount };
+  static constexpr const char* kNames[] = {"previous", "self", "first", "duplicate", "induction", "cue"};
+
+  std::string layer;
+  Index head = 0;
+  std::array<Mean, kCount> scores;
+  std::map<Index, Mean> at_distance;
+
+  /// The distance at which it looks most, and how much, among those that at least a tenth of the rows have.
+  std::pair<Index, double> position() const;
+};
+
+/// Of every head of a model. A usage error where it has no self-attention.
+std::vector<HeadScores> head_scores(const Experiment& e, const std::vector<ProbeText>& texts);
+
+// ---- answers to the examples of a split
+
+struct Mistake {
+  std::string text;
+  int label, answer;          ///< the right class, and the one that the model gives
+  double probability, right;  ///< of the answer and of the right class
+};
+
+/// The first examples of a split, at most `kMaxExamples`.
+struct ClassAnswers {
+  static constexpr std::size_t kMaxExamples = 5000;
+  std::size_t examples = 0, all = 0;  ///< of this many in the split
+  Confusion confusion;
+  std::vector<Mistake> mistakes;  ///< the surest first
+};
+/// None for tasks without classes or examples to show.
+std::optional<ClassAnswers> class_answers(const Experiment& e, Split split);
 
 }  // namespace qkv

@@ -2,16 +2,20 @@
 
 #include <algorithm>
 
+#include "base/file.h"
 #include "inspect/look.h"
 #include "inspect/measures.h"
+#include "qkv/base/text.h"
+#include "qkv/log/console.h"
+#include "train/checkpoint.h"
 
 namespace qkv {
 namespace {
 
-// Rows of f32 or f64 as a matrix.
-Tensor stacked(const std::vector<Tensor>& rows) {
-  Tensor all = Tensor::empty({static_cast<Index>(rows.size()), rows[0].dim(1)}, rows[0].dtype());
-  for (std::size_t i = 0; i < rows.size(); i++) all.rows(static_cast<Index>(i), 1).copy_from(rows[i]);
+// Rows of `table` or of its kind as a matrix.
+Tensor stacked(const std::vector<Tensor>& rows, const Tensor& table) {
+  Tensor all = Tensor::empty({Index(rows.size()), table.dim(1)}, table.dtype());
+  for (std::size_t i = 0; i < rows.size(); i++) all.rows(Index(i), 1).copy_from(rows[i]);
   return all;
 }
 
@@ -35,21 +39,81 @@ Occurrences occurrences_of(const Experiment& e, const std::string& word,
       fail(Fault::usage, "inspect vectors: the model must have a vector per word; got a '{}' without",
            e.config.section("model").type(Model::kDefault));
     const std::size_t before = vectors.size();
-    for (Index t = 0; t < static_cast<Index>(look.text.words.size()); t++)
-      if (same_word(e, look.text.words[static_cast<std::size_t>(t)], word)) {
+    for (Index t = 0; t < Index(look.text.words.size()); t++)
+      if (same_word(e, look.text.words[std::size_t(t)], word)) {
         all.places.push_back({look.text.text, t});
         vectors.push_back(look.vectors.rows(t, 1));
         fixed.push_back(look.fixed.rows(t, 1));
       }
     if (vectors.size() == before) position_of(e, look.text, word);  // throws that there is none
   }
-  all.vectors = stacked(vectors);
-  all.fixed = stacked(fixed);
+  all.vectors = stacked(vectors, vectors[0]);
+  all.fixed = stacked(fixed, fixed[0]);
   all.cosines = cosines_of(all.vectors);
   all.fixed_cosines = cosines_of(all.fixed);
   const Index n = all.vectors.dim(0), d = all.vectors.dim(1);
   if (n > 1) all.plane = pca(all.vectors.to(Dtype::f64), std::min<Index>({2, n, d}));
   return all;
+}
+
+// ---- a table
+
+// The token of each id; special ones, which are never queried, are empty.
+static std::vector<std::string> tokens_of(const Checkpoint& checkpoint, const std::string& path,
+                                          const std::string& which, const std::vector<std::string>& sets) {
+  if (!checkpoint.tokenizer) {
+    const Experiment e = load_experiment(path, which, sets);
+    std::vector<std::string> tokens = e.task->vocabulary();
+    if (tokens.empty())
+      fail(Fault::usage,
+           "inspect: tokens must have texts; got task '{}' with neither tokenizer nor vocabulary (override "
+           "Task::vocabulary, qkv/task/task.h)",
+           e.config.section("task").type(Task::kDefault));
+    return tokens;
+  }
+  const Vocab& vocab = checkpoint.tokenizer->vocab();
+  std::vector<std::string> tokens;
+  for (int id = 0; id < vocab.size(); id++) tokens.push_back(vocab.is_special(id) ? "" : vocab.token(id));
+  return tokens;
+}
+
+WordVectors word_table(const std::string& path, const std::string& table, const std::string& which,
+                       const std::vector<std::string>& sets) {
+  if (exists(path) && !is_directory(path)) {
+    WordVectors vectors = read_word2vec(path);
+    if (!vectors.warning.empty()) console().warn("{}", vectors.warning);
+    return vectors;
+  }
+  const Checkpoint checkpoint = read_checkpoint(find_checkpoint(path, which));
+  const std::vector<std::string> tokens = tokens_of(checkpoint, path, which, sets);
+  Tensor found;
+  std::vector<std::string> names;
+  for (const NamedTensor& weight : checkpoint.weights) {
+    if (weight.tensor.rank() != 2 || weight.tensor.dim(0) != Index(tokens.size())) continue;
+    names.push_back(weight.name);
+    if (!found.defined() && (table.empty() || table == weight.name)) found = weight.tensor.to(Dtype::f32);
+  }
+  if (!found.defined())
+    fail(Fault::usage, "inspect: --table must name a parameter with a row per token; got {}{}",
+         in_quotes(table), suggest(table, names));
+  WordVectors result;
+  std::vector<Tensor> rows;
+  for (std::size_t id = 0; id < tokens.size(); id++) {
+    if (tokens[id].empty()) continue;
+    result.words.push_back(tokens[id]);
+    rows.push_back(found.rows(Index(id), 1));
+  }
+  result.vectors = stacked(rows, found);
+  return result;
+}
+
+int row_of(const WordSpace& space, const std::string& word) {
+  if (const int row = space.find(word); row >= 0) return row;
+  std::vector<std::string> words;
+  for (int i = 0; i < space.size(); i++) words.push_back(space.word(i));
+  const std::string near = nearest(word, words);
+  fail(Fault::usage, "inspect: the vocabulary must have the word; got {}{}", in_quotes(word),
+       near.empty() ? "" : fmt::format(" (did you mean '{}'?)", near));
 }
 
 }  // namespace qkv

@@ -1,36 +1,63 @@
-#include "model/baselines.h"
-
+// Baselines without attention: what a static vector and a bag of words can and cannot distinguish.
 #include "model/word_vectors.h"
-#include "qkv/ops/activations.h"
-#include "qkv/ops/embedding.h"
+#include "qkv/nn/linear.h"
+#include "qkv/ops/dropout.h"
+#include "qkv/ops/pool.h"
 
 namespace qkv {
+namespace {
+
+struct BaselineConfig {
+  Index d_model = 32;
+  double dropout = 0.0;
+  EmbeddingKind embedding = EmbeddingKind::learned;
+  template <class F>
+  void fields(F& f) {
+    f("d_model", d_model, "width of the word vectors", rule::positive);
+    f("dropout", dropout, "probability of zeroing an activation while training", rule::dropping);
+    f("embedding", embedding, "how a word is represented", rule::one_of({"learned", "word+ngrams"}));
+  }
+};
+
+/// Word vectors and a classifier; what lies between is left to the two models.
+struct Baseline : Model {
+  Baseline(const Scope& s, const Section& section, const DataShape& shape)
+      : config(section.read<BaselineConfig>()),
+        embed(s / "embed", config.embedding, shape.vocab_size, shape.ngram_buckets, config.d_model),
+        head(s / "head", config.d_model, shape.n_class) {
+    check_embedding(section, config.embedding, shape);
+  }
+
+  BaselineConfig config;
+  TokenEmbedding embed;
+  Linear head;
+};
+
+/// Sees only the target word's own vector: the same answer for every sentence with the same form of it.
+/// Batch: as word_vectors, and target [B]. Logits [B, n_class].
+struct StaticModel : Baseline {
+  using Baseline::Baseline;
+  Var forward(const Batch& batch) const override {
+    const Var own = select_positions(word_vectors(embed, batch), batch.at("target"));  // [B, d]
+    return head(dropout(own, config.dropout));
+  }
+};
 
 QKV_REGISTER(Model, "static", StaticModel,
              "the target word's own vector and a classifier: cannot see the context");
+
+/// Sees the mean of all word vectors of the text: no order, no target (Joulin et al. 2017).
+/// Batch: as word_vectors, and keep [B, T] (1 = a word, 0 = padding). Logits [B, n_class].
+struct BagOfWords : Baseline {
+  using Baseline::Baseline;
+  Var forward(const Batch& batch) const override {
+    const Var mean = masked_mean(word_vectors(embed, batch), batch.at("keep"));  // [B, d]
+    return head(dropout(mean, config.dropout));
+  }
+};
+
 QKV_REGISTER(Model, "bag-of-words", BagOfWords,
              "mean of the word vectors and a classifier: cannot see the order");
 
-static BaselineConfig read_baselines(const Section& section, const DataShape& shape) {
-  BaselineConfig c;
-  section.read(c);
-  check_embedding(section, c.embedding, shape);
-  return c;
-}
-
-Baseline::Baseline(const Scope& s, const Section& section, const DataShape& shape)
-    : config(read_baselines(section, shape)),
-      embed(s / "embed", config.embedding, shape.vocab_size, shape.ngram_buckets, config.d_model),
-      head(s / "head", config.d_model, shape.n_class) {}
-
-Var StaticModel::forward(const Batch& batch) const {
-  const Var own = select_positions(word_vectors(embed, batch), batch.at("target"));  // [B, d]
-  return head(dropout(own, config.dropout));
-}
-
-Var BagOfWords::forward(const Batch& batch) const {
-  const Var mean = masked_mean(word_vectors(embed, batch), batch.at("keep"));  // [B, d]
-  return head(dropout(mean, config.dropout));
-}
-
+}  // namespace
 }  // namespace qkv

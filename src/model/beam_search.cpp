@@ -45,63 +45,35 @@ struct Search {
     const double n = double(from.ids.size() + (stopped ? 1 : 0));
     ended.push_back({from.ids, log_prob, log_prob / length_norm(o, std::max(1.0, n)), stopped});
   }
-
-  // The score that as many as n_best hypotheses have at least.
-  double worst_kept(const BeamOptions& o) const {
-    if (ended.size() < std::size_t(o.n_best)) return -kInfinity;
-    std::vector<double> scores;
-    for (const Hypothesis& h : ended) scores.push_back(h.score);
-    std::nth_element(scores.begin(), scores.begin() + (o.n_best - 1), scores.end(), std::greater<>());
-    return at(scores, o.n_best - 1);
-  }
-
-  // Log P only falls and the divisor is largest at the end.
-  bool finished(const BeamOptions& o, Index limit) const {
-    if (live.empty()) return true;
-    if (o.early_stop) return ended.size() >= std::size_t(o.beam);
-    const double n = double(limit);
-    return live.front().log_prob / length_norm(o, n) <= worst_kept(o);
-  }
 };
 
-// The best candidates of a sequence: `count` of them, best first.
-class Ranking {
- public:
-  explicit Ranking(const BeamOptions& options) : options_(options) {}
-
-  const std::vector<Candidate>& of(const std::vector<Live>& live, const float* logits, Index V,
-                                   std::size_t count) {
-    best_.clear();
-    for (std::size_t k = 0; k < live.size(); k++) add(live[k], int(k), logits + live[k].row * V, V, count);
-    std::sort(best_.begin(), best_.end(), better);
-    return best_;
-  }
-
- private:
-  // Log P of the row's tokens, log_softmax in f64; a heap keeps the best, its worst on top.
-  void add(const Live& live, int from, const float* logits, Index V, std::size_t count) {
-    const double top = likeliest_logit(logits, V);
+// The best candidates of a sequence: `count` of them, best first. A heap keeps them, its worst on top.
+std::vector<Candidate> best_of(const BeamOptions& o, const std::vector<Live>& live, const Tensor& logits,
+                               std::size_t count) {
+  const Index V = logits.dim(1);
+  std::vector<Candidate> best;
+  for (std::size_t k = 0; k < live.size(); k++) {  // log P of the row's tokens, log_softmax in f64
+    const float* row = logits.data<float>() + live[k].row * V;
+    const double top = likeliest_logit(row, V);
     double sum = 0;
-    for (Index i = 0; i < V; i++) sum += std::exp(double(logits[i]) - top);
-    const double base = live.log_prob - top - std::log(sum);
+    for (Index i = 0; i < V; i++) sum += std::exp(double(row[i]) - top);
+    const double base = live[k].log_prob - top - std::log(sum);
     for (Index i = 0; i < V; i++) {
-      const Candidate c{base + double(logits[i]), from, int(i)};
-      if (best_.size() == count && !better(c, best_.front())) continue;
-      const bool never =
-          c.id != options_.stop && std::count(options_.never.begin(), options_.never.end(), c.id);
+      const Candidate c{base + double(row[i]), int(k), int(i)};
+      if (best.size() == count && !better(c, best.front())) continue;
+      const bool never = c.id != o.stop && std::count(o.never.begin(), o.never.end(), c.id);
       if (!(c.log_prob > -kInfinity) || never) continue;
-      if (best_.size() == count) {
-        std::pop_heap(best_.begin(), best_.end(), better);
-        best_.pop_back();
+      if (best.size() == count) {
+        std::pop_heap(best.begin(), best.end(), better);
+        best.pop_back();
       }
-      best_.push_back(c);
-      std::push_heap(best_.begin(), best_.end(), better);
+      best.push_back(c);
+      std::push_heap(best.begin(), best.end(), better);
     }
   }
-
-  const BeamOptions& options_;
-  std::vector<Candidate> best_;
-};
+  std::sort(best.begin(), best.end(), better);
+  return best;
+}
 
 bool is_identity(const std::vector<int>& from, Index rows) {
   for (std::size_t r = 0; r < from.size(); r++)
@@ -127,7 +99,6 @@ std::vector<std::vector<Hypothesis>> beam_search(Decoding& decoding, const Tenso
   std::vector<Search> searches;
   searches.resize(std::size_t(rows));
   for (Index r = 0; r < rows; r++) at(searches, r).live = {{{}, 0, int(r)}};
-  Ranking ranking(o);
   Tensor logits = decoding.feed(prompt).to(Dtype::f32);  // [rows, V]
   // The last token need not be fed.
   const Index limit = decoding.room() < 0 ? o.max_tokens : std::min(o.max_tokens, decoding.room() + 1);
@@ -137,7 +108,7 @@ std::vector<std::vector<Hypothesis>> beam_search(Decoding& decoding, const Tenso
     for (Search& s : searches) {
       if (s.done) continue;
       const std::size_t beam = std::size_t(o.beam);
-      const auto& candidates = ranking.of(s.live, logits.data<float>(), logits.dim(1), 2 * beam);
+      const std::vector<Candidate> candidates = best_of(o, s.live, logits, 2 * beam);
       std::vector<Live> next;
       for (std::size_t rank = 0; rank < candidates.size() && next.size() < beam; rank++) {
         const Candidate& c = candidates[rank];
@@ -150,7 +121,7 @@ std::vector<std::vector<Hypothesis>> beam_search(Decoding& decoding, const Tenso
         next.back().ids.push_back(c.id);
       }
       s.live = std::move(next);
-      s.done = s.finished(o, limit);
+      s.done = s.live.empty() || s.ended.size() >= beam;
       if (!s.done && step < limit) {
         for (Live& live : s.live) {
           from.push_back(live.row);

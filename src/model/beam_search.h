@@ -15,13 +15,10 @@ inline std::vector<std::string> names_of(LengthNorm) {
 }
 
 struct BeamOptions {
-  int beam = 4;    ///< hypotheses kept per sequence; 1 = greedy
+  int beam = 4;    ///< hypotheses kept per sequence, which is done when as many have ended; 1 = greedy
   int n_best = 1;  ///< results per sequence, at most `beam`
   LengthNorm normalize = LengthNorm::gnmt;
   double alpha = 0.6;
-  /// True: a sequence is done when `beam` hypotheses have ended. False: when none that is left can beat the
-  /// n_best that have ended.
-  bool early_stop = true;
   Index max_tokens = 100;  ///< of a hypothesis, with its end token; it may stop there without one
   int stop = -1;           ///< id that ends a hypothesis
   std::vector<int> never;  ///< ids that are not generated

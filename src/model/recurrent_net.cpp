@@ -1,13 +1,44 @@
-#include "model/recurrent_net.h"
-
+// RecurrentNet: RNN, LSTM and GRU as the models of the same tasks that transformers are trained on.
 #include <algorithm>
 
+#include "model/word_vectors.h"
 #include "qkv/autograd/capture.h"
-#include "qkv/ops/activations.h"
-#include "qkv/ops/embedding.h"
+#include "qkv/model/generate.h"
+#include "qkv/model/stack.h"
+#include "qkv/nn/linear.h"
+#include "qkv/nn/recurrent.h"
+#include "qkv/ops/dropout.h"
+#include "qkv/ops/pool.h"
 
 namespace qkv {
 namespace {
+
+/// What a classifier reads: the state at the target word, at the last word, or the mean.
+enum class StateReadout { target, last, mean };
+std::vector<std::string> names_of(StateReadout) {
+  return {"target", "last", "mean"};
+}
+
+struct RecurrentNetConfig : LengthConfig {
+  Index n_layer = 1, d_model = 32, d_embed = 0;
+  bool bidirectional = false;
+  double dropout = 0.0;
+  EmbeddingKind embedding = EmbeddingKind::learned;
+  StateReadout readout = StateReadout::target;
+  template <class F>
+  void fields(F& f) {
+    f("n_layer", n_layer, "number of recurrent layers", rule::between(1, kMaxLayers));
+    f("d_model", d_model, "width of the hidden state", rule::positive);
+    f("d_embed", d_embed, "width of the token vectors; 0 = d_model", rule::non_negative);
+    LengthConfig::fields(f);
+    f("bidirectional", bidirectional, "read from both ends; for classification only");
+    f("dropout", dropout, "probability of zeroing an activation between the layers while training",
+      rule::dropping);
+    f("embedding", embedding, "how a word is represented");
+    f("readout", readout,
+      "input of the classifier: the state at the target word, at the last word, or the mean");
+  }
+};
 
 RecurrentNetConfig read_recurrent_net(const Section& section, const DataShape& shape) {
   RecurrentNetConfig c;
@@ -56,78 +87,72 @@ Tensor last_of(const Var& h, const Tensor& lengths) {
   return last;
 }
 
-}  // namespace
+/// Token vectors, recurrent layers of the cell that model.type names, and a head. With classes in the data:
+/// logits [B, n_class] of what `readout` picks. Else logits [B, T, V] of the next token after each. Batch: as
+/// word_vectors, keep [B, T] where there is padding (at the end of a row), target [B] where the readout is
+/// the target word.
+struct RecurrentNet : Model, Generator {
+  RecurrentNet(const char* cell, const Scope& s, const Section& section, const DataShape& shape)
+      : config(read_recurrent_net(section, shape)),
+        classifies(shape.n_class > 0),
+        embed(s / "embed", config.embedding, shape.vocab_size, shape.ngram_buckets,
+              embedding_width(config, shape)),
+        layers(make_layers(s, cell, config, embedding_width(config, shape))),
+        head(s / "head", layers.back().out_width(), classifies ? shape.n_class : shape.vocab_size) {}
 
-RecurrentNet::RecurrentNet(const std::string& cell, const Scope& s, const Section& section,
-                           const DataShape& shape)
-    : config(read_recurrent_net(section, shape)),
-      classifies(shape.n_class > 0),
-      embed(s / "embed", config.embedding, shape.vocab_size, shape.ngram_buckets,
-            embedding_width(config, shape)),
-      layers(make_layers(s, cell, config, embedding_width(config, shape))),
-      head(s / "head", layers.back().out_width(), classifies ? shape.n_class : shape.vocab_size) {}
-
-Var RecurrentNet::encode(const Var& x, const Tensor& lengths, std::vector<RecurrentState>* states) const {
-  Var h = dropout(x, config.dropout);
-  for (std::size_t i = 0; i < layers.size(); i++) {
-    if (i > 0) h = dropout(h, config.dropout);
-    h = layers[i](h, lengths, states ? &(*states)[i] : nullptr);
+  /// The states [B, T, width] of the last layer. `states`, one per layer, are started from and moved on.
+  Var encode(const Var& x, const Tensor& lengths, std::vector<RecurrentState>* states = nullptr) const {
+    Var h = dropout(x, config.dropout);
+    for (std::size_t i = 0; i < layers.size(); i++) {
+      if (i > 0) h = dropout(h, config.dropout);
+      h = layers[i](h, lengths, states ? &(*states)[i] : nullptr);
+    }
+    return h;
   }
-  return h;
-}
 
-Var RecurrentNet::forward(const Batch& batch) const {
-  const Tensor* keep = batch.find("keep");
-  const Tensor lengths = lengths_of(keep);
-  const Var words = word_vectors(embed, batch);
-  Capture::offer("static", words.value());
-  const Var h = encode(words, lengths);  // [B, T, width]
-  Capture::offer("vectors", h.value());
-  QKV_CHECK(h.dim(1) <= config.max_seq_len, "recurrent: length must be at most max_seq_len = {}; got {}",
-            config.max_seq_len, h.dim(1));
-  if (!classifies) return head(dropout(h, config.dropout));  // [B, T, V]
-  Var read;                                                  // [B, width]
-  if (config.readout == StateReadout::mean)
-    read = masked_mean(h, batch.at("keep"));
-  else
-    read = select_positions(
-        h, config.readout == StateReadout::target ? batch.at("target") : last_of(h, lengths));
-  return head(dropout(read, config.dropout));  // [B, n_class]
-}
+  Var forward(const Batch& batch) const override {
+    const Tensor lengths = lengths_of(batch.find("keep"));
+    const Var words = word_vectors(embed, batch);
+    Capture::offer("static", words.value());
+    const Var h = encode(words, lengths);  // [B, T, width]
+    Capture::offer("vectors", h.value());
+    QKV_CHECK(h.dim(1) <= config.max_seq_len, "recurrent: length must be at most max_seq_len = {}; got {}",
+              config.max_seq_len, h.dim(1));
+    Var read = h;
+    if (classifies && config.readout == StateReadout::mean)
+      read = masked_mean(h, batch.at("keep"));  // [B, width]
+    else if (classifies)
+      read = select_positions(
+          h, config.readout == StateReadout::target ? batch.at("target") : last_of(h, lengths));
+    return head(dropout(read, config.dropout));  // [B, n_class] or [B, T, V]
+  }
 
-namespace {
+  std::unique_ptr<Decoding> start(const Batch& source, Index rows) const override;
 
-class RecurrentText : public Decoding {
- public:
-  explicit RecurrentText(const RecurrentNet& model) : model_(model), states_(model.layers.size()) {}
+  RecurrentNetConfig config;
+  bool classifies;
+  TokenEmbedding embed;
+  std::vector<Recurrent> layers;
+  Linear head;
+};
+
+struct RecurrentText : Decoding {
+  explicit RecurrentText(const RecurrentNet& model) : model(model), states(model.layers.size()) {}
 
   Tensor feed(const Tensor& ids) override {
-    const Var h = model_.encode(model_.embed(ids), {}, &states_);  // [rows, n, width]
-    return model_.head(select_positions(h, last_of(h, {}))).value();
+    const Var h = model.encode(model.embed(ids), {}, &states);  // [rows, n, width]
+    return model.head(select_positions(h, last_of(h, {}))).value();
   }
   void select(const std::vector<int>& from) override {
-    for (RecurrentState& state : states_)
+    for (RecurrentState& state : states)
       for (Var* v : {&state.h, &state.c})
         if (v->defined()) *v = select_rows("recurrent", v->value(), from);
   }
   Index room() const override { return -1; }
 
- private:
-  const RecurrentNet& model_;
-  std::vector<RecurrentState> states_;
+  const RecurrentNet& model;
+  std::vector<RecurrentState> states;
 };
-
-struct Rnn : RecurrentNet {
-  Rnn(const Scope& s, const Section& c, const DataShape& shape) : RecurrentNet("rnn", s, c, shape) {}
-};
-struct Lstm : RecurrentNet {
-  Lstm(const Scope& s, const Section& c, const DataShape& shape) : RecurrentNet("lstm", s, c, shape) {}
-};
-struct Gru : RecurrentNet {
-  Gru(const Scope& s, const Section& c, const DataShape& shape) : RecurrentNet("gru", s, c, shape) {}
-};
-
-}  // namespace
 
 std::unique_ptr<Decoding> RecurrentNet::start(const Batch&, Index) const {
   QKV_CHECK(!classifies, "recurrent: a classifier cannot generate; got {} classes",
@@ -135,8 +160,15 @@ std::unique_ptr<Decoding> RecurrentNet::start(const Batch&, Index) const {
   return std::make_unique<RecurrentText>(*this);
 }
 
-QKV_REGISTER(Model, "rnn", Rnn, "Elman network: classifier or next token");
-QKV_REGISTER(Model, "lstm", Lstm, "long short-term memory: classifier or next token");
-QKV_REGISTER(Model, "gru", Gru, "gated recurrent unit: classifier or next token");
+constexpr char kRnn[] = "rnn", kLstm[] = "lstm", kGru[] = "gru";
+template <const char* kCell>
+struct RecurrentOf : RecurrentNet {
+  RecurrentOf(const Scope& s, const Section& c, const DataShape& shape) : RecurrentNet(kCell, s, c, shape) {}
+};
 
+QKV_REGISTER(Model, "rnn", RecurrentOf<kRnn>, "Elman network: classifier or next token");
+QKV_REGISTER(Model, "lstm", RecurrentOf<kLstm>, "long short-term memory: classifier or next token");
+QKV_REGISTER(Model, "gru", RecurrentOf<kGru>, "gated recurrent unit: classifier or next token");
+
+}  // namespace
 }  // namespace qkv

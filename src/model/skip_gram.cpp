@@ -2,14 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <variant>
+#include <cstring>
 
 #include "base/at.h"
-#include "qkv/base/threads.h"
 #include "qkv/ops/embedding.h"
 #include "qkv/ops/matmul.h"
 #include "qkv/ops/shape_ops.h"
-#include "row_copies.h"
 #include "tensor/rows.h"
 
 namespace qkv {
@@ -62,17 +60,9 @@ void move_rows(Index d, const T* h, T* const* rows, int n, const T* g, T* e) {
   });
 }
 
-// The rows of a table as they are: what hogwild writes to.
-template <class T>
-struct SharedRows {
-  T* table;
-  Index width;
-  T* row(Index id) const { return table + id * width; }
-};
-
-// All predictions of a batch, one after the other. `inputs` and `outputs` give rows by id.
-template <class T, class Rows>
-RowLearner::Learned learn_all(const Batch& batch, Index d, T lr, Rows& inputs, Rows& outputs) {
+// All predictions of a batch, one after the other. `input_row` and `output_row` give rows by id.
+template <class T, class InputRow, class OutputRow>
+RowLearner::Learned learn_all(const Batch& batch, Index d, T lr, InputRow input_row, OutputRow output_row) {
   const Tensor &targets = batch.at("targets"), &offsets = batch.at("input_offsets");
   const std::int32_t *target = targets.data<std::int32_t>(), *offset = offsets.data<std::int32_t>(),
                      *input = batch.at("input_ids").data<std::int32_t>();
@@ -85,17 +75,17 @@ RowLearner::Learned learn_all(const Batch& batch, Index d, T lr, Rows& inputs, R
   for (Index p = 0; p < P; p++, target += n) {
     const Index bag = offset[p + 1] - offset[p];
     const std::int32_t* ids = input + offset[p];
-    T* own = inputs.row(ids[0]);
+    T* own = input_row(ids[0]);
     const T* mean = own;
     if (bag > 1) {
       std::fill(h.begin(), h.end(), T(0));
-      for (Index i = 0; i < bag; i++) simd::add_scaled(d, T(1) / T(bag), inputs.row(ids[i]), h.data());
+      for (Index i = 0; i < bag; i++) simd::add_scaled(d, T(1) / T(bag), input_row(ids[i]), h.data());
       mean = h.data();
     }
-    for (int k = 0; k < n; k++) rows[k] = outputs.row(target[k]);
+    for (int k = 0; k < n; k++) rows[k] = output_row(target[k]);
     learned.loss += step_sizes(d, mean, rows, n, lr, g);
     move_rows(d, mean, rows, n, g, e.data());
-    for (Index i = 0; i < bag; i++) simd::add<T>(d, bag > 1 ? inputs.row(ids[i]) : own, e.data());
+    for (Index i = 0; i < bag; i++) simd::add<T>(d, bag > 1 ? input_row(ids[i]) : own, e.data());
   }
   learned.count = double(P);
   return learned;
@@ -105,26 +95,55 @@ RowLearner::Learned learn_all(const Batch& batch, Index d, T lr, Rows& inputs, R
 
 // ---- shards
 
-// The rows that each shard has met of both tables, in the type of the parameters.
-struct SkipGram::Shards {
+// The rows of a table that one shard has met, as copies that it changes. Memory stays from step to step; it
+// grows with the rows that a step meets, not with the table.
+class RowCopies {
+ public:
+  void attach(const Tensor& table) {
+    table_ = table.bytes(), bytes_ = table.byte_size() / std::size_t(table.dim(0));
+    if (Index(places_.size()) != table.dim(0)) places_.assign(std::size_t(table.dim(0)), -1);
+  }
+  // The copy of row `id`, made on first use. It keeps its address until `clear`.
   template <class T>
-  struct Copies {
-    std::vector<RowCopies<T>> inputs, outputs;  // by shard
-  };
-  std::variant<Copies<float>, Copies<double>> copies;
+  T* row(Index id) {
+    std::int32_t& place = qkv::at(places_, id);
+    if (place < 0) {
+      place = std::int32_t(ids_.size());
+      ids_.push_back(std::int32_t(id));
+      if (ids_.size() > blocks_.size() * kRows)
+        blocks_.push_back(std::make_unique<std::byte[]>(kRows * bytes_));
+      std::memcpy(at(place), table_ + std::size_t(id) * bytes_, bytes_);
+    }
+    return reinterpret_cast<T*>(at(place));
+  }
+  // The copy, or null.
+  template <class T>
+  const T* find(Index id) {
+    const std::int32_t place = qkv::at(places_, id);
+    return place < 0 ? nullptr : reinterpret_cast<const T*>(at(place));
+  }
+  // Rows met, in the order in which they were.
+  const std::vector<std::int32_t>& ids() const { return ids_; }
+  void clear() {
+    for (std::int32_t id : ids_) qkv::at(places_, id) = -1;
+    ids_.clear();
+  }
 
-  template <class T>
-  Copies<T>& of() {
-    return std::get<Copies<T>>(copies);
+ private:
+  static constexpr std::size_t kRows = 1024;  // of a block
+  std::byte* at(std::int32_t place) {
+    return blocks_[std::size_t(place) / kRows].get() + std::size_t(place) % kRows * bytes_;
   }
-  int size() const {
-    return std::visit([](auto& both) { return int(both.inputs.size()); }, copies);
-  }
-  // f(inputs), f(outputs)
-  template <class F>
-  void each(F f) {
-    std::visit([&](auto& both) { f(both.inputs), f(both.outputs); }, copies);
-  }
+
+  const std::byte* table_ = nullptr;
+  std::size_t bytes_ = 0;  // of a row
+  std::vector<std::int32_t> places_, ids_;
+  std::vector<std::unique_ptr<std::byte[]>> blocks_;
+};
+
+// The rows that each shard has met of both tables.
+struct SkipGram::Shards {
+  std::vector<RowCopies> inputs, outputs;
 };
 
 SkipGram::SkipGram(const Scope& scope, const Section& section, const DataShape& shape)
@@ -133,9 +152,7 @@ SkipGram::SkipGram(const Scope& scope, const Section& section, const DataShape& 
                 .param("weight", {shape.vocab_size, config.d_model},
                        init::uniform(-0.5 / double(config.d_model), 0.5 / double(config.d_model)))),
       output((scope / "output").param("weight", {shape.vocab_size, config.d_model})),
-      shards_(std::make_unique<Shards>()) {
-  if (scope.store().dtype() == Dtype::f64) shards_->copies.emplace<Shards::Copies<double>>();
-}
+      shards_(std::make_unique<Shards>()) {}
 
 SkipGram::~SkipGram() = default;
 
@@ -148,27 +165,31 @@ Var SkipGram::forward(const Batch& batch) const {
 
 void SkipGram::share(int shards, RowSharing sharing) {
   sharing_ = sharing;
-  shards_->each([&](auto& tables) { tables.resize(std::size_t(shards)); });
+  shards_->inputs.resize(std::size_t(shards));
+  shards_->outputs.resize(std::size_t(shards));
 }
 
 RowLearner::Learned SkipGram::learn(const Batch& batch, int shard, double lr) {
   Tensor in = embed.value(), out = output.value();  // handles: they share the buffers of the parameters
   QKV_CHECK(batch.at("targets").dim(1) <= kMaxTargets, "skip-gram: at most {} words may be drawn; got {}",
             kMaxTargets - 1, batch.at("targets").dim(1) - 1);
-  const Index V = in.dim(0), d = in.dim(1);
+  const Index d = in.dim(1);
   Learned learned;
   dispatch("skip-gram", in.dtype(), [&](auto t) {
     using T = decltype(t);
-    if (sharing_ == RowSharing::hogwild) {
-      SharedRows<T> inputs{in.data<T>(), d}, outputs{out.data<T>(), d};
-      learned = learn_all(batch, d, T(lr), inputs, outputs);
+    if (sharing_ == RowSharing::hogwild) {  // the rows as they are
+      T *inputs = in.data<T>(), *outputs = out.data<T>();
+      learned = learn_all(
+          batch, d, T(lr), [=](Index id) { return inputs + id * d; },
+          [=](Index id) { return outputs + id * d; });
       return;
     }
-    auto& inputs = at(shards_->of<T>().inputs, shard);
-    auto& outputs = at(shards_->of<T>().outputs, shard);
-    inputs.attach(in.data<T>(), V, d);
-    outputs.attach(out.data<T>(), V, d);
-    learned = learn_all(batch, d, T(lr), inputs, outputs);
+    RowCopies &inputs = at(shards_->inputs, shard), &outputs = at(shards_->outputs, shard);
+    inputs.attach(in);
+    outputs.attach(out);
+    learned = learn_all(
+        batch, d, T(lr), [&](Index id) { return inputs.row<T>(id); },
+        [&](Index id) { return outputs.row<T>(id); });
   });
   return learned;
 }
@@ -177,24 +198,24 @@ RowLearner::Learned SkipGram::learn(const Batch& batch, int shard, double lr) {
 // written by one task, in an order that does not depend on the threads.
 double SkipGram::join(bool keep) {
   if (sharing_ == RowSharing::hogwild) return 0;
-  const int n = shards_->size();
+  const int n = int(shards_->inputs.size());
   std::vector<double> squares(2 * std::size_t(n), 0.0);
   auto one = [&](int task, int) {
     const int shard = task / 2;
     Tensor table = task % 2 == 0 ? embed.value() : output.value();
+    std::vector<RowCopies>& copies = task % 2 == 0 ? shards_->inputs : shards_->outputs;
     dispatch("skip-gram", table.dtype(), [&](auto t) {
       using T = decltype(t);
-      std::vector<RowCopies<T>>& copies = task % 2 == 0 ? shards_->of<T>().inputs : shards_->of<T>().outputs;
       const Index d = table.dim(1);
       std::vector<T> change(std::size_t(d), T(0));
       for (std::int32_t id : at(copies, shard).ids()) {
         bool first = true;
-        for (int s = 0; s < shard; s++) first = first && !at(copies, s).find(id);
+        for (int s = 0; s < shard; s++) first = first && !at(copies, s).find<T>(id);
         if (!first) continue;
         T* row = table.data<T>() + id * d;
         std::fill(change.begin(), change.end(), T(0));
         for (int s = shard; s < n; s++)
-          if (const T* copy = at(copies, s).find(id))
+          if (const T* copy = at(copies, s).find<T>(id))
             simd::apply(d, change.data(), change.data(), copy, row,
                         [](auto sum, auto now, auto before) { return sum + (now - before); });
         simd::add<T>(d, row, change.data());
@@ -203,9 +224,8 @@ double SkipGram::join(bool keep) {
     });
   };
   if (keep) pool().run(2 * n, one);
-  shards_->each([](auto& tables) {
-    for (auto& copies : tables) copies.clear();
-  });
+  for (std::vector<RowCopies>* tables : {&shards_->inputs, &shards_->outputs})
+    for (RowCopies& copies : *tables) copies.clear();
   double total = 0;
   for (double part : squares) total += part;
   return total;

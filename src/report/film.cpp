@@ -11,8 +11,7 @@
 #include "qkv/ops/reduce.h"
 #include "qkv/ops/shape_ops.h"
 #include "qkv/tensor/xt.h"
-#include "report/pack.h"
-#include "report/parts.h"
+#include "report/report.h"
 #include "tensor/linalg.h"
 #include "train/captures.h"
 
@@ -26,19 +25,23 @@ constexpr int kLevels = 5, kShare = 10, kFine = 12;  // bits of a cell, of a sco
 
 using Frame = std::map<std::string, Tensor>;
 
-float largest(const std::vector<Frame>& frames, const std::string& name) {
+float largest(const std::vector<Tensor>& frames) {
   float most = 0;
-  for (const Frame& frame : frames)
-    if (const auto found = frame.find(name); found != frame.end()) {
-      const float* values = found->second.data<float>();
-      for (Index i = 0; i < found->second.size(); i++)
-        if (std::isfinite(values[i])) most = std::max(most, std::abs(values[i]));
-    }
+  for (const Tensor& frame : frames) {
+    const auto x = view<float>(frame);
+    if (frame.size() > 0) most = std::max(most, xt::amax(xt::where(xt::isfinite(x), xt::abs(x), 0.0F))());
+  }
   return most;
 }
 
 std::string packed(const Tensor& x, double most, int bits) {
   return pack(x.data<float>(), x.size(), most, bits);
+}
+
+Json packed(const std::vector<Tensor>& frames, double most, int bits) {
+  Json list = Json::array();
+  for (const Tensor& frame : frames) list.push_back(packed(frame, most, bits));
+  return list;
 }
 
 class Film {
@@ -54,7 +57,7 @@ class Film {
     for (const Json& text : head.at("texts")) {
       if (texts_.size() >= kTexts || text.at("words").size() > kWords || text.at("words").empty()) continue;
       texts_.push_back(text);
-      numbers_.push_back(static_cast<int>(&text - &head.at("texts")[0]));
+      numbers_.push_back(int(&text - &head.at("texts")[0]));
     }
     Json film = {{"steps", steps_}, {"classes", head.at("classes")}, {"texts", texts_}, {"bits", kShare}};
     film["matrices"] = matrices();
@@ -86,7 +89,13 @@ class Film {
     }
   }
 
-  const Tensor& full(const std::string& name) const { return frames_.back().at(name); }
+  // What the frames have of that name.
+  std::vector<Tensor> all(const std::string& name) const {
+    std::vector<Tensor> result;
+    for (const Frame& frame : frames_)
+      if (const auto found = frame.find(name); found != frame.end()) result.push_back(found->second);
+    return result;
+  }
 
   // W_Q, W_K and W_V of all layers, so small that the frames of all of them fit.
   Json matrices() const {
@@ -97,27 +106,22 @@ class Film {
         names.push_back(name);
     Json list = Json::array();
     if (names.empty()) return list;
-    const double cells =
-        static_cast<double>(kMatrixBytes) / static_cast<double>(names.size() * frames_.size());
-    const Index side = std::max<Index>(4, static_cast<Index>(std::sqrt(cells)));
+    const double cells = double(kMatrixBytes) / double(names.size() * frames_.size());
+    const Index side = std::max<Index>(4, Index(std::sqrt(cells)));
     for (const std::string& name : names) {
-      std::vector<Frame> small;
-      for (const Frame& frame : frames_)
-        if (const auto found = frame.find(name); found != frame.end())
-          small.push_back({{name, shrink(found->second, side)}});
+      std::vector<Tensor> small = all(name);
       if (small.size() != frames_.size()) continue;
-      const double most = largest(small, name);
-      const Tensor& shape = small.back()[name];
-      Json data = Json::array();
-      for (Frame& frame : small) data.push_back(packed(frame[name], most, kLevels));
+      const Index rows = small.back().dim(0), columns = small.back().dim(1);
+      for (Tensor& x : small) x = shrink(x, side);
+      const float most = largest(small);
       list.push_back({{"layer", name.substr(0, name.size() - 4)},
                       {"which", name.substr(name.size() - 1)},
-                      {"rows", shape.dim(0)},
-                      {"columns", shape.dim(1)},
-                      {"of", {full(name).dim(0), full(name).dim(1)}},
-                      {"most", json_number(static_cast<float>(most))},
+                      {"rows", small.back().dim(0)},
+                      {"columns", small.back().dim(1)},
+                      {"of", {rows, columns}},
+                      {"most", json_number(most)},
                       {"bits", kLevels},
-                      {"frames", std::move(data)}});
+                      {"frames", packed(small, most, kLevels)}});
     }
     return list;
   }
@@ -133,16 +137,15 @@ class Film {
         if (!starts_with(name, start) || !ends_with(name, ".weights") || last.rank() != 3) continue;
         const std::string layer = name.substr(start.size(), name.size() - start.size() - 8);
         const std::string scores = start + layer + ".scores";
-        const double most = largest(frames_, scores);
+        const float most = largest(all(scores));
         const Index H = last.dim(0), T = last.dim(1);
-        Json one = {
-            {"layer", layer}, {"heads", H}, {"words", T}, {"most", json_number(static_cast<float>(most))}};
+        Json one = {{"layer", layer}, {"heads", H}, {"words", T}, {"most", json_number(most)}};
         const Index row = texts_[i].contains("target") ? texts_[i].at("target").get<Index>() : T - 1;
         if (row < 0 || row >= T || last.dim(2) != T) continue;
-        for (auto [key, tensor, range] : {std::tuple{"weights", name, 1.0}, {"scores", scores, most}}) {
-          one[key] = Json::array();
-          for (const Frame& frame : frames_)
-            one[key].push_back(packed(row_of(frame, tensor, row, H, T), range, kShare));
+        for (auto [key, tensor, range] : {std::tuple{"weights", name, 1.0F}, {"scores", scores, most}}) {
+          std::vector<Tensor> rows;
+          for (const Frame& frame : frames_) rows.push_back(row_of(frame, tensor, row, H, T));
+          one[key] = packed(rows, range, kShare);
         }
         one["all"] = packed(last, 1.0, kShare);
         bytes += dump_json(one).size();
@@ -162,25 +165,23 @@ class Film {
 
   // [texts, classes] in each frame, null where the model gives no classes.
   Json probabilities() const {
-    Json list = Json::array();
-    for (const Frame& frame : frames_) {
-      const auto found = frame.find("texts.logits");
-      if (found == frame.end() || found->second.rank() != 2 || found->second.dim(1) == 0) return nullptr;
-      const Tensor p = softmax(found->second.to(Dtype::f64)).value().to(Dtype::f32);
-      Tensor kept = Tensor::empty({static_cast<Index>(texts_.size()), p.dim(1)});
+    std::vector<Tensor> kept;
+    for (const Tensor& logits : all("texts.logits")) {
+      if (logits.rank() != 2 || logits.dim(1) == 0) return nullptr;
+      const Tensor p = softmax(logits.to(Dtype::f64)).value().to(Dtype::f32);
+      kept.push_back(Tensor::empty({Index(texts_.size()), p.dim(1)}));
       for (std::size_t i = 0; i < texts_.size(); i++) {
         if (numbers_[i] >= p.dim(0)) return nullptr;
-        kept.rows(static_cast<Index>(i), 1).copy_from(p.rows(numbers_[i], 1));
+        kept.back().rows(Index(i), 1).copy_from(p.rows(numbers_[i], 1));
       }
-      list.push_back(packed(kept, 1.0, kShare));
     }
-    return list;
+    return kept.size() == frames_.size() ? packed(kept, 1.0, kShare) : Json();
   }
 
   // The map: vectors of the target word, projected on the first two components of the last frame, in which
   // the senses lie furthest apart; one basis for all frames, so that what moves is the vectors.
   Json points(const Json& texts) const {
-    const Index n = static_cast<Index>(texts.size());
+    const Index n = Index(texts.size());
     const auto last = frames_.back().find("points.vectors");
     if (n < 3 || last == frames_.back().end() || last->second.dim(0) != n || last->second.dim(1) < 2)
       return nullptr;
@@ -206,22 +207,19 @@ class Film {
   }
 
   Json moved(const std::string& name, const Pca& basis) const {
-    std::vector<Frame> flat;
+    std::vector<Tensor> flat;
     for (const Frame& frame : frames_) {
       const auto found = frame.find(name);
-      Tensor xy = Tensor::zeros({basis.projected.dim(0), 2});
-      if (found != frame.end() && found->second.shape() == Shape{xy.dim(0), basis.mean.dim(0)}) {
-        const Var centred = sub(found->second.to(Dtype::f64), basis.mean.to(Dtype::f64));
-        xy = matmul(centred, transpose(basis.components.to(Dtype::f64))).value().to(Dtype::f32);
-      }
-      flat.push_back({{name, xy}});
+      flat.push_back(Tensor::zeros({basis.projected.dim(0), 2}));
+      if (found == frame.end() || !(found->second.shape() == Shape{flat.back().dim(0), basis.mean.dim(0)}))
+        continue;
+      const Var centred = sub(found->second.to(Dtype::f64), basis.mean.to(Dtype::f64));
+      flat.back() = matmul(centred, transpose(basis.components.to(Dtype::f64))).value().to(Dtype::f32);
     }
-    const double most = largest(flat, name);
-    Json data = Json::array();
-    for (Frame& frame : flat) data.push_back(packed(frame[name], most, kFine));
-    return {{"most", json_number(static_cast<float>(most))},
+    const float most = largest(flat);
+    return {{"most", json_number(most)},
             {"variance", {json_number(basis.variance_ratio.at(0)), json_number(basis.variance_ratio.at(1))}},
-            {"frames", std::move(data)}};
+            {"frames", packed(flat, most, kFine)}};
   }
 
   Problems& problems_;

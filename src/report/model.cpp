@@ -1,16 +1,48 @@
-// The trained model as data that a page can compute with.
+// The trained model: what it says of the examples it was not trained on, and its weights for a page to
+// compute with.
 #include <algorithm>
-#include <functional>
 
 #include "data/split.h"
+#include "inspect/look.h"
 #include "model/encoder_classifier.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "report/pack.h"
-#include "report/parts.h"
+#include "report/report.h"
 #include "task/wsd.h"
 
 namespace qkv {
+
+Json evaluation_json(const Experiment& e, Split split, std::size_t most, Problems& problems) {
+  const std::optional<ClassAnswers> answers = class_answers(e, split);
+  if (!answers) return nullptr;
+  if (answers->examples < answers->all)
+    problems.push_back(
+        fmt::format("evaluation: shows the first {} of {} examples", answers->examples, answers->all));
+  const Confusion& c = answers->confusion;
+  Json classes = Json::array(), mistakes = Json::array();
+  for (int g = 0; g < c.classes(); g++) {
+    classes.push_back({{"label", c.labels()[std::size_t(g)]}});
+    classes.back().update(c.json(g));
+  }
+  for (std::size_t i = 0; i < std::min(most, answers->mistakes.size()); i++) {
+    const Mistake& one = answers->mistakes[i];
+    mistakes.push_back({{"text", one.text},
+                        {"label", one.label},
+                        {"answer", one.answer},
+                        {"probability", json_number(float(one.probability))},
+                        {"right", json_number(float(one.right))}});
+  }
+  return {{"split", name_of(split)},
+          {"examples", answers->examples},
+          {"labels", c.labels()},
+          {"accuracy", json_number(c.accuracy())},
+          {"macro_f1", json_number(c.macro_f1())},
+          {"classes", std::move(classes)},
+          {"confusion", c.matrix()},
+          {"wrong", answers->mistakes.size()},
+          {"mistakes", std::move(mistakes)}};
+}
+
 namespace {
 
 // Bits per weight of layers, word vectors and n-gram vectors. The latter are many and only serve unknown
@@ -27,16 +59,14 @@ Tensor word_table(const EncoderClassifier& model, const WordSenses& task) {
   if (!model.embed.ngrams.defined()) return table;
   const Tensor ngrams = model.embed.ngrams.value().to(Dtype::f64);
   const Index d = words.dim(1);
-  const NgramConfig config{static_cast<int>(task.data().ngram_min), static_cast<int>(task.data().ngram_max),
-                           static_cast<int>(task.data().ngram_buckets)};
+  const NgramConfig config = task.data().ngrams();
   std::vector<int> ids;
   for (int w = task.tokenizer()->vocab().n_specials(); w < task.tokenizer()->vocab_size(); w++) {
     ids.clear();
     append_ngrams(task.tokenizer()->token(w), config, ids);
     double* row = table.data<double>() + w * d;
     for (int id : ids)
-      for (Index i = 0; i < d; i++)
-        row[i] += ngrams.data<double>()[id * d + i] / static_cast<double>(ids.size());
+      for (Index i = 0; i < d; i++) row[i] += ngrams.data<double>()[id * d + i] / double(ids.size());
   }
   return table;
 }
@@ -101,7 +131,7 @@ Json model_json(const Experiment& e, std::size_t limit) {
                                        [&](const Precision& p) { return size(p) <= limit; });
   if (precision == std::end(kPrecisions))
     return {{"missing", fmt::format("its {} weights take more than {:.1f} MB", e.parameters->count(),
-                                    static_cast<double>(limit) / 1e6)}};
+                                    double(limit) / 1e6)}};
   const TokenizerConfig& tokens = task->tokenizer()->config();
   Json result = {
       {"shape", shape_json(*model)},

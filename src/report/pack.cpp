@@ -1,4 +1,4 @@
-#include "report/pack.h"
+#include "report/report.h"
 
 #include <algorithm>
 #include <cmath>
@@ -13,7 +13,7 @@ constexpr int kGroup = 13;  // bits of two characters: 91 * 91 > 2^13
 
 // The k-th printable ASCII character but `"`, `<` and `\`, which JSON or HTML would have to escape.
 char character(std::uint32_t k) {
-  char c = static_cast<char>('!' + k);
+  char c = char('!' + k);
   for (char skipped : {'"', '<', '\\'})
     if (c >= skipped) c++;
   return c;
@@ -30,11 +30,10 @@ class BitWriter {
     if (count_ > 0) put(pending_ << (kGroup - count_));
     return std::move(text_);
   }
-  void reserve(std::size_t size) { text_.reserve(size); }
 
  private:
   void put(std::uint64_t group) {
-    const auto value = static_cast<std::uint32_t>(group & ((1u << kGroup) - 1));
+    const auto value = std::uint32_t(group & ((1u << kGroup) - 1));
     text_ += character(value / 91);
     text_ += character(value % 91);
   }
@@ -44,17 +43,17 @@ class BitWriter {
 };
 
 double half_range(int bits) {
-  return static_cast<double>((std::int64_t{1} << (bits - 1)) - 1);
+  return double((std::int64_t{1} << (bits - 1)) - 1);
 }
 
 std::uint32_t level(double value, double most, int bits) {
   const double half = half_range(bits);
   const double share = most > 0 && std::isfinite(value) ? std::clamp(value / most, -1.0, 1.0) : 0.0;
-  return static_cast<std::uint32_t>(std::lround(share * half) + std::lround(half));
+  return std::uint32_t(std::lround(share * half) + std::lround(half));
 }
 
 std::size_t characters(Index n, int bits) {
-  return 2 * ((static_cast<std::size_t>(n) * static_cast<std::size_t>(bits) + kGroup - 1) / kGroup);
+  return 2 * ((std::size_t(n) * std::size_t(bits) + kGroup - 1) / kGroup);
 }
 
 }  // namespace
@@ -62,7 +61,6 @@ std::size_t characters(Index n, int bits) {
 std::string pack(const float* values, Index n, double most, int bits) {
   QKV_CHECK(bits >= 2 && bits <= 24, "pack: bits must be in [2, 24]; got {}", bits);
   BitWriter out;
-  out.reserve(characters(n, bits));
   for (Index i = 0; i < n; i++) out.write(level(values[i], most, bits), bits);
   return out.finish();
 }
@@ -78,16 +76,15 @@ Json packed_matrix(const Tensor& matrix, int bits) {
     scales.push_back(largest);
   }
   double most = 0;
-  for (float scale : scales) most = std::max(most, static_cast<double>(scale));
+  for (float scale : scales) most = std::max(most, double(scale));
   most *= 1 + 1e-5;  // so that a scale that was rounded down still reaches its largest value
   BitWriter out;
-  out.reserve(characters(rows * columns, bits));
   const double half = half_range(kScaleBits);
   for (Index r = 0; r < rows; r++) {
     // The scale as the reader will have it, rounded up.
-    float& scale = scales[static_cast<std::size_t>(r)];
+    float& scale = scales[std::size_t(r)];
     const double steps = most > 0 ? std::ceil(scale / most * half) : 0.0;
-    scale = static_cast<float>(steps / half * most);
+    scale = float(steps / half * most);
     for (Index c = 0; c < columns; c++)
       out.write(level(values[r * columns + c], steps / half * most, bits), bits);
   }

@@ -5,7 +5,6 @@
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/version.h"
-#include "report/parts.h"
 
 namespace qkv {
 
@@ -23,9 +22,7 @@ Json read_part(const std::string& path, const char* without, Problems& problems)
     return nullptr;
   }
   try {
-    JsonLimits limits;
-    limits.bytes = std::size_t{1} << 26;
-    return read_json(path, limits);
+    return read_json(path, {std::size_t{1} << 26});
   } catch (const Error& e) {
     problems.push_back(e.what());
     return nullptr;
@@ -95,19 +92,8 @@ std::string& embedded(std::string& text, const std::string& mark, const std::str
 // JSON that can stand inside <script>: no `<` that could begin `</script>` or `<!--`, and none of the two
 // line ends that older JavaScript does not allow in strings.
 std::string harmless(const Json& data) {
-  const std::string text = dump_json(data);
-  std::string out;
-  out.reserve(text.size());
-  for (std::size_t i = 0; i < text.size(); i++) {
-    const std::string_view here = std::string_view(text).substr(i, 3);
-    if (text[i] == '<')
-      out += "\\u003c";
-    else if (here == "\u2028" || here == "\u2029")
-      out += here == "\u2028" ? "\\u2028" : "\\u2029", i += 2;
-    else
-      out += text[i];
-  }
-  return out;
+  const std::string text = replace_all(dump_json(data), "<", "\\u003c");
+  return replace_all(replace_all(text, "\u2028", "\\u2028"), "\u2029", "\\u2029");
 }
 
 }  // namespace

@@ -1,9 +1,12 @@
-// Report: one HTML page that shows what runs have learned, made from their directories alone.
+// Report: one HTML page that shows what runs have learned, made from their directories alone; and the parts
+// of its data, one source each.
 #pragma once
 #include <string>
 #include <vector>
 
+#include "log/run_log.h"
 #include "qkv/base/json_fwd.h"
+#include "qkv/train/experiment.h"
 
 namespace qkv {
 
@@ -14,5 +17,52 @@ Json report_data(const std::vector<std::string>& runs);
 
 /// The page: needs no network and no other file. Text of the data cannot end the element that holds it.
 std::string report_page(const Json& data);
+
+using Problems = std::vector<std::string>;
+
+/// Positions of at most about `most` of the points, in order: the first, the last, and of each of equal
+/// stretches the lowest and the highest value and a first one that is not finite. No extreme is lost.
+std::vector<std::size_t> thin(const std::vector<double>& y, std::size_t most);
+
+/// {metric: {split: {"x": [..], "y": [..], "of": number of points before thinning}}}
+Json curves_json(const RunLog& log);
+/// {"steps", "weight": {parameter: [norm ..]}, "gradient": {..}}, or null where the log has none.
+Json norms_json(const RunLog& log);
+/// [{"part", "seconds"}] from the end line, or null.
+Json seconds_json(const RunLog& log);
+
+// ---- numbers as text, 13 bits in two characters: what a page holds of weights and attention
+
+/// Each value as round(value / most * h) + h in `bits` bits, h = 2^(bits - 1) - 1, one after the other,
+/// highest bit first; 13 bits at a time become two digits of base 91, written as printable ASCII without `"`,
+/// `<` and `\`. Values beyond `most` are cut, those that are not finite become 0. 2 <= bits <= 24.
+std::string pack(const float* values, Index n, double most, int bits);
+
+/// {"shape": [rows, columns], "bits", "most", "scales", "data"}: row r is packed with its own largest
+/// magnitude, scales[r] (18 bits, packed against `most`). A vector is one row.
+Json packed_matrix(const Tensor& matrix, int bits);
+/// Characters that `packed_matrix` takes.
+std::size_t packed_size(Index rows, Index columns, int bits);
+
+// ---- parts
+
+/// A text whose absolute paths have only their last part: a page does not reveal where it was made.
+std::string without_folders(const std::string& text);
+/// [{"key", "value", "origin", "help"}] in the order of config.resolved.toml.
+Json config_json(const std::string& run, Problems& problems);
+/// [{"metric", "split", "bound", "least", "value", "met"}]: [expect] against result.json; "value" null
+/// without it.
+Json expectations_json(const std::string& run, const Json& result, Problems& problems);
+
+/// What the trained model says of the examples of a split: metrics, the confusion matrix, and the `most`
+/// examples that it gets wrong most surely. Null for tasks without classes or examples to show.
+Json evaluation_json(const Experiment& e, Split split, std::size_t most, Problems& problems);
+
+/// The captures of a run, frame by frame (captures.h); null where it has none.
+Json film_json(const std::string& run, Problems& problems);
+
+/// An encoder classifier of word senses with its weights, for the page to compute with, as long as it takes
+/// at most `limit` bytes; else {"missing": why}.
+Json model_json(const Experiment& e, std::size_t limit);
 
 }  // namespace qkv

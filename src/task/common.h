@@ -1,16 +1,24 @@
 // What tasks share: sequences of different lengths as rows of a batch, classes, keys that limit each other.
 #pragma once
 #include <algorithm>
+#include <array>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "base/at.h"
 #include "qkv/base/json.h"
 #include "qkv/task/task.h"
 
 namespace qkv {
 
-constexpr Split kSplits[] = {Split::train, Split::val, Split::test};
+/// A value for each split.
+template <class T>
+struct BySplit : std::array<T, 3> {
+  using std::array<T, 3>::operator[];
+  T& operator[](Split split) { return (*this)[std::size_t(split)]; }
+  const T& operator[](Split split) const { return (*this)[std::size_t(split)]; }
+};
 
 /// Reports that the value of a key is above what another key allows.
 inline void check_at_most(const Section& table, const char* key, Index value, const char* other,
@@ -18,27 +26,29 @@ inline void check_at_most(const Section& table, const char* key, Index value, co
   if (value > limit) table.report(key, fmt::format("must be at most {} = {}; got {}", other, limit, value));
 }
 
-/// The ids [n, length] that `fill_rows` has written.
-struct FilledRows {
-  std::int32_t* ids;
-  Index length;
+/// Ids in a row that somebody else holds.
+struct IdSpan {
+  IdSpan(const std::int32_t* first, Index size) : first(first), size(size) {}
+  explicit IdSpan(const std::vector<std::int32_t>& ids) : first(ids.data()), size(Index(ids.size())) {}
+  const std::int32_t* first;
+  Index size;
 };
 
-/// Fills `name` [n, T] (i32) with the ids of `row(0)` .. `row(n - 1)`, each filled up with `pad`, and `keep`
+/// Fills `name` [n, T] (i32) with the IdSpans `row(0)` .. `row(n - 1)`, each filled up with `pad`, and `keep`
 /// [n, T], unless it is null: 1 where a row has an id. T is the length of the longest, at least 1.
 template <class RowOf>
-FilledRows fill_rows(Batch& batch, const char* name, const char* keep, Index n, int pad, RowOf row) {
+Tensor fill_rows(Batch& batch, const char* name, const char* keep, Index n, int pad, RowOf row) {
   Index T = 1;
-  for (Index b = 0; b < n; b++) T = std::max(T, static_cast<Index>(row(b).size()));
-  std::int32_t* ids = batch.fill(name, {n, T}, Dtype::i32).data<std::int32_t>();
+  for (Index b = 0; b < n; b++) T = std::max(T, row(b).size);
+  Tensor all = batch.fill(name, {n, T}, Dtype::i32);
+  std::int32_t* ids = all.data<std::int32_t>();
   std::int32_t* kept = keep ? batch.fill(keep, {n, T}, Dtype::i32).data<std::int32_t>() : nullptr;
   for (Index b = 0; b < n; b++) {
-    const auto& one = row(b);
-    const auto size = static_cast<Index>(one.size());
-    std::fill_n(std::copy(one.begin(), one.end(), ids + b * T), T - size, pad);
-    if (kept) kept = std::fill_n(std::fill_n(kept, size, 1), T - size, 0);
+    const IdSpan one = row(b);
+    ids = std::fill_n(std::copy_n(one.first, one.size, ids), T - one.size, pad);
+    if (kept) kept = std::fill_n(std::fill_n(kept, one.size, 1), T - one.size, 0);
   }
-  return {ids, T};
+  return all;
 }
 
 using KeyedFiles = std::vector<std::pair<std::string, std::string>>;
@@ -49,19 +59,79 @@ inline KeyedFiles given_files(KeyedFiles all) {
   return all;
 }
 
-/// The places of words in a vocabulary, which has them all.
-std::vector<std::int32_t> ids_of_words(const std::vector<std::string>& words,
-                                       const std::vector<std::string>& vocabulary);
+/// Has `read` take what a checkpoint kept of a task with a tokenizer. A data error where it does not hold
+/// `members`.
+template <class F>
+void restore_state(const TaskInput& input, const char* task, const char* members, F read) {
+  if (!input.tokenizer) fail(Fault::data, "{}: a trained model must come with its tokenizer; got none", task);
+  try {
+    read(*input.state);
+  } catch (const Json::exception&) {
+    fail(Fault::data, "{}: the task's state must hold {}; got {}", task, members,
+         dump_json(*input.state).substr(0, 100));
+  }
+}
+
+/// Calls `f` with each line of the texts.
+template <class F>
+void for_each_line(const std::vector<std::string_view>& texts, F f) {
+  for (std::string_view text : texts)
+    for (std::size_t begin = 0; begin < text.size();) {
+      const std::size_t end = std::min(text.find('\n', begin), text.size());
+      f(text.substr(begin, end - begin));
+      begin = end + 1;
+    }
+}
+
+/// Writes values to the batch as `name` (i32).
+template <class Values>
+void put(Batch& batch, const char* name, const Shape& shape, const Values& values) {
+  std::copy(std::begin(values), std::end(values), batch.fill(name, shape, Dtype::i32).data<std::int32_t>());
+}
+
+/// Fills ids [n, T], and `keep` unless it is null, with the words of texts.
+template <class IdOf>
+void fill_words(Batch& batch, const ProbeText* texts, Index n, const char* keep, IdOf id_of) {
+  std::vector<std::vector<int>> rows;
+  rows.resize(std::size_t(n));
+  for (Index i = 0; i < n; i++)
+    for (const std::string& word : texts[i].words) at(rows, i).push_back(id_of(word));
+  fill_rows(batch, "ids", keep, n, 0, [&](Index i) { return IdSpan(at(rows, i)); });
+}
+
+/// A batch of ids (i32) that have shapes only.
+inline Batch symbolic_ids(std::initializer_list<std::pair<const char*, Shape>> shapes) {
+  Batch batch;
+  for (const auto& [name, shape] : shapes) batch.set(name, Tensor::symbolic(shape, Dtype::i32));
+  return batch;
+}
+
+constexpr int kNoTarget = -100;
+/// The targets that count.
+inline Index count_targets(const Tensor& targets) {
+  const std::int32_t* first = targets.data<std::int32_t>();
+  return targets.size() - std::count(first, first + targets.size(), kNoTarget);
+}
+
+/// Cross entropy of logits [.., V] against targets [..], kNoTarget where there is none.
+Loss token_loss(const Var& logits, const Tensor& targets, double label_smoothing = 0);
+/// Adds its mean to the metrics.
+Loss add_loss(const Var& logits, const Tensor& targets, Metrics& metrics);
+
+/// The place of a word in a vocabulary, which has it.
+int place_of(const std::string& word, const std::vector<std::string>& vocabulary);
 
 /// What a model computes in f32, with the digits of f32.
 inline Json rounded(double value) {
-  return json_number(static_cast<float>(value));
+  return json_number(float(value));
 }
 
 /// A task whose answer is one of some classes: batches have label [B], models give logits [B, n_class].
 class ClassTask : public Task {
  public:
-  Loss loss(const Model& model, const Batch& batch) const override;
+  Loss loss(const Model& model, const Batch& batch) const override {
+    return token_loss(model.forward(batch), batch.at("label"));
+  }
   void score(const Model& model, const Batch& batch, Metrics& metrics) const override {
     score_classes(model.forward(batch), batch, labels_, metrics);
   }

@@ -2,7 +2,6 @@
 #include <cmath>
 #include <tuple>
 
-#include "qkv/base/text.h"
 #include "qkv/ops/arithmetic.h"
 #include "qkv/ops/embedding.h"
 #include "qkv/ops/loss.h"
@@ -20,10 +19,10 @@ struct Puzzle : DrawnTask {
     table_.read(keys_);
     table_.read(data_);
   }
-  virtual double memoryless_loss() const = 0;
   std::vector<std::pair<std::string, double>> facts() override {
-    return {{"memoryless_loss", memoryless_loss()}};
+    return {{"memoryless_loss", memoryless_loss_}};
   }
+  double memoryless_loss_ = 0;
   Keys keys_;
 };
 
@@ -46,6 +45,7 @@ struct AddingData {
 struct Adding : Puzzle<AddingData> {
   explicit Adding(const TaskInput& input) : Puzzle(input) {
     check_length(input, "length", keys_.length);
+    memoryless_loss_ = 1.0 / 6;
     symbols_ = {"number", "marked", "value"};  // the last is the direction along which values lie
   }
 
@@ -62,34 +62,27 @@ struct Adding : Puzzle<AddingData> {
 
   Loss loss(const Model& model, const Batch& batch) const override {
     const Var answers = answers_of(model, batch);  // [B]
-    const auto n = static_cast<double>(answers.dim(0));
-    return {mse_loss(answers, gold(batch, answers)) * n, n};
+    const auto n = double(answers.dim(0));
+    return {mse_loss(answers, batch.at("answers").to(answers.dtype())) * n, n};
   }
   void score(const Model& model, const Batch& batch, Metrics& metrics) const override {
     const Var answers = answers_of(model, batch);
-    const Tensor expected = gold(batch, answers);
+    const Tensor expected = batch.at("answers").to(answers.dtype());
     double squares = 0, right = 0;
     for (Index b = 0; b < expected.size(); b++) {
       const double error = answers.value().at(b) - expected.at(b);
       squares += error * error;
       right += std::abs(error) < kTolerance;
     }
-    metrics.add("loss", squares, static_cast<double>(expected.size()));
-    metrics.add("accuracy", right, static_cast<double>(expected.size()));
+    metrics.add("loss", squares, double(expected.size()));
+    metrics.add("accuracy", right, double(expected.size()));
   }
   std::vector<std::string> metrics() const override { return {"loss", "accuracy"}; }
-  double memoryless_loss() const override { return 1.0 / 6; }
 
   static Var answers_of(const Model& model, const Batch& batch) {
     const Var logits = model.forward(batch);  // [B, T, V]
-    const Index B = logits.dim(0);
-    Tensor last = Tensor::result({B}, logits.value(), Dtype::i32);
-    if (!last.is_symbolic()) last.fill(static_cast<double>(logits.dim(1) - 1));
-    return reshape(slice(select_positions(logits, last), 1, 0, 1), {B});
-  }
-  static Tensor gold(const Batch& batch, const Var& answers) {
-    const Tensor& expected = batch.at("answers");
-    return expected.dtype() == answers.dtype() ? expected : expected.to(answers.dtype());
+    const Index B = logits.dim(0), T = logits.dim(1);
+    return reshape(slice(slice(logits, 1, T - 1, T), 2, 0, 1), {B});
   }
 };
 
@@ -116,6 +109,7 @@ struct CopyMemoryData {
 struct CopyMemory : Puzzle<CopyMemoryData> {
   explicit CopyMemory(const TaskInput& input) : Puzzle(input) {
     check_length(input, "delay", total());
+    memoryless_loss_ = double(keys_.length) * std::log(double(keys_.n_symbols)) / double(total());
     for (Index i = 0; i < keys_.n_symbols; i++) symbols_.push_back(fmt::format("{}", i));
     symbols_.insert(symbols_.end(), {"_", "!"});
   }
@@ -125,25 +119,20 @@ struct CopyMemory : Puzzle<CopyMemoryData> {
     for (Index i = 0; i < keys_.length; i++) row.add(draw_below(stream, keys_.n_symbols), blank);
     for (Index i = 1; i < keys_.delay; i++) row.add(blank, blank);
     row.add(signal, blank);
-    for (Index i = 0; i < keys_.length; i++) row.add(blank, row.ids[static_cast<std::size_t>(i)]);
+    for (Index i = 0; i < keys_.length; i++) row.add(blank, at(row.ids, i));
   }
   bool is_answer(std::int32_t target) const override { return target >= 0 && target < keys_.n_symbols; }
 
   void score_logits(const Var& logits, const Batch& batch, Metrics& metrics) const override {
     Puzzle::score_logits(logits, batch, metrics);
     CrossEntropyOptions no_blanks;
-    no_blanks.ignore_index = static_cast<int>(keys_.n_symbols);
+    no_blanks.ignore_index = int(keys_.n_symbols);
     const CrossEntropy loss = cross_entropy(logits, batch.at("targets"), no_blanks);
     metrics.add("answer_loss", loss.sum.value().item(), loss.weight);
   }
   std::vector<std::string> metrics() const override {
     return {"loss", "accuracy", "exact_match", "answer_loss"};
   }
-  double memoryless_loss() const override {
-    return static_cast<double>(keys_.length) * std::log(static_cast<double>(keys_.n_symbols)) /
-           static_cast<double>(total());
-  }
-
   Index total() const { return keys_.delay + 2 * keys_.length; }
 };
 
@@ -174,6 +163,7 @@ struct Induction : Puzzle<InductionData> {
     if (high >= length)
       table_.report("max_period", fmt::format("must be less than length = {}; got {}", length, high));
     check_length(input, "length", length);
+    memoryless_loss_ = std::log(double(n));
     for (Index i = 0; i < n; i++) symbols_.push_back(fmt::format("s{}", i));
   }
 
@@ -182,10 +172,8 @@ struct Induction : Puzzle<InductionData> {
     const Index period = keys_.min_period + draw_below(stream, keys_.max_period - keys_.min_period + 1);
     draw_distinct(stream, keys_.n_symbols, period, list);
     for (Index t = 0; t < keys_.length; t++)
-      row.add(list[static_cast<std::size_t>(t % period)],
-              t < period ? SyntheticRow::kNoTarget : list[static_cast<std::size_t>((t + 1) % period)]);
+      row.add(at(list, t % period), t < period ? SyntheticRow::kNoTarget : at(list, (t + 1) % period));
   }
-  double memoryless_loss() const override { return std::log(static_cast<double>(keys_.n_symbols)); }
 };
 
 QKV_REGISTER(Task, "induction", Induction, "continue with what followed the same symbol before");
@@ -211,6 +199,7 @@ struct AssociativeRecall : Puzzle<RecallData> {
     check_at_most(table_, "pairs", keys_.pairs, "n_keys", keys_.n_keys);
     check_at_most(table_, "queries", keys_.queries, "pairs", keys_.pairs);
     check_length(input, keys_.gap > 0 ? "gap" : "pairs", 2 * keys_.pairs + keys_.gap + keys_.queries);
+    memoryless_loss_ = std::log(double(keys_.n_values));
     for (Index i = 0; i < keys_.n_keys; i++) symbols_.push_back(fmt::format("k{}", i));
     for (Index i = 0; i < keys_.n_values; i++) symbols_.push_back(fmt::format("v{}", i));
     symbols_.push_back("_");
@@ -221,17 +210,16 @@ struct AssociativeRecall : Puzzle<RecallData> {
     draw_distinct(stream, keys_.n_keys, keys_.pairs, keys);
     for (Index i = 0; i < keys_.pairs; i++) {
       const auto value = draw_below(stream, keys_.n_values);
-      row.add(keys[static_cast<std::size_t>(i)]);
+      row.add(at(keys, i));
       row.add(keys_.n_keys + value);
     }
     for (Index i = 0; i < keys_.gap; i++) row.add(keys_.n_keys + keys_.n_values);
     draw_distinct(stream, keys_.pairs, keys_.queries, order);
     for (Index i = 0; i < keys_.queries; i++) {
-      const auto place = 2 * static_cast<std::size_t>(order[static_cast<std::size_t>(i)]);
+      const auto place = 2 * std::size_t(at(order, i));
       row.add(row.ids[place], row.ids[place + 1]);
     }
   }
-  double memoryless_loss() const override { return std::log(static_cast<double>(keys_.n_values)); }
 };
 
 QKV_REGISTER(Task, "associative-recall", AssociativeRecall, "recall the value of a key");

@@ -1,26 +1,18 @@
 // LanguageModel: predict the next token of a text.
-#include <algorithm>
-#include <array>
 #include <cmath>
-#include <memory>
 #include <optional>
-#include <string>
 
 #include "data/token_corpus.h"
-#include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
 #include "qkv/model/generate.h"
-#include "qkv/ops/loss.h"
-#include "qkv/task/task.h"
-#include "task/common.h"
 #include "task/survey.h"
 
 namespace qkv {
 namespace {
 
 enum class TextSource { text, synthetic };
-inline std::vector<std::string> names_of(TextSource) {
+std::vector<std::string> names_of(TextSource) {
   return {"text", "synthetic"};
 }
 
@@ -29,8 +21,7 @@ struct LanguageModelData {
   TextSource source = TextSource::text;
   std::string train, val, test;
   double val_fraction = 0.1;
-  Index length = 0;
-  Index vocab_size = 256, examples = 1024;
+  Index length = 0, vocab_size = 256, examples = 1024;
   template <class F>
   void fields(F& f) {
     f("source", source, "text: from files; synthetic: random tokens, for benchmarks");
@@ -45,10 +36,7 @@ struct LanguageModelData {
   }
 };
 
-constexpr int kNoTarget = -100;
-
 constexpr std::size_t kTokenizerBytes = std::size_t{64} << 20;  // of text that a tokenizer is trained on
-
 constexpr std::string_view kEndOfText = "<|endoftext|>";
 
 // What a tokenizer is trained on: the text between the special tokens that it names.
@@ -57,8 +45,7 @@ std::vector<std::string> pieces_of(const std::vector<std::string_view>& texts, c
   std::size_t left = kTokenizerBytes;
   for (std::string_view text : texts) {
     std::size_t n = std::min(text.size(), left);
-    while (n > 0 && n < text.size() && (static_cast<unsigned char>(text[n]) & 0xC0) == 0x80)
-      n--;  // whole characters
+    while (n > 0 && n < text.size() && (text[n] & 0xC0) == 0x80) n--;  // whole characters
     for (std::string& piece : tokenizer.between_marks(text.substr(0, n))) pieces.push_back(std::move(piece));
     left -= n;
   }
@@ -76,9 +63,8 @@ class LanguageModel : public Task, public Surveyed {
     const Section section = input.data();
     section.read(data_);
     label_smoothing_ = input.loss().label_smoothing;
-    const Index longest = input.max_length();
-    if (data_.length == 0) data_.length = longest;
-    check_at_most(section, "length", data_.length, "model.max_seq_len", longest);
+    if (data_.length == 0) data_.length = input.max_length();
+    check_at_most(section, "length", data_.length, "model.max_seq_len", input.max_length());
     tokenizer_config_.type = "char";
     if (synthetic()) return;
     read_tokenizer(input.tokenizer_table(), tokenizer_config_);
@@ -89,30 +75,22 @@ class LanguageModel : public Task, public Surveyed {
   void prepare() override {
     if (synthetic()) return;
     tokenizer_ = Tokenizer::make(tokenizer_config_);
-    const TextFiles text(data_.train);
-    const std::vector<std::string> pieces =
-        pieces_of(slice(text.parts(), 0, data_.val.empty() ? 1 - data_.val_fraction : 1), *tokenizer_);
+    const Source from = source(Split::train);
+    const TextFiles text(from.path);
+    const auto pieces = pieces_of(slice(text.parts(), from.begin, from.end), *tokenizer_);
     tokenizer_->train(pieces);
-    for (const std::string& piece : pieces)
-      if (piece.find(kEndOfText) != std::string::npos) {
-        console().warn("{}: {} is read as ordinary text; tokenizer.specials = [\"{}\"] makes it one token",
-                       data_.train, kEndOfText, kEndOfText);
-        break;
-      }
+    if (std::any_of(pieces.begin(), pieces.end(), [](auto& p) { return p.find(kEndOfText) != p.npos; }))
+      console().warn("{}: {} is read as ordinary text; tokenizer.specials = [\"{}\"] makes it one token",
+                     data_.train, kEndOfText, kEndOfText);
   }
 
-  DataShape shape() const override {
-    DataShape shape;
-    shape.vocab_size = tokenizer_ ? tokenizer_->vocab_size() : data_.vocab_size;
-    return shape;
-  }
+  DataShape shape() const override { return {tokenizer_ ? tokenizer_->vocab_size() : data_.vocab_size}; }
 
   Index examples(Split split) override {
     if (synthetic()) return split == Split::test ? 0 : split == Split::train ? data_.examples : 64;
     load(split);
-    const TokenCorpus* corpus = part(split);
-    if (!corpus) return 0;
-    const Index targets = corpus->size() - 1;
+    if (!parts_[split]) return 0;
+    const Index targets = parts_[split]->size() - 1;
     return split == Split::train ? std::max<Index>(1, targets / data_.length)
                                  : (targets + data_.length - 1) / data_.length;
   }
@@ -123,56 +101,46 @@ class LanguageModel : public Task, public Surveyed {
     const Index T = data_.length;
     std::int32_t* ids = batch.fill("ids", {n, T}, Dtype::i32).data<std::int32_t>();
     std::int32_t* targets = batch.fill("targets", {n, T}, Dtype::i32).data<std::int32_t>();
-    std::optional<Stream> shift;
-    if (noise) shift = noise->part("shift");
+    auto shift = noise ? std::optional(noise->part("shift")) : std::nullopt;
     for (Index b = 0; b < n; b++, ids += T, targets += T) {
       if (synthetic()) {
         Stream stream(seed_, name_of(split), indices[b]);
         for (Index t = 0; t <= T; t++) {
-          const auto id =
-              static_cast<std::int32_t>(stream.below(static_cast<std::uint64_t>(data_.vocab_size)));
+          const auto id = std::int32_t(stream.below(std::uint64_t(data_.vocab_size)));
           if (t < T) ids[t] = id;
           if (t > 0) targets[t - 1] = id;
         }
         continue;
       }
-      const TokenCorpus& corpus = *part(split);
-      Index begin = static_cast<Index>(indices[b]) * T;
-      if (shift) {  // anywhere near, within the text
-        const Index moved = begin - T / 2 + static_cast<Index>(shift->below(static_cast<std::uint64_t>(T)));
-        begin = std::clamp<Index>(moved, 0, corpus.size() - T - 1);
-      }
-      const Index whole =
-          std::min(T, corpus.size() - 1 - begin);  // the last window of an evaluation may be shorter
+      const TokenCorpus& corpus = *parts_[split];
+      Index begin = Index(indices[b]) * T;
+      if (shift)  // anywhere near, within the text
+        begin = std::clamp<Index>(begin - T / 2 + Index(shift->below(std::uint64_t(T))), 0,
+                                  corpus.size() - T - 1);
+      const Index whole = std::min(T, corpus.size() - 1 - begin);  // the last of an evaluation may be shorter
       corpus.read(begin, whole, ids);
       corpus.read(begin + 1, whole, targets);
       std::fill(ids + whole, ids + T, 0);
       std::fill(targets + whole, targets + T, kNoTarget);
     }
-    if (!synthetic()) batch.fill("split", {1}, Dtype::i32).fill(static_cast<double>(split));
+    if (!synthetic()) batch.fill("split", {1}, Dtype::i32).fill(double(split));
   }
 
-  Index tokens(const Batch& batch) const override {
-    const Tensor& targets = batch.at("targets");
-    const std::int32_t* first = targets.data<std::int32_t>();
-    return targets.size() - std::count(first, first + targets.size(), kNoTarget);
-  }
+  Index tokens(const Batch& batch) const override { return count_targets(batch.at("targets")); }
 
   Batch symbolic_batch(Index batch_size) override {
-    Batch batch;
-    for (const char* name : {"ids", "targets"})
-      batch.set(name, Tensor::symbolic({batch_size, data_.length}, Dtype::i32));
-    return batch;
+    return symbolic_ids({{"ids", {batch_size, data_.length}}, {"targets", {batch_size, data_.length}}});
   }
 
   std::vector<std::pair<std::string, double>> facts() override {
     std::vector<std::pair<std::string, double>> result;
-    for (Split split : {Split::train, Split::val, Split::test})
-      if (const TokenCorpus* corpus = part(split)) {
-        result.emplace_back(std::string(name_of(split)) + "_tokens", static_cast<double>(corpus->size()));
+    for (Split split : kSplits)
+      if (const TokenCorpus* corpus = parts_[split].get()) {
+        const double size = double(corpus->size());
+        result.emplace_back(fmt::format("{}_tokens", name_of(split)), size);
         if (split != Split::train)
-          result.emplace_back(std::string("unknown_tokens_") + name_of(split),
-                              static_cast<double>(corpus->unknown()) / static_cast<double>(corpus->size()));
+          result.emplace_back(fmt::format("unknown_tokens_{}", name_of(split)),
+                              double(corpus->unknown()) / size);
       }
     return result;
   }
@@ -182,39 +150,30 @@ class LanguageModel : public Task, public Surveyed {
     constexpr std::size_t kLong = 40;
     survey.unit(fmt::format("lines of {} characters or more", kLong));
     if (synthetic()) return;
-    for (Split split : {Split::train, Split::val, Split::test}) {
+    for (Split split : kSplits) {
       const Source from = source(split);
       if (from.path.empty()) continue;
-      const TextFiles text(from.path);
       Index found = 0;
-      for (std::string_view part : slice(text.parts(), from.begin, from.end))
-        for (std::size_t at = 0; at < part.size() && found < DataSurvey::kMost;) {
-          const std::size_t end = std::min(part.find('\n', at), part.size());
-          const std::string_view line = trim(part.substr(at, end - at));
-          at = end + 1;
-          if (line.size() < kLong) continue;
-          found++;
+      for_each_line(slice(TextFiles(from.path).parts(), from.begin, from.end), [&](std::string_view line) {
+        line = trim(line);
+        if (line.size() >= kLong && found++ < DataSurvey::kMost)
           survey.add(split, {std::string(line), "", in_quotes(line, kLong)});
-        }
+      });
     }
   }
 
   Loss loss(const Model& model, const Batch& batch) const override {
-    CrossEntropyOptions options;
-    options.ignore_index = kNoTarget;
-    options.label_smoothing = label_smoothing_;
-    const CrossEntropy result = cross_entropy(model.forward(batch), batch.at("targets"), options);
-    return {result.sum, result.weight};
+    return token_loss(model.forward(batch), batch.at("targets"), label_smoothing_);
   }
 
   void score(const Model& model, const Batch& batch, Metrics& metrics) const override {
-    const CrossEntropy result = cross_entropy(model.forward(batch), batch.at("targets"));
-    const double nats = result.sum.value().item();
-    metrics.add("loss", nats, result.weight);
-    metrics.derive("perplexity", "loss", [](double loss) { return std::exp(loss); });
+    const Loss loss = add_loss(model.forward(batch), batch.at("targets"), metrics);
+    const double nats = loss.sum.value().item();
+    metrics.add("perplexity", nats, loss.count, [](double mean) { return std::exp(mean); });
     if (synthetic()) return;
-    const auto split = static_cast<std::size_t>(batch.at("split").data<std::int32_t>()[0]);
-    metrics.add("bits_per_char", nats / std::log(2.0), result.weight * characters_per_token_[split]);
+    const TokenCorpus& text = *at(parts_, batch.at("split").data<std::int32_t>()[0]);
+    metrics.add("bits_per_char", nats / std::log(2.0),
+                loss.count * (double(text.characters()) / double(text.size())));
   }
 
   std::vector<std::string> metrics() const override {
@@ -229,7 +188,7 @@ class LanguageModel : public Task, public Surveyed {
       fail(Fault::usage, "predict: the model must continue texts; got one that does not");
     std::vector<int> prompt = tokenizer_->encode_marked(text), ids;
     if (prompt.empty()) fail(Fault::usage, "predict: the text must hold a token; got {}", in_quotes(text));
-    const Index room = generator->start({}, 1)->room(), size = static_cast<Index>(prompt.size());
+    const Index room = generator->start({}, 1)->room(), size = Index(prompt.size());
     GenerateOptions options;
     options.sampling.temperature = 0;
     options.never = {tokenizer_->pad_id(), tokenizer_->unk_id()};
@@ -253,10 +212,10 @@ class LanguageModel : public Task, public Surveyed {
       if (!tokenizer_) fail(Fault::usage, "the model must have a tokenizer; got none");
       std::vector<int> ids = tokenizer_->encode_marked(text);
       if (ids.empty()) fail(Fault::usage, "a text must hold a token; got {}", in_quotes(text));
-      const std::size_t kept = std::min(ids.size(), static_cast<std::size_t>(data_.length)), all = ids.size();
-      ids.resize(kept);
+      const std::size_t all = ids.size();
+      ids.resize(std::min(all, std::size_t(data_.length)));
       result.push_back(probe_text(ids));
-      result.back().cut = static_cast<int>(all - kept);
+      result.back().cut = int(all - ids.size());
     }
     return result;
   }
@@ -267,10 +226,9 @@ class LanguageModel : public Task, public Surveyed {
     const Index n = synthetic() ? 0 : std::min(count, examples(split));
     std::vector<ProbeText> result;
     for (Index i = 0; i < n; i++) {
-      const TokenCorpus& corpus = *part(split);
       const Index begin = i * examples(split) / n * data_.length;
-      std::vector<int> ids(static_cast<std::size_t>(std::min({kShown, data_.length, corpus.size() - begin})));
-      corpus.read(begin, static_cast<Index>(ids.size()), ids.data());
+      std::vector<int> ids(std::size_t(std::min({kShown, data_.length, parts_[split]->size() - begin})));
+      parts_[split]->read(begin, Index(ids.size()), ids.data());
       result.push_back(probe_text(ids));
     }
     return result;
@@ -278,17 +236,12 @@ class LanguageModel : public Task, public Surveyed {
 
   Batch probe_batch(const ProbeText* texts, Index n) const override {
     Batch batch;
-    fill_rows(batch, "ids", nullptr, n, 0, [&](Index i) {
-      std::vector<int> ids;
-      for (const std::string& word : texts[i].words) ids.push_back(std::max(0, tokenizer_->id(word)));
-      return ids;
-    });
+    fill_words(batch, texts, n, nullptr, [&](auto& word) { return std::max(0, tokenizer_->id(word)); });
     return batch;
   }
 
   Json state() const override {
-    const TokenCorpus* corpus = part(Split::train);
-    return {{"train_tokens", corpus ? corpus->size() : 0}};
+    return {{"train_tokens", parts_[Split::train] ? parts_[Split::train]->size() : 0}};
   }
 
   const Tokenizer* tokenizer() const override { return tokenizer_.get(); }
@@ -305,30 +258,25 @@ class LanguageModel : public Task, public Surveyed {
 
   // The file of a split, and which share of it: a validation part may be cut from the training text.
   Source source(Split split) const {
-    const bool cut = split == Split::val && data_.val.empty();
-    if (cut && data_.val_fraction == 0) return {};
-    const double border = data_.val.empty() && split != Split::test ? 1 - data_.val_fraction : 1;
-    if (split == Split::train || cut) return {data_.train, cut ? border : 0, cut ? 1 : border};
-    return {split == Split::val ? data_.val : data_.test, 0, 1};
+    const double border = data_.val.empty() ? 1 - data_.val_fraction : 1;
+    if (split == Split::test) return {data_.test};
+    if (split == Split::train) return {data_.train, 0, border};
+    return data_.val.empty() ? Source{border < 1 ? data_.train : "", border, 1} : Source{data_.val};
   }
 
   void load(Split split) {
-    std::unique_ptr<TokenCorpus>& corpus = parts_[static_cast<std::size_t>(split)];
+    std::unique_ptr<TokenCorpus>& corpus = parts_[split];
     const Source from = source(split);
     if (corpus || from.path.empty() || !tokenizer_) return;
-    const std::string& path = from.path;
-    const TextFiles text(path);
-    corpus =
-        std::make_unique<TokenCorpus>(slice(text.parts(), from.begin, from.end), *tokenizer_, cache_folder());
+    corpus = std::make_unique<TokenCorpus>(slice(TextFiles(from.path).parts(), from.begin, from.end),
+                                           *tokenizer_, cache_folder());
     if (!corpus->cache_problem().empty())
       console().warn("{}; its tokens stay in memory (QKV_CACHE names another folder for them)",
                      corpus->cache_problem());
     const Index least = split == Split::train ? data_.length + 1 : 2;
     if (corpus->size() < least)
-      fail(Fault::data, "{}: the {} part must hold at least {} tokens; got {}", path, name_of(split), least,
-           corpus->size());
-    characters_per_token_[static_cast<std::size_t>(split)] =
-        static_cast<double>(corpus->characters()) / static_cast<double>(corpus->size());
+      fail(Fault::data, "{}: the {} part must hold at least {} tokens; got {}", from.path, name_of(split),
+           least, corpus->size());
   }
 
   ProbeText probe_text(const std::vector<int>& ids) const {
@@ -337,15 +285,12 @@ class LanguageModel : public Task, public Surveyed {
     return result;
   }
 
-  const TokenCorpus* part(Split split) const { return parts_[static_cast<std::size_t>(split)].get(); }
-
   LanguageModelData data_;
   double label_smoothing_ = 0;
   std::uint64_t seed_;
   TokenizerConfig tokenizer_config_;
   std::shared_ptr<Tokenizer> tokenizer_;
-  std::array<std::unique_ptr<TokenCorpus>, 3> parts_;
-  std::array<double, 3> characters_per_token_{1, 1, 1};
+  BySplit<std::unique_ptr<TokenCorpus>> parts_;
 };
 
 QKV_REGISTER(Task, "language-model", LanguageModel, "predict the next token of a text");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "qkv/base/error.h"
 #include "qkv/base/json.h"
@@ -15,7 +16,7 @@ Confusion::Confusion(std::vector<std::string> labels)
 void Confusion::add(int gold, int predicted) {
   QKV_CHECK(gold >= 0 && gold < classes() && predicted >= 0 && predicted < classes(),
             "confusion: class must be in [0, {}); got gold {}, predicted {}", classes(), gold, predicted);
-  counts_[static_cast<std::size_t>(gold * classes() + predicted)]++;
+  counts_[std::size_t(gold * classes() + predicted)]++;
 }
 
 void Confusion::merge(const Confusion& other) {
@@ -27,9 +28,8 @@ void Confusion::merge(const Confusion& other) {
 }
 
 long Confusion::gold(int label) const {
-  long n = 0;
-  for (int p = 0; p < classes(); p++) n += count(label, p);
-  return n;
+  const auto row = counts_.begin() + label * classes();
+  return std::accumulate(row, row + classes(), 0L);
 }
 
 long Confusion::predicted(int label) const {
@@ -39,9 +39,7 @@ long Confusion::predicted(int label) const {
 }
 
 long Confusion::total() const {
-  long n = 0;
-  for (long c : counts_) n += c;
-  return n;
+  return std::accumulate(counts_.begin(), counts_.end(), 0L);
 }
 
 static double ratio(double part, double whole) {
@@ -51,16 +49,16 @@ static double ratio(double part, double whole) {
 double Confusion::accuracy() const {
   long right = 0;
   for (int c = 0; c < classes(); c++) right += count(c, c);
-  return ratio(static_cast<double>(right), static_cast<double>(total()));
+  return ratio(double(right), double(total()));
 }
 double Confusion::precision(int c) const {
-  return ratio(static_cast<double>(count(c, c)), static_cast<double>(predicted(c)));
+  return ratio(double(count(c, c)), double(predicted(c)));
 }
 double Confusion::recall(int c) const {
-  return ratio(static_cast<double>(count(c, c)), static_cast<double>(gold(c)));
+  return ratio(double(count(c, c)), double(gold(c)));
 }
 double Confusion::f1(int c) const {  // 2 TP / (gold + predicted)
-  return ratio(2.0 * static_cast<double>(count(c, c)), static_cast<double>(gold(c) + predicted(c)));
+  return ratio(2.0 * double(count(c, c)), double(gold(c) + predicted(c)));
 }
 
 double Confusion::macro_f1() const {
@@ -71,25 +69,29 @@ double Confusion::macro_f1() const {
   return ratio(sum, present);
 }
 
-void Metrics::add(const std::string& name, double sum, double weight) {
-  for (Mean& mean : means_)
-    if (mean.name == name) {
-      mean.sum += sum;
-      mean.weight += weight;
-      return;
-    }
-  means_.push_back({name, sum, weight});
+Json Confusion::json(int c) const {
+  return {{"precision", json_number(precision(c))},
+          {"recall", json_number(recall(c))},
+          {"f1", json_number(f1(c))},
+          {"count", gold(c)}};
 }
 
-void Metrics::derive(const std::string& name, const std::string& of, double (*f)(double)) {
-  for (const Derived& d : derived_)
-    if (d.name == name) return;
-  derived_.push_back({name, of, f});
+Json Confusion::matrix() const {
+  Json rows = Json::array();
+  for (auto row = counts_.begin(); row != counts_.end(); row += classes())
+    rows.push_back(std::vector<long>(row, row + classes()));
+  return rows;
+}
+
+void Metrics::add(const std::string& name, double sum, double weight, double (*f)(double)) {
+  auto mean = std::find_if(means_.begin(), means_.end(), [&](const Mean& one) { return one.name == name; });
+  if (mean == means_.end()) mean = means_.insert(mean, Mean{name, 0, 0, f});
+  mean->sum += sum;
+  mean->weight += weight;
 }
 
 void Metrics::merge(const Metrics& other) {
-  for (const Mean& mean : other.means_) add(mean.name, mean.sum, mean.weight);
-  for (const Derived& d : other.derived_) derive(d.name, d.of, d.f);
+  for (const Mean& mean : other.means_) add(mean.name, mean.sum, mean.weight, mean.f);
   confusion.merge(other.confusion);
   texts.merge(other.texts);
   outcomes.insert(outcomes.end(), other.outcomes.begin(), other.outcomes.end());
@@ -97,23 +99,19 @@ void Metrics::merge(const Metrics& other) {
 
 double Metrics::group_accuracy(int size) const {
   QKV_CHECK(size > 0, "eval: the group size must be positive; got {}", size);
-  if (outcomes.empty() || outcomes.size() % static_cast<std::size_t>(size) != 0)
+  if (outcomes.empty() || outcomes.size() % std::size_t(size) != 0)
     fail(Fault::data, "eval: the number of examples must be a multiple of the group size {}; got {}", size,
          outcomes.size());
-  std::vector<char> right(outcomes.size() / static_cast<std::size_t>(size), 1);
+  std::vector<char> right(outcomes.size() / std::size_t(size), 1);
   for (const Outcome& outcome : outcomes)
-    if (!outcome.right) right.at(static_cast<std::size_t>(outcome.example / size)) = 0;
-  return ratio(static_cast<double>(std::count(right.begin(), right.end(), 1)),
-               static_cast<double>(right.size()));
+    if (!outcome.right) right.at(std::size_t(outcome.example / size)) = 0;
+  return ratio(double(std::count(right.begin(), right.end(), 1)), double(right.size()));
 }
 
 std::vector<std::pair<std::string, double>> Metrics::values() const {
   std::vector<std::pair<std::string, double>> result;
-  for (const Mean& mean : means_) {
-    result.emplace_back(mean.name, ratio(mean.sum, mean.weight));
-    for (const Derived& d : derived_)
-      if (d.of == mean.name) result.emplace_back(d.name, d.f(ratio(mean.sum, mean.weight)));
-  }
+  for (const auto& [name, sum, weight, f] : means_)
+    result.emplace_back(name, f ? f(ratio(sum, weight)) : ratio(sum, weight));
   if (confusion.classes() > 0) {
     result.emplace_back("accuracy", confusion.accuracy());
     result.emplace_back("macro_f1", confusion.macro_f1());
@@ -143,19 +141,9 @@ Json Metrics::json() const {
   for (auto& [name, value] : values()) result[name] = std::isfinite(value) ? Json(value) : Json(nullptr);
   for (auto& [name, signature] : texts.signatures()) result[name + "_signature"] = signature;
   if (confusion.classes() == 0) return result;
-  Json classes = Json::object(), matrix = Json::array();
-  for (int g = 0; g < confusion.classes(); g++) {
-    classes[confusion.labels()[static_cast<std::size_t>(g)]] = {
-        {"precision", json_number(confusion.precision(g))},
-        {"recall", json_number(confusion.recall(g))},
-        {"f1", json_number(confusion.f1(g))},
-        {"count", confusion.gold(g)}};
-    Json row = Json::array();
-    for (int p = 0; p < confusion.classes(); p++) row.push_back(confusion.count(g, p));
-    matrix.push_back(row);
-  }
-  result["classes"] = classes;
-  result["confusion"] = matrix;
+  for (int c = 0; c < confusion.classes(); c++)
+    result["classes"][confusion.labels()[std::size_t(c)]] = confusion.json(c);
+  result["confusion"] = confusion.matrix();
   return result;
 }
 

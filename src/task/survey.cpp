@@ -1,26 +1,17 @@
 #include "task/survey.h"
 
-#include <algorithm>
-
 #include "data/unicode.h"
-#include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "task/common.h"
 
 namespace qkv {
 namespace {
 
 constexpr std::size_t kShownLabels = 8, kJsonLabels = 1000, kNamed = 5;
 
-std::string name_of(int split) {
-  return qkv::name_of(kSplits[split]);
-}
-
-using Counts = std::vector<std::pair<std::string, Index>>;
-
 // The labels of a split, the most frequent in front.
-Counts counts_of(const std::map<std::string, std::array<Index, 3>>& labels, std::size_t split) {
-  Counts counts;
+std::vector<std::pair<std::string, Index>> counts_of(const std::map<std::string, BySplit<Index>>& labels,
+                                                     Split split) {
+  std::vector<std::pair<std::string, Index>> counts;
   for (const auto& [label, n] : labels)
     if (n[split] > 0) counts.emplace_back(label, n[split]);
   std::stable_sort(counts.begin(), counts.end(), [](auto& a, auto& b) { return a.second > b.second; });
@@ -56,21 +47,19 @@ bool has_digit(const std::string& text) {
 }  // namespace
 
 void DataSurvey::add(Split split, const SurveyedExample& one) {
-  const auto s = static_cast<std::size_t>(split);
-  Part& part = parts_[s];
+  Part& part = parts_[split];
   if (part.examples == kMost) return;
   part.examples++;
-  if (!one.label.empty()) labels_[one.label][s]++;
+  if (!one.label.empty()) labels_[one.label][split]++;
   if (one.length > part.longest.length) part.longest = one;
-  if (one.cut && part.cut++ == 0) part.first_cut = one.place;
-  const auto [found, fresh] = seen_.try_emplace(one.text, Seen{static_cast<int>(s), one.label, one.place});
+  if (one.cut) part.cut.add(one.place);
+  const auto [found, fresh] = seen_.try_emplace(one.text, Seen{split, one.label, one.place});
   if (fresh) return;
   const Seen& before = found->second;
-  const auto b = static_cast<std::size_t>(before.split);
   const std::string both = fmt::format("{} and {}", before.place, one.place);
-  if (part.repeated[b]++ == 0) part.first_repeated[b] = both;
-  if (before.label != one.label && part.two_labels++ == 0)
-    part.first_two_labels = fmt::format("{}: {} and {}", both, in_quotes(before.label), in_quotes(one.label));
+  part.repeated[before.split].add(both);
+  if (before.label != one.label)
+    part.two_labels.add(fmt::format("{}: {} and {}", both, in_quotes(before.label), in_quotes(one.label)));
 }
 
 bool DataSurvey::empty() const {
@@ -79,12 +68,12 @@ bool DataSurvey::empty() const {
 
 std::vector<std::string> DataSurvey::lines() const {
   std::vector<std::string> out;
-  for (std::size_t s = 0; s < parts_.size(); s++) {
-    const Part& part = parts_[s];
+  for (Split split : kSplits) {
+    const Part& part = parts_[split];
     if (part.examples == 0) continue;
-    std::string line = fmt::format("{}: {}{} {}", name_of(static_cast<int>(s)),
-                                   part.examples == kMost ? "the first " : "", part.examples, unit_);
-    if (const Counts counts = counts_of(labels_, s); !counts.empty()) {
+    std::string line = fmt::format("{}: {}{} {}", name_of(split), part.examples == kMost ? "the first " : "",
+                                   part.examples, unit_);
+    if (const auto counts = counts_of(labels_, split); !counts.empty()) {
       std::vector<std::string> shown;
       for (std::size_t i = 0; i < std::min(counts.size(), kShownLabels); i++)
         shown.push_back(fmt::format("{} {}", counts[i].first, counts[i].second));
@@ -94,7 +83,7 @@ std::vector<std::string> DataSurvey::lines() const {
     }
     if (part.longest.length > 0)
       line += fmt::format(", longest {} ({})", part.longest.length, part.longest.place);
-    if (part.cut > 0) line += fmt::format(", {} cut (first: {})", part.cut, part.first_cut);
+    if (part.cut.n > 0) line += fmt::format(", {} cut (first: {})", part.cut.n, part.cut.first);
     out.push_back(line);
   }
   return out;
@@ -102,43 +91,38 @@ std::vector<std::string> DataSurvey::lines() const {
 
 Json DataSurvey::json() const {
   Json result = Json::object();
-  for (std::size_t s = 0; s < parts_.size(); s++) {
-    const Part& part = parts_[s];
+  for (Split split : kSplits) {
+    const Part& part = parts_[split];
     if (part.examples == 0) continue;
-    Json& one = result[name_of(static_cast<int>(s))];
-    one = {{"looked_at", part.examples}, {"cut", part.cut}, {"two_labels", part.two_labels}};
-    if (const Counts counts = counts_of(labels_, s); !counts.empty()) {
+    Json& one = result[name_of(split)];
+    one = {{"looked_at", part.examples}, {"cut", part.cut.n}, {"two_labels", part.two_labels.n}};
+    if (const auto counts = counts_of(labels_, split); !counts.empty()) {
       one["n_labels"] = counts.size();
-      one["labels"] = Json::object();
       for (std::size_t i = 0; i < std::min(counts.size(), kJsonLabels); i++)
         one["labels"][counts[i].first] = counts[i].second;
     }
     if (part.longest.length > 0)
       one["longest"] = {
           {"length", part.longest.length}, {"place", part.longest.place}, {"text", part.longest.text}};
-    one["repeated"] = Json::object();
-    for (std::size_t b = 0; b <= s; b++) one["repeated"][name_of(static_cast<int>(b))] = part.repeated[b];
+    for (Split before : kSplits)
+      if (before <= split) one["repeated"][name_of(before)] = part.repeated[before].n;
   }
   return result;
 }
 
 std::vector<std::string> DataSurvey::warnings() const {
   std::vector<std::string> out;
-  for (std::size_t s = 0; s < parts_.size(); s++) {
-    const Part& part = parts_[s];
-    for (std::size_t b = 0; b <= s; b++) {
-      const Index n = part.repeated[b];
-      const std::string where = b == s ? fmt::format("also earlier in {}", name_of(static_cast<int>(s)))
-                                       : fmt::format("also in {}", name_of(static_cast<int>(b)));
-      if (n > 0)
-        out.push_back(fmt::format("data: {} of {} {} of {} {} {} (first: {})", n, part.examples, unit_,
-                                  name_of(static_cast<int>(s)), n == 1 ? "is" : "are", where,
-                                  part.first_repeated[b]));
-    }
-    if (part.two_labels > 0)
-      out.push_back(fmt::format("data: {} of {} {} of {} {} seen before with another label (first: {})",
-                                part.two_labels, part.examples, unit_, name_of(static_cast<int>(s)),
-                                part.two_labels == 1 ? "was" : "were", part.first_two_labels));
+  for (Split split : kSplits) {
+    const auto warn = [&](const Found& found, const char* one, const char* many, const std::string& what) {
+      if (found.n > 0)
+        out.push_back(fmt::format("data: {} of {} {} of {} {} {} (first: {})", found.n,
+                                  parts_[split].examples, unit_, name_of(split), found.n == 1 ? one : many,
+                                  what, found.first));
+    };
+    for (Split before : kSplits)
+      warn(parts_[split].repeated[before], "is", "are",
+           fmt::format("also {}in {}", before == split ? "earlier " : "", name_of(before)));
+    warn(parts_[split].two_labels, "was", "were", "seen before with another label");
   }
   label_warnings(out);
   return out;
@@ -160,8 +144,8 @@ void DataSurvey::label_warnings(std::vector<std::string>& out) const {
   std::unordered_map<std::string, std::string> frequent;
   std::vector<std::string> once;
   for (const auto& [label, n] : labels_) {
-    if (n[0] == 1) once.push_back(label);
-    if (n[0] >= kFrequent && label.size() > kShortest && !has_digit(label))
+    if (n[Split::train] == 1) once.push_back(label);
+    if (n[Split::train] >= kFrequent && label.size() > kShortest && !has_digit(label))
       for (const std::string& shorter : shortened(label)) frequent.emplace(shorter, label);
   }
   std::vector<std::string> lonely;
@@ -177,7 +161,7 @@ void DataSurvey::label_warnings(std::vector<std::string>& out) const {
       lonely.push_back(label);
     } else if (out.size() < 4 * kNamed) {
       out.push_back(fmt::format("data: label {} occurs once in train, and {} {} times: is it misspelt?",
-                                in_quotes(label), in_quotes(near), labels_.at(near)[0]));
+                                in_quotes(label), in_quotes(near), labels_.at(near)[Split::train]));
     }
   }
   if (!lonely.empty())

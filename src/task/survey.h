@@ -1,16 +1,12 @@
 // DataSurvey: what the data of a task is like, for `check`: classes, lengths, repeated and suspicious
 // examples.
 #pragma once
-#include <array>
-#include <cstdint>
 #include <map>
 #include <string>
-#include <string_view>
 #include <unordered_map>
 #include <vector>
 
-#include "qkv/base/json_fwd.h"
-#include "qkv/task/task.h"
+#include "task/common.h"
 
 namespace qkv {
 
@@ -42,23 +38,30 @@ class DataSurvey {
   std::vector<std::string> warnings() const;
 
  private:
+  // How often something was found, and where first.
+  struct Found {
+    Index n = 0;
+    std::string first;
+    void add(const std::string& place) {
+      if (n++ == 0) first = place;
+    }
+  };
   struct Part {
-    Index examples = 0, cut = 0, two_labels = 0;
+    Index examples = 0;
     SurveyedExample longest;
-    std::string first_cut, first_two_labels;
-    std::array<Index, 3> repeated{};  // of each split before, or of this one
-    std::array<std::string, 3> first_repeated;
+    Found cut, two_labels;
+    BySplit<Found> repeated;  // of each split before, or of this one
   };
   struct Seen {
-    int split;
+    Split split;
     std::string label, place;
   };
 
   void label_warnings(std::vector<std::string>& out) const;
 
   std::string unit_ = "examples";
-  std::array<Part, 3> parts_;
-  std::map<std::string, std::array<Index, 3>> labels_;
+  BySplit<Part> parts_;
+  std::map<std::string, BySplit<Index>> labels_;
   std::unordered_map<std::string, Seen> seen_;  // by text
 };
 

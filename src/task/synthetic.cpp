@@ -1,15 +1,12 @@
 #include "qkv/task/synthetic.h"
 
-#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <numeric>
 
 #include "data/permuted.h"
 #include "model/finite.h"
-#include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/ops/loss.h"
 #include "qkv/ops/reduce.h"
 #include "task/common.h"
 
@@ -29,29 +26,22 @@ void SyntheticTask::check_length(const TaskInput& input, const std::string& key,
 Index SyntheticTask::length(Split split, int example) const {
   thread_local SyntheticRow row;
   write(split, uniform_ ? 0 : example, row);
-  return static_cast<Index>(row.ids.size());
+  return Index(row.ids.size());
 }
 
 void SyntheticTask::collate(Split split, const int* indices, Index n, const Stream*, Batch& batch) const {
   thread_local std::vector<SyntheticRow> rows;
-  if (static_cast<Index>(rows.size()) < n) rows.resize(static_cast<std::size_t>(n));
-  auto row = [&](Index b) -> SyntheticRow& {
-    return rows[static_cast<std::size_t>(b)];
-  };
-  for (Index b = 0; b < n; b++) write(split, indices[b], row(b));
-  const Index T =
-      fill_rows(
-          batch, "ids", uniform_ ? nullptr : "keep", n, 0, [&](Index b) -> auto& { return row(b).ids; })
-          .length;
-  fill_rows(
-      batch, "targets", nullptr, n,
-      SyntheticRow::kNoTarget, [&](Index b) -> auto& { return row(b).targets; });
+  if (Index(rows.size()) < n) rows.resize(std::size_t(n));
+  for (Index b = 0; b < n; b++) write(split, indices[b], at(rows, b));
+  fill_rows(batch, "ids", uniform_ ? nullptr : "keep", n, 0,
+            [&](Index b) { return IdSpan(at(rows, b).ids); });
+  fill_rows(batch, "targets", nullptr, n, kNoTarget, [&](Index b) { return IdSpan(at(rows, b).targets); });
   if (rows[0].values.empty()) return;
-  float* values = batch.fill("values", {n, T}).data<float>();
+  float* values = batch.fill("values", batch.at("ids").shape()).data<float>();
   float* answers = batch.fill("answers", {n}).data<float>();
   for (Index b = 0; b < n; b++) {
-    values = std::copy(row(b).values.begin(), row(b).values.end(), values);
-    *answers++ = row(b).answer;
+    values = std::copy(at(rows, b).values.begin(), at(rows, b).values.end(), values);
+    *answers++ = at(rows, b).answer;
   }
 }
 
@@ -62,8 +52,7 @@ Index SyntheticTask::tokens(const Batch& batch) const {
 // ---- loss and scores
 
 Loss SyntheticTask::loss(const Model& model, const Batch& batch) const {
-  const CrossEntropy loss = cross_entropy(model.forward(batch), batch.at("targets"));
-  return {loss.sum, loss.weight};
+  return token_loss(model.forward(batch), batch.at("targets"));
 }
 
 void SyntheticTask::score(const Model& model, const Batch& batch, Metrics& metrics) const {
@@ -72,8 +61,7 @@ void SyntheticTask::score(const Model& model, const Batch& batch, Metrics& metri
 
 void SyntheticTask::score_logits(const Var& logits, const Batch& batch, Metrics& metrics) const {
   const Tensor& targets = batch.at("targets");
-  const CrossEntropy loss = cross_entropy(logits, targets);
-  metrics.add("loss", loss.sum.value().item(), loss.weight);
+  add_loss(logits, targets, metrics);
   const Tensor predicted = argmax(logits, -1);  // [B, T]
   const std::int32_t *t = targets.data<std::int32_t>(), *p = predicted.data<std::int32_t>();
   double answers = 0, right = 0, exact = 0;
@@ -83,15 +71,13 @@ void SyntheticTask::score_logits(const Var& logits, const Batch& batch, Metrics&
     for (Index i = b * T; i < (b + 1) * T; i++) {
       if (!is_answer(t[i])) continue;
       answers++;
-      if (p[i] == t[i])
-        right++;
-      else
-        wrong++;
+      wrong += p[i] != t[i];
+      right += p[i] == t[i];
     }
     exact += wrong == 0;
   }
   metrics.add("accuracy", right, answers);
-  metrics.add("exact_match", exact, static_cast<double>(B));
+  metrics.add("exact_match", exact, double(B));
 }
 
 // ---- questions
@@ -106,13 +92,13 @@ Json SyntheticTask::predict(const Model& model, const std::string& text) const {
   Question q = question(text);
   std::vector<std::string> answer;
   for (int i = 0; i < q.answers; i++) {
-    const auto T = static_cast<Index>(q.ids.size());
+    const auto T = Index(q.ids.size());
     Batch batch;
     batch.set("ids", Tensor::from({1, T}, q.ids));
     if (!uniform_) batch.set("keep", Tensor::full({1, T}, 1, Dtype::i32));
     const Tensor predicted = argmax(finite_forward(model, batch), -1);  // [1, T]
     q.ids.push_back(predicted.data<std::int32_t>()[T - 1]);
-    answer.push_back(symbols_[static_cast<std::size_t>(q.ids.back())]);
+    answer.push_back(symbols_[std::size_t(q.ids.back())]);
   }
   if (q.backwards) std::reverse(answer.begin(), answer.end());
   return {{"text", text}, {"answer", join(answer, "")}};
@@ -144,7 +130,7 @@ std::vector<ProbeText> SyntheticTask::probe_examples(Split split, Index count) {
     if (!row.values.empty()) return {};
     ProbeText text;
     for (std::int32_t id : row.ids)
-      if (text.words.size() < kLongest) text.words.push_back(symbols_[static_cast<std::size_t>(id)]);
+      if (text.words.size() < kLongest) text.words.push_back(symbols_[std::size_t(id)]);
     text.text = join(text.words, " ");
     result.push_back(std::move(text));
   }
@@ -153,17 +139,13 @@ std::vector<ProbeText> SyntheticTask::probe_examples(Split split, Index count) {
 
 Batch SyntheticTask::probe_batch(const ProbeText* texts, Index n) const {
   Batch batch;
-  fill_rows(batch, "ids", "keep", n, 0, [&](Index i) { return ids_of_words(texts[i].words, symbols_); });
+  fill_words(batch, texts, n, "keep", [&](auto& word) { return place_of(word, symbols_); });
   return batch;
 }
 
 // ---- sequences that are drawn
 
 namespace {
-
-std::size_t at(Index i) {
-  return static_cast<std::size_t>(i);
-}
 
 constexpr int kAttempts = 1000;  // 0.9^1000: so long only without any sequence of that split
 
@@ -173,7 +155,7 @@ std::uint64_t hash_of(const SyntheticRow& row) {
   const auto word = [&](std::uint32_t w) {
     h = (h ^ w) * 0x100000001b3u;
   };
-  for (std::int32_t id : row.ids) word(static_cast<std::uint32_t>(id));
+  for (std::int32_t id : row.ids) word(std::uint32_t(id));
   for (float value : row.values) {
     std::uint32_t bits;
     std::memcpy(&bits, &value, sizeof bits);
@@ -205,7 +187,7 @@ void DrawnTask::write(Split split, Index index, SyntheticRow& row) const {
 void DrawnTask::prepare() {
   SyntheticRow row;
   try {
-    for (Split split : {Split::train, Split::val, Split::test}) write(split, 0, row);
+    for (Split split : kSplits) write(split, 0, row);
   } catch (const Error& e) {
     table_.fail("", e.text().rule);
   }
@@ -213,10 +195,10 @@ void DrawnTask::prepare() {
 
 // The first steps of Fisher-Yates.
 void DrawnTask::draw_distinct(Stream& stream, Index n, Index count, std::vector<Index>& out) {
-  out.resize(static_cast<std::size_t>(n));
+  out.resize(std::size_t(n));
   std::iota(out.begin(), out.end(), Index{0});
-  for (Index i = 0; i < count; i++) std::swap(out[at(i)], out[at(i + draw_below(stream, n - i))]);
-  out.resize(at(count));
+  for (Index i = 0; i < count; i++) std::swap(at(out, i), at(out, i + draw_below(stream, n - i)));
+  out.resize(std::size_t(count));
 }
 
 // ---- cases that are counted
@@ -226,7 +208,7 @@ void CountedTask::set_cases(Index cases) {
     table_.report("val_fraction", fmt::format("must be at most 1 - train_fraction = {:.6g}; got {:.6g}",
                                               1 - data_.train_fraction, data_.val_fraction));
   const auto part = [&](double fraction) {
-    return static_cast<Index>(std::llround(static_cast<double>(cases) * fraction));
+    return Index(std::llround(double(cases) * fraction));
   };
   cases_ = cases, train_ = part(data_.train_fraction);
   val_ = std::min(part(data_.val_fraction), cases - train_);

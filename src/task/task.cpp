@@ -1,8 +1,5 @@
 #include "qkv/task/task.h"
 
-#include <algorithm>
-
-#include "qkv/base/json.h"
 #include "qkv/base/make.h"
 #include "qkv/ops/loss.h"
 #include "qkv/ops/reduce.h"
@@ -17,7 +14,7 @@ const char* name_of(Split split) {
 }
 
 Split split_from(const std::string& name) {
-  for (Split split : {Split::train, Split::val, Split::test})
+  for (Split split : kSplits)
     if (name == name_of(split)) return split;
   fail(Fault::usage, "split: must be train, val or test; got '{}'{}", name,
        suggest(name, {"train", "val", "test"}));
@@ -38,55 +35,33 @@ std::unique_ptr<Task> make_task(const TaskInput& input, std::string* data_proble
 
 // ---- defaults
 
-Index Task::length(Split, int) const {
-  return 1;
-}
-
 Index Task::tokens(const Batch& batch) const {
   if (const Tensor* keep = batch.find("keep"))
     return std::count(keep->data<std::int32_t>(), keep->data<std::int32_t>() + keep->size(), 1);
   return batch.empty() || batch.begin()->tensor.rank() == 0 ? 1 : batch.begin()->tensor.dim(0);
 }
 
-namespace {
-
-struct Measured {
-  Index length;
-  int example;
-};
-
-// The `n` longest of the first examples of a split, the longest in front.
-std::vector<Measured> longest(Task& task, Split split, Index n) {
-  constexpr Index kLooked = 1000;
-  const bool alike = task.uniform_length();
-  std::vector<Measured> found(
-      static_cast<std::size_t>(std::min(task.examples(split), alike ? n : std::max(n, kLooked))));
-  for (std::size_t i = 0; i < found.size(); i++)
-    found[i] = {alike ? 1 : task.length(split, static_cast<int>(i)), static_cast<int>(i)};
-  std::stable_sort(found.begin(), found.end(),
-                   [](const Measured& a, const Measured& b) { return a.length > b.length; });
-  found.resize(std::min(found.size(), static_cast<std::size_t>(n)));
-  return found;
-}
-
-}  // namespace
-
 Batch Task::symbolic_batch(Index batch_size) {
+  constexpr Index kLooked = 1000;
+  const bool alike = uniform_length();
   Split chosen = Split::train;
-  std::vector<Measured> rows = longest(*this, chosen, batch_size);
-  if (rows.empty()) fail(Fault::data, "task: the train split must hold examples; got none");
-  for (Split split : {Split::val, Split::test})
-    if (auto others = longest(*this, split, batch_size); !others.empty() && others[0].length > rows[0].length)
-      chosen = split, rows = std::move(others);
+  std::vector<std::pair<Index, int>> longest;  // (-length, example), the longest in front
+  for (Split split : kSplits) {
+    std::vector<std::pair<Index, int>> rows;
+    const Index n = std::min(examples(split), alike ? batch_size : std::max(batch_size, kLooked));
+    for (int i = 0; i < n; i++) rows.emplace_back(alike ? -1 : -length(split, i), i);
+    std::sort(rows.begin(), rows.end());
+    rows.resize(std::min(rows.size(), std::size_t(batch_size)));
+    if (split == Split::train && rows.empty())
+      fail(Fault::data, "task: the train split must hold examples; got none");
+    if (longest.empty() || (!rows.empty() && rows[0].first < longest[0].first))
+      chosen = split, longest = std::move(rows);
+  }
   std::vector<int> indices;
-  for (const Measured& row : rows) indices.push_back(row.example);
+  for (const auto& [length, example] : longest) indices.push_back(example);
   Batch real;
-  qkv::collate(*this, chosen, indices.data(), static_cast<Index>(indices.size()), nullptr, real);
+  qkv::collate(*this, chosen, indices.data(), Index(indices.size()), nullptr, real);
   return real.symbolic();
-}
-
-std::vector<std::pair<std::string, double>> Task::facts() {
-  return {};
 }
 
 Json Task::predict(const Model&, const std::string&) const {
@@ -97,14 +72,6 @@ Json Task::predict(const Model&, const std::string&) const {
 
 std::string Task::readable(const Json& prediction) const {
   return dump_json(prediction, 2) + "\n";
-}
-
-std::vector<ProbeText> Task::probe_texts(const std::vector<std::string>&) const {
-  return {};
-}
-
-std::vector<ProbeText> Task::probe_examples(Split, Index) {
-  return {};
 }
 
 Batch Task::probe_batch(const ProbeText*, Index) const {
@@ -121,15 +88,10 @@ void check_known(const std::vector<std::string>& words, const std::vector<std::s
            suggest(word, known));
 }
 
-std::vector<std::int32_t> ids_of_words(const std::vector<std::string>& words,
-                                       const std::vector<std::string>& vocabulary) {
-  std::vector<std::int32_t> ids;
-  for (const std::string& word : words) {
-    const auto found = std::find(vocabulary.begin(), vocabulary.end(), word);
-    QKV_CHECK(found != vocabulary.end(), "probe: words must be tokens of the task; got '{}'", word);
-    ids.push_back(static_cast<std::int32_t>(found - vocabulary.begin()));
-  }
-  return ids;
+int place_of(const std::string& word, const std::vector<std::string>& vocabulary) {
+  const auto found = std::find(vocabulary.begin(), vocabulary.end(), word);
+  QKV_CHECK(found != vocabulary.end(), "probe: words must be tokens of the task; got '{}'", word);
+  return int(found - vocabulary.begin());
 }
 
 std::vector<std::string> Task::vocabulary() const {
@@ -138,10 +100,6 @@ std::vector<std::string> Task::vocabulary() const {
 
 Json Task::state() const {
   return Json::object();
-}
-
-std::vector<std::pair<std::string, std::string>> Task::files() const {
-  return {};
 }
 
 void collate(const Task& task, Split split, const int* indices, Index n, const Stream* noise, Batch& batch) {
@@ -157,18 +115,25 @@ void collate(const Task& task, Split split, const int* indices, Index n, const S
   }
 }
 
-// ---- classification
+// ---- loss and scores
 
-Loss ClassTask::loss(const Model& model, const Batch& batch) const {
-  const CrossEntropy loss = cross_entropy(model.forward(batch), batch.at("label"));
+Loss token_loss(const Var& logits, const Tensor& targets, double label_smoothing) {
+  CrossEntropyOptions options;
+  options.label_smoothing = label_smoothing;
+  const CrossEntropy loss = cross_entropy(logits, targets, options);
   return {loss.sum, loss.weight};
+}
+
+Loss add_loss(const Var& logits, const Tensor& targets, Metrics& metrics) {
+  const Loss loss = token_loss(logits, targets);
+  metrics.add("loss", loss.sum.value().item(), loss.count);
+  return loss;
 }
 
 void score_classes(const Var& logits, const Batch& batch, const std::vector<std::string>& labels,
                    Metrics& metrics) {
   const Tensor& gold = batch.at("label");
-  const CrossEntropy loss = cross_entropy(logits, gold);
-  metrics.add("loss", loss.sum.value().item(), loss.weight);
+  add_loss(logits, gold, metrics);
   if (metrics.confusion.classes() == 0) metrics.confusion = Confusion(labels);
   const Tensor predicted = argmax(logits, 1);  // [B]
   const Tensor* example = batch.find("example");

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <map>
 #include <unordered_map>
 
+#include "data/unicode.h"
 #include "qkv/base/error.h"
 #include "qkv/base/text.h"
 
@@ -60,30 +60,49 @@ std::string space_pairs(const std::string& text, bool before_first, Fits fits) {
   return out;
 }
 
-template <class Key>
-using NgramCounts = std::map<Key, long>;
-
-// Number of each n-gram of a sequence.
-template <class T>
-NgramCounts<std::vector<T>> ngrams(const std::vector<T>& items, std::size_t n) {
-  NgramCounts<std::vector<T>> counts;
-  for (std::size_t i = 0; i + n <= items.size(); i++)
-    counts[std::vector<T>(items.begin() + static_cast<std::ptrdiff_t>(i),
-                          items.begin() + static_cast<std::ptrdiff_t>(i + n))]++;
-  return counts;
-}
-
-template <class Key>
-long matches(const NgramCounts<Key>& a, const NgramCounts<Key>& b) {
-  long n = 0;
-  for (auto& [key, count] : a)
-    if (auto found = b.find(key); found != b.end()) n += std::min(count, found->second);
-  return n;
-}
-
 template <class T>
 long ngram_count(const std::vector<T>& items, std::size_t n) {
-  return items.size() < n ? 0 : static_cast<long>(items.size() - n + 1);
+  return items.size() < n ? 0 : long(items.size() - n + 1);
+}
+
+// N-grams that both have, each as often as both have it.
+template <class T>
+long ngram_matches(const std::vector<T>& a, const std::vector<T>& b, std::size_t n) {
+  auto ngram = [n](const std::vector<T>& items, long i) {
+    return std::vector<T>(items.begin() + i, items.begin() + i + std::ptrdiff_t(n));
+  };
+  std::map<std::vector<T>, long> left;
+  for (long i = 0; i < ngram_count(b, n); i++) left[ngram(b, i)]++;
+  long found = 0;
+  for (long i = 0; i < ngram_count(a, n); i++)
+    if (const auto same = left.find(ngram(a, i)); same != left.end() && same->second-- > 0) found++;
+  return found;
+}
+
+// Orders that the reference has not count for nothing where `both` must have them.
+template <class T, std::size_t kOrder>
+void add_ngrams(NgramSums<kOrder>& sums, const std::vector<T>& hypothesis, const std::vector<T>& reference,
+                bool both) {
+  for (std::size_t n = 1; n <= kOrder; n++) {
+    const long wanted = ngram_count(reference, n);
+    if (wanted > 0 || !both) sums.hypothesis[n - 1] += ngram_count(hypothesis, n);
+    sums.reference[n - 1] += wanted;
+    sums.matches[n - 1] += ngram_matches(hypothesis, reference, n);
+  }
+}
+
+template <std::size_t kOrder>
+void merge_ngrams(NgramSums<kOrder>& sums, const NgramSums<kOrder>& other) {
+  for (std::size_t n = 0; n < kOrder; n++) {
+    sums.matches[n] += other.matches[n];
+    sums.hypothesis[n] += other.hypothesis[n], sums.reference[n] += other.reference[n];
+  }
+}
+
+std::vector<char32_t> characters_of(std::string_view text) {
+  std::vector<char32_t> characters = code_points(text);
+  characters.erase(std::remove_if(characters.begin(), characters.end(), is_space), characters.end());
+  return characters;
 }
 
 }  // namespace
@@ -116,115 +135,26 @@ static std::vector<std::string> words_of(std::string_view text, std::string_view
   return tokenize == "13a" ? tokenize_13a(text) : words_of(text);
 }
 
-// ---- BLEU
-
-Bleu::Bleu(std::string tokenize) : tokenize_(std::move(tokenize)) {
-  if (tokenize_ != "13a" && tokenize_ != "none")
-    fail(Fault::usage, "bleu: tokenize must be 13a or none; got '{}'", tokenize_);
-}
-
-void Bleu::add(std::string_view hypothesis, std::string_view reference) {
-  const std::vector<std::string> h = words_of(hypothesis, tokenize_), r = words_of(reference, tokenize_);
-  hypothesis_words_ += static_cast<long>(h.size());
-  reference_words_ += static_cast<long>(r.size());
-  for (std::size_t n = 1; n <= kOrder; n++) {
-    matches_[n - 1] += matches(ngrams(h, n), ngrams(r, n));
-    totals_[n - 1] += ngram_count(h, n);
-  }
-}
-
-void Bleu::merge(const Bleu& other) {
-  for (std::size_t n = 0; n < kOrder; n++) matches_[n] += other.matches_[n], totals_[n] += other.totals_[n];
-  hypothesis_words_ += other.hypothesis_words_;
-  reference_words_ += other.reference_words_;
-}
-
-double Bleu::score() const {
-  if (std::all_of(matches_.begin(), matches_.end(), [](long m) { return m == 0; })) return 0;
-  double log_sum = 0, smooth = 1;
-  for (std::size_t n = 0; n < kOrder; n++) {
-    if (totals_[n] == 0) return 0;  // no hypothesis is that long
-    if (matches_[n] == 0) smooth *= 2;
-    const double matched = matches_[n] > 0 ? static_cast<double>(matches_[n]) : 1 / smooth;
-    log_sum += std::log(100 * matched / static_cast<double>(totals_[n]));
-  }
-  const double h = static_cast<double>(hypothesis_words_), r = static_cast<double>(reference_words_);
-  return std::exp(std::min(0.0, 1 - r / h)) * std::exp(log_sum / static_cast<double>(kOrder));
-}
-
-std::string Bleu::signature(std::string_view letters) const {
-  return fmt::format("nrefs:1|case:{}|eff:no|tok:{}|smooth:exp|version:{}", letters, tokenize_, kSacreBleu);
-}
-
-// ---- chrF
-
-void Chrf::add(std::string_view hypothesis, std::string_view reference) {
-  auto cut = [](std::string_view text) {
-    std::vector<char32_t> characters = code_points(text);
-    characters.erase(std::remove_if(characters.begin(), characters.end(), is_space), characters.end());
-    return characters;
-  };
-  const std::vector<char32_t> h = cut(hypothesis), r = cut(reference);
-  for (std::size_t n = 1; n <= kOrder; n++) {
-    const long wanted = ngram_count(r, n);
-    if (wanted > 0) hypothesis_[n - 1] += ngram_count(h, n);
-    reference_[n - 1] += wanted;
-    matches_[n - 1] += matches(ngrams(h, n), ngrams(r, n));
-  }
-}
-
-void Chrf::merge(const Chrf& other) {
-  for (std::size_t n = 0; n < kOrder; n++) {
-    matches_[n] += other.matches_[n];
-    hypothesis_[n] += other.hypothesis_[n], reference_[n] += other.reference_[n];
-  }
-}
-
-double Chrf::score() const {
-  double precision = 0, recall = 0, orders = 0;
-  for (std::size_t n = 0; n < kOrder; n++) {
-    if (hypothesis_[n] == 0 || reference_[n] == 0) continue;
-    precision += static_cast<double>(matches_[n]) / static_cast<double>(hypothesis_[n]);
-    recall += static_cast<double>(matches_[n]) / static_cast<double>(reference_[n]);
-    orders++;
-  }
-  if (precision + recall == 0) return 0;
-  precision /= orders, recall /= orders;
-  return 100 * 5 * precision * recall / (4 * precision + recall);  // (1 + b^2) P R / (b^2 P + R), b = 2
-}
-
-std::string Chrf::signature(std::string_view letters) const {
-  return fmt::format("nrefs:1|case:{}|eff:yes|nc:{}|nw:0|space:no|version:{}", letters, kOrder, kSacreBleu);
-}
-
 // ---- ROUGE
 
 namespace {
 
-// Runs of a-z and 0-9 of the lower-cased text. Two characters beyond ASCII have ASCII in their lower case.
+// Runs of a-z and 0-9 of the lower-cased text.
 std::vector<std::string> rouge_words(std::string_view text) {
   std::vector<std::string> words;
   bool inside = false;
-  for (std::size_t at = 0; at < text.size();) {
-    char32_t c = next_code_point(text, at);
-    if (c >= 'A' && c <= 'Z') c += 'a' - 'A';
-    const bool dotted = c == 0x130;  // I with a dot: i and a combining dot
-    if (dotted) c = 'i';
-    if (c == 0x212A) c = 'k';  // the sign of the kelvin
-    if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'))) {
-      inside = false;
-      continue;
-    }
-    if (!inside) words.emplace_back();
-    words.back() += static_cast<char>(c);
-    inside = !dotted;
+  for (char c : unicode::lower(text)) {
+    const bool part = (c >= 'a' && c <= 'z') || is_digit(c);
+    if (part && !inside) words.emplace_back();
+    if (part) words.back() += c;
+    inside = part;
   }
   return words;
 }
 
 double f1(long matched, long hypothesis, long reference) {
   const long both = hypothesis + reference;
-  return both > 0 ? 2.0 * static_cast<double>(matched) / static_cast<double>(both) : 0.0;
+  return both > 0 ? 2.0 * double(matched) / double(both) : 0.0;
 }
 
 // The length, 64 words of b at a time (Hyyro 2004): bit j of `flat` is 0 where the common part of a so far
@@ -263,14 +193,97 @@ long common_subsequence(const std::vector<std::string>& a, const std::vector<std
 Rouge rouge(std::string_view hypothesis, std::string_view reference) {
   const std::vector<std::string> h = rouge_words(hypothesis), r = rouge_words(reference);
   auto overlap = [&](std::size_t n) {
-    return f1(matches(ngrams(h, n), ngrams(r, n)), ngram_count(h, n), ngram_count(r, n));
+    return f1(ngram_matches(h, r, n), ngram_count(h, n), ngram_count(r, n));
   };
-  return {overlap(1), overlap(2),
-          f1(common_subsequence(h, r), static_cast<long>(h.size()), static_cast<long>(r.size()))};
+  return {overlap(1), overlap(2), f1(common_subsequence(h, r), long(h.size()), long(r.size()))};
 }
 
 bool exact_match(std::string_view hypothesis, std::string_view reference, std::string_view tokenize) {
   return words_of(hypothesis, tokenize) == words_of(reference, tokenize);
+}
+
+// ---- all scores of a corpus
+
+TextScores::TextScores(std::vector<std::string> names, std::string tokenize, bool lowercase)
+    : names_(std::move(names)), tokenize_(std::move(tokenize)), lowercase_(lowercase) {}
+
+bool TextScores::wants(std::string_view name) const {
+  return std::any_of(names_.begin(), names_.end(), [&](auto& one) { return starts_with(one, name); });
+}
+
+void TextScores::add(std::string_view hypothesis, std::string_view reference) {
+  const std::string h = lowercase_ ? unicode::lower(hypothesis) : std::string(hypothesis),
+                    r = lowercase_ ? unicode::lower(reference) : std::string(reference);
+  texts_++;
+  if (wants("bleu")) add_ngrams(words_, words_of(h, tokenize_), words_of(r, tokenize_), false);
+  if (wants("chrf")) add_ngrams(characters_, characters_of(h), characters_of(r), true);
+  sums_["exact_match"] += exact_match(h, r, tokenize_);
+  if (!wants("rouge")) return;
+  const Rouge one = rouge(h, r);
+  sums_["rouge1"] += one.rouge1, sums_["rouge2"] += one.rouge2, sums_["rougeL"] += one.rougeL;
+}
+
+void TextScores::merge(const TextScores& other) {
+  if (other.names_.empty()) return;
+  if (names_.empty()) return void(*this = other);
+  merge_ngrams(words_, other.words_);
+  merge_ngrams(characters_, other.characters_);
+  for (auto& [name, sum] : other.sums_) sums_[name] += sum;
+  texts_ += other.texts_;
+}
+
+// BP * exp(mean of log p_n), p_n = matches / n-grams of the hypotheses; 2^-k / n-grams at the k-th order
+// without a match; BP = exp(min(0, 1 - reference words / hypothesis words)).
+double TextScores::bleu() const {
+  const auto& [matches, hypothesis, reference] = words_;
+  if (std::all_of(matches.begin(), matches.end(), [](long m) { return m == 0; })) return 0;
+  double log_sum = 0, smooth = 1;
+  for (std::size_t n = 0; n < matches.size(); n++) {
+    if (hypothesis[n] == 0) return 0;  // none is that long
+    if (matches[n] == 0) smooth *= 2;
+    const double matched = matches[n] > 0 ? double(matches[n]) : 1 / smooth;
+    log_sum += std::log(100 * matched / double(hypothesis[n]));
+  }
+  return std::exp(std::min(0.0, 1 - double(reference[0]) / double(hypothesis[0]))) *
+         std::exp(log_sum / double(matches.size()));
+}
+
+double TextScores::chrf() const {
+  const auto& [matches, hypothesis, reference] = characters_;
+  double precision = 0, recall = 0, orders = 0;
+  for (std::size_t n = 0; n < matches.size(); n++) {
+    if (hypothesis[n] == 0 || reference[n] == 0) continue;
+    precision += double(matches[n]) / double(hypothesis[n]);
+    recall += double(matches[n]) / double(reference[n]);
+    orders++;
+  }
+  if (precision + recall == 0) return 0;
+  precision /= orders, recall /= orders;
+  return 100 * 5 * precision * recall / (4 * precision + recall);  // (1 + b^2) P R / (b^2 P + R), b = 2
+}
+
+std::vector<std::pair<std::string, double>> TextScores::values() const {
+  std::vector<std::pair<std::string, double>> result;
+  for (const std::string& name : names_) {
+    const auto sum = sums_.find(name);
+    const double mean = sum == sums_.end() ? 0 : sum->second / double(texts_);
+    result.emplace_back(name, name == "bleu" ? bleu() : name == "chrf" ? chrf() : mean);
+  }
+  return result;
+}
+
+std::vector<std::pair<std::string, std::string>> TextScores::signatures() const {
+  const char* letters = lowercase_ ? "lc" : "mixed";
+  const std::map<std::string, std::string> known{
+      {"bleu",
+       fmt::format("nrefs:1|case:{}|eff:no|tok:{}|smooth:exp|version:{}", letters, tokenize_, kSacreBleu)},
+      {"chrf", fmt::format("nrefs:1|case:{}|eff:yes|nc:6|nw:0|space:no|version:{}", letters, kSacreBleu)},
+      {"exact_match", fmt::format("nrefs:1|case:{}|tok:{}", letters, tokenize_)}};
+  std::vector<std::pair<std::string, std::string>> result;
+  for (const std::string& name : names_)
+    result.emplace_back(name,
+                        known.count(name) ? known.at(name) : "nrefs:1|case:lc|tok:a-z0-9|stem:no|mean:texts");
+  return result;
 }
 
 }  // namespace qkv

@@ -1,6 +1,5 @@
 // Translation: one text becomes another; also summaries, command sequences, reversed words.
 #pragma once
-#include <array>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -9,6 +8,7 @@
 #include "data/pair_corpus.h"
 #include "model/beam_search.h"
 #include "qkv/task/task.h"
+#include "task/common.h"
 #include "task/survey.h"
 
 namespace qkv {
@@ -33,7 +33,7 @@ struct PairFiles {
 struct TranslationData {
   PairSource source = PairSource::files;
   PairFormat format = PairFormat::tsv;
-  std::array<PairFiles, 3> files;  ///< of each split
+  BySplit<PairFiles> files;
   double val_fraction = 0.05;
   Index vocab_size = 30, min_length = 1, max_length = 25, examples = 100000, eval_examples = 1000;
   template <class F>
@@ -84,8 +84,7 @@ struct TranslationOutput {
     f("beam", beam, "hypotheses of the beam search; 1 = greedy", rule::between(1, 1000));
     f("max_tokens", max_tokens, "longest output; 0 = model.max_seq_len", rule::non_negative);
     f("normalize", normalize,
-      "score of outputs of different lengths: log P / ((5 + n) / 6)^length_penalty, "
-      "log P / n, or log P");
+      "score of outputs of different lengths: log P / ((5 + n) / 6)^length_penalty, log P / n, or log P");
     f("length_penalty", length_penalty, "alpha of normalize = \"gnmt\": the larger, the longer the outputs",
       rule::between(0, 10));
     f("unknown", unknown,
@@ -94,6 +93,8 @@ struct TranslationOutput {
       rule::one_of({"13a", "none"}));
   }
 };
+
+constexpr const char *kBos = "<bos>", *kEos = "<eos>";
 
 /// Batches: source_ids, source_keep [B, S], ids, targets [B, T] (i32; -100 = no loss), example [B], split
 /// [1]. A source ends with <eos>; ids are <bos> and the target, targets the target and <eos>. What is longer
@@ -106,7 +107,9 @@ class Translation : public Task, public Surveyed {
       : Translation(input, "translation", {"bleu", "chrf", "exact_match"}) {}
 
   void prepare() override;
-  DataShape shape() const override;
+  DataShape shape() const override {
+    return {target_ ? target_->vocab_size() : 0, 0, 0, source_ ? source_->vocab_size() : 0};
+  }
   Index examples(Split split) override;
   /// Of the longer side.
   Index length(Split split, int example) const override;
@@ -115,16 +118,24 @@ class Translation : public Task, public Surveyed {
   Batch symbolic_batch(Index batch_size) override;
   std::vector<std::pair<std::string, double>> facts() override;
   void survey(DataSurvey& survey) override;
-  Loss loss(const Model& model, const Batch& batch) const override;
+  Loss loss(const Model& model, const Batch& batch) const override {
+    return token_loss(model.forward(batch), batch.at("targets"), label_smoothing_);
+  }
   /// Where the batch has "sampled" [B], texts are generated for those rows only.
   void score(const Model& model, const Batch& batch, Metrics& metrics) const override;
-  std::vector<std::string> metrics() const override;
+  std::vector<std::string> metrics() const override {
+    std::vector<std::string> names{"loss", "perplexity", "token_accuracy"};
+    names.insert(names.end(), scores_.begin(), scores_.end());
+    return names;
+  }
   double scoring_bytes(const Model& model) const override;
   /// {"text", "translation" (or "summary"), "log_prob", "score", "unknown_words", "cut_tokens", "candidates":
   /// [{"text", "score"}]}, best first.
   Json predict(const Model& model, const std::string& text) const override;
-  std::string readable(const Json& prediction) const override;
-  Json state() const override;
+  std::string readable(const Json& prediction) const override {
+    return prediction.at(output_).get<std::string>() + "\n";
+  }
+  Json state() const override { return {{"source_tokenizer", source_ ? source_->to_json() : Json(nullptr)}}; }
   const Tokenizer* tokenizer() const override { return target_.get(); }
   std::vector<std::pair<std::string, std::string>> files() const override;
 
@@ -133,45 +144,38 @@ class Translation : public Task, public Surveyed {
   Translation(const TaskInput& input, std::string output, std::vector<std::string> scores);
 
  private:
-  static constexpr int kNoTarget = -100;
-  static constexpr Index kTogether =
-      32;  // texts that are generated at a time, so that the beams fit in memory
+  /// Texts that are generated at a time, so that the beams fit in memory.
+  static constexpr Index kTogether = 32;
   struct Part {
-    std::vector<int> ids;                 ///< source, target, source, target, ...
-    std::vector<std::size_t> ends{0};     ///< where each of them ends
-    std::vector<std::string> references;  ///< targets, as they were read
-    std::vector<std::string> sources;     ///< the same, where unknown = "source"
+    std::vector<std::vector<int>> source_ids;  ///< source <eos>
+    std::vector<std::vector<int>> target_ids;  ///< <bos> target <eos>
+    std::vector<std::string> references;       ///< targets, as they were read
+    std::vector<std::string> sources;          ///< the same, where unknown = "source"
     UnknownCount source_unknown, target_unknown;
     Index cut = 0;  ///< pairs with a side that was too long
     bool loaded = false;
     std::once_flag once;
   };
-  struct Ids {
-    const int* begin;
-    Index size;
-  };
 
   bool made_up() const { return data_.source != PairSource::files; }
   void check(const Section& data) const;
-  void restore(const Json& state, const std::shared_ptr<Tokenizer>& target);
   void find_specials();
-  const PairFiles& files_of(Split split) const { return data_.files[static_cast<std::size_t>(split)]; }
   std::vector<TextPair> read(const PairFiles& files) const;
   MadeUpPairs made_up_pairs() const;
   std::vector<TextPair> pairs(Split split) const;
   void load(Split split) const;
-  void append(const std::string& text, const Tokenizer& tokenizer, Index room, Part& part,
-              UnknownCount& unknown) const;
+  /// The ids of a text and <eos>, without the `cut` ones that max_seq_len has no room for.
+  std::vector<int> ids_of(const std::string& text, const Tokenizer& tokenizer, UnknownCount* unknown,
+                          Index& cut) const;
   /// Read or generated on first use, by any thread.
   const Part& part(Split split) const {
     load(split);
-    return parts_[static_cast<std::size_t>(split)];
+    return parts_[split];
   }
-  static Ids side(const Part& part, int example, int which);
   const Tokenizer& source() const { return source_ ? *source_ : *target_; }
   std::vector<std::vector<Hypothesis>> generate(const Model& model, const Batch& batch, Index n_best) const;
   std::string text_of(const std::vector<int>& ids, const Model& model, const std::string& source) const;
-  Batch source_batch(const std::string& text, UnknownCount* unknown, Index* cut) const;
+  static Batch source_batch(const std::vector<int>& ids);
 
   std::string output_;
   std::vector<std::string> scores_;
@@ -184,9 +188,9 @@ class Translation : public Task, public Surveyed {
   Index max_seq_len_;
   std::shared_ptr<Tokenizer> target_, source_;  ///< source_ is null when both sides share one
   int bos_ = -1, eos_ = -1;
-  mutable std::array<Part, 3> parts_;
-  mutable std::array<std::vector<TextPair>, 2>
-      cut_;  ///< training pairs when some became the validation split
+  mutable BySplit<Part> parts_;
+  /// Training and validation pairs, where the latter are cut from the former.
+  mutable BySplit<std::vector<TextPair>> cut_;
 };
 
 struct Summarization : Translation {

@@ -1,6 +1,5 @@
 // WordSenses: which sense has the marked word of a sentence (word-sense disambiguation).
 #pragma once
-#include <array>
 #include <map>
 #include <string>
 #include <vector>
@@ -21,6 +20,7 @@ struct WsdDataConfig {
   std::int64_t window = 0;
   double word_dropout = 0.0;
   std::int64_t ngram_min = 3, ngram_max = 5, ngram_buckets = 0;
+  NgramConfig ngrams() const { return {int(ngram_min), int(ngram_max), int(ngram_buckets)}; }
   template <class F>
   void fields(F& f) {
     f("path", path, "folder in the layout of CoarseWSD-20; instead of train", rule::path);
@@ -66,9 +66,16 @@ class WordSenses : public ClassTask, public Surveyed {
   explicit WordSenses(const TaskInput& input);
   void prepare() override;
 
-  DataShape shape() const override;
-  Index examples(Split split) override;
-  Index length(Split split, int example) const override;
+  DataShape shape() const override {
+    return {tokenizer_->vocab_size(), Index(labels_.size()), data_.ngram_buckets};
+  }
+  Index examples(Split split) override {
+    load(split);
+    return Index(parts_[split].examples.size());
+  }
+  Index length(Split split, int example) const override {
+    return Index(at(parts_[split].examples, example).ids.size());
+  }
   void collate(Split split, const int* indices, Index n, const Stream* noise, Batch& batch) const override;
   Loss loss(const Model& model, const Batch& batch) const override;
   /// The sense of the [bracketed] word, or else of the only word that was a target in training:
@@ -81,9 +88,14 @@ class WordSenses : public ClassTask, public Surveyed {
   std::vector<ProbeText> probe_examples(Split split, Index per_class) override;
   Batch probe_batch(const ProbeText* texts, Index n) const override;
   std::vector<std::string> classes() const override { return labels_; }
-  Json state() const override;
+  Json state() const override {
+    return {{"labels", labels_}, {"target_forms", target_forms_}, {"class_counts", class_counts_}};
+  }
   const Tokenizer* tokenizer() const override { return tokenizer_.get(); }
-  std::vector<std::pair<std::string, std::string>> files() const override;
+  KeyedFiles files() const override {
+    return given_files(
+        {{"path", data_.path}, {"train", data_.train}, {"val", data_.val}, {"test", data_.test}});
+  }
   Batch symbolic_batch(Index batch_size) override;
   std::vector<std::pair<std::string, double>> facts() override;
   void survey(DataSurvey& survey) override;
@@ -112,18 +124,14 @@ class WordSenses : public ClassTask, public Surveyed {
   };
 
   void check(const Section& data) const;
-  void restore(const Json& state);
   void train_tokenizer();
   void make_class_weights();
-  WsdCorpus read(const std::string& path, const std::string& part) const;
   void cut_training_data();
   bool is_cut(Split split) const;
   std::vector<WsdExample> read_split(Split split);
   void load(Split split);
-  const Part& part(Split split) const { return parts_[static_cast<std::size_t>(split)]; }
-  std::pair<int, int> seen(const WsdExample& example, int& cut) const;
-  void keep_room(Encoded& sentence) const;
   ProbeText probe_text(const WsdExample& example, const std::string& text) const;
+  static std::string bracketed(const WsdExample& example);
   WsdExample marked(const std::string& text) const;
   Encoded encode(const WsdExample& example, WordForms& forms, UnknownCount* unknown) const;
   int form_of(const std::string& word, WordForms& forms) const;
@@ -137,8 +145,8 @@ class WordSenses : public ClassTask, public Surveyed {
   Index max_seq_len_;
   std::shared_ptr<Tokenizer> tokenizer_;
   std::vector<std::string> target_forms_;
-  std::array<Part, 3> parts_;
-  std::array<std::vector<WsdExample>, 3> raw_;  // sentences read but not encoded yet
+  BySplit<Part> parts_;
+  BySplit<std::vector<WsdExample>> raw_;  // sentences read but not encoded yet
   std::vector<int> class_counts_;
   WordForms forms_;
   Tensor class_weights_;

@@ -1,14 +1,11 @@
 // WordSenses: the answer for one sentence, with what the target word attended to.
-#include <algorithm>
 #include <cmath>
 
 #include "data/split.h"
 #include "model/finite.h"
 #include "qkv/autograd/capture.h"
-#include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/ops/reduce.h"
-#include "task/common.h"
+#include "qkv/ops/softmax.h"
 #include "task/wsd.h"
 
 namespace qkv {
@@ -22,10 +19,9 @@ std::vector<double> attention_row(const Capture& capture, Index target) {
   const Tensor& weights = capture.all().front().second;                    // [1, H, T, T]
   if (weights.rank() != 4 || weights.dim(2) != weights.dim(3)) return {};  // of a registered layer
   const Index H = weights.dim(1), T = weights.dim(3);
-  std::vector<double> row(static_cast<std::size_t>(T), 0.0);
+  std::vector<double> row(std::size_t(T), 0.0);
   for (Index h = 0; h < H; h++)
-    for (Index s = 0; s < T; s++)
-      row[static_cast<std::size_t>(s)] += weights.at((h * T + target) * T + s) / static_cast<double>(H);
+    for (Index s = 0; s < T; s++) at(row, s) += weights.at((h * T + target) * T + s) / double(H);
   return row;
 }
 
@@ -39,7 +35,7 @@ WsdExample WordSenses::marked(const std::string& text) const {
   for (std::string_view word : split_text(text)) {
     const std::string form = tokenizer_->normalize(word);
     if (std::find(target_forms_.begin(), target_forms_.end(), form) != target_forms_.end()) {
-      example.target = static_cast<int>(example.words.size());
+      example.target = int(example.words.size());
       found++;
     }
     example.words.emplace_back(word);
@@ -61,13 +57,13 @@ Json WordSenses::predict(const Model& model, const std::string& text) const {
   const Tensor logits = finite_forward(model, batch);  // [1, n_class]
   const Tensor p = softmax(logits).value();
   std::vector<int> order;
-  for (int c = 0; c < static_cast<int>(labels_.size()); c++) order.push_back(c);
+  for (int c = 0; c < int(labels_.size()); c++) order.push_back(c);
   std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return p.at(a) > p.at(b); });
 
   Json probabilities = Json::object(), attention = Json::array(), raw = Json::object();
   for (int c : order) {
-    probabilities[labels_[static_cast<std::size_t>(c)]] = rounded(p.at(c));
-    raw[labels_[static_cast<std::size_t>(c)]] = rounded(logits.at(c));
+    probabilities[at(labels_, c)] = rounded(p.at(c));
+    raw[at(labels_, c)] = rounded(logits.at(c));
   }
   const std::vector<double> row = attention_row(capture, encoded.target);
   for (std::size_t t = 0; t < row.size();) {  // the weight of a word is that of all its tokens
@@ -78,13 +74,11 @@ Json WordSenses::predict(const Model& model, const std::string& text) const {
       weight += row[t];
       known = known && encoded.ids[t] != tokenizer_->unk_id();
     }
-    attention.push_back({{"word", example.words[static_cast<std::size_t>(word)]},
-                         {"weight", rounded(weight)},
-                         {"known", known}});
+    attention.push_back({{"word", at(example.words, word)}, {"weight", rounded(weight)}, {"known", known}});
   }
   return {{"text", text},
-          {"target", example.words[static_cast<std::size_t>(example.target)]},
-          {"sense", labels_[static_cast<std::size_t>(order[0])]},
+          {"target", at(example.words, example.target)},
+          {"sense", at(labels_, order[0])},
           {"probability", rounded(p.at(order[0]))},
           {"probabilities", probabilities},
           {"logits", raw},
@@ -99,9 +93,8 @@ ProbeText WordSenses::probe_text(const WsdExample& example, const std::string& t
   const Encoded encoded = encode(example, forms, nullptr);
   ProbeText result{text, {}, encoded.target, example.label, -1, encoded.cut};
   for (std::size_t t = 0; t < encoded.ids.size(); t++)
-    result.words.push_back(tokenizer_->subwords()
-                               ? tokenizer_->token(encoded.ids[t])
-                               : example.words[static_cast<std::size_t>(encoded.words[t])]);
+    result.words.push_back(tokenizer_->subwords() ? tokenizer_->token(encoded.ids[t])
+                                                  : at(example.words, encoded.words[t]));
   return result;
 }
 
@@ -119,12 +112,9 @@ std::vector<ProbeText> WordSenses::probe_examples(Split split, Index per_class) 
   load(split);
   std::vector<Index> taken(labels_.size(), 0);
   std::vector<ProbeText> result;
-  for (const WsdExample& example : part(split).sentences) {
-    if (taken[static_cast<std::size_t>(example.label)]++ >= per_class) continue;
-    std::vector<std::string> words = example.words;
-    std::string& target = words[static_cast<std::size_t>(example.target)];
-    target = "[" + target + "]";
-    result.push_back(probe_text(example, join(words, " ")));
+  for (const WsdExample& example : parts_[split].sentences) {
+    if (at(taken, example.label)++ >= per_class) continue;
+    result.push_back(probe_text(example, bracketed(example)));
   }
   return result;
 }
@@ -140,7 +130,7 @@ Batch WordSenses::probe_batch(const ProbeText* texts, Index n) const {
       if (data_.ngram_buckets > 0)
         encoded.back().forms.push_back(form_of(tokenizer_->normalize(word), forms));
     }
-    order.push_back(static_cast<int>(i));
+    order.push_back(int(i));
   }
   Batch batch;
   fill(encoded.data(), order.data(), n, forms, nullptr, batch);
@@ -160,8 +150,8 @@ std::string WordSenses::readable(const Json& prediction) const {
   for (const Json& a : attention) {
     const std::string word = a["word"].get<std::string>();
     const double weight = a["weight"].get<double>();
-    const std::string gap(static_cast<std::size_t>(width - display_width(word)), ' ');
-    const std::string bar(static_cast<std::size_t>(std::lround(weight * 40)), '#');
+    const std::string gap(std::size_t(width - display_width(word)), ' ');
+    const std::string bar(std::size_t(std::lround(weight * 40)), '#');
     text += fmt::format("    {}{}  {:.3f}{}{}\n", word, gap, weight, bar.empty() ? "" : "  ", bar);
   }
   return text;

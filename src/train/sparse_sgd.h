@@ -1,6 +1,6 @@
 // SparseSgd: the optimizer of models whose rows learn in place.
 #pragma once
-#include "model/row_learner.h"
+#include "model/skip_gram.h"
 #include "qkv/train/optimizer.h"
 
 namespace qkv {

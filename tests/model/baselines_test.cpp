@@ -1,4 +1,4 @@
-#include "model/baselines.h"
+#include <doctest/doctest.h>
 
 #include "model/sentences.h"
 

@@ -120,7 +120,6 @@ TEST_CASE("a beam as wide as the tree finds what exhaustive search finds, by eve
       BeamOptions o = options(200, longest);
       o.normalize = normalize;
       o.alpha = 1.0;
-      o.early_stop = false;
       o.n_best = 4;
       std::vector<Hypothesis> all;
       std::vector<int> ids;
@@ -181,11 +180,10 @@ TEST_CASE("sequences searched together give what each gives alone") {
   }
 }
 
-TEST_CASE("a wider beam never finds less when it may search to the end") {
+TEST_CASE("a beam as wide as the tree never finds less than a narrow one") {
   for (int seed = 0; seed < 10; seed++) {
     auto best = [&](int beam) {
       BeamOptions o = options(beam, 5);
-      o.early_stop = false;
       RandomModel model(seed, 1, 5);
       return beam_search(model, prompt(1), o)[0][0].score;
     };

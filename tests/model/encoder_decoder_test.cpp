@@ -1,9 +1,9 @@
-#include "model/encoder_decoder.h"
-
 #include <doctest/doctest.h>
 
 #include "nn/layer_check.h"
-#include "qkv/ops/loss.h"
+#include "qkv/model/generate.h"
+#include "qkv/model/model.h"
+#include "qkv/ops/cross_entropy.h"
 
 using namespace qkv;
 using namespace qkv::test;
@@ -17,14 +17,14 @@ struct Small {
             "[model]\ntype = \"encoder-decoder\"\nn_layer = 2\nd_model = 8\nmax_seq_len = 9\n" + keys,
             "c.toml")),
         model(make_model(Scope(store), config.section("model"), shape)),
-        own(dynamic_cast<EncoderDecoder&>(*model)) {
+        own(dynamic_cast<Generator&>(*model)) {
     config.finish();
     if (!symbolic) randomize(store);
   }
   ParameterStore store;
   Section config;
   std::unique_ptr<Model> model;
-  EncoderDecoder& own;
+  Generator& own;
 };
 
 Tensor i32(const Shape& shape, const std::vector<int>& values) {
@@ -146,8 +146,6 @@ TEST_CASE("shared and tied tables are one parameter") {
   const Small separate("", {9, 0, 0, 0}),
       shared("share_embeddings = true\ntie_embeddings = true\n", {9, 0, 0, 0});
   CHECK(separate.store.count() - shared.store.count() == 2 * 9 * 8);
-  CHECK(shared.own.head.slot() == shared.own.source_embed.weight.slot());
-  CHECK(shared.own.head.slot() == shared.own.target_embed.weight.slot());
 }
 
 TEST_CASE("the shapes are walked without elements") {

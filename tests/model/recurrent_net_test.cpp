@@ -1,9 +1,9 @@
-#include "model/recurrent_net.h"
-
 #include <doctest/doctest.h>
 
 #include "nn/layer_check.h"
-#include "qkv/ops/loss.h"
+#include "qkv/model/generate.h"
+#include "qkv/model/model.h"
+#include "qkv/ops/cross_entropy.h"
 
 using namespace qkv;
 using namespace qkv::test;

@@ -7,7 +7,6 @@
 #include "base/temporary_folder.h"
 #include "qkv/base/json.h"
 #include "qkv/base/random.h"
-#include "report/parts.h"
 #include "report/report.h"
 
 namespace qkv::test {

@@ -1,4 +1,4 @@
-#include "report/pack.h"
+#include "report/report.h"
 
 #include <doctest/doctest.h>
 

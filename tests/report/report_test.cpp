@@ -6,7 +6,6 @@
 #include "log/read_metrics.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "report/parts.h"
 #include "tensor/linalg.h"
 #include "train/captures.h"
 #include "train/small_run.h"

@@ -8,6 +8,7 @@
 #include "model/baselines.h"
 #include "paths.h"
 #include "qkv/base/threads.h"
+#include "qkv/model/model.h"
 #include "qkv/ops/arithmetic.h"
 #include "qkv/train/experiment.h"
 #include "train/checkpoint.h"
@@ -16,18 +17,25 @@
 namespace qkv {
 namespace {
 
+struct Bag : Model {
+  Bag(const Scope& s, const Section& section, const DataShape& shape)
+      : bag(Registry<Model>::instance().at("bag-of-words", "model").make(s, section, shape)) {}
+  Var forward(const Batch& batch) const override { return bag->forward(batch); }
+  std::unique_ptr<Model> bag;
+};
+
 // A bag of words with a parameter that nothing reads.
-struct UnusedModel : BagOfWords {
+struct UnusedModel : Bag {
   UnusedModel(const Scope& s, const Section& section, const DataShape& shape)
-      : BagOfWords(s, section, shape), spare(s.param("spare", {3})) {}
+      : Bag(s, section, shape), spare(s.param("spare", {3})) {}
   Parameter spare;
 };
 
 // A bag of words whose training loss is NaN for sentences that begin with the target.
-struct PoisonModel : BagOfWords {
-  using BagOfWords::BagOfWords;
+struct PoisonModel : Bag {
+  using Bag::Bag;
   Var forward(const Batch& batch) const override {
-    Var logits = BagOfWords::forward(batch);
+    Var logits = Bag::forward(batch);
     const Tensor& target = batch.at("target");
     const std::int32_t* at = target.data<std::int32_t>();
     if (Tape::current() && std::count(at, at + target.size(), 0) > 0) logits = logits * std::nan("");

@@ -4,6 +4,7 @@
 #include "qkv/model/model.h"
 #include "qkv/model/stack.h"
 #include "qkv/nn/embedding.h"
+#include "qkv/nn/linear.h"
 #include "qkv/nn/position.h"
 
 namespace qkv {
@@ -31,13 +32,12 @@ struct DecoderLm : Model, Generator {
   /// What the head reads [B, T, d], from the vectors of tokens that stand at `start` and after; `context` may
   /// hold a cache.
   Var encode(const Var& vectors, Context context, Index start) const;
-  Var logits(const Var& h) const;  // [.., d] -> [.., V]
 
   DecoderLmConfig config;
   TokenEmbedding embed;
   Position position;
   Stack stack;
-  Parameter head;  ///< [V, d]
+  Linear head;  ///< [.., d] -> [.., V]
 };
 
 }  // namespace qkv

@@ -15,6 +15,8 @@ struct Linear {
       : weight(s.param("weight", {out, in}, init::kaiming(in))),
         bias(with_bias ? s.param("bias", {out}) : Parameter()),
         path(s.path()) {}
+  /// Without bias, with a weight that another layer has, too.
+  Linear(const Scope& s, const Parameter& tied) : weight(tied), path(s.path()) {}
   Var operator()(const Var& x) const {
     LayerPath here(path);
     return linear(x, weight, bias);

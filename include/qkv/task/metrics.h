@@ -1,7 +1,8 @@
-// Metrics: sums that merge, so that an evaluation may be split over workers and folds. Scores of generated
+// Metrics: sums that merge, so that an evaluation may be split over workers and folds; scores of generated
 // texts against references: BLEU, chrF, ROUGE, exact match.
 #pragma once
 #include <array>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -21,11 +22,9 @@ class Confusion {
   /// Adds the counts of the same labels; an empty matrix takes over the other one.
   void merge(const Confusion& other);
 
-  int classes() const { return static_cast<int>(labels_.size()); }
+  int classes() const { return int(labels_.size()); }
   const std::vector<std::string>& labels() const { return labels_; }
-  long count(int gold, int predicted) const {
-    return counts_[static_cast<std::size_t>(gold * classes() + predicted)];
-  }
+  long count(int gold, int predicted) const { return counts_[std::size_t(gold * classes() + predicted)]; }
   long gold(int label) const;
   long predicted(int label) const;
   long total() const;
@@ -36,51 +35,21 @@ class Confusion {
   double f1(int label) const;
   /// Mean F1 of the classes that occur as gold or prediction.
   double macro_f1() const;
+  /// {"precision", "recall", "f1", "count"} of a class.
+  Json json(int label) const;
+  /// [[count(0, 0), count(0, 1), ..], ..]
+  Json matrix() const;
 
  private:
   std::vector<std::string> labels_;
   std::vector<long> counts_;
 };
 
+// ---- generated texts
+
 /// The tokens of mteval-v13a, as sacreBLEU's tokenisation "13a" cuts them: punctuation apart, but for ' - and
 /// the point and comma between digits.
 std::vector<std::string> tokenize_13a(std::string_view text);
-
-/// Corpus BLEU (Papineni et al. 2002) as sacreBLEU 2 defines it (Post 2018): up to 4-grams of one reference,
-/// exponential smoothing, cases distinct, no effective order. The score is 100 for equal texts.
-class Bleu {
- public:
-  /// `tokenize`: "13a" or "none" (text that is cut at white space already).
-  explicit Bleu(std::string tokenize = "13a");
-  void add(std::string_view hypothesis, std::string_view reference);
-  void merge(const Bleu& other);
-  /// BP * exp(mean of log p_n), p_n = matches / n-grams of the hypotheses; 2^-k / n-grams at the k-th order
-  /// without a match; BP = exp(min(0, 1 - reference words / hypothesis words)).
-  double score() const;
-  /// As sacreBLEU prints it, with its version whose definition this is. `letters`: "mixed", or "lc" for texts
-  /// that were lower-cased.
-  std::string signature(std::string_view letters = "mixed") const;
-
- private:
-  static constexpr std::size_t kOrder = 4;
-  std::string tokenize_;
-  std::array<long, kOrder> matches_{}, totals_{};
-  long hypothesis_words_ = 0, reference_words_ = 0;
-};
-
-/// Corpus chrF2 (Popovic 2015) as sacreBLEU 2 defines it: F_2 of the mean precision and recall of character
-/// 1- to 6-grams without white space; orders that only one side has do not count.
-class Chrf {
- public:
-  void add(std::string_view hypothesis, std::string_view reference);
-  void merge(const Chrf& other);
-  double score() const;
-  std::string signature(std::string_view letters = "mixed") const;
-
- private:
-  static constexpr std::size_t kOrder = 6;
-  std::array<long, kOrder> matches_{}, hypothesis_{}, reference_{};
-};
 
 /// F1 of ROUGE-1, ROUGE-2 and ROUGE-L (longest common subsequence) of one text (Lin 2004), as the package
 /// rouge_score computes them without stemming: words are runs of a-z and 0-9 after lower-casing.
@@ -89,49 +58,61 @@ struct Rouge {
 };
 Rouge rouge(std::string_view hypothesis, std::string_view reference);
 
-/// Equal words, cut by the rules of BLEU: "13a" or "none".
+/// Equal words, cut by the rules of BLEU: "13a" or "none" (text that is cut at white space already).
 bool exact_match(std::string_view hypothesis, std::string_view reference, std::string_view tokenize = "none");
 
-/// Lower case as Python's str.lower has it.
-std::string lower_case(std::string_view text);
+/// How many n-grams of each order hypotheses and references have, and how many of them both.
+template <std::size_t kOrder>
+struct NgramSums {
+  std::array<long, kOrder> matches{}, hypothesis{}, reference{};
+};
 
-/// What the generated texts of a corpus score; parts merge.
+/// What the generated texts of a corpus score; parts merge. The score is 100 for equal texts with
+/// - "bleu", corpus BLEU (Papineni et al. 2002) as sacreBLEU 2 defines it (Post 2018): up to 4-grams of one
+///   reference, exponential smoothing, no effective order;
+/// - "chrf", corpus chrF2 (Popovic 2015) as sacreBLEU 2 defines it: F_2 of the mean precision and recall of
+///   character 1- to 6-grams without white space; orders that only one side has do not count;
+/// and 1 with "rouge1", "rouge2", "rougeL" and "exact_match", which are means over the texts.
 class TextScores {
  public:
-  /// The metrics wanted: bleu, chrf, rouge1, rouge2, rougeL, exact_match. `tokenize` is that of BLEU and
-  /// exact_match; with `lowercase` both texts are lower-cased first.
-  explicit TextScores(std::vector<std::string> names = {}, const std::string& tokenize = "13a",
+  /// The metrics wanted. `tokenize` is that of BLEU and exact_match; with `lowercase` both texts are
+  /// lower-cased first.
+  explicit TextScores(std::vector<std::string> names = {}, std::string tokenize = "13a",
                       bool lowercase = false);
   void add(std::string_view hypothesis, std::string_view reference);
   /// Adds the texts of a part with the same metrics; one without metrics takes over the other.
   void merge(const TextScores& other);
   long texts() const { return texts_; }
   std::vector<std::pair<std::string, double>> values() const;
-  /// How each metric was computed: name -> signature, in the manner of sacreBLEU.
+  /// How each metric was computed: name -> signature, as sacreBLEU prints it, with its version whose
+  /// definition this is.
   std::vector<std::pair<std::string, std::string>> signatures() const;
 
  private:
   bool wants(std::string_view name) const;
+  double bleu() const;
+  double chrf() const;
 
   std::vector<std::string> names_;
   std::string tokenize_;
   bool lowercase_;
-  Bleu bleu_;
-  Chrf chrf_;
-  Rouge rouge_;  // sums
-  long texts_ = 0, exact_ = 0;
+  NgramSums<4> words_;
+  NgramSums<6> characters_;
+  std::map<std::string, double> sums_;  // of the scores that are means
+  long texts_ = 0;
 };
+
+// ---- all metrics of a task
 
 /// Weighted means by name, and a confusion matrix for tasks with classes.
 class Metrics {
  public:
-  /// Adds `sum` over `weight` units to the mean called `name`.
-  void add(const std::string& name, double sum, double weight);
-  /// A further value that follows from the mean called `of`, e.g. perplexity = exp(loss).
-  void derive(const std::string& name, const std::string& of, double (*f)(double));
+  /// Adds `sum` over `weight` units to the mean called `name`; its value is `f` of that mean where there is
+  /// one, e.g. perplexity = exp(mean loss).
+  void add(const std::string& name, double sum, double weight, double (*f)(double) = nullptr);
   void merge(const Metrics& other);
-  /// Means in the order of first use, each followed by what is derived from it, then accuracy and macro_f1
-  /// where there is a confusion matrix, then the scores of generated texts.
+  /// Means in the order of first use, then accuracy and macro_f1 where there is a confusion matrix, then the
+  /// scores of generated texts.
   std::vector<std::pair<std::string, double>> values() const;
   /// One of `values()`. Throws a usage error that lists the names.
   double value(const std::string& name) const;
@@ -157,13 +138,9 @@ class Metrics {
   struct Mean {
     std::string name;
     double sum, weight;
-  };
-  struct Derived {
-    std::string name, of;
     double (*f)(double);
   };
   std::vector<Mean> means_;
-  std::vector<Derived> derived_;
 };
 
 }  // namespace qkv

@@ -16,8 +16,8 @@ struct SyntheticRow {
   void clear() { ids.clear(), targets.clear(), values.clear(), answer = 0; }
   /// A token, and what the model must say at it.
   void add(Index id, Index target = kNoTarget) {
-    ids.push_back(static_cast<std::int32_t>(id));
-    targets.push_back(static_cast<std::int32_t>(target));
+    ids.push_back(std::int32_t(id));
+    targets.push_back(std::int32_t(target));
   }
 
   std::vector<std::int32_t> ids, targets;
@@ -31,7 +31,7 @@ struct SyntheticRow {
 /// answer tokens that are right), exact_match (share of the rows that are right throughout).
 class SyntheticTask : public Task {
  public:
-  DataShape shape() const override { return {static_cast<Index>(symbols_.size()), 0, 0}; }
+  DataShape shape() const override { return {Index(symbols_.size()), 0, 0}; }
   Index length(Split split, int example) const override;
   bool uniform_length() const override { return uniform_; }
   void collate(Split split, const int* indices, Index n, const Stream* noise, Batch& batch) const override;
@@ -102,9 +102,7 @@ class DrawnTask : public SyntheticTask {
   /// One sequence; appends to the empty `row`.
   virtual void draw(Stream& stream, SyntheticRow& row) const = 0;
   /// A number of [0, n).
-  static Index draw_below(Stream& stream, Index n) {
-    return static_cast<Index>(stream.below(static_cast<std::uint64_t>(n)));
-  }
+  static Index draw_below(Stream& stream, Index n) { return Index(stream.below(std::uint64_t(n))); }
   /// `count` different numbers of [0, n) in random order.
   static void draw_distinct(Stream& stream, Index n, Index count, std::vector<Index>& out);
 

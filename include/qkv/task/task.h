@@ -1,4 +1,5 @@
-// Task: data, loss, scoring and prediction of one problem; TaskInput: what it is made from.
+// Task: data, loss, scoring and prediction of one problem; what it is made from, with the keys that tasks
+// share with the trainer and the models.
 #pragma once
 #include <memory>
 #include <string>
@@ -52,9 +53,9 @@ struct TaskInput {
   Section tokenizer_table() const { return config.section("tokenizer"); }
 
   // ---- keys that others state
-  std::uint64_t seed() const;      ///< run.seed
-  Index max_length() const;        ///< model.max_seq_len
-  std::string model_type() const;  ///< model.type
+  std::uint64_t seed() const { return std::uint64_t(config.section("run").read<RunConfig>().seed); }
+  Index max_length() const { return config.section("model").read<LengthConfig>().max_seq_len; }
+  std::string model_type() const { return config.section("model").type(Model::kDefault); }
   /// The keys of [train] that a task has: LossConfig, or a struct that adds to it.
   template <class Config = LossConfig>
   Config loss() const {
@@ -63,6 +64,7 @@ struct TaskInput {
 };
 
 enum class Split { train, val, test };
+constexpr Split kSplits[] = {Split::train, Split::val, Split::test};
 const char* name_of(Split split);
 /// "train" | "val" | "test"; throws a usage error otherwise.
 Split split_from(const std::string& name);
@@ -106,8 +108,9 @@ struct Task {
   virtual void prepare() {}
   /// Number of examples of a split; 0 when there is no such data. Loads the data when first asked.
   virtual Index examples(Split split) = 0;
-  /// Length of an example in tokens, for bucketing and for choosing the number of shards. Default: 1.
-  virtual Index length(Split split, int example) const;
+  /// Length of an example (split, number) in tokens, for bucketing and for choosing the number of shards.
+  /// Default: 1.
+  virtual Index length(Split, int) const { return 1; }
   /// True if all examples are of one length: then batches need no buckets, and the order of the examples no
   /// memory.
   virtual bool uniform_length() const { return false; }
@@ -123,7 +126,7 @@ struct Task {
   virtual Batch symbolic_batch(Index batch_size);
   /// Facts about the data for the log, e.g. the rate of unknown words. What is called "cut_THINGS_SPLIT" is
   /// the number of examples that are too long for the model, of which users are warned. Default: none.
-  virtual std::vector<std::pair<std::string, double>> facts();
+  virtual std::vector<std::pair<std::string, double>> facts() { return {}; }
 
   // ---- learning
   virtual Loss loss(const Model& model, const Batch& batch) const = 0;
@@ -145,10 +148,10 @@ struct Task {
 
   // ---- a look inside
   /// These texts as the model sees them. Default: none.
-  virtual std::vector<ProbeText> probe_texts(const std::vector<std::string>& texts) const;
-  /// The first `per_class` examples of each class, in the order of the split; of a task without classes, that
-  /// many in all. Default: none.
-  virtual std::vector<ProbeText> probe_examples(Split split, Index per_class);
+  virtual std::vector<ProbeText> probe_texts(const std::vector<std::string>&) const { return {}; }
+  /// That many first examples of each class, in the order of the split; of a task without classes, that many
+  /// in all. Default: none.
+  virtual std::vector<ProbeText> probe_examples(Split, Index) { return {}; }
   /// The batch of `n` of them.
   virtual Batch probe_batch(const ProbeText* texts, Index n) const;
   /// Names of the classes, for tasks with classes.
@@ -163,7 +166,7 @@ struct Task {
   /// Default: none.
   virtual const Tokenizer* tokenizer() const { return nullptr; }
   /// Data files, so that a run directory can keep copies: key of [data] -> path. Default: none.
-  virtual std::vector<std::pair<std::string, std::string>> files() const;
+  virtual std::vector<std::pair<std::string, std::string>> files() const { return {}; }
 };
 
 QKV_DECLARE_REGISTRY(Task);

@@ -15,6 +15,12 @@ struct NamedTensor {
   std::string name;
   Tensor tensor;
 };
+/// The tensor of that name, or an undefined one.
+inline Tensor tensor_named(const std::string& name, const std::vector<NamedTensor>& tensors) {
+  for (const NamedTensor& one : tensors)
+    if (one.name == name) return one.tensor;
+  return {};
+}
 
 /// Limits of the format: bytes of a header and of a name; and the name that is taken.
 constexpr std::uint64_t kMaxSafetensorsHeader = 100000000;

@@ -1,6 +1,4 @@
 // inspect explain: the whole computation of one word's new vector.
-#include "inspect/explanation.h"
-
 #include <algorithm>
 #include <cmath>
 

@@ -1,6 +1,4 @@
 // inspect heads, circuits and faithful: what heads do, would do, and whether their maps may be believed.
-#include "inspect/heads.h"
-
 #include <cmath>
 
 #include "cli/inspect.h"

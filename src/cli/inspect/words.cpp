@@ -1,6 +1,6 @@
 // inspect neighbors and analogy: what the vectors of words know of each other.
 #include "cli/inspect.h"
-#include "inspect/word_table.h"
+#include "inspect/vectors.h"
 #include "log/table.h"
 #include "qkv/base/json.h"
 #include "qkv/log/console.h"

@@ -3,7 +3,6 @@
 
 #include "cli/answers.h"
 #include "inspect/look.h"
-#include "inspect/mistakes.h"
 #include "log/number_text.h"
 #include "log/table.h"
 #include "qkv/base/json.h"

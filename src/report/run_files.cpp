@@ -1,0 +1,196 @@
+// What the files of a run say: its numbers, thinned for a page; where the values of its config come from;
+// what it expects.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "base/file.h"
+#include "log/record_keys.h"
+#include "qkv/base/config.h"
+#include "qkv/base/json.h"
+#include "qkv/base/text.h"
+#include "report/report.h"
+
+namespace qkv {
+namespace {
+
+constexpr std::size_t kPoints = 1200;  // per curve: more than a screen has columns
+constexpr std::size_t kNorms = 60;     // records
+
+Json number(double value) {
+  return json_number(float(value));
+}
+
+}  // namespace
+
+std::vector<std::size_t> thin(const std::vector<double>& y, std::size_t most) {
+  std::vector<std::size_t> kept;
+  const std::size_t n = y.size();
+  if (n <= std::max<std::size_t>(most, 2)) {
+    for (std::size_t i = 0; i < n; i++) kept.push_back(i);
+    return kept;
+  }
+  const std::size_t stretches = std::max<std::size_t>(1, most / 2);
+  for (std::size_t k = 0; k < stretches; k++) {
+    const std::size_t begin = k * n / stretches, end = (k + 1) * n / stretches;
+    std::size_t low = n, high = n, broken = n;
+    for (std::size_t i = begin; i < end; i++) {
+      if (!std::isfinite(y[i])) {
+        broken = std::min(broken, i);
+        continue;
+      }
+      if (low == n || y[i] < y[low]) low = i;
+      if (high == n || y[i] > y[high]) high = i;
+    }
+    for (std::size_t i : {low, high, broken})
+      if (i < n) kept.push_back(i);
+  }
+  kept.push_back(0);
+  kept.push_back(n - 1);
+  std::sort(kept.begin(), kept.end());
+  kept.erase(std::unique(kept.begin(), kept.end()), kept.end());
+  return kept;
+}
+
+Json curves_json(const RunLog& log) {
+  Json result = Json::object();
+  for (const std::string& metric : log.metrics())
+    for (const char* split : {"train", "val"}) {
+      const Curve curve = log.curve(metric, split);
+      if (curve.x.empty()) continue;
+      Json x = Json::array(), y = Json::array();
+      for (std::size_t i : thin(curve.y, kPoints)) {
+        x.push_back(std::int64_t(curve.x[i]));
+        y.push_back(number(curve.y[i]));
+      }
+      result[metric][split] = {{"x", std::move(x)}, {"y", std::move(y)}, {"of", curve.x.size()}};
+    }
+  return result;
+}
+
+Json norms_json(const RunLog& log) {
+  std::vector<const Record*> records;
+  for (const Record& record : log.other)
+    if (record.type() == "norms") records.push_back(&record);
+  if (records.empty()) return nullptr;
+  const std::size_t n = std::min(kNorms, records.size());
+  const std::string weight = key_of(key::weight, ""), gradient = key_of(key::gradient, "");
+  Json result = {{"steps", Json::array()}, {"weight", Json::object()}, {"gradient", Json::object()}};
+  for (std::size_t k = 0; k < n; k++) {
+    const Record& record = *records[n > 1 ? k * (records.size() - 1) / (n - 1) : 0];
+    result["steps"].push_back(record.step());
+    for (const Metric& metric : record) {
+      double value;
+      if (!is_number(metric.value, &value)) continue;
+      for (const auto& [kind, begin] : {std::pair{"weight", weight}, {"gradient", gradient}}) {
+        if (!starts_with(metric.name, begin)) continue;
+        Json& list = result[kind][metric.name.substr(begin.size())];
+        while (list.size() < k) list.push_back(nullptr);
+        list.push_back(number(value));
+      }
+    }
+  }
+  return result;
+}
+
+Json seconds_json(const RunLog& log) {
+  Json list = Json::array();
+  for (const std::string_view key : {key::data_s, key::forward_s, key::backward_s, key::reduce_s,
+                                     key::update_s, key::eval_s, key::capture_s, key::checkpoint_s})
+    if (log.end.has(key))
+      list.push_back({{"part", key.substr(0, key.size() - 2)}, {"seconds", number(log.end.number(key))}});
+  return list.empty() ? Json() : list;
+}
+
+// ---- config
+
+namespace {
+
+constexpr std::size_t kMaxBytes = std::size_t{1} << 22;
+
+// Key, value, origin and help by key, as origins.json has them; empty where it is missing or damaged.
+Json read_origins(const std::string& run, Problems& problems) {
+  const std::string path = run + "/origins.json";
+  if (!exists(path)) return Json::object();
+  Json result = Json::object();
+  try {
+    for (const Json& one : read_json(path, {kMaxBytes})) result[one.at("key").get<std::string>()] = one;
+  } catch (const std::exception& e) {
+    problems.push_back(fmt::format("{}: shows no origins; {}", path, e.what()));
+  }
+  return result;
+}
+
+}  // namespace
+
+std::string without_folders(const std::string& text) {
+  std::string result;
+  for (std::size_t at = 0; at < text.size();) {
+    const bool starts = text[at] == '/' && (at == 0 || std::strchr(" \"'=[,(", text[at - 1]));
+    const std::size_t end = starts ? std::min(text.find_first_of(" \"',)", at), text.size()) : at + 1;
+    std::string part = text.substr(at, end - at);
+    if (starts && part.size() > 1) part = ".." + part.substr(part.rfind('/'));
+    result += part;
+    at = end;
+  }
+  return result;
+}
+
+Json config_json(const std::string& run, Problems& problems) {
+  const std::string path = run + "/config.resolved.toml";
+  if (!exists(path)) {
+    problems.push_back(path + ": is missing; the config is not shown");
+    return Json::array();
+  }
+  const Json origins = read_origins(run, problems);
+  Json result = Json::array();
+  try {
+    for (const ResolvedKey& given : Section::load(path).all_given()) {
+      const Json known = origins.value(given.key, Json::object());
+      // Copies of data files lie below the run directory; their keys were given all the same.
+      const bool same = known.value("value", "") == given.value || starts_with(given.key, "data.") ||
+                        given.key == "plugins";
+      result.push_back({{"key", given.key},
+                        {"value", without_folders(given.value)},
+                        {"origin", known.empty() ? ""
+                                   : same        ? without_folders(known.value("origin", ""))
+                                                 : "changed by resume"},
+                        {"help", known.value("help", "")}});
+    }
+  } catch (const std::exception& e) {
+    problems.push_back(e.what());
+  }
+  return result;
+}
+
+Json expectations_json(const std::string& run, const Json& result, Problems& problems) {
+  Json list = Json::array();
+  const std::string path = run + "/config.resolved.toml";
+  if (!exists(path)) return list;
+  const std::string split = result.is_object() && result.contains("test") ? "test" : "val";
+  try {
+    const Section expect = Section::load(path).section("expect");
+    for (const std::string& key : expect.keys()) {
+      if (!ends_with(key, "_min") && !ends_with(key, "_max")) continue;
+      const std::string metric = key.substr(0, key.size() - 4);
+      const bool least = ends_with(key, "_min");
+      const double bound = expect.given<double>(key).value_or(0.0);
+      Json one = {{"metric", metric},
+                  {"split", split},
+                  {"bound", json_number(bound)},
+                  {"least", least},
+                  {"value", nullptr}};
+      if (const Json::json_pointer place("/" + split + "/" + metric); result.contains(place)) {
+        const double value = to_double(result.at(place), metric);
+        one["value"] = json_number(value);
+        one["met"] = least ? value >= bound : value <= bound;
+      }
+      list.push_back(std::move(one));
+    }
+  } catch (const Error& e) {
+    problems.push_back(e.what());
+  }
+  return list;
+}
+
+}  // namespace qkv
