@@ -4,8 +4,7 @@
 #include <limits>
 #include <numeric>
 
-#include "data/permuted.h"
-#include "qkv/base/random.h"
+#include "data/random_choice.h"
 
 namespace qkv {
 

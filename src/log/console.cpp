@@ -29,14 +29,10 @@ std::string environment(const char* name) {
 
 // POSIX precedence of the variables; setlocale is the program's business, not the library's.
 bool locale_is_utf8() {
-  for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
-    std::string value = environment(name);
-    if (value.empty()) continue;
-    std::transform(value.begin(), value.end(), value.begin(),
-                   [](char c) { return static_cast<char>(c | 0x20); });
-    return value.find("utf-8") != std::string::npos || value.find("utf8") != std::string::npos;
-  }
-  return false;
+  std::string value = environment("LC_ALL");
+  if (value.empty()) value = environment("LC_CTYPE");
+  value = lower_ascii(value.empty() ? environment("LANG") : value);
+  return value.find("utf-8") != std::string::npos || value.find("utf8") != std::string::npos;
 }
 
 // Without the variable nothing is known of the terminal.
@@ -86,23 +82,10 @@ std::string shortened(std::string_view text) {
 }
 
 std::string labelled(Level level, std::string_view text) {
-  switch (level) {
-    case Level::debug:
-      return styled(Style::dim, std::string("debug: ").append(text));
-    case Level::warn:
-      return styled(Style::yellow, "warning:") + " " + shortened(text);
-    case Level::error:
-      return styled(Style::red, "error:") + " " + shortened(text);
-    case Level::info:
-      break;
-  }
+  if (level == Level::debug) return styled(Style::dim, fmt::format("debug: {}", text));
+  if (level == Level::warn) return styled(Style::yellow, "warning:") + " " + shortened(text);
+  if (level == Level::error) return styled(Style::red, "error:") + " " + shortened(text);
   return std::string(text);
-}
-
-spdlog::level::level_enum spdlog_level(Level level) {
-  constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info,
-                                                   spdlog::level::warn, spdlog::level::err};
-  return kLevels[static_cast<int>(level)];
 }
 
 }  // namespace
@@ -113,7 +96,7 @@ struct Console::Impl {
   ConsoleOptions options;
   bool live = false, color = false, unicode = false, out_terminal = false;
   std::atomic<bool> out_closed{false};
-  StatusLine* line = nullptr;
+  StatusLine line;
   bool drawn = false;
   std::optional<spdlog::logger> file;  // dates each line and writes it at once
   std::string file_problem;
@@ -123,9 +106,8 @@ struct Console::Impl {
     if (!live || !line) return {};
     drawn = true;
     const int width = terminal_width(options.err) - 1;
-    std::string text = harmless(line->render(width), color);
-    std::replace_if(
-        text.begin(), text.end(), [](char c) { return c == '\n' || c == '\t'; }, ' ');
+    std::string text = harmless(line(width), color);
+    for (char& c : text) c = c == '\n' || c == '\t' ? ' ' : c;
     return "\r" + fit_width(text, width, unicode) + "\033[K";
   }
 
@@ -140,7 +122,7 @@ struct Console::Impl {
   }
   void to_file(Level level, std::string_view text) {
     if (!file || level < std::min(least(), Level::info)) return;
-    for (const std::string& part : split(harmless(text, false), '\n')) file->log(spdlog_level(level), part);
+    for (const std::string& part : split(harmless(text, false), '\n')) file->info(part);
     if (file_problem.empty()) return;
     file.reset();
     to_terminal(Level::warn, labelled(Level::warn, "log file: writing stops; got " + file_problem));
@@ -234,9 +216,9 @@ int Console::out_width() const {
   return impl_->out_terminal ? terminal_width(impl_->options.out) : 1 << 20;
 }
 
-void Console::show(StatusLine* line) {
+void Console::show(StatusLine line) {
   const std::lock_guard<std::mutex> lock(impl_->mutex);
-  impl_->line = line;
+  impl_->line = std::move(line);
   const std::string cleared = impl_->clear();
   write_all(impl_->options.err, cleared + impl_->status());
 }

@@ -5,9 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cmath>
 #include <cstring>
-#include <limits>
 #include <utility>
 
 #include "base/files.h"
@@ -17,80 +15,83 @@
 #include "qkv/base/text.h"
 
 namespace qkv {
-namespace {
 
-void append_quoted(std::string& out, const std::string& text) {
-  const bool plain = std::all_of(text.begin(), text.end(),
-                                 [](char c) { return c >= 0x20 && c < 0x7F && c != '"' && c != '\\'; });
-  if (plain) {
-    out.append(1, '"').append(text).append(1, '"');
-  } else {
-    out += dump_json(Json(text));
-  }
-}
-
-template <class Float>
-void append_float(std::string& out, Float value) {
-  if (std::isfinite(value)) {
-    out += shortest(value);
-  } else {
-    out += std::isnan(value) ? "\"NaN\"" : value > 0 ? "\"Infinity\"" : "\"-Infinity\"";
-  }
-}
-
-void append_value(std::string& out, const MetricValue& value) {
-  std::visit(
-      [&out](const auto& v) {
+bool is_number(const MetricValue& value, double* number) {
+  return std::visit(
+      [number](const auto& v) {
         using T = std::decay_t<decltype(v)>;
-        if constexpr (std::is_same_v<T, std::string>) {
-          append_quoted(out, v);
-        } else if constexpr (std::is_same_v<T, bool>) {
-          out += v ? "true" : "false";
-        } else if constexpr (std::is_same_v<T, std::int64_t>) {
-          out += std::to_string(v);
+        if constexpr (std::is_same_v<T, std::string> || std::is_same_v<T, bool>) {
+          return false;
         } else {
-          append_float(out, v);
+          if (number != nullptr) *number = static_cast<double>(v);
+          return true;
         }
       },
       value);
 }
 
+Record& Record::append(std::string_view name, MetricValue value) {
+  if (has(name))
+    fail(Fault::runtime, "record: a name must be given once; got '{}' twice in '{}'", name, type_);
+  metrics_.push_back({std::string(name), std::move(value)});
+  return *this;
+}
+
+const MetricValue* Record::find(std::string_view name) const {
+  const auto found = std::find_if(begin(), end(), [&](const Metric& metric) { return metric.name == name; });
+  return found == end() ? nullptr : &found->value;
+}
+
+double Record::number(std::string_view name, double otherwise) const {
+  if (const MetricValue* value = find(name)) is_number(*value, &otherwise);
+  return otherwise;
+}
+
+std::int64_t Record::integer(std::string_view name, std::int64_t otherwise) const {
+  const auto* integer = std::get_if<std::int64_t>(find(name));
+  return integer ? *integer : otherwise;
+}
+
+std::string_view Record::text(std::string_view name) const {
+  const auto* text = std::get_if<std::string>(find(name));
+  return text ? std::string_view(*text) : std::string_view();
+}
+
+bool Record::flag(std::string_view name) const {
+  const auto* flag = std::get_if<bool>(find(name));
+  return flag && *flag;
+}
+
+namespace {
+
 void add_json(Record& record, const std::string& name, const Json& value) {
-  constexpr double kInfinity = std::numeric_limits<double>::infinity();
   if (value.is_boolean()) {
     record.add(name, value.get<bool>());
-  } else if (value.is_number_unsigned() &&
-             value.get<std::uint64_t>() > std::numeric_limits<std::int64_t>::max()) {
-    record.add(name, value.get<double>());
-  } else if (value.is_number_integer()) {
+  } else if (value.is_number_integer() &&
+             (!value.is_number_unsigned() || value.get<std::uint64_t>() <= INT64_MAX)) {
     record.add(name, value.get<std::int64_t>());
-  } else if (value.is_number()) {
-    record.add(name, value.get<double>());
-  } else if (value.is_null() || value == "NaN") {
-    record.add(name, std::numeric_limits<double>::quiet_NaN());
-  } else if (value == "Infinity" || value == "-Infinity") {
-    record.add(name, value == "Infinity" ? kInfinity : -kInfinity);
+  } else if (value.is_number() || value.is_null() || value == "NaN" || value == "Infinity" ||
+             value == "-Infinity") {
+    record.add(name, to_double(value, name));
   } else {
     record.add(name, value.is_string() ? value.get<std::string>() : dump_json(value));
   }
 }
 
-bool behind(const Record& record, std::int64_t step) {
-  return record.type() == "end" || record.text(key::split) == "test" || record.step() > step;
-}
-
 }  // namespace
 
-void append_json_line(std::string& text, const Record& record) {
-  text += "{\"type\":";
-  append_quoted(text, record.type());
-  for (const Metric& metric : record) {
-    text += ',';
-    append_quoted(text, metric.name);
-    text += ':';
-    append_value(text, metric.value);
-  }
-  text += '}';
+Json json_of(const Record& record) {
+  Json json = {{"type", record.type()}};
+  for (const Metric& metric : record)
+    std::visit(
+        [&](const auto& value) {
+          if constexpr (std::is_floating_point_v<std::decay_t<decltype(value)>>)
+            add_member(json, metric.name, json_number(value));
+          else
+            add_member(json, metric.name, value);
+        },
+        metric.value);
+  return json;
 }
 
 Record parse_metrics_line(std::string_view line, const std::string& where) {
@@ -110,9 +111,7 @@ JsonlSink::JsonlSink(const std::string& path) : file_(path) {
 
 void JsonlSink::write(const Record& record) {
   if (!empty_ && record.type() == "start") return;
-  line_.clear();
-  append_json_line(line_, record);
-  file_.write_line(line_);
+  file_.write_line(dump_json(json_of(record)));
   empty_ = false;
 }
 
@@ -140,34 +139,26 @@ bool MetricsReader::next(Record& record) {
   return true;
 }
 
-CutLines truncate_after(const std::string& path, std::int64_t step) {
-  CutLines result;
-  if (!exists(path)) return result;
+void truncate_after(const std::string& path, std::int64_t step) {
+  if (!exists(path)) return;
   const std::string text = read_file(path);
   std::size_t begin = 0;
-  for (; begin < text.size(); ++result.kept) {
-    const std::size_t newline = text.find('\n', begin);
-    const std::size_t end = std::min(newline, text.size());
-    const std::string where = fmt::format("{}:{}", path, result.kept + 1);
+  for (int line = 1; begin < text.size(); line++) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
     try {
-      if (behind(parse_metrics_line(std::string_view(text).substr(begin, end - begin), where), step)) break;
+      const Record record =
+          parse_metrics_line(text.substr(begin, end - begin), fmt::format("{}:{}", path, line));
+      if (record.type() == "end" || record.text(key::split) == "test" || record.step() > step) break;
     } catch (const Error&) {
       if (end + 1 < text.size()) throw;
       break;
     }
-    if (newline == std::string::npos) {
-      AppendFile(path).write("\n");  // only the newline was lost
-      ++result.kept;
-      return result;
-    }
+    if (end == text.size()) return AppendFile(path).write("\n");  // only the newline was lost
     begin = end + 1;
   }
-  result.cut = std::count(text.begin() + static_cast<std::ptrdiff_t>(begin), text.end(), '\n') +
-               (!text.empty() && text.back() != '\n' ? 1 : 0);
   if (::truncate(path.c_str(), static_cast<off_t>(begin)) != 0)
     fail(Fault::runtime, "{}: cannot be cut to {} bytes; got {}", path, begin, std::strerror(errno));
   AppendFile(path).sync();
-  return result;
 }
 
 }  // namespace qkv

@@ -7,13 +7,14 @@
 #include <vector>
 
 #include "base/file.h"
+#include "qkv/base/json_fwd.h"
 #include "qkv/log/metrics.h"
 
 namespace qkv {
 
 /// `{"type":"train","step":100,"loss":0.61}`: keys in the order of the record, floats as the shortest decimal
 /// that reads back to the same float, non-finite ones as "NaN", "Infinity", "-Infinity".
-void append_json_line(std::string& text, const Record& record);
+Json json_of(const Record& record);
 
 /// The record of one line. `where` names it in errors, e.g. "metrics.jsonl:12". Floats are read as double,
 /// arrays and objects as their text.
@@ -31,7 +32,6 @@ class JsonlSink : public MetricSink {
  private:
   AppendFile file_;
   bool empty_;
-  std::string line_;
 };
 
 /// Reads records one by one; at the end of a file that still grows, call `next` again later. A line without
@@ -42,7 +42,6 @@ class MetricsReader {
   bool next(Record& record);
   /// The file ends in a line without newline: the writer is at it, or was killed.
   bool torn() const { return torn_; }
-  std::int64_t lines() const { return lines_; }
 
  private:
   std::string path_, line_;
@@ -51,14 +50,10 @@ class MetricsReader {
   bool torn_ = false;
 };
 
-struct CutLines {
-  std::int64_t kept = 0, cut = 0;
-};
-
 /// Prepares a file for a run that goes on from a checkpoint: cuts from the first line that is of a later
 /// step, an "end", the final evaluation on the test split, or damaged with only truncated lines after it.
 /// Then the file is as if the run had never gone further, provided the records of a step are written before
 /// its checkpoint. A damaged line before the checkpoint's step is an error; a missing file is an empty one.
-CutLines truncate_after(const std::string& path, std::int64_t step);
+void truncate_after(const std::string& path, std::int64_t step);
 
 }  // namespace qkv

@@ -32,6 +32,11 @@ struct Range {
   double part(double v) const { return (v - low) / (high - low); }
 };
 
+// The nearest of n cells.
+int place(const Range& range, double v, int n) {
+  return static_cast<int>(std::lround(range.part(v) * (n - 1)));
+}
+
 // Cells of the plane, each made of `fine_x` by `fine_y` dots; a cell has the colour of what was drawn last.
 class Canvas {
  public:
@@ -128,28 +133,25 @@ std::vector<Tick> y_ticks(const Range& y, bool log, int rows) {
   return ticks;
 }
 
-// The axis below: a line with ticks, then their numbers.
+// The axis below: a line with ticks, then their numbers, as far as they do not touch each other or the label.
 std::string x_axis(const Range& x, int columns, int margin, const PlotOptions& o) {
-  const std::vector<double> at = round_ticks(x.low, x.high, std::max(2, columns / 12));
   std::string numbers(static_cast<std::size_t>(columns), ' ');
-  std::vector<bool> ticks(static_cast<std::size_t>(columns), false);
-  const std::string label = o.x_label;
-  const int free = columns - static_cast<int>(label.size()) - 1;
+  std::vector<bool> ticks(numbers.size(), false);
+  const int free = columns - static_cast<int>(o.x_label.size()) - 1;
   int next = 0;
-  for (double v : at) {
-    const int column = std::clamp(static_cast<int>(std::lround(x.part(v) * (columns - 1))), 0, columns - 1);
+  for (double v : round_ticks(x.low, x.high, std::max(2, columns / 12))) {
     const std::string text = count_text(v);
-    const int begin =
-        std::clamp(column - static_cast<int>(text.size()) / 2, 0, columns - static_cast<int>(text.size()));
-    if (begin < next || begin + static_cast<int>(text.size()) > free) continue;
+    const int column = std::clamp(place(x, v, columns), 0, columns - 1), size = static_cast<int>(text.size());
+    const int begin = std::clamp(column - size / 2, 0, columns - size);
+    if (begin < next || begin + size > free) continue;
     ticks[static_cast<std::size_t>(column)] = true;
     numbers.replace(static_cast<std::size_t>(begin), text.size(), text);
-    next = begin + static_cast<int>(text.size()) + 1;
+    next = begin + size + 1;
   }
-  if (free > 0) numbers.replace(static_cast<std::size_t>(free + 1), label.size(), label);
+  if (free > 0) numbers.replace(static_cast<std::size_t>(free + 1), o.x_label.size(), o.x_label);
   std::string line = pad_left(o.unicode ? "└" : "+", margin + 1);
   for (bool tick : ticks) line += o.unicode ? (tick ? "┬" : "─") : (tick ? "+" : "-");
-  return line + "\n" + std::string(static_cast<std::size_t>(margin + 1), ' ') + numbers + "\n";
+  return line + "\n" + pad_left("", margin + 1) + numbers + "\n";
 }
 
 }  // namespace
@@ -170,19 +172,19 @@ std::vector<double> round_ticks(double low, double high, int count) {
 }
 
 std::string plot(const std::vector<Curve>& curves, const PlotOptions& o) {
-  auto scaled = [&](double v) {
-    return o.log_y ? (v > 0 ? std::log10(v) : std::nan("")) : v;
-  };
+  std::vector<Curve> shown = curves;  // on the scale of the axis, NaN where there is a gap
   Range x, y;
   std::size_t lost = 0;
-  for (const Curve& curve : curves)
+  for (Curve& curve : shown)
     for (std::size_t i = 0; i < curve.x.size(); i++) {
-      const double v = scaled(curve.y[i]);
-      if (!std::isfinite(v) || !std::isfinite(curve.x[i])) {
+      double& v = curve.y[i];
+      if (o.log_y) v = v > 0 ? std::log10(v) : NAN;
+      if (std::isfinite(v) && std::isfinite(curve.x[i])) {
+        x.add(curve.x[i]), y.add(v);
+      } else {
+        v = NAN;
         lost++;
-        continue;
       }
-      x.add(curve.x[i]), y.add(v);
     }
   std::string text = o.title.empty() ? "" : o.title + "\n";
   if (x.empty()) return text + "  (nothing to draw yet)\n";
@@ -195,26 +197,19 @@ std::string plot(const std::vector<Curve>& curves, const PlotOptions& o) {
   const int columns = std::max(30, o.width) - margin - 3;
   const bool braille = o.unicode && (o.color || curves.size() == 1);
   Canvas canvas(columns, rows, braille);
-  for (std::size_t c = 0; c < curves.size(); c++) {
-    const Curve& curve = curves[c];
-    int last_x = -1, last_y = -1;
+  for (std::size_t c = 0; c < shown.size(); c++) {
+    const Curve& curve = shown[c];
     for (std::size_t i = 0; i < curve.x.size(); i++) {
-      const double v = scaled(curve.y[i]);
-      if (!std::isfinite(v) || !std::isfinite(curve.x[i])) {
-        last_x = -1;
-        continue;
-      }
-      const int px = static_cast<int>(std::lround(x.part(curve.x[i]) * (canvas.width() - 1)));
-      const int py = static_cast<int>(std::lround(y.part(v) * (canvas.height() - 1)));
-      if (last_x < 0) last_x = px, last_y = py;
-      canvas.line(last_x, last_y, px, py, c);
-      last_x = px, last_y = py;
+      if (std::isnan(curve.y[i])) continue;
+      const std::size_t before = i > 0 && !std::isnan(curve.y[i - 1]) ? i - 1 : i;
+      canvas.line(place(x, curve.x[before], canvas.width()), place(y, curve.y[before], canvas.height()),
+                  place(x, curve.x[i], canvas.width()), place(y, curve.y[i], canvas.height()), c);
     }
   }
   for (int r = 0; r < rows; r++) {
     std::string label;
     for (const Tick& tick : ticks)
-      if (rows - 1 - static_cast<int>(std::lround(y.part(tick.at) * (rows - 1))) == r) label = tick.text;
+      if (rows - 1 - place(y, tick.at, rows) == r) label = tick.text;
     text += pad_left(label, margin);
     text += o.unicode ? (label.empty() ? "│" : "┤") : (label.empty() ? "|" : "+");
     std::string row = canvas.row(r, o.color);
@@ -222,7 +217,7 @@ std::string plot(const std::vector<Curve>& curves, const PlotOptions& o) {
     text += row + "\n";
   }
   text += x_axis(x, columns, margin, o);
-  const std::string indent(static_cast<std::size_t>(margin + 1), ' ');
+  const std::string indent = pad_left("", margin + 1);
   std::string legend, line = indent;
   for (std::size_t c = 0; c < curves.size(); c++) {
     const std::string mark = in_color(c, braille ? "──" : kMarks[c % std::size(kMarks)], o.color);

@@ -66,7 +66,11 @@ void RateMeter::add(double time, std::int64_t position) {
 Progress::Progress(const std::string& label, std::int64_t start, std::int64_t total, Console& target,
                    Clock* clock)
     : console_(target), clock_(clock), begin_(clock()), state_{label, start, total}, meter_(0, start) {
-  console_.show(this);
+  console_.show([this](int width) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    state_.elapsed = clock_() - begin_;
+    return progress_bar(state_, width, console_.unicode());
+  });
 }
 
 Progress::~Progress() {
@@ -89,12 +93,6 @@ void Progress::update(std::int64_t position) {
 void Progress::postfix(std::string text) {
   const std::lock_guard<std::mutex> lock(mutex_);
   state_.postfix = std::move(text);
-}
-
-std::string Progress::render(int width) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  state_.elapsed = clock_() - begin_;
-  return progress_bar(state_, width, console_.unicode());
 }
 
 }  // namespace qkv

@@ -38,21 +38,19 @@ class RateMeter {
 
 /// Shows on a terminal how far a loop is, from construction to destruction; redraws at most every 0.1 s.
 /// `update` is cheap enough for every step and may be called by any thread.
-class Progress final : public StatusLine {
+class Progress {
  public:
   using Clock = double();  // seconds
   /// `start`: the position of a resumed run; `total` 0: unknown.
   Progress(const std::string& label, std::int64_t start, std::int64_t total, Console& target = console(),
            Clock* clock = steady_seconds);
-  ~Progress() override;
+  ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
   void update(std::int64_t position);
   /// Text after the bar, e.g. "loss 0.21 lr 3e-4"; shown at the next redraw.
   void postfix(std::string text);
-
-  std::string render(int width) override;
 
  private:
   std::mutex mutex_;  // taken inside the console's lock (render) and never around it

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
+#include <set>
 
 #include "base/files.h"
 #include "log/record_keys.h"
@@ -45,26 +47,20 @@ const Record* RunLog::best() const {
   return found;
 }
 
-RunLogReader::RunLogReader(const std::string& run) {
+RunLogReader::RunLogReader(const std::string& run) : file_(run + "/metrics.jsonl") {
   if (!is_directory(run)) fail(Fault::data, "{}: must be a run directory; {}", run, not_a_directory(run));
   log_.path = run;
   log_.name = fs::weakly_canonical(run).filename().string();
-  file_ = run + "/metrics.jsonl";
-}
-
-void RunLogReader::open() {
-  const std::string path = log_.path, name = log_.name;
-  log_ = RunLog();
-  log_.path = path, log_.name = name;
-  reader_ = std::make_unique<MetricsReader>(file_);
 }
 
 bool RunLogReader::poll() {
   std::error_code error;
-  const auto size = static_cast<std::size_t>(fs::file_size(file_, error));
+  const std::uintmax_t size = fs::file_size(file_, error);
   if (error) return false;
-  const bool again = !reader_ || size < size_;
-  if (again) open();
+  if (!reader_ || size < size_) {
+    log_ = RunLog{log_.path, log_.name};
+    reader_ = std::make_unique<MetricsReader>(file_);
+  }
   size_ = size;
   bool any = false;
   for (Record record;;) {
@@ -76,16 +72,11 @@ bool RunLogReader::poll() {
       continue;
     }
     any = true;
-    if (record.type() == "start")
-      log_.start = std::move(record);
-    else if (record.type() == "end")
-      log_.end = std::move(record);
-    else if (record.type() == "train")
-      log_.train.push_back(std::move(record));
-    else if (record.type() == "eval")
-      log_.eval.push_back(std::move(record));
+    const std::string& type = record.type();
+    if (type == "start" || type == "end")
+      (type == "start" ? log_.start : log_.end) = std::move(record);
     else
-      log_.other.push_back(std::move(record));
+      (type == "train" ? log_.train : type == "eval" ? log_.eval : log_.other).push_back(std::move(record));
   }
   return any;
 }
@@ -134,13 +125,11 @@ std::vector<RunLog> read_run_logs(const std::vector<std::string>& paths) {
   std::vector<fs::path> rest;  // of each path, before the name
   for (const RunLog& log : logs) rest.push_back(fs::weakly_canonical(log.path).parent_path());
   for (bool again = true; again;) {
+    std::map<std::string, std::set<fs::path>> folders;  // of each name
+    for (std::size_t i = 0; i < logs.size(); i++) folders[logs[i].name].insert(rest[i]);
     again = false;
-    std::vector<bool> alike(logs.size());
-    for (std::size_t i = 0; i < logs.size(); i++)
-      for (std::size_t k = 0; k < logs.size(); k++)
-        if (logs[i].name == logs[k].name && rest[i] != rest[k]) alike[i] = true;
     for (std::size_t i = 0; i < logs.size(); i++) {
-      if (!alike[i] || !rest[i].has_filename()) continue;
+      if (folders[logs[i].name].size() == 1 || !rest[i].has_filename()) continue;
       logs[i].name = rest[i].filename().string() + "/" + logs[i].name;
       rest[i] = rest[i].parent_path();
       again = true;

@@ -10,10 +10,10 @@
 namespace qkv {
 
 struct RunLog {
-  std::string path, name;
-  Record start, end;  ///< of empty type where the run has none (yet)
-  std::vector<Record> train, eval, other;
-  std::vector<std::string> problems;  ///< what is missing or damaged, one line each
+  std::string path = {}, name = {};
+  Record start{}, end{};  ///< of empty type where the run has none (yet)
+  std::vector<Record> train = {}, eval = {}, other = {};
+  std::vector<std::string> problems = {};  ///< what is missing or damaged, one line each
 
   bool ended() const { return end.type() == "end"; }
   /// Names of the numbers in the records, in the order they first occur, without step and clocks.
@@ -37,12 +37,10 @@ class RunLogReader {
   RunLog finished() const;
 
  private:
-  void open();
-
   RunLog log_;
   std::string file_;
   std::unique_ptr<MetricsReader> reader_;
-  std::size_t size_ = 0;
+  std::uintmax_t size_ = 0;
 };
 
 RunLog read_run_log(const std::string& run);

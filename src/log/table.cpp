@@ -20,75 +20,51 @@ bool numeric(const std::string& cell) {
          (unit + 1 == text.size() && std::string("%kMGTx*").find(text[unit]) != std::string::npos);
 }
 
-void trim_right(std::string& line) {
-  line.erase(line.find_last_not_of(' ') + 1);
-}
-
 }  // namespace
 
-Table::Table(std::vector<std::string> header) : header_(std::move(header)) {
-  QKV_CHECK(!header_.empty(), "table: at least one column is needed; got none");
-  for (std::string& cell : header_) cell = harmless(cell, true);
+Table::Table(std::vector<std::string> header, std::string title) : title_(std::move(title)) {
+  QKV_CHECK(!header.empty(), "table: at least one column is needed; got none");
+  for (std::string& cell : header) cell = harmless(cell, true);
+  rows_ = {std::move(header), {}};
 }
 
 Table& Table::row(std::vector<std::string> cells) {
-  QKV_CHECK(cells.size() <= header_.size(), "table: a row has at most {} cells; got {}", header_.size(),
-            cells.size());
-  cells.resize(header_.size());
+  const std::size_t columns = rows_[0].size();
+  QKV_CHECK(cells.size() <= columns, "table: a row has at most {} cells; got {}", columns, cells.size());
+  cells.resize(columns);
   for (std::string& cell : cells) cell = harmless(cell, true);  // as wide as it is shown
   rows_.push_back(std::move(cells));
   return *this;
 }
 
-Table& Table::rule() {
-  rows_.emplace_back();
-  return *this;
-}
-
-Table& Table::title(std::string text) {
-  title_ = std::move(text);
-  return *this;
-}
-
-Table& Table::max_cell(int width) {
-  max_cell_ = width;
-  return *this;
-}
-
-std::string Table::str(bool unicode) const {
-  const std::size_t columns = header_.size();
+std::string Table::str(bool unicode, int max_cell) const {
+  const std::size_t columns = rows_[0].size();
   std::vector<int> widths(columns);
   std::vector<bool> right(columns);
   int total = 2 * static_cast<int>(columns - 1);
   for (std::size_t c = 0; c < columns; ++c) {
-    widths[c] = visible_width(header_[c]);
+    widths[c] = visible_width(rows_[0][c]);
     bool any_number = false, all_numbers = true;
-    for (const auto& cells : rows_) {
-      if (cells.empty()) continue;
-      widths[c] = std::max(widths[c], std::min(max_cell_, visible_width(cells[c])));
-      all_numbers = all_numbers && numeric(cells[c]);
-      any_number = any_number || !cells[c].empty();
+    for (std::size_t r = 1; r < rows_.size(); ++r) {
+      if (rows_[r].empty()) continue;
+      const std::string& cell = rows_[r][c];
+      widths[c] = std::max(widths[c], std::min(max_cell, visible_width(cell)));
+      all_numbers = all_numbers && numeric(cell);
+      any_number = any_number || !cell.empty();
     }
     right[c] = any_number && all_numbers;
     total += widths[c];
   }
-
-  std::string rule_line;
-  for (int i = 0; i < total; ++i) rule_line += unicode ? "─" : "-";
-  auto line = [&](const std::vector<std::string>& cells) {
-    std::string text;
-    for (std::size_t c = 0; c < columns; ++c) {
-      const std::string cell = fit_width(cells[c], widths[c], unicode);
-      if (c > 0) text += "  ";
-      text += right[c] ? pad_left(cell, widths[c]) : pad_right(cell, widths[c]);
-    }
-    trim_right(text);
-    return text + "\n";
-  };
-
   std::string result = title_.empty() ? "" : title_ + "\n";
-  result += line(header_) + rule_line + "\n";
-  for (const auto& cells : rows_) result += cells.empty() ? rule_line + "\n" : line(cells);
+  for (const std::vector<std::string>& cells : rows_) {
+    std::string line;
+    for (int i = 0; cells.empty() && i < total; ++i) line += unicode ? "─" : "-";
+    for (std::size_t c = 0; c < cells.size(); ++c) {
+      const std::string cell = fit_width(cells[c], widths[c], unicode);
+      line += (c > 0 ? "  " : "") + (right[c] ? pad_left(cell, widths[c]) : pad_right(cell, widths[c]));
+    }
+    result += line.erase(line.find_last_not_of(' ') + 1) + "\n";
+  }
   return result;
 }
 

@@ -9,26 +9,22 @@ namespace qkv {
 /// Example: `Table({"class", "f1"}).row({"bass", "0.93"}).str(console().unicode())`.
 class Table {
  public:
-  explicit Table(std::vector<std::string> header);
+  /// `title`: a line of text over the table.
+  explicit Table(std::vector<std::string> header, std::string title = "");
 
   /// Adds a row; it may be shorter than the header.
   Table& row(std::vector<std::string> cells);
   /// Adds a line between rows, e.g. above the totals.
-  Table& rule();
-  /// A line of text over the table.
-  Table& title(std::string text);
-  /// Cuts text cells wider than this (default 60 columns).
-  Table& max_cell(int width);
+  void rule() { rows_.emplace_back(); }
 
-  /// The table with a newline at the end of each line. Trailing spaces are left out.
-  std::string str(bool unicode) const;
-  std::size_t rows() const { return rows_.size(); }
+  /// The table with a newline at the end of each line. Trailing spaces are left out, text cells wider than
+  /// `max_cell` columns are cut.
+  std::string str(bool unicode, int max_cell = 60) const;
+  std::size_t rows() const { return rows_.size() - 2; }
 
  private:
-  std::vector<std::string> header_;
-  std::vector<std::vector<std::string>> rows_;  // an empty row is a rule
   std::string title_;
-  int max_cell_ = 60;
+  std::vector<std::vector<std::string>> rows_;  // the header first; an empty row is a rule
 };
 
 }  // namespace qkv

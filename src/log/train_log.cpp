@@ -45,8 +45,8 @@ std::string value_text(const MetricValue& value) {
 }
 
 // "  loss 0.6123"; what is not finite is red.
-std::string column(std::string_view name, double value, int width = 6) {
-  std::string text = pad_left(metric_text(value), width);
+std::string column(std::string_view name, double value) {
+  std::string text = pad_left(metric_text(value), 6);
   if (!std::isfinite(value)) text = styled(Style::red, text);
   return fmt::format("  {} {}", name, text);
 }
@@ -57,16 +57,13 @@ std::string grad_column(double norm) {
 }
 
 // All numbers and texts but the known ones.
-std::string other_columns(const Record& record, const std::vector<std::string_view>& known = {}) {
+std::string other_columns(const Record& record, std::initializer_list<std::string_view> known = {}) {
   std::string result;
-  for (const Metric& metric : record) {
-    if (std::find(known.begin(), known.end(), metric.name) != known.end()) continue;
+  for (const auto& [name, value] : record) {
+    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
     double number = 0;
-    if (is_number(metric.value, &number) && !std::holds_alternative<std::int64_t>(metric.value)) {
-      result += column(metric.name, number);
-    } else {
-      result += fmt::format("  {} {}", metric.name, value_text(metric.value));
-    }
+    const bool real = is_number(value, &number) && !std::holds_alternative<std::int64_t>(value);
+    result += real ? column(name, number) : fmt::format("  {} {}", name, value_text(value));
   }
   return result;
 }
@@ -112,10 +109,11 @@ void ConsoleSink::start(const Record& record) {
   for (const HeaderRow& row : kHeader) {
     std::vector<std::string> items;
     for (const auto& [key, format] : row.items)
-      if (const MetricValue* value = record.find(key))
-        items.push_back(fmt::format(fmt::runtime(format), key == key::seed
-                                                              ? std::to_string(record.integer(key))
-                                                              : value_text(*value)));
+      if (const MetricValue* value = record.find(key)) {
+        const bool plain = key == key::seed;  // without commas
+        items.push_back(fmt::format(fmt::runtime(format),
+                                    plain ? std::to_string(record.integer(key)) : value_text(*value)));
+      }
     if (!items.empty()) console_.info("  {}  {}", pad_right(row.label, 7), join(items, ", "));
   }
   if (record.has(key::resumed_from)) console_.info("resumed at step {}", first_step_);
@@ -141,13 +139,11 @@ std::string ConsoleSink::eta(const Record& record) const {
 }
 
 void ConsoleSink::train(const Record& record) {
-  static const std::vector<std::string_view> kKnown = {key::step,         key::epoch,     key::loss,
-                                                       key::lr,           key::grad_norm, key::tokens,
-                                                       key::tokens_per_s, key::step_ms,   key::time_s};
   std::vector<std::string> columns{train_prefix(record)};
   prefix_width_ = visible_width(columns[0]);
   if (record.has(key::loss)) columns.push_back(column("loss", record.number(key::loss)));
-  columns.push_back(other_columns(record, kKnown));
+  columns.push_back(other_columns(record, {key::step, key::epoch, key::loss, key::lr, key::grad_norm,
+                                           key::tokens, key::tokens_per_s, key::step_ms, key::time_s}));
   if (record.has(key::lr)) columns.push_back(fmt::format("  lr {:.2e}", record.number(key::lr)));
   if (record.has(key::grad_norm)) columns.push_back(grad_column(record.number(key::grad_norm)));
   if (record.has(key::tokens_per_s))
@@ -167,14 +163,13 @@ void ConsoleSink::train(const Record& record) {
 }
 
 void ConsoleSink::eval(const Record& record) {
-  static const std::vector<std::string_view> kKnown = {key::split, key::step, key::epoch,
-                                                       key::loss,  key::best, key::time_s};
   show_pending();
   const std::string split(record.text(key::split));
   std::vector<std::string> columns{
       pad_right(fmt::format("eval  {}  step {}", split, record.step()), prefix_width_)};
   if (record.has(key::loss)) columns.push_back(column("loss", record.number(key::loss)));
-  columns.push_back(other_columns(record, kKnown));
+  columns.push_back(
+      other_columns(record, {key::split, key::step, key::epoch, key::loss, key::best, key::time_s}));
   const double value = record.number(metric_);
   if (record.flag(key::best)) {
     best_step_ = record.step();
@@ -203,16 +198,13 @@ void ConsoleSink::end(const Record& record) {
           ? fmt::format(", {} tokens, {} tok/s", short_count(tokens), short_count(tokens / seconds))
           : "";
 
-  if (reason == "diverged") {
+  if (reason == "diverged")
     console_.warn("diverged at {}{}: the loss or a gradient is not finite", at, time);
-  } else if (reason == "interrupted") {
+  else if (reason == "interrupted")
     console_.warn("interrupted at {}{}{}", at, time, amount);
-    if (!run_dir_.empty()) console_.info("continue with: qkv resume {}", run_dir_);
-  } else if (reason == "early_stop") {
-    console_.info("stopped early at {}{}{}", at, time, amount);
-  } else {
-    console_.info("finished at {}{}{}", at, time, amount);
-  }
+  else
+    console_.info("{} at {}{}{}", reason == "early_stop" ? "stopped early" : "finished", at, time, amount);
+  if (reason == "interrupted" && !run_dir_.empty()) console_.info("continue with: qkv resume {}", run_dir_);
   const std::int64_t best_step = record.integer(key::best_step, best_step_);
   if (best_step >= 0) {
     const double best = record.number(key::best_value, best_value_);
@@ -229,10 +221,8 @@ void ConsoleSink::show_pending() {
 }
 
 void ConsoleSink::update_postfix() {
-  if (!progress_) return;
-  progress_->postfix(eval_postfix_.empty()    ? train_postfix_
-                     : train_postfix_.empty() ? eval_postfix_
-                                              : train_postfix_ + " | " + eval_postfix_);
+  const bool both = !train_postfix_.empty() && !eval_postfix_.empty();
+  if (progress_) progress_->postfix(train_postfix_ + (both ? " | " : "") + eval_postfix_);
 }
 
 }  // namespace qkv

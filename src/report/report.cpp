@@ -29,13 +29,6 @@ Json read_part(const std::string& path, const char* without, Problems& problems)
   }
 }
 
-Json json_of(const Record& record) {
-  if (record.type().empty()) return nullptr;
-  std::string line;
-  append_json_line(line, record);
-  return parse_json(line, "record");
-}
-
 Json without_folders(Json json) {
   if (json.is_string()) return qkv::without_folders(json.get<std::string>());
   if (json.is_structured())
@@ -48,8 +41,8 @@ Json run_json(const RunLog& log, Problems& problems) {
   problems.insert(problems.end(), log.problems.begin(), log.problems.end());
   const Json result = read_part(run + "/result.json", "the run has no final metrics", problems);
   Json one = {{"name", log.name},
-              {"start", without_folders(json_of(log.start))},
-              {"end", without_folders(json_of(log.end))}};
+              {"start", log.start.type().empty() ? Json() : without_folders(json_of(log.start))},
+              {"end", log.ended() ? without_folders(json_of(log.end)) : Json()}};
   one["last"] = log.train.empty() ? Json() : json_of(log.train.back());
   one["best"] = log.best() ? json_of(*log.best()) : Json();
   one["env"] = without_folders(read_part(run + "/env.json", "the machine is unknown", problems));

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <numeric>
 
-#include "data/permuted.h"
+#include "data/random_choice.h"
 #include "model/finite.h"
 #include "qkv/base/text.h"
 #include "qkv/ops/reduce.h"

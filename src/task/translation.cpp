@@ -1,6 +1,9 @@
 #include "task/translation.h"
 
-#include "data/folds.h"
+#include <algorithm>
+
+#include "data/random_choice.h"
+#include "qkv/base/json.h"
 #include "qkv/base/text.h"
 
 namespace qkv {

@@ -1,7 +1,7 @@
 // Word2vec: word vectors from the words that stand around them.
 #include <cmath>
 
-#include "data/alias_table.h"
+#include "data/random_choice.h"
 #include "data/token_corpus.h"
 #include "qkv/base/text.h"
 #include "qkv/ops/loss.h"

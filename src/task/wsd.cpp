@@ -5,7 +5,8 @@
 #include <set>
 
 #include "base/file.h"
-#include "data/folds.h"
+#include "data/random_choice.h"
+#include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/ops/arithmetic.h"
 #include "qkv/ops/loss.h"

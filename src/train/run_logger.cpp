@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "log/event_file.h"
 #include "log/record_keys.h"
+#include "log/tensorboard.h"
 #include "ops/optimizer_kernels.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
@@ -30,12 +30,12 @@ void RunLogger::spike(const StepReport& report) {
   const double deviations = t_.tables.train.spike;
   const Spike spike = look_for_spike(t_.state.spikes, report.loss, report.grad_norm, deviations);
   if (!spike || deviations == 0) return;
-  record_.reset("spike").add(key::step, t_.state.step);
-  record_.add(key::loss, static_cast<float>(report.loss));
-  record_.add(key::usual_loss, static_cast<float>(spike.usual_loss));
-  record_.add(key::grad_norm, static_cast<float>(report.grad_norm));
-  record_.add(key::usual_grad_norm, static_cast<float>(spike.usual_grad_norm));
-  sinks_.write(record_);
+  Record record("spike", t_.state.step);
+  record.add(key::loss, static_cast<float>(report.loss));
+  record.add(key::usual_loss, static_cast<float>(spike.usual_loss));
+  record.add(key::grad_norm, static_cast<float>(report.grad_norm));
+  record.add(key::usual_grad_norm, static_cast<float>(spike.usual_grad_norm));
+  sinks_.write(record);
 }
 
 void RunLogger::line(const StepReport& report) {
@@ -43,72 +43,72 @@ void RunLogger::line(const StepReport& report) {
   const double mean = state.window_count > 0 ? state.window_loss / state.window_count : report.loss;
   const double epoch = static_cast<double>(state.step * t_.tables.train.grad_accum_steps) /
                        static_cast<double>(t_.batches->per_epoch());
-  record_.reset("train").add(key::step, state.step).add(key::epoch, static_cast<float>(epoch));
-  record_.add(key::loss, static_cast<float>(mean)).add(key::lr, static_cast<float>(report.lr));
-  record_.add(key::grad_norm, static_cast<float>(report.grad_norm)).add(key::tokens, state.tokens);
-  if (!report.finite) record_.add(key::skipped, state.skipped);
+  Record record("train", state.step);
+  record.add(key::epoch, static_cast<float>(epoch));
+  record.add(key::loss, static_cast<float>(mean)).add(key::lr, static_cast<float>(report.lr));
+  record.add(key::grad_norm, static_cast<float>(report.grad_norm)).add(key::tokens, state.tokens);
+  if (!report.finite) record.add(key::skipped, state.skipped);
   // Of the time since the last line.
   const double seconds = std::max(1e-9, state.seconds - line_.seconds);
   const auto steps = static_cast<double>(std::max<std::int64_t>(1, state.step - line_.step));
   const auto tokens = static_cast<double>(state.tokens - line_.tokens);
-  record_.add(key::tokens_per_s, static_cast<float>(std::round(tokens / seconds)));
-  record_.add(key::step_ms, static_cast<float>(1e3 * seconds / steps));
-  record_.add(key::time_s, static_cast<float>(state.seconds));
-  sinks_.write(record_);
+  record.add(key::tokens_per_s, static_cast<float>(std::round(tokens / seconds)));
+  record.add(key::step_ms, static_cast<float>(1e3 * seconds / steps));
+  record.add(key::time_s, static_cast<float>(state.seconds));
+  sinks_.write(record);
   state.window_loss = state.window_count = 0;
   line_ = {state.step, state.tokens, state.seconds};
 }
 
 void RunLogger::nonfinite(const Diagnosis& d, const StepReport& report) {
-  record_.reset("nonfinite").add(key::step, report.step);
-  record_.add(key::loss, report.loss).add(key::grad_norm, report.grad_norm).add(key::pass, d.pass);
-  if (!d.source.op.empty()) record_.add(key::op, d.source.op).add(key::layer, d.source.layer);
-  if (!d.parameters.empty()) record_.add(key::parameters, join(d.parameters, ", "));
-  if (!d.examples.empty()) record_.add(key::examples, d.example_list());
-  record_.add(key::where, d.where);
+  Record record("nonfinite", report.step);
+  record.add(key::loss, report.loss).add(key::grad_norm, report.grad_norm).add(key::pass, d.pass);
+  if (!d.source.op.empty()) record.add(key::op, d.source.op).add(key::layer, d.source.layer);
+  if (!d.parameters.empty()) record.add(key::parameters, join(d.parameters, ", "));
+  if (!d.examples.empty()) record.add(key::examples, d.example_list());
+  record.add(key::where, d.where);
   for (std::size_t i = 0; i < d.inputs.size(); i++)
-    record_.add(key_of(key::input, std::to_string(i + 1)), d.inputs[i]);
-  if (!report.finite && t_.skips()) record_.add(key::skipped, t_.state.skipped);
-  sinks_.write(record_);
+    record.add(key_of(key::input, std::to_string(i + 1)), d.inputs[i]);
+  if (!report.finite && t_.skips()) record.add(key::skipped, t_.state.skipped);
+  sinks_.write(record);
 }
 
 void RunLogger::evaluation(const Metrics& metrics, const Metrics& of_training, bool best) {
-  record_.reset("eval").add(key::split, "val").add(key::step, t_.state.step);
-  for (auto& [name, value] : metrics.values()) record_.add(name, static_cast<float>(value));
+  Record record("eval");
+  record.add(key::split, "val").add(key::step, t_.state.step);
+  for (auto& [name, value] : metrics.values()) record.add(name, static_cast<float>(value));
   for (auto& [name, value] : of_training.values())
-    record_.add(key_of(key::of_training, name), static_cast<float>(value));
-  if (best) record_.add(key::best, true);
-  sinks_.write(record_);
+    record.add(key_of(key::of_training, name), static_cast<float>(value));
+  if (best) record.add(key::best, true);
+  sinks_.write(record);
 }
 
 void RunLogger::norms(const StepReport& report) {
   const ParameterStore& store = *t_.experiment.parameters;
-  record_.reset("norms").add(key::step, t_.state.step);
+  Record record("norms", t_.state.step);
   for (const NamedTensor& named : store.named()) {
     double squares = 0;
     dispatch("norms", named.tensor.dtype(), [&](auto t) {
       squares = sum_of_squares(named.tensor.data<decltype(t)>(), named.tensor.size());
     });
-    record_.add(key_of(key::weight, named.name), static_cast<float>(std::sqrt(squares)));
+    record.add(key_of(key::weight, named.name), static_cast<float>(std::sqrt(squares)));
   }
   auto squares = report.squares.begin();
   store.each_part([&](int, const ParameterStore::Part& part) {
     if (squares == report.squares.end()) return;
     const double norm = std::sqrt(*squares++) * report.gradient_scale;
-    if (!part.frozen) record_.add(key_of(key::gradient, part.name), static_cast<float>(norm));
+    if (!part.frozen) record.add(key_of(key::gradient, part.name), static_cast<float>(norm));
   });
-  sinks_.write(record_);
+  sinks_.write(record);
 }
 
 // How the values of each parameter are spread, and those of its gradient of this step before clipping.
 void RunLogger::histograms(const StepReport& report) {
   const ParameterStore& store = *t_.experiment.parameters;
   auto write = [&](const std::string& tag, const Tensor& values, double factor) {
-    dispatch("histogram", values.dtype(), [&](auto t) {
-      sinks_.histogram(
-          tag, t_.state.step,
-          histogram_of(values.data<decltype(t)>(), static_cast<std::size_t>(values.size()), factor));
-    });
+    std::vector<double> all;
+    for (Index i = 0; i < values.size(); i++) all.push_back(factor * values.at(i));
+    sinks_.histogram(tag, t_.state.step, histogram_of(std::move(all)));
   };
   store.each_part([&](int s, const ParameterStore::Part& part) {
     write(key_of(key::weight, part.name), part.of(store.slot(s).value), 1);

@@ -27,7 +27,6 @@ class RunLogger {
 
   Training& t_;
   MetricSinks& sinks_;
-  Record record_;
   struct {
     std::int64_t step, tokens;
     double seconds;

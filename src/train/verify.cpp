@@ -4,8 +4,8 @@
 #include <filesystem>
 
 #include "base/file.h"
-#include "log/event_file.h"
 #include "log/jsonl.h"
+#include "log/tensorboard.h"
 #include "qkv/base/config.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"

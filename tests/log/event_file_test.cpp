@@ -1,12 +1,10 @@
-#include "log/event_file.h"
-
 #include <doctest/doctest.h>
+#include "log/tensorboard.h"
 
 #include <cmath>
 
 #include "base/temporary_folder.h"
 #include "log/event_reader.h"
-#include "log/tensorboard.h"
 #include "qkv/base/error.h"
 #include "qkv/base/text.h"
 
@@ -70,12 +68,11 @@ TEST_CASE("event file: the bytes of a record and of a scalar are those that Tens
 
 TEST_CASE("event file: what is written reads back; each resumption begins a new file") {
   TemporaryFolder folder;
-  const double values[] = {0.0, 0.25, 1.0, 1.0, NAN, INFINITY};
   {
     EventFile file(folder.path);
     file.scalar("train/loss", 7, 0.125);
     file.text("samples/1", 8, "bank = money\n");
-    file.histogram("weight/W_Q", 9, histogram_of(values, 6, 2.0, 4));
+    file.histogram("weight/W_Q", 9, histogram_of({0.0, 0.5, 2.0, 2.0, NAN, INFINITY}, 4));
     file.session_start("run", {{"optimizer.lr", "0.001"}, {"train.spike", "true"}, {"model.type", "lstm"}},
                        {"val/loss"});
     file.session_end(true);

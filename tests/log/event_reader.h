@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/file.h"
-#include "log/event_file.h"
+#include "log/tensorboard.h"
 #include "qkv/base/error.h"
 
 namespace qkv::test {

@@ -32,23 +32,6 @@ TEST_CASE("a missing value or one of another kind is distinguished from a number
   CHECK_FALSE(record.flag("name"));
 }
 
-TEST_CASE("a record filled again with the same names uses the same memory") {
-  const std::string long_name = "a_metric_name_longer_than_any_small_string_buffer";
-  Record record;
-  auto fill = [&](int step) {
-    record.reset("train").add("step", step).add(long_name, 0.5f).add("text", long_name);
-  };
-  fill(1);
-  const Metric* memory = record.begin();
-  const char* name = record.begin()[1].name.data();
-  const char* text = record.text("text").data();
-  fill(2);
-  CHECK(record.begin() == memory);
-  CHECK(record.begin()[1].name.data() == name);
-  CHECK(record.text("text").data() == text);
-  CHECK(record.step() == 2);
-}
-
 TEST_CASE("a name given twice in a record is an error") {
   CHECK_THROWS_WITH_AS(Record("train").add("loss", 1).add("loss", 2),
                        "record: a name must be given once; got 'loss' twice in 'train'", Error);

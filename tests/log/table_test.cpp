@@ -8,7 +8,9 @@ using namespace qkv;
 
 TEST_CASE("a table aligns numbers to the right and text to the left") {
   Table table({"class", "f1", "support"});
-  table.row({"bass (fish)", "0.9320", "52"}).row({"鍵", "1", "1,143"}).rule().row({"macro", "-"});
+  table.row({"bass (fish)", "0.9320", "52"}).row({"鍵", "1", "1,143"});
+  table.rule();
+  table.row({"macro", "-"});
   CHECK(table.str(true) ==
         "class            f1  support\n"
         "────────────────────────────\n"
@@ -19,7 +21,7 @@ TEST_CASE("a table aligns numbers to the right and text to the left") {
 }
 
 TEST_CASE("a table in ASCII has no other characters") {
-  CHECK(Table({"op", "error"}).title("gradcheck").row({"tanh", "1.2e-09"}).str(false) ==
+  CHECK(Table({"op", "error"}, "gradcheck").row({"tanh", "1.2e-09"}).str(false) ==
         "gradcheck\n"
         "op      error\n"
         "-------------\n"
@@ -32,7 +34,7 @@ TEST_CASE("a column is text as soon as one cell is") {
 }
 
 TEST_CASE("long cells are cut and extra cells are an error") {
-  CHECK(Table({"text"}).max_cell(6).row({"attention"}).str(true) == "text\n──────\natten…\n");
+  CHECK(Table({"text"}).row({"attention"}).str(true, 6) == "text\n──────\natten…\n");
   CHECK_THROWS_WITH_AS(Table({"a"}).row({"1", "2"}), "table: a row has at most 1 cells; got 2", Error);
   CHECK_THROWS_WITH_AS(Table({}), "table: at least one column is needed; got none", Error);
 }

@@ -2,6 +2,7 @@
 #pragma once
 #include <fmt/core.h>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,13 +22,9 @@ struct ConsoleOptions {
   int err = 2;                       ///< descriptor of messages and the status line
 };
 
-/// What a console draws in the last line of a terminal. `render` is called with the console locked.
-class StatusLine {
- public:
-  virtual ~StatusLine() = default;
-  /// The text for a line of `width` columns; the console cuts what is longer.
-  virtual std::string render(int width) = 0;
-};
+/// What a console draws in the last line of a terminal: the text for so many columns; the console cuts what
+/// is longer. Called with the console locked.
+using StatusLine = std::function<std::string(int width)>;
 
 /// Messages to stderr and train.log, results to stdout. All members may be called from any thread, except
 /// that `configure` comes before other threads start. Colour codes (see `styled`) are taken out where colour
@@ -99,7 +96,7 @@ class Console {
   int out_width() const;
 
   /// Draws this line from now on, or none (nullptr). Without a live terminal nothing is drawn.
-  void show(StatusLine* line);
+  void show(StatusLine line);
   void redraw();
 
  private:

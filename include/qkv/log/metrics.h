@@ -20,8 +20,10 @@ struct Metric {
   MetricValue value;
 };
 
+/// The number a value holds, if it holds one (a bool is not a number).
+bool is_number(const MetricValue& value, double* number = nullptr);
+
 /// One line of metrics.jsonl: a type and values in the order they were added.
-/// `reset` keeps the memory: a record that is filled with the same names every step does not allocate.
 /// Example: `Record("eval").add("split", "val").add("step", 100).add("loss", 0.58f)`.
 class Record {
  public:
@@ -29,20 +31,16 @@ class Record {
   explicit Record(std::string_view type = {}) : type_(type) {}
   Record(std::string_view type, std::int64_t step) : type_(type) { add("step", step); }
 
-  Record& reset(std::string_view type);
-
   /// Appends a value; a name is given once per record.
   template <class T>
   Record& add(std::string_view name, const T& value) {
-    MetricValue& slot = append(name);
-    if constexpr (std::is_same_v<T, bool> || std::is_same_v<T, float> || std::is_same_v<T, double>) {
-      slot = value;
+    if constexpr (std::is_same_v<T, bool> || std::is_floating_point_v<T>) {
+      return append(name, value);
     } else if constexpr (std::is_integral_v<T>) {
-      slot = static_cast<std::int64_t>(value);
+      return append(name, static_cast<std::int64_t>(value));
     } else {
-      set_text(slot, value);
+      return append(name, std::string(value));
     }
-    return *this;
   }
 
   const std::string& type() const { return type_; }
@@ -59,21 +57,16 @@ class Record {
   /// True only for a value `true`.
   bool flag(std::string_view name) const;
 
-  const Metric* begin() const { return metrics_.data(); }
-  const Metric* end() const { return metrics_.data() + size_; }
-  std::size_t size() const { return size_; }
+  auto begin() const { return metrics_.begin(); }
+  auto end() const { return metrics_.end(); }
+  std::size_t size() const { return metrics_.size(); }
 
  private:
-  MetricValue& append(std::string_view name);
-  static void set_text(MetricValue& slot, std::string_view text);
+  Record& append(std::string_view name, MetricValue value);
 
   std::string type_;
-  std::vector<Metric> metrics_;  // entries from size_ on are spare memory
-  std::size_t size_ = 0;
+  std::vector<Metric> metrics_;
 };
-
-/// The number a value holds, if it holds one (a bool is not a number).
-bool is_number(const MetricValue& value, double* number = nullptr);
 
 struct Histogram;
 

@@ -19,8 +19,8 @@ std::string table_of(const Look& look, const HeadChoice& choice) {
   const Index l = choice.layers(look).front();
   const AttentionLook& layer = look.layers[static_cast<std::size_t>(l)];
   const Index h = choice.heads(layer).front();
-  Table table({"word", "", "length", "vector"});
-  table.title(fmt::format("{}: layer {} of {} ({}), head {} of {}, d_k = {}", printable(look.text.text), l,
+  Table table({"word", "", "length", "vector"},
+              fmt::format("{}: layer {} of {} ({}), head {} of {}, d_k = {}", printable(look.text.text), l,
                           look.layers.size(), layer.layer, h, layer.n_head, layer.d_head));
   for (Index t = 0; t < layer.T; t++) {
     if (t > 0) table.rule();
@@ -109,9 +109,9 @@ std::string tables_of(const Occurrences& all, const std::string& word) {
   for (Index c = 0; c < k; c++)
     header.push_back(fmt::format("PC{} ({:.0f} %)", c + 1, 100 * all.plane.variance_ratio.at(c)));
   for (Index i = 1; i <= n; i++) columns.push_back(std::to_string(i));
-  Table places(header), cosines(columns);
-  places.title(fmt::format("contextual vectors of \"{}\" (d = {})", printable(word), all.vectors.dim(1)));
-  cosines.title("cosines of the contextual vectors; below the diagonal those of the static ones");
+  Table places(header,
+               fmt::format("contextual vectors of \"{}\" (d = {})", printable(word), all.vectors.dim(1)));
+  Table cosines(columns, "cosines of the contextual vectors; below the diagonal those of the static ones");
   for (Index i = 0; i < n; i++) {
     const auto& [text, position] = all.places[static_cast<std::size_t>(i)];
     std::vector<std::string> place{std::to_string(i + 1), printable(text), std::to_string(position),

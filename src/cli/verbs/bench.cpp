@@ -66,7 +66,7 @@ struct Bench : Verb {
                  fmt::format("{:.3f}", r.at("step_ms").at("median").get<double>()),
                  of("gflop_per_step", "{:.4g}"), of("gflops", "{:.1f}"), of("peak_rss_mib", "{:.0f}")});
     });
-    if (!json && table.rows() > 0) console().print("{}", table.max_cell(80).str(console().unicode()));
+    if (!json && table.rows() > 0) console().print("{}", table.str(console().unicode(), 80));
     return code;
   }
 

@@ -115,7 +115,7 @@ struct Eval : Verb {
                                     {"probability", json_number(static_cast<float>(one.probability))},
                                     {"right", json_number(static_cast<float>(one.right))}});
     }
-    return answers.mistakes.empty() ? "\nno mistakes\n" : "\n" + table.max_cell(100).str(console().unicode());
+    return answers.mistakes.empty() ? "\nno mistakes\n" : "\n" + table.str(console().unicode(), 100);
   }
 
   std::string path, split, data, which = "best";

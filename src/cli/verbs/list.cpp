@@ -90,8 +90,7 @@ struct List : Verb {
     for (const Kind& kind : kKinds) {
       if (!wanted.empty() && !std::count(wanted.begin(), wanted.end(), kind.name)) continue;
       Json array = Json::array();
-      Table table({"name", "what it is", "from"});
-      table.title(fmt::format("{}  ({})", kind.name, kind.where)).max_cell(100);
+      Table table({"name", "what it is", "from"}, fmt::format("{}  ({})", kind.name, kind.where));
       const std::vector<Item> items = kind.items();
       std::size_t names = 4, origins = 4;
       for (const Item& item : items) {
@@ -106,7 +105,7 @@ struct List : Verb {
         array.push_back({{"name", item.name}, {"help", item.help}, {"origin", item.origin}});
       }
       all[kind.name] = array;
-      if (!json) console().print("{}{}", first ? "" : "\n", table.str(console().unicode()));
+      if (!json) console().print("{}{}", first ? "" : "\n", table.str(console().unicode(), 100));
       first = false;
       if (console().out_closed()) break;
     }

@@ -14,12 +14,6 @@
 namespace qkv {
 namespace {
 
-Json json_of(const Record& record) {
-  std::string line;
-  append_json_line(line, record);
-  return parse_json(line, "log");
-}
-
 Json json_of(const RunLog& log) {
   Json result = {{"run", log.name}, {"path", log.path}};
   if (!log.start.type().empty()) result["start"] = json_of(log.start);
