@@ -35,8 +35,8 @@ struct PoisonModel : BagOfWords {
   }
 };
 
-QKV_REGISTER(Model, "test-unused", UnusedModel);
-QKV_REGISTER(Model, "test-poison", PoisonModel);
+QKV_REGISTER(Model, "test-unused", UnusedModel, "");
+QKV_REGISTER(Model, "test-poison", PoisonModel, "");
 
 }  // namespace
 
