@@ -47,22 +47,26 @@ file(RELATIVE_PATH pc_to_prefix ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_I
 configure_file(cmake/qkv.pc.in qkv.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/qkv.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
-# ---- manual page and completion, which the program writes from its own options
-set(documents "")
-foreach(document "qkv.1 manual" "qkv.bash completion bash" "_qkv completion zsh")
-  string(REPLACE " " ";" arguments ${document})
-  list(POP_FRONT arguments file)
-  add_custom_command(OUTPUT ${PROJECT_BINARY_DIR}/share/${file} DEPENDS qkv VERBATIM
-    COMMAND ${CMAKE_COMMAND} -E make_directory ${PROJECT_BINARY_DIR}/share
-    COMMAND qkv ${arguments} > ${PROJECT_BINARY_DIR}/share/${file})
-  list(APPEND documents ${PROJECT_BINARY_DIR}/share/${file})
-endforeach()
+# ---- manual page (help2man reads `qkv --help`) and completion, which the program writes from its own options
 option(QKV_DOCUMENTS "write the manual page and the completion; needs a CPU that runs what is built" ON)
 if(QKV_DOCUMENTS)
+  set(share ${PROJECT_BINARY_DIR}/share)
+  file(MAKE_DIRECTORY ${share})
+  add_custom_command(OUTPUT ${share}/qkv.bash DEPENDS qkv VERBATIM COMMAND qkv completion bash > ${share}/qkv.bash)
+  set(documents ${share}/qkv.bash)
+  install(FILES ${share}/qkv.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME qkv)
+  find_program(HELP2MAN help2man)
+  if(HELP2MAN)
+    set(include ${PROJECT_SOURCE_DIR}/cmake/qkv.h2m)
+    add_custom_command(OUTPUT ${share}/qkv.1 DEPENDS qkv ${include} VERBATIM
+      COMMAND ${HELP2MAN} --no-info --version-string=${PROJECT_VERSION} --include=${include} --output=${share}/qkv.1
+              $<TARGET_FILE:qkv>)
+    list(APPEND documents ${share}/qkv.1)
+    install(FILES ${share}/qkv.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+  else()
+    message(STATUS "qkv: help2man is not installed: no manual page")
+  endif()
   add_custom_target(documents ALL DEPENDS ${documents})
-  install(FILES ${PROJECT_BINARY_DIR}/share/qkv.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
-  install(FILES ${PROJECT_BINARY_DIR}/share/qkv.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME qkv)
-  install(FILES ${PROJECT_BINARY_DIR}/share/_qkv DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
 endif()
 
 # ---- Debian package; building against it needs what the public headers include

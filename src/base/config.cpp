@@ -3,53 +3,17 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "base/files.h"
 #include "config_tree.h"
 #include "qkv/base/text.h"
 
 namespace qkv {
-namespace {
 
 using Kind = ConfigValue::Kind;
 
-// Where a table is, for problems with what it lacks.
-Origin origin_of(const ConfigDocument& document, const ConfigTable& table) {
-  return table.origin.source ? table.origin : document.root.origin;
+void fail_at(const Origin& origin, const std::string& problem) {
+  throw Error(origin.text() + ": " + problem, Fault::usage);
 }
-
-Origin origin_of(const ConfigDocument& document, const ConfigTable& table, const std::string& key) {
-  const ConfigEntry* entry = table.find(key);
-  return entry && entry->value.kind != Kind::none ? entry->value.origin : origin_of(document, table);
-}
-
-void collect(const ConfigTable& table, std::vector<ResolvedKey>& keys) {
-  for (auto* asked : in_order_asked(table)) {
-    auto& entry = *asked;
-    if (entry.skipped && entry.value.kind != Kind::none)
-      keys.push_back({table.path_of(entry.key), toml_text(entry.value), entry.value.origin.text(), ""});
-    if (entry.skipped) continue;
-    if (!entry.resolved.empty())
-      keys.push_back({table.path_of(entry.key), entry.resolved, entry.resolved_origin,
-                      entry.statements.empty() ? "" : entry.statements.back().help});
-    if (entry.value.table) collect(*entry.value.table, keys);
-    if (entry.absent) collect(*entry.absent, keys);
-    for (auto& item : entry.value.items)
-      if (item.table) collect(*item.table, keys);
-  }
-}
-
-void collect_given(const ConfigTable& table, std::vector<ResolvedKey>& keys) {
-  for (auto& entry : table.entries) {
-    const ConfigValue& value = entry.value;
-    if (value.table) collect_given(*value.table, keys);
-    const bool tables = !value.items.empty() && value.items[0].table;
-    for (auto& item : value.items)
-      if (tables && item.table) collect_given(*item.table, keys);
-    if (value.kind != Kind::none && !value.table && !tables)
-      keys.push_back({table.path_of(entry.key), toml_text(value), value.origin.text(), ""});
-  }
-}
-
-}  // namespace
 
 TablePointer::TablePointer(ConfigTable table) : table_(std::make_unique<ConfigTable>(std::move(table))) {}
 TablePointer::TablePointer(const TablePointer& other)
@@ -72,14 +36,23 @@ std::string ConfigTable::path_of(std::string_view key) const {
   return path.empty() ? last : path + "." + last;
 }
 
+std::string ConfigTable::header_of(std::string_view key) const {
+  return header.empty() ? toml_key(key) : header + "." + toml_key(key);
+}
+
+std::vector<ConfigTable*> ConfigEntry::below() const {
+  std::vector<ConfigTable*> tables;
+  if (value.table) tables.push_back(value.table.get());
+  for (const ConfigValue& item : value.items)
+    if (item.table) tables.push_back(item.table.get());
+  return tables;
+}
+
 ConfigEntry& ConfigDocument::ask(ConfigTable& table, const std::string& key) {
-  ConfigEntry* entry = table.find(key);
-  if (!entry) {
-    table.entries.push_back({key});
-    entry = &table.entries.back();
-  }
-  if (entry->asked == 0) entry->asked = ++asked;
-  return *entry;
+  ConfigEntry* found = table.find(key);
+  ConfigEntry& entry = found ? *found : table.entries.emplace_back(ConfigEntry{key});
+  if (entry.asked == 0) entry.asked = ++asked;
+  return entry;
 }
 
 void ConfigDocument::add_problem(const Origin& origin, std::string text) {
@@ -111,18 +84,12 @@ void ConfigDocument::throw_problems() {
 }
 
 Section Section::load(const std::string& file, const std::vector<std::string>& sets) {
-  auto document = std::make_shared<ConfigDocument>();
-  load_file(*document, file);
-  apply_overrides(*document, sets);
-  name_tables(document->root);
-  return Section(document, &document->root);
+  return parse(read_file_or_pipe(file, kMaxConfigSize, Fault::usage), file, sets);
 }
 
 Section Section::parse(std::string_view text, const std::string& name, const std::vector<std::string>& sets) {
   auto document = std::make_shared<ConfigDocument>();
-  load_text(*document, text, name);
-  apply_overrides(*document, sets);
-  name_tables(document->root);
+  load_document(*document, text, name, sets);
   return Section(document, &document->root);
 }
 
@@ -141,24 +108,15 @@ std::string Section::path(const std::string& dotted) const {
 
 Section Section::section(const std::string& name) const {
   ConfigEntry& entry = document_->ask(*table_, name);
-  if (entry.value.kind == Kind::table) return Section(document_, entry.value.table.get());
-  if (entry.value.kind != Kind::none)
+  if (entry.value.kind != Kind::none && entry.value.kind != Kind::table)
     document_->add_problem(entry.value.origin, fmt::format("{} must be a table; got {}",
                                                            table_->path_of(name), short_text(entry.value)));
-  if (!entry.absent) {
-    entry.absent = TablePointer(ConfigTable());
-    entry.absent->given = false;
-    entry.absent->path = table_->path_of(name);
-    entry.absent->header = table_->header.empty() ? toml_key(name) : table_->header + "." + toml_key(name);
-    entry.absent->origin = table_->origin;
+  if (!entry.value.table) {
+    entry.value.table = TablePointer(ConfigTable{table_->path_of(name), table_->header_of(name)});
+    entry.value.table->given = false;
+    entry.value.table->origin = table_->origin;
   }
-  return Section(document_, entry.absent.get());
-}
-
-std::optional<Section> Section::optional(const std::string& name) const {
-  const ConfigEntry& entry = document_->ask(*table_, name);
-  if (entry.value.kind == Kind::none) return std::nullopt;
-  return section(name);
+  return Section(document_, entry.value.table.get());
 }
 
 std::vector<Section> Section::sections(const std::string& name) const {
@@ -228,15 +186,11 @@ const std::string& Section::name() const {
   return table_->path;
 }
 
-std::string Section::origin(const std::string& key) const {
-  return has(key) ? table_->find(key)->value.origin.text() : "default";
-}
-
 void Section::report(const std::string& key, const std::string& problem) const {
   std::string name = key.empty() ? table_->path : table_->path_of(key);
   if (!name.empty()) name += " ";
-  document_->add_problem(key.empty() ? origin_of(*document_, *table_) : origin_of(*document_, *table_, key),
-                         name + problem);
+  const Origin& table = table_->origin.source ? table_->origin : document_->root.origin;
+  document_->add_problem(has(key) ? table_->find(key)->value.origin : table, name + problem);
 }
 
 void Section::fail(const std::string& key, const std::string& problem) const {
@@ -266,22 +220,6 @@ void Section::set(const std::string& dotted, const std::string& value) const {
 Section Section::copy() const {
   auto document = std::make_shared<ConfigDocument>(*document_);
   return Section(document, &document->root);
-}
-
-std::string Section::dump(bool with_origins) const {
-  return dump_document(*document_, with_origins);
-}
-
-std::vector<ResolvedKey> Section::resolved() const {
-  std::vector<ResolvedKey> keys;
-  collect(document_->root, keys);
-  return keys;
-}
-
-std::vector<ResolvedKey> Section::all_given() const {
-  std::vector<ResolvedKey> keys;
-  collect_given(document_->root, keys);
-  return keys;
 }
 
 std::vector<std::string> Section::files() const {

@@ -3,45 +3,30 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "config_tree.h"
+#include "qkv/base/config.h"
+#include "qkv/base/json.h"
 #include "qkv/base/text.h"
 
 namespace qkv {
 namespace {
 
-template <class T>
-struct Element {
-  using type = T;
-};
-template <class T>
-struct Element<std::vector<T>> {
-  using type = T;
-};
-template <class T>
-constexpr bool kIsList = !std::is_same_v<typename Element<T>::type, T>;
-
 // What values of a type are called: one, several, and in JSON schemas.
 struct TypeName {
-  const char *one, *many, *json;
+  const char *one, *many;
+  Json json;
 };
 
-template <class T>
-constexpr TypeName name_of() {
-  if constexpr (std::is_same_v<T, bool>) return {"true or false", "true or false", "boolean"};
-  if constexpr (std::is_integral_v<T>) return {"an integer", "integers", "integer"};
-  if constexpr (std::is_floating_point_v<T>) return {"a number", "numbers", "number"};
-  if constexpr (std::is_same_v<T, NameOrNumber>) return {"a number or a string", "", ""};
-  if constexpr (std::is_same_v<T, std::monostate>) return {"a table", "", "object"};
-  return {"a string", "strings", "string"};
-}
-
-// The target of a field as a type; of an enum, its name.
-template <class F>
-auto visit_type(const Field& field, F f) {
-  return std::visit(
-      [&](const auto& target) { return f(std::remove_pointer_t<std::decay_t<decltype(target)>>()); },
-      field.value);
+const TypeName& name_of(Field::Type type) {
+  static const TypeName names[] = {{"a table", "", "object"},
+                                   {"true or false", "true or false", "boolean"},
+                                   {"an integer", "integers", "integer"},
+                                   {"a number", "numbers", "number"},
+                                   {"a string", "strings", "string"},
+                                   {"a number or a string", "", {"string", "number"}}};
+  return names[static_cast<std::size_t>(type)];
 }
 
 std::string number_text(double value) {
@@ -49,23 +34,44 @@ std::string number_text(double value) {
   return ends_with(text, ".0") ? text.substr(0, text.size() - 2) : text;
 }
 
-template <class T>
-std::string toml_of(const T& value) {
-  if constexpr (std::is_same_v<T, bool>) {
-    return value ? "true" : "false";
-  } else if constexpr (std::is_integral_v<T>) {
-    return std::to_string(value);
-  } else if constexpr (std::is_floating_point_v<T>) {
-    return shortest(value);
-  } else if constexpr (std::is_same_v<T, std::string>) {
-    return toml_string(value);
-  } else if constexpr (std::is_same_v<T, NameOrNumber>) {
-    return std::visit([](auto& one) { return toml_of(one); }, value);
-  } else {
-    std::vector<std::string> parts;
-    for (const auto& element : value) parts.push_back(toml_of(typename T::value_type(element)));
-    return "[" + join(parts, ", ") + "]";
+std::string element_text(const ConfigElement& element) {
+  if (const auto* flag = std::get_if<bool>(&element)) return *flag ? "true" : "false";
+  if (const auto* integer = std::get_if<std::int64_t>(&element)) return std::to_string(*integer);
+  if (const auto* real = std::get_if<double>(&element)) return shortest(*real);
+  return toml_string(std::get<std::string>(element));
+}
+
+Json schema_of_key(const Statement& statement) {
+  Json schema = {{"type", name_of(statement.type).json}};
+  for (const Constraint& rule : statement.rules) {
+    // The first: what a field allows of the choices of an enum.
+    if (rule.kind == Constraint::Kind::one_of && statement.type == Field::Type::text &&
+        !schema.contains("enum"))
+      schema["enum"] = rule.names;
+    if (rule.kind != Constraint::Kind::range) continue;
+    if (std::isfinite(rule.low)) schema[rule.low_excluded ? "exclusiveMinimum" : "minimum"] = rule.low;
+    if (std::isfinite(rule.high)) schema["maximum"] = rule.high;
   }
+  if (statement.is_list) schema = {{"type", "array"}, {"items", schema}};
+  if (!statement.help.empty()) schema["description"] = statement.help;
+  schema["default"] = parse_json(statement.fallback, "default");
+  return schema;
+}
+
+Json schema_of(const ConfigTable& table) {
+  Json properties = Json::object();
+  for (const ConfigEntry* entry : in_order_asked(table)) {
+    const auto below = entry->below();
+    const Json table_schema = below.empty() ? Json{{"type", "object"}} : schema_of(*below[0]);
+    if (entry->tables) {
+      properties[entry->key] = {{"type", "array"}, {"items", table_schema}};
+    } else if (!below.empty()) {
+      properties[entry->key] = table_schema;
+    } else if (!entry->statements.empty()) {
+      properties[entry->key] = schema_of_key(entry->statements.back());
+    }
+  }
+  return {{"type", "object"}, {"properties", properties}, {"additionalProperties", false}};
 }
 
 }  // namespace
@@ -81,6 +87,12 @@ Constraint at_least(double low) {
   return {Constraint::Kind::range, fmt::format("must be at least {}", number_text(low)), low};
 }
 
+Constraint integers(std::int64_t low, std::uint64_t high) {
+  const std::uint64_t most = std::min<std::uint64_t>(high, std::numeric_limits<std::int64_t>::max());
+  return {Constraint::Kind::range, fmt::format("must be between {} and {}", low, most),
+          static_cast<double>(low), static_cast<double>(most)};
+}
+
 Constraint one_of(std::vector<std::string> names) {
   Constraint constraint{Constraint::Kind::one_of};
   std::vector<std::string> quoted_names;
@@ -92,40 +104,33 @@ Constraint one_of(std::vector<std::string> names) {
 
 }  // namespace rule
 
-std::string type_name(const Field& field) {
-  return visit_type(field, [](auto type) -> std::string {
-    using T = decltype(type);
-    return kIsList<T> ? fmt::format("an array of {}", name_of<typename Element<T>::type>().many)
-                      : name_of<T>().one;
-  });
+ConfigElement FieldCollector::element_of(float value) {
+  return std::stod(shortest(value));
 }
 
-std::string value_text(const Field& field) {
-  return std::visit(
-      [&](const auto& target) -> std::string {
-        using T = std::decay_t<decltype(target)>;
-        if constexpr (std::is_same_v<T, std::monostate>)
-          return "";
-        else if constexpr (std::is_same_v<T, EnumRef>)
-          return toml_string(target.names.at(static_cast<std::size_t>(target.get(target.object))));
-        else
-          return toml_of(*target);
-      },
-      field.value);
+const Constraint* rule_of(const std::vector<Constraint>& rules, Constraint::Kind kind) {
+  const auto found =
+      std::find_if(rules.begin(), rules.end(), [&](const Constraint& one) { return one.kind == kind; });
+  return found == rules.end() ? nullptr : &*found;
+}
+
+std::string type_name(const Field& field) {
+  const TypeName& name = name_of(field.type);
+  return field.is_list ? fmt::format("an array of {}", name.many) : name.one;
+}
+
+std::string value_text(const Field& field, const ConfigElements& value) {
+  std::vector<std::string> parts;
+  for (const ConfigElement& element : value) parts.push_back(element_text(element));
+  return field.is_list ? "[" + join(parts, ", ") + "]" : parts.at(0);
 }
 
 Statement statement_of(const Field& field) {
-  Statement result{"", false, field.constraints, "", field.help};
-  visit_type(field, [&](auto type) {
-    using T = decltype(type);
-    result.type = name_of<typename Element<T>::type>().json;
-    result.is_list = kIsList<T>;
-  });
-  const bool needed =
-      std::any_of(field.constraints.begin(), field.constraints.end(),
-                  [](const Constraint& one) { return one.kind == Constraint::Kind::required; });
-  if (!needed && !field.clear) result.fallback = value_text(field);
-  return result;
+  return {field.type, field.is_list, field.constraints, value_text(field, field.get()), field.help};
+}
+
+Json Section::schema() const {
+  return schema_of(*table_);
 }
 
 }  // namespace qkv

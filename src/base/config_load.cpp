@@ -11,7 +11,6 @@
 namespace qkv {
 namespace {
 
-constexpr std::size_t kMaxConfigSize = std::size_t{1} << 20;
 constexpr std::size_t kMaxFiles = 100;
 
 using Kind = ConfigValue::Kind;
@@ -65,10 +64,6 @@ std::string identity(const std::string& file) {
   return error ? file : canonical.string();
 }
 
-[[noreturn]] void fail_at(const Origin& origin, const std::string& text) {
-  throw Error(origin.text() + ": " + text, Fault::usage);
-}
-
 // ---- `unset`
 
 void take_back(ConfigDocument& document, const ConfigValue& key) {
@@ -77,16 +72,15 @@ void take_back(ConfigDocument& document, const ConfigValue& key) {
   ConfigTable* table = &document.root;
   const std::vector<std::string> parts = parse_key(key.text, key.origin.source);
   for (std::size_t i = 0; i < parts.size(); i++) {
-    const auto found = std::find_if(table->entries.begin(), table->entries.end(),
-                                    [&](const ConfigEntry& entry) { return entry.key == parts[i]; });
-    if (found == table->entries.end()) {
+    ConfigEntry* found = table->find(parts[i]);
+    if (!found) {
       std::vector<std::string> known;
       for (auto& entry : table->entries) known.push_back(entry.key);
       fail_at(key.origin, fmt::format("unset must name a key that an earlier layer sets; got {}{}",
                                       in_quotes(key.text), suggest(parts[i], known)));
     }
     if (i + 1 == parts.size()) {
-      table->entries.erase(found);
+      table->entries.erase(table->entries.begin() + (found - table->entries.data()));
       return;
     }
     ConfigValue* value = &found->value;
@@ -156,6 +150,23 @@ void load(ConfigDocument& document, std::string_view text, const std::string& na
   document.root.origin = {source, 0, 0};
 }
 
+// Fills in paths and headers.
+void name_tables(ConfigTable& table) {
+  for (auto& entry : table.entries) {
+    const std::string path = table.path_of(entry.key);
+    if (entry.value.table) entry.value.table->path = path;
+    for (std::size_t i = 0; i < entry.value.items.size(); ++i)
+      if (auto& item = entry.value.items[i].table) {
+        item->in_array = true;
+        item->path = fmt::format("{}[{}]", path, i);
+      }
+    for (ConfigTable* below : entry.below()) {
+      below->header = table.header_of(entry.key);
+      name_tables(*below);
+    }
+  }
+}
+
 }  // namespace
 
 bool is_index(const std::string& key) {
@@ -173,44 +184,19 @@ std::string expand_home(const std::string& path) {
   return below && home && *home ? home + path.substr(1) : path;
 }
 
-void name_tables(ConfigTable& table) {
-  auto below = [&](ConfigTable& child, const std::string& path, const std::string& key) {
-    child.path = path;
-    child.header = table.header.empty() ? toml_key(key) : table.header + "." + toml_key(key);
-    name_tables(child);
-  };
-  for (auto& entry : table.entries) {
-    const std::string path = table.path_of(entry.key);
-    if (entry.value.table) below(*entry.value.table, path, entry.key);
-    for (std::size_t i = 0; i < entry.value.items.size(); ++i) {
-      auto& item = entry.value.items[i];
-      if (!item.table) continue;
-      item.table->in_array = true;
-      below(*item.table, fmt::format("{}[{}]", path, i), entry.key);
-    }
-  }
-}
-
-void load_text(ConfigDocument& document, std::string_view text, const std::string& name) {
+void load_document(ConfigDocument& document, std::string_view text, const std::string& name,
+                   const std::vector<std::string>& sets) {
   Chain chain;
-  document.name = name;
   if (text.size() > kMaxConfigSize)
     fail(Fault::usage, "{}: must have at most {} bytes; got {}", name, kMaxConfigSize, text.size());
   load(document, text, name, chain);
-}
-
-void load_file(ConfigDocument& document, const std::string& file) {
-  load_text(document, read_file_or_pipe(file, kMaxConfigSize, Fault::usage), file);
-}
-
-void apply_overrides(ConfigDocument& document, const std::vector<std::string>& sets) {
   for (std::size_t i = 0; i < sets.size(); ++i) {
-    auto source = std::make_shared<ConfigSource>();
-    source->name = starts_with(sets[i], "unset=") ? "--unset" : fmt::format("--set #{}", i + 1);
-    source->order = static_cast<int>(document.files.size() + i);
-    source->is_file = false;
-    add_layer(document, parse_override(sets[i], source));
+    const std::string origin = starts_with(sets[i], "unset=") ? "--unset" : fmt::format("--set #{}", i + 1);
+    const int order = static_cast<int>(document.files.size() + i);
+    add_layer(document, parse_override(
+                            sets[i], std::make_shared<ConfigSource>(ConfigSource{origin, "", order, false})));
   }
+  name_tables(document.root);
 }
 
 }  // namespace qkv

@@ -70,10 +70,8 @@ std::string find_known(const ConfigTable& table, const std::string& key) {
     if (entry.asked == 0) continue;
     const std::string path = table.path_of(entry.key);
     if (entry.key == key || path == key) return path;
-    for (auto* child : {entry.value.table.get(), entry.absent.get()}) {
-      std::string found = child ? find_known(*child, key) : "";
-      if (!found.empty()) return found;
-    }
+    if (!entry.value.table) continue;
+    if (std::string found = find_known(*entry.value.table, key); !found.empty()) return found;
   }
   return "";
 }
@@ -111,9 +109,7 @@ void report(ConfigDocument& document, ConfigTable& table, Origin retyped = {}) {
                         document.problems.size() < 4 * kMaxProblems ? hint(document, table, entry.key) : ""));
       continue;
     }
-    if (entry.value.table) report(document, *entry.value.table, retyped);
-    for (auto& item : entry.value.items)
-      if (item.table) report(document, *item.table, retyped);
+    for (ConfigTable* below : entry.below()) report(document, *below, retyped);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cmath>
 #include <filesystem>
+#include <tuple>
 
 #include "config_tree.h"
 #include "qkv/base/config.h"
@@ -17,7 +18,7 @@ bool same(const Statement& a, const Statement& b) {
   const auto same_rule = [](const Constraint& x, const Constraint& y) {
     return x.kind == y.kind && x.rule == y.rule && x.names == y.names;
   };
-  return a.type == b.type && a.is_list == b.is_list && a.fallback == b.fallback && a.help == b.help &&
+  return std::tie(a.type, a.is_list, a.fallback, a.help) == std::tie(b.type, b.is_list, b.fallback, b.help) &&
          std::equal(a.rules.begin(), a.rules.end(), b.rules.begin(), b.rules.end(), same_rule);
 }
 
@@ -32,120 +33,98 @@ void note(const Statement& statement, ConfigEntry& entry) {
     all.insert(statement.help.empty() ? all.begin() : all.end(), statement);
 }
 
+// Reads one field. The member changes only when the whole value is right.
 class Reader {
  public:
-  explicit Reader(ConfigDocument& document) : document_(document) {}
+  Reader(ConfigDocument& document, const Field& field, std::string name)
+      : document_(document), field_(field), name_(std::move(name)) {}
 
-  void read(Field& field, ConfigTable& table) {
-    field_ = &field;
-    name_ = table.path_of(field.name);
-    ConfigEntry& entry = document_.ask(table, field.name);
-    note(statement_of(field), entry);
-    if (entry.value.kind == Kind::none) {
-      if (constraint(Constraint::Kind::required))
-        document_.add_problem(table.origin.source ? table.origin : document_.root.origin,
-                              name_ + " must be given");
-      if (field.clear) return field.clear();
-    } else {
-      if (entry.value.kind == Kind::table && starts_with(type_name(field), "an array") &&
-          value_text(field) != "[]" &&
-          std::all_of(entry.value.table->entries.begin(), entry.value.table->entries.end(),
-                      [](const ConfigEntry& element) { return is_index(element.key); }))
-        entry.value = changed_default(entry.value);
-      std::visit([&](auto target) { store(entry.value, target); }, field.value);
-      if (field.clear && failed_) return field.clear();
+  void read(ConfigTable& table) {
+    ConfigEntry& entry = document_.ask(table, field_.name);
+    note(statement_of(field_), entry);
+    if (entry.value.kind != Kind::none) {
+      change_default(entry.value);
+      store(entry.value);
     }
-    entry.resolved = resolved_text();
+    ConfigElements value = field_.get();
+    if (rule(Constraint::Kind::path))
+      for (ConfigElement& name : value) name = absolute(std::get<std::string>(name));
+    entry.resolved = value_text(field_, value);
     entry.resolved_origin = entry.value.origin.text();
   }
 
-  // Whether the value is right; then the member has it.
-  bool convert(Field& field, const ConfigValue& value) {
-    field_ = &field;
-    std::visit([&](auto target) { store(value, target); }, field.value);
-    return !failed_;
+  // Whether the value is right.
+  bool store(const ConfigValue& value) {
+    ConfigElements elements;
+    if (field_.is_list && value.kind != Kind::array) return problem(value, "must be " + type_name(field_));
+    bool right = true;
+    const std::string whole = name_;
+    for (std::size_t i = 0; field_.is_list && i < value.items.size(); i++) {
+      name_ = fmt::format("{}[{}]", whole, i);
+      right = convert(value.items[i], elements) && right;
+    }
+    name_ = whole;
+    if (!field_.is_list) right = convert(value, elements);
+    if (right) field_.set(elements);
+    return right;
   }
 
  private:
-  const Constraint* constraint(Constraint::Kind kind) const {
-    for (auto& one : field_->constraints)
-      if (one.kind == kind) return &one;
-    return nullptr;
-  }
+  const Constraint* rule(Constraint::Kind kind) const { return rule_of(field_.constraints, kind); }
 
   bool problem(const ConfigValue& value, const std::string& rule, const std::string& hint = "") {
-    failed_ = true;
     document_.add_problem(value.origin, fmt::format("{} {}; got {}{}", name_, rule, short_text(value), hint));
     return false;
   }
 
   // `--set optimizer.betas[1]=0.9` where no file gives the list: the default with another element.
-  ConfigValue changed_default(ConfigValue& elements) {
-    const Origin origin = elements.origin;
-    ConfigValue list =
-        std::move(parse_override("list = " + value_text(*field_), origin.source).entries[0].value);
-    list.origin = origin;
-    for (auto& entry : elements.table->entries) {
+  void change_default(ConfigValue& value) {
+    const std::string fallback = value_text(field_, field_.get());
+    if (!field_.is_list || fallback == "[]" || value.kind != Kind::table ||
+        !std::all_of(value.table->entries.begin(), value.table->entries.end(),
+                     [](const ConfigEntry& element) { return is_index(element.key); }))
+      return;
+    ConfigValue list = std::move(parse_override("list = " + fallback, value.origin.source).entries[0].value);
+    list.origin = value.origin;
+    for (auto& entry : value.table->entries) {
       if (std::stoul(entry.key) < list.items.size())
         list.items[std::stoul(entry.key)] = std::move(entry.value);
       else
         problem(entry.value,
                 fmt::format("has the elements 0 to {} and no element {}", list.items.size() - 1, entry.key));
     }
-    return list;
+    value = std::move(list);
   }
 
-  // A member changes only when the whole value is right.
-  template <class T>
-  void store(const ConfigValue& value, T* member) {
-    T result{};
-    if (convert(value, result)) *member = std::move(result);
-  }
-  void store(const ConfigValue&, std::monostate) {}
-  void store(const ConfigValue& value, const EnumRef& member) {
-    std::string name;
-    if (!convert(value, name)) return;
-    const auto& names = member.names;
-    member.set(member.object, static_cast<int>(std::find(names.begin(), names.end(), name) - names.begin()));
-  }
-
-  bool convert(const ConfigValue& value, bool& out) {
-    if (value.kind != Kind::boolean) return problem(value, "must be true or false");
-    out = value.boolean;
-    return true;
-  }
-
-  bool convert_integer(const ConfigValue& value, std::int64_t low, std::int64_t high, std::int64_t& out) {
-    if (value.kind != Kind::integer) return problem(value, "must be an integer");
-    if (!in_range(value, static_cast<double>(value.integer))) return false;
-    if (value.integer < low || value.integer > high)
-      return problem(value, fmt::format("must be between {} and {}", low, high));
-    out = value.integer;
-    return true;
-  }
-  template <class T>
-  std::enable_if_t<std::is_integral_v<T>, bool> convert(const ConfigValue& value, T& out) {
-    constexpr auto low = static_cast<std::int64_t>(std::numeric_limits<T>::min());
-    constexpr auto high = static_cast<std::int64_t>(
-        std::min<std::uint64_t>(std::numeric_limits<T>::max(), std::numeric_limits<std::int64_t>::max()));
-    std::int64_t integer = 0;
-    if (!convert_integer(value, low, high, integer)) return false;
-    out = static_cast<T>(integer);
-    return true;
+  bool convert(const ConfigValue& value, ConfigElements& out) {
+    const bool is_text = value.kind == Kind::string, is_integer = value.kind == Kind::integer;
+    const bool is_number = is_integer || value.kind == Kind::real;
+    switch (field_.type) {
+      case Field::Type::boolean:
+        if (value.kind != Kind::boolean) return problem(value, "must be true or false");
+        out.emplace_back(value.boolean);
+        return true;
+      case Field::Type::integer:
+        if (!is_integer) return problem(value, "must be an integer");
+        out.emplace_back(value.integer);
+        return in_range(value, static_cast<double>(value.integer));
+      case Field::Type::text:
+        return convert_text(value, out);
+      case Field::Type::text_or_number:
+        if (!is_text && !is_number) return problem(value, "must be a number or a string");
+        if (is_text) return convert_text(value, out);
+        [[fallthrough]];
+      default:
+        if (!is_number) return problem(value, "must be a number", number_hint(value));
+        const double number = is_integer ? static_cast<double>(value.integer) : value.real;
+        out.emplace_back(number);
+        if (!std::isfinite(number)) return problem(value, "must be a finite number");
+        return in_range(value, number);
+    }
   }
 
-  template <class T>
-  std::enable_if_t<std::is_floating_point_v<T>, bool> convert(const ConfigValue& value, T& out) {
-    if (value.kind != Kind::real && value.kind != Kind::integer)
-      return problem(value, "must be a number", number_hint(value));
-    double number = value.kind == Kind::real ? value.real : static_cast<double>(value.integer);
-    if (!std::isfinite(static_cast<T>(number))) return problem(value, "must be a finite number");
-    out = static_cast<T>(number);
-    return in_range(value, number);
-  }
-
-  bool convert(const ConfigValue& value, std::string& out) {
-    const Constraint* choice = constraint(Constraint::Kind::one_of);
+  bool convert_text(const ConfigValue& value, ConfigElements& out) {
+    const Constraint* choice = rule(Constraint::Kind::one_of);
     const bool plain = value.kind != Kind::array && value.kind != Kind::table;
     if (value.kind != Kind::string)
       return problem(
@@ -156,11 +135,13 @@ class Reader {
       return problem(value, choice->rule,
                      found.empty() ? choice->hint : fmt::format(" (did you mean '{}'?)", found));
     }
-    out = value.text;
-    if (constraint(Constraint::Kind::folder)) out = expand_home(out);
-    if (!constraint(Constraint::Kind::path)) return true;
-    if (value.text.find('\0') != std::string::npos) return problem(value, "must be a file name");
-    out = resolve_path(*value.origin.source, value.text);
+    std::string text = value.text;
+    if (rule(Constraint::Kind::folder)) text = expand_home(text);
+    if (rule(Constraint::Kind::path)) {
+      if (text.find('\0') != std::string::npos) return problem(value, "must be a file name");
+      text = resolve_path(*value.origin.source, text);
+    }
+    out.emplace_back(text);
     return true;
   }
 
@@ -175,70 +156,36 @@ class Reader {
                : "";
   }
 
-  bool convert(const ConfigValue& value, NameOrNumber& out) {
-    if (value.kind != Kind::string && value.kind != Kind::real && value.kind != Kind::integer)
-      return problem(value, "must be a number or a string");
-    double number = 0;
-    std::string name;
-    const bool is_name = value.kind == Kind::string;
-    if (!(is_name ? convert(value, name) : convert(value, number))) return false;
-    out = is_name ? NameOrNumber(name) : NameOrNumber(number);
-    return true;
-  }
-
-  template <class T>
-  bool convert(const ConfigValue& value, std::vector<T>& out) {
-    if (value.kind != Kind::array) return problem(value, "must be " + type_name(*field_));
-    bool right = true;
-    const std::string whole = name_;
-    for (std::size_t i = 0; i < value.items.size(); ++i) {
-      name_ = fmt::format("{}[{}]", whole, i);
-      T element{};
-      right = convert(value.items[i], element) && right;
-      out.push_back(std::move(element));
-    }
-    name_ = whole;
-    return right;
-  }
-
   bool in_range(const ConfigValue& value, double number) {
-    for (auto& rule : field_->constraints) {
-      if (rule.kind != Constraint::Kind::range) continue;
-      bool low_ok = rule.low_excluded ? number > rule.low : number >= rule.low;
-      if (!low_ok || number > rule.high) return problem(value, rule.rule);
-    }
-    return true;
+    const auto good = [&](const Constraint& one) {
+      return one.kind != Constraint::Kind::range ||
+             ((one.low_excluded ? number > one.low : number >= one.low) && number <= one.high);
+    };
+    for (const Constraint& one : field_.constraints)
+      if (!good(one)) return problem(value, one.rule);
+    return good(field_.fits) || problem(value, field_.fits.rule);
   }
 
   // Paths are dumped absolute, so that the dump means the same in another folder.
-  std::string resolved_text() const {
-    if (!constraint(Constraint::Kind::path)) return value_text(*field_);
-    auto absolute = [](const std::string& name) {
-      std::error_code error;
-      const auto whole = std::filesystem::absolute(name, error);
-      return toml_string(name.empty() || error ? name : whole.lexically_normal().string());
-    };
-    if (auto* member = std::get_if<std::string*>(&field_->value)) return absolute(**member);
-    std::vector<std::string> all;
-    for (const std::string& name : *std::get<std::vector<std::string>*>(field_->value))
-      all.push_back(absolute(name));
-    return "[" + join(all, ", ") + "]";
+  static std::string absolute(const std::string& name) {
+    std::error_code error;
+    const auto whole = std::filesystem::absolute(name, error);
+    return name.empty() || error ? name : whole.lexically_normal().string();
   }
 
   ConfigDocument& document_;
-  const Field* field_ = nullptr;
+  const Field& field_;
   std::string name_;
-  bool failed_ = false;
 };
 
 // The fields of a sub-table that are there for its type: a `type` that may name anything (no list of names)
 // is the name of a layer, and another one than the default reads what follows by itself.
 std::vector<Field> keys_of_type(const Section& table, std::vector<Field> fields) {
   for (std::size_t i = 0; i < fields.size(); i++) {
-    const auto* type = std::get_if<std::string*>(&fields[i].value);
-    if (fields[i].name == "type" && type && fields[i].constraints.empty() &&
-        table.get("type", **type) != **type)
-      fields.resize(i + 1);
+    if (fields[i].name != "type" || fields[i].type != Field::Type::text || !fields[i].constraints.empty())
+      continue;
+    const std::string type = std::get<std::string>(fields[i].get().front());
+    if (table.get("type", type) != type) fields.resize(i + 1);
   }
   return fields;
 }
@@ -246,21 +193,17 @@ std::vector<Field> keys_of_type(const Section& table, std::vector<Field> fields)
 }  // namespace
 
 void Section::read_fields(std::vector<Field> fields) const {
-  for (auto& field : fields) {
-    if (field.children.empty()) {
-      Reader(*document_).read(field, *table_);
-    } else if (field.clear && !optional(field.name)) {
-      field.clear();
-    } else {
+  for (auto& field : fields)
+    if (field.type != Field::Type::table)
+      Reader(*document_, field, table_->path_of(field.name)).read(*table_);
+    else
       section(field.name).read_fields(keys_of_type(section(field.name), std::move(field.children)));
-    }
-  }
 }
 
-bool Section::find_value(Field& field) const {
+bool Section::find_value(const Field& field) const {
   const ConfigEntry* entry = table_->find(field.name);
   ConfigDocument unheard;  // of problems: who states the key reports them
-  return entry && entry->value.kind != Kind::none && Reader(unheard).convert(field, entry->value);
+  return entry && entry->value.kind != Kind::none && Reader(unheard, field, "").store(entry->value);
 }
 
 }  // namespace qkv

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "config_tree.h"
+#include "qkv/base/config.h"
 #include "qkv/base/text.h"
 
 namespace qkv {
@@ -16,22 +17,42 @@ void append(std::string& text, const std::string& part) {
   text += part;
 }
 
+// The value of a key as it was read, or as given where it was skipped; none of a table.
+std::optional<ResolvedKey> resolved_of(const ConfigTable& table, const ConfigEntry& entry) {
+  const ConfigValue& value = entry.value;
+  if (entry.skipped && value.kind != Kind::none)
+    return ResolvedKey{table.path_of(entry.key), toml_text(value), value.origin.text(), ""};
+  if (entry.skipped || entry.resolved.empty()) return std::nullopt;
+  return ResolvedKey{table.path_of(entry.key), entry.resolved, entry.resolved_origin,
+                     entry.statements.empty() ? "" : entry.statements.back().help};
+}
+
+void collect(const ConfigTable& table, std::vector<ResolvedKey>& keys) {
+  for (const ConfigEntry* entry : in_order_asked(table)) {
+    if (auto key = resolved_of(table, *entry)) keys.push_back(std::move(*key));
+    if (entry->skipped) continue;
+    for (const ConfigTable* below : entry->below()) collect(*below, keys);
+  }
+}
+
+// Calls f(table, entry) for every key, in the order of the files.
+template <class F>
+void for_each(const ConfigTable& table, F f) {
+  for (const ConfigEntry& entry : table.entries) {
+    f(table, entry);
+    for (const ConfigTable* below : entry.below()) for_each(*below, f);
+  }
+}
+
 // The keys of a table, then the tables in it.
 std::string dump_table(const ConfigTable& table, bool with_origins) {
   std::string lines, below;
   for (const ConfigEntry* entry : in_order_asked(table)) {
-    const ConfigValue& value = entry->value;
-    const bool raw = entry->skipped && value.kind != Kind::none;
-    if (raw || !entry->resolved.empty()) {
-      lines += toml_key(entry->key) + " = " + (raw ? toml_text(value) : entry->resolved);
-      if (with_origins) lines += "  # " + (raw ? value.origin.text() : entry->resolved_origin);
-      lines += '\n';
-    }
-    if (entry->skipped) continue;
-    if (value.table || entry->absent)
-      append(below, dump_table(value.table ? *value.table : *entry->absent, with_origins));
-    for (auto& item : value.items)
-      if (item.table && entry->resolved.empty()) append(below, dump_table(*item.table, with_origins));
+    const auto key = resolved_of(table, *entry);
+    if (key)
+      lines += toml_key(entry->key) + " = " + key->value + (with_origins ? "  # " + key->origin : "") + "\n";
+    if (entry->skipped || (key && entry->value.kind == Kind::array)) continue;
+    for (const ConfigTable* one : entry->below()) append(below, dump_table(*one, with_origins));
   }
   std::string text;
   const bool only_header = table.given && below.empty();
@@ -118,8 +139,31 @@ std::string short_text(const ConfigValue& value) {
   return text.substr(0, cut) + "...";
 }
 
-std::string dump_document(const ConfigDocument& document, bool with_origins) {
-  return dump_table(document.root, with_origins);
+std::string Section::dump(bool with_origins) const {
+  return dump_table(document_->root, with_origins);
+}
+
+std::vector<ResolvedKey> Section::resolved() const {
+  std::vector<ResolvedKey> keys;
+  collect(document_->root, keys);
+  return keys;
+}
+
+std::vector<ResolvedKey> Section::all_given() const {
+  std::vector<ResolvedKey> keys;
+  for_each(document_->root, [&](const ConfigTable& table, const ConfigEntry& entry) {
+    if (entry.value.kind != Kind::none && entry.below().empty())
+      keys.push_back({table.path_of(entry.key), toml_text(entry.value), entry.value.origin.text(), ""});
+  });
+  return keys;
+}
+
+std::vector<std::string> Section::restated_keys() const {
+  std::vector<std::string> keys;
+  for_each(document_->root, [&](const ConfigTable& table, const ConfigEntry& entry) {
+    if (entry.statements.size() > 1) keys.push_back(table.path_of(entry.key));
+  });
+  return keys;
 }
 
 }  // namespace qkv

@@ -15,10 +15,6 @@ using Source = std::shared_ptr<const ConfigSource>;
 constexpr int kMaxDepth = 64;
 constexpr int kMaxDots = 16;
 
-[[noreturn]] void fail_at(const Source& source, int line, int column, const std::string& text) {
-  throw Error(Origin{source, line, column}.text() + ": " + text, Fault::usage);
-}
-
 Origin origin_of(const Source& source, const toml::source_position& position) {
   if (!source->is_file) return {source, 0, 0};
   return {source, static_cast<int>(position.line), static_cast<int>(position.column)};
@@ -84,7 +80,7 @@ class TextCheck {
     auto line = std::count(before.begin(), before.end(), '\n') + 1;
     std::size_t start = before.rfind('\n') + 1;
     auto column = count_code_points(before.substr(start)) + 1;
-    fail_at(source_, static_cast<int>(line), static_cast<int>(column), problem);
+    fail_at({source_, static_cast<int>(line), static_cast<int>(column)}, problem);
   }
 
   std::string_view text_;
@@ -100,9 +96,8 @@ ConfigValue convert(const toml::node& node, const Source& source, int depth) {
   ConfigValue value;
   value.origin = origin_of(source, node.source().begin);
   if (depth > kMaxDepth)
-    throw Error(fmt::format("{}: tables and arrays must be nested at most {} deep; got more",
-                            value.origin.text(), kMaxDepth),
-                Fault::usage);
+    fail_at(value.origin,
+            fmt::format("tables and arrays must be nested at most {} deep; got more", kMaxDepth));
   if (auto* boolean = node.as_boolean()) {
     value.kind = Kind::boolean;
     value.boolean = boolean->get();
@@ -160,9 +155,7 @@ toml::table parse(std::string_view text, const Source& source) {
     Origin origin = origin_of(source, error.source().begin);
     std::string detail = in_quotes(error.description(), 300);
     detail = detail.substr(1, detail.size() - 2);
-    throw Error(fmt::format("{}: invalid TOML; {}", origin.text(),
-                            lower_ascii(detail.substr(0, 1)) + detail.substr(1)),
-                Fault::usage);
+    fail_at(origin, "invalid TOML; " + lower_ascii(detail.substr(0, 1)) + detail.substr(1));
   }
 }
 
@@ -233,7 +226,7 @@ ConfigTable parse_toml(std::string_view text, const std::shared_ptr<const Config
 
 std::vector<std::string> parse_key(std::string_view key, const Source& source) {
   if (trim(key).empty() || key.find_first_of("\n[") != std::string_view::npos || find_equals(key) != key.npos)
-    fail_at(source, 0, 0, fmt::format("unset must name a key; got {}", in_quotes(key)));
+    fail_at({source}, fmt::format("unset must name a key; got {}", in_quotes(key)));
   TextCheck(key, source).run();
   const ConfigTable table = override_table(std::string(key), "0", source);
   std::vector<std::string> parts;
@@ -247,7 +240,7 @@ ConfigTable parse_override(std::string_view assignment, const std::shared_ptr<co
   std::string_view key = trim(assignment.substr(0, equals));
   if (equals == std::string_view::npos || key.empty() || key.find('\n') != std::string_view::npos ||
       key[0] == '[')
-    fail_at(source, 0, 0, fmt::format("an override must be key=value; got {}", in_quotes(assignment)));
+    fail_at({source}, fmt::format("an override must be key=value; got {}", in_quotes(assignment)));
   std::string value(trim(assignment.substr(equals + 1)));
   TextCheck(key, source).run();
   // A word that is no TOML value is a string; what opens a string, array or table must be right.
@@ -258,7 +251,7 @@ ConfigTable parse_override(std::string_view assignment, const std::shared_ptr<co
     value = toml_string(value);
   ConfigTable table = override_table(with_dots(key), value, source);
   if (table.entries.size() != 1)
-    fail_at(source, 0, 0, fmt::format("an override must be key=value; got {}", in_quotes(assignment)));
+    fail_at({source}, fmt::format("an override must be key=value; got {}", in_quotes(assignment)));
   ConfigValue* leaf = &table.entries[0].value;
   while (leaf->kind == ConfigValue::Kind::table && leaf->table->entries.size() == 1)
     leaf = &leaf->table->entries[0].value;

@@ -30,6 +30,9 @@ struct Origin {
   int layer() const { return source ? source->layer() : -1; }
 };
 
+// Throws the one problem at a place.
+[[noreturn]] void fail_at(const Origin& origin, const std::string& problem);
+
 struct ConfigTable;
 
 // A table within a value. A copy has its own table.
@@ -58,16 +61,16 @@ struct ConfigValue {
   double real = 0;
   std::string text = {};  // of a string or date; of a number only as --set has it
   std::vector<ConfigValue> items = {};
-  TablePointer table = {};
+  TablePointer table = {};  // with `none`: one that was read and not set
   Origin origin = {};
 };
 
 // What a key may be, as the `fields` of a struct say.
 struct Statement {
-  std::string type;  // of JSON; "" for a number or a string
-  bool is_list = false;
+  Field::Type type;
+  bool is_list;
   std::vector<Constraint> rules;
-  std::string fallback;  // TOML text; "" where it has none
+  std::string fallback;  // TOML text
   std::string help;
 };
 
@@ -76,12 +79,14 @@ struct ConfigEntry {
   std::string key;
   Origin key_origin = {};
   ConfigValue value = {};
-  TablePointer absent = {};  // placeholder for a sub-table that was read and not set
-  int asked = 0;             // 1, 2, ... in the order of asking; 0 never
+  int asked = 0;  // 1, 2, ... in the order of asking; 0 never
   bool skipped = false;
   bool tables = false;                     // was read as an array of tables
   std::vector<Statement> statements = {};  // that differ: one, but for a key that is stated twice
   std::string resolved = {}, resolved_origin = {};
+
+  // The tables in it: the sub-table, or those of an array.
+  std::vector<ConfigTable*> below() const;
 };
 
 struct ConfigTable {
@@ -96,6 +101,7 @@ struct ConfigTable {
   ConfigEntry* find(std::string_view key);
   const ConfigEntry* find(std::string_view key) const;
   std::string path_of(std::string_view key) const;
+  std::string header_of(std::string_view key) const;
 };
 
 struct ConfigProblem {
@@ -104,7 +110,6 @@ struct ConfigProblem {
 };
 
 struct ConfigDocument {
-  std::string name;
   ConfigTable root{"", ""};
   std::vector<std::string> files = {};
   std::vector<ConfigProblem> problems = {};
@@ -119,7 +124,7 @@ struct ConfigDocument {
   void drop(const ConfigTable& table, ConfigEntry& entry, const std::string& reason);
 };
 
-constexpr std::size_t kMaxProblems = 50;
+constexpr std::size_t kMaxProblems = 50, kMaxConfigSize = std::size_t{1} << 20;
 
 // config_toml.cpp, the only file that sees toml++. Errors are thrown.
 ConfigTable parse_toml(std::string_view text, const std::shared_ptr<const ConfigSource>& source);
@@ -127,14 +132,11 @@ ConfigTable parse_override(std::string_view assignment, const std::shared_ptr<co
 // The parts of a dotted key.
 std::vector<std::string> parse_key(std::string_view key, const std::shared_ptr<const ConfigSource>& source);
 
-// config_load.cpp
-void load_text(ConfigDocument& document, std::string_view text, const std::string& name);
-void load_file(ConfigDocument& document, const std::string& file);
-void apply_overrides(ConfigDocument& document, const std::vector<std::string>& sets);
+// config_load.cpp: a text with what it extends, and overrides on top.
+void load_document(ConfigDocument& document, std::string_view text, const std::string& name,
+                   const std::vector<std::string>& sets);
 // A number as a part of a key: an element of an array.
 bool is_index(const std::string& key);
-// Fills in paths and headers.
-void name_tables(ConfigTable& table);
 std::string resolve_path(const ConfigSource& source, const std::string& path);
 // "~/x" with the user's directory; any other path as it is.
 std::string expand_home(const std::string& path);
@@ -143,6 +145,9 @@ std::string expand_home(const std::string& path);
 void report_unread(ConfigDocument& document);
 
 // config_field.cpp
+const Constraint* rule_of(const std::vector<Constraint>& rules, Constraint::Kind kind);
+std::string type_name(const Field& field);  // "an integer", "an array of strings", ...
+std::string value_text(const Field& field, const ConfigElements& value);  // TOML
 Statement statement_of(const Field& field);
 
 // config_text.cpp
@@ -150,6 +155,5 @@ std::vector<const ConfigEntry*> in_order_asked(const ConfigTable& table);
 std::string toml_key(std::string_view key);
 std::string toml_text(const ConfigValue& value);
 std::string short_text(const ConfigValue& value);  // for messages
-std::string dump_document(const ConfigDocument& document, bool with_origins);
 
 }  // namespace qkv

@@ -4,7 +4,7 @@
 #include <csignal>
 #include <new>
 
-#include "cli/app.h"
+#include "cli/answers.h"
 #include "cli/arguments.h"
 #include "qkv/base/plugin.h"
 #include "qkv/base/text.h"

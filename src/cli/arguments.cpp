@@ -6,8 +6,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <set>
 
 #include "log/terminal_text.h"
@@ -20,42 +18,7 @@ namespace qkv {
 namespace {
 
 constexpr char kMark = '\x01';
-constexpr int kMany = CLI::detail::expected_max_vector_size;
 constexpr int kHelpColumn = 34;
-constexpr std::int64_t kUnlimited = 1'000'000'000'000'000'000;  // as large is no limit to speak of
-
-template <class T>
-bool is(const Option& option) {
-  return std::holds_alternative<T*>(option.target);
-}
-
-bool is_lists(const Option& option) {
-  return is<std::vector<std::vector<std::string>>>(option);
-}
-
-bool is_text(const Option& option) {
-  return is<std::string>(option) || is<std::vector<std::string>>(option);
-}
-
-bool is_argument(const Option& option) {
-  return option.names[0] != '-';
-}
-
-bool has_name(const Option& option, const std::string& name) {
-  const std::vector<std::string> flags = flags_of(option);
-  return std::count(flags.begin(), flags.end(), name) > 0;
-}
-
-// How many values an option takes at once.
-int least_values(const Option& option) {
-  return is<bool>(option) || !option.alone.empty() ? 0 : is_lists(option) ? 2 : 1;
-}
-
-int most_values(const Option& option) {
-  if (is<bool>(option)) return 0;
-  const bool many = is_lists(option) || (is<std::vector<std::string>>(option) && is_argument(option));
-  return option.most > 0 ? option.most : many ? kMany : 1;
-}
 
 // "-x" and "--x"; "-" and "-0.5" are values.
 bool is_option(const std::string& word) {
@@ -93,40 +56,37 @@ class Walk {
     if (word[1] == '-') {
       const std::size_t equals = word.find('=');
       Option& option = find(word.substr(0, equals), word);
-      if (equals == std::string::npos) return give(option, word, words, i + 1, nullptr);
-      const std::string inside = word.substr(equals + 1);
-      if (most_values(option) > 0) return give(option, word.substr(0, equals), words, i + 1, &inside);
+      if (equals == std::string::npos) return give(option, word, words, i + 1);
+      if (most_values(option) > 0)
+        return give(option, word.substr(0, equals), words, i + 1, {word.substr(equals + 1)});
       marked.push_back(word);  // --flag=false
       return i + 1;
     }
     for (std::size_t k = 1; k < word.size(); k++) {  // -qv, -ofile
       const std::string name = {'-', word[k]};
       Option& option = find(name, word);
-      const std::string rest = word.substr(k + 1);
-      if (most_values(option) > 0) return give(option, name, words, i + 1, rest.empty() ? nullptr : &rest);
-      give(option, name, words, i + 1, nullptr);
+      if (most_values(option) == 0)
+        give(option, name, words, i + 1);
+      else if (k + 1 == word.size())
+        return give(option, name, words, i + 1);
+      else
+        return give(option, name, words, i + 1, {word.substr(k + 1)});
     }
     return i + 1;
   }
 
   // An option and as many values as it must have, the first of them perhaps part of the option's word.
   std::size_t give(Option& option, const std::string& name, const std::vector<std::string>& words,
-                   std::size_t next, const std::string* inside) {
-    std::vector<std::string> values;
-    if (inside) values.push_back(*inside);
-    const bool number = next < words.size() && !words[next].empty() &&
-                        words[next].find_first_not_of("0123456789") == std::string::npos;
-    if (!option.alone.empty() && !inside && !number) values.push_back(option.alone);  // --mistakes [N]
-    const int least = std::max(least_values(option), option.alone.empty() ? 0 : 1);
-    while (static_cast<int>(values.size()) < least && next < words.size() &&
-           (values.empty() || !is_option(words[next])))
+                   std::size_t next, std::vector<std::string> values = {}) {
+    const auto least = static_cast<std::size_t>(least_values(option));
+    while (values.size() < least && next < words.size() && (values.empty() || !is_option(words[next])))
       values.push_back(words[next++]);
-    if (static_cast<int>(values.size()) < least)
+    if (values.size() < least)
       fail(Fault::usage, "{}: {} must have {}; got {}", said_, name,
            least == 1 ? "a value" : fmt::format("{} values", least),
            values.empty() ? "none" : std::to_string(values.size()));
     const bool again = !seen_.insert(&option).second;
-    if (again && most_values(option) == 1 && !is<std::vector<std::string>>(option))
+    if (again && most_values(option) == 1 && !holds<std::vector<std::string>>(option))
       fail(Fault::usage, "{}: {} must be given once; got it twice", said_, name);
     const bool unset = name == "--unset";
     marked.push_back(unset ? "--set" : name);
@@ -185,51 +145,6 @@ class Walk {
   std::set<const Option*> seen_;
 };
 
-// ---- a value
-
-template <class T>
-std::string check_number(std::string& word, const char* kind) {
-  T value{};
-  const char* last = word.data() + word.size();
-  const char* begin = word.data() + (word[0] == '+' && word.size() > 1 && word[1] != '-');
-  auto [end, error] = std::from_chars(begin, last, value);
-  if (std::is_unsigned_v<T> && word[0] == '-') error = std::errc::result_out_of_range, end = last;
-  if (error == std::errc::invalid_argument || end != last)
-    return fmt::format("must be {}; got {}", kind, in_quotes(word));
-  if constexpr (std::is_integral_v<T>) {
-    if (error == std::errc::result_out_of_range)
-      return fmt::format("must be between {} and {}; got {}", std::numeric_limits<T>::min(),
-                         std::numeric_limits<T>::max(), in_quotes(word));
-    word = std::to_string(value);
-  } else if (error != std::errc() || !std::isfinite(value)) {
-    return fmt::format("must be a finite number; got {}", in_quotes(word));
-  }
-  return "";
-}
-
-// What is wrong with a value; "" if nothing is.
-std::string check_value(const Option& option, std::string& word) {
-  std::string wrong;
-  if (is<std::uint64_t>(option)) wrong = check_number<std::uint64_t>(word, "an integer");
-  if (is<int>(option) || is<std::int64_t>(option)) wrong = check_number<std::int64_t>(word, "an integer");
-  if (is<double>(option)) wrong = check_number<double>(word, "a number");
-  if (!wrong.empty()) return wrong;
-  if (option.range) {
-    const auto [low, high] = *option.range;
-    const double value = std::stod(word);
-    if (high >= kUnlimited && value < static_cast<double>(low))
-      return fmt::format("must be at least {}; got {}", low, word);
-    if (value < static_cast<double>(low) || value > static_cast<double>(high))
-      return fmt::format("must be between {} and {}; got {}", low, high, word);
-  } else if (is<int>(option)) {
-    return check_number<int>(word, "an integer");
-  }
-  if (!option.choices.empty() && !std::count(option.choices.begin(), option.choices.end(), word))
-    return fmt::format("must be one of {}; got {}", join(option.choices, ", "), in_quotes(word));
-  const bool may_be_empty = is_argument(option) || !option.label.empty() || has_name(option, "--prompt");
-  return word.empty() && is_text(option) && !may_be_empty ? "must not be empty" : "";
-}
-
 // ---- in CLI11
 
 void add_option(CLI::App& app, const Option& option) {
@@ -242,22 +157,22 @@ void add_option(CLI::App& app, const Option& option) {
       },
       option.target);
   made->required(option.required);
-  if (is<bool>(option)) return;
+  if (most_values(option) == 0) return;
   if (option.shows_default) made->capture_default_str();
-  if (is_lists(option)) made->type_size(2, kMany);
+  const bool lists = least_values(option) == 2;
+  if (lists) made->type_size(2, most_values(option));
   if (option.most > 0) made->expected(is_argument(option) ? 0 : 1, option.most);
-  if (!option.alone.empty()) made->expected(0, 1)->default_str(option.alone);
   if (most_values(option) == 1) {
-    if (is<std::vector<std::string>>(option)) made->take_all()->expected(1);
+    if (holds<std::vector<std::string>>(option)) made->take_all()->expected(1);
     if (!is_argument(option)) made->allow_extra_args(false);
   }
   made->type_name(label_of(option));
   made->transform(CLI::Validator(
-      [&option](std::string& word) {
+      [&option, lists](std::string& word) {
         if (word.empty() || word[0] != kMark) return std::string();
         word.erase(0, 1);
         // What CLI11 has between the parts of lists of lists; the same value for TOML.
-        if (is_lists(option) && CLI::detail::is_separator(word)) word = '"' + word + '"';
+        if (lists && CLI::detail::is_separator(word)) word = '"' + word + '"';
         return check_value(option, word);
       },
       ""));
@@ -265,11 +180,9 @@ void add_option(CLI::App& app, const Option& option) {
 
 void add_options(CLI::App& app, const Options& options) {
   for (const Option& option : options.options) add_option(app, option);
-  for (const Option& option : options.options) {
+  for (const Option& option : options.options)
     for (const std::string& other : option.excludes)
       app.get_option(option.names)->excludes(app.get_option(other));
-    for (const std::string& other : option.needs) app.get_option(option.names)->needs(app.get_option(other));
-  }
   for (const Options& verb : options.verbs) add_options(*app.add_subcommand(verb.name, verb.help), verb);
   if (!options.verbs.empty()) app.require_subcommand(1);
   if (!options.example.empty()) app.footer("Example:\n  " + options.example);
@@ -319,40 +232,6 @@ std::string wrapped_help(const std::string& text, int width) {
 }
 
 }  // namespace
-
-Options::Options(std::string verb, std::string text, Options* above)
-    : name(std::move(verb)), help(std::move(text)), parent(above) {
-  static bool unread = false;  // `parse_arguments` returns the text
-  add("-h,--help", &unread, "Print this help message and exit");
-}
-
-Option& Options::add(std::string names, Option::Target target, std::string text) {
-  Option& option = options.emplace_back();
-  option.names = std::move(names);
-  option.target = target;
-  option.help = std::move(text);
-  return option;
-}
-
-Options& Options::add_verb(const std::string& verb, const std::string& text) {
-  return verbs.emplace_back(verb, text, this);
-}
-
-std::vector<std::string> flags_of(const Option& option) {
-  std::vector<std::string> flags = split(option.names, ',');
-  flags.erase(std::remove_if(flags.begin(), flags.end(), [](auto& name) { return name[0] != '-'; }),
-              flags.end());
-  return flags;
-}
-
-std::string label_of(const Option& option) {
-  if (!option.label.empty() || is<bool>(option)) return option.label;
-  if (is<double>(option)) return option.range ? "FLOAT:NONNEGATIVE" : "FLOAT";
-  std::string label = is<std::uint64_t>(option) ? "UINT" : is_text(option) ? "TEXT" : "INT";
-  if (option.range) label += fmt::format(":INT in [{} - {}]", option.range->first, option.range->second);
-  if (!option.choices.empty()) label += ":{" + join(option.choices, ",") + "}";
-  return label;
-}
 
 void add_unset(Options& program) {
   for (const Option& option : program.options)

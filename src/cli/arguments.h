@@ -7,6 +7,18 @@
 
 namespace qkv {
 
+template <class T>
+bool holds(const Option& option) {
+  return std::holds_alternative<T*>(option.target);
+}
+bool is_argument(const Option& option);
+bool has_name(const Option& option, const std::string& name);
+/// How many values an option takes at once.
+constexpr int kMany = 1 << 29;
+int least_values(const Option& option);
+int most_values(const Option& option);
+/// What is wrong with a value, which becomes a decimal number if it should be one; "" if nothing is.
+std::string check_value(const Option& option, std::string& word);
 /// The names of an option as they are typed, "-v" and "--verbose"; none for an argument.
 std::vector<std::string> flags_of(const Option& option);
 /// What --help calls the value of an option: "TEXT:{bash,zsh}"; "" for a flag.

@@ -1,17 +1,12 @@
 #include "cli/bench.h"
 
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
-#include <filesystem>
 #include <fstream>
 
 #include "base/allocations.h"
 #include "base/clock.h"
-#include "cli/app.h"
+#include "cli/training.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
@@ -76,9 +71,8 @@ Json measure(const BenchRequest& request, const Experiment& e, const Work& work)
   }
   const double n = static_cast<double>(times.size());
   const double gflop = static_cast<double>(gemm_flops() - flops) / 1e9;
-  const std::string file = std::filesystem::path(request.config).stem().string();
   return {
-      {"name", e.run.name.empty() ? file : e.run.name},
+      {"name", run_name(e.run, request.config)},
       {"params", e.parameters->count()},
       {"gflop_per_step", number(gflop / n)},
       {"threads", pool().size()},
@@ -157,47 +151,6 @@ Json run_bench(const BenchRequest& request) {
   set_threads(static_cast<int>(e.run.threads));
   return e.tables.bench.mode == BenchMode::generate ? bench_generating(request, e)
                                                     : bench_training(request, e);
-}
-
-// ---- processes ----------------------------------------------------------------------------------
-
-// Runs `compute` in this process, reporting errors as the program does.
-static int write_json(const std::function<Json()>& compute, int to) {
-  return exit_code_of([&] {
-    const std::string text = dump_json(compute());
-    for (std::size_t at = 0; at < text.size();) {
-      const ssize_t n = ::write(to, text.data() + at, text.size() - at);
-      if (n < 0 && errno != EINTR) return 1;
-      if (n > 0) at += static_cast<std::size_t>(n);
-    }
-    return 0;
-  });
-}
-
-FromProcess in_own_process(const std::function<Json()>& compute) {
-  int ends[2];
-  if (::pipe(ends) != 0) fail(Fault::runtime, "bench: a pipe cannot be opened");
-  const pid_t child = ::fork();
-  if (child < 0) fail(Fault::runtime, "bench: a process cannot be started");
-  if (child == 0) {
-    ::close(ends[0]);
-    ::_exit(write_json(compute, ends[1]));
-  }
-  ::close(ends[1]);
-  FromProcess result;
-  char buffer[4096];
-  for (ssize_t n; (n = ::read(ends[0], buffer, sizeof buffer)) != 0;)
-    if (n > 0)
-      result.text.append(buffer, static_cast<std::size_t>(n));
-    else if (errno != EINTR)
-      break;
-  ::close(ends[0]);
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  result.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 1;
-  if (!WIFEXITED(status))
-    console().error("bench: the measuring process was ended by signal {}", WTERMSIG(status));
-  return result;
 }
 
 }  // namespace qkv

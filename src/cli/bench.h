@@ -1,6 +1,5 @@
 // Measurements of whole training steps or of generated tokens, as the verb bench prints them.
 #pragma once
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -21,17 +20,5 @@ struct BenchRequest {
 /// {"median", "min", "p90"}, "tokens_per_s", "gflops", "peak_rss_mib", "allocations_per_step"}. Peak memory
 /// is that of the process so far: measure in a separate process.
 Json run_bench(const BenchRequest& request);
-
-/// What a separate process computed, or its exit code after it has printed why.
-struct FromProcess {
-  int exit_code = 0;
-  std::string text;  ///< JSON
-};
-FromProcess in_own_process(const std::function<Json()>& compute);
-
-/// How cost grows: `run_bench` of variants of one config, each in its own process, along batch,
-/// length, width and depth, and with ten times the steps. Calls `show` with {"axis", "value", "keys", ...} as
-/// they come. The exit code of the first variant that fails, else 0.
-int bench_scaling(const BenchRequest& request, const std::function<void(const Json&)>& show);
 
 }  // namespace qkv

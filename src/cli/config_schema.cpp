@@ -2,8 +2,8 @@
 // what was asked for in its table is the schema of that table.
 #include "cli/config_schema.h"
 
-#include "base/config_schema.h"
 #include "qkv/base/json.h"
+#include "qkv/base/text.h"
 #include "qkv/task/task.h"
 #include "qkv/train/optimizer.h"
 #include "qkv/train/schedule.h"
@@ -12,20 +12,11 @@
 namespace qkv {
 namespace {
 
-Json object(const Json& properties) {
-  return {{"type", "object"}, {"properties", properties}, {"additionalProperties", false}};
-}
-
 // The properties of all tables of a config as it is read.
 Json tables_of(const std::string& text) {
   const Section config = Section::parse("[data]\ntrain = \"\"\n" + text);
   check_config(config);
-  return schema_of(config).at("properties");
-}
-
-template <class T>
-std::vector<std::string> names() {
-  return Registry<T>::instance().names();
+  return config.schema().at("properties");
 }
 
 // One variant per name; `type` may be left out in that of the default.
@@ -42,8 +33,12 @@ Json variants(const std::string& fallback, const std::function<Json(const std::s
   return {{"anyOf", all}};
 }
 
-std::string default_of(const Json& tables, const char* table) {
-  return tables.at(table).at("properties").at("type").at("default").get<std::string>();
+template <class T>
+Json variants(const Json& defaults, const std::string& table) {
+  const Json& type = defaults.at(table).at("properties").at("type");
+  return variants<T>(type.at("default").get<std::string>(), [&](const std::string& name) {
+    return tables_of(fmt::format("[{}]\ntype = \"{}\"\n", table, name)).at(table);
+  });
 }
 
 }  // namespace
@@ -51,31 +46,23 @@ std::string default_of(const Json& tables, const char* table) {
 Json config_schema() {
   const Json defaults = tables_of("");
   Json result = defaults;
-  auto typed = [&](const char* table) {
-    return [table](const std::string& name) {
-      return tables_of(fmt::format("[{}]\ntype = \"{}\"\n", table, name)).at(table);
-    };
-  };
+  result["model"] = variants<Model>(defaults, "model");
   const Json layers = variants<Layer>("block", [](const std::string& name) {
     const Json tables = tables_of(fmt::format("[[model.layers]]\ntype = \"{}\"\n", name));
     return tables.at("model").at("properties").at("layers").at("items");
   });
-  result["model"] = variants<Model>(default_of(defaults, "model"), [&](const std::string& name) {
-    Json model = typed("model")(name);
+  for (Json& model : result["model"]["anyOf"])
     if (model["properties"].contains("layers")) model["properties"]["layers"]["items"] = layers;
-    return model;
-  });
-  result["optimizer"] = variants<Optimizer>(default_of(defaults, "optimizer"), typed("optimizer"));
-  result["schedule"] = variants<Schedule>(default_of(defaults, "schedule"), typed("schedule"));
-  result["tokenizer"] = variants<Tokenizer>(default_of(defaults, "tokenizer"), typed("tokenizer"));
-  result["task"] = variants<Task>(default_of(defaults, "task"), typed("task"));
+  result["optimizer"] = variants<Optimizer>(defaults, "optimizer");
+  result["schedule"] = variants<Schedule>(defaults, "schedule");
+  result["tokenizer"] = variants<Tokenizer>(defaults, "tokenizer");
+  result["task"] = variants<Task>(defaults, "task");
   Json data = Json::array();
-  for (const std::string& task : names<Task>()) {
+  for (const std::string& task : Registry<Task>::instance().names()) {
     const Json tables = tables_of("[task]\ntype = \"" + task + "\"\n");
     data.push_back(tables.at("data"));
     data.back()["title"] = "task " + task;
-    for (auto& [key, schema] : tables.at("train").at("properties").items())
-      result["train"]["properties"][key] = schema;
+    result["train"]["properties"].update(tables.at("train").at("properties"));
   }
   result["data"] = {{"anyOf", data}};
   result["expect"] = {{"type", "object"},
@@ -86,10 +73,99 @@ Json config_schema() {
                        {"description", "configs that this one overrides"}};
   result["unset"] = {{"anyOf", result["extends"]["anyOf"]},
                      {"description", "keys of those configs to remove"}};
-  Json schema = object(result);
-  schema["$schema"] = "http://json-schema.org/draft-07/schema#";
-  schema["title"] = "qkv config";
-  return schema;
+  return {{"type", "object"},
+          {"properties", result},
+          {"additionalProperties", false},
+          {"$schema", "http://json-schema.org/draft-07/schema#"},
+          {"title", "qkv config"}};
+}
+
+namespace {
+
+// "integer, at least 1", "one of `a`, `b`"
+std::string type_of(const Json& schema) {
+  std::vector<std::string> parts;
+  for (const Json& one : schema.value("anyOf", Json::array())) parts.push_back(type_of(one));
+  for (const Json& value : schema.value("enum", Json::array())) parts.push_back("`" + dump_json(value) + "`");
+  if (!parts.empty()) return schema.contains("enum") ? "one of " + join(parts, " ") : join(parts, " or ");
+  const Json kinds = schema.value("type", Json("any"));
+  for (const Json& kind : kinds.is_array() ? kinds : Json::array({kinds}))
+    parts.push_back(kind.get<std::string>());
+  std::string text = join(parts, " or ");
+  if (text == "array" && schema.contains("items")) text = "list of " + type_of(schema.at("items"));
+  auto bound = [&](const char* format, const char* key) {
+    return schema.contains(key) ? fmt::format(fmt::runtime(format), schema.at(key).get<double>()) : "";
+  };
+  text += bound(", above {}", "exclusiveMinimum");
+  if (schema.contains("minimum") && schema.contains("maximum"))
+    return text + bound(", {}", "minimum") + bound(" to {}", "maximum");
+  return text + bound(", at least {}", "minimum") + bound(", at most {}", "maximum");
+}
+
+bool is_table(const Json& schema) {
+  return schema.contains("properties");
+}
+
+// Rows of a table's own keys, then those of the tables within, by dotted name.
+std::string rows(const Json& table, const std::string& prefix) {
+  auto cell = [](const std::string& text) {
+    return replace_all(text, "|", "\\|");
+  };
+  std::string own, below;
+  for (auto& [key, schema] : table.at("properties").items()) {
+    if (key == "type" && schema.contains("const")) continue;
+    if (is_table(schema))
+      below += rows(schema, prefix + key + ".");
+    else
+      own += fmt::format("| `{}{}` | {} | {} | {} |\n", prefix, key, cell(type_of(schema)),
+                         schema.contains("default") ? cell("`" + dump_json(schema.at("default")) + "`") : "",
+                         cell(schema.value("description", "")));
+  }
+  return own + below;
+}
+
+std::string table_text(const Json& table) {
+  const std::string body = rows(table, "");
+  if (body.empty()) return "No keys.\n";
+  return "| key | type | default | meaning |\n| --- | --- | --- | --- |\n" + body;
+}
+
+std::string section(const std::string& name, const Json& schema) {
+  const std::string title = "\n## [" + name + "]\n";
+  if (is_table(schema)) return title + "\n" + table_text(schema);
+  if (!schema.contains("anyOf") || !is_table(schema.at("anyOf").at(0))) return "";
+  std::string text = title;
+  for (const Json& variant : schema.at("anyOf")) {
+    const Json type = variant.at("properties").value("type", Json::object());
+    const std::string help = type.value("description", "");
+    text += fmt::format("\n### {}{}\n\n{}{}", type.empty() ? "" : "type = ", variant.value("title", ""),
+                        help.empty() ? "" : help + "\n\n", table_text(variant));
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string config_reference() {
+  const Json schema = config_schema();
+  std::string out =
+      "# Reference of the config keys\n\nWritten by `qkv config reference` from all registered names. Keys "
+      "may be dotted: "
+      "`attention.n_head` in `[model]`\nis `n_head` in `[model.attention]`.\n";
+  std::string own;  // keys outside of tables
+  for (auto& [key, value] : schema.at("properties").items())
+    if (!is_table(value) && (value.contains("type") || key == "extends" || key == "unset"))
+      own += fmt::format("| `{}` | {} | {} |\n", key, type_of(value), value.value("description", ""));
+  out += "\n## Outside tables\n\n| key | type | meaning |\n| --- | --- | --- |\n" + own;
+  for (auto& [key, value] : schema.at("properties").items()) out += section(key, value);
+  // The layers of [[model.layers]] are separate variants, the same for every model that has them.
+  for (const Json& model : schema.at("properties").at("model").at("anyOf")) {
+    const Json& properties = model.at("properties");
+    if (!properties.contains("layers")) continue;
+    out += section("[model.layers]", properties.at("layers").at("items"));
+    break;
+  }
+  return out;
 }
 
 }  // namespace qkv

@@ -4,23 +4,10 @@
 #include <string>
 #include <vector>
 
+#include "cli/answers.h"
 #include "inspect/look.h"
-#include "qkv/base/json_fwd.h"
-#include "qkv/cli/verb.h"
 
 namespace qkv {
-
-/// What is looked at, and how the answer is given.
-struct Subject {
-  std::string path;  ///< run directory, checkpoint, config file, or what an inspection says it takes
-  std::string checkpoint = "best";
-  std::vector<std::string> sets;
-  bool json = false;
-
-  Experiment load() const { return load_experiment(path, checkpoint, sets); }
-  /// The answer in the form that is asked for.
-  void print(const Json& json, const std::string& text) const;
-};
 
 /// One kind of look inside. `setup` adds options to its sub-command, `run` gives the exit code; errors are
 /// thrown.

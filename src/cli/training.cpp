@@ -1,27 +1,23 @@
-#include "cli/training.h"
-
+// The verbs train and resume: how a run begins.
 #include <algorithm>
 #include <filesystem>
-#include <map>
 
 #include "base/files.h"
 #include "base/toml.h"
+#include "cli/config_diff.h"
+#include "cli/training.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
+#include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
 #include "train/check.h"
 #include "train/environment.h"
-#include "training_run.h"
 
 namespace fs = std::filesystem;
 
 namespace qkv {
 namespace {
-
-std::string stem(const std::string& path) {
-  return fs::path(path).stem().string();
-}
 
 // Where each value of the config was given, and what it means; in the order of config.resolved.toml.
 Json origins(const Section& config) {
@@ -82,42 +78,40 @@ void check_overwrite(const std::string& run, const Experiment& e, const std::str
 }
 
 // The keys that a resumed run must not change, since its checkpoints would not fit.
-void check_fixed(const ResolvedKey& key, const std::string& before) {
+void check_fixed(const std::string& key, const std::string& value, const std::string& before) {
   for (const char* fixed : {"model.", "tokenizer.", "task.", "run.dtype", "optimizer.type"})
-    if (starts_with(key.key, fixed))
-      fail(Fault::usage, "resume: the architecture must stay as it was; got {} = {} (was {})", key.key,
-           key.value, before);
+    if (starts_with(key, fixed))
+      fail(Fault::usage, "resume: the architecture must stay as it was; got {} = {} (was {})", key, value,
+           before);
   for (const char* fixed : {"run.name", "run.out_dir", "train.init_from"})
-    if (key.key == fixed)
-      fail(Fault::usage, "resume: {} has no effect on an existing run and must stay; got {} (was {})",
-           key.key, key.value, before);
+    if (key == fixed)
+      fail(Fault::usage, "resume: {} has no effect on an existing run and must stay; got {} (was {})", key,
+           value, before);
 }
 
-using Values = std::map<std::string, std::string>;
-
 // The run's own config. Another type of model or optimizer is refused before its keys are looked at.
-Values own_config(const std::string& file, const std::vector<std::string>& sets) {
-  const Section config = Section::load(file);
-  Experiment e = build_experiment(config, true);
+std::vector<ResolvedKey> own_config(const std::string& file, const std::vector<std::string>& sets) {
+  const Section own = Section::load(file), given = Section::load(file, sets);
+  Experiment e = build_experiment(own, true);
   finish_config(e);
-  Values values;
-  for (const ResolvedKey& key : config.resolved()) values[key.key] = key.value;
-  const Section given = Section::load(file, sets);
-  for (const char* table : {"task", "tokenizer", "model", "optimizer"}) {
-    if (!given.section(table).has("type")) continue;
-    const ResolvedKey key{fmt::format("{}.type", table), toml_string(given.section(table).type("")), "", ""};
-    if (key.value != values[key.key]) check_fixed(key, values[key.key]);
+  for (const std::string table : {"task", "tokenizer", "model", "optimizer"}) {
+    const auto type = given.section(table).given<std::string>("type"),
+               before = own.section(table).given<std::string>("type");
+    if (type && type != before)
+      check_fixed(table + ".type", toml_string(*type), toml_string(before.value_or("")));
   }
-  return values;
+  return own.resolved();
 }
 
 // The keys that differ from the run's own config.
-std::vector<std::string> changes(const Section& config, Values& own) {
+std::vector<std::string> changes(const Section& config, const std::vector<ResolvedKey>& own) {
   std::vector<std::string> result;
-  for (const ResolvedKey& key : config.resolved()) {
-    if (own[key.key] == key.value) continue;
-    check_fixed(key, own[key.key]);
-    result.push_back(fmt::format("{} = {} (was {})", key.key, key.value, own[key.key]));
+  const std::vector<ResolvedKey> keys = config.resolved();
+  for (const KeyDifference& one : differences(keys, own)) {
+    if (!one.a) continue;
+    const std::string before = one.b ? one.b->value : "";
+    check_fixed(one.key, one.a->value, before);
+    result.push_back(fmt::format("{} = {} (was {})", one.key, one.a->value, before));
   }
   return result;
 }
@@ -143,6 +137,10 @@ std::string kept_config(const Experiment& e, const std::string& way, const std::
 
 }  // namespace
 
+std::string run_name(const RunConfig& run, const std::string& config_file) {
+  return run.name.empty() ? fs::path(config_file).stem().string() : run.name;
+}
+
 void check_config(const TrainingRequest& request) {
   const Section config = Section::load(request.config, request.sets);
   Experiment e = build_experiment(config, true);
@@ -157,12 +155,6 @@ void check_config(const TrainingRequest& request) {
          run, difference);
 }
 
-// Building stops at the first table with problems; the user sees all of them.
-static void throw_all_problems(const TrainingRequest& request) {
-  const CheckReport report = check_config(Section::load(request.config, request.sets));
-  if (!report.problems.empty()) throw Error(join(report.problems, "\n"), Fault::usage);
-}
-
 static int train_config(const TrainingRequest& request) {
   const Section config = Section::load(request.config, request.sets);
   Experiment e = build_experiment(config);
@@ -170,9 +162,7 @@ static int train_config(const TrainingRequest& request) {
   Training training = prepare_training(e);
   for (const std::string& note : config.notes()) console().info("{}", note);
   const std::string out_dir = request.parent.empty() ? e.run.out_dir : request.parent;
-  const std::string name = !request.name.empty() ? request.name
-                           : !e.run.name.empty() ? e.run.name
-                                                 : stem(request.config);
+  const std::string name = request.name.empty() ? run_name(e.run, request.config) : request.name;
   Start start;
   const std::string resolved = kept_config(e, "");
   if (request.overwrite) check_overwrite(out_dir + "/" + name, e, training.tables.train.init_from);
@@ -198,16 +188,22 @@ int train_run(const TrainingRequest& request) {
   try {
     return train_config(request);
   } catch (const Error& e) {
-    if (e.fault() == Fault::usage) throw_all_problems(request);
-    throw;
+    // Building stops at the first table with problems; the user sees all of them.
+    if (e.fault() != Fault::usage) throw;
+    const CheckReport report = check_config(Section::load(request.config, request.sets));
+    if (report.problems.empty()) throw;
+    throw Error(join(report.problems, "\n"), Fault::usage);
   }
 }
 
+namespace {
+
+// Values in `sets` become part of the config of the run.
 int resume_run(const std::string& path, const std::vector<std::string>& sets) {
   const std::string file = config_of_run(path);
   RunDir run = RunDir::open(path);
   check_run_checksums(run.path());
-  Values own;
+  std::vector<ResolvedKey> own;
   if (!sets.empty()) own = own_config(file, sets);
   const Section config = Section::load(file, sets);
   Experiment e = build_experiment(config);
@@ -226,4 +222,45 @@ int resume_run(const std::string& path, const std::vector<std::string>& sets) {
   return run_training(training, run, start);
 }
 
+struct Train : Verb {
+  void setup(Options& options) override {
+    options.add("config", &request.config, "config file").required = true;
+    options.add("--set", &request.sets, "override a key: --set train.max_steps=100");
+    options.add("--resume", &request.resume, "continue the interrupted run of the same config");
+    options.add("--overwrite", &request.overwrite, "empty the run directory of that name first");
+    options.add("--check-expect", &request.check_expect, "exit with 1 when a bound of [expect] is missed");
+    options.add("--seeds", &seeds, "train once per seed, in one directory").range = {1, 1000};
+    options.add("--folds", &folds, "stratified cross-validation over the training data").range = {2, 1000};
+    options
+        .add("--each", &each,
+             "train once for each value of a key: --each model.n_layer 1 2 4; repeat for all combinations")
+        .label = "KEY VALUE...";
+  }
+  int run() override {
+    request.command = command;
+    return train_many(request, each, seeds, folds);
+  }
+  std::string example() const override { return "qkv train configs/bank.toml --set train.max_epochs=5"; }
+
+  TrainingRequest request;
+  std::vector<std::vector<std::string>> each;
+  int seeds = 1, folds = 0;
+};
+
+struct Resume : Verb {
+  void setup(Options& options) override {
+    options.add("run", &path, "run directory").required = true;
+    options.add("--set", &sets, "override a key");
+  }
+  int run() override { return resume_run(path, sets); }
+  std::string example() const override { return "qkv resume runs/bank --set train.max_epochs=30"; }
+
+  std::string path;
+  std::vector<std::string> sets;
+};
+
+QKV_REGISTER(Verb, "train", Train, "train a model, writing a run directory");
+QKV_REGISTER(Verb, "resume", Resume, "continue an interrupted run from its directory");
+
+}  // namespace
 }  // namespace qkv

@@ -3,7 +3,8 @@
 #include <string>
 #include <vector>
 
-#include "qkv/base/json_fwd.h"
+#include "qkv/train/training.h"
+#include "train/run_dir.h"
 
 namespace qkv {
 
@@ -18,33 +19,31 @@ struct TrainingRequest {
   std::string name;    ///< with `parent`: name of the run in it
 };
 
+/// The name of a run: that of the config, else that of its file.
+std::string run_name(const RunConfig& run, const std::string& config_file);
+
+/// How a run begins.
+struct Start {
+  bool resume = false, check_expect = false;
+  std::vector<std::string> changes;  ///< of the config, reported in the log
+  std::string config;                ///< new config.resolved.toml of a resumed run, if it changes
+};
+/// Trains in `run`, writing to terminal, train.log, metrics.jsonl and event files; scores the best
+/// checkpoint, and writes result.json. Returns the exit code.
+int run_training(Training& t, RunDir& run, const Start& start);
+
 /// Trains, and returns the exit code. Writes result.json with the metrics of the best checkpoint.
 int train_run(const TrainingRequest& request);
 /// Throws what is wrong with a request's config and data, or, with `parent`, that its run is there and was
 /// made from others; writes nothing.
 void check_config(const TrainingRequest& request);
-/// Continues a run directory. Values in `sets` become part of its config.
-int resume_run(const std::string& run, const std::vector<std::string>& sets);
 
-/// The runs of --seeds and --folds: they lie side by side in one directory.
-struct ManyRuns {
-  std::string parent;                               ///< ends with "-3seeds-5folds"
-  std::vector<std::vector<TrainingRequest>> folds;  ///< of each seed
-};
-/// Those of a request. All are checked before any is trained.
-ManyRuns runs_of_many(const TrainingRequest& request, int seeds, int folds);
-/// Trains them, skips finished ones, and writes summary.json: mean, standard deviation and each value; folds
-/// are pooled per seed. Returns the exit code.
-int train_many(const TrainingRequest& request, const ManyRuns& runs);
-
-/// The values of one key, as --set takes them.
-struct EachValue {
-  std::string key;
-  std::vector<std::string> values;
-};
-/// Trains once for each value, of several keys once for each combination (with seeds and folds: so often), in
-/// runs/NAME-each/, each named after the last part of its values. Skips what is finished, and writes
-/// summary.json: the metrics of each, and their mean over values that are data, folds or seeds.
-int train_each(const TrainingRequest& request, const std::vector<EachValue>& each, int seeds, int folds);
+/// The same for several seeds, folds, and values of keys as --each takes them, {KEY, VALUE...}; of several
+/// keys for each combination. All runs are checked before any is trained, and finished ones are skipped. They
+/// lie side by side: in NAME-3seeds-5folds with a summary.json that has mean, standard deviation and each
+/// value (folds are pooled per seed); in NAME-each, named after the last part of their values, with one that
+/// has the metrics of each, and their mean over values that are data, folds or seeds.
+int train_many(const TrainingRequest& request, const std::vector<std::vector<std::string>>& each, int seeds,
+               int folds);
 
 }  // namespace qkv

@@ -1,44 +1,47 @@
 // Several runs of one config: seeds and folds side by side, and one run for each value of a key. A run that
 // is finished is not trained again.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <map>
 
 #include "base/file.h"
+#include "cli/answers.h"
 #include "cli/training.h"
-#include "log/table.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
 #include "qkv/task/metrics.h"
-#include "qkv/train/config.h"
 #include "train/check.h"
-#include "train/run_dir.h"
 
 namespace fs = std::filesystem;
 
 namespace qkv {
 namespace {
 
+// The runs of --seeds and --folds: of each seed its folds.
+using SeedRuns = std::vector<std::vector<TrainingRequest>>;
+
+// A key and its values, as --each has them.
+using KeyValues = std::vector<std::string>;
+
 RunConfig run_config(const TrainingRequest& request) {
-  RunConfig run;
-  Section::load(request.config, request.sets).section("run").read(run);
-  if (run.name.empty()) run.name = fs::path(request.config).stem().string();
+  auto run = Section::load(request.config, request.sets).section("run").read<RunConfig>();
+  run.name = run_name(run, request.config);
   return run;
 }
 
-int train_unfinished(TrainingRequest one) {
+// Trains a run unless it is finished. `scores`: those of its test split, else of validation.
+int train_unfinished(TrainingRequest one, Json& scores) {
   const std::string place = one.parent + "/" + one.name;
-  if (!one.overwrite && is_finished(place)) return 0;
   if (!exists(place + "/config.resolved.toml")) one.overwrite = true;  // what a kill left of its beginning
-  return train_run(one);
-}
-
-// What a run scored in its test split, else in validation.
-Json scores_of(const std::string& run) {
-  const Json result = read_json(run + "/result.json");
-  return result.value(result.contains("test") ? "test" : "val", Json::object());
+  const int code = !one.overwrite && is_finished(place) ? 0 : train_run(one);
+  if (code > 1) return code;
+  const Json result = read_json(place + "/result.json");
+  scores = result.value(result.contains("test") ? "test" : "val", Json::object());
+  return code;
 }
 
 void write_summary(const std::string& parent, const Json& summary, const Table& table) {
@@ -54,64 +57,57 @@ Confusion confusion_of(const Json& metrics) {
   std::vector<std::string> labels;
   for (auto& [label, values] : metrics.at("classes").items()) labels.push_back(label);
   Confusion result(labels);
-  for (int g = 0; g < result.classes(); g++)
-    for (int p = 0; p < result.classes(); p++) {
-      const long n =
-          metrics.at("confusion").at(static_cast<std::size_t>(g)).at(static_cast<std::size_t>(p)).get<long>();
-      for (long i = 0; i < n; i++) result.add(g, p);
-    }
+  const auto counts = metrics.at("confusion").get<std::vector<std::vector<long>>>();
+  for (std::size_t g = 0; g < labels.size(); g++)
+    for (std::size_t p = 0; p < labels.size(); p++)
+      for (long i = 0; i < counts.at(g).at(p); i++) result.add(static_cast<int>(g), static_cast<int>(p));
   return result;
 }
 
 // The scalar metrics of one seed: those of its run, or pooled over its folds.
-std::vector<std::pair<std::string, double>> pooled(const std::vector<Json>& parts) {
-  std::vector<std::pair<std::string, double>> result;
+Json pooled(const std::vector<Json>& parts) {
+  Json result = Json::object();
   for (auto& [name, value] : parts[0].items()) {
     if (!value.is_number()) continue;
     double sum = 0;
     for (const Json& part : parts) sum += to_double(part.at(name), name);
-    result.emplace_back(name, sum / static_cast<double>(parts.size()));
+    result[name] = sum / static_cast<double>(parts.size());
   }
   if (!parts[0].contains("confusion")) return result;
   Confusion all;
   for (const Json& part : parts) all.merge(confusion_of(part));
-  for (auto& [name, value] : result) {
-    if (name == "accuracy") value = all.accuracy();
-    if (name == "macro_f1") value = all.macro_f1();
-  }
+  if (result.contains("accuracy")) result["accuracy"] = all.accuracy();
+  if (result.contains("macro_f1")) result["macro_f1"] = all.macro_f1();
   return result;
 }
 
 Json statistics(const std::vector<double>& values) {
+  const double n = static_cast<double>(values.size());
   double mean = 0, squares = 0;
-  for (double v : values) mean += v / static_cast<double>(values.size());
+  for (double v : values) mean += v / n;
   for (double v : values) squares += (v - mean) * (v - mean);
-  const double deviation =
-      values.size() > 1 ? std::sqrt(squares / static_cast<double>(values.size() - 1)) : 0.0;
-  return {{"mean", mean}, {"sd", deviation}, {"values", values}};
+  return {{"mean", mean}, {"sd", n > 1 ? std::sqrt(squares / (n - 1)) : 0.0}, {"values", values}};
 }
 
 // A task that can cut its data has the key data.folds.
 void check_folds(const TrainingRequest& request) {
   const CheckReport report = check_config(Section::load(request.config, request.sets));
-  if (!report.problems.empty()) return;  // which are reported with the whole request
-  for (const ResolvedKey& key : report.config.resolved())
-    if (key.key == "data.folds") return;
-  fail(Fault::usage, "train: --folds must be for a task that can split its data; got '{}', which cannot",
-       report.config.section("task").type(Task::kDefault));
+  const auto keys = report.config.resolved();
+  const bool has = std::any_of(keys.begin(), keys.end(), [](auto& one) { return one.key == "data.folds"; });
+  if (report.problems.empty() && !has)  // problems are reported with the whole request
+    fail(Fault::usage, "train: --folds must be for a task that can split its data; got '{}', which cannot",
+         report.config.section("task").type(Task::kDefault));
 }
 
 // Removes the directory of an older request of the same name, and nothing else.
 void remove_old(const std::string& parent) {
-  std::error_code error;
-  for (auto& entry : fs::directory_iterator(parent, error)) {
+  std::error_code missing;
+  for (auto& entry : fs::directory_iterator(parent, missing)) {
     const std::string name = entry.path().filename().string();
     if (name != "summary.json" && name != "report.html" && !starts_with(name, "seed-"))
       fail(Fault::usage, "{}: only a directory of runs can be overwritten; got '{}' in it", parent, name);
   }
-  error.clear();
-  fs::remove_all(parent, error);
-  if (error) fail(Fault::runtime, "{}: cannot be removed; got {}", parent, error.message());
+  remove_folder(parent);
 }
 
 // ---- values of keys
@@ -119,45 +115,40 @@ void remove_old(const std::string& parent) {
 // The last part of a path, or the value itself, as a name for a directory.
 std::string name_of_value(const std::string& value) {
   std::string name = fs::path(value + "/").parent_path().filename().string();
-  for (char& c : name)
-    if (!std::isalnum(static_cast<unsigned char>(c)) && c != '.' && c != '-' && c != '_') c = '_';
+  auto odd = [](char c) {
+    return !std::isalnum(static_cast<unsigned char>(c)) && c != '.' && c != '-';
+  };
+  std::replace_if(name.begin(), name.end(), odd, '_');
   return name;
-}
-
-std::vector<std::string> names_of(const std::vector<std::string>& values) {
-  std::vector<std::string> names;
-  for (const std::string& value : values) {
-    names.push_back(name_of_value(value));
-    const auto same = std::find(names.begin(), names.end() - 1, names.back());
-    if (same != names.end() - 1 || names.back().empty())
-      fail(Fault::usage, "--each: values must differ in their last part, which names their runs; got {}",
-           same == names.end() - 1
-               ? in_quotes(value)
-               : fmt::format("{} and {}", in_quotes(values[static_cast<std::size_t>(same - names.begin())]),
-                             in_quotes(value)));
-  }
-  return names;
 }
 
 // One combination of values, and what came of it.
 struct Setting {
   std::string name;                 // of its run: the names of the values
   std::vector<std::string> values;  // of the keys, in their order
-  std::map<std::string, double> metrics;
+  std::map<std::string, double> metrics = {};
+  TrainingRequest request = {};
+  SeedRuns runs = {};  // with seeds or folds
 };
 
-std::vector<Setting> combinations(const std::vector<EachValue>& each) {
-  std::vector<Setting> settings{{"", {}, {}}};
-  for (const EachValue& one : each) {
-    if (std::count_if(each.begin(), each.end(), [&](const EachValue& e) { return e.key == one.key; }) > 1)
-      fail(Fault::usage, "--each: a key must be given once, with all its values; got '{}' twice", one.key);
-    const std::vector<std::string> names = names_of(one.values);
+std::vector<Setting> combinations(const std::vector<KeyValues>& each) {
+  std::vector<Setting> settings{{"", {}}};
+  for (const KeyValues& one : each) {
+    if (std::count_if(each.begin(), each.end(), [&](const KeyValues& other) { return other[0] == one[0]; }) >
+        1)
+      fail(Fault::usage, "--each: a key must be given once, with all its values; got '{}' twice", one[0]);
+    std::map<std::string, std::string> names;
+    for (std::size_t i = 1; i < one.size(); i++)
+      if (const auto [same, fresh] = names.emplace(name_of_value(one[i]), one[i]);
+          !fresh || same->first.empty())
+        fail(Fault::usage, "--each: values must differ in their last part, which names their runs; got {}{}",
+             fresh ? "" : in_quotes(same->second) + " and ", in_quotes(one[i]));
     std::vector<Setting> longer;
     for (const Setting& setting : settings)
-      for (std::size_t i = 0; i < names.size(); i++) {
+      for (std::size_t i = 1; i < one.size(); i++) {
         longer.push_back(setting);
-        longer.back().name += (setting.name.empty() ? "" : ",") + names[i];
-        longer.back().values.push_back(one.values[i]);
+        longer.back().name += (setting.name.empty() ? "" : ",") + name_of_value(one[i]);
+        longer.back().values.push_back(one[i]);
       }
     settings = std::move(longer);
   }
@@ -165,139 +156,126 @@ std::vector<Setting> combinations(const std::vector<EachValue>& each) {
 }
 
 // Whether the values of a key are samples of one thing, whose results have a mean: data, folds or seeds.
-bool are_samples(const EachValue& each) {
-  if (each.key == "run.seed" || each.key == "data.fold") return true;
-  return starts_with(each.key, "data.") &&
-         std::all_of(each.values.begin(), each.values.end(), [](const std::string& v) { return exists(v); });
+bool are_samples(const KeyValues& each) {
+  return each[0] == "run.seed" || each[0] == "data.fold" ||
+         (starts_with(each[0], "data.") &&
+          std::all_of(each.begin() + 1, each.end(), [](const std::string& value) { return exists(value); }));
 }
 
 // For each combination of the other values the mean over the samples, with "mean" in their place.
-std::vector<Setting> means_of(const std::vector<EachValue>& each, const std::vector<Setting>& settings) {
+std::vector<Setting> means_of(const std::vector<KeyValues>& each, const std::vector<Setting>& settings) {
   std::vector<Setting> result;
-  std::vector<std::map<std::string, int>> counts;
   if (std::none_of(each.begin(), each.end(), are_samples)) return result;
-  for (Setting setting : settings) {
+  std::map<std::vector<std::string>, std::map<std::string, int>> counts;
+  for (Setting one : settings) {
     for (std::size_t k = 0; k < each.size(); k++)
-      if (are_samples(each[k])) setting.values[k] = "mean";
-    std::size_t i = 0;
-    while (i < result.size() && result[i].values != setting.values) i++;
-    if (i == result.size()) result.push_back({"", setting.values, {}}), counts.emplace_back();
-    for (auto& [metric, value] : setting.metrics) result[i].metrics[metric] += value, counts[i][metric]++;
+      if (are_samples(each[k])) one.values[k] = "mean";
+    if (counts.try_emplace(one.values).second) result.push_back({"", one.values});
+    const auto mean =
+        std::find_if(result.begin(), result.end(), [&](auto& r) { return r.values == one.values; });
+    for (auto& [metric, value] : one.metrics) mean->metrics[metric] += value, counts[one.values][metric]++;
   }
-  for (std::size_t i = 0; i < result.size(); i++)
-    for (auto& [metric, count] : counts[i]) result[i].metrics[metric] /= count;
+  for (Setting& one : result)
+    for (auto& [metric, sum] : one.metrics) sum /= counts[one.values][metric];
   return result;
 }
 
-Table table_of(const std::vector<EachValue>& each, const std::vector<Setting>& settings) {
-  std::vector<std::string> columns;
-  for (const EachValue& one : each) columns.push_back(one.key);
-  for (const auto& [metric, value] : settings[0].metrics) columns.push_back(metric);
-  Table table(columns);
+Table settings_table(const std::vector<KeyValues>& each, const std::vector<Setting>& settings) {
+  std::vector<Column> columns;
+  for (const KeyValues& one : each) columns.push_back({one[0], one[0]});
+  for (auto& [metric, value] : settings[0].metrics) columns.push_back({metric, metric, "{:.4f}"});
+  Json rows = Json::array();
   for (const Setting& setting : settings) {
-    std::vector<std::string> cells;
-    for (const std::string& value : setting.values)
-      cells.push_back(value.find('/') == std::string::npos ? value : name_of_value(value));
-    for (std::size_t c = cells.size(); c < columns.size(); c++) {
-      const auto found = setting.metrics.find(columns[c]);
-      cells.push_back(found == setting.metrics.end() ? "" : fmt::format("{:.4f}", found->second));
+    Json& row = rows.emplace_back(setting.metrics);
+    for (std::size_t k = 0; k < each.size(); k++) {
+      const std::string& value = setting.values[k];
+      row[each[k][0]] = value.find('/') == std::string::npos ? value : name_of_value(value);
     }
-    table.row(cells);
   }
-  return table;
+  return table_of(rows, columns);
 }
 
-}  // namespace
-
-ManyRuns runs_of_many(const TrainingRequest& request, int seeds, int folds) {
+// Those of a request. All are checked before any is trained.
+SeedRuns runs_of_many(const TrainingRequest& request, int seeds, int folds) {
   const RunConfig run = run_config(request);
   if (folds > 0) check_folds(request);
-  ManyRuns many;
-  many.parent = fmt::format("{}/{}{}{}", request.parent.empty() ? run.out_dir : request.parent,
-                            request.name.empty() ? run.name : request.name,
-                            seeds > 1 ? fmt::format("-{}seeds", seeds) : "",
-                            folds > 0 ? fmt::format("-{}folds", folds) : "");
-  for (int s = 0; s < seeds; s++) {
-    many.folds.emplace_back();
+  const std::string parent = fmt::format("{}/{}{}{}", request.parent.empty() ? run.out_dir : request.parent,
+                                         request.name.empty() ? run.name : request.name,
+                                         seeds > 1 ? fmt::format("-{}seeds", seeds) : "",
+                                         folds > 0 ? fmt::format("-{}folds", folds) : "");
+  SeedRuns runs(static_cast<std::size_t>(seeds));
+  for (std::size_t s = 0; s < runs.size(); s++)
     for (int fold = 0; fold < std::max(1, folds); fold++) {
-      TrainingRequest one = request;
-      one.parent = many.parent;
+      TrainingRequest& one = runs[s].emplace_back(request);
+      one.parent = parent;
       one.resume = true;
-      one.name = fmt::format("seed-{}", run.seed + s) + (folds > 0 ? fmt::format("-fold-{}", fold) : "");
-      one.sets.push_back(fmt::format("run.seed={}", run.seed + s));
-      if (folds > 0) {
-        one.sets.push_back(fmt::format("data.folds={}", folds));
-        one.sets.push_back(fmt::format("data.fold={}", fold));
-      }
+      const std::int64_t seed = run.seed + static_cast<std::int64_t>(s);
+      one.name = fmt::format("seed-{}", seed) + (folds > 0 ? fmt::format("-fold-{}", fold) : "");
+      one.sets.push_back(fmt::format("run.seed={}", seed));
+      if (folds > 0)
+        one.sets.insert(one.sets.end(),
+                        {fmt::format("data.folds={}", folds), fmt::format("data.fold={}", fold)});
       // One part stands for all, where no old run is in its place.
-      if ((s == 0 && fold == 0) || exists(one.parent + "/" + one.name)) check_config(one);
-      many.folds.back().push_back(one);
+      if ((s == 0 && fold == 0) || exists(parent + "/" + one.name)) check_config(one);
     }
-  }
-  return many;
+  return runs;
 }
 
-int train_many(const TrainingRequest& request, const ManyRuns& runs) {
-  if (request.overwrite) remove_old(runs.parent);
-  make_directories(runs.parent);
-  std::vector<std::pair<std::string, std::vector<double>>> metrics;  // one value per seed
+int train_seeds(const TrainingRequest& request, const SeedRuns& runs, Json& metrics) {
+  const std::string& parent = runs[0][0].parent;
+  if (request.overwrite) remove_old(parent);
+  make_directories(parent);
+  Json values = Json::object();  // of each metric, one per seed
   int worst = 0;
-  for (const std::vector<TrainingRequest>& folds : runs.folds) {
+  for (const std::vector<TrainingRequest>& folds : runs) {
     std::vector<Json> parts;
     for (const TrainingRequest& one : folds) {
-      worst = std::max(worst, train_unfinished(one));
+      worst = std::max(worst, train_unfinished(one, parts.emplace_back()));
       if (worst > 1) return worst;
-      parts.push_back(scores_of(one.parent + "/" + one.name));
     }
-    for (auto& [name, value] : pooled(parts)) {
-      std::size_t i = 0;
-      while (i < metrics.size() && metrics[i].first != name) i++;
-      if (i == metrics.size()) metrics.push_back({name, {}});
-      metrics[i].second.push_back(value);
-    }
+    const Json of_seed = pooled(parts);
+    for (auto& [name, value] : of_seed.items()) values[name].push_back(value);
   }
-  const std::size_t folds = runs.folds[0].size();
-  Json summary = {{"config", request.config},
-                  {"seeds", runs.folds.size()},
-                  {"folds", folds > 1 ? folds : 0},
-                  {"metrics", Json::object()}};
-  Table table({"metric", "mean", "sd", "values"});
-  for (auto& [name, values] : metrics) {
-    const Json& all = summary["metrics"][name] = statistics(values);
-    std::string each;
-    for (double v : values) each += fmt::format("{}{:.4f}", each.empty() ? "" : "  ", v);
-    table.row({name, fmt::format("{:.4f}", all["mean"].get<double>()),
-               fmt::format("{:.4f}", all["sd"].get<double>()), each});
+  const std::size_t folds = runs[0].size();
+  Json summary = {{"config", request.config}, {"seeds", runs.size()}, {"folds", folds > 1 ? folds : 0}};
+  metrics = Json::object();
+  Json rows = Json::array();
+  for (auto& [name, each] : values.items()) {
+    const auto numbers = each.get<std::vector<double>>();
+    rows.push_back(metrics[name] = statistics(numbers));
+    rows.back().update({{"metric", name}, {"values", fmt::format("{:.4f}", fmt::join(numbers, "  "))}});
   }
-  write_summary(runs.parent, summary, table);
+  summary["metrics"] = metrics;
+  const std::vector<Column> columns{
+      {"metric", "metric"}, {"mean", "mean", "{:.4f}"}, {"sd", "sd", "{:.4f}"}, {"values", "values"}};
+  write_summary(parent, summary, table_of(rows, columns));
   return worst;
 }
 
-int train_each(const TrainingRequest& request, const std::vector<EachValue>& each, int seeds, int folds) {
+int train_each(const TrainingRequest& request, const std::vector<KeyValues>& each, int seeds, int folds) {
   const RunConfig run = run_config(request);
   const std::string parent = fmt::format("{}/{}-each", run.out_dir, run.name);
   const bool many = seeds > 1 || folds > 1;
   std::vector<Setting> settings = combinations(each);
-  std::vector<TrainingRequest> requests;
-  std::vector<ManyRuns> runs;
-  for (const Setting& setting : settings) {
-    TrainingRequest& one = requests.emplace_back(request);
-    for (std::size_t k = 0; k < each.size(); k++) one.sets.push_back(each[k].key + "=" + setting.values[k]);
+  for (Setting& setting : settings) {
+    TrainingRequest& one = setting.request = request;
+    for (std::size_t k = 0; k < each.size(); k++) one.sets.push_back(each[k][0] + "=" + setting.values[k]);
     one.parent = parent, one.name = setting.name;
     one.resume = !request.overwrite;
-    if (!many) check_config(one);
-    if (many) runs.push_back(runs_of_many(one, seeds, folds));
+    if (many)
+      setting.runs = runs_of_many(one, seeds, folds);
+    else
+      check_config(one);
   }
   Json summary = {{"config", request.config}, {"keys", Json::array()}, {"values", Json::object()}};
-  if (each.size() == 1) summary["key"] = each[0].key;
-  for (const EachValue& one : each) summary["keys"].push_back(one.key);
+  if (each.size() == 1) summary["key"] = each[0][0];
+  for (const KeyValues& one : each) summary["keys"].push_back(one[0]);
   int worst = 0;
-  for (std::size_t i = 0; i < settings.size(); i++) {
-    Setting& setting = settings[i];
-    worst = std::max(worst, many ? train_many(requests[i], runs[i]) : train_unfinished(requests[i]));
+  for (Setting& setting : settings) {
+    Json scores;
+    worst = std::max(worst, many ? train_seeds(setting.request, setting.runs, scores)
+                                 : train_unfinished(setting.request, scores));
     if (worst > 1) return worst;
-    const Json scores = many ? read_json(runs[i].parent + "/summary.json").at("metrics")
-                             : scores_of(parent + "/" + setting.name);
     for (auto& [name, value] : scores.items())
       if (many || value.is_number()) setting.metrics[name] = to_double(many ? value.at("mean") : value, name);
     summary["values"][setting.name] = setting.metrics;
@@ -308,8 +286,17 @@ int train_each(const TrainingRequest& request, const std::vector<EachValue>& eac
     (all ? summary["mean"] : summary["means"][join(mean.values, ",")]) = mean.metrics;
     settings.push_back(mean);
   }
-  write_summary(parent, summary, table_of(each, settings));
+  write_summary(parent, summary, settings_table(each, settings));
   return worst;
+}
+
+}  // namespace
+
+int train_many(const TrainingRequest& request, const std::vector<KeyValues>& each, int seeds, int folds) {
+  if (!each.empty()) return train_each(request, each, seeds, folds);
+  if (seeds == 1 && folds == 0) return train_run(request);
+  Json metrics;
+  return train_seeds(request, runs_of_many(request, seeds, folds), metrics);
 }
 
 }  // namespace qkv

@@ -1,10 +1,9 @@
-#include "training_run.h"
-
+// One training from its first step to its result.
 #include <algorithm>
-#include <filesystem>
 
 #include "base/file.h"
 #include "base/machine.h"
+#include "cli/training.h"
 #include "log/jsonl.h"
 #include "log/number_text.h"
 #include "log/record_keys.h"
@@ -22,8 +21,6 @@
 #include "train/expect.h"
 #include "train/signals.h"
 #include "train/tensorboard_run.h"
-
-namespace fs = std::filesystem;
 
 namespace qkv {
 namespace {

@@ -103,7 +103,7 @@ TEST_CASE("layers: unset takes a key back that an earlier layer gives") {
   const Read read(root);
   CHECK(read.steps == 0);
   CHECK(read.betas == std::vector<double>{0.9, 0.999});
-  CHECK(root.origin("lr") == folder / "b.toml" + ":3:6");
+  CHECK(root.all_given()[0].origin == folder / "b.toml" + ":3:6");
   CHECK(problems("", {"unset=[\"lr\"]"}) ==
         "--unset: unset must name a key that an earlier layer sets; got 'lr'");
   CHECK(problems("lr = 1", {"unset=[\"lrr\"]"}) ==

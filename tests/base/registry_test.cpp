@@ -23,7 +23,7 @@ struct Dog : Animal {
   Dog(int, const std::string&) {}
   std::string sound() const override { return "woof"; }
 };
-QKV_REGISTER(Animal, "cat", Cat);
+QKV_REGISTER(Animal, "cat", Cat, "");
 QKV_REGISTER(Animal, "house-dog", Dog, "barks");
 
 }  // namespace

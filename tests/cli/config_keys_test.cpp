@@ -2,7 +2,6 @@
 
 #include <filesystem>
 
-#include "base/config_schema.h"
 #include "base/file.h"
 #include "paths.h"
 #include "qkv/base/text.h"
@@ -21,7 +20,7 @@ namespace {
 // The keys that are stated twice by whatever reads this config.
 std::string restated(const std::string& text) {
   const CheckReport report = check_config(Section::parse("data.train = \"\"\n" + text));
-  return join(restated_keys(report.config), ", ");
+  return join(report.config.restated_keys(), ", ");
 }
 
 template <class T>
@@ -51,7 +50,7 @@ TEST_CASE("no key of a shipped config is stated twice") {
     if (entry.path().extension() != ".toml") continue;
     CAPTURE(entry.path().string());
     const CheckReport report = check_config(Section::load(entry.path().string()));
-    CHECK(join(restated_keys(report.config), ", ") == "");
+    CHECK(join(report.config.restated_keys(), ", ") == "");
   }
 }
 

@@ -1,4 +1,4 @@
-#include "cli/config_reference.h"
+#include "cli/config_schema.h"
 
 #include <doctest/doctest.h>
 

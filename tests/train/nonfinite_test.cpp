@@ -73,7 +73,7 @@ struct Planted : Layer {
   Parameter gain;
 };
 
-QKV_REGISTER(Layer, "test-planted", Planted);
+QKV_REGISTER(Layer, "test-planted", Planted, "");
 
 using namespace test;
 

@@ -43,8 +43,8 @@ struct PoisonModel : Bag {
   }
 };
 
-QKV_REGISTER(Model, "test-unused", UnusedModel);
-QKV_REGISTER(Model, "test-poison", PoisonModel);
+QKV_REGISTER(Model, "test-unused", UnusedModel, "");
+QKV_REGISTER(Model, "test-poison", PoisonModel, "");
 
 }  // namespace
 

@@ -80,8 +80,6 @@ class Section {
 
   /// The sub-table `name`, which is empty where the config has none.
   Section section(const std::string& name) const;
-  /// The sub-table `name` where the config has it.
-  std::optional<Section> optional(const std::string& name) const;
   /// The tables of an array `[[name]]`.
   std::vector<Section> sections(const std::string& name) const;
 
@@ -102,8 +100,6 @@ class Section {
   void skip_all() const;
   /// Dotted name of this table, "" for the root.
   const std::string& name() const;
-  /// Where the value of a key comes from: "char.toml:12:8", "--set #1" or "default".
-  std::string origin(const std::string& key) const;
 
   /// Adds a problem with a key ("" for the table): report("n_head", "must divide d_model; got 5").
   void report(const std::string& key, const std::string& problem) const;
@@ -124,16 +120,19 @@ class Section {
   std::vector<ResolvedKey> resolved() const;
   /// Every key that the document gives, whether it was read or not.
   std::vector<ResolvedKey> all_given() const;
+  /// JSON schema of this table and the tables in it, for editors: every key that was asked for. Arrays of
+  /// tables are described by their first table.
+  Json schema() const;
+  /// The keys of the document that were stated more than once: with another type, default, rule or help.
+  std::vector<std::string> restated_keys() const;
   /// The files read, the extended ones first.
   std::vector<std::string> files() const;
 
  private:
-  friend Json schema_of(const Section& section);
-  friend std::vector<std::string> restated_keys(const Section& section);
   Section(std::shared_ptr<ConfigDocument> document, ConfigTable* table)
       : document_(std::move(document)), table_(table) {}
   void read_fields(std::vector<Field> fields) const;
-  bool find_value(Field& field) const;
+  bool find_value(const Field& field) const;
 
   std::shared_ptr<ConfigDocument> document_;
   ConfigTable* table_;

@@ -1,10 +1,10 @@
 // Fields of a config struct: one list that the reader, the range check, the help table and the JSON schema
 // visit.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <limits>
-#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -15,7 +15,7 @@ namespace qkv {
 
 /// What a value must satisfy besides its type. Holds for every element of an array.
 struct Constraint {
-  enum class Kind { required, path, range, one_of, folder };
+  enum class Kind { path, range, one_of, folder };
   Kind kind;
   std::string rule = {};  ///< "must be positive": the wording of the error and of the help
   double low = -std::numeric_limits<double>::infinity(), high = std::numeric_limits<double>::infinity();
@@ -27,7 +27,6 @@ struct Constraint {
 /// What follows the help text of a field: f("lr", lr, "peak learning rate", rule::positive).
 namespace rule {
 
-inline const Constraint required{Constraint::Kind::required, "must be given"};
 /// A string that names a file; relative to the file that contains it.
 inline const Constraint path{Constraint::Kind::path};
 /// A string that names a folder, relative to the working directory.
@@ -42,6 +41,8 @@ inline const Constraint probability{Constraint::Kind::range, "must be between 0 
 inline const Constraint dropping{Constraint::Kind::range, "must be between 0 and 0.999", 0, 0.999};
 Constraint between(double low, double high);
 Constraint at_least(double low);
+/// The same of what an integer type can hold, and TOML.
+Constraint integers(std::int64_t low, std::uint64_t high);
 /// The strings a value may be. (The choices of an enum are stated beside it, see FieldCollector.)
 Constraint one_of(std::vector<std::string> names);
 
@@ -50,26 +51,21 @@ Constraint one_of(std::vector<std::string> names);
 /// A number, or one of some names: `scale = "sqrt_d_k"` or `scale = 0.5`.
 using NameOrNumber = std::variant<std::string, double>;
 
-/// An enum member seen as the index of its name.
-struct EnumRef {
-  std::vector<std::string> names;
-  void* object;
-  int (*get)(const void* object);
-  void (*set)(void* object, int index);
-};
+/// One value of a field as a config has it; that of an enum is its name.
+using ConfigElement = std::variant<bool, std::int64_t, double, std::string>;
+using ConfigElements = std::vector<ConfigElement>;
 
-/// Where a field's value lives; monostate for a sub-table, which has children instead.
-using FieldRef =
-    std::variant<std::monostate, bool*, int*, std::int64_t*, std::uint64_t*, float*, double*, std::string*,
-                 NameOrNumber*, EnumRef, std::vector<bool>*, std::vector<int>*, std::vector<std::int64_t>*,
-                 std::vector<float>*, std::vector<double>*, std::vector<std::string>*>;
-
+/// A member of a config struct: one element, a list of them, or a table with fields of its own.
 struct Field {
+  enum class Type { table, boolean, integer, number, text, text_or_number };
   std::string name, help;
   std::vector<Constraint> constraints;
-  FieldRef value;
+  Type type = Type::table;
+  bool is_list = false;
+  Constraint fits{Constraint::Kind::range};  ///< what the member's type can hold
+  std::function<ConfigElements()> get = {};
+  std::function<void(const ConfigElements&)> set = {};
   std::vector<Field> children = {};
-  std::function<void()> clear = {};  ///< for an optional that was empty: makes it empty again
 };
 
 /// The visitor given to `fields`: f("name", member, "help", constraints...). An enum is a choice: the names
@@ -81,7 +77,7 @@ class FieldCollector {
  public:
   template <class T, class... Rules>
   void operator()(std::string name, T& member, std::string help, const Rules&... rules) {
-    Field field{std::move(name), std::move(help), {rules...}, {}};
+    Field field{std::move(name), std::move(help), {rules...}};
     bind(field, member);
     fields.push_back(std::move(field));
   }
@@ -91,31 +87,90 @@ class FieldCollector {
  private:
   template <class T>
   static void bind(Field& field, T& member) {
-    if constexpr (std::is_enum_v<T>) {
-      field.constraints.push_back(rule::one_of(names_of(T())));
-      field.value =
-          EnumRef{names_of(T()), &member,
-                  [](const void* object) { return static_cast<int>(*static_cast<const T*>(object)); },
-                  [](void* object, int index) {
-                    *static_cast<T*>(object) = static_cast<T>(index);
-                  }};
-    } else if constexpr (std::is_constructible_v<FieldRef, T*>) {
-      field.value = &member;
-    } else {
+    if constexpr (std::is_class_v<T> && !std::is_same_v<T, std::string> && !std::is_same_v<T, NameOrNumber>) {
       FieldCollector nested;
       member.fields(nested);
       field.children = std::move(nested.fields);
+    } else {
+      set_type<T>(field);
+      field.get = [&member] {
+        return ConfigElements{element_of(member)};
+      };
+      field.set = [&member](const ConfigElements& value) {
+        assign(value.front(), member);
+      };
     }
   }
   template <class T>
-  static void bind(Field& field, std::optional<T>& member) {
-    if (!member) {
-      member.emplace();
-      field.clear = [&member] {
-        member.reset();
-      };
+  static void bind(Field& field, std::vector<T>& member) {
+    set_type<T>(field);
+    field.is_list = true;
+    field.get = [&member] {
+      ConfigElements all;
+      for (const T& one : member) all.push_back(element_of(one));
+      return all;
+    };
+    field.set = [&member](const ConfigElements& value) {
+      member.clear();
+      for (const ConfigElement& element : value) {
+        T one{};
+        assign(element, one);
+        member.push_back(std::move(one));
+      }
+    };
+  }
+
+  template <class T>
+  static void set_type(Field& field) {
+    field.type = Field::Type::text;
+    if constexpr (std::is_same_v<T, bool>) {
+      field.type = Field::Type::boolean;
+    } else if constexpr (std::is_integral_v<T>) {
+      field.type = Field::Type::integer;
+      field.fits = rule::integers(static_cast<std::int64_t>(std::numeric_limits<T>::min()),
+                                  std::numeric_limits<T>::max());
+    } else if constexpr (std::is_floating_point_v<T>) {
+      field.type = Field::Type::number;
+      field.fits = {Constraint::Kind::range, "must be a finite number",
+                    static_cast<double>(std::numeric_limits<T>::lowest()),
+                    static_cast<double>(std::numeric_limits<T>::max())};
+    } else if constexpr (std::is_same_v<T, NameOrNumber>) {
+      field.type = Field::Type::text_or_number;
+    } else if constexpr (std::is_enum_v<T>) {
+      field.constraints.push_back(rule::one_of(names_of(T())));
     }
-    bind(field, *member);
+  }
+
+  /// The double that prints as the float does.
+  static ConfigElement element_of(float value);
+  template <class T>
+  static ConfigElement element_of(const T& value) {
+    if constexpr (std::is_enum_v<T>)
+      return names_of(value).at(static_cast<std::size_t>(value));
+    else if constexpr (std::is_same_v<T, NameOrNumber>)
+      return std::visit([](const auto& one) { return ConfigElement(one); }, value);
+    else if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>)
+      return static_cast<std::int64_t>(value);
+    else
+      return value;
+  }
+  template <class T>
+  static void assign(const ConfigElement& value, T& member) {
+    if constexpr (std::is_enum_v<T>) {
+      const std::vector<std::string> names = names_of(T());
+      member =
+          static_cast<T>(std::find(names.begin(), names.end(), std::get<std::string>(value)) - names.begin());
+    } else if constexpr (std::is_same_v<T, NameOrNumber>) {
+      if (const auto* name = std::get_if<std::string>(&value))
+        member = *name;
+      else
+        member = std::get<double>(value);
+    } else if constexpr (std::is_same_v<T, bool> || std::is_same_v<T, std::string>) {
+      member = std::get<T>(value);
+    } else {
+      member =
+          static_cast<T>(std::get<std::conditional_t<std::is_integral_v<T>, std::int64_t, double>>(value));
+    }
   }
 };
 
@@ -126,11 +181,6 @@ std::vector<Field> fields_of(Config& config) {
   config.fields(collector);
   return std::move(collector.fields);
 }
-
-/// "an integer", "an array of strings", ...
-std::string type_name(const Field& field);
-/// The value as TOML text.
-std::string value_text(const Field& field);
 
 /// The name of a choice, as configs have it.
 template <class Enum>

@@ -4,7 +4,6 @@
 #include "cli/inspect.h"
 #include "inspect/circuits.h"
 #include "inspect/faithful.h"
-#include "log/table.h"
 #include "qkv/base/json.h"
 #include "qkv/log/console.h"
 
@@ -24,17 +23,16 @@ Json json_of(const HeadScores& head) {
   return one;
 }
 
-std::string table_of(const std::vector<HeadScores>& heads) {
-  Table table({"head", "previous", "self", "first", "duplicate", "induction", "cue", "positional"});
-  for (const HeadScores& head : heads) {
-    std::vector<std::string> row{fmt::format("{} {}", head.layer, head.head)};
-    for (const Mean& score : head.scores)
-      row.push_back(score.value() ? fmt::format("{:.3f}", *score.value()) : "-");
-    const auto [distance, weight] = head.position();
-    row.push_back(fmt::format("{:.3f} at {:+}", weight, distance));
-    table.row(row);
+std::string heads_table(Json heads) {
+  for (Json& head : heads) {
+    head["name"] = fmt::format("{} {}", head["layer"].get<std::string>(), head["head"].get<Index>());
+    head["place"] =
+        fmt::format("{:.3f} at {:+}", head["positional"].get<double>(), head["distance"].get<Index>());
   }
-  return table.str(console().unicode());
+  std::vector<Column> columns{{"head", "name"}};
+  for (const char* score : HeadScores::kNames) columns.push_back({score, score, "{:.3f}"});
+  columns.push_back({"positional", "place"});
+  return table_of(heads, columns).str(console().unicode());
 }
 
 struct InspectHeads : Inspection {
@@ -42,12 +40,11 @@ struct InspectHeads : Inspection {
   int run(const Subject& subject) override {
     const Experiment e = subject.load();
     const std::vector<ProbeText> texts = choice.of(e);
-    const std::vector<HeadScores> found = head_scores(e, texts);
     Json list = Json::array();
-    for (const HeadScores& head : found) list.push_back(json_of(head));
+    for (const HeadScores& head : head_scores(e, texts)) list.push_back(json_of(head));
     subject.print(
         {{"texts", texts.size()}, {"heads", list}},
-        table_of(found) +
+        heads_table(list) +
             fmt::format("Mean weights over {} texts: on the previous word, on itself, on the first word; if "
                         "the word occurred before, on the\nsame word and on the word after it; on the "
                         "deciding word; and at the distance with the largest weight.\n",
@@ -134,18 +131,19 @@ struct InspectFaithful : Inspection {
     }
     if (faith.texts() == 0)
       fail(Fault::usage, "inspect faithful: texts must have two words; got none that has");
-    Table table({"method", "names the cue", "agrees with ablation", "rank correlation"});
-    Json methods = Json::object();
+    Json methods = Json::object(), rows = Json::array();
     for (std::size_t m = 0; m < WordWorth::kCount; m++) {
-      const bool known = faith.cues() > 0;
-      const double precision = faith.precision(m), agreement = faith.agreement(m),
-                   rank = faith.correlation(m);
-      table.row({WordWorth::kNames[m], known ? fmt::format("{:.3f}", precision) : "-",
-                 fmt::format("{:.3f}", agreement), fmt::format("{:.3f}", rank)});
-      methods[WordWorth::kNames[m]] = {{"precision_at_1", known ? json_number32(precision) : Json()},
-                                       {"agreement_with_ablation", json_number32(agreement)},
-                                       {"rank_correlation", json_number32(rank)}};
+      const Json one = {{"precision_at_1", faith.cues() > 0 ? json_number32(faith.precision(m)) : Json()},
+                        {"agreement_with_ablation", json_number32(faith.agreement(m))},
+                        {"rank_correlation", json_number32(faith.correlation(m))}};
+      rows.push_back(one);
+      rows.back()["method"] = WordWorth::kNames[m];
+      methods[WordWorth::kNames[m]] = one;
     }
+    const Table table = table_of(rows, {{"method", "method"},
+                                        {"names the cue", "precision_at_1", "{:.3f}"},
+                                        {"agrees with ablation", "agreement_with_ablation", "{:.3f}"},
+                                        {"rank correlation", "rank_correlation", "{:.3f}"}});
     subject.print({{"believed", faith.believed()},
                    {"reason", faith.reason()},
                    {"texts", faith.texts()},

@@ -1,17 +1,89 @@
 // Whole training steps through the real trainer, or tokens: how long, how fast, how much memory.
 #include "cli/bench.h"
 
-#include <algorithm>
-#include <limits>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-#include "log/table.h"
-#include "qkv/base/error.h"
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <limits>
+#include <map>
+
+#include "cli/answers.h"
 #include "qkv/base/json.h"
-#include "qkv/cli/verb.h"
+#include "qkv/base/text.h"
 #include "qkv/log/console.h"
 
 namespace qkv {
 namespace {
+
+// Hands what `run_bench` measures to `show`. In a process of its own none inherits memory from the one
+// before. The exit code.
+int measure(const BenchRequest& request, const std::function<void(const Json&)>& show) {
+  const int memory = ::memfd_create("bench", 0);
+  std::FILE* file = memory < 0 ? nullptr : ::fdopen(memory, "w+");
+  const pid_t child = file ? ::fork() : -1;
+  if (child < 0) fail(Fault::runtime, "bench: a process cannot be started");
+  if (child == 0)
+    ::_exit(exit_code_of([&] {
+      const std::string text = dump_json(run_bench(request));
+      return std::fputs(text.c_str(), file) >= 0 && std::fflush(file) == 0 ? 0 : 1;
+    }));
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  std::rewind(file);
+  if (status == 0) show(Json::parse(file));
+  std::fclose(file);
+  if (WIFEXITED(status)) return WEXITSTATUS(status);
+  console().error("bench: the measuring process was ended by signal {}", WTERMSIG(status));
+  return 1;
+}
+
+// ---- how cost grows
+
+// What grows together. Keys that a config does not know, or that are 0, stay out.
+struct Axis {
+  const char* name;
+  std::vector<std::string> keys;  ///< the first one is shown
+  std::vector<double> factors;
+};
+const Axis kAxes[] = {
+    {"batch", {"data.batch_size"}, {0.25, 0.5, 1, 2, 4}},
+    {"length",
+     {"data.length", "data.block_size", "model.max_seq_len", "model.max_source_len"},
+     {0.25, 1, 4, 16}},
+    {"width",
+     {"model.d_model", "model.ffn.d_ff", "model.attention.n_head", "model.attention.n_kv_head"},
+     {0.5, 1, 2, 4}},
+    {"depth", {"model.n_layer", "model.n_encoder_layer", "model.n_decoder_layer"}, {1, 2, 4}},
+};
+
+// The integer keys of a config with all defaults.
+std::map<std::string, double> integers_of(const BenchRequest& request) {
+  const Experiment e = build_experiment(Section::load(request.config, request.sets), true);
+  finish_config(e);
+  std::map<std::string, double> result;
+  for (const ResolvedKey& key : e.config.resolved())
+    if (!key.value.empty() && key.value.find_first_not_of("0123456789") == std::string::npos)
+      result[key.key] = std::stod(key.value);
+  return result;
+}
+
+// The overrides that multiply an axis, or nothing when a value would not be whole.
+std::vector<std::string> overrides(const Axis& axis, double factor,
+                                   const std::map<std::string, double>& base) {
+  std::vector<std::string> sets;
+  for (const std::string& key : axis.keys) {
+    const auto found = base.find(key);
+    if (found == base.end() || found->second == 0) continue;
+    const double value = found->second * factor;
+    if (value < 1 || value != std::floor(value)) return {};
+    sets.push_back(fmt::format("{}={:.0f}", key, value));
+  }
+  return sets;
+}
 
 struct Bench : Verb {
   void setup(Options& options) override {
@@ -38,35 +110,46 @@ struct Bench : Verb {
   std::string example() const override { return "qkv bench configs/bank.toml --steps 200"; }
 
   int measure_and_print() const {
-    if (configs.size() == 1) {
-      print(run_bench(request));
-      return 0;
-    }
-    // A process for each, so that none inherits memory from the one before.
-    const FromProcess got = in_own_process([&] { return run_bench(request); });
-    if (got.exit_code == 0) print(Json::parse(got.text));
-    return got.exit_code;
-  }
-  void print(const Json& result) const {
-    console().print("{}", json ? dump_json(result) + "\n" : text(result));
+    const auto print = [&](const Json& result) {
+      console().print("{}", json ? dump_json(result) + "\n" : text(result));
+    };
+    if (configs.size() > 1) return measure(request, print);
+    print(run_bench(request));
+    return 0;
   }
 
+  // Variants of one config along batch, length, width and depth, and with ten times the steps.
   int print_scaling() const {
+    std::string last;
     Table table({"axis", "change", "tokens/s", "ms", "GFLOP", "GFLOP/s", "MiB"});
-    std::string axis;
-    const int code = bench_scaling(request, [&](const Json& r) {
-      if (json) return console().print("{}\n", dump_json(r));
-      const std::string name = r.at("axis").get<std::string>();
-      if (!axis.empty() && axis != name) table.rule();
-      axis = name;
-      auto of = [&](const char* key, const char* format) {
-        return fmt::format(fmt::runtime(format), r.at(key).get<double>());
-      };
-      table.row({name, r.at("change").get<std::string>(), of("tokens_per_s", "{:.0f}"),
-                 fmt::format("{:.3f}", r.at("step_ms").at("median").get<double>()),
-                 of("gflop_per_step", "{:.4g}"), of("gflops", "{:.1f}"), of("peak_rss_mib", "{:.0f}")});
-    });
-    if (!json && table.rows() > 0) console().print("{}", table.str(console().unicode(), 80));
+    auto add = [&](const char* axis, const std::vector<std::string>& sets, std::size_t steps) {
+      BenchRequest variant = request;
+      variant.sets.insert(variant.sets.end(), sets.begin(), sets.end());
+      variant.steps = steps;
+      const std::string change = sets.empty() ? fmt::format("{} steps", steps) : join(sets, " ");
+      return measure(variant, [&](const Json& r) {
+        Json row = {{"axis", axis}, {"change", change}};
+        row.update(r);
+        if (json) return console().print("{}\n", dump_json(row));
+        if (!last.empty() && last != axis) table.rule();
+        last = axis;
+        auto of = [&](const char* key, const char* format) {
+          return fmt::format(fmt::runtime(format), r.at(Json::json_pointer(key)).get<double>());
+        };
+        table.row({axis, change, of("/tokens_per_s", "{:.0f}"), of("/step_ms/median", "{:.3f}"),
+                   of("/gflop_per_step", "{:.4g}"), of("/gflops", "{:.1f}"), of("/peak_rss_mib", "{:.0f}")});
+      });
+    };
+    const std::map<std::string, double> base = integers_of(request);
+    int code = 0;
+    for (const Axis& axis : kAxes)
+      for (double factor : axis.factors)
+        if (const auto sets = overrides(axis, factor, base); code == 0 && !sets.empty())
+          code = add(axis.name, sets, request.steps);
+    const std::size_t few = request.steps > 0 ? request.steps : 10;
+    for (std::size_t steps : {few, 10 * few})
+      if (code == 0) code = add("steps", {}, steps);
+    if (!json && table.rows() > 0) console().print("{}", table.max_cell(80).str(console().unicode()));
     return code;
   }
 

@@ -1,13 +1,14 @@
-#include "train/check.h"
-
+// What is wrong with a config, before training; with the files of a run, after it.
 #include <algorithm>
 
 #include "base/machine.h"
+#include "cli/answers.h"
 #include "log/number_text.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
+#include "train/check.h"
+#include "train/verify.h"
 
 namespace qkv {
 namespace {
@@ -40,19 +41,19 @@ struct Check : Verb {
     Json facts = Json::object();
     for (auto& [name, value] : report.facts) facts[name] = json_number(value);
     if (json) {
-      console().print("{}\n", dump_json({{"config", file},
-                                         {"ok", report.ok()},
-                                         {"problems", report.problems},
-                                         {"data_problems", report.data_problems},
-                                         {"warnings", report.warnings},
-                                         {"notes", report.notes},
-                                         {"parameters", report.parameters},
-                                         {"steps", report.steps},
-                                         {"batch_size", report.batch_size},
-                                         {"memory_bytes", report.memory_bytes},
-                                         {"memory_limit_bytes", available_memory()},
-                                         {"data", report.data.json()},
-                                         {"facts", facts}}));
+      print_json({{"config", file},
+                  {"ok", report.ok()},
+                  {"problems", report.problems},
+                  {"data_problems", report.data_problems},
+                  {"warnings", report.warnings},
+                  {"notes", report.notes},
+                  {"parameters", report.parameters},
+                  {"steps", report.steps},
+                  {"batch_size", report.batch_size},
+                  {"memory_bytes", report.memory_bytes},
+                  {"memory_limit_bytes", available_memory()},
+                  {"data", report.data.json()},
+                  {"facts", facts}});
       return;
     }
     for (const std::string& note : report.config.notes()) console().info("{}", note);
@@ -82,6 +83,38 @@ struct Check : Verb {
 };
 
 QKV_REGISTER(Verb, "check", Check, "find what is wrong with a config, without training");
+
+// ---- verify
+
+struct Verify : Verb {
+  void setup(Options& options) override {
+    options.add("path", &paths, "run directories, checkpoints or .safetensors files").required = true;
+    options.add("--json", &json, "print one JSON object per path");
+  }
+  int run() override {
+    bool whole = true;
+    for (const std::string& path : paths) {
+      const VerifyReport report = verify(path);
+      whole = whole && report.problems.empty();
+      if (json) {
+        print_json({{"path", path},
+                    {"ok", report.problems.empty()},
+                    {"files", report.checked},
+                    {"problems", report.problems}});
+        continue;
+      }
+      for (const std::string& problem : report.problems) console().error("{}", problem);
+      if (report.problems.empty()) console().print("{}: whole ({} files)\n", path, report.checked.size());
+    }
+    return whole ? 0 : static_cast<int>(Fault::data);
+  }
+  std::string example() const override { return "qkv verify runs/bank"; }
+
+  std::vector<std::string> paths;
+  bool json = false;
+};
+
+QKV_REGISTER(Verb, "verify", Verify, "look for damage in a run directory, a checkpoint or a file of weights");
 
 }  // namespace
 }  // namespace qkv

@@ -1,9 +1,11 @@
+// Claims and gradient checks: numbers with their bounds.
 #include <algorithm>
 
 #include "claims/claim.h"
+#include "cli/answers.h"
 #include "log/terminal_text.h"
+#include "qkv/autograd/gradcheck.h"
 #include "qkv/base/json.h"
-#include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
 
 namespace qkv {
@@ -73,7 +75,7 @@ struct Claims : Verb {
     }
     const bool all = passed == verdicts.size();
     if (json)
-      console().print("{}\n", dump_json({{"seed", seed}, {"passed", all}, {"claims", list}}));
+      print_json({{"seed", seed}, {"passed", all}, {"claims", list}});
     else
       console().print("{} of {} claims pass with seed {}, in {:.1f} s\n", passed, verdicts.size(), seed,
                       seconds);
@@ -87,6 +89,71 @@ struct Claims : Verb {
 };
 
 QKV_REGISTER(Verb, "claims", Claims, "check statements about attention: numbers with their bounds");
+
+// ---- gradcheck
+
+// All cases of one op; the worst is that with the largest error.
+Json summary(const Op& op) {
+  std::string worst;
+  Index cases = 0, elements = 0;
+  double error = 0;
+  for (const GradResult& one : run_gradcheck(op)) {
+    if (cases == 0 || one.max_relative_error > error) worst = one.label;
+    error = std::max(error, one.max_relative_error);
+    elements += one.elements;
+    cases++;
+  }
+  return {{"op", op.name},        {"cases", cases},
+          {"elements", elements}, {"max_relative_error", json_number(error)},
+          {"worst_case", worst},  {"passed", error <= GradSuite::kBound}};
+}
+
+struct Gradcheck : Verb {
+  void setup(Options& options) override {
+    options.add("op", &names, "ops; default: all");
+    options.add("--json", &json, "print one JSON object");
+  }
+  int run() override {
+    std::vector<std::string> known;
+    for (const Op* op : registered_ops()) known.push_back(op->name);
+    for (const std::string& name : names)
+      if (!std::count(known.begin(), known.end(), name))
+        fail(Fault::usage, "gradcheck: unknown op '{}'{}", name, suggest(name, known));
+    Json ops = Json::array();
+    for (const Op* op : registered_ops())
+      if (names.empty() || std::count(names.begin(), names.end(), op->name)) ops.push_back(summary(*op));
+    const auto passed =
+        std::count_if(ops.begin(), ops.end(), [](const Json& op) { return op["passed"] == true; });
+    const auto all = static_cast<std::ptrdiff_t>(ops.size());
+    if (json)
+      print_json({{"bound", GradSuite::kBound}, {"ops", ops}});
+    else
+      console().print("{}{} of {} ops pass: analytic against central differences in f64\n", table(ops),
+                      passed, all);
+    return passed == all ? 0 : 1;
+  }
+  std::string example() const override { return "qkv gradcheck softmax layer_norm"; }
+
+  static std::string table(Json ops) {
+    for (Json& op : ops) {
+      op["bound"] = GradSuite::kBound;
+      const bool passed = op["passed"].get<bool>();
+      op["result"] = verdict_text(passed) + (passed ? "" : " (" + op["worst_case"].get<std::string>() + ")");
+    }
+    return table_of(ops, {{"op", "op"},
+                          {"cases", "cases"},
+                          {"elements", "elements"},
+                          {"max relative error", "max_relative_error", "{:.1e}"},
+                          {"bound", "bound", "{:.0e}"},
+                          {"result", "result"}})
+        .str(console().unicode());
+  }
+
+  std::vector<std::string> names;
+  bool json = false;
+};
+
+QKV_REGISTER(Verb, "gradcheck", Gradcheck, "compare the gradients of ops with central differences");
 
 }  // namespace
 }  // namespace qkv

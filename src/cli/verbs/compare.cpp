@@ -7,13 +7,12 @@
 #include <optional>
 
 #include "base/file.h"
+#include "cli/answers.h"
 #include "cli/config_diff.h"
 #include "log/record_keys.h"
 #include "log/run_log.h"
-#include "log/table.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
 #include "train/checkpoint.h"
 
@@ -91,43 +90,36 @@ struct Final {
   }
 };
 
-// Names of final metrics in the order of the files, with the values of each seed ("seed-1" of
+// Of each final metric ("test.accuracy"), in the order of the files, the values of each seed ("seed-1" of
 // "seed-1-fold-0").
-using Finals = std::vector<std::pair<std::string, std::map<std::string, std::vector<double>>>>;
-
-Finals finals_of(const std::vector<std::string>& runs) {
-  Finals result;
+Json finals_of(const std::vector<std::string>& runs) {
+  Json result = Json::object();
   for (const std::string& run : runs) {
     if (!exists(run + "/result.json")) continue;
     const Json json = read_json(run + "/result.json");
-    for (const char* split : {"val", "test"}) {
-      if (!json.is_object() || !json.contains(split) || !json.at(split).is_object()) continue;
-      for (auto& [name, value] : json.at(split).items()) {
-        if (!value.is_number()) continue;
-        const std::string full = std::string(split) + "." + name;
-        auto found = std::find_if(result.begin(), result.end(), [&](auto& one) { return one.first == full; });
-        if (found == result.end()) found = result.insert(result.end(), {full, {}});
-        found->second[run.substr(0, run.rfind("-fold-"))].push_back(value.get<double>());
-      }
-    }
+    for (const std::string split : {"val", "test"})
+      if (json.is_object() && json.contains(split))
+        for (auto& [name, value] : json.at(split).items())
+          if (value.is_number())
+            result[split + "." + name][run.substr(0, run.rfind("-fold-"))].push_back(value);
   }
   return result;
 }
 
 std::vector<Final> finals_of(const Side& a, const Side& b) {
-  auto means = [](const std::map<std::string, std::vector<double>>& seeds) {
+  auto means = [](const Json& seeds) {
     std::vector<double> result;
-    for (auto& [seed, values] : seeds) result.push_back(Final::mean(values));
+    for (auto& [seed, values] : seeds.items())
+      result.push_back(Final::mean(values.get<std::vector<double>>()));
     return result;
   };
   std::vector<Final> result;
   for (const auto& [value, runs] : a.runs) {
     const auto found = b.runs.find(value);
     if (found == b.runs.end()) continue;
-    const Finals in_b = finals_of(found->second);
-    for (auto& [name, seeds] : finals_of(runs))
-      for (auto& [other, others] : in_b)
-        if (name == other) result.push_back({value, name, means(seeds), means(others)});
+    const Json in_a = finals_of(runs), in_b = finals_of(found->second);
+    for (auto& [name, seeds] : in_a.items())
+      if (in_b.contains(name)) result.push_back({value, name, means(seeds), means(in_b.at(name))});
   }
   return result;
 }
@@ -234,26 +226,18 @@ Json json_of(const Comparison& c) {
 }
 
 // With several seeds on both sides: how many standard errors the means are apart.
-Table table_of(const std::vector<Final>& metrics) {
-  const bool noisy = std::any_of(metrics.begin(), metrics.end(), [](auto& m) { return m.noise(); });
-  const bool each = !metrics[0].value.empty();
-  std::vector<std::string> header{"metric", "a", "b", "b - a"};
-  if (each) header.insert(header.begin(), "value");
-  if (noisy) header.insert(header.end(), {"noise", "verdict"});
-  Table table(header);
-  for (const Final& m : metrics) {
-    std::vector<std::string> row{m.name, fmt::format("{:.4f}", Final::mean(m.a)),
-                                 fmt::format("{:.4f}", Final::mean(m.b)),
-                                 fmt::format("{:+.4f}", m.difference())};
-    if (each) row.insert(row.begin(), m.value);
-    if (const auto noise = m.noise())
-      row.insert(row.end(), {fmt::format("{:.4f}", *noise),
-                             std::fabs(m.difference()) <= 2 * *noise ? "within noise" : "beyond noise"});
-    else if (noisy)
-      row.insert(row.end(), {"", ""});
-    table.row(row);
-  }
-  return table;
+Table table_of_metrics(Json metrics) {
+  std::vector<Column> columns{
+      {"metric", "metric"}, {"a", "a", "{:.4f}"}, {"b", "b", "{:.4f}"}, {"b - a", "difference", "{:+.4f}"}};
+  if (metrics[0].contains("value")) columns.insert(columns.begin(), {"value", "value"});
+  if (std::any_of(metrics.begin(), metrics.end(), [](const Json& m) { return m.contains("noise"); }))
+    columns.insert(columns.end(), {{"noise", "noise", "{:.4f}"}, {"verdict", "verdict"}});
+  for (Json& m : metrics)
+    if (m.contains("noise"))
+      m["verdict"] = std::fabs(m["difference"].get<double>()) <= 2 * m["noise"].get<double>()
+                         ? "within noise"
+                         : "beyond noise";
+  return table_of(metrics, columns);
 }
 
 struct Compare : Verb {
@@ -277,7 +261,10 @@ struct Compare : Verb {
     Comparison c{differences(keys_a, keys_b), finals_of(a, b), {}, {}};
     c.keys.erase(std::remove_if(c.keys.begin(), c.keys.end(), describes_only), c.keys.end());
     if (!a.many && !b.many) c.course = course_of(first, second), c.weights = same_weights(first, second);
-    console().print("{}", json ? dump_json(json_of(c)) + "\n" : text(c));
+    if (json)
+      print_json(json_of(c));
+    else
+      console().print("{}", text(c));
     return c.equal() ? 0 : 1;
   }
   std::string example() const override { return "qkv compare runs/bank runs/bank-identity"; }
@@ -286,7 +273,7 @@ struct Compare : Verb {
     const bool unicode = console().unicode();
     std::string out =
         c.keys.empty() ? "The configs are the same.\n" : table_of(c.keys, first, second).str(unicode);
-    if (!c.metrics.empty()) out += "\n" + table_of(c.metrics).str(unicode);
+    if (!c.metrics.empty()) out += "\n" + table_of_metrics(json_of(c)["metrics"]).str(unicode);
     if (c.course) {
       const auto& p = c.course->parting;
       out += p ? fmt::format("\nThe logs diverge at step {} ({}): {} is {} and {}.\n", p->step, p->type,

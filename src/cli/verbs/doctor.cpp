@@ -8,12 +8,12 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "cli/answers.h"
 #include "log/number_text.h"
 #include "log/terminal_text.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
-#include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
 #include "qkv/tensor/tensor.h"
 #include "qkv/train/config.h"
@@ -24,19 +24,6 @@
 
 namespace qkv {
 namespace {
-
-// Shortest of `times` runs after one to warm up, in seconds.
-template <class F>
-double shortest_of(int times, F f) {
-  f();
-  double best = 1e9;
-  for (int i = 0; i < times; i++) {
-    const double start = steady_seconds();
-    f();
-    best = std::min(best, steady_seconds() - start);
-  }
-  return best;
-}
 
 // By one thread, in its CPU time: on a busy machine a product is put aside now and then. Beside it what its
 // units give, each measured in turn: a shared machine changes its speed.
@@ -80,21 +67,6 @@ std::vector<std::string> product_warnings(const Blas& state, const Speed& speed)
   return result;
 }
 
-// Bytes read plus bytes written of a copy between blocks far larger than the caches.
-double copy_gb_per_s(int threads) {
-  const Index n = Index{16} << 20;  // 64 MiB
-  const Tensor from = Tensor::zeros({n});
-  Tensor to = Tensor::zeros({n});
-  const std::size_t part = from.byte_size() / static_cast<std::size_t>(threads);
-  const double seconds = shortest_of(5, [&] {
-    pool().run(threads, [&](int t, int) {
-      const std::size_t at = static_cast<std::size_t>(t) * part;
-      std::memcpy(to.bytes() + at, from.bytes() + at, part);
-    });
-  });
-  return 2.0 * static_cast<double>(from.byte_size()) / seconds / 1e9;
-}
-
 std::vector<std::string> cpu_features() {
   std::vector<std::string> features;
 #if defined(__x86_64__) || defined(__i386__)
@@ -128,7 +100,6 @@ struct Doctor : Verb {
     const Json about = environment(command, threads, 0);
     const Speed speed = product_speed(1024);
     const std::vector<std::string> warnings = product_warnings(blas(), speed);
-    const double copy = copy_gb_per_s(1), copy_all = copy_gb_per_s(threads);
     if (json) {
       Json report = {{"version", kVersion}, {"revision", kRevision}, {"compiler", kCompiler}};
       report.update({{"cpu", about.at("cpu")}, {"cpus", threads}, {"cpu_features", cpu_features()}});
@@ -138,8 +109,6 @@ struct Doctor : Verb {
       report.update({{"sgemm_gflops", json_number(static_cast<float>(speed.gflops))},
                      {"peak_gflops", json_number(static_cast<float>(speed.peak))},
                      {"warnings", warnings},
-                     {"copy_gb_per_s", json_number(static_cast<float>(copy))},
-                     {"copy_gb_per_s_all_cpus", json_number(static_cast<float>(copy_all))},
                      {"terminal",
                       {{"live", console().live()},
                        {"columns", console().width()},
@@ -147,7 +116,7 @@ struct Doctor : Verb {
                        {"unicode", console().unicode()}}},
                      {"out_dir", out_dir},
                      {"out_dir_writable", unwritable.empty()}});
-      console().print("{}\n", dump_json(report));
+      print_json(report);
       return unwritable.empty() ? 0 : 1;
     }
     auto of = [&](const char* key) {
@@ -165,8 +134,7 @@ struct Doctor : Verb {
     line("kernels", fmt::format("{}, chosen by {}", of("blas_core"), of("blas_chosen_by")));
     line("sgemm 1024",
          fmt::format("{:.1f} GFLOP/s on one thread; its peak is {:.0f}", speed.gflops, speed.peak));
-    line("memory", fmt::format("{} usable, {:.1f} GB/s copied by one thread, {:.1f} by all",
-                               byte_text(about.at("memory_bytes").get<double>()), copy, copy_all));
+    line("memory", byte_text(about.at("memory_bytes").get<double>()) + " usable");
     line("terminal", fmt::format("{} columns, colour {}, unicode {}, progress bar {}", console().width(),
                                  yes(console().color()), yes(console().unicode()), yes(console().live())));
     line("output directory",

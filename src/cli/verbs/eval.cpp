@@ -45,23 +45,20 @@ std::string tables(const Metrics& metrics, const std::string& examples, bool uni
 
 struct Eval : Verb {
   void setup(Options& options) override {
-    options.add("run", &path, "run directory or checkpoint").required = true;
+    options.add("run", &subject.path, "run directory or checkpoint").required = true;
     options.add("--split", &split, "train, val or test; default: test if there is one");
     options.add("--data", &data, "other data in the task's format, instead of a split");
-    options.add("--checkpoint", &which, "best, last or step-000100");
-    options.add("--set", &sets, "override a key of the config, e.g. task.beam=5");
     options.add("--groups", &groups, "also count groups of this many consecutive examples that are all right")
         .range = {2, 1000};
-    listing = &options.add("--mistakes", &mistakes, "also list this many mistakes, most confident first");
-    listing->alone = "20";
-    listing->range = {1, 100000};
-    options.add("--json", &json, "print one JSON object");
+    options.add("--mistakes", &mistakes, "also list this many mistakes, most confident first").range = {
+        1, 100000};
+    subject.add(options, "print one JSON object");
   }
   int run() override {
     if (first_invalid_utf8(data) != std::string::npos)
       fail(Fault::usage, "eval: --data must be a name in UTF-8; got {}", in_quotes(data));
     if (!data.empty()) use_data();
-    Experiment e = load_experiment(path, which, sets);
+    const Experiment e = subject.load();
     set_threads(static_cast<int>(e.run.threads));
     if (!data.empty()) split = "test";
     if (split.empty()) split = e.task->examples(Split::test) > 0 ? "test" : "val";
@@ -73,22 +70,22 @@ struct Eval : Verb {
                      bad.front(), split, metric_text(metrics.value(bad.front())));
     if (groups > 1) metrics.add("group_accuracy", metrics.group_accuracy(groups), 1);
     Json result = metrics.json();
-    const std::string wrong = listing->given ? listed(answers_of(e), result) : "";
-    console().print("{}", json ? dump_json(result) + "\n"
-                               : tables(metrics, data.empty() ? split : data, console().unicode()) + wrong);
+    const std::string wrong = mistakes > 0 ? listed(answers_of(e), result) : "";
+    subject.print(result, tables(metrics, data.empty() ? split : data, console().unicode()) + wrong);
     return 0;
   }
   std::string example() const override { return "qkv eval runs/bank --split val"; }
 
   // The file in the place of the test split, without the folds that the run may have had.
   void use_data() {
-    const Section config = Section::load(find_checkpoint(path, which) + "/config.resolved.toml");
+    const Section config =
+        Section::load(find_checkpoint(subject.path, subject.checkpoint) + "/config.resolved.toml");
     if (!config.section("data").has("test"))
       fail(Fault::usage,
            "eval: --data must be for a task that reads files; got '{}', which makes its own examples",
            config.section("task").type(Task::kDefault));
-    sets.push_back("data.test=" + Json(data).dump());
-    if (config.section("data").has("folds")) sets.push_back("data.folds=0");
+    subject.sets.push_back("data.test=" + Json(data).dump());
+    if (config.section("data").has("folds")) subject.sets.push_back("data.folds=0");
   }
 
   ClassAnswers answers_of(const Experiment& e) const {
@@ -101,51 +98,45 @@ struct Eval : Verb {
   }
 
   std::string listed(const ClassAnswers& answers, Json& result) const {
-    auto label = [&](int id) {
-      return answers.confusion.labels()[static_cast<std::size_t>(id)];
-    };
-    Table table({"gold", "answer", "p", "p(gold)", "text"});
-    result["mistakes"] = Json::array();
-    for (const Mistake& one : answers.mistakes) {
-      table.row({label(one.label), label(one.answer), fmt::format("{:.3f}", one.probability),
-                 fmt::format("{:.3f}", one.right), one.text});
-      result["mistakes"].push_back({{"text", one.text},
-                                    {"label", label(one.label)},
-                                    {"answer", label(one.answer)},
-                                    {"probability", json_number(static_cast<float>(one.probability))},
-                                    {"right", json_number(static_cast<float>(one.right))}});
-    }
-    return answers.mistakes.empty() ? "\nno mistakes\n" : "\n" + table.str(console().unicode(), 100);
+    Json& list = result["mistakes"] = Json::array();
+    for (const Mistake& one : answers.mistakes)
+      list.push_back({{"text", one.text},
+                      {"label", answers.confusion.labels().at(static_cast<std::size_t>(one.label))},
+                      {"answer", answers.confusion.labels().at(static_cast<std::size_t>(one.answer))},
+                      {"probability", json_number(static_cast<float>(one.probability))},
+                      {"right", json_number(static_cast<float>(one.right))}});
+    if (list.empty()) return "\nno mistakes\n";
+    Table table = table_of(list, {{"gold", "label"},
+                                  {"answer", "answer"},
+                                  {"p", "probability", "{:.3f}"},
+                                  {"p(gold)", "right", "{:.3f}"},
+                                  {"text", "text"}});
+    return "\n" + table.max_cell(100).str(console().unicode());
   }
 
-  std::string path, split, data, which = "best";
-  std::vector<std::string> sets;
-  Option* listing = nullptr;
+  Subject subject;
+  std::string split, data;
   int groups = 1, mistakes = 0;
-  bool json = false;
 };
 
 struct Predict : Verb {
   void setup(Options& options) override {
-    options.add("run", &path, "run directory or checkpoint").required = true;
+    options.add("run", &subject.path, "run directory or checkpoint").required = true;
     options.add("text", &texts, "texts; default: lines of standard input");
-    options.add("--checkpoint", &which, "best, last or step-000100");
-    options.add("--set", &sets, "override a key of the config, e.g. task.beam=5");
-    options.add("--json", &json, "print one JSON object per text");
+    subject.add(options, "print one JSON object per text");
   }
   int run() override {
-    const Experiment e = load_experiment(path, which, sets);
-    return answer_each(texts, json, [&](const std::string& text) {
+    const Experiment e = subject.load();
+    return answer_each(texts, subject.json, [&](const std::string& text) {
       const Json prediction = e.task->predict(*e.model, text);
       warn_of_cut(prediction.value("cut_tokens", std::int64_t{0}));
-      console().print("{}", json ? dump_json(prediction) + "\n" : e.task->readable(prediction));
+      subject.print(prediction, e.task->readable(prediction));
     });
   }
   std::string example() const override { return "qkv predict runs/bank \"We sat by the river bank.\""; }
 
-  std::string path, which = "best";
-  std::vector<std::string> texts, sets;
-  bool json = false;
+  Subject subject;
+  std::vector<std::string> texts;
 };
 
 QKV_REGISTER(Verb, "eval", Eval, "metrics of a trained model, per class and as confusion matrix");

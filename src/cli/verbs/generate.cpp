@@ -19,21 +19,27 @@
 namespace qkv {
 namespace {
 
-// What tokens add to a text, without the space that only parts them from it. Alone, the first of them may be
-// written otherwise (as "##ing").
+// What tokens add to a text.
 std::string added_text(const Tokenizer& tokenizer, const std::vector<int>& begin, const std::string& text,
                        const std::vector<int>& ids) {
   TextStream stream(tokenizer, begin, text);
   std::string all;
   for (int id : ids) all += stream.add(id);
-  all += stream.finish();
+  return all + stream.finish();
+}
+
+// The same without the space that only parts them from it. Alone, the first of them may be written otherwise
+// (as "##ing").
+std::string answer_text(const Tokenizer& tokenizer, const std::vector<int>& begin, const std::string& text,
+                        const std::vector<int>& ids) {
+  const std::string all = added_text(tokenizer, begin, text, ids);
   const bool parted = starts_with(all, " ") && !starts_with(tokenizer.decode(ids), " ");
   return parted ? all.substr(1) : all;
 }
 
 struct Generate : Verb {
   void setup(Options& arguments) override {
-    arguments.add("run", &path, "run directory or checkpoint").required = true;
+    arguments.add("run", &subject.path, "run directory or checkpoint").required = true;
     arguments.add("--prompt", &prompt, "the text to continue; default: standard input, else a line break");
     arguments
         .add("--max-tokens", &options.max_tokens,
@@ -53,16 +59,14 @@ struct Generate : Verb {
     arguments.add("--seed", &seed, "seed of the sampling").range = {0,
                                                                     std::numeric_limits<std::int64_t>::max()};
     arguments.add("--allow-unk", &allow_unk, "allow the token of unknown words");
-    arguments.add("--checkpoint", &which, "best, last or step-000100");
-    arguments.add("--set", &sets, "override a key of the config");
     arguments.add("--interactive", &interactive, "continue each line of input");
-    arguments.add("--json", &json, "print one JSON object per text");
+    subject.add(arguments, "print one JSON object per text");
   }
 
   int run() override {
     options.seed = static_cast<std::uint64_t>(seed);
     const Sampling checks(options.sampling);
-    const Experiment e = load_experiment(path, which, sets);
+    const Experiment e = subject.load();
     set_threads(static_cast<int>(e.run.threads));
     const auto* model = dynamic_cast<const Generator*>(e.model.get());
     const Tokenizer* tokenizer = e.task->tokenizer();
@@ -80,7 +84,7 @@ struct Generate : Verb {
     options.stop = tokenizer->end_id();
     if (interactive)
       return answer_each(
-          {}, json, [&](const std::string& line) { answer(*model, *tokenizer, line + "\n"); }, "> ");
+          {}, subject.json, [&](const std::string& line) { answer(*model, *tokenizer, line + "\n"); }, "> ");
     if (prompt.empty() && ::isatty(0) == 0) prompt = read_standard_input();
     answer(*model, *tokenizer, prompt.empty() ? "\n" : prompt);
     return 0;
@@ -112,14 +116,14 @@ struct Generate : Verb {
     warn_of_cut(cut);
     generate(model, begin, options, [&](int id) {
       ids.push_back(id);
-      if (!json) console().verbatim((ids.size() == 1 ? text : "") + stream.add(id));
+      if (!subject.json) console().verbatim((ids.size() == 1 ? text : "") + stream.add(id));
       return !console().out_closed();
     });
-    if (json)
-      console().print("{}\n", dump_json({{"prompt", text},
-                                         {"text", added_text(tokenizer, begin, text, ids)},
-                                         {"tokens", ids.size()},
-                                         {"cut_tokens", std::max<Index>(0, cut)}}));
+    if (subject.json)
+      print_json({{"prompt", text},
+                  {"text", answer_text(tokenizer, begin, text, ids)},
+                  {"tokens", ids.size()},
+                  {"cut_tokens", std::max<Index>(0, cut)}});
     else
       console().verbatim((ids.empty() ? text : "") + stream.finish() + "\n");
   }
@@ -146,30 +150,27 @@ struct Generate : Verb {
                      room, left, o.max_tokens);
     const Tensor prompt_ids = Tensor::from({1, static_cast<Index>(begin.size())}, begin);
     const std::vector<Hypothesis> found = beam_search(*decoding, prompt_ids, o).at(0);
-    if (!json) {
-      TextStream stream(tokenizer, begin, text);
-      std::string answer;
-      if (!found.empty())
-        for (int id : found[0].ids) answer += stream.add(id);
-      console().verbatim(text + answer + stream.finish() + "\n");
+    if (!subject.json) {
+      const std::vector<int> ids = found.empty() ? std::vector<int>() : found[0].ids;
+      console().verbatim(text + added_text(tokenizer, begin, text, ids) + "\n");
       return;
     }
     Json beams = Json::array();
     for (const Hypothesis& h : found)
-      beams.push_back({{"text", added_text(tokenizer, begin, text, h.ids)},
+      beams.push_back({{"text", answer_text(tokenizer, begin, text, h.ids)},
                        {"tokens", h.ids.size()},
                        {"log_prob", json_number(static_cast<float>(h.log_prob))},
                        {"score", json_number(static_cast<float>(h.score))},
                        {"ended", h.ended}});
-    console().print("{}\n", dump_json({{"prompt", text}, {"beams", beams}, {"cut_tokens", cut}}));
+    print_json({{"prompt", text}, {"beams", beams}, {"cut_tokens", cut}});
   }
 
-  std::string path, prompt, which = "best";
-  std::vector<std::string> sets;
+  Subject subject;
+  std::string prompt;
   GenerateOptions options;
   std::int64_t seed = 0;
   int beam = 0;
-  bool interactive = false, allow_unk = false, json = false;
+  bool interactive = false, allow_unk = false;
 };
 
 QKV_REGISTER(Verb, "generate", Generate, "continue a text with a trained language model");

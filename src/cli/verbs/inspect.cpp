@@ -10,10 +10,6 @@ namespace qkv {
 
 QKV_DEFINE_REGISTRY(Inspection);
 
-void Subject::print(const Json& answer, const std::string& text) const {
-  console().print("{}", json ? dump_json(answer) + "\n" : text);
-}
-
 void HeadChoice::add(Options& options) {
   options.add("--layer", &layer, "only this layer, from 0 on").range = {0, 1000000};
   options.add("--head", &head, "only this head, from 0 on").range = {0, 1000000};
@@ -71,9 +67,7 @@ struct Inspect : Verb {
       Options& own = options.add_verb(name, entry.help);
       inspections.push_back(entry.make());
       inspections.back()->setup(own);
-      own.add("--checkpoint", &subject.checkpoint, "best, last or step-000100");
-      own.add("--set", &subject.sets, "override a key of the config");
-      own.add("--json", &subject.json, "print JSON, one object per text if there are texts");
+      subject.add(own, "print JSON, one object per text if there are texts");
       own.example = inspections.back()->example();
     }
     verbs = &options.verbs;

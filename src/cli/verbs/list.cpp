@@ -1,27 +1,24 @@
-
 #include "claims/claim.h"
-#include "log/table.h"
+#include "cli/answers.h"
 #include "log/terminal_text.h"
 #include "qkv/autograd/tape.h"
 #include "qkv/base/json.h"
-#include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
-#include "qkv/task/task.h"
 #include "qkv/train/optimizer.h"
 #include "qkv/train/schedule.h"
 
 namespace qkv {
 namespace {
 
-struct Item {
-  std::string name, help, origin;
-};
+Json item(const std::string& name, const std::string& help, const std::string& origin) {
+  return {{"name", name}, {"help", help}, {"origin", origin}};
+}
 
 template <class T>
-std::vector<Item> items_of() {
-  std::vector<Item> items;
+Json items_of() {
+  Json items = Json::array();
   for (auto& [name, entry] : Registry<T>::instance().entries())
-    items.push_back({name, entry.help, entry.origin});
+    items.push_back(item(name, entry.help, entry.origin));
   return items;
 }
 
@@ -49,16 +46,16 @@ std::string purpose(const std::string& op) {
   return "differentiable op";
 }
 
-std::vector<Item> ops() {
-  std::vector<Item> items;
-  for (const Op* op : registered_ops()) items.push_back({op->name, purpose(op->name), origin_of(*op)});
+Json ops() {
+  Json items = Json::array();
+  for (const Op* op : registered_ops()) items.push_back(item(op->name, purpose(op->name), origin_of(*op)));
   return items;
 }
 
 struct Kind {
   const char* name;
   const char* where;  // in a config or on the command line
-  std::vector<Item> (*items)();
+  Json (*items)();
 };
 const Kind kKinds[] = {
     {"layers", "[[model.layers]] type", items_of<Layer>},
@@ -86,33 +83,34 @@ struct List : Verb {
       if (!std::count(known.begin(), known.end(), name))
         fail(Fault::usage, "list: unknown kind '{}'{}", name, suggest(name, known));
     Json all = Json::object();
-    bool first = true;
     for (const Kind& kind : kKinds) {
       if (!wanted.empty() && !std::count(wanted.begin(), wanted.end(), kind.name)) continue;
-      Json array = Json::array();
-      Table table({"name", "what it is", "from"}, fmt::format("{}  ({})", kind.name, kind.where));
-      const std::vector<Item> items = kind.items();
-      std::size_t names = 4, origins = 4;
-      for (const Item& item : items) {
-        names = std::max(names, item.name.size());
-        origins = std::max(origins, item.origin.size());
-      }
-      const int left = console().out_width() - static_cast<int>(names + origins) - 6;  // 2 for the indent
-      for (const Item& item : items) {
-        const std::vector<std::string> lines = wrapped(item.help, std::max(30, left));
-        table.row({item.name, lines[0], item.origin});
-        for (std::size_t i = 1; i < lines.size(); i++) table.row({"", "  " + lines[i]});
-        array.push_back({{"name", item.name}, {"help", item.help}, {"origin", item.origin}});
-      }
-      all[kind.name] = array;
-      if (!json) console().print("{}{}", first ? "" : "\n", table.str(console().unicode(), 100));
-      first = false;
+      const bool first = all.empty();
+      const Json& items = all[kind.name] = kind.items();
+      if (!json) console().print("{}{}", first ? "" : "\n", table(kind, items));
       if (console().out_closed()) break;
     }
-    if (json) console().print("{}\n", dump_json(all));
+    if (json) print_json(all);
     return 0;
   }
   std::string example() const override { return "qkv list layers models"; }
+
+  static std::string table(const Kind& kind, const Json& items) {
+    Table table({"name", "what it is", "from"});
+    table.title(fmt::format("{}  ({})", kind.name, kind.where)).max_cell(100);
+    std::size_t names = 4, origins = 4;
+    for (const Json& item : items) {
+      names = std::max(names, item["name"].get<std::string>().size());
+      origins = std::max(origins, item["origin"].get<std::string>().size());
+    }
+    const int left = console().out_width() - static_cast<int>(names + origins) - 6;  // 2 for the indent
+    for (const Json& item : items) {
+      const auto lines = wrapped(item["help"].get<std::string>(), std::max(30, left));
+      table.row({item["name"].get<std::string>(), lines[0], item["origin"].get<std::string>()});
+      for (std::size_t i = 1; i < lines.size(); i++) table.row({"", "  " + lines[i]});
+    }
+    return table.str(console().unicode());
+  }
 
   std::vector<std::string> wanted;
   bool json = false;

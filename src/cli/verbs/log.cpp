@@ -1,13 +1,13 @@
+#include <algorithm>
 #include <chrono>
 #include <thread>
 
+#include "cli/answers.h"
 #include "log/number_text.h"
 #include "log/record_keys.h"
 #include "log/run_log.h"
-#include "log/table.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
 #include "train/run_dir.h"
 
@@ -27,37 +27,8 @@ Json json_of(const RunLog& log) {
   return result;
 }
 
-std::string csv_cell(const std::string& text) {
-  if (text.find_first_of(",\"\n") == std::string::npos) return text;
-  std::string quoted = "\"";
-  for (char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return quoted + '"';
-}
-
-// One row per training line and evaluation; a column for each name that occurs.
-std::string csv_of(const std::vector<RunLog>& logs) {
-  std::vector<std::string> names{std::string(key::split), std::string(key::step)};
-  for (const RunLog& log : logs)
-    for (const std::vector<Record>* records : {&log.train, &log.eval})
-      for (const Record& record : *records)
-        for (const Metric& metric : record)
-          if (std::find(names.begin(), names.end(), metric.name) == names.end()) names.push_back(metric.name);
-  std::string text = "run,type";
-  for (const std::string& name : names) text += "," + csv_cell(name);
-  text += "\n";
-  for (const RunLog& log : logs)
-    for (const std::vector<Record>* records : {&log.train, &log.eval})
-      for (const Record& record : *records) {
-        const Json json = json_of(record);
-        text += csv_cell(log.name) + "," + record.type();
-        for (const std::string& name : names) {
-          text += ",";
-          if (!json.contains(name)) continue;
-          text += json[name].is_string() ? csv_cell(json[name].get<std::string>()) : dump_json(json[name]);
-        }
-        text += "\n";
-      }
-  return text;
+void add_new(std::vector<std::string>& names, const std::string& name) {
+  if (!std::count(names.begin(), names.end(), name)) names.push_back(name);
 }
 
 bool knows(const RunLog& log, const std::string& metric, const std::string& split) {
@@ -70,23 +41,19 @@ struct Log : Verb {
     options.add("--metric", &metrics, "draw these instead: loss, accuracy, lr, grad_norm, ... (repeatable)");
     options.add("--rows", &rows, "evaluations in the table; 0 = all").range = {0, std::int64_t{1} << 62};
     options.add("--height", &height, "height of a plot in lines").range = {6, 200};
-    options.add("--log-y", &log_y, "logarithmic y axis");
     options.add("-f,--follow", &follow, "follow the run until it ends");
     options.add("--json", &json, "print one JSON object per run");
-    options.add("--csv", &csv, "print a table for other programs").excludes = {"--json"};
   }
 
   int run() override {
-    if (follow && (json || csv)) fail(Fault::usage, "log: --follow must not be given with --json or --csv");
+    if (follow && json) fail(Fault::usage, "log: --follow must not be given with --json");
     if (follow && runs.size() == 1) runs = runs_of(runs[0]);
     if (follow && runs.size() > 1) fail(Fault::usage, "log: --follow needs one run; got {}", runs.size());
     if (follow) return follow_run();
     const std::vector<RunLog> logs = read_run_logs(runs);
     check_metrics(logs);
     if (json)
-      for (const RunLog& log : logs) console().print("{}\n", dump_json(json_of(log)));
-    else if (csv)
-      console().print("{}", csv_of(logs));
+      for (const RunLog& log : logs) print_json(json_of(log));
     else
       console().print("{}", picture(logs));
     if (!json)
@@ -98,34 +65,25 @@ struct Log : Verb {
   std::string example() const override { return "qkv log runs/bank --metric accuracy --metric loss"; }
 
   void check_metrics(const std::vector<RunLog>& logs) const {
-    for (const std::string& metric : metrics) {
-      std::vector<std::string> known;
-      for (const RunLog& log : logs)
-        for (const std::string& name : log.metrics())
-          if (std::find(known.begin(), known.end(), name) == known.end()) known.push_back(name);
-      if (!known.empty() && std::find(known.begin(), known.end(), metric) == known.end())
+    std::vector<std::string> known;
+    for (const RunLog& log : logs)
+      for (const std::string& name : log.metrics()) add_new(known, name);
+    for (const std::string& metric : metrics)
+      if (!known.empty() && !std::count(known.begin(), known.end(), metric))
         fail(Fault::usage, "log: --metric must be one of {}; got '{}'{}", join(known, ", "), metric,
              suggest(metric, known));
-    }
   }
 
   // The loss, and the metric of eval.metric, or the first one of its evaluations.
   std::vector<std::string> chosen(const std::vector<RunLog>& logs) const {
     if (!metrics.empty()) return metrics;
-    std::vector<std::string> result{"loss"};
     for (const RunLog& log : logs) {
-      std::string other(log.start.text(key::metric));
-      if (other.empty() || other == "loss") {
-        other.clear();
-        for (const std::string& name : log.metrics())
-          if (other.empty() && name != "loss" && knows(log, name, "val")) other = name;
-      }
-      if (!other.empty()) {
-        result.push_back(other);
-        break;
-      }
+      const std::string decides(log.start.text(key::metric));
+      if (!decides.empty() && decides != "loss") return {"loss", decides};
+      for (const std::string& name : log.metrics())
+        if (name != "loss" && knows(log, name, "val")) return {"loss", name};
     }
-    return result;
+    return {"loss"};
   }
 
   // One run: its training and validation curve. Several: the validation curve of each, where it has one.
@@ -146,9 +104,7 @@ struct Log : Verb {
     std::vector<std::string> names;
     for (const Record& record : log.eval)
       for (const Metric& metric : record)
-        if (metric.name != key::step && is_number(metric.value) &&
-            std::find(names.begin(), names.end(), metric.name) == names.end())
-          names.push_back(metric.name);
+        if (metric.name != key::step && is_number(metric.value)) add_new(names, std::string(metric.name));
     std::vector<std::string> header{"step", "split"};
     header.insert(header.end(), names.begin(), names.end());
     header.emplace_back("");
@@ -203,7 +159,6 @@ struct Log : Verb {
     o.height = height;
     o.unicode = console().unicode();
     o.color = console().out_color();
-    o.log_y = log_y;
     std::string text;
     for (const std::string& metric : chosen(logs)) {
       o.title = metric;
@@ -262,7 +217,7 @@ struct Log : Verb {
   std::vector<std::string> runs, metrics;
   std::int64_t rows = 10;
   int height = 16;
-  bool follow = false, json = false, csv = false, log_y = false;
+  bool follow = false, json = false;
 };
 
 QKV_REGISTER(Verb, "log", Log, "the curves, evaluations and speed of runs, in the terminal");

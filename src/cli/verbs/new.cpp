@@ -53,20 +53,22 @@ std::vector<std::string> kinds() {
   return names;
 }
 
-std::string snake_case(std::string name) {
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
+std::string snake_case(const std::string& name) {
+  return replace_all(name, "-", "_");
 }
 
 bool is_taken(const std::string& folder, const std::string& name) {
-  if (folder == "layer" || folder == "attention") return Registry<Layer>::instance().contains(name);
-  if (folder == "task" || folder == "sequence") return Registry<Task>::instance().contains(name);
-  if (folder == "model") return Registry<Model>::instance().contains(name);
-  if (folder == "optimizer") return Registry<Optimizer>::instance().contains(name);
-  if (folder == "op")
-    for (const Op* op : registered_ops())
-      if (op->name == snake_case(name)) return true;
-  return folder == "schedule" && Registry<Schedule>::instance().contains(name);
+  auto in = [&](const auto& registry) {
+    return registry.contains(name);
+  };
+  if (folder == "layer" || folder == "attention") return in(Registry<Layer>::instance());
+  if (folder == "task" || folder == "sequence") return in(Registry<Task>::instance());
+  if (folder == "model") return in(Registry<Model>::instance());
+  if (folder == "optimizer") return in(Registry<Optimizer>::instance());
+  if (folder == "schedule") return in(Registry<Schedule>::instance());
+  const std::vector<const Op*> ops = registered_ops();
+  return folder == "op" &&
+         std::any_of(ops.begin(), ops.end(), [&](const Op* op) { return op->name == snake_case(name); });
 }
 
 // The program that runs, and where the CMake package beside it is: the build tree, or where it is installed.
@@ -88,11 +90,6 @@ std::string in_path(const std::string& name) {
   for (const std::string& folder : split(path ? path : "", ':'))
     if (!folder.empty() && ::access((folder + "/" + name).c_str(), X_OK) == 0) return folder + "/" + name;
   return "";
-}
-
-void replace_all(std::string& text, const std::string& what, const std::string& by) {
-  for (std::size_t at = 0; (at = text.find(what, at)) != std::string::npos; at += by.size())
-    text.replace(at, what.size(), by);
 }
 
 std::string pascal_case(const std::string& name) {
@@ -172,18 +169,19 @@ struct New : Verb {
       const std::string own = name + part.suffix;
       std::string file = path.substr(part.folder.size() + 1);
       file.resize(file.size() - 3);  // .in
-      replace_all(file, "NAME", own);
-      replace_all(file, "FILE", snake_case(own));
+      file = replace_all(replace_all(file, "NAME", own), "FILE", snake_case(own));
       write_file_atomic(folder + "/" + file, filled(text, own));
       console().print("{}/{}\n", folder, file);
     }
   }
 
   static std::string filled(std::string text, const std::string& name) {
-    replace_all(text, "@name@", name);
-    replace_all(text, "@file@", snake_case(name));
-    replace_all(text, "@Type@", pascal_case(name));
-    replace_all(text, "@hints@", package().empty() ? "" : fmt::format(" HINTS [[{}]]", package()));
+    const std::string hints = package().empty() ? "" : fmt::format(" HINTS [[{}]]", package());
+    for (const auto& [mark, value] : {std::pair<const char*, std::string>{"@name@", name},
+                                      {"@file@", snake_case(name)},
+                                      {"@Type@", pascal_case(name)},
+                                      {"@hints@", hints}})
+      text = replace_all(text, mark, value);
     return text;
   }
 
@@ -199,10 +197,9 @@ struct New : Verb {
                        in_path("ninja").empty() ? "" : " -G Ninja") +
            (kind == "op" ? "" : train);
   }
-  static std::string quoted(std::string word) {
+  static std::string quoted(const std::string& word) {
     if (word.find_first_of(" \t\n'\"\\$`&|;<>()*?[]#~!{}") == std::string::npos) return word;
-    replace_all(word, "'", "'\\''");
-    return "'" + word + "'";
+    return "'" + replace_all(word, "'", "'\\''") + "'";
   }
 
   std::string kind, name, folder;

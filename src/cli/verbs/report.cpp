@@ -1,8 +1,8 @@
 #include "report/report.h"
 
 #include "base/file.h"
+#include "cli/answers.h"
 #include "qkv/base/json.h"
-#include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
 
 namespace qkv {
@@ -18,7 +18,7 @@ struct Report : Verb {
   int run() override {
     const Json data = report_data(runs);
     if (json) {
-      console().print("{}\n", dump_json(data));
+      print_json(data);
       return 0;
     }
     const std::string file = output.empty() ? runs[0] + "/report.html" : output;

@@ -1,4 +1,5 @@
 // The runs of a folder, and an end to those that are not wanted.
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmath>
@@ -8,15 +9,13 @@
 #include <set>
 
 #include "base/files.h"
+#include "cli/answers.h"
 #include "log/number_text.h"
 #include "log/record_keys.h"
 #include "log/run_log.h"
-#include "log/table.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
-#include "qkv/train/config.h"
 #include "train/run_dir.h"
 
 namespace fs = std::filesystem;
@@ -58,15 +57,9 @@ Run look(const std::string& path, const std::string& name) {
   if (log.ended()) run.steps = log.end.step();
   if (const Record* best = log.best()) run.best_step = best->step(), run.best = best->number(run.metric);
   run.bytes = bytes_below(path);
-  std::error_code ignored;
-  for (const char* file : {"/metrics.jsonl", ""}) {
-    const auto time = fs::last_write_time(path + file, ignored);
-    if (ignored) continue;
-    run.date = std::chrono::system_clock::to_time_t(
-        std::chrono::system_clock::now() + std::chrono::duration_cast<std::chrono::system_clock::duration>(
-                                               time - fs::file_time_type::clock::now()));
-    break;
-  }
+  struct stat about {};
+  if (::stat((path + "/metrics.jsonl").c_str(), &about) == 0 || ::stat(path.c_str(), &about) == 0)
+    run.date = about.st_mtime;
   return run;
 }
 
@@ -117,7 +110,7 @@ struct Runs : Verb {
     if (!unwanted.empty()) return remove(runs);
     order(runs);
     for (const Run& run : runs)
-      if (json) console().print("{}\n", dump_json(json_of(run)));
+      if (json) print_json(json_of(run));
     if (!json) console().print("{}", runs.empty() ? "no runs in " + folder + "\n" : table(runs));
     return 0;
   }
@@ -206,9 +199,7 @@ struct Runs : Verb {
         }
     if (!yes && !agreed(doomed)) return 1;
     for (const std::string& name : doomed) {
-      std::error_code error;
-      fs::remove_all(folder + "/" + name, error);
-      if (error) fail(Fault::runtime, "{}/{}: cannot be removed; got {}", folder, name, error.message());
+      remove_folder(folder + "/" + name);
       console().info("removed {}/{}", folder, name);
     }
     return 0;

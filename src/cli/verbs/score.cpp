@@ -1,9 +1,8 @@
-
 #include "base/files.h"
+#include "cli/answers.h"
 #include "data/lines.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
 #include "qkv/task/metrics.h"
 
@@ -57,7 +56,7 @@ struct Score : Verb {
       if (!json) console().print("{:<11}  {:>8.4f}  {}\n", name, value, signatures[i].second);
     }
     if (json)
-      console().print("{}\n", dump_json(result));
+      print_json(result);
     else
       console().print("{} lines\n", h.size());
     return 0;

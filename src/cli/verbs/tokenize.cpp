@@ -1,4 +1,3 @@
-
 #include "base/file.h"
 #include "cli/answers.h"
 #include "log/terminal_text.h"
@@ -49,11 +48,11 @@ struct Tokenize : Verb {
       for (int id : ids) tokens.push_back(tokenizer->token(id));
       all.tokens += unknown.tokens, all.unknown += unknown.unknown;
       if (json)
-        console().print("{}\n", dump_json({{"text", text},
-                                           {"tokens", tokens},
-                                           {"ids", ids},
-                                           {"unknown", unknown.unknown},
-                                           {"decoded", tokenizer->decode(ids)}}));
+        print_json({{"text", text},
+                    {"tokens", tokens},
+                    {"ids", ids},
+                    {"unknown", unknown.unknown},
+                    {"decoded", tokenizer->decode(ids)}});
       else
         for (std::size_t i = 0; i < ids.size(); i++)
           console().print("{:>6}  {}\n", ids[i], visible(tokens[i]));

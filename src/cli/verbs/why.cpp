@@ -1,4 +1,3 @@
-
 #include "log/run_log.h"
 #include "qkv/base/json.h"
 #include "qkv/base/threads.h"
