@@ -11,7 +11,7 @@
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
 #include "qkv/log/console.h"
-#include "qkv/ops/softmax.h"
+#include "qkv/ops/reduce.h"
 
 namespace qkv {
 

@@ -1,8 +1,8 @@
 // Baselines without attention: what a static vector and a bag of words can and cannot distinguish.
 #include "model/word_vectors.h"
 #include "qkv/nn/linear.h"
-#include "qkv/ops/dropout.h"
-#include "qkv/ops/pool.h"
+#include "qkv/ops/activations.h"
+#include "qkv/ops/embedding.h"
 
 namespace qkv {
 namespace {

@@ -2,7 +2,7 @@
 #include "model/word_vectors.h"
 #include "qkv/autograd/capture.h"
 #include "qkv/model/decoder_lm.h"
-#include "qkv/ops/dropout.h"
+#include "qkv/ops/activations.h"
 #include "qkv/ops/shape_ops.h"
 
 namespace qkv {

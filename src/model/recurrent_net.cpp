@@ -7,8 +7,8 @@
 #include "qkv/model/stack.h"
 #include "qkv/nn/linear.h"
 #include "qkv/nn/recurrent.h"
-#include "qkv/ops/dropout.h"
-#include "qkv/ops/pool.h"
+#include "qkv/ops/activations.h"
+#include "qkv/ops/embedding.h"
 
 namespace qkv {
 namespace {

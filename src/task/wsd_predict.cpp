@@ -5,7 +5,7 @@
 #include "model/finite.h"
 #include "qkv/autograd/capture.h"
 #include "qkv/base/text.h"
-#include "qkv/ops/softmax.h"
+#include "qkv/ops/reduce.h"
 #include "task/wsd.h"
 
 namespace qkv {

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "cli/process.h"
-#include "inspect/explanation.h"
+#include "inspect/look.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "train/small_run.h"

@@ -3,7 +3,7 @@
 #include "nn/layer_check.h"
 #include "qkv/model/generate.h"
 #include "qkv/model/model.h"
-#include "qkv/ops/cross_entropy.h"
+#include "qkv/ops/loss.h"
 
 using namespace qkv;
 using namespace qkv::test;

@@ -5,7 +5,6 @@
 
 #include "log/read_metrics.h"
 #include "log/run_log.h"
-#include "model/baselines.h"
 #include "paths.h"
 #include "qkv/base/threads.h"
 #include "qkv/model/model.h"

@@ -6,7 +6,6 @@
 #include "cli/inspect.h"
 #include "inspect/measures.h"
 #include "inspect/vectors.h"
-#include "inspect/word_table.h"
 #include "log/table.h"
 #include "qkv/base/json.h"
 #include "qkv/log/console.h"
