@@ -78,6 +78,9 @@ class Walk {
   // An option and as many values as it must have, the first of them perhaps part of the option's word.
   std::size_t give(Option& option, const std::string& name, const std::vector<std::string>& words,
                    std::size_t next, std::vector<std::string> values = {}) {
+    const bool number = next < words.size() && !words[next].empty() &&
+                        words[next].find_first_not_of("0123456789") == std::string::npos;
+    if (!option.alone.empty() && values.empty()) values.push_back(number ? words[next++] : option.alone);
     const auto least = static_cast<std::size_t>(least_values(option));
     while (values.size() < least && next < words.size() && (values.empty() || !is_option(words[next])))
       values.push_back(words[next++]);
@@ -162,6 +165,7 @@ void add_option(CLI::App& app, const Option& option) {
   const bool lists = least_values(option) == 2;
   if (lists) made->type_size(2, most_values(option));
   if (option.most > 0) made->expected(is_argument(option) ? 0 : 1, option.most);
+  if (!option.alone.empty()) made->expected(0, 1)->default_str(option.alone);
   if (most_values(option) == 1) {
     if (holds<std::vector<std::string>>(option)) made->take_all()->expected(1);
     if (!is_argument(option)) made->allow_extra_args(false);
@@ -180,9 +184,11 @@ void add_option(CLI::App& app, const Option& option) {
 
 void add_options(CLI::App& app, const Options& options) {
   for (const Option& option : options.options) add_option(app, option);
-  for (const Option& option : options.options)
+  for (const Option& option : options.options) {
     for (const std::string& other : option.excludes)
       app.get_option(option.names)->excludes(app.get_option(other));
+    for (const std::string& other : option.needs) app.get_option(option.names)->needs(app.get_option(other));
+  }
   for (const Options& verb : options.verbs) add_options(*app.add_subcommand(verb.name, verb.help), verb);
   if (!options.verbs.empty()) app.require_subcommand(1);
   if (!options.example.empty()) app.footer("Example:\n  " + options.example);

@@ -86,7 +86,7 @@ bool has_name(const Option& option, const std::string& name) {
 }
 
 int least_values(const Option& option) {
-  return holds<bool>(option) ? 0 : is_lists(option) ? 2 : 1;
+  return holds<bool>(option) || !option.alone.empty() ? 0 : is_lists(option) ? 2 : 1;
 }
 
 int most_values(const Option& option) {

@@ -184,6 +184,23 @@ TEST_CASE(
   CHECK(results_at(inspect.root, {{"inspect"}, true, true}) == Words{"runs/a"});
 }
 
+TEST_CASE("arguments: a value that may follow its option") {
+  for (const Words& words :
+       {Words{"v", "a", "--n"}, {"v", "a", "--n", "7"}, {"v", "--n=7", "a"}, {"v", "--n", "--f", "a"}}) {
+    Options program("p", "");
+    Options& verb = program.add_verb("v", "");
+    std::string place;
+    int n = 0;
+    bool flag = false;
+    verb.add("place", &place, "").required = true;
+    verb.add("--n", &n, "").alone = "20";
+    verb.add("--f", &flag, "");
+    parse_arguments(program, words);
+    CHECK(place == "a");
+    CHECK(n == (std::count(words.begin(), words.end(), "7") || words[1] == "--n=7" ? 7 : 20));
+  }
+}
+
 TEST_CASE("arguments: numbers are decimal, whole, finite and within their type") {
   auto seed = [](const std::string& value) {
     return message({"claims", "--seed", value});
@@ -228,7 +245,7 @@ TEST_CASE("arguments: what there is not is an error with the nearest name") {
         "qkv predict: unknown option '-x marks it' (put arguments that begin with '-' after --)");
   CHECK(message({"train", "--set"}) == "qkv train: --set must have a value; got none");
   CHECK(message({"train", "--each", "a", "--set", "b=1"}) == "qkv train: --each must have 2 values; got 1");
-  CHECK(message({"completion", "fi sh"}) == "qkv: shell: must be one of bash; got 'fi sh'");
+  CHECK(message({"completion", "fi sh"}) == "qkv: shell: must be one of bash, zsh; got 'fi sh'");
   CHECK(message({"eval", "run", "--data", ""}) == "qkv: --data: must not be empty");
   CHECK(message({"eval", "run", "--data="}) == "qkv: --data: must not be empty");
   CHECK(message({"generate", "run", "--prompt", ""}) == "");

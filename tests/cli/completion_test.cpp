@@ -22,6 +22,8 @@ TEST_CASE("bash completes verbs, the words that some verbs go on with, and optio
   CHECK(completed("qkv train a.toml --over") == "--overwrite");
   CHECK(completed("qkv config sc") == "schema");
   CHECK(completed("qkv -v generate runs/x --top") == "--top-k --top-p");
+  CHECK(run_qkv({"completion", "zsh"}).out ==
+        "autoload -Uz compinit bashcompinit && compinit && bashcompinit\n" + script.out);
   check_refused(run_qkv({"completion", "fish"}), 2, "fish");
 }
 

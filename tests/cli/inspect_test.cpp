@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "cli/process.h"
-#include "inspect/look.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "train/small_run.h"
@@ -202,9 +201,16 @@ TEST_CASE("inspect explain: stated vectors need no run") {
     CHECK(example.at("weights")[s].get<double>() == doctest::Approx(expected[s]).epsilon(1e-12));
   CHECK(example.at("vector")[0].get<double>() == doctest::Approx(0.6 * std::sqrt(std::log(3.0))));
 
-  // Scores of 1600, whose exponentials overflow.
-  const Explanation large = explanation_of({"a", "b"}, {{40, 0}, {40, 1}}, 0, 1);
-  CHECK(large.weights[1] == doctest::Approx(0.5));
+  const Finished stated = run_qkv({"inspect", "explain", "--vector", "a=2,0", "--vector", "b=1,-1", "--token",
+                                   "b", "--scale", "0.5", "--json"});
+  const Json own = parse_json(stated.out, "explain");
+  check_explanation(own);
+  CHECK(own.at("scores") == Json({2.0, 2.0}));
+  CHECK(own.at("vector") == Json({1.5, -0.5}));
+  const Finished large =
+      run_qkv({"inspect", "explain", "--vector", "a=40,0", "--vector", "b=40,1", "--json"});
+  const double e = std::exp(0.0);  // both scores are 1600
+  CHECK(parse_json(large.out, "explain").at("weights")[1].get<double>() == doctest::Approx(e / (2 * e)));
 }
 
 TEST_CASE("inspect: a language model sees only what came before, and ALiBi counts") {
@@ -280,7 +286,12 @@ TEST_CASE("inspect: what is wrong is reported in one line") {
       {{"inspect", "runs/small", "explain"}, 2, "got a run without text"},
       {{"inspect", "explain"}, 2, "got none"},
       {{"inspect", "attention", kText}, 2, "a run must be given before 'attention'"},
-      {{"inspect", "runs/small", "explain", kText, "--example"}, 2, "got both"},
+      {{"inspect", "runs/small", "explain", kText, "--vector", "a=1"}, 2, "got both"},
+      {{"inspect", "explain", "--vector", "a=1,x"}, 2, "WORD=NUMBER,NUMBER,...; got 'a=1,x'"},
+      {{"inspect", "explain", "--vector", "a=nan"}, 2, "WORD=NUMBER,NUMBER,...; got 'a=nan'"},
+      {{"inspect", "explain", "--vector", "=1"}, 2, "got '=1'"},
+      {{"inspect", "explain", "--vector", "a=1", "--vector", "b=1,2"}, 2, "the first, 1; got 2 in 'b=1,2'"},
+      {{"inspect", "explain", "--vector", "a=1", "--token", "c"}, 2, "--token must be one of the words"},
       {{"inspect", "runs/small", "vectors", "cash", kText}, 2, "must hold the word 'cash'"},
   };
   for (const Case& c : cases) {

@@ -26,6 +26,10 @@ TEST_CASE("log draws a run, overlays runs, and prints the same numbers as JSON a
   const Json json = parse_json(run_qkv({"log", "runs/small", "--json"}, here).out, "log");
   CHECK(json.at("train").size() == 12);
   CHECK(json.at("end").at("reason") == "max_steps");
+  const std::string csv = run_qkv({"log", "runs/small", "--csv"}, here).out;
+  CHECK(csv.find("run,type,split,step,") == 0);
+  CHECK(csv.find("small,train,,1,") != std::string::npos);
+  CHECK(csv.find(dump_json(json.at("train")[0].at("loss"))) != std::string::npos);
   CHECK(run_qkv({"log", "-f", "runs/small"}, here).out.find("val") !=
         std::string::npos);  // has ended: returns
 }
@@ -43,7 +47,7 @@ TEST_CASE("log says in one line what is wrong") {
   const Case cases[] = {
       {{"log", "runs/none"}, 3, "it does not exist"},
       {{"log", "runs/small", "--metric", "acuracy"}, 2, "did you mean 'accuracy'?"},
-      {{"log", "-f", "--json", "runs/small"}, 2, "--follow must not be given with --json"},
+      {{"log", "-f", "--json", "runs/small"}, 2, "--follow must not be given with --json or --csv"},
       {{"log", "-f", "runs/small", "runs/small"}, 2, "--follow needs one run; got 2"},
   };
   for (const Case& c : cases) {

@@ -28,10 +28,11 @@ struct Option {
   bool shows_default = false;                                  ///< in --help
   std::optional<std::pair<std::int64_t, std::int64_t>> range;  ///< of a number
   std::vector<std::string> choices;                            ///< of a text
-  std::vector<std::string> excludes;                           ///< names of other options
-  std::string label;                                           ///< what --help calls the value; "": its type
-  int most = 0;                                                ///< values of a list at once; 0: as said above
-  bool given = false;                                          ///< by the user
+  std::vector<std::string> excludes, needs;                    ///< names of other options
+  std::string alone;   ///< the value of an option after which none stands; "": one must
+  std::string label;   ///< what --help calls the value; "": its type
+  int most = 0;        ///< values of a list at once; 0: as said above
+  bool given = false;  ///< by the user
 };
 
 /// The options and verbs of a program, or of one of its verbs.

@@ -85,20 +85,58 @@ Explanation bank_grows_money() {
                         0, 1.0);
 }
 
+// Parameter-free attention over vectors that are stated as WORD=NUMBER,NUMBER,...
+Explanation stated_explanation(const std::vector<std::string>& stated, const std::string& token,
+                               double scale) {
+  std::vector<std::string> words;
+  std::vector<std::vector<double>> vectors;
+  for (const std::string& one : stated) {
+    const std::size_t sign = one.find('=');
+    std::vector<double> vector;
+    bool good = sign != std::string::npos && sign > 0 && is_utf8(one);
+    for (const std::string& part : split(good ? one.substr(sign + 1) : "", ',')) {
+      char* end = nullptr;
+      const double value = std::strtod(part.c_str(), &end);
+      good = good && !part.empty() && *end == '\0' && std::isfinite(value);
+      vector.push_back(value);
+    }
+    if (!good)
+      fail(Fault::usage, "inspect explain: --vector must be WORD=NUMBER,NUMBER,...; got {}", in_quotes(one));
+    words.push_back(one.substr(0, sign));
+    vectors.push_back(std::move(vector));
+    if (vectors.back().size() != vectors[0].size())
+      fail(Fault::usage, "inspect explain: --vector must have as many numbers as the first, {}; got {} in {}",
+           vectors[0].size(), vectors.back().size(), in_quotes(one));
+  }
+  const auto found = token.empty() ? words.begin() : std::find(words.begin(), words.end(), token);
+  if (found == words.end())
+    fail(Fault::usage, "inspect explain: --token must be one of the words; got {}{}", in_quotes(token),
+         suggest(token, words));
+  const auto position = static_cast<std::size_t>(found - words.begin());
+  return explanation_of(std::move(words), std::move(vectors), position, scale);
+}
+
 struct InspectExplain : Inspection {
   void setup(Options& options) override {
     options.add("text", &text, "the text");
     options.add("--token", &token, "the word whose new vector is computed; default: the target, or the last");
     choice.add(options);
     options.add("--example", &simple, "\"bank grows money\", with simple vectors, instead of a run");
+    options.add("--vector", &stated, "WORD=0.5,-1,...: given vectors instead of a run and a text")
+        .excludes = {"--example"};
+    options.add("--scale", &scale, "factor of the scores of given vectors").needs = {"--vector"};
   }
   int run(const Subject& subject) override {
-    if (simple != subject.path.empty() || simple != text.empty())
-      fail(Fault::usage, "inspect explain: either a run and a text must be given, or --example; got {}",
+    const bool stated_text = simple || !stated.empty();
+    if (stated_text != subject.path.empty() || stated_text != text.empty())
+      fail(Fault::usage,
+           "inspect explain: either a run and a text must be given, or --vector, or --example; got {}",
            subject.path.empty() ? "none"
            : text.empty()       ? "a run without text"
                                 : "both");
-    const Explanation e = simple ? bank_grows_money() : of_run(subject);
+    const Explanation e = simple            ? bank_grows_money()
+                          : !stated.empty() ? stated_explanation(stated, token, scale)
+                                            : of_run(subject);
     subject.print(json_of(e), text_of(e));
     return 0;
   }
@@ -119,6 +157,8 @@ struct InspectExplain : Inspection {
 
   HeadChoice choice;
   std::string text, token;
+  std::vector<std::string> stated;
+  double scale = 1;
   bool simple = false;
 };
 

@@ -149,7 +149,7 @@ struct Bench : Verb {
     const std::size_t few = request.steps > 0 ? request.steps : 10;
     for (std::size_t steps : {few, 10 * few})
       if (code == 0) code = add("steps", {}, steps);
-    if (!json && table.rows() > 0) console().print("{}", table.max_cell(80).str(console().unicode()));
+    if (!json && table.rows() > 0) console().print("{}", table.str(console().unicode(), 80));
     return code;
   }
 

@@ -46,14 +46,15 @@ complete -o filenames -F _qkv qkv
 struct Completion : Verb {
   void setup(Options& options) override {
     options_ = &options;
-    Option& name = options.add("shell", &shell, "bash; for zsh, load that after bashcompinit");
+    Option& name = options.add("shell", &shell, "bash or zsh");
     name.required = true;
-    name.choices = {"bash"};
+    name.choices = {"bash", "zsh"};
   }
   int run() override {
     std::string cases;
     std::vector<std::string> paths;
     collect(root_of(*options_), "", cases, paths);
+    if (shell == "zsh") console().print("autoload -Uz compinit bashcompinit && compinit && bashcompinit\n");
     console().print("{}", replace_all(replace_all(kBash, "@paths@", join(paths, " | ")), "@cases@", cases));
     return 0;
   }

@@ -50,8 +50,10 @@ struct Eval : Verb {
     options.add("--data", &data, "other data in the task's format, instead of a split");
     options.add("--groups", &groups, "also count groups of this many consecutive examples that are all right")
         .range = {2, 1000};
-    options.add("--mistakes", &mistakes, "also list this many mistakes, most confident first").range = {
-        1, 100000};
+    Option& listing =
+        options.add("--mistakes", &mistakes, "also list this many mistakes, most confident first");
+    listing.alone = "20";
+    listing.range = {1, 100000};
     subject.add(options, "print one JSON object");
   }
   int run() override {
@@ -111,7 +113,7 @@ struct Eval : Verb {
                                   {"p", "probability", "{:.3f}"},
                                   {"p(gold)", "right", "{:.3f}"},
                                   {"text", "text"}});
-    return "\n" + table.max_cell(100).str(console().unicode());
+    return "\n" + table.str(console().unicode(), 100);
   }
 
   Subject subject;

@@ -96,8 +96,7 @@ struct List : Verb {
   std::string example() const override { return "qkv list layers models"; }
 
   static std::string table(const Kind& kind, const Json& items) {
-    Table table({"name", "what it is", "from"});
-    table.title(fmt::format("{}  ({})", kind.name, kind.where)).max_cell(100);
+    Table table({"name", "what it is", "from"}, fmt::format("{}  ({})", kind.name, kind.where));
     std::size_t names = 4, origins = 4;
     for (const Json& item : items) {
       names = std::max(names, item["name"].get<std::string>().size());
@@ -109,7 +108,7 @@ struct List : Verb {
       table.row({item["name"].get<std::string>(), lines[0], item["origin"].get<std::string>()});
       for (std::size_t i = 1; i < lines.size(); i++) table.row({"", "  " + lines[i]});
     }
-    return table.str(console().unicode());
+    return table.str(console().unicode(), 100);
   }
 
   std::vector<std::string> wanted;

@@ -31,6 +31,38 @@ void add_new(std::vector<std::string>& names, const std::string& name) {
   if (!std::count(names.begin(), names.end(), name)) names.push_back(name);
 }
 
+std::string csv_cell(const std::string& text) {
+  if (text.find_first_of(",\"\n") == std::string::npos) return text;
+  std::string quoted = "\"";
+  for (char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return quoted + '"';
+}
+
+// One row per training line and evaluation; a column for each name that occurs.
+std::string csv_of(const std::vector<RunLog>& logs) {
+  std::vector<std::string> names{std::string(key::split), std::string(key::step)};
+  for (const RunLog& log : logs)
+    for (const std::vector<Record>* records : {&log.train, &log.eval})
+      for (const Record& record : *records)
+        for (const Metric& metric : record) add_new(names, std::string(metric.name));
+  std::string text = "run,type";
+  for (const std::string& name : names) text += "," + csv_cell(name);
+  text += "\n";
+  for (const RunLog& log : logs)
+    for (const std::vector<Record>* records : {&log.train, &log.eval})
+      for (const Record& record : *records) {
+        const Json json = json_of(record);
+        text += csv_cell(log.name) + "," + record.type();
+        for (const std::string& name : names) {
+          text += ",";
+          if (!json.contains(name)) continue;
+          text += json[name].is_string() ? csv_cell(json[name].get<std::string>()) : dump_json(json[name]);
+        }
+        text += "\n";
+      }
+  return text;
+}
+
 bool knows(const RunLog& log, const std::string& metric, const std::string& split) {
   return !log.curve(metric, split).x.empty();
 }
@@ -41,12 +73,14 @@ struct Log : Verb {
     options.add("--metric", &metrics, "draw these instead: loss, accuracy, lr, grad_norm, ... (repeatable)");
     options.add("--rows", &rows, "evaluations in the table; 0 = all").range = {0, std::int64_t{1} << 62};
     options.add("--height", &height, "height of a plot in lines").range = {6, 200};
+    options.add("--log-y", &log_y, "logarithmic y axis");
     options.add("-f,--follow", &follow, "follow the run until it ends");
     options.add("--json", &json, "print one JSON object per run");
+    options.add("--csv", &csv, "print a table for other programs").excludes = {"--json"};
   }
 
   int run() override {
-    if (follow && json) fail(Fault::usage, "log: --follow must not be given with --json");
+    if (follow && (json || csv)) fail(Fault::usage, "log: --follow must not be given with --json or --csv");
     if (follow && runs.size() == 1) runs = runs_of(runs[0]);
     if (follow && runs.size() > 1) fail(Fault::usage, "log: --follow needs one run; got {}", runs.size());
     if (follow) return follow_run();
@@ -54,6 +88,8 @@ struct Log : Verb {
     check_metrics(logs);
     if (json)
       for (const RunLog& log : logs) print_json(json_of(log));
+    else if (csv)
+      console().print("{}", csv_of(logs));
     else
       console().print("{}", picture(logs));
     if (!json)
@@ -159,6 +195,7 @@ struct Log : Verb {
     o.height = height;
     o.unicode = console().unicode();
     o.color = console().out_color();
+    o.log_y = log_y;
     std::string text;
     for (const std::string& metric : chosen(logs)) {
       o.title = metric;
@@ -217,7 +254,7 @@ struct Log : Verb {
   std::vector<std::string> runs, metrics;
   std::int64_t rows = 10;
   int height = 16;
-  bool follow = false, json = false;
+  bool follow = false, json = false, csv = false, log_y = false;
 };
 
 QKV_REGISTER(Verb, "log", Log, "the curves, evaluations and speed of runs, in the terminal");
