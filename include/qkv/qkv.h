@@ -12,7 +12,6 @@
 #include "qkv/base/threads.h"
 #include "qkv/cli/verb.h"
 #include "qkv/data/batch.h"
-#include "qkv/data/sampler.h"
 #include "qkv/data/tokenizer.h"
 #include "qkv/log/console.h"
 #include "qkv/log/metrics.h"

@@ -69,44 +69,4 @@ void check_members(const Json& object, const std::vector<std::string>& known, co
       fail(Fault::data, "{}: unknown member {}{}", where, in_quotes(item.key()), suggest(item.key(), known));
 }
 
-// ---- of tokenizer.json
-
-std::vector<std::string> read_vocab_member(const Json& model, int n_specials, const std::string& where) {
-  const Json& table = object_member(model, "vocab", where);
-  std::vector<std::string> tokens(table.size());
-  for (const auto& item : table.items()) {
-    const Json& id = item.value();
-    if (!is_unsigned(id) || id.get<std::uint64_t>() >= tokens.size())
-      fail(Fault::data, "{}: ids must be 0 to {} without gaps; got {} for {}", where, tokens.size() - 1,
-           brief(id), in_quotes(item.key()));
-    std::string& token = tokens[id.get<std::size_t>()];
-    if (!token.empty())
-      fail(Fault::data, "{}: ids must be unique; got {} for {} and {}", where, id.get<std::size_t>(),
-           in_quotes(token), in_quotes(item.key()));
-    token = item.key();
-  }
-  if (tokens.size() < static_cast<std::size_t>(n_specials))
-    fail(Fault::data, "{}: vocab must have at least the {} special tokens; got {} tokens", where, n_specials,
-         tokens.size());
-  return tokens;
-}
-
-Json vocab_member(const Vocab& vocab) {
-  Json table = Json::object();
-  for (int id = 0; id < vocab.size(); ++id) add_member(table, vocab.token(id), id);
-  return table;
-}
-
-Json special_token(int id, const std::string& content) {
-  return {{"id", id},        {"content", content},  {"single_word", false}, {"lstrip", false},
-          {"rstrip", false}, {"normalized", false}, {"special", true}};
-}
-
-Json read_tokenizer_json(const std::string& path) {
-  JsonLimits limits;
-  limits.bytes = std::size_t{64} << 20;
-  limits.depth = 16;
-  return read_json(path, limits);
-}
-
 }  // namespace qkv

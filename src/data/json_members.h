@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "qkv/base/json.h"
-#include "qkv/data/vocab.h"
+#include "qkv/data/tokenizer.h"
 
 namespace qkv {
 
@@ -32,12 +32,10 @@ void check_members(const Json& object, const std::vector<std::string>& known, co
 
 // ---- of tokenizer.json
 
-/// Tokens of the member "vocab" of a model, by id; the ids must be 0 ... n-1 without gaps, with
-/// `n_specials` at least.
-std::vector<std::string> read_vocab_member(const Json& model, int n_specials, const std::string& where);
 Json vocab_member(const Vocab& vocab);
 /// An element of "added_tokens".
 Json special_token(int id, const std::string& content);
+/// Within the limits of size and depth.
 Json read_tokenizer_json(const std::string& path);
 
 }  // namespace qkv

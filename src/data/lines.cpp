@@ -69,10 +69,14 @@ void LineReader::check(std::string_view line) {
   check_line(line, "", kMaxText, 0, "the line");
 }
 
-constexpr std::size_t kMostProblems = 20;
-
-void LineProblems::add(const std::string& problem) {
-  problems_.push_back(problem);
+void LineProblems::attempt(const std::function<void()>& f) {
+  constexpr std::size_t kMostProblems = 20;
+  try {
+    f();
+  } catch (const Error& e) {
+    if (e.fault() != Fault::data) throw;
+    problems_.emplace_back(e.what());
+  }
   if (problems_.size() < kMostProblems) return;
   problems_.emplace_back("data: there may be more bad lines; reading ended here");
   finish();
@@ -82,12 +86,11 @@ void LineProblems::finish() const {
   if (!problems_.empty()) throw Error(join(problems_, "\n"), Fault::data);
 }
 
-std::vector<std::string> read_lines(const std::string& path, std::size_t max_line, LineProblems* problems) {
-  return lines_of(read_file(path), path, max_line, problems);
+std::vector<std::string> read_lines(const std::string& path, LineProblems* problems) {
+  return lines_of(read_file(path), path, problems);
 }
 
-std::vector<std::string> lines_of(std::string_view text, const std::string& name, std::size_t max_line,
-                                  LineProblems* problems) {
+std::vector<std::string> lines_of(std::string_view text, const std::string& name, LineProblems* problems) {
   std::size_t begin = text.size() - without_mark(text).size();
   std::vector<std::string> lines;
   LineProblems own;
@@ -96,7 +99,7 @@ std::vector<std::string> lines_of(std::string_view text, const std::string& name
     const std::string_view line = without_end(text.substr(begin, end - begin));
     lines.emplace_back();
     (problems ? *problems : own).attempt([&] {
-      check_line(line, fmt::format("{}:{}: ", name, lines.size()), max_line, begin, "the file");
+      check_line(line, fmt::format("{}:{}: ", name, lines.size()), kMaxLine, begin, "the file");
       lines.back() = line;
     });
     begin = end + 1;
@@ -104,6 +107,17 @@ std::vector<std::string> lines_of(std::string_view text, const std::string& name
   own.finish();
   if (lines.empty()) fail(Fault::data, "{}: must have at least one line; got an empty file", name);
   return lines;
+}
+
+void for_lines(const std::string& path,
+               const std::function<void(const std::string& line, const std::string& where)>& take) {
+  LineProblems problems;
+  int number = 0;
+  for (const std::string& line : read_lines(path, &problems)) {
+    ++number;
+    if (!trim(line).empty()) problems.attempt([&] { take(line, fmt::format("{}:{}", path, number)); });
+  }
+  problems.finish();
 }
 
 }  // namespace qkv

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdio>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,18 +17,8 @@ constexpr std::size_t kMaxText = std::size_t{1} << 24;  ///< bytes, of a text to
 /// Keeps what is wrong with each line of a file, so that a reader reports all of them and not only the first.
 class LineProblems {
  public:
-  /// Runs `f`; a data error is kept.
-  template <class F>
-  void attempt(F f) {
-    try {
-      f();
-    } catch (const Error& e) {
-      if (e.fault() != Fault::data) throw;
-      add(e.what());
-    }
-  }
-  /// Throws those so far when they are too many to go on.
-  void add(const std::string& problem);
+  /// Runs `f`; a data error is kept, and all of them are thrown when they are too many to go on.
+  void attempt(const std::function<void()>& f);
   /// Throws them in one data error, a line for each, if there are any.
   void finish() const;
 
@@ -36,14 +27,17 @@ class LineProblems {
 };
 
 /// The lines of a UTF-8 file without their ends (LF or CR LF); a byte order mark is skipped. Line i + 1 of
-/// the file is element i. Bytes that are not UTF-8, NUL bytes, lines longer than `max_line` bytes and files
+/// the file is element i. Bytes that are not UTF-8, NUL bytes, lines longer than kMaxLine bytes and files
 /// without any line are data errors `path:line: rule; got ..`. With `problems`, bad lines are reported there,
 /// and are empty in the result.
-std::vector<std::string> read_lines(const std::string& path, std::size_t max_line = kMaxLine,
-                                    LineProblems* problems = nullptr);
+std::vector<std::string> read_lines(const std::string& path, LineProblems* problems = nullptr);
 /// The same of text that was read already, from what is called `name`.
 std::vector<std::string> lines_of(std::string_view text, const std::string& name,
-                                  std::size_t max_line = kMaxLine, LineProblems* problems = nullptr);
+                                  LineProblems* problems = nullptr);
+/// Calls take(line, "path:number") for each line of a file that is not blank. The problems of all lines are
+/// thrown together.
+void for_lines(const std::string& path,
+               const std::function<void(const std::string& line, const std::string& where)>& take);
 
 /// A text without the byte order mark that it may begin with.
 std::string_view without_mark(std::string_view text);

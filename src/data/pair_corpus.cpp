@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "data/lines.h"
-#include "data/ngrams.h"
+#include "data/split.h"
 #include "qkv/base/error.h"
 #include "qkv/base/random.h"
 #include "qkv/base/text.h"
@@ -11,28 +11,22 @@
 namespace qkv {
 namespace {
 
-void check_sides(const TextPair& pair, const std::string& path, std::size_t line) {
-  for (const std::string* text : {&pair.source, &pair.target})
-    if (trim(*text).empty())
-      fail(Fault::data, "{}:{}: {} must not be empty; got {} / {}", path, line,
-           text == &pair.source ? "source" : "target", in_quotes(pair.source), in_quotes(pair.target));
+// `source` and `target` are the places of the two sides.
+TextPair checked(TextPair pair, const std::string& source, const std::string& target) {
+  for (const bool first : {true, false})
+    if (trim(first ? pair.source : pair.target).empty())
+      fail(Fault::data, "{}: {} must not be empty; got {} / {}", first ? source : target,
+           first ? "source" : "target", in_quotes(pair.source), in_quotes(pair.target));
+  return pair;
 }
 
 // The pairs that `parse` makes of the lines of a file, but for empty ones.
 template <class Parse>
 std::vector<TextPair> read_pairs(const std::string& path, Parse parse) {
   std::vector<TextPair> pairs;
-  LineProblems problems;
-  std::size_t number = 0;
-  for (const std::string& line : read_lines(path, kMaxLine, &problems)) {
-    number++;
-    if (trim(line).empty()) continue;
-    problems.attempt([&] {
-      pairs.push_back(parse(line, number));
-      check_sides(pairs.back(), path, number);
-    });
-  }
-  problems.finish();
+  for_lines(path, [&](const std::string& line, const std::string& where) {
+    pairs.push_back(checked(parse(line, where), where, where));
+  });
   if (pairs.empty()) fail(Fault::data, "{}: must hold a pair; got none", path);
   return pairs;
 }
@@ -53,11 +47,11 @@ std::string text_of(const std::vector<int>& words, int symbols) {
 }  // namespace
 
 std::vector<TextPair> read_pair_tsv(const std::string& path) {
-  return read_pairs(path, [&](const std::string& line, std::size_t number) -> TextPair {
+  return read_pairs(path, [](const std::string& line, const std::string& where) -> TextPair {
     const std::vector<std::string> fields = split(line, '\t');
     if (fields.size() != 2)
-      fail(Fault::data, "{}:{}: a line must be source<TAB>target; got {} tabs in {}", path, number,
-           fields.size() - 1, in_quotes(line));
+      fail(Fault::data, "{}: a line must be source<TAB>target; got {} tabs in {}", where, fields.size() - 1,
+           in_quotes(line));
     return {fields[0], fields[1]};
   });
 }
@@ -69,22 +63,22 @@ std::vector<TextPair> read_aligned(const std::string& source, const std::string&
          targets.size());
   std::vector<TextPair> pairs;
   LineProblems problems;
-  for (std::size_t i = 0; i < sources.size(); i++) {
-    pairs.push_back({std::move(sources[i]), std::move(targets[i])});
-    problems.attempt(
-        [&] { check_sides(pairs.back(), trim(pairs.back().source).empty() ? source : target, i + 1); });
-  }
+  for (std::size_t i = 0; i < sources.size(); i++)
+    problems.attempt([&] {
+      pairs.push_back(checked({std::move(sources[i]), std::move(targets[i])},
+                              fmt::format("{}:{}", source, i + 1), fmt::format("{}:{}", target, i + 1)));
+    });
   problems.finish();
   return pairs;
 }
 
 std::vector<TextPair> read_scan(const std::string& path) {
   constexpr std::string_view kIn = "IN: ", kOut = " OUT: ";
-  return read_pairs(path, [&](const std::string& line, std::size_t number) -> TextPair {
+  return read_pairs(path, [&](const std::string& line, const std::string& where) -> TextPair {
     const std::size_t out = line.find(kOut);
     if (!starts_with(line, kIn) || out == std::string::npos || out < kIn.size() ||
         line.find(kOut, out + 1) != std::string::npos)
-      fail(Fault::data, "{}:{}: a line must be 'IN: .. OUT: ..'; got {}", path, number, in_quotes(line));
+      fail(Fault::data, "{}: a line must be 'IN: .. OUT: ..'; got {}", where, in_quotes(line));
     return {line.substr(kIn.size(), out - kIn.size()), line.substr(out + kOut.size())};
   });
 }

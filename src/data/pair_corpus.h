@@ -10,8 +10,9 @@ struct TextPair {
   std::string source, target;
 };
 
-/// Lines `source<TAB>target`. Empty lines are skipped, and lines that start with `#` and have no tab. Errors
-/// of all readers are data errors `file:line: rule; got ..`.
+/// Lines `source<TAB>target`; empty ones are skipped. Errors of all readers are data errors `file:line: rule;
+/// got
+/// ..`.
 std::vector<TextPair> read_pair_tsv(const std::string& path);
 
 /// Two files: line i of one belongs to line i of the other.

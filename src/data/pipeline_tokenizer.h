@@ -1,15 +1,44 @@
 // PipelineTokenizer: text is normalised, cut into pieces, and a model makes ids of the pieces; as in the
 // tokenizer.json of Hugging Face.
 #pragma once
+#include <memory>
+#include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "data/pipeline/parts.h"
-#include "data/pipeline/token_model.h"
 #include "data/prefix_table.h"
 #include "qkv/base/json.h"
 #include "qkv/data/tokenizer.h"
 
 namespace qkv {
+
+/// How one piece of text, as the pre-tokenizer cut it, becomes ids: those of the tokenizer's vocabulary,
+/// which every call gets.
+class TokenModel {
+ public:
+  virtual ~TokenModel() = default;
+  virtual void encode(const Vocab& vocab, std::string_view piece, std::vector<int>& ids) const = 0;
+
+  /// Of the member "model" of tokenizer.json. The vocabulary may hold more tokens, that were added to it. What
+  /// does not fit it or is not known here is a data error.
+  static std::unique_ptr<TokenModel> read(const Json& model, const Vocab& vocab, const std::string& where);
+
+ protected:
+  TokenModel(const Json& model, const Vocab& vocab, const std::string& where);
+  /// True for what a text may become: no special token and no added one.
+  bool has(int id) const { return id >= 0 && has_[static_cast<std::size_t>(id)]; }
+
+ private:
+  std::vector<bool> has_;
+};
+
+/// "BPE", "WordPiece" or "WordLevel"; another type is a data error.
+std::string type_of_model(const Json& model, const std::string& where);
+std::unique_ptr<TokenModel> make_bpe(const Json& model, const Vocab& vocab, const std::string& where);
+
+/// Size that a vocabulary grows to: vocab_size, or 8192 where that is 0.
+int wanted_size(const TokenizerConfig& config);
 
 /// What the tokenizers "bpe", "wordpiece" and "file" share. One unknown token counts per unknown piece.
 class PipelineTokenizer : public Tokenizer {
@@ -27,16 +56,19 @@ class PipelineTokenizer : public Tokenizer {
   void train_words(const std::vector<std::vector<std::string>>& sentences) override;
 
  protected:
-  /// `parts` holds normalizer, pre_tokenizer and decoder; `model_type` is "BPE", "WordPiece" or "WordLevel".
-  PipelineTokenizer(const TokenizerConfig& config, Json parts, const std::string& model_type,
-                    const std::string& where);
+  /// `parts` holds normalizer, pre_tokenizer and decoder.
+  PipelineTokenizer(const TokenizerConfig& config, Json parts, const std::string& where);
   Json pipeline() const override { return parts_; }
-  Json model() const override;
-  void read_model(const Json& model, int n_specials, const std::string& where) override;
+  Json model() const override { return json_; }
+  void read_model(const Json& model, const std::string& where) override;
+  /// Learns from counted pieces, as train() does. `tokens` holds the specials and becomes the whole
+  /// vocabulary; gives the member "model" of tokenizer.json without its "vocab".
+  virtual Json learn(const TokenCounts&, Strings&) const { return {}; }
+  /// Takes the vocabulary, and the model that goes with it.
+  void take(Vocab vocab, Json model);
   /// True if decode() gives the unknown token; other special ones are left out.
   virtual bool shows_unk() const { return true; }
 
-  const std::string type_;  ///< of the model
   std::unique_ptr<TokenModel> model_;
   /// Tokens that stand for themselves wherever the text as it is given, or the normalised text, holds them;
   /// with an id below 0, text that none of the others is found in.
@@ -48,44 +80,13 @@ class PipelineTokenizer : public Tokenizer {
   void for_pieces(std::string_view text, Take take) const;
 
   const Json parts_;
+  Json json_;  ///< of the model
   Normalizer normalizer_;
   PreTokenizer pre_tokenizer_;
   Decoder decoder_;
 };
 
-/// `[tokenizer] type = "bpe"`: byte-level byte-pair encoding of GPT-2 (Radford et al., 2019). Every text has
-/// ids and decodes to itself.
-class BpeTokenizer : public PipelineTokenizer {
- public:
-  explicit BpeTokenizer(const TokenizerConfig& config);
-};
-
-/// `[tokenizer] type = "wordpiece"`: that of BERT (Devlin et al., 2019), with `[PAD]` and `[UNK]`. decode()
-/// gives words and punctuation with one space between them.
-class WordPieceTokenizer : public PipelineTokenizer {
- public:
-  explicit WordPieceTokenizer(const TokenizerConfig& config);
-};
-
-/// `[tokenizer] type = "file"`: a tokenizer.json of another toolkit. It is taken as it is, training leaves it
-/// alone, and saving writes what was read. `specials` that its vocabulary lacks are added at the end.
-/// Special tokens are never made by spelling them, and "post_processor" is kept but not applied: tasks add
-/// what they need around a text. "truncation", and "padding" that adds to a single text, are refused.
-class FileTokenizer : public PipelineTokenizer {
- public:
-  /// Reads config.file.
-  explicit FileTokenizer(const TokenizerConfig& config);
-  FileTokenizer(const TokenizerConfig& config, Json json, const std::string& where);
-  void train(const std::vector<std::string>&) override {}
-  void train_words(const std::vector<std::vector<std::string>>&) override {}
-  Json to_json() const override { return json_; }
-
- protected:
-  bool shows_unk() const override { return false; }
-
- private:
-  struct Table;
-  Json json_;
-};
+/// `[tokenizer] type = "file"` of what a file holds.
+std::unique_ptr<Tokenizer> make_file_tokenizer(const Json& json, const std::string& where);
 
 }  // namespace qkv

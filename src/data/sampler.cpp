@@ -1,11 +1,10 @@
-#include "qkv/data/sampler.h"
+#include "data/sampler.h"
 
 #include <algorithm>
 #include <limits>
 #include <numeric>
 
-#include "data/permuted.h"
-#include "qkv/base/random.h"
+#include "data/random_choice.h"
 
 namespace qkv {
 

@@ -1,7 +1,7 @@
-// How text is cut: one regular expression, run by Oniguruma.
 #include "data/split.h"
 
 #include "data/pipeline/pattern.h"
+#include "qkv/base/error.h"
 #include "qkv/base/text.h"
 
 namespace qkv {
@@ -26,6 +26,7 @@ const std::string& split_regex() {
   return regex;
 }
 
+// One regular expression, run by Oniguruma.
 std::vector<std::string_view> split_text(std::string_view text) {
   check_utf8(text, "split");
   static const Pattern pattern(split_regex(), Pattern::Kind::regex, "split");
@@ -35,6 +36,32 @@ std::vector<std::string_view> split_text(std::string_view text) {
     for (const Span& match : known(part, [&] { return pattern.matches(part); }))
       tokens.push_back(part.substr(match.begin, match.end - match.begin));
   return tokens;
+}
+
+std::uint32_t fnv1a(std::string_view bytes) {
+  // h = (h xor byte) * 16777619 (Fowler, Noll, Vo; draft-eastlake-fnv)
+  std::uint32_t hash = 2166136261u;
+  for (char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619u;
+  return hash;
+}
+
+void append_ngrams(std::string_view word, const NgramConfig& config, std::vector<int>& ids) {
+  if (config.min < 1 || config.max < config.min || config.buckets < 1)
+    fail(Fault::usage, "ngrams: must have 1 <= min <= max and buckets >= 1; got min {}, max {}, buckets {}",
+         config.min, config.max, config.buckets);
+  thread_local std::string buffer;
+  buffer.assign("<").append(word).append(">");
+  const std::string_view text = buffer;
+  for (std::size_t start = 0; start < text.size(); next_code_point(text, start)) {
+    std::size_t end = start;
+    for (int n = 1; n <= config.max && end < text.size(); n++) {
+      next_code_point(text, end);
+      const bool bracket = n == 1 && (start == 0 || end == text.size());
+      if (n >= config.min && !bracket)
+        ids.push_back(static_cast<int>(fnv1a(text.substr(start, end - start)) %
+                                       static_cast<std::uint32_t>(config.buckets)));
+    }
+  }
 }
 
 }  // namespace qkv

@@ -1,6 +1,7 @@
-// How text is cut into words: the rules shared by the word tokenizer and the corpus readers.
+// How text is cut into words, by rules that the word tokenizer and the corpus readers share, and words into
+// n-grams.
 #pragma once
-#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,5 +25,19 @@ std::vector<std::string_view> split_text(std::string_view text);
 /// The same rules as a regular expression for other toolkits: it matches the tokens. Syntax common to
 /// Oniguruma and ECMAScript.
 const std::string& split_regex();
+
+/// Character n-grams of words, after fastText (Bojanowski et al., "Enriching word vectors with subword
+/// information", TACL 2017): what an encoder knows of a word it has never seen.
+struct NgramConfig {
+  int min = 3, max = 6;  ///< lengths of the n-grams in characters, word borders included
+  int buckets = 50000;   ///< number of ids they are hashed to
+};
+
+/// 32-bit FNV-1a.
+std::uint32_t fnv1a(std::string_view bytes);
+
+/// Appends the ids of the n-grams of `<word>` (with the brackets), by start, then by length: fnv1a(n-gram)
+/// mod buckets. A single bracket is no n-gram. Does not allocate when `ids` has room.
+void append_ngrams(std::string_view word, const NgramConfig& config, std::vector<int>& ids);
 
 }  // namespace qkv

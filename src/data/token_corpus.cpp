@@ -23,21 +23,6 @@ namespace {
 
 constexpr std::size_t kInMemory = std::size_t{16} << 20;  // bytes of text
 constexpr std::size_t kPiece = std::size_t{1} << 20;  // text is encoded in pieces of about this many bytes
-constexpr std::size_t kBlock = std::size_t{1} << 20;  // of a cache file, for its checksum
-
-// What a cache file ends with.
-struct Trailer {
-  char magic[8];
-  std::int64_t size, characters, unknown, width;
-  char checksum[32];  // of the checksums of all blocks before
-};
-constexpr char kMagic[9] = "qkvtok02";
-
-std::string block_sums(std::string_view bytes) {
-  std::string sums;
-  for (std::size_t at = 0; at < bytes.size(); at += kBlock) sums += checksum(bytes.substr(at, kBlock));
-  return checksum(sums);
-}
 
 bool is_continuation(char c) {
   return (static_cast<unsigned char>(c) & 0xC0) == 0x80;
@@ -157,31 +142,18 @@ bool TokenCorpus::use_cache(const std::vector<std::string_view>& texts, const To
                             const std::string& cache) {
   std::string key = checksum(dump_json(tokenizer.to_json()));
   for (std::string_view text : texts) key += checksum(text);
-  const std::string file = cache + "/tokens-" + checksum(key) + ".bin";
+  const std::string file = cache + "/tokens-" + checksum(key);
   if (map_cache(file)) return true;
   try {
     make_directories(cache);
-    AtomicFile out(file);
-    std::string block, sums;
-    auto flush = [&] {
-      sums += checksum(block);
-      out.write(block);
-      block.clear();
-    };
-    encode(texts, tokenizer, [&](std::string_view raw) {
-      while (!raw.empty()) {
-        const std::size_t n = std::min(raw.size(), kBlock - block.size());
-        block.append(raw.substr(0, n));
-        raw.remove_prefix(n);
-        if (block.size() == kBlock) flush();
-      }
-    });
-    if (!block.empty()) flush();
-    Trailer trailer{{}, size_, characters_, unknown_, width_, {}};
-    std::memcpy(trailer.magic, kMagic, sizeof trailer.magic);
-    std::memcpy(trailer.checksum, checksum(sums).data(), sizeof trailer.checksum);
-    out.write({reinterpret_cast<const char*>(&trailer), sizeof trailer});
+    AtomicFile out(file + ".bin");
+    encode(texts, tokenizer, [&](std::string_view raw) { out.write(raw); });
     out.commit();
+    write_file_atomic(file + ".json", dump_json({{"size", size_},
+                                                 {"characters", characters_},
+                                                 {"unknown", unknown_},
+                                                 {"width", width_},
+                                                 {"checksum", checksum(MappedFile(file + ".bin").bytes())}}));
     if (!map_cache(file)) fail(Fault::runtime, "{}: must be what was just written; got something else", file);
     return true;
   } catch (const Error& error) {
@@ -212,25 +184,25 @@ void TokenCorpus::encode(const std::vector<std::string_view>& texts, const Token
   unknown_ = counts.unknown;
 }
 
-// True if the file is there and whole.
+// True if the files are there and whole: the ids, and what is known of them.
 bool TokenCorpus::map_cache(const std::string& file) {
-  if (!exists(file)) return false;
+  if (!exists(file + ".bin") || !exists(file + ".json")) return false;
   try {
-    map_.emplace(file);
-  } catch (const Error&) {
-    return false;
+    const Json known = read_json(file + ".json");
+    const std::int64_t size = known.at("size"), characters = known.at("characters"),
+                       unknown = known.at("unknown");
+    map_.emplace(file + ".bin");
+    const std::string_view ids = map_->bytes();
+    if (known.at("width") == width_ && known.at("checksum") == checksum(ids) &&
+        static_cast<std::uint64_t>(size) * static_cast<std::uint64_t>(width_) == ids.size()) {
+      size_ = size, characters_ = characters, unknown_ = unknown;
+      ids_ = reinterpret_cast<const std::byte*>(ids.data());
+      return true;
+    }
+  } catch (const std::exception&) {  // damaged: written anew
   }
-  const std::string_view all = map_->bytes();
-  Trailer t{};
-  if (all.size() >= sizeof t) std::memcpy(&t, all.data() + all.size() - sizeof t, sizeof t);
-  const std::string_view ids = all.substr(0, all.size() - std::min(all.size(), sizeof t));
-  const bool whole = std::string_view(t.magic, 8) == kMagic && t.width == width_ &&
-                     static_cast<std::uint64_t>(t.size) * static_cast<std::uint64_t>(width_) == ids.size() &&
-                     block_sums(ids) == std::string_view(t.checksum, sizeof t.checksum);
-  if (!whole) return map_.reset(), false;
-  size_ = t.size, characters_ = t.characters, unknown_ = t.unknown;
-  ids_ = reinterpret_cast<const std::byte*>(ids.data());
-  return true;
+  map_.reset();
+  return false;
 }
 
 void TokenCorpus::read(std::int64_t begin, std::int64_t n, std::int32_t* out) const {

@@ -26,6 +26,12 @@ void read_tokenizer(const Section& section, TokenizerConfig& config) {
 
 Tokenizer::Tokenizer(TokenizerConfig config) : config_(std::move(config)), vocab_(config_.specials) {}
 
+void Tokenizer::refuse_split(const TokenizerConfig& config) {
+  if (config.split != "words")
+    fail(Fault::usage, "tokenizer: 'split' concerns type 'word' only; got {} with {}",
+         in_quotes(config.split), in_quotes(config.type));
+}
+
 std::unique_ptr<Tokenizer> Tokenizer::make(const TokenizerConfig& config) {
   return Registry<Tokenizer>::instance().at(config.type, "tokenizer").make(config);
 }
@@ -34,7 +40,7 @@ void Tokenizer::train(const std::vector<std::string>& texts) {
   TokenCounts counts;
   for (const std::string& text : texts) {
     check_utf8(text, "tokenizer");
-    for (std::string& token : split(text)) ++counts[std::move(token)];
+    for_tokens(text, [&](std::string_view token) { ++counts[std::string(token)]; });
   }
   vocab_ = Vocab(counts, config_.min_freq, config_.vocab_size, config_.specials);
 }
@@ -52,11 +58,15 @@ void Tokenizer::train_words(const std::vector<std::vector<std::string>>& sentenc
 std::vector<int> Tokenizer::encode(std::string_view text, UnknownCount* counts) const {
   check_utf8(text, "tokenizer");
   std::vector<int> ids;
-  for (const std::string& token : split(text)) {
+  for_tokens(text, [&](std::string_view token) {
     ids.push_back(vocab_.id(token));
     count(counts, ids.back());
-  }
+  });
   return ids;
+}
+
+void Tokenizer::for_tokens(std::string_view text, const std::function<void(std::string_view)>& take) const {
+  for (const std::string& token : split(text)) take(token);
 }
 
 int Tokenizer::end_id() const {

@@ -1,7 +1,6 @@
-#include "qkv/data/vocab.h"
+#include "qkv/data/tokenizer.h"
 
 #include <algorithm>
-#include <functional>
 #include <numeric>
 
 #include "qkv/base/error.h"
@@ -60,28 +59,18 @@ Vocab Vocab::from_table(std::vector<std::string> tokens, const std::vector<int>&
 void Vocab::index() {
   special_.assign(tokens_.size(), false);
   std::fill_n(special_.begin(), n_specials_, true);
-  std::size_t slots = 4;
-  while (slots < 2 * tokens_.size()) slots *= 2;
-  slots_.assign(slots, -1);
+  ids_.clear();
   for (int id = 0; id < size(); ++id) {
-    const std::string& text = token(id);
-    if (text.empty()) fail(Fault::data, "vocab: tokens must not be empty; got id {}", id);
-    int& slot = slots_[slot_of(text)];
-    if (slot >= 0)
-      fail(Fault::data, "vocab: tokens must be unique; got {} for ids {} and {}", in_quotes(text), slot, id);
-    slot = id;
+    if (token(id).empty()) fail(Fault::data, "vocab: tokens must not be empty; got id {}", id);
+    if (const auto [same, is_new] = ids_.emplace(token(id), id); !is_new)
+      fail(Fault::data, "vocab: tokens must be unique; got {} for ids {} and {}", in_quotes(token(id)),
+           same->second, id);
   }
 }
 
-// Where the token's id stands, or the empty slot where it would.
-std::size_t Vocab::slot_of(std::string_view token) const {
-  const std::size_t last = slots_.size() - 1;
-  for (std::size_t slot = std::hash<std::string_view>()(token) & last;; slot = (slot + 1) & last)
-    if (slots_[slot] < 0 || tokens_[static_cast<std::size_t>(slots_[slot])] == token) return slot;
-}
-
 int Vocab::find(std::string_view token) const {
-  return slots_[slot_of(token)];
+  const auto found = ids_.find(std::string(token));
+  return found == ids_.end() ? -1 : found->second;
 }
 
 int Vocab::id(std::string_view token) const {

@@ -38,6 +38,7 @@ class WordSpace {
   std::vector<int> answers(const std::vector<std::array<int, 3>>& questions) const;
 
  private:
+  void direction_of(const std::array<int, 3>& question, float* direction) const;
   std::vector<Neighbor> nearest_to(const std::vector<float>& direction, const std::vector<int>& without,
                                    int k) const;
 

@@ -1,8 +1,9 @@
+// The tokenizers that have a vocabulary and no more: "word" and "char".
 #include "data/split.h"
+#include "data/unicode.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/data/tokenizer.h"
-#include "unicode.h"
 
 namespace qkv {
 
@@ -53,5 +54,40 @@ class WordTokenizer : public Tokenizer {
 };
 
 QKV_REGISTER(Tokenizer, "word", WordTokenizer, "one id per word and punctuation mark");
+
+/// `[tokenizer] type = "char"`: one id per code point. Nothing is dropped or changed: white space and line
+/// feeds have ids too.
+class CharTokenizer : public Tokenizer {
+ public:
+  explicit CharTokenizer(const TokenizerConfig& config) : Tokenizer(config) { refuse_split(config); }
+  std::vector<std::string> split(std::string_view text) const override { return split_code_points(text); }
+
+  /// `<unk>` becomes U+FFFD.
+  std::string decode(const std::vector<int>& ids) const override {
+    std::string text;
+    for (int id : ids)
+      if (id == unk_id())
+        append_utf8(text, 0xFFFD);
+      else if (!vocab_.is_special(id))
+        text += token(id);
+    return text;
+  }
+
+ protected:
+  // Texts have millions of characters.
+  void for_tokens(std::string_view text, const std::function<void(std::string_view)>& take) const override {
+    for (std::size_t i = 0, begin = 0; i < text.size(); begin = i) {
+      next_code_point(text, i);
+      take(text.substr(begin, i - begin));
+    }
+  }
+  Json pipeline() const override {
+    Json cut = {
+        {"type", "Split"}, {"pattern", {{"Regex", "[\\s\\S]"}}}, {"behavior", "Isolated"}, {"invert", false}};
+    return {{"pre_tokenizer", cut}, {"decoder", {{"type", "Fuse"}}}};
+  }
+};
+
+QKV_REGISTER(Tokenizer, "char", CharTokenizer, "one id per Unicode character");
 
 }  // namespace qkv

@@ -16,10 +16,6 @@
 namespace qkv {
 namespace {
 
-std::string at_line(const std::string& path, std::size_t line) {
-  return fmt::format("{}:{}", path, line);
-}
-
 std::string file_name(const std::string& path) {
   return std::filesystem::path(path).filename().string();
 }
@@ -87,22 +83,16 @@ WsdExample parse_tokens(const std::string& line, const std::string& where) {
   if (position < 0)
     fail(Fault::data, "{}: target position must be an unsigned integer; got {}", where, in_quotes(fields[0]));
   WsdExample example;
-  int index = 0;
-  bool found = false;
   // Positions count every single space. Where an upstream tokenizer left an empty token, it is dropped.
-  for (const std::string& token : qkv::split(fields[1], ' ')) {
-    if (!token.empty()) {
-      if (index == position) {
-        example.target = static_cast<int>(example.words.size());
-        found = true;
-      }
-      example.words.push_back(token);
-    }
-    ++index;
-  }
-  if (!found)
-    fail(Fault::data, "{}: target position must be that of a token in [0, {}); got {}", where, index,
+  std::vector<std::string> tokens = qkv::split(fields[1], ' ');
+  const auto target = static_cast<std::size_t>(position);
+  if (target >= tokens.size() || tokens[target].empty())
+    fail(Fault::data, "{}: target position must be that of a token in [0, {}); got {}", where, tokens.size(),
          position);
+  for (std::size_t i = 0; i < tokens.size(); i++) {
+    if (i == target) example.target = static_cast<int>(example.words.size());
+    if (!tokens[i].empty()) example.words.push_back(std::move(tokens[i]));
+  }
   return example;
 }
 
@@ -123,16 +113,12 @@ WsdExample parse_wsd_sentence(std::string_view text, const std::string& where) {
   const std::string_view target(plain.data() + open, close - open - 1);
   WsdExample example;
   bool found = false;
-  try {
-    for (std::string_view token : split_text(plain)) {
-      if (token.data() == target.data() && token.size() == target.size()) {
-        example.target = static_cast<int>(example.words.size());
-        found = true;
-      }
-      example.words.emplace_back(token);
+  for (std::string_view token : split_text(plain)) {
+    if (token.data() == target.data() && token.size() == target.size()) {
+      example.target = static_cast<int>(example.words.size());
+      found = true;
     }
-  } catch (const Error& error) {
-    fail(Fault::data, "{}: {}", where, error.what());
+    example.words.emplace_back(token);
   }
   if (!found)
     fail(Fault::data, "{}: target must be one whole word; got {} in {}", where, in_quotes(target),
@@ -140,50 +126,40 @@ WsdExample parse_wsd_sentence(std::string_view text, const std::string& where) {
   return example;
 }
 
-WsdCorpus read_wsd_tsv(const std::string& path, const WsdReadOptions& options) {
-  LineProblems problems;
-  const auto lines = read_lines(path, kMaxLine, &problems);
+static WsdCorpus read_wsd_tsv(const std::string& path, const WsdReadOptions& options) {
   WsdCorpus corpus;
   const LabelIds known(options.labels);
   std::vector<std::string> names;  // of each example
-  for (std::size_t i = 0; i < lines.size(); ++i) {
-    const std::string& line = lines[i];
-    if (trim(line).empty()) continue;
-    const std::string where = at_line(path, i + 1);
-    problems.attempt([&] {
-      const auto fields = qkv::split(line, '\t');
-      if (fields.size() != 2)
-        fail(Fault::data, "{}: a line must be label<TAB>sentence; got {} tabs", where, fields.size() - 1);
-      if (fields[0].empty() || trim(fields[0]) != fields[0])
-        fail(Fault::data, "{}: label must be a name without white space around it; got {}", where,
-             in_quotes(fields[0]));
-      if (!options.labels.empty()) known.at(fields[0], where);
-      WsdExample example = parse_wsd_sentence(fields[1], where);
-      example.id = at_line(file_name(path), i + 1);
-      corpus.examples.push_back(std::move(example));
-      names.push_back(fields[0]);
-    });
-  }
-  problems.finish();
+  for_lines(path, [&](const std::string& line, const std::string& where) {
+    const auto fields = qkv::split(line, '\t');
+    if (fields.size() != 2)
+      fail(Fault::data, "{}: a line must be label<TAB>sentence; got {} tabs", where, fields.size() - 1);
+    if (fields[0].empty() || trim(fields[0]) != fields[0])
+      fail(Fault::data, "{}: label must be a name without white space around it; got {}", where,
+           in_quotes(fields[0]));
+    if (!options.labels.empty()) known.at(fields[0], where);
+    corpus.examples.push_back(parse_wsd_sentence(fields[1], where));
+    corpus.examples.back().id = file_name(where);
+    names.push_back(fields[0]);
+  });
   if (names.empty()) fail(Fault::data, "{}: must have at least one sentence; got only empty lines", path);
-  const std::set<std::string> distinct(names.begin(), names.end());
   corpus.labels = options.labels;
-  if (corpus.labels.empty()) corpus.labels.assign(distinct.begin(), distinct.end());
+  if (corpus.labels.empty()) {
+    const std::set<std::string> distinct(names.begin(), names.end());
+    corpus.labels.assign(distinct.begin(), distinct.end());
+  }
   const LabelIds ids(corpus.labels);
   for (std::size_t i = 0; i < names.size(); ++i) corpus.examples[i].label = ids.at(names[i], path);
   return corpus;
 }
 
-WsdCorpus read_wsd_folder(const std::string& folder, const WsdReadOptions& options) {
-  const std::string data = folder + "/" + options.part + ".data.txt",
-                    gold = folder + "/" + options.part + ".gold.txt";
-  if (!exists(folder)) fail(Fault::data, "{}: cannot be read; got no such folder", folder);
-  if (!is_directory(folder)) fail(Fault::data, "{}: must be a folder; got a file", folder);
+static WsdCorpus read_wsd_folder(const std::string& folder, const WsdReadOptions& options) {
+  const std::string data = options.part + ".data.txt", gold = folder + "/" + options.part + ".gold.txt";
   const auto classes = read_classes(folder + "/classes_map.txt");
-  const auto sentences = read_lines(data), golds = read_lines(gold);
+  const auto sentences = read_lines(folder + "/" + data), golds = read_lines(gold);
   if (sentences.size() != golds.size())
     fail(Fault::data, "{}: must have one label for each of the {} lines of {}; got {}", gold,
-         sentences.size(), file_name(data), golds.size());
+         sentences.size(), data, golds.size());
   WsdCorpus corpus;
   corpus.labels = options.labels;
   std::vector<std::string> known;
@@ -191,18 +167,19 @@ WsdCorpus read_wsd_folder(const std::string& folder, const WsdReadOptions& optio
     known.push_back(std::to_string(label));
     if (options.labels.empty()) corpus.labels.push_back(name);
   }
-  const std::string prefix = file_name(std::filesystem::path(folder + "/x").parent_path().string()) + "/";
+  const std::string name = file_name(std::filesystem::path(folder + "/x").parent_path().string());
   const LabelIds ids(corpus.labels);
   LineProblems problems;
   for (std::size_t i = 0; i < sentences.size(); ++i)
     problems.attempt([&] {
+      const std::string where = fmt::format("{}:{}", gold, i + 1), line = fmt::format("/{}:{}", data, i + 1);
       const auto found = classes.find(parse_integer(golds[i]));
       if (found == classes.end())
-        fail(Fault::data, "{}: label must be in classes_map.txt; got {}{}", at_line(gold, i + 1),
-             in_quotes(golds[i]), suggest(golds[i], known));
-      WsdExample example = parse_tokens(sentences[i], at_line(data, i + 1));
-      example.label = ids.at(found->second, at_line(gold, i + 1));
-      example.id = at_line(prefix + file_name(data), i + 1);
+        fail(Fault::data, "{}: label must be in classes_map.txt; got {}{}", where, in_quotes(golds[i]),
+             suggest(golds[i], known));
+      WsdExample example = parse_tokens(sentences[i], folder + line);
+      example.label = ids.at(found->second, where);
+      example.id = name + line;
       corpus.examples.push_back(std::move(example));
     });
   problems.finish();

@@ -25,18 +25,14 @@ struct WsdReadOptions {
   std::string part = "train";
 };
 
-/// Reads a TSV file, or a folder in the layout of CoarseWSD-20. Errors are data errors `file:line: rule; got
+/// Reads a TSV file or a folder in the layout of CoarseWSD-20. Errors are data errors `file:line: rule; got
 /// ..`.
+///
+/// The file has lines `label<TAB>sentence with the [target] in brackets`; sentences are cut by the rules of
+/// split.h, empty lines are skipped. The folder has PART.data.txt (`<target position><TAB><tokens separated
+/// by single spaces>`), PART.gold.txt (one label per line) and classes_map.txt (JSON: label -> name; the
+/// order of the labels is that of their numbers).
 WsdCorpus read_wsd(const std::string& path, const WsdReadOptions& options = {});
-
-/// Lines `label<TAB>sentence with the [target] in brackets`; the sentence is cut by the rules of split.h.
-/// Empty lines and lines that start with `#` are skipped.
-WsdCorpus read_wsd_tsv(const std::string& path, const WsdReadOptions& options = {});
-
-/// A folder with PART.data.txt (`<target position><TAB><tokens separated by single spaces>`), PART.gold.txt
-/// (one label per line) and classes_map.txt (JSON: label -> name; the order of the labels is that of their
-/// numbers).
-WsdCorpus read_wsd_folder(const std::string& folder, const WsdReadOptions& options = {});
 
 /// One sentence with its [target], without label: what a user types. `where` starts the error messages.
 WsdExample parse_wsd_sentence(std::string_view text, const std::string& where = "sentence");

@@ -24,7 +24,7 @@ class RecomputedText : public Decoding {
   void select(const std::vector<int>& from) override {
     Batch chosen;
     for (const Batch::Entry& entry : batch_)
-      chosen.set(entry.name.view(),
+      chosen.set(entry.name,
                  entry.tensor.dim(0) == rows_ ? select_rows("decoding", entry.tensor, from) : entry.tensor);
     batch_ = chosen;
     rows_ = Index(from.size());

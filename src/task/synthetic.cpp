@@ -5,7 +5,7 @@
 #include <cstring>
 #include <numeric>
 
-#include "data/permuted.h"
+#include "data/random_choice.h"
 #include "model/finite.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"

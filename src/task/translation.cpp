@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "data/folds.h"
+#include "data/random_choice.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/ops/cross_entropy.h"

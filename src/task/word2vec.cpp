@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "data/alias_table.h"
+#include "data/random_choice.h"
 #include "data/token_corpus.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"

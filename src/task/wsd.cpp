@@ -6,7 +6,7 @@
 #include <set>
 
 #include "base/file.h"
-#include "data/folds.h"
+#include "data/random_choice.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/ops/arithmetic.h"

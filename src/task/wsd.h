@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "data/ngrams.h"
+#include "data/split.h"
 #include "data/wsd_corpus.h"
 #include "qkv/task/task.h"
 #include "task/common.h"

@@ -1,6 +1,6 @@
 // TrainBatches: the training batches of a run, and the shards into which each is cut.
 #pragma once
-#include "qkv/data/sampler.h"
+#include "data/sampler.h"
 #include "qkv/task/task.h"
 #include "qkv/train/config.h"
 

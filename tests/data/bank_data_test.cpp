@@ -46,7 +46,7 @@ std::vector<Part> parts() {
   std::vector<Part> result;
   std::map<std::string, int> ids;
   for (const char* name : {"train", "val", "test", "pairs", "order"}) {
-    Part part{name, read_wsd_tsv(path(name)), {}};
+    Part part{name, read_wsd(path(name)), {}};
     for (const auto& example : part.corpus.examples) {
       std::set<int> content;
       for (const auto& word : lower(example.words)) {
@@ -80,7 +80,7 @@ TEST_CASE(
     "bank data: at least 800 sentences, five senses with at least 100 each, the same senses in all parts") {
   std::map<std::string, int> counts;
   int total = 0;
-  const auto senses = read_wsd_tsv(path("train")).labels;
+  const auto senses = read_wsd(path("train")).labels;
   CHECK(senses == Words{"mass", "money", "river", "store", "turn"});
   for (const auto& part : parts()) {
     if (part.name == "train" || part.name == "val" || part.name == "test")
@@ -135,7 +135,7 @@ TEST_CASE("bank data: no sentence occurs twice, and none of one part is nearly o
 }
 
 TEST_CASE("bank data: at least 40 pairs, each of two senses that differ in exactly one context word") {
-  const WsdCorpus corpus = read_wsd_tsv(path("pairs"));
+  const WsdCorpus corpus = read_wsd(path("pairs"));
   REQUIRE(corpus.examples.size() % 2 == 0);
   CHECK(corpus.examples.size() / 2 >= 40);
   for (std::size_t i = 0; i + 1 < corpus.examples.size(); i += 2) {
@@ -152,7 +152,7 @@ TEST_CASE("bank data: at least 40 pairs, each of two senses that differ in exact
 }
 
 TEST_CASE("bank data: order twins are two senses of the same words") {
-  const WsdCorpus corpus = read_wsd_tsv(path("order"));
+  const WsdCorpus corpus = read_wsd(path("order"));
   REQUIRE(corpus.examples.size() % 2 == 0);
   for (std::size_t i = 0; i + 1 < corpus.examples.size(); i += 2) {
     const WsdExample &a = corpus.examples[i], &b = corpus.examples[i + 1];

@@ -1,4 +1,4 @@
-#include "data/folds.h"
+#include "data/random_choice.h"
 
 #include <doctest/doctest.h>
 

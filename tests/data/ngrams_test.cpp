@@ -1,4 +1,4 @@
-#include "data/ngrams.h"
+#include "data/split.h"
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-#include "data/permuted.h"
+#include "data/random_choice.h"
 
 #include <doctest/doctest.h>
 

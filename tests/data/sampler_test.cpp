@@ -1,4 +1,4 @@
-#include "qkv/data/sampler.h"
+#include "data/sampler.h"
 
 #include <doctest/doctest.h>
 

@@ -83,26 +83,28 @@ TEST_CASE("a large text is mapped from a cache that serves the next run, and a d
     std::vector<std::int32_t> ids(60);
     corpus.read(corpus.size() - 60, 60, ids.data());
     CHECK(ends_with(text, tokenizer->decode(ids)));
-    for (auto& entry : fs::directory_iterator(cache)) file = entry.path().string();
-    CHECK(fs::file_size(file) == static_cast<std::uintmax_t>(corpus.size()) * 2 + 72);
+    for (auto& entry : fs::directory_iterator(cache))
+      if (entry.path().extension() == ".bin") file = entry.path().string();
+    CHECK(fs::file_size(file) == static_cast<std::uintmax_t>(corpus.size()) * 2);
   }
   const std::string whole = read_file(file);
   const auto written = fs::last_write_time(file);
   CHECK(TokenCorpus({text}, *tokenizer, cache).mapped());
   CHECK(fs::last_write_time(file) == written);
-  for (int damage = 0; damage < 3; damage++) {
+  for (int damage = 0; damage < 4; damage++) {
     std::string bytes = whole;
     if (damage == 0) bytes[bytes.size() / 3] ^= 1;
     if (damage == 1) bytes.resize(bytes.size() / 2);
     if (damage == 2) bytes = "junk";
     write_file_atomic(file, bytes);
+    if (damage == 3) write_file_atomic(file.substr(0, file.size() - 3) + "json", "{\"width\":2}");
     CHECK(TokenCorpus({text}, *tokenizer, cache).mapped());
     CHECK(read_file(file) == whole);
   }
   // Where there can be no cache, the same ids are in memory, and the reason is kept.
   const TokenCorpus corpus({text}, *tokenizer, file + "/none");
   CHECK_FALSE(corpus.mapped());
-  CHECK(corpus.size() * 2 + 72 == static_cast<std::int64_t>(whole.size()));
+  CHECK(corpus.size() * 2 == static_cast<std::int64_t>(whole.size()));
   CHECK(corpus.cache_problem() == file + "/none: directory cannot be made; got Not a directory");
 }
 

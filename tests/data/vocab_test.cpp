@@ -1,4 +1,4 @@
-#include "qkv/data/vocab.h"
+#include "qkv/data/tokenizer.h"
 
 #include <doctest/doctest.h>
 

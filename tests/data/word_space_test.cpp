@@ -7,7 +7,7 @@
 
 #include "base/file.h"
 #include "base/temporary_folder.h"
-#include "data/alias_table.h"
+#include "data/random_choice.h"
 #include "qkv/base/random.h"
 
 using namespace qkv;

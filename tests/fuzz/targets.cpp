@@ -9,8 +9,8 @@
 #include "data/split.h"
 #include "data/word_space.h"
 #include "data/wsd_corpus.h"
-#include "log/event_file.h"
 #include "log/jsonl.h"
+#include "log/tensorboard.h"
 #include "qkv/base/config.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
@@ -72,7 +72,7 @@ void tokenizer(std::string_view bytes) {
 
 void wsd(std::string_view bytes) {
   const MemoryFile file(bytes);
-  for (const WsdExample& example : read_wsd_tsv(file.path()).examples)
+  for (const WsdExample& example : read_wsd(file.path()).examples)
     require(example.target >= 0 && example.target < static_cast<int>(example.words.size()),
             "target in range");
 }
@@ -92,11 +92,8 @@ void pairs(std::string_view bytes) {
 void metrics(std::string_view bytes) {
   const MemoryFile file(bytes);
   MetricsReader reader(file.path());
-  std::string line;
   for (Record record; reader.next(record);) {
-    line.clear();
-    append_json_line(line, record);
-    const Record again = parse_metrics_line(trim(line), "again");
+    const Record again = parse_metrics_line(dump_json(json_of(record)), "again");
     require(again.type() == record.type() && again.size() == record.size(),
             "a written record must read back");
   }

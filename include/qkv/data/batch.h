@@ -1,6 +1,5 @@
 // Batch: what data gives and models read; a few named tensors in a fixed order.
 #pragma once
-#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,19 +14,8 @@ namespace qkv {
 ///     const Tensor& also_ids = batch.at("ids");  // until a further name is added
 class Batch {
  public:
-  /// A name of at most kMaxName bytes, inline.
-  class Name {
-   public:
-    static constexpr std::size_t kMaxName = 23;
-    explicit Name(std::string_view text);
-    std::string_view view() const { return {text_, size_}; }
-
-   private:
-    char text_[kMaxName + 1] = {};
-    std::size_t size_ = 0;
-  };
   struct Entry {
-    Name name;
+    std::string name;
     Tensor tensor;
   };
 
@@ -54,7 +42,7 @@ class Batch {
   std::string str() const;
 
  private:
-  Tensor* find_mutable(std::string_view name);
+  Entry& entry(std::string_view name);
 
   std::vector<Entry> entries_;
 };

@@ -1,20 +1,67 @@
 // Tokenizer: text <-> ids. Implementations register under the name that `[tokenizer] type` gives.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "qkv/base/config.h"
 #include "qkv/base/json_fwd.h"
 #include "qkv/base/registry.h"
-#include "qkv/data/vocab.h"
 
 namespace qkv {
 
 class PrefixTable;
+
+using TokenCounts = std::unordered_map<std::string, long>;
+
+/// Ids 0 ... size-1. In a table made here the specials come first: `<pad>` = 0, `<unk>` = 1, then others such
+/// as `<bos>`; the rest by falling frequency, then by bytes. Tables of other toolkits have them anywhere.
+class Vocab {
+ public:
+  static constexpr int kPad = 0, kUnk = 1;
+
+  /// Only `<pad>` and `<unk>`.
+  Vocab() : Vocab(std::vector<std::string>{}) {}
+  /// Only the specials: `<pad>`, `<unk>` and `more_specials`.
+  explicit Vocab(const std::vector<std::string>& more_specials);
+  /// Tokens seen at least `min_freq` times, the most frequent ones if `max_size` > 0 limits the whole table.
+  Vocab(const TokenCounts& counts, long min_freq = 1, int max_size = 0,
+        const std::vector<std::string>& more_specials = {});
+  /// A table made here: all tokens in id order, the first `n_specials` of them special, first of all those
+  /// for padding and unknown tokens.
+  static Vocab from_tokens(std::vector<std::string> tokens, int n_specials);
+  /// Any table: tokens in id order, which of them are special, and the ids of padding and of unknown tokens,
+  /// -1 where there is none. Empty tokens, equal ones and ids outside the table are data errors.
+  static Vocab from_table(std::vector<std::string> tokens, const std::vector<int>& specials, int pad,
+                          int unk);
+
+  /// Id of a token of the text: unk_id() when unknown. A text never yields a special id by spelling it.
+  int id(std::string_view token) const;
+  /// Id of any token, specials too, or -1.
+  int find(std::string_view token) const;
+  bool knows(std::string_view token) const { return id(token) != unk_; }
+  /// The token of an id in [0, size).
+  const std::string& token(int id) const;
+  int size() const { return static_cast<int>(tokens_.size()); }
+  /// How many specials there are before the first other token.
+  int n_specials() const { return n_specials_; }
+  bool is_special(int id) const { return id >= 0 && id < size() && special_[static_cast<std::size_t>(id)]; }
+  int pad_id() const { return pad_; }
+  int unk_id() const { return unk_; }
+  const std::vector<std::string>& tokens() const { return tokens_; }
+
+ private:
+  void index();
+
+  std::vector<std::string> tokens_;  // by id
+  std::unordered_map<std::string, int> ids_;
+  std::vector<bool> special_;  // by id
+  int n_specials_ = 0, pad_ = kPad, unk_ = kUnk;
+};
 
 /// The keys of `[tokenizer]`.
 struct TokenizerConfig {
@@ -113,6 +160,10 @@ class Tokenizer {
 
  protected:
   explicit Tokenizer(TokenizerConfig config);
+  /// A usage error for a config with `split`, which concerns type "word" only.
+  static void refuse_split(const TokenizerConfig& config);
+  /// Calls take(token) for each token of split(), for those that need not make a string of each.
+  virtual void for_tokens(std::string_view text, const std::function<void(std::string_view)>& take) const;
   /// Adds one token to the counts, if there are any.
   static void count(UnknownCount* counts, int id);
   /// Members of tokenizer.json that describe to other toolkits how text is split, e.g. "normalizer",
@@ -122,9 +173,9 @@ class Tokenizer {
   /// The member "model": WordLevel, unless a tokenizer has more than a vocabulary.
   virtual Json model() const;
   /// Takes the vocabulary (and more) from what model() gave.
-  virtual void read_model(const Json& model, int n_specials, const std::string& where);
+  virtual void read_model(const Json& model, const std::string& where);
   /// Takes the member "vocab" of a model, which must begin with the special tokens there are.
-  void read_vocab(const Json& model, int n_specials, const std::string& where);
+  void read_vocab(const Json& model, const std::string& where);
 
   TokenizerConfig config_;
   Vocab vocab_;
@@ -133,9 +184,7 @@ class Tokenizer {
  private:
   PrefixTable marks() const;
   Json frame() const;  // of tokenizer.json: all but the model
-  static std::optional<TokenizerConfig> config_that_writes(const Json& json);
-  static std::unique_ptr<Tokenizer> of_config(const TokenizerConfig& config, const Json& json,
-                                              const std::string& where);
+  static std::unique_ptr<Tokenizer> that_writes(const Json& json);
 };
 
 QKV_DECLARE_REGISTRY(Tokenizer);

@@ -1,19 +1,18 @@
 // Byte-pair encoding: a piece starts as its characters, and the pair with the lowest rank is merged until no
 // pair has one.
 #include <algorithm>
+#include <numeric>
 #include <queue>
 #include <unordered_map>
 
-#include "byte_level.h"
-#include "data/json_members.h"
+#include "base/at.h"
+#include "data/pipeline_tokenizer.h"
 #include "merges.h"
-#include "qkv/base/text.h"
-#include "token_model.h"
 
 namespace qkv {
 namespace {
 
-constexpr std::size_t kTrainingSymbols = 256;  // longer pieces are learned from in parts
+constexpr std::ptrdiff_t kTrainingSymbols = 256;  // longer pieces are learned from in parts
 
 struct Merge {
   int rank, id;
@@ -21,115 +20,53 @@ struct Merge {
 
 class Bpe : public TokenModel {
  public:
-  void encode(const Vocab& vocab, std::string_view piece, std::vector<int>& ids) const override {
-    if (ignore_merges_)
-      if (const int whole = known(vocab, piece); whole >= 0) return ids.push_back(whole);
-    merge(symbols_of(vocab, piece), ids);
-  }
-
-  Json json(const Vocab& vocab) const override {
-    Json merges = Json::array();
-    for (const auto& [left, right] : pairs_) merges.push_back({vocab.token(left), vocab.token(right)});
-    auto text_or_null = [](const std::string& text) {
-      return text.empty() ? Json(nullptr) : Json(text);
-    };
-    return {{"type", "BPE"},
-            {"dropout", nullptr},
-            {"unk_token", text_or_null(unk_)},
-            {"continuing_subword_prefix", text_or_null(prefix_)},
-            {"end_of_word_suffix", text_or_null(suffix_)},
-            {"fuse_unk", fuse_unk_},
-            {"byte_fallback", false},
-            {"ignore_merges", ignore_merges_},
-            {"merges", std::move(merges)}};
-  }
-
-  // The byte-level alphabet, so that no text is unknown, then merges until the vocabulary is full.
-  void train(const TokenCounts& pieces, const TokenizerConfig& config,
-             std::vector<std::string>& tokens) override {
-    std::vector<std::string> alphabet = byte_letters();
-    std::sort(alphabet.begin(), alphabet.end());
-    std::unordered_map<std::string, int> ids;
-    for (const std::string& letter : alphabet) {
-      ids[letter] = static_cast<int>(tokens.size());
-      tokens.push_back(letter);
-    }
-    std::vector<CountedWord> words;
-    for (const auto& [piece, count] : pieces) {
-      std::vector<std::string> letters = split_code_points(piece);
-      for (std::size_t at = 0; at < letters.size(); at += kTrainingSymbols) {
-        words.push_back({{}, count});
-        for (std::size_t i = at; i < std::min(at + kTrainingSymbols, letters.size()); ++i)
-          words.back().symbols.push_back(ids.at(letters[i]));
-      }
-    }
-    const auto size = static_cast<std::size_t>(wanted_size(config));
-    pairs_.clear(), merges_.clear();
-    learn_merges(words, config.min_freq, [&](int left, int right) {
-      if (tokens.size() >= size) return -1;
-      const std::string token =
-          tokens[static_cast<std::size_t>(left)] + tokens[static_cast<std::size_t>(right)];
-      const auto [at, is_new] = ids.emplace(token, static_cast<int>(tokens.size()));
-      if (is_new) tokens.push_back(token);
-      add(left, right, at->second);
-      return at->second;
-    });
-  }
-
-  void read(const Json& model, const Vocab& vocab, const std::string& where) override {
+  Bpe(const Json& model, const Vocab& vocab, const std::string& where) : TokenModel(model, vocab, where) {
     check_members(model,
                   {"type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix",
                    "fuse_unk", "byte_fallback", "ignore_merges", "vocab", "merges"},
                   where);
-    if (model.contains("dropout") && !model["dropout"].is_null() && model["dropout"] != 0)
-      fail(Fault::data, "{}: 'dropout' must be null; got {}", where, brief(model["dropout"]));
+    if (const Json& dropout = member_or_null(model, "dropout"); !dropout.is_null() && dropout != 0)
+      fail(Fault::data, "{}: 'dropout' must be null; got {}", where, brief(dropout));
     if (bool_member_or(model, "byte_fallback", false, where))
       fail(Fault::data, "{}: 'byte_fallback' must be false; got true", where);
-    unk_ = string_member_or(model, "unk_token", "", where);
+    const std::string unk = string_member_or(model, "unk_token", "", where);
     prefix_ = string_member_or(model, "continuing_subword_prefix", "", where);
     suffix_ = string_member_or(model, "end_of_word_suffix", "", where);
     fuse_unk_ = bool_member_or(model, "fuse_unk", false, where);
     ignore_merges_ = bool_member_or(model, "ignore_merges", false, where);
-    unk_id_ = unk_.empty() ? -1 : vocab.find(unk_);
-    if (!unk_.empty() && unk_id_ < 0)
-      fail(Fault::data, "{}: 'unk_token' must be a token; got {}", where, in_quotes(unk_));
-    pairs_.clear(), merges_.clear();
-    for (const Json& merge : list_member(model, "merges", where)) read_merge(merge, vocab, where);
+    unk_id_ = unk.empty() ? -1 : vocab.find(unk);
+    if (!unk.empty() && unk_id_ < 0)
+      fail(Fault::data, "{}: 'unk_token' must be a token; got {}", where, in_quotes(unk));
+    int rank = 0;
+    for (const Json& merge : list_member(model, "merges", where)) read_merge(rank++, merge, vocab, where);
+  }
+
+  void encode(const Vocab& vocab, std::string_view piece, std::vector<int>& ids) const override {
+    if (ignore_merges_)
+      if (const int whole = vocab.find(piece); has(whole)) return ids.push_back(whole);
+    merge(symbols_of(vocab, piece), ids);
   }
 
  private:
   using Symbols = std::vector<int>;
 
-  int known(const Vocab& vocab, std::string_view token) const {
-    const int id = vocab.find(token);
-    return has(vocab, id) ? id : -1;
-  }
-
-  void add(int left, int right, int merged) {
-    merges_.emplace(pair_key(left, right), Merge{static_cast<int>(pairs_.size()), merged});
-    pairs_.emplace_back(left, right);
-  }
-
   // "a b" or ["a", "b"]; both and what they give must be tokens.
-  void read_merge(const Json& merge, const Vocab& vocab, const std::string& where) {
+  void read_merge(int rank, const Json& merge, const Vocab& vocab, const std::string& where) {
     std::string left, right;
-    const bool is_list =
-        merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string();
-    if (is_list) {
+    if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
       left = merge[0].get<std::string>(), right = merge[1].get<std::string>();
     } else if (merge.is_string()) {
       const auto text = merge.get<std::string>();
-      const std::size_t space = text.find(' ');
-      left = text.substr(0, space);
-      if (space != std::string::npos) right = text.substr(space + 1);
+      const std::size_t space = std::min(text.find(' '), text.size());
+      left = text.substr(0, space), right = text.substr(std::min(space + 1, text.size()));
     }
     const bool continues = !prefix_.empty() && starts_with(right, prefix_);
     const int l = vocab.find(left), r = vocab.find(right),
               m = vocab.find(left + (continues ? right.substr(prefix_.size()) : right));
     if (left.empty() || right.empty() || l < 0 || r < 0 || m < 0)
       fail(Fault::data, "{}: merges must be pairs of tokens that give a token; got {} as number {}", where,
-           brief(merge), pairs_.size());
-    add(l, r, m);
+           brief(merge), rank);
+    merges_.emplace(pair_key(l, r), Merge{rank, m});
   }
 
   // The characters of a piece; unknown ones are unk, or dropped where there is none.
@@ -142,9 +79,9 @@ class Bpe : public TokenModel {
       token = begin > 0 ? prefix_ : "";
       token += piece.substr(begin, at - begin);
       if (at == piece.size()) token += suffix_;
-      const int id = known(vocab, token);
+      const int id = vocab.find(token);
       const bool again = fuse_unk_ && !symbols.empty() && symbols.back() == unk_id_;
-      if (id >= 0 || (unk_id_ >= 0 && !again)) symbols.push_back(id >= 0 ? id : unk_id_);
+      if (has(id) || (unk_id_ >= 0 && !again)) symbols.push_back(has(id) ? id : unk_id_);
     }
     return symbols;
   }
@@ -157,50 +94,108 @@ class Bpe : public TokenModel {
         return rank != other.rank ? rank > other.rank : at > other.at;
       }
     };
+    constexpr int kGone = -1;
     const int n = static_cast<int>(symbols.size());
-    std::vector<int> next(symbols.size()), previous(symbols.size());
-    for (int i = 0; i < n; ++i)
-      next[static_cast<std::size_t>(i)] = i + 1, previous[static_cast<std::size_t>(i)] = i - 1;
-    auto symbol = [&](int i) -> int& {
-      return symbols[static_cast<std::size_t>(i)];
-    };
+    Symbols next(symbols.size()), previous(symbols.size());
+    std::iota(next.begin(), next.end(), 1);
+    std::iota(previous.begin(), previous.end(), -1);
     std::priority_queue<Candidate> heap;
-    auto offer = [&](int at) {
-      if (at < 0 || next[static_cast<std::size_t>(at)] >= n) return;
-      const int left = symbol(at), right = symbol(next[static_cast<std::size_t>(at)]);
+    auto offer = [&](int i) {
+      if (i < 0 || at(next, i) >= n) return;
+      const int left = at(symbols, i), right = at(symbols, at(next, i));
       if (const auto found = merges_.find(pair_key(left, right)); found != merges_.end())
-        heap.push({found->second.rank, at, left, right});
+        heap.push({found->second.rank, i, left, right});
     };
     for (int i = 0; i + 1 < n; ++i) offer(i);
-    constexpr int kGone = -1;
     while (!heap.empty()) {
       const Candidate best = heap.top();
       heap.pop();
-      if (symbol(best.at) != best.left) continue;
-      const int right = next[static_cast<std::size_t>(best.at)];
-      if (right >= n || symbol(right) != best.right) continue;
-      symbol(best.at) = merges_.at(pair_key(best.left, best.right)).id;
-      symbol(right) = kGone;
-      const int after = next[static_cast<std::size_t>(right)];
-      next[static_cast<std::size_t>(best.at)] = after;
-      if (after < n) previous[static_cast<std::size_t>(after)] = best.at;
-      offer(previous[static_cast<std::size_t>(best.at)]);
+      const int right = at(next, best.at);
+      if (at(symbols, best.at) != best.left || right >= n || at(symbols, right) != best.right) continue;
+      at(symbols, best.at) = merges_.at(pair_key(best.left, best.right)).id;
+      at(symbols, right) = kGone;
+      const int after = at(next, best.at) = at(next, right);
+      if (after < n) at(previous, after) = best.at;
+      offer(at(previous, best.at));
       offer(best.at);
     }
-    for (int i = 0; i < n; i = next[static_cast<std::size_t>(i)]) ids.push_back(symbol(i));
+    for (int i = 0; i < n; i = at(next, i)) ids.push_back(at(symbols, i));
   }
 
-  std::string unk_, prefix_, suffix_;
+  std::string prefix_, suffix_;
   int unk_id_ = -1;
   bool fuse_unk_ = false, ignore_merges_ = false;
-  std::vector<std::pair<int, int>> pairs_;  // by rank
   std::unordered_map<std::uint64_t, Merge> merges_;
 };
 
+/// `[tokenizer] type = "bpe"`: byte-level byte-pair encoding of GPT-2 (Radford et al., 2019). Every text has
+/// ids and decodes to itself.
+class BpeTokenizer : public PipelineTokenizer {
+ public:
+  explicit BpeTokenizer(const TokenizerConfig& config)
+      : PipelineTokenizer(config, {{"pre_tokenizer", byte_level(false)}, {"decoder", byte_level(true)}},
+                          "tokenizer") {
+    refuse_split(config);
+    const int least = vocab_.size() + static_cast<int>(byte_letters().size());
+    if (config.vocab_size > 0 && config.vocab_size < least)
+      fail(Fault::usage,
+           "tokenizer: vocab_size must be at least {} with 'bpe', special tokens and bytes; got {}", least,
+           config.vocab_size);
+    take(vocab_, model_of(Json::array()));
+  }
+
+ protected:
+  // The byte-level alphabet, so that no text is unknown, then merges until the vocabulary is full.
+  Json learn(const TokenCounts& pieces, Strings& tokens) const override {
+    Strings alphabet = byte_letters();
+    std::sort(alphabet.begin(), alphabet.end());
+    std::unordered_map<std::string, int> ids;
+    for (const std::string& letter : alphabet) {
+      ids[letter] = static_cast<int>(tokens.size());
+      tokens.push_back(letter);
+    }
+    std::vector<SpeltWord> words;
+    for (const auto& [piece, count] : pieces) {
+      const Strings letters = split_code_points(piece);
+      for (auto at = letters.begin(); at != letters.end();) {
+        const auto end = at + std::min(kTrainingSymbols, letters.end() - at);
+        words.push_back({{at, end}, count});
+        at = end;
+      }
+    }
+    Json merges = Json::array();
+    learn_merges(words, config_, 0, ids, tokens, [&](int left, int right) {
+      merges.push_back({at(tokens, left), at(tokens, right)});
+    });
+    return model_of(std::move(merges));
+  }
+
+ private:
+  static Json byte_level(bool prefix_space) {
+    return {{"type", "ByteLevel"},
+            {"add_prefix_space", prefix_space},
+            {"trim_offsets", true},
+            {"use_regex", true}};
+  }
+  static Json model_of(Json merges) {
+    return {{"type", "BPE"},
+            {"dropout", nullptr},
+            {"unk_token", nullptr},
+            {"continuing_subword_prefix", nullptr},
+            {"end_of_word_suffix", nullptr},
+            {"fuse_unk", false},
+            {"byte_fallback", false},
+            {"ignore_merges", false},
+            {"merges", std::move(merges)}};
+  }
+};
+
+QKV_REGISTER(Tokenizer, "bpe", BpeTokenizer, "byte-level byte-pair encoding, as GPT-2's; no text is unknown");
+
 }  // namespace
 
-std::unique_ptr<TokenModel> make_bpe() {
-  return std::make_unique<Bpe>();
+std::unique_ptr<TokenModel> make_bpe(const Json& model, const Vocab& vocab, const std::string& where) {
+  return std::make_unique<Bpe>(model, vocab, where);
 }
 
 }  // namespace qkv

@@ -2,13 +2,9 @@
 #include <algorithm>
 #include <map>
 
-#include "data/json_members.h"
 #include "data/pipeline_tokenizer.h"
-#include "qkv/base/text.h"
 
 namespace qkv {
-
-QKV_REGISTER(Tokenizer, "file", FileTokenizer, "a tokenizer.json of another toolkit or run, as it is");
 
 namespace {
 
@@ -46,6 +42,7 @@ Json parts_of(const Json& json, const std::string& where) {
                 {"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer",
                  "post_processor", "decoder", "model"},
                 where);
+  type_of_model(object_member(json, "model", where), where + ": model");
   Json parts = Json::object();
   for (const char* key : {"normalizer", "pre_tokenizer", "decoder"}) {
     parts[key] = member_or_null(json, key);
@@ -67,14 +64,8 @@ Json parts_of(const Json& json, const std::string& where) {
   return parts;
 }
 
-std::string model_type(const Json& json, const std::string& where) {
-  return string_member(object_member(json, "model", where), "type", where + ": model");
-}
-
-}  // namespace
-
 // The vocabulary of a file: that of the model and the added tokens.
-struct FileTokenizer::Table {
+struct FileTable {
   std::map<int, std::string> tokens;
   std::vector<int> specials;
   std::vector<std::pair<std::string, int>> raw_literals, literals;
@@ -142,50 +133,72 @@ struct FileTokenizer::Table {
   }
 };
 
-FileTokenizer::FileTokenizer(const TokenizerConfig& config)
-    : FileTokenizer(config, read_file_json(config), config.file) {}
-
-FileTokenizer::FileTokenizer(const TokenizerConfig& config, Json json, const std::string& where)
-    : PipelineTokenizer(config, parts_of(json, where), model_type(json, where), where),
-      json_(std::move(json)) {
-  const std::string version = string_member_or(json_, "version", "1.0", where);
-  if (version != "1.0") fail(Fault::data, "{}: 'version' must be '1.0'; got {}", where, in_quotes(version));
-  Json& added_tokens = json_["added_tokens"];
-  if (added_tokens.is_null()) added_tokens = Json::array();
-  const Json& model = object_member(json_, "model", where);
-  const Json& own = object_member(model, "vocab", where + ": model");
-  Table table;
-  table.add_own(own, added_tokens.size(), where + ": model");
-  for (const Json& token : list_member(json_, "added_tokens", where))
-    table.add(token, *this, where + ": added_tokens");
-  for (const std::string& special : config_.specials) {
-    int id = table.find(special);
-    if (id < 0) {
-      id = table.tokens.empty() ? 0 : table.tokens.rbegin()->first + 1;
-      table.put(id, special, "tokenizer: specials");
-      added_tokens.push_back(special_token(id, special));
+/// `[tokenizer] type = "file"`: a tokenizer.json of another toolkit. It is taken as it is, training leaves it
+/// alone, and saving writes what was read. `specials` that its vocabulary lacks are added at the end.
+/// Special tokens are never made by spelling them, and "post_processor" is kept but not applied: tasks add
+/// what they need around a text. "truncation", and "padding" that adds to a single text, are refused.
+class FileTokenizer : public PipelineTokenizer {
+ public:
+  explicit FileTokenizer(const TokenizerConfig& config)
+      : FileTokenizer(config, read_file_json(config), config.file) {}
+  FileTokenizer(const TokenizerConfig& config, Json json, const std::string& where)
+      : PipelineTokenizer(config, parts_of(json, where), where), json_(std::move(json)) {
+    const std::string version = string_member_or(json_, "version", "1.0", where);
+    if (version != "1.0") fail(Fault::data, "{}: 'version' must be '1.0'; got {}", where, in_quotes(version));
+    Json& added_tokens = json_["added_tokens"];
+    if (added_tokens.is_null()) added_tokens = Json::array();
+    const Json& model = object_member(json_, "model", where);
+    const Json& own = object_member(model, "vocab", where + ": model");
+    FileTable table;
+    table.add_own(own, added_tokens.size(), where + ": model");
+    for (const Json& token : list_member(json_, "added_tokens", where))
+      table.add(token, *this, where + ": added_tokens");
+    for (const std::string& special : config_.specials) {
+      int id = table.find(special);
+      if (id < 0) {
+        id = table.tokens.empty() ? 0 : table.tokens.rbegin()->first + 1;
+        table.put(id, special, "tokenizer: specials");
+        added_tokens.push_back(special_token(id, special));
+      }
+      table.specials.push_back(id);
     }
-    table.specials.push_back(id);
+    const std::string unk = string_member_or(model, "unk_token", "", where + ": model");
+    int pad = -1;
+    for (const char* name : {"<pad>", "[PAD]", "<|endoftext|>", "</s>"})
+      if (pad < 0) pad = table.find(name);
+    if (const Json& padding = member_or_null(json_, "padding"); padding.contains("pad_id"))
+      pad = static_cast<int>(integer_member(padding, "pad_id", 0, table.end - 1, where + ": padding"));
+    try {
+      vocab_ = table.vocab(pad, unk.empty() ? -1 : table.find(unk));
+    } catch (const Error& error) {
+      fail(Fault::data, "{}: model: {}", where, error.what());
+    }
+    for (auto& [text, id] : table.literals)
+      if (id >= 0) normal_.emplace(id, text);
+    raw_literals_ = PrefixTable(std::move(table.raw_literals));
+    literals_ = PrefixTable(std::move(table.literals));
+    model_ = TokenModel::read(model, vocab_, where + ": model");
   }
-  const std::string unk = string_member_or(model, "unk_token", "", where + ": model");
-  int pad = -1;
-  for (const char* name : {"<pad>", "[PAD]", "<|endoftext|>", "</s>"})
-    if (pad < 0) pad = table.find(name);
-  if (const Json& padding = member_or_null(json_, "padding"); padding.contains("pad_id"))
-    pad = static_cast<int>(integer_member(padding, "pad_id", 0, table.end - 1, where + ": padding"));
-  try {
-    vocab_ = table.vocab(pad, unk.empty() ? -1 : table.find(unk));
-  } catch (const Error& error) {
-    fail(Fault::data, "{}: model: {}", where, error.what());
-  }
-  for (auto& [text, id] : table.literals)
-    if (id >= 0) normal_.emplace(id, text);
-  raw_literals_ = PrefixTable(std::move(table.raw_literals));
-  literals_ = PrefixTable(std::move(table.literals));
-  std::vector<bool> added(static_cast<std::size_t>(vocab_.size()), true);
-  for (const auto& item : own.items()) added[item.value().get<std::size_t>()] = false;
-  model_->hide(std::move(added));
-  model_->read(model, vocab_, where + ": model");
+
+  void train(const Strings&) override {}
+  void train_words(const std::vector<Strings>&) override {}
+  Json to_json() const override { return json_; }
+
+ protected:
+  bool shows_unk() const override { return false; }
+
+ private:
+  Json json_;
+};
+
+QKV_REGISTER(Tokenizer, "file", FileTokenizer, "a tokenizer.json of another toolkit or run, as it is");
+
+}  // namespace
+
+std::unique_ptr<Tokenizer> make_file_tokenizer(const Json& json, const std::string& where) {
+  TokenizerConfig config;
+  config.type = "file";
+  return std::make_unique<FileTokenizer>(config, json, where);
 }
 
 }  // namespace qkv

@@ -3,10 +3,17 @@
 #include <algorithm>
 #include <queue>
 #include <tuple>
-#include <unordered_map>
+
+#include "base/at.h"
+#include "data/pipeline_tokenizer.h"
 
 namespace qkv {
 namespace {
+
+struct Word {
+  std::vector<int> symbols;
+  long count;
+};
 
 struct Pair {
   long count = 0;
@@ -23,8 +30,18 @@ struct Candidate {
 
 class Learner {
  public:
-  explicit Learner(std::vector<CountedWord>& words) : words_(words) {
-    for (std::size_t w = 0; w < words.size(); ++w) count(static_cast<std::uint32_t>(w), 1, kAll);
+  Learner(const std::vector<SpeltWord>& words, const std::unordered_map<std::string, int>& ids) {
+    for (const SpeltWord& word : words) {
+      words_.push_back({{}, word.count});
+      for (const std::string& letter : word.letters) {
+        const auto id = ids.find(letter);
+        if (id != ids.end() && id->second >= 0)
+          words_.back().symbols.push_back(id->second);
+        else  // a rare letter: what stands around it counts by itself
+          words_.push_back({{}, word.count});
+      }
+    }
+    for (std::size_t w = 0; w < words_.size(); ++w) count(static_cast<std::uint32_t>(w), 1, kAll);
     note_changes();
   }
 
@@ -51,7 +68,7 @@ class Learner {
 
   // Adds the pairs of a word to the counts, or takes them out. Those with `noted` learn of the word.
   void count(std::uint32_t w, int sign, int noted) {
-    const CountedWord& word = words_[w];
+    const Word& word = words_[w];
     for (std::size_t i = 1; i < word.symbols.size(); ++i) {
       const int left = word.symbols[i - 1], right = word.symbols[i];
       const std::uint64_t key = pair_key(left, right);
@@ -97,7 +114,7 @@ class Learner {
     changed_.clear();
   }
 
-  std::vector<CountedWord>& words_;
+  std::vector<Word> words_;
   std::unordered_map<std::uint64_t, Pair> pairs_;
   std::priority_queue<Candidate> heap_;
   std::vector<std::uint64_t> changed_;
@@ -105,9 +122,17 @@ class Learner {
 
 }  // namespace
 
-void learn_merges(std::vector<CountedWord>& words, long min_count,
-                  const std::function<int(int left, int right)>& make) {
-  Learner(words).run(min_count, make);
+void learn_merges(const std::vector<SpeltWord>& words, const TokenizerConfig& config, std::size_t prefix,
+                  std::unordered_map<std::string, int>& ids, std::vector<std::string>& tokens,
+                  const std::function<void(int left, int right)>& note) {
+  Learner(words, ids).run(config.min_freq, [&](int left, int right) {
+    if (tokens.size() >= static_cast<std::size_t>(wanted_size(config))) return -1;
+    const std::string token = at(tokens, left) + at(tokens, right).substr(prefix);
+    const auto [found, is_new] = ids.emplace(token, static_cast<int>(tokens.size()));
+    if (is_new) tokens.push_back(token);
+    note(left, right);
+    return found->second;
+  });
 }
 
 }  // namespace qkv

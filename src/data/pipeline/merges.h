@@ -3,7 +3,11 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <string>
+#include <unordered_map>
 #include <vector>
+
+#include "qkv/data/tokenizer.h"
 
 namespace qkv {
 
@@ -13,17 +17,20 @@ inline std::uint64_t pair_key(int left, int right) {
          static_cast<std::uint32_t>(right);
 }
 
-/// A word as symbols, and how often it was seen.
-struct CountedWord {
-  std::vector<int> symbols;
+/// A word as letters, and how often it was seen.
+struct SpeltWord {
+  std::vector<std::string> letters;
   long count;
 };
 
-/// Merges the most frequent pair of neighbours, again and again; of equally frequent ones that with the
-/// lowest ids (left, then right), so that the result does not depend on the order of the words. `make` gives
-/// the symbol of a merged pair, new or not, or -1 to end. Ends too when no pair is seen `min_count` times.
-/// The pairs lie in a heap, and each knows its words: a merge costs what it changes.
-void learn_merges(std::vector<CountedWord>& words, long min_count,
-                  const std::function<int(int left, int right)>& make);
+/// Merges the most frequent pair of neighbours, again and again, until there are wanted_size(config) tokens
+/// or no pair is seen config.min_freq times; of equally frequent ones that with the lowest ids (left, then
+/// right), so that the result does not depend on the order of the words. A merged token is the left one and
+/// the right one without its first `prefix` bytes. `ids` and `tokens` hold the letters and grow; letters
+/// without an id, or with one below 0, are not merged. `note` gets each merge. The pairs lie in a heap, and
+/// each knows its words: a merge costs what it changes.
+void learn_merges(const std::vector<SpeltWord>& words, const TokenizerConfig& config, std::size_t prefix,
+                  std::unordered_map<std::string, int>& ids, std::vector<std::string>& tokens,
+                  const std::function<void(int left, int right)>& note);
 
 }  // namespace qkv

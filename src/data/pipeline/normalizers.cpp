@@ -41,7 +41,7 @@ std::string with_ideographs_apart(std::string_view text) {
   });
 }
 
-Normalizer bert(const Json& part, const std::string& where) {
+Normalizer normalize_bert(const Json& part, const std::string& where) {
   const bool clean = bool_member_or(part, "clean_text", true, where),
              chinese = bool_member_or(part, "handle_chinese_chars", true, where),
              lowercase = bool_member_or(part, "lowercase", true, where),
@@ -87,7 +87,9 @@ StepKind<Normalizer> form(const char* name) {
 
 Normalizer make_normalizer(const Json& part, const std::string& where) {
   static const std::vector<StepKind<Normalizer>> kinds{
-      {"BertNormalizer", {"clean_text", "handle_chinese_chars", "strip_accents", "lowercase"}, bert},
+      {"BertNormalizer",
+       {"clean_text", "handle_chinese_chars", "strip_accents", "lowercase"},
+       normalize_bert},
       plain("Lowercase", unicode::lower),
       plain("StripAccents", [](const std::string& text) { return without(text, unicode::is_mark); }),
       form("NFC"),

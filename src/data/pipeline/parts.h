@@ -24,6 +24,12 @@ PreTokenizer make_pre_tokenizer(const Json& part, const std::string& where);
 /// strings give in a row.
 Decoder make_decoder(const Json& part, const std::string& where);
 
+/// The byte-level alphabet of GPT-2, a printable letter for each byte: 33-126, 161-172 and 174-255 stand for
+/// themselves, the others for U+0100 upward in their order.
+const Strings& byte_letters();
+/// Each byte as its letter.
+std::string to_letters(std::string_view bytes);
+
 // ---- what the three have in common
 
 /// One kind of step: its "type", its other members, and what makes the step of them.

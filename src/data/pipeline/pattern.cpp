@@ -40,22 +40,6 @@ struct Allowance {
 };
 thread_local Allowance allowance;
 
-class Stopwatch {
- public:
-  ~Stopwatch() {
-    if (start_ >= 0) allowance.used += thread_cpu_seconds() - start_;
-  }
-  void start() {
-    if (start_ < 0) start_ = thread_cpu_seconds();
-  }
-  bool is_late() const {
-    return start_ >= 0 && allowance.used + thread_cpu_seconds() - start_ > allowance.seconds;
-  }
-
- private:
-  double start_ = -1;
-};
-
 }  // namespace
 
 PatternTime::PatternTime(std::size_t bytes) : outermost_(!allowance.active) {
@@ -90,8 +74,8 @@ Pattern::Pattern(const std::string& expression, Kind kind, std::string where) : 
          message(code, &info));
   }
   code_ = std::move(made);
-  for (const char* kind : {"\\p", "\\P", "\\w", "\\W", "\\d", "\\D", "\\b", "\\B", "[:"})
-    names_kinds_ = names_kinds_ || text.find(kind) != std::string::npos;
+  for (const char* name : {"\\p", "\\P", "\\w", "\\W", "\\d", "\\D", "\\b", "\\B", "[:"})
+    names_kinds_ = names_kinds_ || text.find(name) != std::string::npos;
 }
 
 std::vector<Span> Pattern::places(std::string_view text) const {
@@ -107,8 +91,10 @@ std::vector<Span> Pattern::matches(std::string_view text) const {
   if (text.empty()) return found;
   constexpr std::size_t kBetweenLooks = 64, kSmall = 4096;  // matches; bytes that need no clock
   const PatternTime time(text.size());
-  Stopwatch watch;
-  if (text.size() > kSmall) watch.start();
+  double start = text.size() > kSmall ? thread_cpu_seconds() : -1;
+  auto is_late = [&] {
+    return start >= 0 && allowance.used + thread_cpu_seconds() - start > allowance.seconds;
+  };
   // So few that a step for each costs little, were each to read the whole text.
   const auto few = static_cast<unsigned long>(std::min<std::size_t>(1000, 100 + 50'000'000 / text.size()));
   const auto release = [](OnigRegion* region) {
@@ -126,14 +112,14 @@ std::vector<Span> Pattern::matches(std::string_view text) const {
   std::size_t last = std::string_view::npos;  // end of the match before
   for (std::size_t from = 0; from <= text.size();) {
     int code = ONIG_MISMATCH;
-    bool late = found.size() % kBetweenLooks == 0 && watch.is_late();
+    bool late = found.size() % kBetweenLooks == 0 && is_late();
     for (unsigned long tries = few; !late; tries *= 2) {
       onig_set_retry_limit_in_search_of_match_param(limits.get(), tries);
       code = onig_search_with_param(code_->regex, begin, end, begin + from, end, region.get(),
                                     ONIG_OPTION_NONE, limits.get());
       if (code != ONIGERR_RETRY_LIMIT_IN_SEARCH_OVER && code != ONIGERR_RETRY_LIMIT_IN_MATCH_OVER) break;
-      watch.start();
-      late = watch.is_late();
+      if (start < 0) start = thread_cpu_seconds();
+      late = is_late();
     }
     if (late)
       fail(Fault::data, "{}: the expression must process a text within {:.2f} s; got more for {} bytes",
@@ -153,6 +139,7 @@ std::vector<Span> Pattern::matches(std::string_view text) const {
     found.push_back(match);
     from = last = match.end;
   }
+  if (start >= 0) allowance.used += thread_cpu_seconds() - start;
   return found;
 }
 

@@ -1,21 +1,11 @@
 #include "data/pipeline_tokenizer.h"
 
-#include <algorithm>
-
-#include "byte_level.h"
-#include "data/json_members.h"
 #include "qkv/base/text.h"
 
 namespace qkv {
 
-QKV_REGISTER(Tokenizer, "bpe", BpeTokenizer, "byte-level byte-pair encoding, as GPT-2's; no text is unknown");
-QKV_REGISTER(Tokenizer, "wordpiece", WordPieceTokenizer, "parts of words, as BERT's");
-
-PipelineTokenizer::PipelineTokenizer(const TokenizerConfig& config, Json parts, const std::string& model_type,
-                                     const std::string& where)
+PipelineTokenizer::PipelineTokenizer(const TokenizerConfig& config, Json parts, const std::string& where)
     : Tokenizer(config),
-      type_(model_type),
-      model_(TokenModel::make(model_type, where + ": model")),
       parts_(std::move(parts)),
       normalizer_(make_normalizer(member_or_null(parts_, "normalizer"), where + ": normalizer")),
       pre_tokenizer_(make_pre_tokenizer(member_or_null(parts_, "pre_tokenizer"), where + ": pre_tokenizer")),
@@ -115,8 +105,15 @@ void PipelineTokenizer::train(const std::vector<std::string>& texts) {
       for_pieces(take_lines(rest), [&](std::string_view piece, int) { ++counts[std::string(piece)]; });
   const int n_specials = vocab_.n_specials();
   std::vector<std::string> tokens(vocab_.tokens().begin(), vocab_.tokens().begin() + n_specials);
-  model_->train(counts, config_, tokens);
-  vocab_ = Vocab::from_tokens(std::move(tokens), n_specials);
+  Json model = learn(counts, tokens);
+  take(Vocab::from_tokens(std::move(tokens), n_specials), std::move(model));
+}
+
+void PipelineTokenizer::take(Vocab vocab, Json model) {
+  vocab_ = std::move(vocab);
+  json_ = std::move(model);
+  json_["vocab"] = vocab_member(vocab_);
+  model_ = TokenModel::read(json_, vocab_, "tokenizer: model");
 }
 
 void PipelineTokenizer::train_words(const std::vector<std::vector<std::string>>& sentences) {
@@ -125,71 +122,10 @@ void PipelineTokenizer::train_words(const std::vector<std::vector<std::string>>&
   train(texts);
 }
 
-Json PipelineTokenizer::model() const {
-  Json json = model_->json(vocab_);
-  json["vocab"] = vocab_member(vocab_);
-  return json;
-}
-
-void PipelineTokenizer::read_model(const Json& json, int n_specials, const std::string& where) {
-  read_vocab(json, n_specials, where);
-  if (const std::string type = string_member(json, "type", where); type != type_)
-    fail(Fault::data, "{}: 'type' must be {}; got {}", where, in_quotes(type_), in_quotes(type));
-  model_->read(json, vocab_, where);
-}
-
-// ---- the two that are learned here
-
-namespace {
-
-void refuse_split(const TokenizerConfig& config) {
-  if (config.split != "words")
-    fail(Fault::usage, "tokenizer: 'split' concerns type 'word' only; got {} with {}",
-         in_quotes(config.split), in_quotes(config.type));
-}
-
-}  // namespace
-
-BpeTokenizer::BpeTokenizer(const TokenizerConfig& config)
-    : PipelineTokenizer(config,
-                        {{"pre_tokenizer",
-                          {{"type", "ByteLevel"},
-                           {"add_prefix_space", false},
-                           {"trim_offsets", true},
-                           {"use_regex", true}}},
-                         {"decoder",
-                          {{"type", "ByteLevel"},
-                           {"add_prefix_space", true},
-                           {"trim_offsets", true},
-                           {"use_regex", true}}}},
-                        "BPE", "tokenizer") {
-  refuse_split(config);
-  const int least = vocab_.size() + static_cast<int>(byte_letters().size());
-  if (config.vocab_size > 0 && config.vocab_size < least)
-    fail(Fault::usage,
-         "tokenizer: vocab_size must be at least {} with 'bpe', special tokens and bytes; got {}", least,
-         config.vocab_size);
-}
-
-WordPieceTokenizer::WordPieceTokenizer(const TokenizerConfig& config)
-    : PipelineTokenizer(config,
-                        {{"normalizer",
-                          {{"type", "BertNormalizer"},
-                           {"clean_text", true},
-                           {"handle_chinese_chars", true},
-                           {"strip_accents", nullptr},
-                           {"lowercase", config.lowercase}}},
-                         {"pre_tokenizer", {{"type", "BertPreTokenizer"}}},
-                         {"decoder", {{"type", "WordPiece"}, {"prefix", "##"}, {"cleanup", false}}}},
-                        "WordPiece", "tokenizer") {
-  refuse_split(config);
-  std::vector<std::string> tokens{"[PAD]", "[UNK]"};
-  tokens.insert(tokens.end(), config.specials.begin(), config.specials.end());
-  if (config.vocab_size > 0 && config.vocab_size < static_cast<int>(tokens.size()))
-    fail(Fault::usage, "tokenizer: vocab_size must be 0 or at least {}, the special tokens; got {}",
-         tokens.size(), config.vocab_size);
-  const int n_specials = static_cast<int>(tokens.size());
-  vocab_ = Vocab::from_tokens(std::move(tokens), n_specials);
+void PipelineTokenizer::read_model(const Json& json, const std::string& where) {
+  read_vocab(json, where);
+  json_ = json;
+  model_ = TokenModel::read(json_, vocab_, where);
 }
 
 }  // namespace qkv

@@ -1,6 +1,5 @@
 #include <algorithm>
 
-#include "byte_level.h"
 #include "data/unicode.h"
 #include "parts.h"
 
@@ -93,7 +92,7 @@ void for_each_word(std::string_view text, Take take) {
   }
 }
 
-PreTokenizer byte_level(const Json& part, const std::string& where) {
+PreTokenizer cut_byte_level(const Json& part, const std::string& where) {
   const bool prefix = bool_member_or(part, "add_prefix_space", true, where);
   const bool cuts = bool_member_or(part, "use_regex", true, where);
   static const Pattern gpt2(kGpt2, Pattern::Kind::regex, "pre_tokenizer");
@@ -114,7 +113,7 @@ PreTokenizer byte_level(const Json& part, const std::string& where) {
 }
 
 // White space is dropped; punctuation stands alone. BERT also counts ASCII symbols such as $ as punctuation.
-void bert(const std::string& piece, Strings& out) {
+void cut_bert(const std::string& piece, Strings& out) {
   std::string word;
   auto end_word = [&] {
     add(word, out);
@@ -133,7 +132,7 @@ void bert(const std::string& piece, Strings& out) {
   end_word();
 }
 
-PreTokenizer split_by(const Json& part, const std::string& where) {
+PreTokenizer cut_by_pattern(const Json& part, const std::string& where) {
   const Pattern separators = pattern_member(part, where);
   const std::string behavior = string_member(part, "behavior", where);
   const Strings known{"Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"};
@@ -154,15 +153,15 @@ StepKind<PreTokenizer> words(const char* type, const char* regex, bool invert) {
 
 PreTokenizer make_pre_tokenizer(const Json& part, const std::string& where) {
   static const std::vector<StepKind<PreTokenizer>> kinds{
-      {"ByteLevel", {"add_prefix_space", "trim_offsets", "use_regex"}, byte_level},
+      {"ByteLevel", {"add_prefix_space", "trim_offsets", "use_regex"}, cut_byte_level},
       {"BertPreTokenizer",
        {},
        [](const Json&, const std::string&) {
-         return each(bert);
+         return each(cut_bert);
        }},
       words("Whitespace", kWords, true),
       words("WhitespaceSplit", R"(\s+)", false),
-      {"Split", {"pattern", "behavior", "invert"}, split_by}};
+      {"Split", {"pattern", "behavior", "invert"}, cut_by_pattern}};
   return make_step<PreTokenizer>(part, where, kinds, "pretokenizers", [](Strings pieces) { return pieces; });
 }
 

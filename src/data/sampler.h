@@ -22,7 +22,7 @@ struct SamplerOptions {
 /// of the epoch are shuffled. With `batch_tokens` the window is the whole epoch, so that each epoch has
 /// equally many batches; which examples of equal length share a batch changes. The order of the current epoch
 /// is kept between calls in reused buffers: one sampler per thread. Without lengths, an order of more than
-/// kComputed examples is not kept but computed position by position (see permuted.h): it takes no memory.
+/// kComputed examples is not kept but computed position by position (see `permuted`): it takes no memory.
 class Sampler {
  public:
   static constexpr Index kComputed = 65536, kWindow = 50;

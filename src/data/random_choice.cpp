@@ -1,11 +1,11 @@
-#include "data/folds.h"
+#include "data/random_choice.h"
 
 #include <algorithm>
 #include <cmath>
 #include <map>
 
+#include "base/at.h"
 #include "qkv/base/error.h"
-#include "qkv/base/random.h"
 
 namespace qkv {
 namespace {
@@ -57,6 +57,58 @@ TrainVal stratified_split(const std::vector<int>& labels, double val_fraction, s
   std::sort(split.train.begin(), split.train.end());
   std::sort(split.val.begin(), split.val.end());
   return split;
+}
+
+// A permutation of 2^(2 half) numbers in four Feistel rounds; results that are not below n are put in again
+// ("cycle walking"), which makes it a permutation of the numbers below n.
+Index permuted(Index position, Index n, const Stream& keys) {
+  int half = 1;
+  while ((Index{1} << (2 * half)) < n) half++;
+  const std::uint64_t mask = (std::uint64_t{1} << half) - 1;
+  auto x = static_cast<std::uint64_t>(position);
+  do {
+    std::uint64_t left = x >> half, right = x & mask;
+    for (std::uint64_t round = 0; round < 4; round++) {
+      const std::uint64_t mixed = keys.part(round).part(right).bits64() & mask;
+      const std::uint64_t next = left ^ mixed;
+      left = right, right = next;
+    }
+    x = left << half | right;
+  } while (x >= static_cast<std::uint64_t>(n));
+  return static_cast<Index>(x);
+}
+
+AliasTable::AliasTable(const std::vector<double>& weights) {
+  double total = 0;
+  for (double w : weights) {
+    QKV_CHECK(w >= 0 && std::isfinite(w), "alias table: weights must be finite and not negative; got {}", w);
+    total += w;
+  }
+  QKV_CHECK(total > 0 && std::isfinite(total), "alias table: the sum of the weights must be positive; got {}",
+            total);
+  const auto n = static_cast<double>(weights.size());
+  std::vector<double> rest;  // of each value, in cells
+  std::vector<int> poor, rich;
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    rest.push_back(weights[i] / total * n);
+    (rest.back() < 1 ? poor : rich).push_back(static_cast<int>(i));
+  }
+  constexpr double kWhole = 4294967296.0;
+  cells_.resize(weights.size());
+  auto fill = [&](int i, double share, int other) {
+    at(cells_, i) = {static_cast<std::uint64_t>(share * kWhole), i, other};
+  };
+  while (!poor.empty() && !rich.empty()) {
+    const int small = poor.back(), large = rich.back();
+    poor.pop_back();
+    fill(small, at(rest, small), large);
+    at(rest, large) -= 1 - at(rest, small);
+    if (at(rest, large) >= 1) continue;
+    rich.pop_back();
+    poor.push_back(large);
+  }
+  for (int i : rich) fill(i, 1, i);
+  for (int i : poor) fill(i, 1, i);  // 1 but for rounding
 }
 
 }  // namespace qkv
