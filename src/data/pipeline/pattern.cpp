@@ -74,7 +74,14 @@ Pattern::Pattern(const std::string& expression, Kind kind, std::string where) : 
   }
   code_ = std::move(made);
   for (const char* name : {"\\p", "\\P", "\\w", "\\W", "\\d", "\\D", "\\b", "\\B", "[:"})
-    names_kinds_ = names_kinds_ || (is_regex && text.find(name) != std::string::npos);
+    names_kinds_ = names_kinds_ || text.find(name) != std::string::npos;
+}
+
+std::vector<Span> Pattern::places(std::string_view text) const {
+  std::vector<Span> found;
+  for (std::size_t at = 0; (at = text.find(text_, at)) != std::string_view::npos; at += text_.size())
+    found.push_back({at, at + text_.size()});
+  return found;
 }
 
 std::vector<Span> Pattern::matches(std::string_view text) const {
