@@ -1,47 +1,7 @@
 // Compiled with the flags of all other sources: the macros say what -march allows.
 #include "cpu_needs.h"
 
-extern "C" const char qkv_cpu_needs[] =
-#ifdef __SSE4_2__
-    "sse4.2 "
-#endif
-#ifdef __POPCNT__
-    "popcnt "
-#endif
-#ifdef __AVX__
-    "avx "
-#endif
-#ifdef __AVX2__
-    "avx2 "
-#endif
-#ifdef __FMA__
-    "fma "
-#endif
-#ifdef __F16C__
-    "f16c "
-#endif
-#ifdef __BMI__
-    "bmi "
-#endif
-#ifdef __BMI2__
-    "bmi2 "
-#endif
-#ifdef __LZCNT__
-    "lzcnt "
-#endif
-#ifdef __MOVBE__
-    "movbe "
-#endif
-#ifdef __AVX512F__
-    "avx512f "
-#endif
-#ifdef __AVX512BW__
-    "avx512bw "
-#endif
-#ifdef __AVX512DQ__
-    "avx512dq "
-#endif
-#ifdef __AVX512VL__
-    "avx512vl "
-#endif
-    "";
+#define QKV_MACRO_TEXT(macro) #macro  // "1", or the name of a macro that is not defined
+#define QKV_IS_NEEDED(name, macro) QKV_MACRO_TEXT(macro)[0] == '1',
+
+extern "C" const bool qkv_cpu_needs[] = {QKV_CPU_NEEDS(QKV_IS_NEEDED)};

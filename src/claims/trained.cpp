@@ -7,7 +7,7 @@
 
 #include "base/file.h"
 #include "qkv/base/text.h"
-#include "qkv/train/evaluate.h"
+#include "qkv/train/experiment.h"
 #include "qkv/train/training.h"
 
 namespace fs = std::filesystem;

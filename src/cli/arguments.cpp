@@ -114,8 +114,7 @@ class Walk {
                    std::size_t next, const std::string* inside) {
     std::vector<std::string> values;
     if (inside) values.push_back(*inside);
-    const bool number = next < words.size() && !words[next].empty() &&
-                        words[next].find_first_not_of("0123456789") == std::string::npos;
+    const bool number = next < words.size() && all_digits(words[next]);
     if (!option.alone.empty() && !inside && !number) values.push_back(option.alone);  // --mistakes [N]
     const int least = std::max(least_values(option), option.alone.empty() ? 0 : 1);
     while (static_cast<int>(values.size()) < least && next < words.size() &&

@@ -33,8 +33,7 @@ std::map<std::string, double> integers_of(const BenchRequest& request) {
   finish_config(e);
   std::map<std::string, double> result;
   for (const ResolvedKey& key : e.config.resolved())
-    if (!key.value.empty() && key.value.find_first_not_of("0123456789") == std::string::npos)
-      result[key.key] = std::stod(key.value);
+    if (all_digits(key.value)) result[key.key] = std::stod(key.value);
   return result;
 }
 

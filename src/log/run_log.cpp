@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "base/files.h"
+#include "base/file.h"
 #include "log/record_keys.h"
 #include "qkv/base/error.h"
 

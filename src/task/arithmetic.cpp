@@ -17,8 +17,7 @@ std::pair<Index, Index> two_numbers(const std::string& text, char sign, Index li
     std::string digits;
     for (char c : parts[i])
       if (c != ' ') digits += c;
-    good =
-        !digits.empty() && digits.size() <= 18 && digits.find_first_not_of("0123456789") == std::string::npos;
+    good = all_digits(digits) && digits.size() <= 18;
     if (!good) break;
     const auto value = static_cast<Index>(std::stoll(digits));
     (i == 0 ? result.first : result.second) = value;

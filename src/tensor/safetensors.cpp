@@ -8,7 +8,7 @@
 #include <limits>
 #include <set>
 
-#include "base/files.h"
+#include "base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 

@@ -1,4 +1,4 @@
-#include "qkv/train/evaluate.h"
+#include "qkv/train/experiment.h"
 
 #include <algorithm>
 

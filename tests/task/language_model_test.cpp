@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "base/temporary_folder.h"
 #include "qkv/base/json.h"
-#include "qkv/train/evaluate.h"
+#include "qkv/train/experiment.h"
 #include "qkv/train/training.h"
 
 using namespace qkv;

@@ -8,7 +8,7 @@
 
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/train/evaluate.h"
+#include "qkv/train/experiment.h"
 #include "qkv/train/training.h"
 
 using namespace qkv;

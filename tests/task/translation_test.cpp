@@ -4,7 +4,7 @@
 
 #include "qkv/base/json.h"
 #include "qkv/base/threads.h"
-#include "qkv/train/evaluate.h"
+#include "qkv/train/experiment.h"
 #include "train/small_run.h"
 
 using namespace qkv;

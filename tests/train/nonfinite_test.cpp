@@ -17,7 +17,7 @@
 #include "qkv/ops/shape_ops.h"
 #include "qkv/ops/softmax.h"
 #include "train/checkpoint.h"
-#include "train/replay.h"
+#include "train/diagnosis.h"
 #include "train/small_run.h"
 
 namespace qkv {

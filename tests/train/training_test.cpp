@@ -9,7 +9,7 @@
 #include "qkv/base/threads.h"
 #include "qkv/model/baselines.h"
 #include "qkv/ops/arithmetic.h"
-#include "qkv/train/evaluate.h"
+#include "qkv/train/experiment.h"
 #include "train/checkpoint.h"
 #include "train/small_run.h"
 

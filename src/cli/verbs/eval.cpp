@@ -11,7 +11,6 @@
 #include "qkv/base/threads.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
-#include "qkv/train/evaluate.h"
 #include "qkv/train/experiment.h"
 #include "train/check.h"
 #include "train/checkpoint.h"

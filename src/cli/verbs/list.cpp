@@ -8,7 +8,6 @@
 #include "qkv/log/console.h"
 #include "qkv/task/task.h"
 #include "qkv/train/optimizer.h"
-#include "qkv/train/schedule.h"
 
 namespace qkv {
 namespace {
