@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "base/allocations.h"
+#include "base/machine.h"
 
 extern "C" {
 void* __libc_malloc(std::size_t size);

@@ -42,6 +42,5 @@
 #include "qkv/tensor/tensor.h"
 #include "qkv/train/experiment.h"
 #include "qkv/train/optimizer.h"
-#include "qkv/train/schedule.h"
 #include "qkv/train/training.h"
 #include "qkv/version.h"

@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <map>
 
-#include "base/files.h"
+#include "base/file.h"
 #include "config_tree.h"
 #include "qkv/base/text.h"
 

@@ -14,17 +14,11 @@ static void say(const char* text) {
 __attribute__((constructor(101))) static void check_cpu() {
   __builtin_cpu_init();
   char missing[256] = "";
-#define QKV_NEED(name) \
-  if (strstr(qkv_cpu_needs, name " ") && !__builtin_cpu_supports(name)) strcat(strcat(missing, " "), name)
-  QKV_NEED("sse4.2");
-  QKV_NEED("avx");
-  QKV_NEED("avx2");
-  QKV_NEED("fma");
-  QKV_NEED("avx512f");
-  QKV_NEED("avx512bw");
-  QKV_NEED("avx512dq");
-  QKV_NEED("avx512vl");
-#undef QKV_NEED
+  const bool* needed = qkv_cpu_needs;
+#define QKV_CHECK_CPU(name, macro) \
+  if (*needed++ && !__builtin_cpu_supports(name)) strcat(strcat(missing, " "), name);
+  QKV_CPU_NEEDS(QKV_CHECK_CPU)
+#undef QKV_CHECK_CPU
   if (!*missing) return;
   say("error: qkv was built for a CPU with instructions that this one lacks:");
   say(missing);

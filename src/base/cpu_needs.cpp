@@ -2,29 +2,7 @@
 // is not named here.)
 #include "cpu_needs.h"
 
-extern "C" const char qkv_cpu_needs[] =
-#ifdef __SSE4_2__
-    "sse4.2 "
-#endif
-#ifdef __AVX__
-    "avx "
-#endif
-#ifdef __AVX2__
-    "avx2 "
-#endif
-#ifdef __FMA__
-    "fma "
-#endif
-#ifdef __AVX512F__
-    "avx512f "
-#endif
-#ifdef __AVX512BW__
-    "avx512bw "
-#endif
-#ifdef __AVX512DQ__
-    "avx512dq "
-#endif
-#ifdef __AVX512VL__
-    "avx512vl "
-#endif
-    "";
+#define QKV_MACRO_TEXT(macro) #macro  // "1", or the name of a macro that is not defined
+#define QKV_IS_NEEDED(name, macro) QKV_MACRO_TEXT(macro)[0] == '1',
+
+extern "C" const bool qkv_cpu_needs[] = {QKV_CPU_NEEDS(QKV_IS_NEEDED)};

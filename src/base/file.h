@@ -1,8 +1,11 @@
-// Files: whole reads with a limit, atomic and appending writes that report every failure, checksums.
+// Files: whole reads with a limit, atomic and appending writes that report every failure, checksums; which
+// kind they are, what lies in a folder, copies.
 #pragma once
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "qkv/base/error.h"
 
@@ -20,21 +23,40 @@ void make_directories(const std::string& path);
 /// Makes renames and new files in the directory survive a power failure.
 void fsync_dir(const std::string& path);
 
+/// An open file of the system, closed with the object.
+class Descriptor {
+ public:
+  /// `value`: negative where there is none.
+  explicit Descriptor(int value = -1) : value_(value) {}
+  /// Opens a file. What keeps it from being opened is an error of `rule`.
+  Descriptor(const std::string& path, int flags, Fault fault, const char* rule);
+  Descriptor(Descriptor&& other) noexcept : value_(other.release()) {}
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    std::swap(value_, other.value_);
+    return *this;
+  }
+  ~Descriptor();
+  explicit operator bool() const { return value_ >= 0; }
+  int get() const { return value_; }
+  int release() { return std::exchange(value_, -1); }
+
+ private:
+  int value_;
+};
+
 /// A file that appears under its name complete or not at all: written beside it, then renamed by `commit`.
 /// Without commit the destructor removes what was written.
 class AtomicFile {
  public:
   explicit AtomicFile(std::string path);
   ~AtomicFile();
-  AtomicFile(const AtomicFile&) = delete;
-  AtomicFile& operator=(const AtomicFile&) = delete;
   void write(std::string_view bytes);
   /// fsync, close, rename, fsync of the directory.
   void commit();
 
  private:
   std::string path_, temporary_;
-  int descriptor_ = -1;
+  Descriptor descriptor_;
 };
 
 void write_file_atomic(const std::string& path, std::string_view bytes);
@@ -43,9 +65,6 @@ void write_file_atomic(const std::string& path, std::string_view bytes);
 class AppendFile {
  public:
   explicit AppendFile(std::string path);
-  ~AppendFile();
-  AppendFile(AppendFile&& other) noexcept;
-  AppendFile& operator=(AppendFile&& other) noexcept;
   /// Appends `line` and a line feed.
   void write_line(std::string_view line);
   /// Appends bytes as they are.
@@ -55,11 +74,31 @@ class AppendFile {
 
  private:
   std::string path_;
-  int descriptor_ = -1;
+  Descriptor descriptor_;
 };
 
 /// XXH3-128 as 32 hex digits: finds damage, no security.
 std::string checksum(std::string_view bytes);
 std::string checksum_file(const std::string& path);
+
+/// Throws where `path` is there and is no plain file (a pipe, a device), before it is waited for.
+void check_plain_file(const std::string& path, Fault fault = Fault::data);
+/// Throws where a file begins as those of gzip, zip, xz, bzip2 and Zstandard do: nothing here reads them.
+void check_unpacked(const std::string& path, std::string_view bytes, Fault fault = Fault::data);
+/// What to say of a path that is no directory: "it does not exist", or "got a file".
+std::string not_a_directory(const std::string& path);
+/// The bytes of a plain file, or of a pipe, which is read once: what came is remembered for the next call.
+std::string read_file_or_pipe(const std::string& path, std::size_t limit, Fault fault);
+
+/// Names of what lies in a folder, sorted; none where it cannot be read.
+std::vector<std::string> entries_of(const std::string& folder);
+/// Names of the plain files below a folder and its sub-folders, relative to it, sorted. Links to folders are
+/// not followed.
+std::vector<std::string> files_below(const std::string& folder);
+/// Copies the bytes of a plain file, or of the files below a folder, without their modes.
+void copy_files(const std::string& from, const std::string& to);
+/// Removes what killed processes have left of atomic files in a folder: "NAME.tmp.PROCESS", of those whose
+/// names begin with `name`.
+void remove_left_overs(const std::string& folder, const std::string& name = "");
 
 }  // namespace qkv

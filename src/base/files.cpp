@@ -1,7 +1,5 @@
-#include "base/files.h"
+#include "base/file.h"
 
-#include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,7 +9,6 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <map>
 
 #include "qkv/base/text.h"
 
@@ -26,29 +23,6 @@ const char* kind_of(mode_t mode) {
   if (S_ISDIR(mode)) return "a directory";
   if (S_ISFIFO(mode)) return "a pipe";
   return S_ISREG(mode) ? "a file" : S_ISSOCK(mode) ? "a socket" : "a device";
-}
-
-// Everything that comes through a pipe. A pipe that no process opens for writing within a second is an error.
-std::string read_pipe(const std::string& path, std::size_t limit, Fault fault) {
-  const int pipe = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-  pollfd wait{pipe, POLLIN, 0};
-  bool ready = ::poll(&wait, 1, 1000) != 0;
-  std::string bytes;
-  char chunk[4096];
-  ssize_t count = 0;
-  while (bytes.size() <= limit) {
-    count = ::read(pipe, chunk, sizeof chunk);
-    if (count > 0) bytes.append(chunk, static_cast<std::size_t>(count));
-    if (count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR)) break;
-    if (count < 0) ::poll(&wait, 1, -1);
-    ready = true;
-  }
-  const int code = errno;
-  ::close(pipe);
-  if (count < 0) fail(fault, "{}: cannot be read; got {}", path, std::strerror(code));
-  if (!ready) fail(fault, "{}: must be a pipe that something writes to; got one that nothing does", path);
-  if (bytes.size() > limit) fail(fault, "{}: must have at most {} bytes; got more", path, limit);
-  return bytes;
 }
 
 void copy_file(const std::string& from, const std::string& to) {
@@ -70,14 +44,10 @@ void check_plain_file(const std::string& path, Fault fault) {
 }
 
 void check_unpacked(const std::string& path, std::string_view bytes, Fault fault) {
-  constexpr std::pair<std::string_view, const char*> kPackers[] = {{"\x1f\x8b", "gzip"},
-                                                                   {"PK\x03\x04", "zip"},
-                                                                   {"\xfd"
-                                                                    "7zXZ",
-                                                                    "xz"},
-                                                                   {"BZh", "bzip2"},
-                                                                   {"\x28\xb5\x2f\xfd", "Zstandard"}};
-  for (auto& [begin, packer] : kPackers)
+  using Packer = std::pair<std::string_view, const char*>;
+  for (auto& [begin, packer] :
+       {Packer{"\x1f\x8b", "gzip"}, Packer{"PK\x03\x04", "zip"}, Packer{"\3757zXZ", "xz"},
+        Packer{"BZh", "bzip2"}, Packer{"\x28\xb5\x2f\xfd", "Zstandard"}})
     if (starts_with(bytes, begin) && first_invalid_utf8(bytes.substr(0, 1000)) < 990)
       fail(fault, "{}: must not be compressed; got a file of {} (unpack it first)", path, packer);
 }
@@ -88,12 +58,13 @@ std::string not_a_directory(const std::string& path) {
                                             : "it does not exist";
 }
 
-std::string read_file_or_pipe(const std::string& path, std::size_t limit, Fault fault) {
-  static std::map<std::string, std::string> pipes;
-  if (const auto known = pipes.find(path); known != pipes.end()) return known->second;
-  struct stat status;
-  if (::stat(path.c_str(), &status) != 0 || !S_ISFIFO(status.st_mode)) return read_file(path, limit, fault);
-  return pipes[path] = read_pipe(path, limit, fault);
+std::vector<std::string> entries_of(const std::string& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error))
+    names.push_back(it->path().filename().string());
+  std::sort(names.begin(), names.end());
+  return names;
 }
 
 std::vector<std::string> files_below(const std::string& folder) {
@@ -117,18 +88,16 @@ void copy_files(const std::string& from, const std::string& to) {
 }
 
 void remove_left_overs(const std::string& folder, const std::string& name) {
-  std::error_code error;
-  std::vector<fs::path> gone;
-  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
-    const std::string file = it->path().filename().string();
+  for (const std::string& file : entries_of(folder)) {
     const std::size_t mark = file.rfind(kTemporary);
     if (mark == std::string::npos || !starts_with(file, name)) continue;
     const std::string id = file.substr(mark + std::strlen(kTemporary));
-    if (id.empty() || id.size() > 9 || id.find_first_not_of("0123456789") != std::string::npos) continue;
+    if (!all_digits(id) || id.size() > 9) continue;
     const auto writer = static_cast<pid_t>(std::stol(id));
-    if (writer == ::getpid() || (::kill(writer, 0) != 0 && errno == ESRCH)) gone.push_back(it->path());
+    std::error_code ignored;
+    if (writer == ::getpid() || (::kill(writer, 0) != 0 && errno == ESRCH))
+      fs::remove(folder + "/" + file, ignored);
   }
-  for (const fs::path& path : gone) fs::remove(path, error);
 }
 
 }  // namespace qkv

@@ -123,4 +123,14 @@ bool memory_is_limited() {
   return limited || number_in("/proc/sys/vm/overcommit_memory") == 2;
 }
 
+static std::int64_t (*counter)() = nullptr;
+
+std::optional<std::int64_t> allocations() {
+  return counter ? std::optional(counter()) : std::nullopt;
+}
+
+void set_allocation_counter(std::int64_t (*count)()) {
+  counter = count;
+}
+
 }  // namespace qkv

@@ -1,6 +1,8 @@
-// What this process may use of the machine.
+// What this process may use of the machine, and what it uses.
 #pragma once
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string>
 
 namespace qkv {
@@ -22,5 +24,14 @@ std::size_t resident_memory();
 /// Whether the system may refuse addresses long before memory is used up: under ulimit -v, or without
 /// overcommitment.
 bool memory_is_limited();
+
+/// How often all threads have allocated heap memory so far (malloc and its kin, operator new). Nothing where
+/// the program does not count: see `set_allocation_counter`.
+std::optional<std::int64_t> allocations();
+
+/// Gives the library the function that counts. The programs qkv and qkv_tests link a source that replaces the
+/// malloc family and calls this before main; a library must not replace malloc, so users' own programs do not
+/// count.
+void set_allocation_counter(std::int64_t (*count)());
 
 }  // namespace qkv

@@ -147,14 +147,13 @@ void try_in_another_process(const std::string& path, const std::string& absolute
   std::fflush(nullptr);  // else the child could also write it
   if (::pipe2(ends, O_CLOEXEC) != 0)
     fail(Fault::runtime, "{}: a pipe cannot be opened; got {}", path, std::strerror(errno));
+  const Descriptor from(ends[0]);
+  Descriptor to(ends[1]);
   const pid_t child = ::fork();
-  if (child == 0) run_trial(absolute, ends[1]);
-  const int problem = errno;
-  ::close(ends[1]);
-  const std::string text = child > 0 ? last_words(child, ends[0]) : "";
-  ::close(ends[0]);
-  if (child < 0)
-    fail(Fault::runtime, "{}: a process cannot be started; got {}", path, std::strerror(problem));
+  if (child == 0) run_trial(absolute, to.get());
+  if (child < 0) fail(Fault::runtime, "{}: a process cannot be started; got {}", path, std::strerror(errno));
+  to = Descriptor();  // closed here
+  const std::string text = last_words(child, from.get());
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }

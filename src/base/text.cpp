@@ -1,11 +1,15 @@
 #include "qkv/base/text.h"
 
-#include <fmt/core.h>
+#include <fmt/ranges.h>
+#include <utf8proc.h>
 
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <utility>
+
+#include "qkv/base/error.h"
 
 namespace qkv {
 namespace {
@@ -21,10 +25,24 @@ std::string shortest_of(T value) {
   if (std::isnan(value)) return "nan";
   if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
   std::array<char, 64> buffer;
-  auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value).ptr;
-  std::string text(buffer.data(), end);
+  std::string text(buffer.data(), std::to_chars(buffer.data(), buffer.data() + buffer.size(), value).ptr);
   if (text.find_first_of(".e") == std::string::npos) text += ".0";
   return text;
+}
+
+constexpr char32_t kReplacement = 0xfffd;
+
+// Length and value of the code point at the start of `text`; length 0 when it is invalid.
+std::size_t decode(std::string_view text, char32_t& value) {
+  if (const auto first = static_cast<unsigned char>(text[0]); first < 0x80) {
+    value = first;
+    return 1;
+  }
+  utf8proc_int32_t code = 0;
+  const auto length = utf8proc_iterate(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
+                                       static_cast<utf8proc_ssize_t>(text.size()), &code);
+  value = static_cast<char32_t>(code);
+  return length < 0 ? 0 : static_cast<std::size_t>(length);
 }
 
 }  // namespace
@@ -65,15 +83,13 @@ std::string nearest(std::string_view name, const std::vector<std::string>& candi
 
 std::string suggest(std::string_view name, const std::vector<std::string>& candidates) {
   std::string found = nearest(name, candidates);
-  if (found.empty() && name.size() > 2)  // the beginning of a name, and of no other
-    for (const auto& candidate : candidates)
-      if (starts_with(candidate, name)) {
-        if (!found.empty()) {
-          found.clear();
-          break;
-        }
-        found = candidate;
-      }
+  if (found.empty() && name.size() > 2) {  // the beginning of a name, and of no other
+    const auto begins = [&](const std::string& candidate) {
+      return starts_with(candidate, name);
+    };
+    if (std::count_if(candidates.begin(), candidates.end(), begins) == 1)
+      found = *std::find_if(candidates.begin(), candidates.end(), begins);
+  }
   if (!found.empty()) return fmt::format(" (did you mean '{}'?)", found);
   if (candidates.empty() || candidates.size() > kFewNames) return "";
   return fmt::format(" (known: {})", join(candidates, ", "));
@@ -112,14 +128,10 @@ std::vector<std::string> split_words(std::string_view text) {
 
 std::vector<std::string_view> word_views(std::string_view text) {
   std::vector<std::string_view> words;
-  for (std::size_t i = 0; i < text.size();) {
-    if (is_space(text[i])) {
-      ++i;
-      continue;
-    }
-    std::size_t start = i;
-    while (i < text.size() && !is_space(text[i])) ++i;
-    words.push_back(text.substr(start, i - start));
+  const char* const end = text.data() + text.size();
+  for (const char* at = text.data(); (at = std::find_if_not(at, end, is_space)) != end;) {
+    const char* const begin = std::exchange(at, std::find_if(at, end, is_space));
+    words.emplace_back(begin, static_cast<std::size_t>(at - begin));
   }
   return words;
 }
@@ -131,12 +143,7 @@ std::string_view trim(std::string_view text) {
 }
 
 std::string join(const std::vector<std::string>& parts, std::string_view separator) {
-  std::string result;
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    if (i > 0) result += separator;
-    result += parts[i];
-  }
-  return result;
+  return fmt::format("{}", fmt::join(parts, separator));
 }
 
 std::string replace_all(std::string_view text, std::string_view from, std::string_view to) {
@@ -153,6 +160,10 @@ std::string lower_ascii(std::string_view text) {
   return result;
 }
 
+bool all_digits(std::string_view text) {
+  return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
 bool starts_with(std::string_view text, std::string_view prefix) {
   return text.substr(0, prefix.size()) == prefix;
 }
@@ -166,6 +177,71 @@ std::string shortest(float value) {
 }
 std::string shortest(double value) {
   return shortest_of(value);
+}
+
+// ---- UTF-8
+
+std::size_t first_invalid_utf8(std::string_view text) {
+  char32_t value;
+  for (std::size_t i = 0, length; i < text.size(); i += length)
+    if ((length = decode(text.substr(i), value)) == 0) return i;
+  return std::string_view::npos;
+}
+
+bool is_utf8(std::string_view text) {
+  return first_invalid_utf8(text) == std::string_view::npos;
+}
+
+void check_utf8(std::string_view text, std::string_view where) {
+  const std::size_t bad = first_invalid_utf8(text);
+  if (bad != std::string_view::npos)
+    fail(Fault::data, "{}: text must be UTF-8; got byte 0x{:02x} at byte {}", where,
+         static_cast<unsigned char>(text[bad]), bad);
+}
+
+char32_t next_code_point(std::string_view text, std::size_t& position) {
+  char32_t value;
+  const std::size_t length = decode(text.substr(position), value);
+  position += length == 0 ? 1 : length;
+  return length == 0 ? kReplacement : value;
+}
+
+std::vector<char32_t> code_points(std::string_view utf8) {
+  std::vector<char32_t> result;
+  for (std::size_t i = 0; i < utf8.size();) result.push_back(next_code_point(utf8, i));
+  return result;
+}
+
+std::size_t count_code_points(std::string_view utf8) {
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < utf8.size(); count++) next_code_point(utf8, i);
+  return count;
+}
+
+std::vector<std::string> split_code_points(std::string_view utf8) {
+  std::vector<std::string> result;
+  for (std::size_t i = 0, start = 0; i < utf8.size(); start = i) {
+    next_code_point(utf8, i);
+    result.emplace_back(utf8.substr(start, i - start));
+  }
+  return result;
+}
+
+void append_utf8(std::string& text, char32_t c) {
+  if (c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff)) c = kReplacement;
+  utf8proc_uint8_t bytes[4];
+  const auto n = utf8proc_encode_char(static_cast<utf8proc_int32_t>(c), bytes);
+  text.append(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(n));
+}
+
+int display_width(char32_t c) {
+  return utf8proc_charwidth(static_cast<utf8proc_int32_t>(c));
+}
+
+int display_width(std::string_view utf8) {
+  int width = 0;
+  for (std::size_t i = 0; i < utf8.size();) width += display_width(next_code_point(utf8, i));
+  return width;
 }
 
 }  // namespace qkv

@@ -50,12 +50,6 @@ bool spin_until(bool oversubscribed, Ready ready) {
   return ready();
 }
 
-struct WorkerScope {
-  explicit WorkerScope(int worker) : previous(current_worker) { current_worker = worker; }
-  ~WorkerScope() { current_worker = previous; }
-  int previous;
-};
-
 }  // namespace
 
 struct ThreadPool::State {
@@ -130,6 +124,7 @@ struct ThreadPool::State {
   }
 
   void loop(int worker) {
+    current_worker = worker;
     for (std::uint32_t seen = 0;;) {
       wait(start, idle, [&] { return generation != seen; });
       ++seen;
@@ -142,7 +137,6 @@ struct ThreadPool::State {
 
   // The tasks i with i * size / n_tasks == worker.
   void work(int worker) {
-    WorkerScope scope(worker);
     auto first = [&](std::int64_t w) {
       return static_cast<int>((w * n_tasks + size - 1) / size);
     };
@@ -199,7 +193,7 @@ void ThreadPool::run(int n_tasks, Body body) {
   State& s = *state_;
   if (n_tasks == 1) return body(0, std::max(current_worker, 0));
   if (s.size == 1 || current_worker >= 0) {
-    WorkerScope scope(std::max(current_worker, 0));
+    const RunInline here;
     for (int task = 0; task < n_tasks; ++task) body(task, current_worker);
     return;
   }
@@ -207,7 +201,10 @@ void ThreadPool::run(int n_tasks, Body body) {
   s.body = &body;
   s.n_tasks = n_tasks;
   s.publish();
-  s.work(0);
+  {
+    const RunInline here;  // as worker 0
+    s.work(0);
+  }
   s.wake_missed();
   s.wait_for_workers();
   s.rethrow();

@@ -4,9 +4,9 @@
 #include <cmath>
 #include <fstream>
 
-#include "base/allocations.h"
 #include "base/clock.h"
-#include "cli/training.h"
+#include "base/machine.h"
+#include "cli/app.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
@@ -101,7 +101,7 @@ Json bench_training(const BenchRequest& request, Experiment& e) {
     return training.state.tokens;
   };
   const double begin = steady_seconds();
-  const std::size_t epoch = static_cast<std::size_t>(training.steps_per_epoch());
+  const std::size_t epoch = static_cast<std::size_t>(training.steps_in(1));
   const std::size_t most = request.warmup > 0 ? request.warmup : std::max<std::size_t>(2, epoch);
   for (std::size_t i = 0; i < most; i++) {
     work.step();

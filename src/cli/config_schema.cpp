@@ -6,7 +6,6 @@
 #include "qkv/base/text.h"
 #include "qkv/task/task.h"
 #include "qkv/train/optimizer.h"
-#include "qkv/train/schedule.h"
 #include "train/check.h"
 
 namespace qkv {

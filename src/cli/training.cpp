@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "base/files.h"
+#include "base/file.h"
 #include "base/toml.h"
 #include "cli/config_diff.h"
 #include "cli/training.h"
@@ -12,7 +12,7 @@
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
 #include "train/check.h"
-#include "train/environment.h"
+#include "training_run.h"
 
 namespace fs = std::filesystem;
 
@@ -35,10 +35,8 @@ void write_run_files(const RunDir& run, const Experiment& e, const std::string& 
   write_file_atomic(run.file("config.toml"), read_file_or_pipe(config_file, 1 << 24, Fault::usage));
   Json env = environment(command, pool().size(), e.run.seed);
   env["id"] = make_run_id(e.config, *e.task);
-  const auto places = data_places(*e.task);
-  for (std::size_t i = 0; i < places.size(); i++)  // of data that stays where it is
-    if (fs::path(places[i].second).is_absolute())
-      env["checksum of " + places[i].first] = content_checksum(e.task->files()[i].second);
+  for (const DataPlace& data : data_places(*e.task))  // of data that stays where it is
+    if (!data.copied) env["checksum of " + data.key] = content_checksum(data.source);
   if (const std::string sum = start_checksum(e.config); !sum.empty())
     env["checksum of train.init_from"] = sum;
   write_file_atomic(run.file("env.json"), dump_json(env, 2) + "\n");
@@ -49,14 +47,10 @@ void write_run_files(const RunDir& run, const Experiment& e, const std::string& 
 
 // Data that stays where it is may have changed there; that of the run directory has checksums.
 void warn_of_changed_data(const std::string& run, const Task& task) {
-  if (!exists(run + "/env.json")) return;
-  const Json env = read_json(run + "/env.json");
-  const auto files = task.files();
-  const auto places = data_places(task);
-  for (std::size_t i = 0; i < places.size(); i++) {
-    const std::string before = env.value("checksum of " + places[i].first, "");
-    if (!before.empty() && before != content_checksum(files[i].second))
-      console().warn("{}: {} is not the data that the run started with", places[i].first, files[i].second);
+  for (const DataPlace& data : data_places(task)) {
+    const std::string before = env_value(run, "checksum of " + data.key);
+    if (!before.empty() && before != content_checksum(data.source))
+      console().warn("{}: {} is not the data that the run started with", data.key, data.source);
   }
 }
 
@@ -120,19 +114,17 @@ std::vector<std::string> changes(const Section& config, const std::vector<Resolv
 // where it is copied to. The data of a run that goes on is its own copy, or what resume --set has named,
 // which stays where it is.
 std::string kept_config(const Experiment& e, const std::string& way, const std::string& resumed = "") {
-  auto places = data_places(*e.task, way);
-  const auto files = e.task->files();
-  for (std::size_t i = 0; i < places.size(); i++) {
-    std::string& place = places[i].second;
-    const fs::path file = fs::absolute(files[i].second).lexically_normal();
+  std::vector<std::pair<std::string, std::string>> replaced{{"plugins", plugin_places(way)}};
+  for (const DataPlace& data : data_places(*e.task)) {
+    std::string place = (data.copied ? way : "") + data.place;
+    const fs::path file = fs::absolute(data.source).lexically_normal();
     if (!resumed.empty())
       place = lies_in(file, resumed)
                   ? way + file.lexically_relative(fs::absolute(resumed).lexically_normal()).string()
                   : file.string();
-    place = toml_string(place);
+    replaced.emplace_back(data.key, toml_string(place));
   }
-  places.emplace_back("plugins", plugin_places(way));
-  return resolved_config(e.config, places);
+  return resolved_config(e.config, replaced);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // One training from its first step to its result.
 #include <algorithm>
+#include <cmath>
 
 #include "base/file.h"
 #include "base/machine.h"
@@ -10,17 +11,17 @@
 #include "log/train_log.h"
 #include "model/skip_gram.h"
 #include "qkv/base/json.h"
+#include "qkv/base/text.h"
 #include "qkv/base/threads.h"
 #include "qkv/log/console.h"
 #include "qkv/model/generate.h"
+#include "qkv/tensor/blas.h"
 #include "qkv/train/experiment.h"
 #include "qkv/version.h"
 #include "tensor/blas.h"
 #include "train/check.h"
 #include "train/checkpoint.h"
-#include "train/expect.h"
-#include "train/signals.h"
-#include "train/tensorboard_run.h"
+#include "train/run_logger.h"
 
 namespace qkv {
 namespace {
@@ -91,6 +92,29 @@ Json final_metrics(Experiment& e, const Training& t, const std::string& run, Met
   return result;
 }
 
+// Compares the test metrics (validation, where there is no test split) with the bounds of [expect], prints
+// each, and returns 0 or, when one is missed, 1.
+int check_expectations(const Section& config, const Json& metrics) {
+  const Section expect = config.section("expect");
+  const char* split = metrics.contains("test") ? "test" : "val";
+  int missed = 0;
+  for (const std::string& key : expect.keys()) {
+    const std::string name = key.substr(0, key.size() - 4);
+    const bool least = ends_with(key, "_min");
+    const double bound = expect.given<double>(key).value_or(0.0);
+    if (!metrics.contains(split) || !metrics.at(split).contains(name))
+      expect.fail(key, "must name a metric of the task; got '" + name + "'");
+    const double value = to_double(metrics.at(split).at(name), name);  // NaN misses every bound
+    const bool met = least ? value >= bound : value <= bound;
+    if (!met) missed++;
+    const std::string line = fmt::format(
+        "expect  {} {} {:.6g}: {} is {}  {}", name, least ? ">=" : "<=", bound, split,
+        std::isfinite(value) ? fmt::format("{:.6g}", value) : metric_text(value), met ? "PASS" : "FAIL");
+    met ? console().info("{}", line) : console().error("{}", line);
+  }
+  return missed ? 1 : 0;
+}
+
 [[noreturn]] void fail_diverged(const TrainResult& result, const Training& t, const std::string& run) {
   const auto kept = list_checkpoints(run);
   fail(Fault::diverged,
@@ -128,7 +152,7 @@ int run_training(Training& t, RunDir& run, const Start& start) {
   const std::size_t bytes = memory_estimate(t);
   sinks.write(start_record(e, t, run, resumed).add(key::memory_bytes, static_cast<std::int64_t>(bytes)));
   // What lies in memory already: programs and data, and the weights, which the estimate has.
-  const auto weights = static_cast<std::size_t>(e.parameters->count()) * size_of(e.parameters->dtype());
+  const std::size_t weights = e.parameters->bytes();
   warn_of_limits(e, bytes + std::max(resident_memory(), weights) - weights);
   for (const std::string& warning : data_warnings(*e.task)) console().warn("{}", warning);
   install_signal_handlers();

@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "base/files.h"
+#include "base/file.h"
 #include "qkv/base/text.h"
 
 namespace qkv {

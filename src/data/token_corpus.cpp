@@ -11,7 +11,6 @@
 #include <filesystem>
 
 #include "base/file.h"
-#include "base/files.h"
 #include "data/lines.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"

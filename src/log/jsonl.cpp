@@ -8,7 +8,7 @@
 #include <cstring>
 #include <utility>
 
-#include "base/files.h"
+#include "base/file.h"
 #include "log/record_keys.h"
 #include "qkv/base/error.h"
 #include "qkv/base/json.h"

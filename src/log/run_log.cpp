@@ -7,7 +7,7 @@
 #include <map>
 #include <set>
 
-#include "base/files.h"
+#include "base/file.h"
 #include "log/record_keys.h"
 #include "qkv/base/error.h"
 

@@ -1,7 +1,7 @@
 #include "qkv/nn/check_layer.h"
 
-#include "base/allocations.h"
 #include "base/at.h"
+#include "base/machine.h"
 #include "check_layer_parts.h"
 #include "qkv/base/threads.h"
 #include "qkv/ops/arithmetic.h"

@@ -1,7 +1,7 @@
 #include "report/report.h"
 
 #include "base/embedded.h"
-#include "base/files.h"
+#include "base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/version.h"

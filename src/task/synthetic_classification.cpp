@@ -59,12 +59,10 @@ class SyntheticClassification : public ClassTask {
       example[b] = indices[b];
       label[b] = std::int32_t(c);
       std::int32_t* row = ids + b * T;
-      static_assert(sizeof(std::int32_t) == sizeof(std::uint32_t));
-      fill_bits(Stream(seed_, name_of(split), indices[b]), reinterpret_cast<std::uint32_t*>(row),
-                std::size_t(T));
+      Stream stream(seed_, name_of(split), indices[b]);
       for (Index t = 0; t < T; t++) {
         // 31 of the bits choose a token: multiply and shift, without division. The last one: of which kind?
-        const std::uint64_t bits = std::uint32_t(row[t]);
+        const std::uint64_t bits = stream.bits();
         const bool any = bits & 1;
         const Index below = any ? V : (V - c + C - 1) / C;  // tokens c, c + C, c + 2 C, ...
         const Index chosen = Index(((bits >> 1) * std::uint64_t(below)) >> 31);

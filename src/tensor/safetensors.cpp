@@ -11,7 +11,7 @@
 #include <limits>
 #include <tuple>
 
-#include "base/files.h"
+#include "base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 

@@ -1,4 +1,4 @@
-#include "train/batches.h"
+#include "train/train_step.h"
 
 #include <algorithm>
 

@@ -9,6 +9,7 @@
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
 #include "qkv/log/console.h"
+#include "train/checksums.h"
 
 namespace fs = std::filesystem;
 
@@ -38,21 +39,14 @@ std::string checksum_line(const std::string& before) {
   return dump_json(Json{{"type", "checksum"}, {"of", checksum(before)}});
 }
 
-std::string line_of(const CaptureIndex::Entry& entry) {
-  return dump_json(Json{{"type", "capture"},
-                        {"step", entry.step},
-                        {"file", file_of(entry.step)},
-                        {"checksum", entry.checksum}});
-}
-
-// Row b of x [B, ..] without padding: of [B, H, T, T] the part [H, n, n].
-Tensor part_of(const Tensor& x, Index b, Index n) {
+// Of x [1, H, T, T] the part without padding, [H, n, n].
+Tensor without_padding(const Tensor& x, Index n) {
   const Index H = x.dim(1), T = x.dim(2);
   Tensor out = Tensor::empty({H, n, n});
   float* to = out.data<float>();
   for (Index h = 0; h < H; h++)
     for (Index t = 0; t < n; t++)
-      for (Index s = 0; s < n; s++) *to++ = static_cast<float>(x.at(((b * H + h) * T + t) * T + s));
+      for (Index s = 0; s < n; s++) *to++ = static_cast<float>(x.at((h * T + t) * T + s));
   return out;
 }
 
@@ -80,20 +74,15 @@ void add_rows(const std::string& name, const std::vector<Tensor>& parts, std::ve
   out.push_back({name, all});
 }
 
-// The lines of an index; empty and a problem where the last one is not the checksum of the others.
-std::vector<std::string> whole_lines(const std::string& path, std::vector<std::string>& problems) {
-  const std::string text = read_file(path, std::size_t{64} << 20);
-  std::vector<std::string> lines = split(text, '\n');
-  if (lines.size() >= 2 && lines.back().empty()) {
-    lines.pop_back();
-    const std::string before = text.substr(0, text.size() - lines.back().size() - 1);
-    if (lines.back() == checksum_line(before)) {
-      lines.pop_back();
-      return lines;
-    }
-  }
-  problems.push_back(path + ": must end in the checksum of its lines; got another end (the file is damaged)");
-  return {};
+// The lines of an index, the last of which must be the checksum of the others.
+std::vector<std::string> whole_lines(const std::string& path) {
+  const std::string text = read_file(path, std::size_t{64} << 20), before = without_last_line(text);
+  if (text != before + checksum_line(before) + "\n")
+    fail(Fault::data, "{}: must end in the checksum of its lines; got another end (the file is damaged)",
+         path);
+  std::vector<std::string> lines = split(before, '\n');
+  lines.pop_back();
+  return lines;
 }
 
 }  // namespace
@@ -104,7 +93,7 @@ CaptureIndex read_capture_index(const std::string& run) {
   const std::string path = index.folder + "/index.jsonl";
   if (!exists(path)) return index;
   try {
-    for (const std::string& text : whole_lines(path, index.problems)) {
+    for (const std::string& text : whole_lines(path)) {
       const Json line = parse_json(text, path);
       if (line.at("type") == "capture")
         index.captures.push_back(
@@ -127,14 +116,9 @@ std::string CaptureIndex::file(const Entry& entry) const {
 std::vector<std::string> capture_problems(const std::string& run) {
   const CaptureIndex index = read_capture_index(run);
   std::vector<std::string> problems = index.problems;
-  for (const CaptureIndex::Entry& entry : index.captures) {
-    const std::string path = index.file(entry);
-    if (!exists(path))
-      problems.push_back(path + ": must exist; the file is missing");
-    else if (const std::string own = checksum_file(path); own != entry.checksum)
-      problems.push_back(fmt::format("{}: checksum must be {}; got {} (the file is damaged)", path,
-                                     in_quotes(entry.checksum), own));
-  }
+  for (const CaptureIndex::Entry& entry : index.captures)
+    if (std::string problem = checksum_problem(index.file(entry), entry.checksum); !problem.empty())
+      problems.push_back(std::move(problem));
   return problems;
 }
 
@@ -216,16 +200,15 @@ void Captures::open(const std::string& run, std::int64_t step) {
   for (const CaptureIndex::Entry& entry : index.captures)
     if (entry.step <= step && exists(index.file(entry))) taken_.push_back(entry);
   make_directories(folder_);
-  std::error_code ignored;
-  std::vector<fs::path> gone;
-  for (auto& entry : fs::directory_iterator(folder_, ignored)) {
-    const std::string name = entry.path().filename().string();
-    const bool listed =
-        std::any_of(taken_.begin(), taken_.end(), [&](auto& entry) { return file_of(entry.step) == name; });
-    if (name != "index.jsonl" && !listed) gone.push_back(entry.path());
-  }
   write_index();
-  for (const fs::path& path : gone) fs::remove(path, ignored);
+  std::error_code ignored;
+  for (const std::string& name : entries_of(folder_)) {
+    const auto is_it = [&](const CaptureIndex::Entry& entry) {
+      return file_of(entry.step) == name;
+    };
+    if (name != "index.jsonl" && std::none_of(taken_.begin(), taken_.end(), is_it))
+      fs::remove(folder_ + "/" + name, ignored);
+  }
 }
 
 bool Captures::due(std::int64_t step, bool last) const {
@@ -235,11 +218,17 @@ bool Captures::due(std::int64_t step, bool last) const {
 }
 
 void Captures::write_index() const {
-  Json head = {{"type", "texts"}, {"classes", experiment_.task->classes()}};
-  head["texts"] = json_of(texts_);
-  head["points"] = json_of(points_);
+  const Json head = {{"type", "texts"},
+                     {"classes", experiment_.task->classes()},
+                     {"texts", json_of(texts_)},
+                     {"points", json_of(points_)}};
   std::string text = dump_json(head) + "\n";
-  for (const CaptureIndex::Entry& entry : taken_) text += line_of(entry) + "\n";
+  for (const CaptureIndex::Entry& entry : taken_)
+    text += dump_json(Json{{"type", "capture"},
+                           {"step", entry.step},
+                           {"file", file_of(entry.step)},
+                           {"checksum", entry.checksum}}) +
+            "\n";
   write_file_atomic(folder_ + "/index.jsonl", text + checksum_line(text) + "\n");
 }
 
@@ -266,7 +255,7 @@ void Captures::add_texts(std::vector<NamedTensor>& out) const {
       if (tensor.rank() == 4 && tensor.dim(2) == tensor.dim(3))
         found[n].push_back(
             {fmt::format("text{}.{}", i, name),
-             part_of(tensor, 0, std::min<Index>(tensor.dim(2), static_cast<Index>(text.words.size())))});
+             without_padding(tensor, std::min<Index>(tensor.dim(2), static_cast<Index>(text.words.size())))});
   });
   for (auto& tensors : found) out.insert(out.end(), tensors.begin(), tensors.end());
   add_rows("texts.logits", logits, out);

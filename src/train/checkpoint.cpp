@@ -7,13 +7,14 @@
 #include <cstring>
 #include <filesystem>
 
-#include "base/files.h"
+#include "base/file.h"
 #include "qkv/base/config.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
 #include "qkv/train/config.h"
 #include "train/checksums.h"
+#include "train/run_dir.h"
 
 namespace fs = std::filesystem;
 
@@ -57,10 +58,10 @@ std::string step_name(std::int64_t step) {
 
 std::string id_of_run(const std::string& run) {
   try {
-    if (exists(run + "/env.json")) return read_json(run + "/env.json").value("id", "");
-  } catch (const std::exception&) {  // damage, which `verify` reports
+    return env_value(run, "id");
+  } catch (const Error&) {  // damage, which `verify` reports
+    return "";
   }
-  return "";
 }
 
 void write_checkpoint(const std::string& run, const CheckpointData& data, bool best) {
@@ -69,7 +70,8 @@ void write_checkpoint(const std::string& run, const CheckpointData& data, bool b
   std::error_code ignored;
   try {
     fs::remove_all(temporary, ignored);
-    make_directories(temporary);
+    for (const std::string& made : {parent, temporary})
+      fs::create_directory(made);  // never the run directory
     write_safetensors(temporary + "/model.safetensors", data.weights);
     write_safetensors(temporary + "/optimizer.safetensors", data.optimizer);
     write_file_atomic(temporary + "/state.json", dump_json(*data.state, 2) + "\n");
@@ -106,14 +108,9 @@ void point_links(const std::string& run, std::int64_t last, std::int64_t best) {
 
 std::vector<std::pair<std::int64_t, std::string>> list_checkpoints(const std::string& run) {
   std::vector<std::pair<std::int64_t, std::string>> found;
-  std::error_code error;
-  for (auto& entry : fs::directory_iterator(checkpoints(run), error)) {
-    const std::string name = entry.path().filename().string();
-    if (name.compare(0, 5, "step-") != 0 || name.find_first_not_of("0123456789", 5) != std::string::npos ||
-        name.size() == 5 || name.size() > 20)
-      continue;
-    found.emplace_back(std::stoll(name.substr(5)), entry.path().string());
-  }
+  for (const std::string& name : entries_of(checkpoints(run)))
+    if (starts_with(name, "step-") && all_digits(name.substr(5)) && name.size() <= 20)
+      found.emplace_back(std::stoll(name.substr(5)), checkpoints(run) + "/" + name);
   std::sort(found.begin(), found.end());
   return found;
 }
@@ -123,29 +120,22 @@ void prune_checkpoints(const std::string& run, std::int64_t keep_last, bool keep
   const std::string parent = checkpoints(run);
   const std::string last = link_target(parent + "/last"),
                     best = keep_best ? link_target(parent + "/best") : "";
-  std::vector<std::string> names, gone;
+  std::vector<std::string> names;
   for (auto& [step, folder] : list_checkpoints(run)) names.push_back(fs::path(folder).filename().string());
   // Behind `last` there can only be damaged ones that a resumed run went back from.
-  const auto end = std::find(names.begin(), names.end(), last);
-  if (end != names.end()) {
-    gone.assign(end + 1, names.end());
-    names.erase(end + 1, names.end());
-  }
-  for (std::size_t i = 0; i + static_cast<std::size_t>(keep_last) < names.size(); i++)
-    if (names[i] != best) gone.push_back(names[i]);
-  for (const std::string& name : gone) {
+  const auto found = std::find(names.begin(), names.end(), last);
+  const auto whole = (found == names.end() ? found : found + 1) - names.begin();
+  for (std::ptrdiff_t i = 0; i < static_cast<std::ptrdiff_t>(names.size()); i++) {
+    const std::string& name = names[static_cast<std::size_t>(i)];
+    if (i < whole && (whole - i <= keep_last || name == best)) continue;
     // Renamed first: a reader sees a whole checkpoint or none.
     const std::string fresh = parent + "/." + name + ".tmp";
     fs::remove_all(fresh, ignored);
     fs::rename(parent + "/" + name, fresh, ignored);
   }
   if (!is_directory(parent + "/" + link_target(parent + "/best"))) ::unlink((parent + "/best").c_str());
-  std::vector<fs::path> left_over;
-  for (auto& entry : fs::directory_iterator(parent, ignored)) {
-    const std::string name = entry.path().filename().string();
-    if (name[0] == '.' && ends_with(name, ".tmp")) left_over.push_back(entry.path());
-  }
-  for (const fs::path& path : left_over) fs::remove_all(path, ignored);
+  for (const std::string& name : entries_of(parent))
+    if (name[0] == '.' && ends_with(name, ".tmp")) fs::remove_all(parent + "/" + name, ignored);
 }
 
 std::vector<std::string> checkpoint_problems(const std::string& folder) {
@@ -220,7 +210,7 @@ std::string find_checkpoint(const std::string& run, const std::string& which) {
   if (which == "best" && !all.empty()) return best_by_state(run);
   if (which == "last" && !all.empty()) return all.back().second;
   std::vector<std::string> names;
-  for (auto& [step, folder] : all) names.push_back(folder.substr(folder.rfind('/') + 1));
+  for (auto& [step, folder] : all) names.push_back(fs::path(folder).filename().string());
   fail(Fault::data, "{}: must hold a checkpoint '{}'; got {} checkpoints{}", run, which, all.size(),
        suggest(which, names));
 }

@@ -22,70 +22,54 @@ bool is_below(const std::string& name) {
          name.find('\0') == std::string::npos;
 }
 
-// A line of the list, without its line feed. As md5sum has it, names with a line feed or backslash are
-// escaped, and a backslash before the sum says so.
 std::string line_of(const std::string& sum, const std::string& name) {
-  std::string escaped;
-  for (char c : name) escaped += c == '\n' ? "\\n" : c == '\\' ? "\\\\" : std::string(1, c);
-  return (escaped == name ? "" : "\\") + sum + std::string(kGap, ' ') + escaped;
-}
-
-// The last line is the checksum of those before it, so that damage to the list itself is distinguished from
-// damage to a file.
-bool ends_whole(const std::string& text) {
-  const std::size_t last = std::string(kList).size() + kGap + kDigits + 1;
-  if (text.size() < last) return false;
-  const std::string before = text.substr(0, text.size() - last);
-  return text.substr(before.size()) == line_of(checksum(before), kList) + "\n";
-}
-
-// Sum and name of a line; names of older lists may have backslashes that stand for themselves.
-std::pair<std::string, std::string> parts_of(std::string line) {
-  const bool escaped = !line.empty() && line[0] == '\\';
-  if (escaped) line.erase(0, 1);
-  std::string name;
-  for (std::size_t i = kDigits + kGap; i < line.size(); i++) {
-    const bool here = escaped && line[i] == '\\' && i + 1 < line.size();
-    name += !here ? line[i] : line[++i] == 'n' ? '\n' : line[i];
-  }
-  return {line.substr(0, kDigits), name};
+  return sum + std::string(kGap, ' ') + name + "\n";
 }
 
 }  // namespace
 
+std::string without_last_line(const std::string& text) {
+  return text.size() < 2 ? "" : text.substr(0, text.rfind('\n', text.size() - 2) + 1);
+}
+
 void write_checksums(const std::string& folder, const std::vector<std::string>& files) {
   std::string sums;
   for (const std::string& file : files)
-    if (exists(folder + "/" + file)) sums += line_of(checksum_file(folder + "/" + file), file) + "\n";
-  write_file_atomic(folder + "/" + kList, sums + line_of(checksum(sums), kList) + "\n");
+    if (exists(folder + "/" + file) && file.find('\n') == std::string::npos)
+      sums += line_of(checksum_file(folder + "/" + file), file);
+  write_file_atomic(folder + "/" + kList, sums + line_of(checksum(sums), kList));
+}
+
+std::string checksum_problem(const std::string& path, const std::string& sum) {
+  if (!exists(path)) return path + ": must exist; the file is missing";
+  const std::string own = checksum_file(path);
+  if (own == sum) return "";
+  return fmt::format("{}: checksum must be {}; got {} (the file is damaged)", path, in_quotes(sum), own);
 }
 
 std::vector<std::string> checksum_problems(const std::string& folder,
                                            const std::vector<std::string>& required) {
-  const std::string sums = folder + "/" + kList;
-  if (!exists(sums)) return {sums + ": must exist; the file is missing"};
-  const std::string text = read_file(sums, 1 << 26);
-  if (!ends_whole(text))
-    return {sums + ": must end in the checksum of its own lines; got another end (the file is damaged)"};
+  const std::string list = folder + "/" + kList;
+  if (!exists(list)) return {list + ": must exist; the file is missing"};
+  const std::string text = read_file(list, 1 << 26), sums = without_last_line(text);
+  if (text != sums + line_of(checksum(sums), kList))
+    return {list + ": must end in the checksum of its own lines; got another end (the file is damaged)"};
   std::vector<std::string> problems, listed;
-  for (const std::string& line : split(text, '\n')) {
-    const auto [sum, name] = parts_of(line);
-    if (line.empty() || name == kList) continue;
+  for (const std::string& line : split(sums, '\n')) {
+    if (line.empty()) continue;
+    const std::string sum = line.substr(0, kDigits),
+                      name = line.substr(std::min(line.size(), kDigits + kGap));
     if (!is_checksum(sum) || !is_below(name)) {
-      problems.push_back(fmt::format("{}: lines must be `checksum  file`; got {}", sums, in_quotes(line)));
+      problems.push_back(fmt::format("{}: lines must be `checksum  file`; got {}", list, in_quotes(line)));
       continue;
     }
     listed.push_back(name);
-    const std::string path = folder + "/" + name;
-    if (!exists(path))
-      problems.push_back(path + ": must exist; the file is missing");
-    else if (const std::string own = checksum_file(path); own != sum)
-      problems.push_back(
-          fmt::format("{}: checksum must be {}; got {} (the file is damaged)", path, in_quotes(sum), own));
+    if (std::string problem = checksum_problem(folder + "/" + name, sum); !problem.empty())
+      problems.push_back(std::move(problem));
   }
   for (const std::string& name : required)
     if (!std::count(listed.begin(), listed.end(), name))
-      problems.push_back(fmt::format("{}: must list {}; got {} other files (the file is damaged)", sums, name,
+      problems.push_back(fmt::format("{}: must list {}; got {} other files (the file is damaged)", list, name,
                                      listed.size()));
   return problems;
 }

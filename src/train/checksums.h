@@ -6,8 +6,16 @@
 
 namespace qkv {
 
-/// Writes `folder`/checksums.txt for the named files that exist (paths relative to the folder).
+/// A text without its last line, which may be a checksum of those before it: so that damage to a list itself
+/// is distinguished from damage to a file.
+std::string without_last_line(const std::string& text);
+
+/// Writes `folder`/checksums.txt for the named files that exist (paths relative to the folder; not those with
+/// a line feed).
 void write_checksums(const std::string& folder, const std::vector<std::string>& files);
+
+/// What is wrong with a file that should have this checksum, as one line; "" where nothing is.
+std::string checksum_problem(const std::string& path, const std::string& sum);
 
 /// Compares the files that `folder`/checksums.txt lists with their checksums. One line per problem, each
 /// naming the file; none when all is well. `required` files must be listed.

@@ -23,6 +23,20 @@ void check_length(const Section& table, const TrainConfig& train) {
                   only_epochs ? train.max_steps : train.max_epochs));
 }
 
+// The keys of [expect] are `METRIC_min` and `METRIC_max`; whether they hold is asked at the end of a run.
+void read_expectations(const Section& config, const std::vector<std::string>& metrics) {
+  const Section expect = config.section("expect");
+  for (const std::string& key : expect.keys()) {
+    const std::string name = key.substr(0, std::max<std::size_t>(4, key.size()) - 4);
+    if (!ends_with(key, "_min") && !ends_with(key, "_max"))
+      expect.report(key, "must be a metric followed by _min or _max; got '" + key + "'");
+    else if (!metrics.empty() && !std::count(metrics.begin(), metrics.end(), name))
+      expect.report(key, fmt::format("must name a metric of the task ({}); got '{}'{}", join(metrics, ", "),
+                                     name, suggest(name, metrics)));
+    expect.get(key, 0.0, "bound on a final metric");
+  }
+}
+
 }  // namespace
 
 RunConfig read_run(const Section& config) {
@@ -38,6 +52,7 @@ RunConfig read_run(const Section& config) {
 }
 
 void TrainingTables::read(const Section& config, const std::vector<std::string>& metrics) {
+  read_expectations(config, metrics);
   const Section limits = config.section("train"), data = config.section("data");
   limits.exclusive({"max_steps"}, {"max_epochs"});
   limits.read(train);

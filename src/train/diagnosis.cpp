@@ -11,9 +11,7 @@ namespace qkv {
 constexpr std::size_t kShown = 3;
 
 static std::string quoted(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "'" : ", '") + name + "'";
-  return (names.size() > 1 ? "parameters " : "parameter ") + text;
+  return fmt::format("parameter{} '{}'", names.size() > 1 ? "s" : "", join(names, "', '"));
 }
 
 std::string Diagnosis::example_list() const {

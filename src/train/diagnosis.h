@@ -1,9 +1,11 @@
-// Diagnosis: what `qkv why` reports of a training step, and a diverged run of its last step.
+// Diagnosis: what `qkv why` reports of a training step, and a diverged run of its last step; found by a
+// replay of the step in which every value is looked at.
 #pragma once
 #include <string>
 #include <vector>
 
 #include "qkv/base/json_fwd.h"
+#include "qkv/train/training.h"
 
 namespace qkv {
 
@@ -39,5 +41,14 @@ struct Diagnosis {
   std::string text() const;
   Json json() const;
 };
+
+/// What was not finite in the step that was just made: in its loss or gradients, or else in a parameter after
+/// the update.
+Diagnosis diagnose(Training& t, const StepReport& report);
+
+/// Computes step `step` of a run once more, from its nearest whole checkpoint before, and looks at every
+/// value; where a step before it is the first that is not finite, that one. Writes nothing. Throws a usage
+/// error for a step that the run does not have.
+Diagnosis why(Training& t, const std::string& run, std::int64_t step);
 
 }  // namespace qkv

@@ -6,30 +6,31 @@
 #include "base/machine.h"
 #include "log/number_text.h"
 #include "qkv/base/json.h"
+#include "qkv/base/make.h"
 #include "qkv/base/plugin.h"
 #include "qkv/base/text.h"
-#include "qkv/train/config.h"
-#include "qkv/train/schedule.h"
+#include "qkv/model/stack.h"
+#include "qkv/train/training.h"
+#include "train/check.h"
 #include "train/checkpoint.h"
-#include "train/expect.h"
-#include "train/sparse_sgd.h"
+#include "train/train_step.h"
 
 namespace qkv {
 
-namespace {
-
-enum class Storage { none, values };
-
-Experiment assemble(const Section& config, std::shared_ptr<Tokenizer> tokenizer, const Json* state) {
-  Experiment e{config};
-  read_common(config, e.run);
-  config.check();
-  e.task = make_task({config, std::move(tokenizer), state});
-  return e;
+void read_common(const Section& config, RunConfig& run) {
+  config.get("schema", std::int64_t{1}, "version of the config format", rule::between(1, 1));
+  load_plugins(config);
+  run = read_run(config);
 }
 
-}  // namespace
+namespace {
 
+// Reads what only training needs, but for the tables of optimizer and schedule: `e.tables` and [expect].
+void read_training(Experiment& e) {
+  e.tables.read(e.config, e.task ? e.task->metrics() : std::vector<std::string>());
+}
+
+// Builds the model of `e.config` in `e.parameters`.
 void build_model(Experiment& e, const DataShape& shape) {
   const Section model = e.config.section("model");
   try {
@@ -41,29 +42,33 @@ void build_model(Experiment& e, const DataShape& shape) {
   }
 }
 
-namespace {
+Experiment assemble(const Section& config, std::shared_ptr<Tokenizer> tokenizer, const Json* state) {
+  Experiment e{config};
+  read_common(config, e.run);
+  config.check();
+  e.task = make_task({config, std::move(tokenizer), state});
+  return e;
+}
 
-void make_parameters(Experiment& e, Storage storage) {
+void make_parameters(Experiment& e, bool symbolic) {
   e.model.reset();
-  e.parameters = std::make_unique<ParameterStore>(static_cast<std::uint64_t>(e.run.seed), e.run.dtype,
-                                                  storage == Storage::none);
+  e.parameters =
+      std::make_unique<ParameterStore>(static_cast<std::uint64_t>(e.run.seed), e.run.dtype, symbolic);
   build_model(e, e.task->shape());
 }
 
 // Weights, their gradients and what the optimizer keeps, before any of it is made.
 void check_memory(const Experiment& e) {
   const double limit = static_cast<double>(available_memory());
-  const double weights =
-      static_cast<double>(e.parameters->count()) * static_cast<double>(size_of(e.parameters->dtype()));
+  const double weights = static_cast<double>(e.parameters->bytes());
   if (weights * 4 < limit) return;
   const auto optimizer = make_optimizer(e.config.section("optimizer"), *e.parameters);
-  const bool in_place = dynamic_cast<const SparseSgd*>(optimizer.get());  // then there are no gradients
-  const double bytes = weights * (in_place ? 1 : 2) + static_cast<double>(optimizer->bytes());
+  const double bytes =
+      weights * (learns_in_place(*optimizer) ? 1 : 2) + static_cast<double>(optimizer->bytes());
   if (bytes > limit)
     fail(Fault::memory,
          "memory: weights, gradients and moments of the optimizer must fit into it; got {} for the {} that "
-         "this "
-         "process may use",
+         "this process may use",
          byte_text(bytes), byte_text(limit));
 }
 
@@ -71,7 +76,7 @@ void check_memory(const Experiment& e) {
 Section table_of(const Section& model, const std::string& layer) {
   Section table = model;
   for (const std::string& part : split(layer, '.')) {
-    const bool number = !part.empty() && part.find_first_not_of("0123456789") == std::string::npos;
+    const bool number = all_digits(part);
     const std::vector<Section> listed = number ? model.sections("layers") : std::vector<Section>{};
     const std::size_t index = number ? std::stoul(part) : 0;
     const std::string name = part == "attn" ? "attention" : starts_with(part, "norm") ? "norm" : part;
@@ -113,19 +118,33 @@ std::string models_that_fit(const Experiment& e, const Batch& batch) {
   return setting || fitting.empty() ? "" : fmt::format(" (models that fit: {})", join(fitting, ", "));
 }
 
+// Walks model and loss with shape-only tensors, up to code that needs their elements. What does not fit
+// becomes a config error at the table of the layer. The parameters must be symbolic.
+void check_shapes(const Experiment& e) {
+  const auto batches = e.config.section("data").read<BatchConfig>();
+  const Index batch_size = std::min(BatchConfig::kMax, batches.batch_size);  // more is refused
+  const Batch batch = e.task->symbolic_batch(batch_size);
+  const std::optional<Error> error = misfit(*e.task, *e.model, batch);
+  if (!error) return;
+  const bool own_hint = !error->layer().empty() || !error->text().hint.empty();
+  table_of(e.config.section("model"), error->layer())
+      .fail("", fmt::format("does not fit; {}{}", error->what(), own_hint ? "" : models_that_fit(e, batch)));
+}
+
+// Adds the lines of a text that are not there yet.
+void add_lines(const std::string& text, std::vector<std::string>& lines) {
+  for (const std::string& line : split(text, '\n'))
+    if (!std::count(lines.begin(), lines.end(), line)) lines.push_back(line);
+}
+
+// Sizes for a walk without data: one-hot words fit them, and any usual number of heads divides the
+// vocabulary.
+DataShape stand_in(const Section& config, Index ngram_buckets) {
+  const Index d_model = config.section("model").given<Index>("d_model").value_or(StackConfig().d_model);
+  return {d_model > 0 ? d_model : 5040, 2, ngram_buckets};
+}
+
 }  // namespace
-
-void read_common(const Section& config, RunConfig& run) {
-  config.get("schema", std::int64_t{1}, "version of the config format", rule::between(1, 1));
-  load_plugins(config);
-  run = read_run(config);
-}
-
-void read_training(Experiment& e) {
-  const std::vector<std::string> metrics = e.task ? e.task->metrics() : std::vector<std::string>();
-  skip_expectations(e.config, metrics);
-  e.tables.read(e.config, metrics);
-}
 
 void finish_config(const Experiment& e) {
   const ParameterStore none(0, e.parameters->dtype(), true);
@@ -136,11 +155,11 @@ void finish_config(const Experiment& e) {
 
 Experiment build_experiment(const Section& config, bool symbolic) {
   Experiment e = assemble(config, nullptr, nullptr);
-  make_parameters(e, Storage::none);
+  make_parameters(e, true);
   check_shapes(e);
   if (!symbolic) {
     check_memory(e);
-    make_parameters(e, Storage::values);
+    make_parameters(e, false);
   }
   read_training(e);
   return e;
@@ -151,22 +170,86 @@ Experiment load_experiment(const std::string& run, const std::string& which,
   const Checkpoint checkpoint = read_checkpoint(find_checkpoint(run, which));
   const Section config = Section::load(checkpoint.config_file, sets);
   Experiment e = assemble(config, checkpoint.tokenizer, &checkpoint.state->at("task"));
-  make_parameters(e, Storage::values);
+  make_parameters(e, false);
   e.parameters->load(checkpoint.weights, checkpoint.folder + "/model.safetensors");
   read_training(e);
   finish_config(e);
   return e;
 }
 
-void check_shapes(const Experiment& e) {
-  const auto batches = e.config.section("data").read<BatchConfig>();
-  const Index batch_size = std::min(BatchConfig::kMax, batches.batch_size);  // more is refused
-  const Batch batch = e.task->symbolic_batch(batch_size);
-  const std::optional<Error> error = misfit(*e.task, *e.model, batch);
-  if (!error) return;
-  const bool own_hint = !error->layer().empty() || !error->text().hint.empty();
-  table_of(e.config.section("model"), error->layer())
-      .fail("", fmt::format("does not fit; {}{}", error->what(), own_hint ? "" : models_that_fit(e, batch)));
+std::vector<std::string> data_warnings(Task& task) {
+  std::vector<std::string> warnings;
+  for (auto& [name, value] : task.facts()) {
+    const std::vector<std::string> part = split(name, '_');  // cut_pairs_train
+    if (part.size() != 3 || part[0] != "cut") continue;
+    warnings.push_back(
+        fmt::format("data: {:.0f} of {} {} of the {} split are longer than model.max_seq_len and are cut",
+                    value, task.examples(split_from(part[2])), part[1], part[2]));
+  }
+  return warnings;
+}
+
+CheckReport check_config(const Section& config, bool survey) {
+  CheckReport report(config);
+  std::vector<std::string> thrown;
+  const auto attempt = [&](auto step) {
+    try {
+      step();
+    } catch (const Error& error) {
+      add_lines(error.what(), error.fault() == Fault::data ? report.data_problems : thrown);
+    }
+  };
+  Experiment e{config};
+  std::string data_problem;
+  try {
+    read_common(config, e.run);
+  } catch (const Error& error) {  // names that a missing plug-in may register are not reported
+    report.problems.push_back(error.what());
+    return report;
+  }
+  attempt([&] { e.task = make_task({config}, &data_problem); });
+  if (!data_problem.empty()) report.data_problems = split(data_problem, '\n');
+  // Whose keys these are is unknown.
+  if (!e.task && !check_type<Task>(config.section("task"), Task::kDefault))
+    for (const char* table : {"data", "tokenizer"}) config.section(table).skip_all();
+
+  e.parameters = std::make_unique<ParameterStore>(0, e.run.dtype, true);
+  attempt([&] {
+    DataShape shape = e.task ? e.task->shape() : DataShape{};
+    if (!e.task || !data_problem.empty()) shape = stand_in(config, shape.ngram_buckets);
+    build_model(e, shape);
+  });
+  const bool built = e.task && e.model;
+  if (built) attempt([&] { check_shapes(e); });
+  read_training(e);
+  report.batch_size = e.tables.batches.batch_size;
+  std::unique_ptr<Optimizer> optimizer;
+  attempt([&] { optimizer = make_optimizer(config.section("optimizer"), *e.parameters); });
+  attempt([&] { make_schedule(config.section("schedule"), optimizer ? optimizer->lr() : 1.0, 0); });
+  if (built) attempt([&] { e.parameters->freeze(e.tables.train.freeze); });
+  if (e.task)
+    for (Split split : {Split::train, Split::val, Split::test}) attempt([&] { e.task->examples(split); });
+  if (built && report.data_problems.empty())
+    attempt([&] {
+      Training training = prepare_training(e);
+      const std::string line = warm_start(training);
+      if (!line.empty()) report.notes.push_back(line);
+      report.warnings = data_warnings(*e.task);
+      report.parameters = e.parameters->count();
+      report.steps = training.max_steps;
+      report.memory_bytes = memory_estimate(training) + resident_memory();
+      if (!survey) return;
+      report.facts = e.task->facts();
+      if (auto* surveyed = dynamic_cast<Surveyed*>(e.task.get())) surveyed->survey(report.data);
+      for (std::string& warning : report.data.warnings()) report.warnings.push_back(std::move(warning));
+    });
+  try {
+    config.finish();
+  } catch (const Error& error) {  // the problems that the config has collected, before those that were thrown
+    add_lines(error.what(), report.problems);
+  }
+  for (const std::string& text : thrown) add_lines(text, report.problems);
+  return report;
 }
 
 }  // namespace qkv

@@ -1,15 +1,31 @@
 #include "qkv/train/optimizer.h"
 
+#include <algorithm>
 #include <map>
 
 #include "ops/optimizer_kernels.h"
 #include "qkv/base/make.h"
 #include "qkv/base/threads.h"
-#include "train/reduce.h"
 
 namespace qkv {
 
 QKV_DEFINE_REGISTRY(Optimizer);
+
+std::vector<Chunk> chunks_of(const ParameterStore& store) {
+  constexpr Index kElements = 32 * 1024;  // 128 KiB of f32: several arrays of it fit in L2
+  std::vector<Chunk> chunks;
+  if (store.symbolic()) return chunks;  // there may be more of them than memory holds
+  int named = 0;
+  store.each_part([&](int s, const ParameterStore::Part& part) {
+    const Tensor& value = store.slot(s).value;
+    const Index begin = part.begin * (value.size() / std::max<Index>(1, value.dim(0))),
+                size = part.of(value).size();
+    for (Index at = 0; at < size; at += kElements)
+      chunks.push_back({s, named, begin + at, std::min(kElements, size - at), part.frozen});
+    named++;
+  });
+  return chunks;
+}
 
 Optimizer::Optimizer(const Section& config, const ParameterStore& store,
                      const std::vector<std::string>& moments) {
@@ -82,5 +98,80 @@ std::unique_ptr<Optimizer> make_optimizer(const std::string& table, const Parame
   config.finish();
   return optimizer;
 }
+
+// ---- the optimizers that come with qkv; their formulas are those of ops/optimizer_kernels.h
+
+namespace {
+
+struct AdamConfig : AdamStep {
+  std::vector<double> betas{beta1, beta2};
+  template <class F>
+  void fields(F& f) {
+    f("betas", betas, "decay rates of the two moments", rule::between(0.0, 0.999999999));
+    f("eps", eps, "added to the root of the second moment", rule::positive);
+    f("weight_decay", weight_decay, "decay of the weights per unit of learning rate", rule::non_negative);
+  }
+};
+
+// AdamW decays the weights directly (Loshchilov and Hutter 2019), Adam through the gradient (L2).
+template <bool kDecoupled>
+struct AdamBase : Optimizer {
+  AdamBase(const Section& config, const ParameterStore& store)
+      : Optimizer(config, store, {"exp_avg", "exp_avg_sq"}) {
+    c.weight_decay = kDecoupled ? 0.01 : 0.0;
+    config.read(c);
+    if (c.betas.size() != 2)
+      config.fail("betas", fmt::format("must be two numbers; got {} (try [0.9, 0.999])", c.betas.size()));
+    c.beta1 = c.betas[0], c.beta2 = c.betas[1];
+  }
+  void update(const Chunk& chunk, Tensor& value, const Tensor& gradient, const Step& step,
+              bool decay) override {
+    AdamStep s = c;
+    s.learning_rate = step.lr, s.scale = step.gradient_scale, s.step = step.number;
+    if (!decay) s.weight_decay = 0.0;
+    dispatch("adam", value.dtype(), [&](auto t) {
+      using T = decltype(t);
+      (kDecoupled ? adamw_update<T> : adam_update<T>)(value.data<T>() + chunk.begin, moment<T>(0, chunk),
+                                                      moment<T>(1, chunk), gradient.data<T>() + chunk.begin,
+                                                      chunk.size, s);
+    });
+  }
+  AdamConfig c;
+};
+using AdamW = AdamBase<true>;
+using Adam = AdamBase<false>;
+
+struct SgdConfig : SgdStep {
+  template <class F>
+  void fields(F& f) {
+    f("momentum", momentum, "share of the last step that is kept", rule::between(0.0, 0.999999));
+    f("weight_decay", weight_decay, "L2 term added to the gradient", rule::non_negative);
+    f("nesterov", nesterov, "look ahead along the momentum (Sutskever et al. 2013)");
+  }
+};
+
+struct Sgd : Optimizer {
+  Sgd(const Section& config, const ParameterStore& store) : Optimizer(config, store, {"momentum_buffer"}) {
+    config.read(c);
+  }
+  void update(const Chunk& chunk, Tensor& value, const Tensor& gradient, const Step& step,
+              bool decay) override {
+    SgdStep s = c;
+    s.learning_rate = step.lr, s.scale = step.gradient_scale;
+    if (!decay) s.weight_decay = 0.0;
+    dispatch("sgd", value.dtype(), [&](auto t) {
+      using T = decltype(t);
+      sgd_update<T>(value.data<T>() + chunk.begin, moment<T>(0, chunk), gradient.data<T>() + chunk.begin,
+                    chunk.size, s);
+    });
+  }
+  SgdConfig c;
+};
+
+QKV_REGISTER(Optimizer, "adamw", AdamW, "Adam with decoupled weight decay");
+QKV_REGISTER(Optimizer, "adam", Adam, "Adam; weight decay is added to the gradient");
+QKV_REGISTER(Optimizer, "sgd", Sgd, "gradient descent with momentum");
+
+}  // namespace
 
 }  // namespace qkv

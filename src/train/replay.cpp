@@ -1,13 +1,12 @@
-#include "train/replay.h"
-
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "autograd/watch.h"
-#include "ops/optimizer_kernels.h"
 #include "qkv/base/text.h"
-#include "train/batches.h"
 #include "train/checkpoint.h"
+#include "train/diagnosis.h"
+#include "train/train_step.h"
 
 namespace qkv {
 namespace {
@@ -17,12 +16,6 @@ constexpr std::size_t kTextBytes = 100;
 
 std::string value_name(double value) {
   return std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf";
-}
-
-double squares_of(const Tensor& t) {
-  double squares = 0;
-  dispatch("why", t.dtype(), [&](auto x) { squares = sum_of_squares(t.data<decltype(x)>(), t.size()); });
-  return squares;
 }
 
 // The parts of a slot that hold, in `values` of its shape, something that is not finite; all when none does.
@@ -113,7 +106,9 @@ void watch_shard(const Training& t, const std::vector<int>& numbers, std::int64_
   }
 }
 
+// Adds those of each slot.
 void add_squares(const Gradients& gradients, std::vector<double>& squares) {
+  squares.resize(std::max(squares.size(), static_cast<std::size_t>(gradients.slots())));
   for (int slot = 0; slot < gradients.slots(); slot++)
     if (gradients.has_slot(slot))
       squares[static_cast<std::size_t>(slot)] += squares_of(gradients.of_slot(slot));
@@ -131,11 +126,10 @@ std::vector<Diagnosis::Example> probe(const Experiment& e, const std::vector<int
     const Gradients gradients = tape.backward(loss.sum);
     const double value = loss.sum.value().item();
     if (only_bad && !watch.finding() && std::isfinite(value)) continue;
-    double squares = 0;
-    for (int slot = 0; slot < gradients.slots(); slot++)
-      if (gradients.has_slot(slot)) squares += squares_of(gradients.of_slot(slot));
-    result.push_back(
-        {numbers[i], text_of(*e.task, batch), value / loss.count, std::sqrt(squares) / loss.count});
+    std::vector<double> squares;
+    add_squares(gradients, squares);
+    const double norm = std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));
+    result.push_back({numbers[i], text_of(*e.task, batch), value / loss.count, norm / loss.count});
   }
   return result;
 }
@@ -161,8 +155,7 @@ void find_largest(const Experiment& e, const std::vector<double>& squares, const
       static_cast<std::size_t>(std::max_element(squares.begin(), squares.end()) - squares.begin());
   d.parameters = names_in(e.parameters->slot(static_cast<int>(slot)), {});
   d.source = users.at(slot);
-  double total = 0;
-  for (double part : squares) total += part;
+  const double total = std::accumulate(squares.begin(), squares.end(), 0.0);
   d.where = fmt::format("{:.0f}% of the squares", total > 0 ? 100 * squares[slot] / total : 0);
   d.examples = probe(e, examples, false);
   std::stable_sort(d.examples.begin(), d.examples.end(),

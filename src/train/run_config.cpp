@@ -1,11 +1,16 @@
-// The config that a run directory keeps, and what follows from it: whether two runs are the same.
+// The config and the environment that a run directory keeps, and what follows from them: whether two runs are
+// the same.
 #include <filesystem>
+#include <fstream>
 #include <set>
 
-#include "base/files.h"
+#include "base/machine.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
+#include "qkv/base/threads.h"
+#include "qkv/tensor/blas.h"
 #include "qkv/train/config.h"
+#include "qkv/version.h"
 #include "train/checkpoint.h"
 #include "train/run_dir.h"
 
@@ -17,18 +22,21 @@ namespace {
 // The key of [data] whose files are not those that the run directory keeps, or was made from where it refers
 // to them; "" where all are.
 std::string changed_data(const std::string& run, const Task& task) {
-  const auto files = task.files();
-  const auto places = data_places(task);
-  for (std::size_t i = 0; i < files.size(); i++) {
-    const std::string &key = places[i].first, copy = run + "/" + places[i].second;
-    std::string before;
-    if (!fs::path(places[i].second).is_absolute())
-      before = exists(copy) ? content_checksum(copy) : "none";
-    else if (exists(run + "/env.json"))
-      before = read_json(run + "/env.json").value("checksum of " + key, "");
-    if (!before.empty() && before != content_checksum(files[i].second)) return key;
+  for (const DataPlace& data : data_places(task)) {
+    const std::string copy = run + "/" + data.place;
+    const std::string before = !data.copied   ? env_value(run, "checksum of " + data.key)
+                               : exists(copy) ? content_checksum(copy)
+                                              : "none";
+    if (!before.empty() && before != content_checksum(data.source)) return data.key;
   }
   return "";
+}
+
+std::string cpu_name() {
+  std::ifstream in("/proc/cpuinfo");
+  for (std::string line; std::getline(in, line);)
+    if (starts_with(line, "model name")) return std::string(trim(line.substr(line.find(':') + 1)));
+  return "unknown";
 }
 
 }  // namespace
@@ -97,10 +105,8 @@ std::string difference_of_run(const std::string& run, const Section& config, con
   }
   for (const auto& [key, value] : own)
     if (decides_result(key)) return fmt::format("{} is not set (was {})", key, value);
-  const std::string start = start_checksum(config);
-  if (!start.empty() && exists(run + "/env.json") &&
-      read_json(run + "/env.json").value("checksum of train.init_from", start) != start)
-    return "other weights in train.init_from";
+  const std::string start = start_checksum(config), before = env_value(run, "checksum of train.init_from");
+  if (!start.empty() && !before.empty() && before != start) return "other weights in train.init_from";
   const std::string changed = changed_data(run, task);
   return changed.empty() ? "" : fmt::format("another content of {}", changed);
 }
@@ -109,18 +115,57 @@ std::string newest_run(const std::string& out_dir, const std::string& name, cons
                        const std::string& text, const Task& task) {
   std::string best;
   fs::file_time_type best_time{};
-  std::error_code error;
-  for (auto& entry : fs::directory_iterator(out_dir, error)) {
-    const std::string own = entry.path().filename().string();
+  std::error_code ignored;
+  for (const std::string& own : entries_of(out_dir)) {
     const bool named =
-        own == name || (starts_with(own, name + "-") && own.size() > name.size() + 1 &&
-                        own.find_first_not_of("0123456789", name.size() + 1) == std::string::npos);
-    const std::string run = entry.path().string(), resolved = run + "/config.resolved.toml";
+        own == name || (starts_with(own, name + "-") && all_digits(own.substr(name.size() + 1)));
+    const std::string run = (fs::path(out_dir) / own).string(), resolved = run + "/config.resolved.toml";
     if (!named || !exists(resolved) || !difference_of_run(run, config, text, task).empty()) continue;
-    const auto time = fs::last_write_time(resolved, error);
-    if (best.empty() || time > best_time) best = entry.path().string(), best_time = time;
+    const auto time = fs::last_write_time(resolved, ignored);
+    if (best.empty() || time > best_time) best = run, best_time = time;
   }
   return best;
+}
+
+Json environment(const std::vector<std::string>& command, int threads, std::int64_t seed) {
+  const Blas state = blas();
+  return {{"version", kVersion},
+          {"revision", kRevision},
+          {"compiler", kCompiler},
+          {"cpu", cpu_name()},
+          {"cpus", available_threads()},
+          {"memory_bytes", available_memory()},
+          {"blas", state.library},
+          {"blas_core", state.core},
+          {"blas_chosen_by", state.chosen_by},
+          {"blas_note", state.note},
+          {"vectors", vector_set()},
+          {"threads", threads},
+          {"seed", seed},
+          {"command", command}};
+}
+
+std::string env_value(const std::string& run, const std::string& key) {
+  const std::string file = run + "/env.json";
+  const Json env = exists(file) ? read_json(file) : Json::object();
+  return env.is_object() && env.contains(key) && env.at(key).is_string() ? env.at(key).get<std::string>()
+                                                                         : "";
+}
+
+std::string changed_arithmetic(const std::string& run) {
+  const auto library = [](const std::string& text) {  // name and version, without the flavour
+    const std::vector<std::string> words = split_words(text);
+    return words.size() < 2 ? "" : words[0] + " " + words[1];
+  };
+  std::vector<std::string> changes;
+  const auto compare = [&](const char* what, const std::string& then, const std::string& here) {
+    if (!then.empty() && then != here) changes.push_back(fmt::format("{} {} (was {})", what, here, then));
+  };
+  const Blas now = blas();
+  compare("library", library(env_value(run, "blas")), library(now.library));
+  compare("kernels", env_value(run, "blas_core"), now.core);
+  compare("vectors", env_value(run, "vectors"), vector_set());
+  return join(changes, ", ");
 }
 
 }  // namespace qkv

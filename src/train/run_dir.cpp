@@ -8,9 +8,10 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
+#include <optional>
+#include <set>
 
-#include "base/files.h"
+#include "base/file.h"
 #include "base/toml.h"
 #include "qkv/base/json.h"
 #include "qkv/base/plugin.h"
@@ -28,19 +29,16 @@ constexpr std::uintmax_t kKeepBytes = 64u << 20;
 constexpr const char* kDerived[] = {"result.json", "projector_config.pbtxt", "projector/vectors.tsv",
                                     "projector/words.tsv"};
 
-enum : int { kTaken = -1, kNoLocks = -2 };
-
-// An exclusive lock that ends with the process: its descriptor, or one of the above.
-int take_lock(const std::string& run) {
-  const int descriptor = ::open((run + "/.lock").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644);
-  if (descriptor < 0) fail(Fault::runtime, "{}: must be writable; got {}", run, std::strerror(errno));
-  if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0) return descriptor;
-  const int code = errno;
-  ::close(descriptor);
-  if (code == EWOULDBLOCK) return kTaken;
+// An exclusive lock that ends with the process; nothing where another process has it, no descriptor where
+// there are no locks.
+std::optional<Descriptor> take_lock(const std::string& run) {
+  Descriptor lock(::open((run + "/.lock").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644));
+  if (!lock) fail(Fault::runtime, "{}: must be writable; got {}", run, std::strerror(errno));
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return lock;
+  if (errno == EWOULDBLOCK) return std::nullopt;
   console().warn("{}: cannot be locked; got {} (nothing keeps a second process from training in it)", run,
-                 std::strerror(code));
-  return kNoLocks;
+                 std::strerror(errno));
+  return Descriptor();
 }
 
 std::uintmax_t size_of_tree(const std::string& path) {
@@ -91,11 +89,11 @@ RunDir RunDir::create(const std::string& out_dir, const std::string& name, bool 
     const bool fresh = fs::create_directory(path, error);
     if (error && !exists(path)) fail(Fault::runtime, "{}: cannot be created; got {}", path, error.message());
     if (!fresh && !holds_no_run(path)) continue;
-    RunDir run(path, take_lock(path));
+    std::optional<Descriptor> lock = take_lock(path);
     // Another process may have come first; without locks, it may be at work.
-    if (run.lock_ == kTaken || (!fresh && (run.lock_ == kNoLocks || !holds_no_run(path)))) continue;
+    if (!lock || (!fresh && (!*lock || !holds_no_run(path)))) continue;
     if (!fresh) empty_run(path);
-    return run;
+    return RunDir(path, std::move(*lock));
   }
 }
 
@@ -105,11 +103,11 @@ RunDir RunDir::open(const std::string& given) {
   if (!is_directory(path)) fail(Fault::data, "{}: must be a run directory; {}", path, not_a_directory(path));
   for (const char* file : {"/train.log", "/metrics.jsonl", "/captures/index.jsonl"})
     if (exists(path + file)) check_plain_file(path + file);
-  const int lock = take_lock(path);
-  if (lock == kTaken)
+  std::optional<Descriptor> lock = take_lock(path);
+  if (!lock)
     fail(Fault::runtime, "{}: only one process may train in a run directory; another one does", path);
   for (const char* folder : {"", "/captures", "/plugins", "/projector"}) remove_left_overs(path + folder);
-  return RunDir(path, lock);
+  return RunDir(path, std::move(*lock));
 }
 
 std::string RunDir::name() const {
@@ -117,42 +115,30 @@ std::string RunDir::name() const {
   return fs::canonical(path_, error).filename().string();
 }
 
-RunDir::RunDir(RunDir&& other) noexcept
-    : path_(std::move(other.path_)), lock_(std::exchange(other.lock_, kTaken)) {}
-
-RunDir::~RunDir() {
-  if (lock_ >= 0) ::close(lock_);
-}
-
 bool is_training(const std::string& run) {
-  const int descriptor = ::open((run + "/.lock").c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (descriptor < 0) return false;
-  const bool taken = ::flock(descriptor, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-  ::close(descriptor);
-  return taken;
+  const Descriptor lock(::open((run + "/.lock").c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  return lock && ::flock(lock.get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
 }
 
-std::vector<std::pair<std::string, std::string>> data_places(const Task& task, const std::string& run) {
-  std::vector<std::pair<std::string, std::string>> places;
+std::vector<DataPlace> data_places(const Task& task) {
   const auto files = task.files();
   std::uintmax_t total = 0;
   for (auto& [key, path] : files) total += size_of_tree(path);
+  const bool copied = total <= kKeepBytes;
+  std::vector<DataPlace> places;
   for (auto& [key, path] : files) {
     const fs::path source = fs::absolute(path).lexically_normal();
-    places.emplace_back("data." + key, total > kKeepBytes
-                                           ? source.string()
-                                           : run + "data/" + key + source.extension().string());
+    places.push_back({"data." + key, path,
+                      copied ? "data/" + key + source.extension().string() : source.string(), copied});
   }
   return places;
 }
 
 void keep_data(const std::string& run, const Task& task) {
-  const auto files = task.files();
-  const auto places = data_places(task);
-  for (std::size_t i = 0; i < files.size(); i++) {
-    if (fs::path(places[i].second).is_absolute()) continue;
+  for (const DataPlace& data : data_places(task)) {
+    if (!data.copied) continue;
     make_directories(run + "/data");
-    copy_files(files[i].second, run + "/" + places[i].second);
+    copy_files(data.source, run + "/" + data.place);
   }
 }
 
@@ -180,13 +166,11 @@ std::string config_of_run(const std::string& run) {
 }
 
 void write_run_checksums(const std::string& run) {
-  std::vector<std::string> files{"config.toml", "env.json", "origins.json", "config.resolved.toml"};
-  files.insert(files.end(), std::begin(kDerived), std::end(kDerived));
+  std::set<std::string> files{"config.toml", "env.json", "origins.json", "config.resolved.toml"};
+  files.insert(std::begin(kDerived), std::end(kDerived));
   for (const std::string folder : {"data", "plugins", "projector"})
-    for (const std::string& name : files_below(run + "/" + folder)) files.push_back(folder + "/" + name);
-  std::sort(files.begin(), files.end());
-  files.erase(std::unique(files.begin(), files.end()), files.end());
-  write_checksums(run, files);
+    for (const std::string& name : files_below(run + "/" + folder)) files.insert(folder + "/" + name);
+  write_checksums(run, {files.begin(), files.end()});
 }
 
 bool is_finished(const std::string& run) {

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "base/file.h"
 #include "qkv/base/config.h"
 #include "qkv/base/json_fwd.h"
 #include "qkv/task/task.h"
@@ -18,26 +19,27 @@ class RunDir {
   static RunDir create(const std::string& out_dir, const std::string& name, bool overwrite);
   /// Takes over an existing one. Throws when another process holds it.
   static RunDir open(const std::string& path);
-  RunDir(RunDir&& other) noexcept;
-  ~RunDir();
 
   const std::string& path() const { return path_; }
   std::string name() const;
   std::string file(const std::string& name) const { return path_ + "/" + name; }
 
  private:
-  RunDir(std::string path, int lock) : path_(std::move(path)), lock_(lock) {}
+  RunDir(std::string path, Descriptor lock) : path_(std::move(path)), lock_(std::move(lock)) {}
   std::string path_;
-  int lock_;
+  Descriptor lock_;  // none on file systems without locks
 };
 
 /// Whether a process trains in the run directory at this moment.
 bool is_training(const std::string& run);
 
-/// Where a run directory has its data: {"data.train", "data/train.tsv"}. Data of more than 64 MiB stays where
-/// it is and is referred to by absolute path. `run` is the way to the run directory: "../../" in the config
-/// of a checkpoint.
-std::vector<std::pair<std::string, std::string>> data_places(const Task& task, const std::string& run = "");
+/// A data file (or folder) of a task, and where a run directory has it.
+struct DataPlace {
+  std::string key, source;  ///< "data.train", and the file that it names
+  std::string place;        ///< "data/train.tsv" below the run directory, or an absolute path
+  bool copied;              ///< data of more than 64 MiB stays where it is
+};
+std::vector<DataPlace> data_places(const Task& task);
 /// Copies the task's data files to those places; of a folder all files, also those of its sub-folders.
 void keep_data(const std::string& run, const Task& task);
 
@@ -89,5 +91,10 @@ std::string newest_run(const std::string& out_dir, const std::string& name, cons
 
 /// Version, source revision, CPU, BLAS, threads, seed and command of a run.
 Json environment(const std::vector<std::string>& command, int threads, std::int64_t seed);
+/// A value of env.json of a run; "" where there is none.
+std::string env_value(const std::string& run, const std::string& key);
+/// What computes matrix products and vectors differently from when the run began (its env.json), so that bits
+/// may differ: "kernels Haswell (was SkylakeX)", or "".
+std::string changed_arithmetic(const std::string& run);
 
 }  // namespace qkv

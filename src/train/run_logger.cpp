@@ -2,16 +2,41 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 
+#include "base/file.h"
 #include "log/record_keys.h"
-#include "log/tensorboard.h"
-#include "ops/optimizer_kernels.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "train/batches.h"
-#include "train/spikes.h"
+#include "train/train_step.h"
 
 namespace qkv {
+
+constexpr std::int64_t kSpikeWarmup = 50;
+constexpr double kSpikeRate = 0.02;
+
+// True if `value` is beyond the threshold; moves the running mean and variance on (West 1979, with weights
+// that decay).
+static bool beyond(double& mean, double& variance, std::int64_t steps, double value, double deviations,
+                   double least_deviation) {
+  const double threshold = mean + deviations * std::max(std::sqrt(variance), least_deviation);
+  const bool spike = steps >= kSpikeWarmup && value > threshold;
+  const double rate = std::max(kSpikeRate, 1.0 / static_cast<double>(steps + 1));
+  const double difference = (spike ? threshold : value) - mean;
+  mean += rate * difference;
+  variance = (1 - rate) * (variance + rate * difference * difference);
+  return spike;
+}
+
+Spike look_for_spike(SpikeState& s, double loss, double grad_norm, double deviations) {
+  if (s.steps == 0) s.first_loss = std::abs(loss);
+  Spike spike{false, false, s.loss_mean, std::exp(s.norm_mean)};
+  spike.loss = beyond(s.loss_mean, s.loss_variance, s.steps, loss, deviations, 0.05 * s.first_loss);
+  spike.gradient = beyond(s.norm_mean, s.norm_variance, s.steps, std::log(std::max(grad_norm, 1e-30)),
+                          deviations, std::log(1.4));
+  s.steps++;
+  return spike;
+}
 
 RunLogger::RunLogger(Training& t, MetricSinks& sinks)
     : t_(t), sinks_(sinks), line_{t.state.step, t.state.tokens, t.state.seconds} {}
@@ -85,14 +110,9 @@ void RunLogger::evaluation(const Metrics& metrics, const Metrics& of_training, b
 
 void RunLogger::norms(const StepReport& report) {
   const ParameterStore& store = *t_.experiment.parameters;
-  Record record("norms", t_.state.step);
-  for (const NamedTensor& named : store.named()) {
-    double squares = 0;
-    dispatch("norms", named.tensor.dtype(), [&](auto t) {
-      squares = sum_of_squares(named.tensor.data<decltype(t)>(), named.tensor.size());
-    });
-    record.add(key_of(key::weight, named.name), static_cast<float>(std::sqrt(squares)));
-  }
+  record_.reset("norms").add(key::step, t_.state.step);
+  for (const NamedTensor& named : store.named())
+    record_.add(key_of(key::weight, named.name), static_cast<float>(std::sqrt(squares_of(named.tensor))));
   auto squares = report.squares.begin();
   store.each_part([&](int, const ParameterStore::Part& part) {
     if (squares == report.squares.end()) return;
@@ -129,6 +149,68 @@ void RunLogger::samples() {
       text = error.what();
     }
     sinks_.text(fmt::format("samples/{}", i + 1), t_.state.step, text);
+  }
+}
+
+// ---- what TensorBoard gets of a run besides its records
+
+namespace {
+
+constexpr const char* kCompared[] = {"model.",     "optimizer.", "schedule.",       "train.",
+                                     "tokenizer.", "task.",      "data.batch_size", "run.seed"};
+
+// A label in a TSV file of one column: on one line, and not empty.
+std::string label(const std::string& word) {
+  std::string text = word;
+  for (char& c : text)
+    if (c == '\t' || c == '\n' || c == '\r') c = ' ';
+  return text.empty() ? "(empty)" : text;
+}
+
+}  // namespace
+
+TensorboardSink::Run tensorboard_run(const Experiment& e, const std::string& run, std::int64_t resumed_from) {
+  TensorboardSink::Run result;
+  result.resumed_from = resumed_from;
+  std::error_code error;
+  result.name = std::filesystem::canonical(run, error).filename().string();
+  for (const ResolvedKey& key : e.config.resolved()) {
+    const auto begins = [&](const char* part) {
+      return starts_with(key.key, part);
+    };
+    const bool wanted = std::any_of(std::begin(kCompared), std::end(kCompared), begins);
+    if (!wanted || key.value.empty() || key.value[0] == '[' || key.value[0] == '{') continue;
+    const bool quoted = key.value[0] == '"' || key.value[0] == '\'';
+    result.config.emplace_back(key.key, quoted ? key.value.substr(1, key.value.size() - 2) : key.value);
+  }
+  for (const std::string& metric : e.task->metrics())
+    for (const char* split : {"val", "test"}) result.results.push_back(fmt::format("{}/{}", split, metric));
+  return result;
+}
+
+void write_projector(const std::string& run, const Experiment& experiment) {
+  constexpr Index kMost = 10000;
+  const std::vector<std::string> words = experiment.task->vocabulary();
+  for (const NamedTensor& named : experiment.parameters->named()) {
+    if (named.name != "embed.weight" || named.tensor.rank() != 2 ||
+        named.tensor.dim(0) != static_cast<Index>(words.size()))
+      continue;
+    const Index n = std::min(named.tensor.dim(0), kMost), d = named.tensor.dim(1);
+    std::string vectors, labels;
+    for (Index row = 0; row < n; row++) {
+      for (Index i = 0; i < d; i++)
+        fmt::format_to(std::back_inserter(vectors), "{}{:.6g}", i ? "\t" : "", named.tensor.at(row * d + i));
+      vectors += '\n';
+      labels += label(words[static_cast<std::size_t>(row)]) + "\n";
+    }
+    make_directories(run + "/projector");
+    write_file_atomic(run + "/projector/vectors.tsv", vectors);
+    write_file_atomic(run + "/projector/words.tsv", labels);
+    write_file_atomic(
+        run + "/projector_config.pbtxt",
+        "embeddings {\n  tensor_name: \"embed.weight\"\n  tensor_path: \"projector/vectors.tsv\"\n"
+        "  metadata_path: \"projector/words.tsv\"\n}\n");
+    return;
   }
 }
 

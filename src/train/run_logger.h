@@ -1,9 +1,22 @@
 // RunLogger: what a run records of itself while it trains; log/record_keys.h lists the keys.
 #pragma once
-#include "qkv/train/training.h"
+#include "log/tensorboard.h"
 #include "train/diagnosis.h"
 
 namespace qkv {
+
+/// What a step was compared with.
+struct Spike {
+  bool loss = false, gradient = false;
+  double usual_loss = 0, usual_grad_norm = 0;
+  explicit operator bool() const { return loss || gradient; }
+};
+
+/// Compares a finite step with the exponential means (rate 0.02) of those before, then adds it to them; what
+/// lies beyond the threshold counts as the threshold, so that one spike does not hide the next. The threshold
+/// is `deviations` standard deviations above the mean, where a deviation is at least 5% of the first loss,
+/// respectively a factor 1.4 of the gradient norm. The first 50 steps are never spikes.
+Spike look_for_spike(SpikeState& state, double loss, double grad_norm, double deviations);
 
 class RunLogger {
  public:
@@ -32,5 +45,15 @@ class RunLogger {
     double seconds;
   } line_;  // the state at the last training line, or where this process began
 };
+
+/// The values by which the HParams plug-in compares runs: numbers, words and switches of the config, without
+/// its paths and lists. `resumed_from`: the step of the checkpoint, or -1 for a new run.
+TensorboardSink::Run tensorboard_run(const Experiment& experiment, const std::string& run,
+                                     std::int64_t resumed_from);
+
+/// Writes projector_config.pbtxt and projector/{vectors,words}.tsv into a run directory: the rows of
+/// `embed.weight` [V, d] (f32 or f64) and the words that they stand for, the first 10,000 of them. Nothing
+/// where the model has no such table or its rows no words.
+void write_projector(const std::string& run, const Experiment& experiment);
 
 }  // namespace qkv

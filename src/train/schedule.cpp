@@ -1,4 +1,4 @@
-#include "qkv/train/schedule.h"
+#include "qkv/train/optimizer.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,19 +1,31 @@
-// The loop of a training run.
+// The loop of a training run: its steps, evaluations and checkpoints, and what ends it.
+#include <unistd.h>
+
+#include <atomic>
 #include <cmath>
+#include <csignal>
 #include <optional>
 
-#include "ops/optimizer_kernels.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "qkv/log/console.h"
+#include "qkv/train/experiment.h"
 #include "train/captures.h"
-#include "train/replay.h"
-#include "train/signals.h"
-#include "train/stopwatch.h"
-#include "train/validate.h"
+#include "train/run_logger.h"
+#include "train/train_step.h"
 
 namespace qkv {
 namespace {
 
 constexpr std::int64_t kMaxSkippedInARow = 100;  // then the run has diverged
 constexpr std::int64_t kSkipsExplained = 10;
+
+volatile std::sig_atomic_t received = 0;
+
+void on_signal(int signal) {
+  if (received && signal != SIGHUP) _exit(128 + signal);  // a terminal that closes may send two SIGHUPs
+  if (!received) received = signal;
+}
 
 bool due(std::int64_t step, std::int64_t every) {
   return every > 0 && step % every == 0;
@@ -33,24 +45,61 @@ bool checkpoint_due(const Training& t) {
 }
 
 bool finite_parameters(const ParameterStore& store) {
-  bool finite = true;
   for (int s = 0; s < store.size(); s++)
-    dispatch("finite", store.dtype(), [&](auto t) {
-      const Tensor& value = store.slot(s).value;
-      finite = finite && std::isfinite(sum_of_squares(value.data<decltype(t)>(), value.size()));
-    });
-  return finite;
+    if (!std::isfinite(squares_of(store.slot(s).value))) return false;
+  return true;
 }
 
 void capture(Training& t, bool last) {
-  const Stopwatch timer(t.seconds.capture);
+  const Timer timer(t.seconds.capture);
   if (t.captures->due(t.state.step, last)) t.captures->take(t.state.step);
 }
 
 void save(Training& t, MetricSinks& sinks, bool best) {
-  const Stopwatch timer(t.seconds.checkpoint);
+  const Timer timer(t.seconds.checkpoint);
   sinks.flush();
   save_checkpoint(t, best);
+}
+
+struct Evaluation {
+  bool best = false;      // the metric of [eval] is better than ever
+  std::string nonfinite;  // the first metric that is not finite
+};
+
+// Whether `value` is better than that of the best checkpoint so far; counts the evaluations without such.
+bool improves(TrainState& state, const EvalConfig& c, double value, bool finite) {
+  const bool better = c.higher_is_better() ? value > state.best_value : value < state.best_value;
+  const bool best = finite && (state.best_step < 0 || better);
+  if (best) {
+    state.best_step = state.step;
+    state.best_value = value;
+    state.stale_evals = 0;
+  } else {
+    state.stale_evals++;
+  }
+  return best;
+}
+
+// Scores the validation split, keeps account of the best value so far, and records it all. `report`: of the
+// last step.
+Evaluation validate(Training& t, RunLogger& log, const StepReport& report) {
+  const Timer timer(t.seconds.evaluate);
+  const EvalConfig& c = t.tables.eval;
+  const auto notice = [] {  // reports a signal; the evaluation continues to its end
+    signal_received();
+    return false;
+  };
+  const auto score = [&](Split split, std::int64_t examples) {
+    return evaluate(*t.experiment.task, *t.experiment.model, split, t.tables.batches.eval_batch_size,
+                    c.samples, examples, notice);
+  };
+  const Metrics metrics = score(Split::val, 0);
+  const std::vector<std::string> bad = metrics.nonfinite();
+  const bool best = improves(t.state, c, metrics.value(c.metric), bad.empty());
+  log.norms(report);
+  log.evaluation(metrics, c.train_examples > 0 ? score(Split::train, c.train_examples) : Metrics(), best);
+  if (bad.empty()) log.samples();
+  return {best, bad.empty() ? "" : bad.front()};
 }
 
 // What was not finite in a step, into the log and the result.
@@ -73,7 +122,10 @@ StopReason diverge(Training& t, MetricSinks& sinks, RunLogger& log, const StepRe
 // What comes before the first step. With max_steps = 0 the weights stay as they are, e.g. those of
 // train.init_from: they are evaluated and saved.
 void begin(Training& t, MetricSinks& sinks, RunLogger& log) {
-  if (!t.files.run.empty()) t.captures->open(t.files.run, t.state.step);
+  if (!t.files.run.empty()) {
+    make_directories(t.files.run);
+    t.captures->open(t.files.run, t.state.step);
+  }
   if (t.state.step == 0) capture(t, t.max_steps == 0);
   if (t.max_steps > 0 || t.files.last_saved >= 0) return;
   if (!finite_parameters(*t.experiment.parameters))
@@ -134,22 +186,33 @@ TrainResult train(Training& t, MetricSinks& sinks, const std::function<void(std:
   return result;
 }
 
+void install_signal_handlers() {
+  for (const int signal : {SIGHUP, SIGINT, SIGTERM}) {
+    struct sigaction action = {};
+    sigaction(signal, nullptr, &action);
+    if (action.sa_handler == SIG_IGN) continue;  // the parent's wish: nohup, or a job in the background
+    action = {};
+    action.sa_handler = on_signal;
+    action.sa_flags = SA_RESTART;
+    sigaction(signal, &action, nullptr);
+  }
+}
+
+int signal_received() {
+  static std::atomic<bool> reported{false};
+  if (received && !reported.exchange(true))
+    console().info("signal {}: the run stops as soon as it can be saved (a second signal stops it at once)",
+                   static_cast<int>(received));
+  return received;
+}
+
 bool is_whole(StopReason reason) {
   return reason == StopReason::max_steps || reason == StopReason::early_stop;
 }
 
 const char* name_of(StopReason reason) {
-  switch (reason) {
-    case StopReason::max_steps:
-      return "max_steps";
-    case StopReason::early_stop:
-      return "early_stop";
-    case StopReason::interrupted:
-      return "interrupted";
-    case StopReason::diverged:
-      return "diverged";
-  }
-  return "";
+  constexpr const char* kNames[] = {"max_steps", "early_stop", "interrupted", "diverged"};
+  return kNames[static_cast<int>(reason)];
 }
 
 }  // namespace qkv

@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
+#include "base/clock.h"
+#include "model/row_learner.h"
+#include "ops/optimizer_kernels.h"
 #include "qkv/base/threads.h"
-#include "train/reduce.h"
-#include "train/sparse_sgd.h"
-#include "train/stopwatch.h"
 
 namespace qkv {
 
@@ -29,11 +30,11 @@ const StepReport& TrainStep::make(std::int64_t number, double lr) {
   r.loss = r.count > 0 ? r.loss_sum / r.count : 0.0;
   r.gradient_scale = r.count > 0 ? 1.0 / r.count : 0.0;
   {
-    const Stopwatch timer(r.seconds.reduce);
+    const Timer timer(r.seconds.reduce);
     r.grad_norm = std::sqrt(add_up(r)) * r.gradient_scale;
   }
   r.finite = std::isfinite(r.grad_norm) && std::isfinite(r.loss);
-  const Stopwatch timer(r.seconds.update);
+  const Timer timer(r.seconds.update);
   if (r.finite) update(r);
   return r;
 }
@@ -45,7 +46,7 @@ void TrainStep::run_shards(std::int64_t batch) {
   pool().run(static_cast<int>(shards_.size()), [&](int s, int) {
     Shard& shard = shards_[static_cast<std::size_t>(s)];
     {
-      const Stopwatch timer(shard.data_s);
+      const Timer timer(shard.data_s);
       if (batches_.collate(examples, batch, s, shard.batch).size == 0) return;
     }
     shard.tokens += task_.tokens(shard.batch);
@@ -60,7 +61,94 @@ void TrainStep::run_shards(std::int64_t batch) {
   seconds.data += data * wall, seconds.forward += forward * wall, seconds.backward += backward * wall;
 }
 
+double squares_of(const Tensor& values) {
+  double squares = 0;
+  dispatch("squares", values.dtype(),
+           [&](auto t) { squares = sum_of_squares(values.data<decltype(t)>(), values.size()); });
+  return squares;
+}
+
 namespace {
+
+// The gradients of the shards become one, along a fixed tree, so that threads never change a bit.
+class Reduction {
+ public:
+  explicit Reduction(const ParameterStore& store)
+      : store_(store), chunks_(chunks_of(store)), chunk_squares_(chunks_.size()) {}
+
+  // Adds the gradients of all shards into shard 0: ((0 + 1) + (2 + 3)) + ... The gradients that a shard lacks
+  // count as zero. Returns the sum of squares of the result without frozen parts, and in `squares` that of
+  // each named parameter.
+  double reduce(std::vector<Gradients>& shards, std::vector<double>& squares);
+  const std::vector<Chunk>& chunks() const { return chunks_; }
+
+ private:
+  template <class T>
+  double reduce_chunk(std::vector<Gradients>& shards, const Chunk& chunk) const;
+
+  const ParameterStore& store_;
+  std::vector<Chunk> chunks_;
+  std::vector<double> chunk_squares_;  // memory that `reduce` works in
+};
+
+// The sum of squares of the chunk's sum; 0 where it is frozen or has no gradient.
+template <class T>
+double Reduction::reduce_chunk(std::vector<Gradients>& shards, const Chunk& chunk) const {
+  constexpr int kMaxShards = 256;
+  const int n = static_cast<int>(shards.size());
+  T* data[kMaxShards] = {};  // null: this shard has no gradient of the slot
+  for (int i = 0; i < n; i++)
+    if (const Gradients& shard = shards[static_cast<std::size_t>(i)]; shard.has_slot(chunk.slot))
+      data[i] = shard.of_slot(chunk.slot).data<T>() + chunk.begin;
+  for (int stride = 1; stride < n; stride *= 2)
+    for (int i = 0; i + stride < n; i += 2 * stride) {
+      if (!data[i])
+        data[i] = data[i + stride];
+      else if (data[i + stride])
+        add(data[i], data[i + stride], chunk.size);
+    }
+  if (!data[0]) return 0;
+  const Tensor& value = store_.slot(chunk.slot).value;
+  T* result = shards[0].buffer(chunk.slot, value.shape(), value.dtype()).data<T>() + chunk.begin;
+  if (data[0] != result) std::memcpy(result, data[0], static_cast<std::size_t>(chunk.size) * sizeof(T));
+  return chunk.frozen ? 0 : sum_of_squares(result, chunk.size);
+}
+
+double Reduction::reduce(std::vector<Gradients>& shards, std::vector<double>& squares) {
+  const auto in_any_shard = [&](int slot) {
+    return std::any_of(shards.begin(), shards.end(), [&](const Gradients& g) { return g.has_slot(slot); });
+  };
+  for (int s = 0; s < store_.size(); s++)  // shard 0 needs a buffer wherever another shard has one
+    if (in_any_shard(s)) shards[0].buffer(s, store_.slot(s).value.shape(), store_.dtype());
+  pool().run(static_cast<int>(chunks_.size()), [&](int c, int) {
+    dispatch("reduce", store_.dtype(), [&](auto t) {
+      const auto i = static_cast<std::size_t>(c);
+      chunk_squares_[i] = reduce_chunk<decltype(t)>(shards, chunks_[i]);
+    });
+  });
+  for (int s = 0; s < store_.size(); s++)
+    if (in_any_shard(s)) shards[0].mark(s);
+  double total = 0;
+  squares.assign(chunks_.empty() ? 0 : static_cast<std::size_t>(chunks_.back().named) + 1, 0.0);
+  for (std::size_t c = 0; c < chunks_.size(); c++) {
+    total += chunk_squares_[c];
+    squares[static_cast<std::size_t>(chunks_[c].named)] += chunk_squares_[c];
+  }
+  return total;
+}
+
+// Names each trainable parameter that got no gradient (in shard 0, after `reduce`).
+void check_all_have_gradients(const Gradients& gradients, const ParameterStore& store) {
+  std::string names;
+  store.each_part([&](int s, const ParameterStore::Part& part) {
+    if (!gradients.has_slot(s) && !part.frozen) names += (names.empty() ? "'" : ", '") + part.name + "'";
+  });
+  if (!names.empty())
+    fail(Fault::usage,
+         "train: every parameter must get a gradient at step 1; got none for {} "
+         "(the model does not use it; freeze it with train.freeze)",
+         names);
+}
 
 // A step along the gradient of one or more batches.
 class GradientStep : public TrainStep {
@@ -74,10 +162,9 @@ class GradientStep : public TrainStep {
         reduction_(*e.parameters) {}
 
   double bytes(double activations, double threads) const override {
-    const double parameters = static_cast<double>(experiment_.parameters->count()) *
-                              static_cast<double>(size_of(experiment_.parameters->dtype()));
     const auto shards = static_cast<double>(gradients_.size());
-    return parameters * shards + activations * std::min(shards, threads) / shards;
+    return static_cast<double>(experiment_.parameters->bytes()) * shards +
+           activations * std::min(shards, threads) / shards;
   }
 
  private:
@@ -118,6 +205,28 @@ class GradientStep : public TrainStep {
   Reduction reduction_;
 };
 
+// The optimizer of models whose rows learn in place. The steps of a run are the model's (see RowLearner and
+// InPlaceStep); in a loop of your own this is plain gradient descent.
+struct SparseSgd : Optimizer {
+  SparseSgd(const Section& config, const ParameterStore& store) : Optimizer(config, store, {}) {
+    const bool hogwild = config.get("hogwild", false,
+                                    "all threads write at once, without locks: faster, but not reproducible");
+    sharing = hogwild ? RowSharing::hogwild : RowSharing::separate;
+  }
+  void update(const Chunk& chunk, Tensor& value, const Tensor& gradient, const Step& step, bool) override {
+    SgdStep s;
+    s.learning_rate = step.lr, s.scale = step.gradient_scale;
+    dispatch("sparse-sgd", value.dtype(), [&](auto t) {
+      using T = decltype(t);
+      sgd_update<T>(value.data<T>() + chunk.begin, nullptr, gradient.data<T>() + chunk.begin, chunk.size, s);
+    });
+  }
+  RowSharing sharing;
+};
+
+QKV_REGISTER(Optimizer, "sparse-sgd", SparseSgd,
+             "one step per prediction, on the rows it uses; for skip-gram and cbow");
+
 // A step per example on the rows it uses (see RowLearner): there is no gradient to add up or to clip.
 class InPlaceStep : public TrainStep {
  public:
@@ -129,7 +238,7 @@ class InPlaceStep : public TrainStep {
 
  private:
   void learn(std::int64_t, int s, Shard& shard, double lr) override {
-    const Stopwatch timer(shard.forward_s);
+    const Timer timer(shard.forward_s);
     const RowLearner::Learned learned = model_.learn(shard.batch, s, lr);
     shard.loss += learned.loss;
     shard.count += learned.count;
@@ -147,8 +256,12 @@ class InPlaceStep : public TrainStep {
 
 }  // namespace
 
+bool learns_in_place(const Optimizer& optimizer) {
+  return dynamic_cast<const SparseSgd*>(&optimizer);
+}
+
 void check_in_place(const Experiment& e, const TrainConfig& config, const Optimizer& optimizer) {
-  if (!dynamic_cast<const SparseSgd*>(&optimizer)) return;
+  if (!learns_in_place(optimizer)) return;
   if (!dynamic_cast<RowLearner*>(e.model.get()))
     e.config.section("optimizer")
         .report("type", "must not be \"sparse-sgd\" with a model whose rows do not learn in place");
@@ -166,7 +279,7 @@ void check_in_place(const Experiment& e, const TrainConfig& config, const Optimi
 std::unique_ptr<TrainStep> make_step(Experiment& e, const TrainConfig& config, TrainBatches& batches,
                                      Optimizer& optimizer) {
   if (const auto* rows = dynamic_cast<const SparseSgd*>(&optimizer))
-    return std::make_unique<InPlaceStep>(*e.task, dynamic_cast<RowLearner&>(*e.model), rows->sharing(),
+    return std::make_unique<InPlaceStep>(*e.task, dynamic_cast<RowLearner&>(*e.model), rows->sharing,
                                          batches);
   return std::make_unique<GradientStep>(e, config, batches, optimizer);
 }

@@ -1,11 +1,46 @@
-// TrainStep: makes one optimizer step and reports all that it found.
+// TrainBatches: the training batches of a run, and the shards into which each is cut. TrainStep: makes one
+// optimizer step of them and reports all that it found.
 #pragma once
 #include <memory>
 
+#include "qkv/data/sampler.h"
 #include "qkv/train/training.h"
-#include "train/batches.h"
 
 namespace qkv {
+
+/// What is in a batch follows from (seed, number of the batch, shard) alone.
+class TrainBatches {
+ public:
+  TrainBatches(const Task& task, Sampler sampler, std::uint64_t seed, int shards)
+      : task_(task), sampler_(std::move(sampler)), seed_(seed), shards_(shards) {}
+
+  /// The examples of a batch, in memory that the next call reuses.
+  const std::vector<int>& examples(std::int64_t batch);
+
+  struct Part {
+    const int* begin;
+    Index size;
+  };
+  /// Makes the batch of one shard of these examples; without any, `out` stays as it is.
+  Part collate(const std::vector<int>& examples, std::int64_t batch, int shard, Batch& out) const;
+  /// The draws of dropout in a shard.
+  Stream dropout(std::int64_t batch, int shard) const { return Stream(seed_, "dropout", batch, shard); }
+
+  int shards() const { return shards_; }
+  std::int64_t per_epoch() const { return sampler_.steps_per_epoch(); }
+
+ private:
+  const Task& task_;
+  Sampler sampler_;
+  std::uint64_t seed_;
+  int shards_;
+  std::vector<int> examples_;
+};
+
+/// Reads the data of all splits, so that a fault in it is reported before a run directory is made, and
+/// measures the training examples; with `few` only the first ones, if that is enough.
+std::unique_ptr<TrainBatches> make_batches(Task& task, const BatchConfig& config, const RunConfig& run,
+                                           bool few);
 
 /// What one shard of a step has computed. Reused, so that a step does not allocate.
 struct Shard {
@@ -46,6 +81,13 @@ class TrainStep {
   std::vector<Shard> shards_;
   StepReport report_;
 };
+
+/// The sum of the squares of a tensor's elements.
+double squares_of(const Tensor& values);
+
+/// Whether the steps of a run are the model's, on rows that learn in place, without gradients of all
+/// parameters.
+bool learns_in_place(const Optimizer& optimizer);
 
 /// Reports what contradicts itself in a config whose optimizer has the rows of the model learn in place.
 void check_in_place(const Experiment& e, const TrainConfig& config, const Optimizer& optimizer);

@@ -1,9 +1,11 @@
 #include "qkv/train/training.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "qkv/base/text.h"
-#include "train/batches.h"
+#include "qkv/base/threads.h"
+#include "tensor/symbolic_bytes.h"
 #include "train/captures.h"
 #include "train/train_step.h"
 
@@ -12,11 +14,10 @@ namespace {
 
 // The steps of the run, and of its evaluations where the config gives epochs.
 void set_limits(Training& t) {
-  const std::int64_t per_epoch = t.batches->per_epoch();
   const TrainConfig& c = t.tables.train;
-  const std::int64_t accumulated = c.grad_accum_steps;
-  t.max_steps = c.max_epochs == 0 ? c.max_steps : (c.max_epochs * per_epoch + accumulated - 1) / accumulated;
-  if (t.tables.eval.every == 0) t.tables.eval.every = std::max<std::int64_t>(1, per_epoch / accumulated);
+  t.max_steps = c.max_epochs == 0 ? c.max_steps : t.steps_in(c.max_epochs);
+  if (t.tables.eval.every == 0)
+    t.tables.eval.every = std::max<std::int64_t>(1, t.batches->per_epoch() / c.grad_accum_steps);
 }
 
 // Scores one example, so that a misspelt metric of a task that does not name its own is reported before the
@@ -33,6 +34,41 @@ void check_metric(const Experiment& e, const EvalConfig& eval) {
   if (std::find(names.begin(), names.end(), eval.metric) == names.end())
     e.config.section("eval").report("metric", fmt::format("must be one of {}; got '{}'{}", join(names, ", "),
                                                           eval.metric, suggest(eval.metric, names)));
+}
+
+struct Walk {
+  double kept, reused;  // bytes if all tensors are kept, and if they are freed after use
+};
+
+// The memory of a forward pass over the longest examples.
+Walk walk(const Experiment& e, Index examples) {
+  constexpr std::size_t kLive = 3;  // e.g. the input, the norm and the result of a layer
+  const Batch batch = e.task->Task::symbolic_batch(examples);
+  const SymbolicBytes bytes;
+  try {
+    e.task->loss(*e.model, batch);
+  } catch (const Error&) {  // code that computes with elements: counted up to there
+  }
+  return {bytes.kept(), bytes.reused(kLive)};
+}
+
+// Examples of a training batch, if all are as long as the longest.
+Index batch_examples(Task& task, const BatchConfig& config) {
+  if (!config.by_tokens()) return std::min(config.batch_size, task.examples(Split::train));
+  Index longest = 1;
+  for (const auto& [name, tensor] : task.Task::symbolic_batch(1)) longest = std::max(longest, tensor.size());
+  return std::max<Index>(1, config.batch_size / longest);
+}
+
+// An evaluation frees what it computes. Its tensors are larger than those of training, so the pool holds
+// both.
+double evaluation_bytes(const Experiment& e, Index batch_size, double threads) {
+  constexpr Index kFinalBatch = 128;
+  const Index n = e.task->examples(Split::val);
+  if (n == 0) return 0;
+  const Index examples = std::min(n, std::max(kFinalBatch, batch_size));
+  const double batches = std::ceil(static_cast<double>(n) / static_cast<double>(examples));
+  return (walk(e, examples).reused + e.task->scoring_bytes(*e.model)) * std::min(threads, batches);
 }
 
 }  // namespace
@@ -71,13 +107,23 @@ const StepReport& Training::step() {
   return report;
 }
 
-std::int64_t Training::steps_per_epoch() const {
+std::int64_t Training::steps_in(std::int64_t epochs) const {
   const std::int64_t accumulated = tables.train.grad_accum_steps;
-  return (batches->per_epoch() + accumulated - 1) / accumulated;
+  return (epochs * batches->per_epoch() + accumulated - 1) / accumulated;
 }
 
 int Training::shards() const {
   return batches->shards();
+}
+
+std::size_t memory_estimate(const Training& t) {
+  const Experiment& e = t.experiment;
+  const double threads = static_cast<double>(e.run.threads > 0 ? e.run.threads : available_threads());
+  double bytes = 2 * static_cast<double>(e.parameters->bytes());  // once more in a checkpoint that is read
+  bytes += static_cast<double>(t.optimizer->bytes());
+  bytes += t.one_step->bytes(walk(e, batch_examples(*e.task, t.tables.batches)).kept, threads);
+  bytes += evaluation_bytes(e, t.tables.batches.eval_batch_size, threads);
+  return static_cast<std::size_t>(bytes);
 }
 
 void TrainState::count(const StepReport& report) {

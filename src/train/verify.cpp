@@ -14,7 +14,6 @@
 #include "train/captures.h"
 #include "train/checkpoint.h"
 #include "train/checksums.h"
-#include "train/run_dir.h"
 
 namespace fs = std::filesystem;
 
@@ -46,8 +45,7 @@ class Verifier {
     const auto problems = checkpoint_problems(folder);
     add(problems);
     if (problems.empty()) attempt([&] { read_checkpoint_state(folder); });
-    std::error_code ignored;
-    for (auto& entry : fs::directory_iterator(folder, ignored)) file(entry.path().string());
+    for (const std::string& name : entries_of(folder)) file(folder + "/" + name);
   }
 
   // What kind of file it is follows from its name.
@@ -79,8 +77,9 @@ class Verifier {
   void named_files(const std::string& run) {
     const Section config = Section::load(run + "/config.resolved.toml");
     std::vector<std::pair<std::string, std::string>> named;
-    for (const auto& [key, value] : resolved_values(read_file(run + "/config.resolved.toml")))
-      if (starts_with(key, "data.") && starts_with(value, "\"")) named.emplace_back(key, config.path(key));
+    for (const ResolvedKey& given : config.all_given())
+      if (starts_with(given.key, "data.") && starts_with(given.value, "\""))
+        named.emplace_back(given.key, config.path(given.key));
     for (const std::string& file : config.get("plugins", std::vector<std::string>(), "", rule::path))
       named.emplace_back("plugins", file);
     for (const auto& [key, file] : named) {

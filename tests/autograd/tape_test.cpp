@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "base/allocations.h"
+#include "base/machine.h"
 #include "qkv/autograd/gradcheck.h"
 #include "qkv/ops/activations.h"
 #include "qkv/ops/attention.h"

@@ -9,7 +9,7 @@
 #include <functional>
 #include <thread>
 
-#include "base/files.h"
+#include "base/file.h"
 #include "base/temporary_folder.h"
 
 using namespace qkv;

@@ -11,7 +11,8 @@ namespace qkv::bench {
 
 inline Tensor random_tensor(const Shape& shape, float low = -1, float high = 1) {
   Tensor x = Tensor::empty(shape);
-  fill_uniform(Stream(1, "bench", x.size()), x.data<float>(), static_cast<std::size_t>(x.size()), low, high);
+  Stream stream(1, "bench", x.size());
+  for (Index i = 0; i < x.size(); i++) x.data<float>()[i] = low + (high - low) * stream.uniform();
   return x;
 }
 

@@ -1,4 +1,4 @@
-#include "base/allocations.h"
+#include "base/machine.h"
 
 #include <doctest/doctest.h>
 #include <malloc.h>

@@ -5,8 +5,8 @@
 #include <filesystem>
 #include <set>
 
-#include "base/allocations.h"
 #include "base/file.h"
+#include "base/machine.h"
 #include "count.h"
 #include "paths.h"
 #include "qkv/base/text.h"

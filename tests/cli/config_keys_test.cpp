@@ -8,7 +8,6 @@
 #include "qkv/data/tokenizer.h"
 #include "qkv/task/task.h"
 #include "qkv/train/optimizer.h"
-#include "qkv/train/schedule.h"
 #include "train/check.h"
 
 namespace fs = std::filesystem;

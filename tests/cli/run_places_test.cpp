@@ -4,7 +4,7 @@
 
 #include <thread>
 
-#include "base/files.h"
+#include "base/file.h"
 #include "base/toml.h"
 #include "cli/kill_points.h"
 #include "cli/long_run.h"

@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "base/allocations.h"
+#include "base/machine.h"
 
 using namespace qkv;
 

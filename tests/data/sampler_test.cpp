@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <set>
 
-#include "base/allocations.h"
+#include "base/machine.h"
 #include "count.h"
 #include "qkv/base/random.h"
 

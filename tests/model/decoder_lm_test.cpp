@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "base/allocations.h"
+#include "base/machine.h"
 #include "model/beam_search.h"
 #include "nn/layer_check.h"
 #include "qkv/ops/loss.h"

@@ -6,7 +6,7 @@
 #include <atomic>
 #include <cmath>
 
-#include "base/allocations.h"
+#include "base/machine.h"
 #include "count.h"
 #include "qkv/autograd/capture.h"
 #include "qkv/autograd/gradcheck.h"

@@ -1,6 +1,6 @@
 #include <doctest/doctest.h>
 
-#include "base/allocations.h"
+#include "base/machine.h"
 #include "qkv/ops/activations.h"
 #include "qkv/ops/arithmetic.h"
 #include "qkv/ops/attention.h"

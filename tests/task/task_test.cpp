@@ -3,7 +3,6 @@
 #include "nn/layer_check.h"
 #include "qkv/base/json.h"
 #include "qkv/train/optimizer.h"
-#include "qkv/train/schedule.h"
 
 using namespace qkv;
 using namespace qkv::test;

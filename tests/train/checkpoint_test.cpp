@@ -176,6 +176,18 @@ TEST_CASE("a write that fails leaves the older checkpoints and nothing else") {
   CHECK(std::distance(fs::directory_iterator(w.run / "checkpoints"), fs::directory_iterator()) == 3);
 }
 
+TEST_CASE("a checkpoint does not bring back a run directory that was taken away") {
+  Writer w;
+  w.write(10);
+  fs::remove_all(w.run.path);
+  CHECK_THROWS_WITH_AS(
+      w.write(20),
+      (w.run / "checkpoints/step-000020: checkpoint cannot be written; got No such file or directory")
+          .c_str(),
+      Error);
+  CHECK_FALSE(exists(w.run.path));
+}
+
 TEST_CASE("every kind of damage to every file of a checkpoint is found and named") {
   SmallData data;
   Session(data.encoder(), {"train.max_steps=3"}).train(data.folder / "run");

@@ -16,7 +16,7 @@
 #include "qkv/ops/reduce.h"
 #include "qkv/ops/shape_ops.h"
 #include "train/checkpoint.h"
-#include "train/replay.h"
+#include "train/diagnosis.h"
 #include "train/small_run.h"
 
 namespace qkv {

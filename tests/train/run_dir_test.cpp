@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "base/files.h"
+#include "base/file.h"
 #include "base/toml.h"
 #include "train/small_run.h"
 
@@ -61,9 +61,10 @@ TEST_CASE("the run to resume has the same name, configuration and data, and is t
   SmallData data;
   Session session(data.encoder());
   const Task& task = *session.experiment.task;
-  auto places = data_places(task);
-  for (auto& [key, place] : places) place = toml_string(place);
-  const std::string runs = data.folder / "runs", text = resolved_config(session.config, places);
+  std::vector<std::pair<std::string, std::string>> replaced_keys;
+  for (const DataPlace& place : data_places(task))
+    replaced_keys.emplace_back(place.key, toml_string(place.place));
+  const std::string runs = data.folder / "runs", text = resolved_config(session.config, replaced_keys);
   auto make = [&](const std::string& name) {
     const RunDir run = RunDir::create(runs, name, false);
     keep_data(run.path(), task);

@@ -1,8 +1,8 @@
-#include "train/spikes.h"
-
 #include <doctest/doctest.h>
 
 #include <cmath>
+
+#include "train/run_logger.h"
 
 using namespace qkv;
 

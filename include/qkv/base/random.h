@@ -8,11 +8,9 @@
 
 namespace qkv {
 
-/// One Philox4x32-10 block (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
-std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter, std::array<std::uint32_t, 2> key);
-
-/// An endless sequence of 32-bit words, addressed by (seed, purpose, index...). A value: copying it copies
-/// the position, and equal arguments give equal numbers in any thread, process or order. There is no global
+/// An endless sequence of 32-bit words, made by Philox4x32-10 (Salmon et al., "Parallel random numbers: as
+/// easy as 1, 2, 3", SC 2011) and addressed by (seed, purpose, index...). A value: copying it copies the
+/// position, and equal arguments give equal numbers in any thread, process or order. There is no global
 /// state.
 ///
 ///     Stream stream(seed, "dropout", step, shard);
@@ -56,20 +54,17 @@ class Stream {
   std::array<std::uint32_t, 4> words_{};
 };
 
-/// Bulk forms: element i is what the i-th call of the member function would give.
-void fill_bits(Stream stream, std::uint32_t* out, std::size_t n);
-void fill_uniform(Stream stream, float* out, std::size_t n, float low = 0, float high = 1);
-void fill_uniform(Stream stream, double* out, std::size_t n, double low = 0, double high = 1);
-void fill_normal(Stream stream, float* out, std::size_t n, float mean = 0, float deviation = 1);
-void fill_normal(Stream stream, double* out, std::size_t n, double mean = 0, double deviation = 1);
+/// Element i is what the i-th call of `normal` gives.
+template <class T>
+void fill_normal(Stream stream, T* out, std::size_t n, double mean = 0, double deviation = 1) {
+  for (std::size_t i = 0; i < n; ++i) out[i] = static_cast<T>(mean + deviation * stream.normal());
+}
 
 /// Dropout mask: out[i] = 0 with probability `p_drop`, else `keep_value`. Element i depends only on the
 /// stream's identity (not its position) and on offset + i, so a mask may be made in pieces, and again in the
 /// backward pass. `p_drop` counts in steps of 2^-16. Vectorised: about one nanosecond per element or less.
-void keep_mask(const Stream& stream, std::uint64_t offset, float p_drop, float* out, std::size_t n,
-               float keep_value = 1);
-void keep_mask(const Stream& stream, std::uint64_t offset, double p_drop, double* out, std::size_t n,
-               double keep_value = 1);
+template <class T>
+void keep_mask(const Stream& stream, std::uint64_t offset, T p_drop, T* out, std::size_t n, T keep_value = 1);
 
 /// Fisher-Yates.
 void shuffle(std::vector<int>& values, Stream stream);

@@ -52,6 +52,8 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
 std::string replace_all(std::string_view text, std::string_view from, std::string_view to);
 /// Lower case of A-Z; all other bytes stay.
 std::string lower_ascii(std::string_view text);
+/// Whether a text is one or more of 0-9.
+bool all_digits(std::string_view text);
 bool starts_with(std::string_view text, std::string_view prefix);
 bool ends_with(std::string_view text, std::string_view suffix);
 

@@ -101,6 +101,7 @@ class ParameterStore {
   /// Number of scalar parameters, and of those that are trained.
   Index count() const;
   Index trainable_count() const;
+  std::size_t bytes() const { return std::size_t(count()) * size_of(dtype_); }
   Dtype dtype() const { return dtype_; }
   bool symbolic() const { return symbolic_; }
 

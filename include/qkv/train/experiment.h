@@ -1,4 +1,4 @@
-// Experiment: task, parameters and model, built from a config or from a run directory, and their evaluation.
+// Experiment: task, parameters and model, built from a config or from a run directory; and their evaluation.
 #pragma once
 #include <functional>
 #include <memory>
@@ -16,21 +16,15 @@ struct Experiment {
   std::unique_ptr<Task> task = nullptr;
   std::unique_ptr<ParameterStore> parameters = nullptr;
   std::unique_ptr<Model> model = nullptr;
-  TrainingTables tables = {};  ///< see read_training
+  TrainingTables tables = {};
 };
 
 /// Reads what every config may have, whatever it is used for, and loads the plug-ins it names.
 void read_common(const Section& config, RunConfig& run);
 
-/// Reads what only training needs, but for the tables of optimizer and schedule: `e.tables` and [expect].
-void read_training(Experiment& e);
-
 /// Reads what else the config may hold, for those who do not train: then each of its keys has been read, and
 /// what is left is unknown. Throws all problems of the config.
 void finish_config(const Experiment& e);
-
-/// Builds the model of `e.config` in `e.parameters`.
-void build_model(Experiment& e, const DataShape& shape);
 
 /// Builds everything that a config names, after a walk through the shapes. `symbolic` makes shape-only
 /// parameters. The tables of optimizer and schedule are left to the trainer, or to `finish_config`.
@@ -42,9 +36,13 @@ Experiment build_experiment(const Section& config, bool symbolic = false);
 Experiment load_experiment(const std::string& run_or_checkpoint, const std::string& which = "best",
                            const std::vector<std::string>& sets = {});
 
-/// Walks model and loss with shape-only tensors, up to code that needs their elements. What does not fit
-/// becomes a config error at the table of the layer. The parameters must be symbolic.
-void check_shapes(const Experiment& experiment);
+/// Scores all examples of a split, or with `examples` > 0 that many, spread evenly; batch by batch over the
+/// process's workers. Batches are merged in order, so that the result does not depend on the number of
+/// threads. `samples` > 0: what is costly is scored on that many examples of the split only, spread evenly
+/// ("sampled" in the batches). A data error when the split is empty. `stop` is called before each batch, by
+/// any thread: once it returns true, the remaining batches are skipped.
+Metrics evaluate(Task& task, const Model& model, Split split, std::int64_t batch_size,
+                 std::int64_t samples = 0, std::int64_t examples = 0, const std::function<bool()>& stop = {});
 
 /// Scores all examples of a split, or with `examples` > 0 that many, spread evenly; batch by batch over the
 /// process's workers. Batches are merged in order, so that the result does not depend on the number of

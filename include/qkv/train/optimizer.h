@@ -1,4 +1,4 @@
-// Optimizer: turns gradients into new parameter values.
+// Optimizer: turns gradients into new parameter values; Schedule: at which rate.
 #pragma once
 #include <memory>
 
@@ -14,6 +14,9 @@ struct Chunk {
   Index begin, size;  ///< elements of the slot
   bool frozen;
 };
+
+/// The chunks of all parameters, in the order of ParameterStore::named.
+std::vector<Chunk> chunks_of(const ParameterStore& store);
 
 class Optimizer {
  public:
@@ -72,5 +75,19 @@ QKV_DECLARE_REGISTRY(Optimizer);
 std::unique_ptr<Optimizer> make_optimizer(const Section& config, const ParameterStore& store);
 /// The same from the text of the table: make_optimizer("type = \"sgd\"\nlr = 0.1", parameters).
 std::unique_ptr<Optimizer> make_optimizer(const std::string& table, const ParameterStore& store);
+
+/// The learning rate as a function of the step.
+struct Schedule {
+  static constexpr const char* kDefault = "constant";  ///< [schedule] type
+  /// `config`: the [schedule] table; `lr`: the peak; `steps`: of the whole run.
+  using Factory = std::unique_ptr<Schedule>(const Section& config, double lr, std::int64_t steps);
+  virtual ~Schedule() = default;
+  /// Of optimizer step 1, 2, ...
+  virtual double rate(std::int64_t step) const = 0;
+};
+
+QKV_DECLARE_REGISTRY(Schedule);
+
+std::unique_ptr<Schedule> make_schedule(const Section& config, double lr, std::int64_t steps);
 
 }  // namespace qkv

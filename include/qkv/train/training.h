@@ -9,7 +9,6 @@
 #include "qkv/log/metrics.h"
 #include "qkv/train/experiment.h"
 #include "qkv/train/optimizer.h"
-#include "qkv/train/schedule.h"
 
 namespace qkv {
 
@@ -29,8 +28,7 @@ struct StepReport {
   std::int64_t step = 0;  ///< 1, 2, ...
   double loss_sum = 0, count = 0, loss = 0;
   double grad_norm = 0, lr = 0;
-  double gradient_scale =
-      0;  ///< 1 / count: from sums over examples or tokens to the gradient of the mean loss
+  double gradient_scale = 0;  ///< 1 / count: from sums over examples to the gradient of the mean loss
   std::int64_t tokens = 0;
   bool finite = true;  ///< loss and gradient norm; where they are not, no parameter was changed
   /// Of each parameter, in the order of ParameterStore::named: the sum of squares of its gradient, before
@@ -78,8 +76,8 @@ struct Training {
   const StepReport& step();
   /// Whether a step that is not finite is left out (train.on_nonfinite = "skip").
   bool skips() const { return tables.train.on_nonfinite == OnNonfinite::skip; }
-  /// Optimizer steps per pass over the training data, rounded up.
-  std::int64_t steps_per_epoch() const;
+  /// Optimizer steps in so many passes over the training data, rounded up.
+  std::int64_t steps_in(std::int64_t epochs) const;
   int shards() const;
 
   Experiment& experiment;
@@ -117,6 +115,12 @@ struct TrainResult {
   double best_value = 0;
   int signal = 0;  ///< SIGINT or SIGTERM when interrupted
 };
+
+/// Installs handlers for SIGHUP, SIGINT and SIGTERM that ask the running training to stop after its step; a
+/// second signal ends the process at once. A signal that the parent has the process ignore stays ignored.
+void install_signal_handlers();
+/// The signal that came, or 0. The first call that sees it says so on the console; for any thread.
+int signal_received();
 
 /// Takes the initial values that train.init_from names, if it does; a line that says which. For runs that
 /// start, not for resumed ones. A usage error where the weights are those of another vocabulary.

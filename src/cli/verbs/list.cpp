@@ -5,7 +5,6 @@
 #include "qkv/base/json.h"
 #include "qkv/log/console.h"
 #include "qkv/train/optimizer.h"
-#include "qkv/train/schedule.h"
 
 namespace qkv {
 namespace {

@@ -15,7 +15,6 @@
 #include "qkv/log/console.h"
 #include "qkv/task/task.h"
 #include "qkv/train/optimizer.h"
-#include "qkv/train/schedule.h"
 
 namespace qkv {
 

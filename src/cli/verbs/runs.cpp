@@ -8,8 +8,7 @@
 #include <iostream>
 #include <set>
 
-#include "base/files.h"
-#include "cli/answers.h"
+#include "base/file.h"
 #include "log/number_text.h"
 #include "log/record_keys.h"
 #include "log/run_log.h"

@@ -1,5 +1,5 @@
-#include "base/files.h"
-#include "cli/answers.h"
+
+#include "base/file.h"
 #include "data/lines.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"

@@ -3,7 +3,7 @@
 #include "qkv/base/threads.h"
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
-#include "train/replay.h"
+#include "train/diagnosis.h"
 #include "train/run_dir.h"
 
 namespace qkv {
