@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "base/files.h"
+#include "base/file.h"
 #include "config_tree.h"
 #include "qkv/base/text.h"
 

@@ -6,7 +6,6 @@
 
 #include "base/clock.h"
 #include "base/machine.h"
-#include "cli/app.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"

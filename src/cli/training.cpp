@@ -12,7 +12,6 @@
 #include "qkv/cli/verb.h"
 #include "qkv/log/console.h"
 #include "train/check.h"
-#include "training_run.h"
 
 namespace fs = std::filesystem;
 

@@ -15,7 +15,6 @@
 #include "qkv/base/threads.h"
 #include "qkv/log/console.h"
 #include "qkv/model/generate.h"
-#include "qkv/tensor/blas.h"
 #include "qkv/train/experiment.h"
 #include "qkv/version.h"
 #include "tensor/blas.h"

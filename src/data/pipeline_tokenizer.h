@@ -20,8 +20,8 @@ class TokenModel {
   virtual ~TokenModel() = default;
   virtual void encode(const Vocab& vocab, std::string_view piece, std::vector<int>& ids) const = 0;
 
-  /// Of the member "model" of tokenizer.json. The vocabulary may hold more tokens, that were added to it. What
-  /// does not fit it or is not known here is a data error.
+  /// Of the member "model" of tokenizer.json. The vocabulary may hold more tokens, that were added to it.
+  /// What does not fit it or is not known here is a data error.
   static std::unique_ptr<TokenModel> read(const Json& model, const Vocab& vocab, const std::string& where);
 
  protected:

@@ -8,9 +8,9 @@
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
-#include "qkv/tensor/blas.h"
 #include "qkv/train/config.h"
 #include "qkv/version.h"
+#include "tensor/blas.h"
 #include "train/checkpoint.h"
 #include "train/run_dir.h"
 

@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "base/clock.h"
-#include "model/row_learner.h"
+#include "model/skip_gram.h"
 #include "ops/optimizer_kernels.h"
 #include "qkv/base/threads.h"
 

@@ -3,7 +3,7 @@
 #pragma once
 #include <memory>
 
-#include "qkv/data/sampler.h"
+#include "data/sampler.h"
 #include "qkv/train/training.h"
 
 namespace qkv {

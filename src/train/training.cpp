@@ -5,7 +5,7 @@
 
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
-#include "tensor/symbolic_bytes.h"
+#include "tensor/pool.h"
 #include "train/captures.h"
 #include "train/train_step.h"
 
