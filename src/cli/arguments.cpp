@@ -77,14 +77,11 @@ class Walk {
 
   // An option and as many values as it must have, the first of them perhaps part of the option's word.
   std::size_t give(Option& option, const std::string& name, const std::vector<std::string>& words,
-                   std::size_t next, const std::string* inside) {
-    std::vector<std::string> values;
-    if (inside) values.push_back(*inside);
-    const bool number = next < words.size() && all_digits(words[next]);
-    if (!option.alone.empty() && !inside && !number) values.push_back(option.alone);  // --mistakes [N]
-    const int least = std::max(least_values(option), option.alone.empty() ? 0 : 1);
-    while (static_cast<int>(values.size()) < least && next < words.size() &&
-           (values.empty() || !is_option(words[next])))
+                   std::size_t next, std::vector<std::string> values = {}) {
+    if (!option.alone.empty() && values.empty())  // --mistakes [N]
+      values.push_back(next < words.size() && all_digits(words[next]) ? words[next++] : option.alone);
+    const auto least = static_cast<std::size_t>(least_values(option));
+    while (values.size() < least && next < words.size() && (values.empty() || !is_option(words[next])))
       values.push_back(words[next++]);
     if (values.size() < least)
       fail(Fault::usage, "{}: {} must have {}; got {}", said_, name,

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/machine.h"
+#include "cli/training.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"

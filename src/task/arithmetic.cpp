@@ -9,21 +9,11 @@
 namespace qkv {
 namespace {
 
-// The whole numbers of "12<sign>34"; throws a usage error with `form` unless both are below `limit`.
-std::pair<Index, Index> two_numbers(const std::string& text, char sign, Index limit,
-                                    const std::string& form) {
-  std::pair<Index, Index> result{0, 0};
-  const std::vector<std::string> parts = split(text, sign);
-  bool good = parts.size() == 2;
-  for (std::size_t i = 0; good && i < 2; i++) {
-    std::string digits;
-    for (char c : parts[i])
-      if (c != ' ') digits += c;
-    good = all_digits(digits) && digits.size() <= 18;
-    if (!good) break;
-    const auto value = static_cast<Index>(std::stoll(digits));
-    (i == 0 ? result.first : result.second) = value;
-    good = value < limit;
+// The whole numbers of "12+34"; throws a usage error unless both are below `limit`.
+std::pair<Index, Index> two_numbers(const std::string& text, Index limit) {
+  std::vector<Index> numbers;
+  for (const std::string& part : split(replace_all(text, " ", ""), '+')) {
+    numbers.push_back(all_digits(part) && part.size() <= 18 ? std::stoll(part) : limit);
   }
   if (numbers.size() != 2 || std::max(numbers[0], numbers[1]) >= limit)
     fail(Fault::usage, "predict: the question must be like 12+34 with numbers below {}; got {}", limit,

@@ -56,17 +56,18 @@ struct Pattern::Code {
 };
 
 Pattern::Pattern(const std::string& expression, Kind kind, std::string where) : where_(std::move(where)) {
+  if (kind == Kind::text) text_ = expression;
+  if (!text_.empty()) return;
   static const int ready = [] {
     OnigEncoding utf8 = ONIG_ENCODING_UTF8;
     return onig_initialize(&utf8, 1);
   }();
   QKV_CHECK(ready == ONIG_NORMAL, "pattern: Oniguruma must start; got {}", ready);
-  const bool is_regex = kind == Kind::regex;
-  const std::string text = is_regex ? modern(expression) : expression;
+  const std::string text = modern(expression);
   auto made = std::make_shared<Code>();
   OnigErrorInfo info;
   const int code = onig_new(&made->regex, bytes(text), bytes(text) + text.size(), ONIG_OPTION_NONE,
-                            ONIG_ENCODING_UTF8, is_regex ? ONIG_SYNTAX_ONIGURUMA : ONIG_SYNTAX_ASIS, &info);
+                            ONIG_ENCODING_UTF8, ONIG_SYNTAX_ONIGURUMA, &info);
   if (code != ONIG_NORMAL) {
     made->regex = nullptr;
     fail(Fault::data, "{}: must be a regular expression; got {} ({})", where_, in_quotes(expression),
@@ -85,6 +86,7 @@ std::vector<Span> Pattern::places(std::string_view text) const {
 }
 
 std::vector<Span> Pattern::matches(std::string_view text) const {
+  if (!text_.empty()) return places(text);
   std::vector<Span> found;
   if (text.empty()) return found;
   constexpr std::size_t kBetweenLooks = 64, kSmall = 4096;  // matches; bytes that need no clock

@@ -37,9 +37,10 @@ class Pattern {
 
  private:
   struct Code;
+  std::vector<Span> places(std::string_view text) const;
   std::shared_ptr<const Code> code_;
   bool names_kinds_ = false;  // of characters, such as letters: the version of Unicode matters
-  std::string where_;
+  std::string where_, text_;  // text_: what is looked for in place of a pattern
 };
 
 /// What has been made of short texts, since words come again and again; for one thread.
