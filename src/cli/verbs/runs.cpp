@@ -9,6 +9,7 @@
 #include <set>
 
 #include "base/file.h"
+#include "cli/answers.h"
 #include "log/number_text.h"
 #include "log/record_keys.h"
 #include "log/run_log.h"

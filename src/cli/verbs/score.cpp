@@ -1,5 +1,6 @@
 
 #include "base/file.h"
+#include "cli/answers.h"
 #include "data/lines.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
