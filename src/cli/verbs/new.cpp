@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <map>
+#include <regex>
 #include <set>
 
 #include "base/embedded.h"
@@ -99,16 +100,13 @@ std::string pascal_case(const std::string& name) {
   return result;
 }
 
-// `word` is an identifier of this code.
+// `word` is an identifier of this code, outside of comments.
 bool names(const std::string& code, const std::string& word) {
-  auto inside = [&](std::size_t at) {
-    return at < code.size() && (std::isalnum(static_cast<unsigned char>(code[at])) || code[at] == '_');
-  };
-  for (std::size_t at = 0; (at = code.find(word, at)) != std::string::npos; at++) {
-    const std::size_t line = code.rfind('\n', at) + 1, comment = code.find("//", line);
-    if (!inside(at - 1) && !inside(at + word.size()) && comment > at) return true;
-  }
-  return false;
+  const std::regex whole("\\b" + word + "\\b");
+  const std::vector<std::string> lines = split(code, '\n');
+  return std::any_of(lines.begin(), lines.end(), [&](const std::string& line) {
+    return std::regex_search(line.substr(0, line.find("//")), whole);
+  });
 }
 
 struct New : Verb {
