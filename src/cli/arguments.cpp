@@ -38,10 +38,8 @@ class Walk {
       fail(Fault::usage, "{0}: a verb must be given; see {0} --help", said_);
   }
 
-  const Options& verb() const { return *at_; }
-
-  std::vector<std::string> marked;
-  bool help = false, version = false;  // are among the words
+  std::vector<std::string> marked, verbs;  // verbs: those chosen, from the first on
+  bool help = false, version = false;      // are among the words
 
  private:
   // Takes the word at `i`, and those that belong to it; where the next one is.
@@ -115,6 +113,7 @@ class Walk {
     if (next && !(only_values_ && places_ > 0)) {
       marked.push_back(word);
       next->chosen = true;
+      verbs.push_back(word);
       at_ = next;
       said_ += " " + word;
       places_ = std::count_if(at_->options.begin(), at_->options.end(), is_argument);
@@ -207,17 +206,6 @@ std::string error_text(std::string text) {
   return text;
 }
 
-const CLI::App& app_of(const CLI::App& root, const Options& verb) {
-  return verb.parent ? *app_of(root, *verb.parent).get_subcommand(verb.name) : root;
-}
-
-// "qkv config" of `config show`.
-std::string path_above(const Options& verb) {
-  if (!verb.parent) return "";
-  const std::string above = path_above(*verb.parent);
-  return (above.empty() ? "" : above + " ") + verb.parent->name;
-}
-
 // CLI11 writes a description in one line, after the column of the options.
 std::string wrapped_help(const std::string& text, int width) {
   std::string result;
@@ -256,9 +244,15 @@ std::string parse_arguments(Options& program, const std::vector<std::string>& wo
   add_options(app, program);
   Walk walk(program);
   walk.run(words);
-  if (walk.help)
-    return wrapped_help(app_of(app, walk.verb()).help(path_above(walk.verb())),
-                        std::max(60, console().out_width()));
+  if (walk.help) {
+    const CLI::App* at = &app;
+    std::string above;  // "qkv config" of `config show`
+    for (const std::string& verb : walk.verbs) {
+      above += (above.empty() ? "" : " ") + at->get_name();
+      at = at->get_subcommand(verb);
+    }
+    return wrapped_help(at->help(above), std::max(60, console().out_width()));
+  }
   if (walk.version) return "";
   std::reverse(walk.marked.begin(), walk.marked.end());  // as CLI11 takes them
   try {

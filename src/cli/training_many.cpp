@@ -23,7 +23,6 @@ namespace {
 
 // The runs of --seeds and --folds: of each seed its folds.
 using SeedRuns = std::vector<std::vector<TrainingRequest>>;
-
 // A key and its values, as --each has them.
 using KeyValues = std::vector<std::string>;
 
@@ -115,10 +114,8 @@ void remove_old(const std::string& parent) {
 // The last part of a path, or the value itself, as a name for a directory.
 std::string name_of_value(const std::string& value) {
   std::string name = fs::path(value + "/").parent_path().filename().string();
-  auto odd = [](char c) {
-    return !std::isalnum(static_cast<unsigned char>(c)) && c != '.' && c != '-';
-  };
-  std::replace_if(name.begin(), name.end(), odd, '_');
+  for (char& c : name)
+    if (!std::isalnum(static_cast<unsigned char>(c)) && c != '.' && c != '-') c = '_';
   return name;
 }
 

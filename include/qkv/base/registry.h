@@ -111,8 +111,12 @@ void register_type(const std::string& name, std::string help) {
   }                                      \
   static_assert(true)
 
-/// QKV_REGISTER(Kind, "name", Type, "one line of help"), at namespace scope.
-#define QKV_REGISTER(Kind, name, Type, help)                      \
+/// QKV_REGISTER(Kind, "name", Type) or QKV_REGISTER(Kind, "name", Type, "one line of help"), at namespace
+/// scope.
+#define QKV_REGISTER(...) QKV_REGISTER_PICK(__VA_ARGS__, QKV_REGISTER_4, QKV_REGISTER_3, unused)(__VA_ARGS__)
+#define QKV_REGISTER_PICK(a, b, c, d, picked, ...) picked
+#define QKV_REGISTER_3(Kind, name, Type) QKV_REGISTER_4(Kind, name, Type, "")
+#define QKV_REGISTER_4(Kind, name, Type, help)                    \
   static const ::qkv::Registrar QKV_REGISTRAR_NAME(__COUNTER__) { \
     [] {                                                          \
       ::qkv::register_type<Kind, Type>(name, help);               \

@@ -123,17 +123,10 @@ th { font-weight: normal; white-space: pre }
 <p>Each row is a word that looks, each column a word that is looked at. A row sums to 1.</p>
 )";
 
-std::string escaped(const std::string& text) {
-  std::string result;
-  for (char c : text) {
-    const char* entity = c == '&'   ? "&amp;"
-                         : c == '<' ? "&lt;"
-                         : c == '>' ? "&gt;"
-                         : c == '"' ? "&quot;"
-                                    : nullptr;
-    entity ? result += entity : result += c;
-  }
-  return result;
+std::string escaped(std::string text) {
+  for (auto [character, entity] : {std::pair{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"\"", "&quot;"}})
+    text = replace_all(text, character, entity);
+  return text;
 }
 
 std::string matrix(const Json& look, const Json& weights) {
