@@ -20,8 +20,8 @@ class TokenModel {
   virtual ~TokenModel() = default;
   virtual void encode(const Vocab& vocab, std::string_view piece, std::vector<int>& ids) const = 0;
 
-  /// Of the member "model" of tokenizer.json. The vocabulary may hold more tokens, that were added to it. What
-  /// does not fit it or is not known here is a data error.
+  /// Of the member "model" of tokenizer.json. The vocabulary may hold more tokens, that were added to it.
+  /// What does not fit it or is not known here is a data error.
   static std::unique_ptr<TokenModel> read(const Json& model, const Vocab& vocab, const std::string& where);
 
  protected:
@@ -66,10 +66,9 @@ class PipelineTokenizer : public Tokenizer {
   virtual Json learn(const TokenCounts&, Strings&) const { return {}; }
   /// Takes the vocabulary, and the model that goes with it.
   void take(Vocab vocab, Json model);
-  /// True if decode() gives the unknown token; other special ones are left out.
-  virtual bool shows_unk() const { return true; }
-
   std::unique_ptr<TokenModel> model_;
+  /// True if decode() gives the unknown token; other special ones are left out.
+  bool shows_unk_ = true;
   /// Tokens that stand for themselves wherever the text as it is given, or the normalised text, holds them;
   /// with an id below 0, text that none of the others is found in.
   PrefixTable raw_literals_, literals_;
