@@ -66,10 +66,9 @@ class PipelineTokenizer : public Tokenizer {
   virtual Json learn(const TokenCounts&, Strings&) const { return {}; }
   /// Takes the vocabulary, and the model that goes with it.
   void take(Vocab vocab, Json model);
-  /// True if decode() gives the unknown token; other special ones are left out.
-  virtual bool shows_unk() const { return true; }
-
   std::unique_ptr<TokenModel> model_;
+  /// True if decode() gives the unknown token; other special ones are left out.
+  bool shows_unk_ = true;
   /// Tokens that stand for themselves wherever the text as it is given, or the normalised text, holds them;
   /// with an id below 0, text that none of the others is found in.
   PrefixTable raw_literals_, literals_;

@@ -91,26 +91,18 @@ Decoder decode_bpe(const Json& part, const std::string& where) {
   };
 }
 
-Decoder decode_byte_level(const Json&, const std::string&) {
-  return [](const Strings& tokens) {
-    return Strings{repaired(from_letters(join(tokens, "")))};
-  };
-}
-
-Decoder decode_fuse(const Json&, const std::string&) {
-  return [](const Strings& tokens) {
-    return Strings{join(tokens, "")};
-  };
+Strings decode_bytes(const Strings& tokens) {
+  return {repaired(from_letters(join(tokens, "")))};
 }
 
 }  // namespace
 
 Decoder make_decoder(const Json& part, const std::string& where) {
   static const std::vector<StepKind<Decoder>> kinds{
-      {"ByteLevel", {"add_prefix_space", "trim_offsets", "use_regex"}, decode_byte_level},
+      fixed_step<Decoder>("ByteLevel", decode_bytes, {"add_prefix_space", "trim_offsets", "use_regex"}),
       {"WordPiece", {"prefix", "cleanup"}, decode_word_piece},
       {"BPEDecoder", {"suffix"}, decode_bpe},
-      {"Fuse", {}, decode_fuse}};
+      fixed_step<Decoder>("Fuse", [](const Strings& tokens) { return Strings{join(tokens, "")}; })};
   return make_step<Decoder>(part, where, kinds, "decoders",
                             [](const Strings& tokens) { return Strings{join(tokens, " ")}; });
 }

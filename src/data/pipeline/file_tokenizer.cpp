@@ -177,15 +177,13 @@ class FileTokenizer : public PipelineTokenizer {
       if (id >= 0) normal_.emplace(id, text);
     raw_literals_ = PrefixTable(std::move(table.raw_literals));
     literals_ = PrefixTable(std::move(table.literals));
+    shows_unk_ = false;
     model_ = TokenModel::read(model, vocab_, where + ": model");
   }
 
   void train(const Strings&) override {}
   void train_words(const std::vector<Strings>&) override {}
   Json to_json() const override { return json_; }
-
- protected:
-  bool shows_unk() const override { return false; }
 
  private:
   Json json_;

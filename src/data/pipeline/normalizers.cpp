@@ -71,16 +71,9 @@ Normalizer replace(const Json& part, const std::string& where) {
   };
 }
 
-// A step that has no members but its type.
-template <class Change>
-StepKind<Normalizer> plain(const char* type, Change change) {
-  return {type, {}, [change](const Json&, const std::string&) {
-            return change;
-          }};
-}
-
 StepKind<Normalizer> form(const char* name) {
-  return plain(name, [name](const std::string& text) { return unicode::normal_form(text, name); });
+  return fixed_step<Normalizer>(name,
+                                [name](const std::string& text) { return unicode::normal_form(text, name); });
 }
 
 }  // namespace
@@ -90,8 +83,9 @@ Normalizer make_normalizer(const Json& part, const std::string& where) {
       {"BertNormalizer",
        {"clean_text", "handle_chinese_chars", "strip_accents", "lowercase"},
        normalize_bert},
-      plain("Lowercase", unicode::lower),
-      plain("StripAccents", [](const std::string& text) { return without(text, unicode::is_mark); }),
+      fixed_step<Normalizer>("Lowercase", unicode::lower),
+      fixed_step<Normalizer>("StripAccents",
+                             [](const std::string& text) { return without(text, unicode::is_mark); }),
       form("NFC"),
       form("NFD"),
       form("NFKC"),

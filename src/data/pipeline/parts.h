@@ -40,6 +40,14 @@ struct StepKind {
   std::function<Step(const Json& part, const std::string& where)> make;
 };
 
+/// One that is the same whatever its members say.
+template <class Step>
+StepKind<Step> fixed_step(const char* type, Step step, Strings members = {}) {
+  return {type, std::move(members), [step](const Json&, const std::string&) {
+            return step;
+          }};
+}
+
 /// A data error where a text has grown by what no real step does, so that no file fills the memory.
 void check_growth(std::size_t size, std::size_t before, const std::string& where);
 

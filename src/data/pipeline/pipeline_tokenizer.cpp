@@ -92,7 +92,7 @@ std::string PipelineTokenizer::decode(const std::vector<int>& ids) const {
   for (int id : ids) {
     const std::string& text = token(id);
     const auto normal = normal_.find(id);
-    if (!vocab_.is_special(id) || (shows_unk() && id == vocab_.unk_id()))
+    if (!vocab_.is_special(id) || (shows_unk_ && id == vocab_.unk_id()))
       tokens.push_back(normal == normal_.end() ? text : normal->second);
   }
   return join(decoder_(std::move(tokens)), "");

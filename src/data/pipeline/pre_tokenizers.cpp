@@ -154,11 +154,7 @@ StepKind<PreTokenizer> words(const char* type, const char* regex, bool invert) {
 PreTokenizer make_pre_tokenizer(const Json& part, const std::string& where) {
   static const std::vector<StepKind<PreTokenizer>> kinds{
       {"ByteLevel", {"add_prefix_space", "trim_offsets", "use_regex"}, cut_byte_level},
-      {"BertPreTokenizer",
-       {},
-       [](const Json&, const std::string&) {
-         return each(cut_bert);
-       }},
+      fixed_step<PreTokenizer>("BertPreTokenizer", each(cut_bert)),
       words("Whitespace", kWords, true),
       words("WhitespaceSplit", R"(\s+)", false),
       {"Split", {"pattern", "behavior", "invert"}, cut_by_pattern}};
