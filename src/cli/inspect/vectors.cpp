@@ -5,7 +5,6 @@
 #include <numeric>
 
 #include "cli/inspect.h"
-#include "inspect/measures.h"
 #include "log/table.h"
 #include "qkv/base/json.h"
 #include "qkv/log/console.h"
