@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "claims/claim.h"
-#include "inspect/measures.h"
+#include "inspect/vectors.h"
 #include "qkv/nn/attention.h"
 #include "qkv/nn/position.h"
 #include "qkv/ops/activations.h"

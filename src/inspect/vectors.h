@@ -1,4 +1,5 @@
-// The vectors of words: how they differ from text to text, and those of a table.
+// Vectors: small measures as analyses and claims take them, in f64; how those of a word differ from text to
+// text; those of a table.
 #pragma once
 #include <string>
 #include <vector>
@@ -8,6 +9,18 @@
 #include "tensor/linalg.h"
 
 namespace qkv {
+
+/// The largest |a - b|, elementwise, of equal shapes.
+double largest_difference(const Tensor& a, const Tensor& b);
+/// Euclidean length of all elements; of a - b.
+double length_of(const Tensor& x);
+double distance(const Tensor& a, const Tensor& b);
+/// Sum of the products of elements.
+double dot(const Tensor& a, const Tensor& b);
+/// Cosine of the angle between two vectors; 0 where one has no length.
+double cosine(const Tensor& a, const Tensor& b);
+/// -sum p log p of probabilities.
+double entropy(const Tensor& p);
 
 /// The places of a word in texts, n in all.
 struct Occurrences {

@@ -1,9 +1,12 @@
 #include "qkv/task/metrics.h"
 
+#include <utf8proc.h>
+
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 
+#include "data/unicode.h"
 #include "qkv/base/error.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
@@ -145,6 +148,42 @@ Json Metrics::json() const {
     result["classes"][confusion.labels()[std::size_t(c)]] = confusion.json(c);
   result["confusion"] = confusion.matrix();
   return result;
+}
+
+// ---- lower case
+
+namespace {
+
+// What Unicode calls cased and case-ignorable, but for a few characters.
+bool is_cased(char32_t c) {
+  const auto k = utf8proc_category(utf8proc_int32_t(c));
+  return k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_LT;
+}
+bool is_ignored(char32_t c) {
+  const auto k = utf8proc_category(utf8proc_int32_t(c));
+  return k == UTF8PROC_CATEGORY_MN || k == UTF8PROC_CATEGORY_ME || k == UTF8PROC_CATEGORY_CF ||
+         k == UTF8PROC_CATEGORY_LM || k == UTF8PROC_CATEGORY_SK || c == '\'' || c == '.' || c == ':' ||
+         c == 0xB7 || c == 0x2018 || c == 0x2019;
+}
+
+// A capital sigma at the end of a word has a special small letter.
+bool ends_word(const std::vector<char32_t>& text, std::size_t i) {
+  std::size_t before = i, after = i + 1;
+  while (before > 0 && is_ignored(text[before - 1])) before--;
+  while (after < text.size() && is_ignored(text[after])) after++;
+  return before > 0 && is_cased(text[before - 1]) && (after == text.size() || !is_cased(text[after]));
+}
+
+}  // namespace
+
+std::string lower_case(std::string_view text) {
+  constexpr char32_t kCapitalSigma = 0x3A3, kFinalSigma = 0x3C2;
+  if (text.find("\u03A3") == std::string_view::npos) return unicode::lower(text);
+  const std::vector<char32_t> all = code_points(text);
+  std::string marked;
+  for (std::size_t i = 0; i < all.size(); i++)
+    append_utf8(marked, all[i] == kCapitalSigma && ends_word(all, i) ? kFinalSigma : all[i]);
+  return unicode::lower(marked);
 }
 
 }  // namespace qkv

@@ -212,8 +212,8 @@ bool TextScores::wants(std::string_view name) const {
 }
 
 void TextScores::add(std::string_view hypothesis, std::string_view reference) {
-  const std::string h = lowercase_ ? unicode::lower(hypothesis) : std::string(hypothesis),
-                    r = lowercase_ ? unicode::lower(reference) : std::string(reference);
+  const std::string h = lowercase_ ? lower_case(hypothesis) : std::string(hypothesis),
+                    r = lowercase_ ? lower_case(reference) : std::string(reference);
   texts_++;
   if (wants("bleu")) add_ngrams(words_, words_of(h, tokenize_), words_of(r, tokenize_), false);
   if (wants("chrf")) add_ngrams(characters_, characters_of(h), characters_of(r), true);

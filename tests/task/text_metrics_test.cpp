@@ -242,7 +242,8 @@ TEST_CASE("exact match does not see white space, but everything else") {
         std::pair<std::string, double>{"exact_match", 0.5});
 }
 
-TEST_CASE("texts are lower-cased first where that is asked for") {
+TEST_CASE("lower case is that of Python, where a word ends in another sigma") {
+  CHECK(lower_case("ÀÉ İ Ü ΟΔΟΣ ΣΑΣ. Σ ΑΣΑ ΑΣ'Α") == "àé i\u0307 ü οδος σας. σ ασα ασ'α");
   TextScores lower({"bleu", "exact_match"}, "13a", true);
   lower.add("a b c d!", "A B C D !");
   CHECK(lower.values()[0].second == doctest::Approx(100));

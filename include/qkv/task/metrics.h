@@ -61,6 +61,9 @@ Rouge rouge(std::string_view hypothesis, std::string_view reference);
 /// Equal words, cut by the rules of BLEU: "13a" or "none" (text that is cut at white space already).
 bool exact_match(std::string_view hypothesis, std::string_view reference, std::string_view tokenize = "none");
 
+/// Lower case as Python's str.lower has it.
+std::string lower_case(std::string_view text);
+
 /// How many n-grams of each order hypotheses and references have, and how many of them both.
 template <std::size_t kOrder>
 struct NgramSums {

@@ -4,7 +4,6 @@
 #include <numeric>
 
 #include "cli/inspect.h"
-#include "inspect/measures.h"
 #include "inspect/vectors.h"
 #include "log/table.h"
 #include "qkv/base/json.h"

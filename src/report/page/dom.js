@@ -55,7 +55,7 @@ function text(x) {
   return size >= 1000 ? Math.round(x).toLocaleString("en") : String(Number(x.toPrecision(4)));
 }
 
-// ---- packed numbers: report/pack.h
+// ---- packed numbers: report/report.h
 
 const kDigits = new Uint8Array(128);
 for (let k = 0, c = 33; k < 91; c++) if (!"\"<\\".includes(String.fromCharCode(c))) kDigits[c] = k++;
