@@ -110,9 +110,9 @@ void RunLogger::evaluation(const Metrics& metrics, const Metrics& of_training, b
 
 void RunLogger::norms(const StepReport& report) {
   const ParameterStore& store = *t_.experiment.parameters;
-  record_.reset("norms").add(key::step, t_.state.step);
+  Record record("norms", t_.state.step);
   for (const NamedTensor& named : store.named())
-    record_.add(key_of(key::weight, named.name), static_cast<float>(std::sqrt(squares_of(named.tensor))));
+    record.add(key_of(key::weight, named.name), static_cast<float>(std::sqrt(squares_of(named.tensor))));
   auto squares = report.squares.begin();
   store.each_part([&](int, const ParameterStore::Part& part) {
     if (squares == report.squares.end()) return;
