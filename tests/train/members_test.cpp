@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <map>
 #include <regex>
 
@@ -10,7 +11,7 @@
 namespace qkv::test {
 namespace {
 
-using Counts = std::map<std::string, int>;  // of data members, by class
+using MemberCounts = std::map<std::string, int>;  // of data members, by class
 
 std::string without(std::string text, const char* pattern) {
   const std::regex regex(pattern);
@@ -33,14 +34,14 @@ int members_in(const std::string& statement) {
 }
 
 // The classes of a source. `statement` is what came since the last one in the innermost open brace.
-Counts count_members(const std::string& source) {
+MemberCounts count_members(const std::string& source) {
   struct Scope {
     std::string name, statement;  // of a class its name; what stood before the brace
   };
   static const std::regex of_class("^(class|struct)\\b *(\\w*)[^=(]*$");
   std::string statement;
   std::vector<Scope> scopes;
-  Counts counts;
+  MemberCounts counts;
   const std::string text = without(source, "//[^\n]*|#[^\n]*|\"([^\"\\\\\n]|\\\\.)*\"|'([^'\\\\\n]|\\\\.)+'");
   for (const char c : text) {
     if (c == '{') {
@@ -71,7 +72,7 @@ Counts count_members(const std::string& source) {
 }  // namespace
 
 TEST_CASE("data members of classes are counted") {
-  const Counts counts = count_members(R"(
+  const MemberCounts counts = count_members(R"(
 namespace qkv {
 /// Text; with {braces}
 template <class T>
@@ -96,7 +97,7 @@ class Wide : public Base {
 };
 }  // namespace qkv
 )");
-  CHECK(counts == Counts{{"class Wide", 6}, {"class Inner", 2}, {"class ", 2}});
+  CHECK(counts == MemberCounts{{"class Wide", 6}, {"class Inner", 2}, {"class ", 2}});
 }
 
 TEST_CASE("no class of the room train has more than twelve data members") {
