@@ -10,6 +10,7 @@
 
 namespace qkv {
 
+/// What is refused before it is parsed.
 struct JsonLimits {
   std::size_t bytes = std::size_t{1} << 30;
   int depth = 64;
@@ -19,6 +20,7 @@ struct JsonLimits {
 /// the value are errors: `where: invalid JSON at byte 12 (line 1); ...`.
 Json parse_json(std::string_view text, const std::string& where, JsonLimits limits = {},
                 Fault fault = Fault::data);
+/// The same of a file.
 Json read_json(const std::string& path, JsonLimits limits = {}, Fault fault = Fault::data);
 
 /// Text of a value: on one line, or indented. Non-finite numbers become the strings "NaN", "Infinity",

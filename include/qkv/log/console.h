@@ -11,9 +11,12 @@
 
 namespace qkv {
 
+/// How important a message is.
 enum class Level { debug, info, warn, error };
+/// When output is coloured.
 enum class ColorChoice { automatic, always, never };
 
+/// What is shown, and how.
 struct ConsoleOptions {
   int verbosity = 0;  ///< -1: errors only (-q), 0: normal, 1: debug messages too (-v)
   ColorChoice color = ColorChoice::automatic;

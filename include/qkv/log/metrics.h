@@ -15,6 +15,7 @@ namespace qkv {
 /// What a record can hold. A float stays a float, so that 0.1f is written as 0.1.
 using MetricValue = std::variant<std::int64_t, float, double, bool, std::string>;
 
+/// A value of a record.
 struct Metric {
   std::string name;
   MetricValue value;

@@ -9,6 +9,7 @@
 
 namespace qkv {
 
+/// The table [model] of a decoder.
 struct DecoderLmConfig : LengthConfig {
   StackConfig stack;
   bool tie_embeddings = false;

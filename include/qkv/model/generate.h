@@ -41,6 +41,7 @@ struct Model;
 /// logits [rows, T, V]; `room` is its max_seq_len. It must outlive the decoding.
 std::unique_ptr<Decoding> start_recomputed(const Model& model, const Batch& source, Index rows, Index room);
 
+/// How the next token is drawn.
 struct SamplingOptions {
   double temperature = 1.0;  ///< divides the logits; 0 = always the likeliest token
   Index top_k = 0;           ///< only the k likeliest tokens (Fan et al. 2018); 0 = all
@@ -64,6 +65,7 @@ class Sampling {
   std::vector<std::pair<float, int>> candidates_;  // (probability, id)
 };
 
+/// How a text is continued, and where it ends.
 struct GenerateOptions {
   SamplingOptions sampling;
   std::uint64_t seed = 0;

@@ -26,11 +26,14 @@ struct LengthConfig {
   }
 };
 
+/// A network: parameters made in its constructor, and `forward`. Called by several threads at once.
 struct Model {
   static constexpr const char* kDefault = "encoder-classifier";  ///< [model] type
   /// `config` is the [model] table.
   using Factory = std::unique_ptr<Model>(const Scope& scope, const Section& config, const DataShape& shape);
   virtual ~Model() = default;
+  /// The logits of a batch (f32, f64): [B, n_class], or [B, T, V] where each token is answered. Throws where
+  /// the batch lacks a tensor that the model reads.
   virtual Var forward(const Batch& batch) const = 0;
   /// Calls `each` with each output with its own loss during training: the answer, unless a model has parts
   /// that learn side by side, whose votes `forward` combines.

@@ -7,6 +7,7 @@ namespace qkv {
 /// Far more than anybody trains: a wrong number is refused before a model of that size is built.
 constexpr Index kMaxLayers = 1000;
 
+/// The keys of [model] that describe the layers.
 struct StackConfig {
   Index n_layer = 1, d_model = 32;
   BlockConfig block;

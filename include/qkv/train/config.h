@@ -4,6 +4,7 @@
 
 namespace qkv {
 
+/// What the size of a batch counts.
 enum class BatchBy { examples, tokens };
 inline std::vector<std::string> names_of(BatchBy) {
   return {"examples", "tokens"};
@@ -26,11 +27,13 @@ struct BatchConfig {
   bool by_tokens() const { return batch_by == BatchBy::tokens; }
 };
 
+/// What follows a step that is not finite.
 enum class OnNonfinite { stop, skip };
 inline std::vector<std::string> names_of(OnNonfinite) {
   return {"stop", "skip"};
 }
 
+/// The table [train].
 struct TrainConfig {
   std::int64_t max_steps = 0, max_epochs = 0, grad_accum_steps = 1;
   double grad_clip_norm = 1.0, spike = 8.0;
@@ -63,6 +66,7 @@ inline std::vector<std::string> names_of(Better) {
   return {"auto", "max", "min"};
 }
 
+/// The table [eval].
 struct EvalConfig {
   std::int64_t every = 0, patience = 0, samples = 0, train_examples = 0;
   std::string metric = "loss";
@@ -89,6 +93,7 @@ struct EvalConfig {
   }
 };
 
+/// The table [checkpoint].
 struct CheckpointConfig {
   std::int64_t every = 0, keep_last = 2;
   bool keep_best = true;
@@ -100,6 +105,7 @@ struct CheckpointConfig {
   }
 };
 
+/// The table [log].
 struct LogConfig {
   std::int64_t every = 10, histograms = 100;
   bool tensorboard = false;
@@ -131,6 +137,7 @@ struct InspectConfig {
   }
 };
 
+/// What `qkv bench` measures.
 enum class BenchMode { train, generate };
 inline std::vector<std::string> names_of(BenchMode) {
   return {"train", "generate"};

@@ -10,6 +10,7 @@
 
 namespace qkv {
 
+/// What a config describes: it owns its parts.
 struct Experiment {
   Section config;
   RunConfig run = {};
