@@ -16,6 +16,12 @@ headings() { # of a page, as links write them
 }
 has_heading() { headings "$1" | grep -xF "$2" >/dev/null; }
 hides_nothing() { ! awk '/^```sh$/ {on = 1; next} /^```/ {on = 0} on' "$1" | grep -E '\|\| *true|rm -rf|&&'; }
+has_member() { # has_member CLASS MEMBER
+  grep -rqE "\b$1::$2\b" src include ||
+    grep -rlE "^ *(class|struct) $1\b" src include | xargs -r awk -v class="$1" -v member="$2" '
+      $0 ~ "^ *(class|struct) " class "[ :{]" {on = 1} on && $0 ~ "[^A-Za-z_]" member "[(;, ={]" {found = 1} /^};/ {on = 0}
+      END {exit !found}'
+}
 
 for page in "${pages[@]}"; do
   check "$page" "exit codes of all commands" hides_nothing "$page"
@@ -29,6 +35,12 @@ while IFS=: read -r page link; do # a link to a file, with or without a heading 
   check "$page" "$link" test -e "$target"
   [[ $link != *"#"* ]] || check "$page" "$link" has_heading "$target" "${link#*#}"
 done < <(grep -HoE '\]\([^): ]+\)' "${pages[@]}" | sed -e 's/](//; s/)$//')
+while IFS=: read -r page name; do # `Class::member`: defined so, or declared in that class
+  check "$page" "$name" has_member "${name%%::*}" "${name##*::}"
+done < <(grep -HoE '`[A-Z][A-Za-z]*::[a-z_]+`' "${pages[@]}" | tr -d '`')
+while IFS=: read -r page name; do # a public header
+  check "$page" "$name" test -e "include/$name"
+done < <(grep -HoE '`qkv/[a-z0-9_/]*\.h`' "${pages[@]}" | tr -d '`')
 while IFS='|' read -r _ _ names file _; do # the table "Where is it?": each function stands in its file
   file=$(tr -d '` ' <<<"$file")
   for name in $(tr -d '`,' <<<"$names"); do

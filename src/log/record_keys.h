@@ -51,7 +51,7 @@ inline std::string key_of(std::string_view name, std::string_view part) {
   KEY(cut, "cut_WHAT_SPLIT", "start", "number", "", "examples that are longer than `model.max_seq_len`")     \
   KEY(split, "split", "eval", "text", "", "`val`, or at the end `test`")                                     \
   KEY(step, "step", "train eval norms spike nonfinite end", "integer", "step",                               \
-      "optimizer steps done; of `nonfinite` the step that failed")                                           \
+      "optimizer steps done, skipped ones included; of `nonfinite` the step that failed")                    \
   KEY(epoch, "epoch", "train", "number", "", "passes over the training data")                                \
   KEY(loss, "loss", "train eval spike nonfinite", "number", "",                                              \
       "mean loss since the record before; of the split; of this step")                                       \
@@ -59,7 +59,8 @@ inline std::string key_of(std::string_view name, std::string_view part) {
   KEY(lr, "lr", "train", "number", "", "learning rate of this step")                                         \
   KEY(grad_norm, "grad_norm", "train spike nonfinite", "number", "",                                         \
       "norm of the gradient of this step before clipping")                                                   \
-  KEY(usual_grad_norm, "usual_grad_norm", "spike", "number", "", "running mean of that norm before")         \
+  KEY(usual_grad_norm, "usual_grad_norm", "spike", "number", "",                                             \
+      "running geometric mean of that norm before")                                                          \
   KEY(tokens, "tokens", "train end", "integer", "tokens", "trained on since the run began, without padding") \
   KEY(skipped, "skipped", "train nonfinite", "integer", "steps",                                             \
       "left out so far, if this one was (`train.on_nonfinite = \"skip\"`)")                                  \

@@ -93,8 +93,8 @@ struct Training {
   TrainSeconds seconds;  ///< of this process
 };
 
-/// Reads the tables [data] batch_size, [optimizer], [schedule], [train], [eval], [checkpoint], [log],
-/// [inspect] and the data, finishes the config, and makes what the steps need.
+/// Reads the tables [optimizer] and [schedule] and the data, finishes the config, and makes what the steps
+/// need. Throws what is wrong with any of them.
 ///
 ///     Training training = prepare_training(experiment);
 ///     while (training.state.step < training.max_steps) training.step();
@@ -113,7 +113,7 @@ struct TrainResult {
   std::int64_t failed_step = -1;  ///< the step that was not finite, when diverged
   std::string fault;              ///< what was not finite, and where, when diverged
   double best_value = 0;
-  int signal = 0;  ///< SIGINT or SIGTERM when interrupted
+  int signal = 0;  ///< SIGHUP, SIGINT or SIGTERM when interrupted
 };
 
 /// Installs handlers for SIGHUP, SIGINT and SIGTERM that ask the running training to stop after its step; a
