@@ -22,8 +22,24 @@ bool is_below(const std::string& name) {
          name.find('\0') == std::string::npos;
 }
 
+// A line of the list. As md5sum has it, names with a line feed or backslash are escaped, and a backslash
+// before the sum says so.
 std::string line_of(const std::string& sum, const std::string& name) {
-  return sum + std::string(kGap, ' ') + name + "\n";
+  const std::string escaped = replace_all(replace_all(name, "\\", "\\\\"), "\n", "\\n");
+  return (escaped == name ? "" : "\\") + sum + std::string(kGap, ' ') + escaped + "\n";
+}
+
+// Sum and name of a line without its line feed; names of older lists may have backslashes that stand for
+// themselves.
+std::pair<std::string, std::string> parts_of(std::string line) {
+  const bool escaped = !line.empty() && line[0] == '\\';
+  if (escaped) line.erase(0, 1);
+  std::string name;
+  for (std::size_t i = kDigits + kGap; i < line.size(); i++) {
+    const bool here = escaped && line[i] == '\\' && i + 1 < line.size();
+    name += !here ? line[i] : line[++i] == 'n' ? '\n' : line[i];
+  }
+  return {line.substr(0, kDigits), name};
 }
 
 }  // namespace
@@ -35,8 +51,7 @@ std::string without_last_line(const std::string& text) {
 void write_checksums(const std::string& folder, const std::vector<std::string>& files) {
   std::string sums;
   for (const std::string& file : files)
-    if (exists(folder + "/" + file) && file.find('\n') == std::string::npos)
-      sums += line_of(checksum_file(folder + "/" + file), file);
+    if (exists(folder + "/" + file)) sums += line_of(checksum_file(folder + "/" + file), file);
   write_file_atomic(folder + "/" + kList, sums + line_of(checksum(sums), kList));
 }
 
@@ -57,8 +72,7 @@ std::vector<std::string> checksum_problems(const std::string& folder,
   std::vector<std::string> problems, listed;
   for (const std::string& line : split(sums, '\n')) {
     if (line.empty()) continue;
-    const std::string sum = line.substr(0, kDigits),
-                      name = line.substr(std::min(line.size(), kDigits + kGap));
+    const auto [sum, name] = parts_of(line);
     if (!is_checksum(sum) || !is_below(name)) {
       problems.push_back(fmt::format("{}: lines must be `checksum  file`; got {}", list, in_quotes(line)));
       continue;

@@ -8,6 +8,7 @@
 #include "qkv/base/text.h"
 #include "qkv/tensor/safetensors.h"
 #include "train/checkpoint.h"
+#include "train/checksums.h"
 #include "train/run_dir.h"
 #include "train/small_run.h"
 
@@ -74,6 +75,19 @@ TEST_CASE("a bit flipped or a tail cut off in any file of a run is found, and th
   }
   CHECK(damaged > 30);
   CHECK(problems_of(run) == "");
+}
+
+TEST_CASE("a list has files whose names hold a line feed or a backslash, as md5sum writes them") {
+  const TemporaryFolder folder;
+  const std::vector<std::string> names{"plain", "a\\nb", "a\nb"};
+  for (const std::string& name : names) write_file_atomic(folder / name, name);
+  write_checksums(folder.path, names);
+  CHECK(checksum_problems(folder.path, names) == std::vector<std::string>{});
+  for (const std::string& name : names) {
+    write_file_atomic(folder / name, "changed");
+    CHECK(checksum_problems(folder.path, names).size() == 1);
+    write_file_atomic(folder / name, name);
+  }
 }
 
 TEST_CASE("weights that are not finite are found by tensor and element") {
