@@ -101,7 +101,8 @@ void metrics(std::string_view bytes) {
 
 // As a file, and as an event in a record whose checksums are right.
 void events(std::string_view bytes) {
-  const EventRecords records = event_records(event_record("first") + event_record(bytes), "framed");
+  const std::string framed = event_record("first") + event_record(bytes);  // `records` refers to it
+  const EventRecords records = event_records(framed, "framed");
   require(records.events.size() == 2 && records.events[1] == bytes && !records.torn, "a whole event");
   event_records(bytes, "raw");
 }
