@@ -100,12 +100,9 @@ void check_folds(const TrainingRequest& request) {
 
 // Removes the directory of an older request of the same name, and nothing else.
 void remove_old(const std::string& parent) {
-  std::error_code missing;
-  for (auto& entry : fs::directory_iterator(parent, missing)) {
-    const std::string name = entry.path().filename().string();
+  for (const std::string& name : entries_of(parent))
     if (name != "summary.json" && name != "report.html" && !starts_with(name, "seed-"))
       fail(Fault::usage, "{}: only a directory of runs can be overwritten; got '{}' in it", parent, name);
-  }
   remove_folder(parent);
 }
 

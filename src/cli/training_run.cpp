@@ -20,6 +20,7 @@
 #include "tensor/blas.h"
 #include "train/check.h"
 #include "train/checkpoint.h"
+#include "train/expect.h"
 #include "train/run_logger.h"
 
 namespace qkv {
@@ -94,22 +95,16 @@ Json final_metrics(Experiment& e, const Training& t, const std::string& run, Met
 // Compares the test metrics (validation, where there is no test split) with the bounds of [expect], prints
 // each, and returns 0 or, when one is missed, 1.
 int check_expectations(const Section& config, const Json& metrics) {
-  const Section expect = config.section("expect");
-  const char* split = metrics.contains("test") ? "test" : "val";
   int missed = 0;
-  for (const std::string& key : expect.keys()) {
-    const std::string name = key.substr(0, key.size() - 4);
-    const bool least = ends_with(key, "_min");
-    const double bound = expect.given<double>(key).value_or(0.0);
-    if (!metrics.contains(split) || !metrics.at(split).contains(name))
-      expect.fail(key, "must name a metric of the task; got '" + name + "'");
-    const double value = to_double(metrics.at(split).at(name), name);  // NaN misses every bound
-    const bool met = least ? value >= bound : value <= bound;
-    if (!met) missed++;
+  for (const Expectation& one : expectations(config, metrics)) {
+    if (!one.value)
+      config.section("expect").fail(one.key, "must name a metric of the task; got '" + one.metric + "'");
+    if (!one.met()) missed++;
     const std::string line = fmt::format(
-        "expect  {} {} {:.6g}: {} is {}  {}", name, least ? ">=" : "<=", bound, split,
-        std::isfinite(value) ? fmt::format("{:.6g}", value) : metric_text(value), met ? "PASS" : "FAIL");
-    met ? console().info("{}", line) : console().error("{}", line);
+        "expect  {} {} {:.6g}: {} is {}  {}", one.metric, one.least ? ">=" : "<=", one.bound, one.split,
+        std::isfinite(*one.value) ? fmt::format("{:.6g}", *one.value) : metric_text(*one.value),
+        one.met() ? "PASS" : "FAIL");
+    one.met() ? console().info("{}", line) : console().error("{}", line);
   }
   return missed ? 1 : 0;
 }

@@ -73,10 +73,9 @@ TextFiles::TextFiles(const std::string& path) {
   std::vector<std::string> files{path};
   if (is_directory(path)) {
     files.clear();
-    std::error_code ignored;
-    for (auto& entry : fs::directory_iterator(path, ignored))
-      if (entry.path().extension() == ".txt") files.push_back(entry.path().string());
-    std::sort(files.begin(), files.end());
+    for (const std::string& name : entries_of(path))
+      if (const fs::path file = fs::path(path) / name; file.extension() == ".txt")
+        files.push_back(file.string());
     if (files.empty()) fail(Fault::data, "{}: must hold *.txt files; got none", path);
   }
   for (const std::string& file : files) {

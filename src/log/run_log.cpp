@@ -105,9 +105,10 @@ static void find_runs(const std::string& path, int depth, std::vector<std::strin
     found.push_back(path);
     return;
   }
-  std::error_code ignored;
-  for (auto& entry : fs::directory_iterator(path, ignored))
-    if (depth > 0 && entry.is_directory(ignored)) find_runs(entry.path().string(), depth - 1, found);
+  if (depth == 0) return;
+  for (const std::string& name : entries_of(path))
+    if (const fs::path below = fs::path(path) / name; is_directory(below.string()))
+      find_runs(below.string(), depth - 1, found);
 }
 
 std::vector<std::string> runs_of(const std::string& path) {

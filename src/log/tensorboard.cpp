@@ -235,9 +235,8 @@ void EventFile::session_end(bool well) {
 
 std::vector<std::string> event_files(const std::string& folder) {
   std::vector<std::string> result;
-  std::error_code ignored;
-  for (auto& entry : fs::directory_iterator(folder, ignored))
-    if (starts_with(entry.path().filename().string(), kPrefix)) result.push_back(entry.path().string());
+  for (const std::string& name : entries_of(folder))
+    if (starts_with(name, kPrefix)) result.push_back((fs::path(folder) / name).string());
   // Later ones have a later time or, within a second, a higher number.
   std::sort(result.begin(), result.end(), [](const std::string& a, const std::string& b) {
     return std::pair(a.size(), a) < std::pair(b.size(), b);

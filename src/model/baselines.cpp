@@ -19,7 +19,7 @@ struct BaselineConfig {
   }
 };
 
-/// Word vectors and a classifier; what lies between is left to the two models.
+/// Word vectors and a classifier of what `read` makes of them.
 struct Baseline : Model {
   Baseline(const Scope& s, const Section& section, const DataShape& shape)
       : config(section.read<BaselineConfig>()),
@@ -27,6 +27,10 @@ struct Baseline : Model {
         head(s / "head", config.d_model, shape.n_class) {
     check_embedding(section, config.embedding, shape);
   }
+  Var forward(const Batch& batch) const override {
+    return head(dropout(read(word_vectors(embed, batch), batch), config.dropout));
+  }
+  virtual Var read(const Var& words, const Batch& batch) const = 0;  // [B, T, d] -> [B, d]
 
   BaselineConfig config;
   TokenEmbedding embed;
@@ -37,9 +41,8 @@ struct Baseline : Model {
 /// Batch: as word_vectors, and target [B]. Logits [B, n_class].
 struct StaticModel : Baseline {
   using Baseline::Baseline;
-  Var forward(const Batch& batch) const override {
-    const Var own = select_positions(word_vectors(embed, batch), batch.at("target"));  // [B, d]
-    return head(dropout(own, config.dropout));
+  Var read(const Var& words, const Batch& batch) const override {
+    return select_positions(words, batch.at("target"));
   }
 };
 
@@ -50,9 +53,8 @@ QKV_REGISTER(Model, "static", StaticModel,
 /// Batch: as word_vectors, and keep [B, T] (1 = a word, 0 = padding). Logits [B, n_class].
 struct BagOfWords : Baseline {
   using Baseline::Baseline;
-  Var forward(const Batch& batch) const override {
-    const Var mean = masked_mean(word_vectors(embed, batch), batch.at("keep"));  // [B, d]
-    return head(dropout(mean, config.dropout));
+  Var read(const Var& words, const Batch& batch) const override {
+    return masked_mean(words, batch.at("keep"));
   }
 };
 

@@ -10,6 +10,7 @@
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "report/report.h"
+#include "train/expect.h"
 
 namespace qkv {
 namespace {
@@ -167,25 +168,16 @@ Json expectations_json(const std::string& run, const Json& result, Problems& pro
   Json list = Json::array();
   const std::string path = run + "/config.resolved.toml";
   if (!exists(path)) return list;
-  const std::string split = result.is_object() && result.contains("test") ? "test" : "val";
   try {
-    const Section expect = Section::load(path).section("expect");
-    for (const std::string& key : expect.keys()) {
-      if (!ends_with(key, "_min") && !ends_with(key, "_max")) continue;
-      const std::string metric = key.substr(0, key.size() - 4);
-      const bool least = ends_with(key, "_min");
-      const double bound = expect.given<double>(key).value_or(0.0);
-      Json one = {{"metric", metric},
-                  {"split", split},
-                  {"bound", json_number(bound)},
-                  {"least", least},
-                  {"value", nullptr}};
-      if (const Json::json_pointer place("/" + split + "/" + metric); result.contains(place)) {
-        const double value = to_double(result.at(place), metric);
-        one["value"] = json_number(value);
-        one["met"] = least ? value >= bound : value <= bound;
-      }
-      list.push_back(std::move(one));
+    for (const Expectation& one : expectations(Section::load(path), result)) {
+      Json& row = list.emplace_back(Json{{"metric", one.metric},
+                                         {"split", one.split},
+                                         {"bound", json_number(one.bound)},
+                                         {"least", one.least},
+                                         {"value", nullptr}});
+      if (!one.value) continue;
+      row["value"] = json_number(*one.value);
+      row["met"] = one.met();
     }
   } catch (const Error& e) {
     problems.push_back(e.what());

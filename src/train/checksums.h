@@ -10,8 +10,7 @@ namespace qkv {
 /// is distinguished from damage to a file.
 std::string without_last_line(const std::string& text);
 
-/// Writes `folder`/checksums.txt for the named files that exist (paths relative to the folder; not those with
-/// a line feed).
+/// Writes `folder`/checksums.txt for the named files that exist (paths relative to the folder).
 void write_checksums(const std::string& folder, const std::vector<std::string>& files);
 
 /// What is wrong with a file that should have this checksum, as one line; "" where nothing is.

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "qkv/base/json.h"
 #include "qkv/base/text.h"
+#include "train/expect.h"
 
 namespace qkv {
 namespace {
@@ -23,12 +25,18 @@ void check_length(const Section& table, const TrainConfig& train) {
                   only_epochs ? train.max_steps : train.max_epochs));
 }
 
+constexpr std::size_t kEnding = 4;  // _min or _max
+
+bool is_bound(const std::string& key) {
+  return ends_with(key, "_min") || ends_with(key, "_max");
+}
+
 // The keys of [expect] are `METRIC_min` and `METRIC_max`; whether they hold is asked at the end of a run.
 void read_expectations(const Section& config, const std::vector<std::string>& metrics) {
   const Section expect = config.section("expect");
   for (const std::string& key : expect.keys()) {
-    const std::string name = key.substr(0, std::max<std::size_t>(4, key.size()) - 4);
-    if (!ends_with(key, "_min") && !ends_with(key, "_max"))
+    const std::string name = key.substr(0, std::max(kEnding, key.size()) - kEnding);
+    if (!is_bound(key))
       expect.report(key, "must be a metric followed by _min or _max; got '" + key + "'");
     else if (!metrics.empty() && !std::count(metrics.begin(), metrics.end(), name))
       expect.report(key, fmt::format("must name a metric of the task ({}); got '{}'{}", join(metrics, ", "),
@@ -38,6 +46,26 @@ void read_expectations(const Section& config, const std::vector<std::string>& me
 }
 
 }  // namespace
+
+std::vector<Expectation> expectations(const Section& config, const Json& results) {
+  const Section expect = config.section("expect");
+  const std::string split = results.is_object() && results.contains("test") ? "test" : "val";
+  const Json scores = results.is_object() ? results.value(split, Json()) : Json();
+  std::vector<Expectation> all;
+  for (const std::string& key : expect.keys()) {
+    if (!is_bound(key)) continue;
+    Expectation one{key,
+                    key.substr(0, key.size() - kEnding),
+                    split,
+                    ends_with(key, "_min"),
+                    expect.given<double>(key).value_or(0.0),
+                    std::nullopt};
+    if (scores.is_object() && scores.contains(one.metric))
+      one.value = to_double(scores.at(one.metric), one.metric);
+    all.push_back(std::move(one));
+  }
+  return all;
+}
 
 RunConfig read_run(const Section& config) {
   const Section table = config.section("run");

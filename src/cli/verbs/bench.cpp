@@ -111,7 +111,7 @@ struct Bench : Verb {
 
   int measure_and_print() const {
     const auto print = [&](const Json& result) {
-      console().print("{}", json ? dump_json(result) + "\n" : text(result));
+      json ? print_json(result) : console().print("{}", text(result));
     };
     if (configs.size() > 1) return measure(request, print);
     print(run_bench(request));
@@ -130,7 +130,7 @@ struct Bench : Verb {
       return measure(variant, [&](const Json& r) {
         Json row = {{"axis", axis}, {"change", change}};
         row.update(r);
-        if (json) return console().print("{}\n", dump_json(row));
+        if (json) return print_json(row);
         if (!last.empty() && last != axis) table.rule();
         last = axis;
         auto of = [&](const char* key, const char* format) {

@@ -37,12 +37,10 @@ Side side_of(const std::string& path) {
   if (!side.many || !read_json(path + "/summary.json").contains("values")) {
     side.runs[""] = runs_of(path);
   } else {
-    std::error_code error;
-    for (auto& entry : fs::directory_iterator(path, error)) {
-      const std::string place = entry.path().string();
-      if (const auto runs = runs_of(place); exists(runs[0] + "/config.resolved.toml"))
-        side.runs[entry.path().filename().string()] = runs;
-    }
+    for (const std::string& name : entries_of(path))
+      if (const auto runs = runs_of((fs::path(path) / name).string());
+          exists(runs[0] + "/config.resolved.toml"))
+        side.runs[name] = runs;
   }
   if (side.runs.empty() || !exists(side.runs.begin()->second[0] + "/config.resolved.toml"))
     fail(Fault::data, "compare: {} must hold runs; got none", path);

@@ -68,13 +68,9 @@ bool is_run(const std::string& path) {
 }
 
 void collect(const std::string& folder, const std::string& below, int depth, std::vector<Run>& runs) {
-  std::vector<std::string> names;
-  std::error_code ignored;
-  for (auto& entry : fs::directory_iterator(folder, ignored))
-    if (entry.is_directory(ignored)) names.push_back(entry.path().filename().string());
-  std::sort(names.begin(), names.end());
-  for (const std::string& name : names) {
+  for (const std::string& name : entries_of(folder)) {
     const std::string path = folder + "/" + name;
+    if (!is_directory(path)) continue;
     if (is_run(path))
       runs.push_back(look(path, below + name));
     else if (depth > 1)
