@@ -17,6 +17,7 @@
 #include "qkv/model/generate.h"
 #include "qkv/train/experiment.h"
 #include "qkv/version.h"
+#include "tensor/bf16.h"
 #include "tensor/blas.h"
 #include "train/check.h"
 #include "train/checkpoint.h"
@@ -65,6 +66,8 @@ void warn_of_limits(const Experiment& e, std::size_t bytes) {
   if (const int cpus = available_threads(); e.run.threads > cpus)
     console().warn("run.threads = {} is more than the {} usable CPUs: slower than one thread per CPU",
                    e.run.threads, cpus);
+  if (e.run.matmul == Matmul::bf16 && !(bf16::unit() && bf16::is_fast(*bf16::unit())))
+    console().info("run.matmul = \"bf16\": this CPU computes products of bf16 no faster than those of f32");
   if (const std::string note = blas().note; !note.empty()) console().warn("matrix products: {}", note);
 }
 

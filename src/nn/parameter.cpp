@@ -5,6 +5,7 @@
 #include <map>
 
 #include "qkv/base/text.h"
+#include "tensor/bf16.h"
 
 namespace qkv {
 namespace init {
@@ -85,6 +86,15 @@ bool ParameterStore::Slot::frozen() const {
 ParameterStore::ParameterStore(std::uint64_t seed, Dtype dtype, bool symbolic)
     : seed_(seed), dtype_(dtype), symbolic_(symbolic) {}
 
+ParameterStore::~ParameterStore() {
+  for (const Slot& slot : slots_) bf16::forget_rounded(slot.value);
+}
+
+ParameterStore::Slot& ParameterStore::slot(int i) {
+  bf16::parameters_changed();
+  return slots_[std::size_t(i)];
+}
+
 Parameter ParameterStore::add(const std::string& name, const Shape& shape, const Init& init) {
   QKV_CHECK(shape.rank() >= 1, "parameter '{}': must have at least one axis; got a scalar", name);
   Shape row(shape.begin() + 1, shape.rank() - 1);
@@ -117,6 +127,7 @@ Parameter ParameterStore::add_packed(const std::vector<std::string>& names, cons
       Tensor value = part.of(slot.value);
       init(value, Stream(seed_, "init").part(part.name));
     }
+  bf16::keep_rounded(slot.value);
   slots_.push_back(std::move(slot));
   return Parameter(this, size() - 1);
 }
@@ -134,6 +145,7 @@ Index ParameterStore::trainable_count() const {
 }
 
 std::vector<NamedTensor> ParameterStore::named() const {
+  bf16::parameters_changed();  // who has the tensors may write
   std::vector<NamedTensor> result;
   each_part([&](int s, const Part& part) { result.push_back({part.name, part.of(slot(s).value)}); });
   return result;

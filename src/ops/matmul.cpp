@@ -131,7 +131,7 @@ void product(Index rows, Index out, Index in, const T* x, const T* weight, const
       gemm<T>(Trans::no, Trans::yes, rows, n, in, 1, x, in, w, in, 0, y + begin, out);
   };
   if (rows > kMaxRows || out * in < kMinWeights) return columns(0, out);
-  const Index block = std::max<Index>(1, kBlock / in / 16) * 16;  // rows of W: whole batches of any CPU
+  const Index block = std::max<Index>(1, kBlock / in / 32) * 32;  // rows of W: whole panels of bf16
   pool().run(int((out + block - 1) / block),
              [&](int task, int) { columns(task * block, std::min(block, out - task * block)); });
 }

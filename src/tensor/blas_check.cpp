@@ -11,6 +11,8 @@
 #include "gemm_kernel.h"
 #include "qkv/base/random.h"
 #include "qkv/base/text.h"
+#include "qkv/base/threads.h"
+#include "tensor/bf16.h"
 #include "tensor/blas.h"
 
 namespace qkv {
@@ -169,14 +171,13 @@ struct Product {
   float beta;  // 0: C is not read, and holds NaN
 };
 
-// 0, or the signal. Nothing here needs a destructor, which the jump would pass over.
-template <class T>
-int fault_of(const Product& p, const T* a, const T* b, T* c) {
+// 0, or the signal. Nothing in the product needs a destructor, which the jump would pass over.
+int fault_of(FunctionRef<void()> product) {
   sigjmp_buf here;
   const int number = sigsetjmp(here, 1);
   if (number == 0) {
     landing = &here;
-    blas_product(p.ta, p.tb, p.m, p.n, p.k, T(0.5), a, p.lda, b, p.ldb, T(p.beta), c, p.ldc);
+    product();
   }
   landing = nullptr;
   return number;
@@ -208,7 +209,9 @@ std::string problem_of(const Product& p) {
     for (int i = 0; i < p.m; i++)
       std::fill_n(right.begin() + i * p.ldc, p.n, std::numeric_limits<T>::quiet_NaN());
   auto c = right;
-  if (const int number = fault_of(p, a, b, c.data()))
+  if (const int number = fault_of([&] {
+        blas_product(p.ta, p.tb, p.m, p.n, p.k, T(0.5), a, p.lda, b, p.ldb, T(p.beta), c.data(), p.ldc);
+      }))
     return fmt::format("crashes with signal {} in products", number);
   gemm_kernel::product<T>(p.m, p.n, p.k, gemm_kernel::strided(p.ta, a, p.lda),
                           gemm_kernel::strided(p.tb, b, p.ldb),
@@ -250,6 +253,35 @@ std::string product_problem(int rounds, std::uint64_t seed) {
         if (problem.empty()) problem = problem_of<double>(p);
         if (!problem.empty()) return problem;
       }
+  return "";
+}
+
+std::string bf16::unit_problem(const Unit& unit) {
+  // Small whole numbers are exact in bf16, and so are their sums in f32.
+  constexpr Index kSizes[][3] = {{1, 70, 33}, {2, 5, 600}, {35, 49, 17}, {64, 64, 64}, {70, 33, 1100}};
+  const Net net;
+  Stream random(3, "unit test");
+  auto whole_numbers = [&](Index count) {
+    std::vector<float> values(std::size_t(count), 0.0f);
+    for (float& value : values) value = float(random.below(17)) - 8.0f;
+    return values;
+  };
+  for (const auto& [m, n, k] : kSizes)
+    for (const bool down : {false, true}) {
+      const std::vector<float> a = whole_numbers(m * k), b = whole_numbers(k * n);
+      std::vector<float> c = whole_numbers(m * n), right = c;
+      const gemm_kernel::Strided<float> left{a.data(), down ? 1 : k, down ? m : 1},
+          above{b.data(), down ? 1 : n, down ? k : 1};
+      const Packed packed_a = pack_a(m, k, left), packed_b = pack_b(n, k, above);
+      auto target = [n = n](std::vector<float>& to) {
+        return gemm_kernel::Target<float>{to.data(), n, 0.5f, 2.0f, to.data(), n};
+      };
+      if (const int number =
+              fault_of([&, m = m, n = n] { product(unit, m, n, packed_a, packed_b, target(c)); }))
+        return fmt::format("crashes with signal {}", number);
+      gemm_kernel::product(m, n, k, left, above, target(right));
+      if (c != right) return fmt::format("computes wrong products ({} x {} x {})", m, n, k);
+    }
   return "";
 }
 

@@ -9,6 +9,7 @@
 
 #include "gemm_kernel.h"
 #include "qkv/base/threads.h"
+#include "tensor/bf16.h"
 #include "tensor/blas.h"
 
 namespace qkv {
@@ -57,11 +58,17 @@ bool is_small(Index m, Index n, Index k) {
 template <class T>
 using Target = gemm_kernel::Target<T>;
 
+std::atomic<Matmul> precision{Matmul::f32};
+
 // C = alpha A B + beta C on this thread.
 template <class T>
 void product(Trans trans_a, Trans trans_b, Index m, Index n, Index k, const T* a, Index lda, const T* b,
              Index ldb, const Target<T>& c) {
   own_count().flops.fetch_add(2 * m * n * k, std::memory_order_relaxed);
+  if constexpr (sizeof(T) == sizeof(float))
+    if (precision == Matmul::bf16)
+      return bf16::product(m, n, k, gemm_kernel::strided(trans_a, a, lda),
+                           gemm_kernel::strided(trans_b, b, ldb), c);
   if (m <= 2 && trans_a == Trans::no && trans_b == Trans::yes)
     return gemm_kernel::dots<T>(m, n, k, a, lda, b, ldb, c);
   if (is_small(m, n, k) || !blas_ready())
@@ -132,6 +139,13 @@ template void gemm_bias(Trans, Trans, Index, Index, Index, const float*, Index, 
                         const float*, float*, Index);
 template void gemm_bias(Trans, Trans, Index, Index, Index, const double*, Index, const double*, Index,
                         const double*, double*, Index);
+
+void set_matmul(Matmul how) {
+  precision = how;
+}
+Matmul matmul_in_use() {
+  return precision;
+}
 
 std::int64_t gemm_flops() {
   std::int64_t total = 0;

@@ -1,6 +1,6 @@
 // GEMM: the one place that multiplies matrices.
 #pragma once
-#include "qkv/tensor/shape.h"
+#include "qkv/tensor/tensor.h"
 
 namespace qkv {
 

@@ -1,6 +1,6 @@
-// The product of small matrices on xsimd batches: a tile of C stays in registers while a panel of B, at most
-// 24 KiB and so in the first-level cache, is read against rows of A where they lie (Goto and van de Geijn
-// 2008, "Anatomy of high-performance matrix multiplication", without the blocks that large matrices need).
+// The product of matrices on xsimd batches: a tile of C stays in registers while a panel of B, which stays in
+// the first- or second-level cache, is read against rows of A (Goto and van de Geijn 2008, "Anatomy of
+// high-performance matrix multiplication"). Both are read where they lie if that costs little, else copied.
 //
 // Every element of C is one chain of fused multiply-adds in the order of k, whatever the sizes around it.
 #pragma once
@@ -12,13 +12,18 @@
 namespace qkv::gemm_kernel {
 
 using simd::Batch, simd::kWidth, simd::Lanes;
-/// A tile is six rows of two batches: with a row of B and an element of A it fills sixteen registers.
+/// A tile is six rows of two batches, of four where there are 32 registers: with a row of B and an element of
+/// A it fills them.
 constexpr Index kRows = 6;
+#if XSIMD_WITH_AVX512F || XSIMD_WITH_NEON64
+constexpr int kBatches = 4;
+#else
+constexpr int kBatches = 2;
+#endif
 template <class T>
-constexpr Index kColumns = 2 * kWidth<T>;
-/// Rows of a panel of B.
-template <class T>
-constexpr Index kDepth = 24 * 1024 / Index(sizeof(T)) / kColumns<T>;
+constexpr Index kColumns = kBatches* kWidth<T>;
+/// Rows of a panel of B, and of a block of A, which stays in the second-level cache while all panels pass.
+constexpr Index kDepth = 384, kBlock = 84 * kRows;
 
 /// Lane r of the result is `simd::sum_lanes` of batch r, bit for bit, at a quarter of the cost: each pass
 /// halves the number of vectors, which hold twice as many rows of half as many partial sums (`W` of each row
@@ -87,19 +92,20 @@ void tile(Index k, const Strided<T>& a, const T* b, Index ldb, const Target<T>& 
 #pragma GCC unroll 6
   for (int i = 0; i < R; i++) {
     from[i] = a.data + i * a.row;
-    __builtin_prefetch(c.data + i * c.row, 1);
-#pragma GCC unroll 2
+#pragma GCC unroll 4
+    for (int j = 0; j < C; j++) __builtin_prefetch(c.data + i * c.row + j * width, 1);
+#pragma GCC unroll 4
     for (int j = 0; j < C; j++) sum[i][j] = Batch<T>(T(0));
   }
-#pragma GCC unroll 4
+#pragma GCC unroll 2
   for (Index p = 0; p < k; p++) {
     Batch<T> row[std::size_t(C)];
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (int j = 0; j < C; j++) row[j] = xsimd::load_unaligned(b + j * width);
 #pragma GCC unroll 6
     for (int i = 0; i < R; i++) {
       const Batch<T> x(kDown ? from[0][i] : from[i][p]);
-#pragma GCC unroll 2
+#pragma GCC unroll 4
       for (int j = 0; j < C; j++) sum[i][j] = xsimd::fma(x, row[j], sum[i][j]);
     }
     b += ldb;
@@ -108,7 +114,7 @@ void tile(Index k, const Strided<T>& a, const T* b, Index ldb, const Target<T>& 
   const Batch<T> alpha(c.alpha), beta(c.beta);
 #pragma GCC unroll 6
   for (int i = 0; i < R; i++)
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (int j = 0; j < C; j++) {
       T* to = c.data + i * c.row + j * width;
       const T* old = c.old + i * c.old_row + j * width;
@@ -125,30 +131,38 @@ void tile(Index k, const Strided<T>& a, const T* b, Index ldb, const Target<T>& 
     }
 }
 
-template <class T, int C, bool kDown, int R = int(kRows)>
+/// c[rows, columns] for up to kRows rows and kColumns columns.
+template <class T, bool kDown, int C = kBatches, int R = int(kRows)>
 void tile_of(Index rows, Index k, const Strided<T>& a, const T* b, Index ldb, const Target<T>& c,
              Index columns) {
+  if constexpr (C > 1 && R == kRows)
+    if (columns <= (C - 1) * kWidth<T>) return tile_of<T, kDown, C - 1>(rows, k, a, b, ldb, c, columns);
   if (rows == R) return tile<T, R, C, kDown>(k, a, b, ldb, c, columns);
-  if constexpr (R > 1) tile_of<T, C, kDown, R - 1>(rows, k, a, b, ldb, c, columns);
+  if constexpr (R > 1) tile_of<T, kDown, C, R - 1>(rows, k, a, b, ldb, c, columns);
 }
 
-/// to[j, i] = from[i, j] for a square of four.
-template <class T>
-inline void transpose_four(const T* from, Index from_row, T* to, Index to_row) {
-  typedef T Four __attribute__((vector_size(4 * sizeof(T)), aligned(sizeof(T)), may_alias));
-  const auto row = [&](Index i) {
-    return *reinterpret_cast<const Four*>(from + i * from_row);
-  };
-  const Four a = row(0), b = row(1), c = row(2), d = row(3);
-  const Four ab0 = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab1 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-  const Four cd0 = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd1 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-  const auto column = [&](Index j) -> Four& {
-    return *reinterpret_cast<Four*>(to + j * to_row);
-  };
-  column(0) = __builtin_shufflevector(ab0, cd0, 0, 1, 4, 5);
-  column(1) = __builtin_shufflevector(ab0, cd0, 2, 3, 6, 7);
-  column(2) = __builtin_shufflevector(ab1, cd1, 0, 1, 4, 5);
-  column(3) = __builtin_shufflevector(ab1, cd1, 2, 3, 6, 7);
+/// Exchanges the blocks beside the diagonal in squares of 2 S rows and lanes, then in squares of half the
+/// size.
+template <class T, std::size_t S, class V, std::size_t... I>
+inline void exchange_blocks(V* row, std::index_sequence<I...> lanes) {
+  constexpr std::size_t N = sizeof...(I);
+  for (std::size_t r = 0; r < N; r++)
+    if ((r & S) == 0) {
+      const V upper = row[r], lower = row[r + S];
+      row[r] = __builtin_shufflevector(upper, lower, ((I & S) ? I - S + N : I)...);
+      row[r + S] = __builtin_shufflevector(upper, lower, ((I & S) ? I + N : I + S)...);
+    }
+  if constexpr (S > 1) exchange_blocks<T, S / 2>(row, lanes);
+}
+/// to[j, i] = from[i, j] for a square of N rows, N a power of two.
+template <class T, std::size_t N>
+void transpose_square(const T* from, Index from_row, T* to, Index to_row) {
+  typename Lanes<T, N>::type rows[N];
+#pragma GCC unroll 16
+  for (std::size_t r = 0; r < N; r++) std::memcpy(&rows[r], from + Index(r) * from_row, sizeof rows[r]);
+  exchange_blocks<T, N / 2>(rows, std::make_index_sequence<N>());
+#pragma GCC unroll 16
+  for (std::size_t r = 0; r < N; r++) std::memcpy(to + Index(r) * to_row, &rows[r], sizeof rows[r]);
 }
 
 /// b[k, columns] as k rows of kColumns elements, zeros after the columns.
@@ -156,51 +170,69 @@ template <class T>
 void pack(Index k, Index columns, const Strided<T>& b, T* to) {
   constexpr Index wide = kColumns<T>;
   if (b.column == 1) {
-    for (Index p = 0; p < k; p++) {
-      std::copy_n(b.data + p * b.row, columns, to + p * wide);
-      std::fill_n(to + p * wide + columns, wide - columns, T(0));
-    }
+    for (Index p = 0; p < k; p++, to += wide)
+      if (columns == wide) {
+        std::memcpy(to, b.data + p * b.row, std::size_t(wide) * sizeof(T));
+      } else {
+        std::copy_n(b.data + p * b.row, columns, to);
+        std::fill_n(to + columns, wide - columns, T(0));
+      }
     return;
   }
-  const Index fours = columns / 4 * 4, deep = k / 4 * 4;
-  for (Index j = 0; j < fours; j += 4)
-    for (Index p = 0; p < deep; p += 4)
-      transpose_four(b.data + j * b.column + p, b.column, to + p * wide + j, wide);
+  constexpr Index N = kWidth<T>;
+  const Index squares = columns / N * N, deep = k / N * N;
+  for (Index j = 0; j < squares; j += N)
+    for (Index p = 0; p < deep; p += N)
+      transpose_square<T, Batch<T>::size>(b.data + j * b.column + p, b.column, to + p * wide + j, wide);
   for (Index p = 0; p < k; p++)
-    for (Index j = p < deep ? fours : 0; j < wide; j++)
+    for (Index j = p < deep ? squares : 0; j < wide; j++)
       to[p * wide + j] = j < columns ? b.data[p * b.row + j * b.column] : T(0);
+}
+
+/// a[rows, k], whose columns are contiguous, as groups of k times kRows elements; eight groups at a time, so
+/// that cache lines of A are read once.
+template <class T>
+void pack_down(Index rows, Index k, const Strided<T>& a, T* to) {
+  const Index whole = rows / kRows * kRows;
+  for (Index i = 0; i < whole; i += 8 * kRows)
+    for (Index p = 0; p < k; p++)
+      for (Index r = i; r < std::min(whole, i + 8 * kRows); r += kRows)
+        std::memcpy(to + r * k + p * kRows, a.data + r + p * a.column, std::size_t(kRows) * sizeof(T));
+  for (Index p = 0; p < k && whole < rows; p++)
+    for (Index r = whole; r < rows; r++) to[whole * k + p * kRows + r - whole] = a.data[r + p * a.column];
 }
 
 /// C = alpha A B + beta C. Of A and of B either rows or columns are contiguous.
 template <class T>
 void product(Index m, Index n, Index k, const Strided<T>& a, const Strided<T>& b, const Target<T>& c) {
   constexpr Index wide = kColumns<T>;
-  constexpr Index kReuse = 96;  // rows of A from which copying a panel pays that could be read in place
-  alignas(64) T panel[kDepth<T> * wide];
-  const Index blocks = (k + kDepth<T> - 1) / kDepth<T>, depth = (k + blocks - 1) / blocks;
-  for (Index p = 0; p < k; p += depth) {
-    const Index deep = std::min(depth, k - p);
-    for (Index j = 0; j < n; j += wide) {
-      const Index columns = std::min(wide, n - j);
-      const Strided<T> from = b.at(p, j);
-      const bool in_place = from.column == 1 && columns % kWidth<T> == 0 && m < kReuse;
-      if (!in_place) pack(deep, columns, from, panel);
-      const T* rows = in_place ? from.data : panel;
-      const Index ldb = in_place ? from.row : wide;
-      for (Index i = 0; i < m; i += kRows) {
-        T* place = c.data + i * c.row + j;  // from the second block on it is added to what is there
-        const Target<T> to = p == 0 ? c.at(i, j) : Target<T>{place, c.row, c.alpha, T(1), place, c.row};
-        const Strided<T> left = a.at(i, p);
-        auto run = [&](auto tile) {
-          tile(std::min(kRows, m - i), deep, left, rows, ldb, to, columns);
-        };
-        if (columns > kWidth<T>)
-          run(left.row == 1 ? tile_of<T, 2, true> : tile_of<T, 2, false>);
-        else
-          run(left.row == 1 ? tile_of<T, 1, true> : tile_of<T, 1, false>);
+  alignas(64) T panel[kDepth * wide];
+  const bool down = a.row == 1, copied = down && n > 4 * wide && m > 4 * kRows;
+  Tensor copy;
+  const Index blocks = (k + kDepth - 1) / kDepth, depth = (k + blocks - 1) / blocks;
+  if (copied) copy = Tensor::empty({std::min(kBlock, m + kRows), depth}, DtypeOf<T>::value);
+  for (Index p = 0; p < k; p += depth)
+    for (Index top = 0; top < m; top += kBlock) {
+      const Index deep = std::min(depth, k - p), bottom = std::min(m, top + kBlock);
+      if (copied) pack_down(bottom - top, deep, a.at(top, p), copy.data<T>());
+      for (Index j = 0; j < n; j += wide) {
+        const Index columns = std::min(wide, n - j);
+        const Strided<T> from = b.at(p, j);
+        const bool in_place =
+            from.column == 1 && columns % kWidth<T> == 0 && (m < 96 || b.row * Index(sizeof(T)) % 2048 != 0);
+        if (!in_place) pack(deep, columns, from, panel);
+        const T* rows = in_place ? from.data : panel;
+        const Index ldb = in_place ? from.row : wide;
+        for (Index i = top; i < bottom; i += kRows) {
+          T* place = c.data + i * c.row + j;  // from the second block on it is added to what is there
+          const Target<T> to = p == 0 ? c.at(i, j) : Target<T>{place, c.row, c.alpha, T(1), place, c.row};
+          const Strided<T> left =
+              copied ? Strided<T>{copy.data<T>() + (i - top) * deep, 1, kRows} : a.at(i, p);
+          (down ? tile_of<T, true> : tile_of<T, false>)(std::min(kRows, bottom - i), deep, left, rows, ldb,
+                                                        to, columns);
+        }
       }
     }
-  }
 }
 
 /// C = alpha A B^T + beta C for few rows of A: as many rows of B at a time as a batch has lanes, so that

@@ -21,6 +21,7 @@ void read_common(const Section& config, RunConfig& run) {
   config.get("schema", std::int64_t{1}, "version of the config format", rule::between(1, 1));
   load_plugins(config);
   run = read_run(config);
+  set_matmul(run.matmul);
 }
 
 namespace {

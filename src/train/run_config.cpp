@@ -10,6 +10,7 @@
 #include "qkv/base/threads.h"
 #include "qkv/train/config.h"
 #include "qkv/version.h"
+#include "tensor/bf16.h"
 #include "tensor/blas.h"
 #include "train/checkpoint.h"
 #include "train/run_dir.h"
@@ -140,6 +141,7 @@ Json environment(const std::vector<std::string>& command, int threads, std::int6
           {"blas_chosen_by", state.chosen_by},
           {"blas_note", state.note},
           {"vectors", vector_set()},
+          {"bf16", bf16::unit() ? bf16::unit()->name : "none"},
           {"threads", threads},
           {"seed", seed},
           {"command", command}};
@@ -165,6 +167,8 @@ std::string changed_arithmetic(const std::string& run) {
   compare("library", library(env_value(run, "blas")), library(now.library));
   compare("kernels", env_value(run, "blas_core"), now.core);
   compare("vectors", env_value(run, "vectors"), vector_set());
+  if (matmul_in_use() == Matmul::bf16)
+    compare("unit for bf16", env_value(run, "bf16"), bf16::unit() ? bf16::unit()->name : "none");
   return join(changes, ", ");
 }
 

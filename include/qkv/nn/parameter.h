@@ -82,6 +82,7 @@ class ParameterStore {
   explicit ParameterStore(std::uint64_t seed, Dtype dtype = Dtype::f32, bool symbolic = false);
   ParameterStore(const ParameterStore&) = delete;
   ParameterStore& operator=(const ParameterStore&) = delete;
+  ~ParameterStore();
 
   /// Throws `parameter 'x': name must be unique; got it twice`.
   Parameter add(const std::string& name, const Shape& shape, const Init& init);
@@ -90,7 +91,8 @@ class ParameterStore {
                        const Shape& row, const Init& init);
 
   int size() const { return int(slots_.size()); }
-  Slot& slot(int i) { return slots_[std::size_t(i)]; }
+  /// For whoever changes values.
+  Slot& slot(int i);
   const Slot& slot(int i) const { return slots_[std::size_t(i)]; }
   /// Calls f(number of the slot, part) for each part, in the order of `named`.
   template <class F>

@@ -17,6 +17,7 @@ struct RunConfig {
   std::string name, out_dir = "runs";
   std::int64_t seed = 1337, threads = 0, shards = 0;
   Dtype dtype = Dtype::f32;
+  Matmul matmul = Matmul::f32;
   template <class F>
   void fields(F& f) {
     f("name", name, "name of the run directory; empty = name of the config file");
@@ -26,6 +27,7 @@ struct RunConfig {
     f("shards", shards, "parts a batch is split into (a power of two); 0 = chosen from the batch",
       rule::between(0, 256));
     f("dtype", dtype, "type of the parameters", rule::one_of({"f32", "f64"}));
+    f("matmul", matmul, "operands of f32 products: as they are, or rounded to bf16 (sums stay f32)");
   }
 };
 

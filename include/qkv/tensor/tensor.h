@@ -35,6 +35,16 @@ struct DtypeOf<std::int32_t> {
   static constexpr Dtype value = Dtype::i32;
 };
 
+/// How products of f32 matrices are computed: as they are, or with operands rounded to bf16 and sums in f32.
+/// Values between products, and all products of f64, are not touched.
+enum class Matmul { f32, bf16 };
+inline std::vector<std::string> names_of(Matmul) {
+  return {"f32", "bf16"};
+}
+/// Chooses for the whole process; not during a product.
+void set_matmul(Matmul how);
+Matmul matmul_in_use();
+
 /// Calls `f(T{})` with T = float, double or std::int32_t.
 template <class F>
 auto dispatch_all(Dtype dtype, F&& f) {

@@ -20,7 +20,8 @@ struct Experiment {
   TrainingTables tables = {};
 };
 
-/// Reads what every config may have, whatever it is used for, and loads the plug-ins it names.
+/// Reads what every config may have, whatever it is used for, loads the plug-ins it names, and from now on
+/// multiplies as `run.matmul` says.
 void read_common(const Section& config, RunConfig& run);
 
 /// Reads what else the config may hold, for those who do not train: then each of its keys has been read, and

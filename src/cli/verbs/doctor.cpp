@@ -18,6 +18,7 @@
 #include "qkv/tensor/tensor.h"
 #include "qkv/train/config.h"
 #include "qkv/version.h"
+#include "tensor/bf16.h"
 #include "tensor/blas.h"
 #include "tensor/gemm.h"
 #include "train/run_dir.h"
@@ -88,6 +89,16 @@ std::string write_problem(std::filesystem::path folder) {
   return "";
 }
 
+// What computes products with `run.matmul = "bf16"`.
+std::string bf16_text() {
+  const bf16::Unit* unit = bf16::unit();
+  if (!unit) return "f32 products of rounded operands: no unit of this CPU computes them";
+  return bf16::is_fast(*unit)
+             ? std::string(unit->name)
+             : fmt::format("f32 products of rounded operands, which are faster than {}; that for single rows",
+                           unit->name);
+}
+
 struct Doctor : Verb {
   void setup(Options& options) override {
     options.add("--out-dir", &out_dir, "directory of the runs").shows_default = true;
@@ -103,7 +114,7 @@ struct Doctor : Verb {
     if (json) {
       Json report = {{"version", kVersion}, {"revision", kRevision}, {"compiler", kCompiler}};
       report.update({{"cpu", about.at("cpu")}, {"cpus", threads}, {"cpu_features", cpu_features()}});
-      for (const char* key : {"blas", "blas_core", "blas_chosen_by"}) report[key] = about.at(key);
+      for (const char* key : {"blas", "blas_core", "blas_chosen_by", "bf16"}) report[key] = about.at(key);
       report["blas_threads"] = blas().threads;
       for (const char* key : {"vectors", "memory_bytes"}) report[key] = about.at(key);
       report.update({{"sgemm_gflops", json_number(static_cast<float>(speed.gflops))},
@@ -132,6 +143,7 @@ struct Doctor : Verb {
     line("cpu features", features.empty() ? "none of AVX2, FMA, AVX-512: expect slow runs" : features);
     line("blas", fmt::format("{}, {} thread per product", of("blas"), blas().threads));
     line("kernels", fmt::format("{}, chosen by {}", of("blas_core"), of("blas_chosen_by")));
+    line("bf16 products", bf16_text());
     line("sgemm 1024",
          fmt::format("{:.1f} GFLOP/s on one thread; its peak is {:.0f}", speed.gflops, speed.peak));
     line("memory", byte_text(about.at("memory_bytes").get<double>()) + " usable");
