@@ -204,17 +204,17 @@ def tied(model):
     return model
 
 
-def measure(once, seconds):
-    """Times of `once` in ms, after warming up, at most twice."""
-    end = time.perf_counter() + 3
-    once()
-    if time.perf_counter() < end:
+def measure(once, seconds, warm_up):
+    """Times of `once` in ms: for `seconds`, and three times if that takes less than ten seconds."""
+    start = time.perf_counter()
+    warm_up()
+    if time.perf_counter() < start + 3:
+        warm_up()
+    times, start = [], time.perf_counter()
+    while time.perf_counter() < start + (seconds if len(times) >= 3 else 10):
+        before = time.perf_counter()
         once()
-    times, end = [], time.perf_counter() + seconds
-    while len(times) < 3 or time.perf_counter() < end:
-        start = time.perf_counter()
-        once()
-        times.append(1e3 * (time.perf_counter() - start))
+        times.append(1e3 * (time.perf_counter() - before))
     return times
 
 
@@ -233,7 +233,7 @@ def train(name, args):
         optimizer.step()
         return loss.item()
 
-    return measure(step, args.seconds), tokens
+    return measure(step, args.seconds, step), tokens
 
 
 def decode(name, args):
@@ -246,13 +246,13 @@ def decode(name, args):
     with torch.inference_mode():
         caches = [(torch.zeros(shape, dtype=dtype), torch.zeros(shape, dtype=dtype)) for _ in model.blocks]
 
-        def text():
+        def text(tokens=length):
             token = torch.zeros(1, 1, dtype=torch.long)
-            for at in range(prompt - 1, prompt - 1 + length):  # the cache holds the prompt up to its last token
+            for at in range(prompt - 1, prompt - 1 + tokens):  # the cache holds the prompt up to its last token
                 token = forward(token, caches, at)
             return token.item()
 
-        return [ms / length for ms in measure(text, args.seconds)], 1
+        return [ms / length for ms in measure(text, args.seconds, lambda: text(5))], 1
 
 
 def main():
