@@ -110,7 +110,7 @@ Json bench_training(const BenchRequest& request, Experiment& e) {
   return measure(request, e, work);
 }
 
-// One text after another, each greedily from token 0 on. A step is a token.
+// One text after another, each greedily after a prompt of tokens 0. A step is a token.
 Json bench_generating(const BenchRequest& request, Experiment& e) {
   const BenchConfig& bench = e.tables.bench;
   const auto* generator = dynamic_cast<const Generator*>(e.model.get());
@@ -124,7 +124,8 @@ Json bench_generating(const BenchRequest& request, Experiment& e) {
   work.prepare = [&] {
     if (text && in_text < bench.new_tokens && text->room() != 0) return;
     text = generator->start(Batch(), 1);
-    token.fill(0);
+    if (bench.prompt_tokens > 1) text->feed(Tensor::zeros({1, bench.prompt_tokens - 1}, Dtype::i32));
+    token.fill(0);  // the last of the prompt
     in_text = 0;
   };
   work.step = [&] {

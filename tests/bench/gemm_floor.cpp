@@ -1,7 +1,7 @@
 // The floor under a training step: its matrix products alone, through plain cblas_sgemm, without any
 // framework, and one pass each over gradients and parameters for reduction, norm and AdamW.
 //   gemm_floor [--mode one|split|blas] [--threads N] [--seconds S] WORKLOAD...
-// WORKLOAD: w1 ... w6, or `stream`: how fast all threads together can read memory, the limit of decoding.
+// WORKLOAD: w1 ... w7, or `stream`: how fast all threads together can read memory, the limit of decoding.
 //   one    one thread
 //   split  each thread has its share of the batch, with gradients of its own that are added up afterwards
 //   blas   one caller, products spread over threads by the BLAS
@@ -136,8 +136,8 @@ struct Options {
 };
 
 void measure(const Workload& w, const std::string& mode, const Options& options) {
-  const int threads = mode == "one" ? 1 : std::min(options.threads, w.batch);
-  const int n_parts = mode == "split" ? threads : 1;
+  const int threads = mode == "one" ? 1 : options.threads;
+  const int n_parts = mode == "split" ? std::min(threads, w.batch) : 1;
   openblas_set_num_threads(mode == "blas" ? threads : 1);
   Memory memory;
   Weights weights;
@@ -220,9 +220,8 @@ void measure_stream(const Options& options) {
 }
 
 int usage() {
-  std::fputs(
-      "usage: gemm_floor [--mode one|split|blas] [--threads N] [--seconds S] w1|w2|w3|w4|w5|w6|stream...\n",
-      stderr);
+  std::fputs("usage: gemm_floor [--mode one|split|blas] [--threads N] [--seconds S] w1|...|w7|stream...\n",
+             stderr);
   return 2;
 }
 

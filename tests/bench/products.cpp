@@ -12,6 +12,7 @@ const std::vector<Workload>& workloads() {
       {"w4", Workload::decoder, 4, 64, 12, 12, 768, 3072, 50304, true},
       {"w5", Workload::translator, 32, 32, 3, 4, 256, 1024, 8000},
       {"w6", Workload::lstm, 32, 64, 1, 1, 128, 0, 65},
+      {"w7", Workload::decoder, 1, 4096, 6, 6, 384, 1536, 65},
   };
   return all;
 }

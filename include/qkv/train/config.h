@@ -146,10 +146,11 @@ inline std::vector<std::string> names_of(BenchMode) {
 /// What `qkv bench` does with the config.
 struct BenchConfig {
   BenchMode mode = BenchMode::train;
-  std::int64_t new_tokens = 64;
+  std::int64_t prompt_tokens = 1, new_tokens = 64;
   template <class F>
   void fields(F& f) {
     f("mode", mode, "what bench measures: training steps or generated tokens");
+    f("prompt_tokens", prompt_tokens, "tokens that each text in mode generate begins with", rule::positive);
     f("new_tokens", new_tokens, "tokens per text in mode generate", rule::positive);
   }
 };
