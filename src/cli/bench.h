@@ -17,8 +17,8 @@ struct BenchRequest {
 
 /// Runs optimizer steps through the real trainer or, with bench.mode = "generate", generates tokens one at a
 /// time, a token being a step: {"name", "params", "gflop_per_step", "threads", "shards", "steps", "step_ms":
-/// {"median", "min", "p90"}, "tokens_per_s", "gflops", "peak_rss_mib", "allocations_per_step"}. Peak memory
-/// is that of the process so far: measure in a separate process.
+/// {"mean", "median", "min", "p90"}, "tokens_per_s", "gflops", "peak_rss_mib", "allocations_per_step"}. Peak
+/// memory is that of the process so far: measure in a separate process.
 Json run_bench(const BenchRequest& request);
 
 }  // namespace qkv

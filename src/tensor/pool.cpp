@@ -1,7 +1,7 @@
 // Size classes are quarter powers of two (at most 25 % waste). Blocks are cached per thread without a lock,
 // so that a worker gets back what is in its own L2, and how many blocks there are does not depend on the
-// workers' timing. Very large ones, and what overflows a thread's cache, go through a central list, so that
-// blocks freed by another thread than the one that allocates come back.
+// workers' timing unless one does the tasks of another. Very large ones, and what overflows a thread's cache,
+// go through a central list, so that blocks freed by another thread than the one that allocates come back.
 #include "tensor/pool.h"
 
 #include <sys/mman.h>

@@ -1,12 +1,13 @@
 #include "qkv/base/threads.h"
 
 #include <doctest/doctest.h>
+#include <pthread.h>
+#include <signal.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cmath>
-#include <filesystem>
-#include <limits>
+#include <functional>
 #include <mutex>
 #include <set>
 #include <stdexcept>
@@ -14,40 +15,190 @@
 #include <thread>
 #include <vector>
 
-#include "base/file.h"
-#include "base/machine.h"
 #include "qkv/base/error.h"
-#include "temporary_folder.h"
 
 using namespace qkv;
 
-TEST_CASE("every task runs once, on the worker that the formula gives") {
+namespace {
+
+// Where threads wait until `n` of them are there: then each has a task.
+class Meeting {
+ public:
+  void wait_for(int n) {
+    ++here_;
+    while (here_ < n) std::this_thread::yield();
+  }
+
+ private:
+  std::atomic<int> here_{0};
+};
+
+// Whether it becomes true in ten seconds.
+bool soon(const std::function<bool()>& ready) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (!ready() && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+  return ready();
+}
+
+// Holds up a thread, wherever it is.
+class Held {
+ public:
+  explicit Held(pthread_t thread) {
+    struct sigaction action = {};
+    action.sa_handler = [](int) {
+      inside = true;
+      while (holding) std::this_thread::yield();
+      inside = false;
+    };
+    ::sigaction(SIGUSR1, &action, nullptr);
+    holding = true;
+    ::pthread_kill(thread, SIGUSR1);
+    CHECK(soon([] { return inside.load(); }));
+  }
+  ~Held() {
+    holding = false;
+    soon([] { return !inside.load(); });
+  }
+
+ private:
+  static inline std::atomic<bool> holding{false}, inside{false};
+};
+
+// A thread that wants a CPU all the time.
+class Neighbour {
+ public:
+  explicit Neighbour(std::size_t cpu)
+      : thread_([this, cpu] {
+          cpu_set_t one;
+          CPU_ZERO(&one);
+          CPU_SET(cpu, &one);
+          ::pthread_setaffinity_np(::pthread_self(), sizeof one, &one);  // where there is such a CPU
+          while (!stop_) continue;
+        }) {}
+  ~Neighbour() {
+    stop_ = true;
+    thread_.join();
+  }
+
+ private:
+  std::atomic<bool> stop_{false};
+  std::thread thread_;
+};
+
+}  // namespace
+
+TEST_CASE("every task runs once, and no two at once under one worker number") {
   for (int threads : {1, 2, 3, 4, 7}) {
     ThreadPool pool(threads);
     CHECK(pool.size() == threads);
-    for (int n : {0, 1, 2, 3, 5, 64, 1001}) {
-      std::vector<int> count(static_cast<std::size_t>(n)), worker_of(count.size(), -1);
+    for (int n : {0, 1, 2, 3, 5, 64, 1001, 200001}) {
+      std::vector<int> count(static_cast<std::size_t>(n));
+      std::vector<std::atomic<int>> inside(static_cast<std::size_t>(threads));
+      std::atomic<bool> alone{true};
       pool.run(n, [&](int task, int worker) {
+        auto& here = inside[static_cast<std::size_t>(worker)];
+        if (here++ > 0) alone = false;
         ++count[static_cast<std::size_t>(task)];
-        worker_of[static_cast<std::size_t>(task)] = worker;
+        --here;
       });
-      bool right = true;
-      for (int i = 0; i < n; ++i) {
-        auto task = static_cast<std::size_t>(i);
-        right = right && count[task] == 1 && worker_of[task] == (n == 1 ? 0 : i * threads / n);
-      }
-      CHECK(right);
+      CHECK(std::count(count.begin(), count.end(), 1) == n);
+      CHECK(alone);
     }
   }
 }
 
 TEST_CASE("the calling thread is worker 0") {
   ThreadPool pool(3);
+  Meeting meeting;
   std::vector<std::thread::id> ids(3);
-  pool.run(3, [&](int, int worker) { ids[static_cast<std::size_t>(worker)] = std::this_thread::get_id(); });
+  pool.run(3, [&](int, int worker) {
+    meeting.wait_for(3);
+    ids[static_cast<std::size_t>(worker)] = std::this_thread::get_id();
+  });
   CHECK((ids[0] == std::this_thread::get_id()));
   CHECK((ids[1] != ids[0]));
   CHECK((ids[2] != ids[1]));
+}
+
+TEST_CASE("a worker does its own tasks in order, and others take what it leaves from the end") {
+  ThreadPool pool(2);
+  for (int held : {0, 1}) {  // in its first task until all others are done
+    constexpr int kTasks = 100;
+    std::vector<int> order;
+    std::atomic<int> done{0};
+    bool all = false;
+    std::mutex mutex;
+    pool.run(kTasks, [&](int task, int worker) {
+      if (task == held * kTasks / 2) {
+        all = soon([&] { return done == kTasks - 1; });
+      } else if (worker == 1 - held) {
+        std::lock_guard lock(mutex);
+        order.push_back(task);
+      }
+      ++done;
+    });
+    CHECK(all);
+    std::vector<int> expected;
+    for (int i = 0; i < kTasks / 2; ++i) expected.push_back((1 - held) * kTasks / 2 + i);
+    for (int i = kTasks / 2 - 1; i > 0; --i) expected.push_back(held * kTasks / 2 + i);
+    CHECK(order == expected);
+  }
+}
+
+TEST_CASE("nobody waits for a worker that has claimed nothing, and it does no harm when it comes") {
+  ThreadPool pool(2);
+  pthread_t worker;
+  Meeting meeting;
+  pool.run(2, [&](int, int number) {
+    if (number == 1) worker = ::pthread_self();
+    meeting.wait_for(2);
+  });
+  for (int repeat = 0; repeat < 20; ++repeat) {
+    std::set<std::thread::id> threads;
+    {
+      const Held held(worker);
+      for (int n : {2, 100, 3}) pool.run(n, [&](int, int) { threads.insert(std::this_thread::get_id()); });
+    }
+    CHECK(threads == std::set<std::thread::id>{std::this_thread::get_id()});
+    std::atomic<int> done{0};
+    pool.run(50, [&](int, int) { ++done; });
+    CHECK(done == 50);
+  }
+}
+
+TEST_CASE("a caller that has waited for a worker without a CPU goes on alone for a while") {
+  ThreadPool pool(2);
+  Meeting meeting;
+  pool.run(2, [&](int task, int) {
+    meeting.wait_for(2);
+    if (task == 1) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  });
+  std::set<std::thread::id> threads;
+  std::mutex mutex;
+  const auto run = [&] {
+    pool.run(2, [&](int, int) {
+      std::lock_guard lock(mutex);
+      threads.insert(std::this_thread::get_id());
+    });
+  };
+  run();  // within the next 0.9 s
+  CHECK(threads.size() == 1);
+  CHECK(soon([&] { return run(), threads.size() == 2; }));
+}
+
+TEST_CASE("beside threads that never sleep no task is lost") {
+  ThreadPool pool(2);
+  std::vector<long> sums(7);
+  long expected = 0;
+  for (std::size_t cpu : {1, 0}) {
+    const Neighbour neighbour(cpu);
+    const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(500);
+    for (int i = 0; i % 100 != 0 || std::chrono::steady_clock::now() < end; ++i) {
+      pool.run(7, [&](int task, int) { sums[static_cast<std::size_t>(task)] += i; });
+      expected += i;
+    }
+  }
+  CHECK(sums == std::vector<long>(7, expected));
 }
 
 TEST_CASE("the exception of the lowest failed task is rethrown and the pool stays usable") {
@@ -82,29 +233,21 @@ TEST_CASE("a run inside a task executes inline as the same worker") {
 TEST_CASE("the only task of a run has the workers at its side") {
   ThreadPool pool(2);
   bool inside = true;
-  std::set<std::thread::id> threads;
-  std::mutex mutex;
+  Meeting meeting;
   pool.run(1, [&](int, int) {
     inside = in_task();
-    pool.run(2, [&](int, int) {
-      std::lock_guard lock(mutex);
-      threads.insert(std::this_thread::get_id());
-    });
+    pool.run(2, [&](int, int) { meeting.wait_for(2); });
   });
   CHECK_FALSE(inside);
-  CHECK(threads.size() == 2);
 }
 
 TEST_CASE("a thread that asks for it runs all tasks itself") {
   ThreadPool pool(2);
   std::set<std::thread::id> threads;
-  const auto run = [&] {
-    pool.run(2, [&](int, int) { threads.insert(std::this_thread::get_id()); });
-  };
   {
     const RunInline inline_runs;
     CHECK(in_task());
-    run();
+    pool.run(2, [&](int, int) { threads.insert(std::this_thread::get_id()); });
   }
   CHECK(threads == std::set<std::thread::id>{std::this_thread::get_id()});
   CHECK_FALSE(in_task());
@@ -128,7 +271,8 @@ TEST_CASE("workers that fell asleep wake up for the next run") {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
     std::vector<int> slow(3);
     pool.run(3, [&](int task, int) {
-      if (task == 2) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(task == 2);
+      while (std::chrono::steady_clock::now() < end) continue;
       slow[static_cast<std::size_t>(task)] = task;
     });
     CHECK(slow == std::vector<int>{0, 1, 2});
@@ -153,52 +297,4 @@ TEST_CASE("set_threads gives the pool of the process its size and 0 means all CP
   CHECK(pool().size() == available_threads());
   CHECK_THROWS_WITH_AS(set_threads(-1), "ThreadPool: threads must be between 1 and 4096; got -1", Error);
   CHECK(pool().size() == available_threads());
-}
-
-TEST_CASE("control groups: the smallest quota and memory on the way up, of both versions") {
-  const TemporaryFolder root;
-  auto write = [&](const std::string& file, const std::string& text) {
-    make_directories(std::filesystem::path(root / file).parent_path().string());
-    write_file_atomic(root / file, text);
-  };
-  auto limits = [&] {
-    return group_limits(root / "");
-  };
-  CHECK(std::isinf(limits().cpus));
-  CHECK(limits().bytes == std::numeric_limits<std::size_t>::max());
-
-  // version 2, nested
-  write("proc/self/cgroup", "0::/a/b\n");
-  write("proc/self/mountinfo", "30 20 0:1 / /cg rw - cgroup2 cgroup2 rw\n");
-  write("cg/a/cpu.max", "150000 100000\n");
-  write("cg/a/b/cpu.max", "max 100000\n");
-  write("cg/a/memory.max", "max\n");
-  write("cg/a/b/memory.max", "1048576\n");
-  CHECK(limits().cpus == 1.5);
-  CHECK(limits().bytes == 1048576);
-  write("cg/a/b/cpu.max", "20000 100000\n");
-  CHECK(limits().cpus == 0.2);
-
-  // version 1, one mount for two controllers; the quota of the group above is the smaller one
-  write("proc/self/cgroup", "5:cpu,cpuacct:/x/y\n4:memory:/m\n0::/\n");
-  write("proc/self/mountinfo",
-        "30 20 0:1 / /v1/cpu rw - cgroup cgroup rw,cpu,cpuacct\n31 20 0:2 / /v1/mem rw - cgroup cgroup "
-        "rw,memory\n");
-  write("v1/cpu/x/cpu.cfs_quota_us", "100000\n");
-  write("v1/cpu/x/cpu.cfs_period_us", "100000\n");
-  write("v1/cpu/x/y/cpu.cfs_quota_us", "-1\n");
-  write("v1/cpu/x/y/cpu.cfs_period_us", "100000\n");
-  write("v1/mem/m/memory.limit_in_bytes", "5000000\n");
-  write("v1/mem/memory.limit_in_bytes", "9223372036854771712\n");
-  CHECK(limits().cpus == 1);
-  CHECK(limits().bytes == 5000000);
-
-  // in a container that sees its own group as the root of the mount, and does not see the one it is in
-  for (const char* group : {"/docker/1", "/elsewhere"}) {
-    write("proc/self/cgroup", std::string("5:cpu:") + group + "\n");
-    write("proc/self/mountinfo", "30 20 0:1 /docker/1 /in rw - cgroup cgroup rw,cpu\n");
-    write("in/cpu.cfs_quota_us", "250000\n");
-    write("in/cpu.cfs_period_us", "100000\n");
-    CHECK(limits().cpus == 2.5);
-  }
 }

@@ -49,10 +49,13 @@ class FunctionRef<R(Args...)> {
 
 /// Runs numbered tasks on a fixed number of workers; the calling thread is worker 0.
 ///
-/// Task i of n belongs to worker i * size / n, so the work of a thread is the same in every run, and results
-/// that are stored by task do not depend on the number of threads. Workers spin for some microseconds after a
-/// run, then sleep. A run allocates nothing. `run` inside a task executes inline, unless that task is the
-/// only one of its run: then the workers are free for it. Calls from several threads take turns.
+/// Task i of n belongs to worker i * size / n, so that a worker meets the same data in every run, but what is
+/// left of a worker that is late is done by others. So results must be stored by task; then they do not
+/// depend on the threads. Two tasks never run at once under one worker number. Tasks must not wait for each
+/// other: where waiting for the workers costs more than they save, because other processes want the CPUs, the
+/// caller runs all tasks itself for a while. Workers spin for some microseconds after a run, then sleep. A
+/// run allocates nothing. `run` inside a task executes inline, unless that task is the only one of its run:
+/// then the workers are free for it. Calls from several threads take turns.
 class ThreadPool {
  public:
   using Body = FunctionRef<void(int task, int worker)>;
@@ -63,8 +66,8 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   int size() const;
-  /// Returns after all tasks. If tasks throw, the exception of the lowest of them is rethrown; the tasks
-  /// after a failed one on the same worker are skipped.
+  /// Returns after all tasks. If tasks throw, the exception of the lowest of them is rethrown; tasks after a
+  /// failed one may be skipped.
   void run(int n_tasks, Body body);
 
  private:

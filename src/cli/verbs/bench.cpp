@@ -164,16 +164,16 @@ struct Bench : Verb {
     return fmt::format(
         "{}\n"
         "  parameters   {:.0f}\n"
-        "  step         median {:.3f} ms, min {:.3f}, p90 {:.3f}  ({} steps)\n"
+        "  step         mean {:.3f} ms, median {:.3f}, min {:.3f}, p90 {:.3f}  ({} steps)\n"
         "  tokens       {:.0f} per second\n"
         "  products     {:.4g} GFLOP per step, {:.1f} GFLOP/s\n"
         "  threads      {} ({} shards)\n"
         "  memory       {:.0f} MiB at most\n"
         "  allocations  {}\n",
-        r.at("name").get<std::string>(), of("params"), ms.at("median").get<double>(),
-        ms.at("min").get<double>(), ms.at("p90").get<double>(), r.at("steps").get<std::size_t>(),
-        of("tokens_per_s"), of("gflop_per_step"), of("gflops"), r.at("threads").get<int>(),
-        r.at("shards").get<int>(), of("peak_rss_mib"), allocated);
+        r.at("name").get<std::string>(), of("params"), ms.at("mean").get<double>(),
+        ms.at("median").get<double>(), ms.at("min").get<double>(), ms.at("p90").get<double>(),
+        r.at("steps").get<std::size_t>(), of("tokens_per_s"), of("gflop_per_step"), of("gflops"),
+        r.at("threads").get<int>(), r.at("shards").get<int>(), of("peak_rss_mib"), allocated);
   }
 
   BenchRequest request;
