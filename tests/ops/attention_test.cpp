@@ -12,7 +12,7 @@
 #include "tensors.h"
 
 using namespace qkv;
-using namespace qkv::attention_kernel;
+using attention_kernel::UseBlocks;
 using namespace qkv::test;
 
 namespace {
