@@ -19,26 +19,27 @@ void check_masks(GradSuite& g, bool packed);
 const Op kAttention("attention", [](GradSuite& g) { check_masks(g, false); });
 const Op kAttentionPacked("attention_packed", [](GradSuite& g) { check_masks(g, true); });
 
-// The result without elements, and as many tensors of weights as `weigh` keeps.
+// The result without elements, and what is kept.
 Tensor symbolic(const AttentionShape& p, Dtype dtype) {
-  for (int i = 0; i < (p.dropout > 0 ? 3 : 1); i++) Tensor::symbolic({p.B, p.H, p.T, p.S}, dtype);
+  Kept(p, dtype, true, nullptr);
   return Tensor::symbolic({p.B, p.T, p.H * p.D_v}, dtype);
 }
 
-template <class T>
-Tensor weigh(const AttentionShape& p, const HeadRows<const T>& in, Weights& w) {
-  const Dtype dtype = DtypeOf<T>::value;
-  const Shape shape{p.B, p.H, p.T, p.S};
-  w.weights = w.used = Tensor::empty(shape, dtype);
+Kept keep(const AttentionShape& p, Dtype dtype) {
   Tape* tape = Tape::current();
-  if (const Stream* stream = p.dropout > 0 && tape ? tape->next_stream() : nullptr) {
-    w.dropped = Tensor::empty(shape, dtype);
-    w.used = Tensor::empty(shape, dtype);
-    keep_mask(*stream, 0, T(p.dropout), w.dropped.data<T>(), std::size_t(w.dropped.size()),
-              T(1 / (1 - p.dropout)));
-  }
+  return Kept(p, dtype, false, p.dropout > 0 && tape ? tape->next_stream() : nullptr);
+}
+
+template <class T>
+Tensor value_of(const AttentionShape& p, const HeadRows<const T>& in, const Kept& kept, Tensor* weights) {
+  const Dtype dtype = DtypeOf<T>::value;
+  const Attention<T> attention(p, in, kept);
   Tensor y = Tensor::empty({p.B, p.T, p.H * p.D_v}, dtype);
-  forward<T>(p, in, w, y.data<T>());
+  attention.forward(y.data<T>());
+  if (weights) {
+    *weights = Tensor::empty({p.B, p.H, p.T, p.S}, dtype);
+    attention.show(weights->data<T>());
+  }
   return y;
 }
 
@@ -52,6 +53,8 @@ void check_masks(GradSuite& g, bool packed) {
   };
   const AttentionMask causal{true, {}, {}, {}, {}};
   const AttentionMask all{true, {}, g.ints({2, 2}, {1, 0, 0, 1}), g.normal({2, 2}), g.uniform({2}, 0.1, 1.0)};
+  std::vector<std::int32_t> window;  // the last two keys
+  for (int i = 0; i < 25; i++) window.push_back(i / 5 - i % 5 < 2);
   const Case cases[] = {
       {"one head", 1, 1, 3, 3},
       {"two heads", 2, 2, 3, 3},
@@ -67,6 +70,8 @@ void check_masks(GradSuite& g, bool packed) {
       {"bias", 2, 2, 3, 3, {false, {}, {}, g.normal({2, 2, 3, 3}), {}}},
       {"alibi", 2, 2, 2, 3, {false, {}, {}, {}, g.uniform({2}, 0.1, 1.0)}},
       {"all", 2, 1, 2, 2, all, 3, 2.0},
+      {"window", 2, 1, 5, 5, {true, {}, g.ints({5, 5}, window), {}, {}}},
+      {"no key", 2, 2, 3, 3, {false, g.ints({2, 3}, {0, 0, 0, 1, 0, 0}), {}, {}, {}}},
   };
   for (const Case& c : cases) {
     const Index D = 2, B = 2;
@@ -74,15 +79,24 @@ void check_masks(GradSuite& g, bool packed) {
     o.n_kv_head = c.H_kv;
     o.mask = c.mask;
     o.softcap = c.softcap;
-    if (packed && c.T == c.S && c.D_v == D)
-      g.check(c.label, {g.normal({B, c.T, (c.H + 2 * c.H_kv) * D})},
-              [=](const Vars& in) { return attention_packed(in[0], o); });
-    if (!packed)
-      g.check(
-          c.label,
-          {g.normal({B, c.T, c.H * D}), g.normal({B, c.S, c.H_kv * D}), g.normal({B, c.S, c.H_kv * c.D_v})},
-          [=](const Vars& in) { return attention(in[0], in[1], in[2], o); },
-          [=](const Vars& in) { return attention_composed(in[0], in[1], in[2], o); });
+    // Once in one block, whose weights are kept, and once in small ones that are computed again.
+    for (const Index size : {512, 2}) {
+      const std::string label = c.label + std::string(size == 2 ? ", in blocks" : "");
+      if (packed && c.T == c.S && c.D_v == D)
+        g.check(label, {g.normal({B, c.T, (c.H + 2 * c.H_kv) * D})}, [=](const Vars& in) {
+          const UseBlocks blocks({size, size});
+          return attention_packed(in[0], o);
+        });
+      if (!packed)
+        g.check(
+            label,
+            {g.normal({B, c.T, c.H * D}), g.normal({B, c.S, c.H_kv * D}), g.normal({B, c.S, c.H_kv * c.D_v})},
+            [=](const Vars& in) {
+              const UseBlocks blocks({size, size});
+              return attention(in[0], in[1], in[2], o);
+            },
+            [=](const Vars& in) { return attention_composed(in[0], in[1], in[2], o); });
+    }
   }
 }
 
@@ -117,7 +131,8 @@ Var masked_scores(Var scores, const AttentionMask& m) {
 }
 
 // The definition from separate ops.
-Var attention_composed(const Var& q, const Var& k, const Var& v, const AttentionOptions& o) {
+Var attention_composed(const Var& q, const Var& k, const Var& v, const AttentionOptions& o,
+                       const Tensor& dropped) {
   const Index B = q.dim(0), T = q.dim(1), S = k.dim(1), group = o.n_head / o.n_kv_head;
   auto heads = [](const Var& x, Index H) {  // [B, T, H D] -> [B, H, T, D]
     return permute(reshape(x, {x.dim(0), x.dim(1), H, -1}), {0, 2, 1, 3});
@@ -131,7 +146,8 @@ Var attention_composed(const Var& q, const Var& k, const Var& v, const Attention
   Var scores = matmul(heads(q, o.n_head), transpose(repeated(k))) * o.scale;
   if (o.softcap > 0) scores = tanh(scores / o.softcap) * o.softcap;
   scores = masked_scores(scores, o.mask);
-  return reshape(permute(matmul(softmax(scores), repeated(v)), {0, 2, 1, 3}), {B, T, -1});
+  const Var weights = dropped.defined() ? softmax(scores) * dropped : softmax(scores);
+  return reshape(permute(matmul(weights, repeated(v)), {0, 2, 1, 3}), {B, T, -1});
 }
 
 Var attention(const Var& q, const Var& k, const Var& v, const AttentionOptions& o, Tensor* weights) {
@@ -151,23 +167,23 @@ Var attention(const Var& q, const Var& k, const Var& v, const AttentionOptions& 
       return HeadRows<const T>{q.data<T>(), k.data<T>(),  v.data<T>(),
                                p.H * p.D,   p.H_kv * p.D, p.H_kv * p.D_v};
     };
-    Weights w;
-    Tensor y = weigh<T>(p, rows(p, q.value(), k.value(), v.value()), w);
-    if (weights) *weights = w.weights;
-    return record(kAttention, {q, k, v}, y,
-                  [=, vq = q.value(), vk = k.value(), vv = v.value()](const Tensor& dy, Sink& dx) {
-                    // Buffers of k and v may be in different states, so both start from zero when new.
-                    Tensor dq, dk, dv;
-                    HeadRows<T> out{nullptr, nullptr, nullptr, p.H * p.D, p.H_kv * p.D, p.H_kv * p.D_v};
-                    double beta_q = 0;
-                    if (dx.needs(1)) dk = dx.zeroed(1), out.k = dk.data<T>();
-                    if (dx.needs(2)) dv = dx.zeroed(2), out.v = dv.data<T>();
-                    if (dx.needs(0)) {
-                      Sink::Buffer b = dx.buffer(0);
-                      dq = b.gradient, beta_q = b.beta, out.q = dq.data<T>();
-                    }
-                    backward<T>(p, rows(p, vq, vk, vv), w, dy.data<T>(), out, T(beta_q), 1);
-                  });
+    const Kept kept = keep(p, q.dtype());
+    const Tensor y = value_of<T>(p, rows(p, q.value(), k.value(), v.value()), kept, weights);
+    return record(
+        kAttention, {q, k, v}, y,
+        [=, vq = q.value(), vk = k.value(), vv = v.value()](const Tensor& dy, Sink& dx) {
+          // Buffers of k and v may be in different states, so both start from zero when new.
+          Tensor dq, dk, dv;
+          HeadRows<T> out{nullptr, nullptr, nullptr, p.H * p.D, p.H_kv * p.D, p.H_kv * p.D_v};
+          double beta_q = 0;
+          if (dx.needs(1)) dk = dx.zeroed(1), out.k = dk.data<T>();
+          if (dx.needs(2)) dv = dx.zeroed(2), out.v = dv.data<T>();
+          if (dx.needs(0)) {
+            Sink::Buffer b = dx.buffer(0);
+            dq = b.gradient, beta_q = b.beta, out.q = dq.data<T>();
+          }
+          Attention<T>(p, rows(p, vq, vk, vv), kept).backward(y.data<T>(), dy.data<T>(), out, T(beta_q), 1);
+        });
   });
 }
 
@@ -186,13 +202,13 @@ Var attention_packed(const Var& qkv, const AttentionOptions& o, Tensor* weights)
       return HeadRows<std::remove_reference_t<decltype(*base)>>{
           base, base + p.H * p.D, base + (p.H + p.H_kv) * p.D, ld, ld, ld};
     };
-    Weights w;
-    Tensor y = weigh<T>(p, rows(p, qkv.value().data<T>()), w);
-    if (weights) *weights = w.weights;
+    const Kept kept = keep(p, qkv.dtype());
+    const Tensor y = value_of<T>(p, rows(p, qkv.value().data<T>()), kept, weights);
     return record(kAttentionPacked, {qkv}, y, [=, value = qkv.value()](const Tensor& dy, Sink& dx) {
       Sink::Buffer d = dx.buffer(0);
-      backward<T>(p, rows(p, value.template data<T>()), w, dy.data<T>(),
-                  rows(p, d.gradient.template data<T>()), T(d.beta), T(d.beta));
+      Attention<T>(p, rows(p, value.template data<T>()), kept)
+          .backward(y.template data<T>(), dy.data<T>(), rows(p, d.gradient.template data<T>()), T(d.beta),
+                    T(d.beta));
     });
   });
 }
@@ -253,7 +269,9 @@ Tensor cached_attention(const T* q, Index ld, Index B, Index n, const Tensor& ke
         T* a = weights ? weights->data<T>() + ((b * H + h) * n + t) * S : scores.data<T>();
         gemm<T>(Trans::no, Trans::yes, 1, seen, D, T(o.scale), q + (b * n + t) * ld + h * D, D, k, D, 0, a,
                 seen);
-        attention_kernel::weights_of_query(shape, b, h, t, a);
+        attention_kernel::score(shape, b, h, t, 0, seen, a);
+        simd::softmax_row(seen, a, a);
+        std::fill(a + seen, a + S, T(0));
         weighted_sum(seen, D, a, v, y.data<T>() + (b * n + t) * H * D + h * D);
       }
     }

@@ -16,7 +16,9 @@ Tensor cached_attention(const T* q, Index ld, Index B, Index n, const Tensor& ke
 /// Scores [B, H, T, S] with what the mask adds to them: bias, ALiBi, -inf where a key may not be seen.
 Var masked_scores(Var scores, const AttentionMask& mask);
 
-/// `attention` from separate ops, without dropout: what gradient checks and tests compare it with.
-Var attention_composed(const Var& q, const Var& k, const Var& v, const AttentionOptions& options);
+/// `attention` from separate ops, for gradient checks and tests. `dropped` [B, H, T, S], where given, is what
+/// dropout multiplies the weights with.
+Var attention_composed(const Var& q, const Var& k, const Var& v, const AttentionOptions& options,
+                       const Tensor& dropped = {});
 
 }  // namespace qkv

@@ -41,6 +41,7 @@ void sizes(benchmark::internal::Benchmark* b) {
   b->Args({2, 64, 12, 64, 1});  // W4
   b->Args({16, 32, 4, 64, 0});  // W5
   b->Args({1, 1024, 8, 64, 1});
+  b->Args({1, 4096, 6, 64, 1});  // W3's model with long texts
 }
 BENCHMARK(attention_value)->Apply(sizes);
 BENCHMARK(attention_gradient)->Apply(sizes);

@@ -11,16 +11,23 @@ using namespace qkv::test;
 #ifndef QKV_SANITIZED  // a sanitizer needs memory for itself
 TEST_CASE("the memory that check estimates is within a quarter of the peak of a training") {
   TemporaryFolder folder;
-  std::vector<std::string> names = {"w5"};
+  std::vector<std::vector<std::string>> runs = {{"w5"}};  // a config and what is set
   const std::string huge_pages = "/sys/kernel/mm/transparent_hugepage/enabled";
-  if (exists(huge_pages) && read_file(huge_pages).find("[never]") == std::string::npos) names.push_back("w2");
-  for (const std::string& name : names) {
-    CAPTURE(name);
-    const std::string config = source_dir() + "/configs/bench/" + name + ".toml";
-    const Finished check = run_qkv({"check", config, "--json"});
+  if (exists(huge_pages) && read_file(huge_pages).find("[never]") == std::string::npos)
+    runs.insert(runs.end(), {{"w2"}, {"w2", "model.max_seq_len=1024"}});
+  for (const std::vector<std::string>& run : runs) {
+    CAPTURE(run.back());
+    std::vector<std::string> arguments = {source_dir() + "/configs/bench/" + run[0] + ".toml"};
+    for (std::size_t i = 1; i < run.size(); i++) arguments.insert(arguments.end(), {"--set", run[i]});
+    auto with = [&](std::vector<std::string> front, const std::vector<std::string>& back) {
+      front.insert(front.end(), arguments.begin(), arguments.end());
+      front.insert(front.end(), back.begin(), back.end());
+      return front;
+    };
+    const Finished check = run_qkv(with({"check"}, {"--json"}));
     REQUIRE(check.code == 0);
-    Process train({"-q", "train", config, "--set", "train.max_steps=3", "--set", "schedule.warmup_steps=0",
-                   "--set", "run.out_dir=" + folder.path});
+    Process train(with({"-q", "train"}, {"--set", "train.max_steps=3", "--set", "schedule.warmup_steps=0",
+                                         "--set", "run.out_dir=" + folder.path}));
     std::size_t peak = 0;
     for (; train.running(); std::this_thread::sleep_for(std::chrono::milliseconds(1)))
       if (const std::size_t now = train.peak_bytes(); now > 0) peak = now;

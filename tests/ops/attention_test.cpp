@@ -2,13 +2,17 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <cmath>
 
+#include "ops/attention_scores.h"
 #include "ops/cached_attention.h"
 #include "qkv/base/random.h"
+#include "tensor/pool.h"
 #include "tensors.h"
 
 using namespace qkv;
+using attention_kernel::UseBlocks;
 using namespace qkv::test;
 
 namespace {
@@ -20,10 +24,56 @@ Tensor bits(const Shape& shape, std::uint64_t seed) {
   return t;
 }
 
+struct Operands {
+  Tensor q, k, v, upstream;
+  Operands(Index B, Index T, Index S, const AttentionOptions& o, Index D, Index D_v, Dtype dtype)
+      : q(normal({B, T, o.n_head * D}, dtype, 5)),
+        k(normal({B, S, o.n_kv_head * D}, dtype, 6)),
+        v(normal({B, S, o.n_kv_head * D_v}, dtype, 7)),
+        upstream(normal({B, T, o.n_head * D_v}, dtype, 4)) {}
+};
+// The output and the gradients of q, k, v.
+using Results = std::array<Tensor, 4>;
+
+template <class F>
+Results results(Tape& tape, const Operands& in, F f) {
+  const Var q = tape.variable(in.q), k = tape.variable(in.k), v = tape.variable(in.v), y = f(q, k, v);
+  Gradients g;
+  tape.backward_from(y, in.upstream, g);
+  return {y.value(), g.of(q), g.of(k), g.of(v)};
+}
+Results composed(const Operands& in, const AttentionOptions& o, const Tensor& dropped = {}) {
+  Tape tape;
+  return results(tape, in, [&](auto q, auto k, auto v) { return attention_composed(q, k, v, o, dropped); });
+}
+Results fused(const Operands& in, const AttentionOptions& o, const Stream* stream = nullptr,
+              Tensor* weights = nullptr) {
+  auto f = [&](auto q, auto k, auto v) {
+    return attention(q, k, v, o, weights);
+  };
+  if (!stream) {
+    Tape tape;
+    return results(tape, in, f);
+  }
+  Tape tape(*stream);
+  return results(tape, in, f);
+}
+double apart(const Results& a, const Results& b) {
+  double worst = 0;
+  for (std::size_t i = 0; i < a.size(); i++)
+    for (Index j = 0; j < a[i].size(); j++) {
+      const double difference = std::abs(a[i].at(j) - b[i].at(j));
+      if (!(difference <= worst) && !std::isnan(worst)) worst = difference;
+    }
+  return worst;
+}
+
 }  // namespace
 
 TEST_CASE(
-    "fused attention agrees with the same from separate ops, over masks, bias, softcap, heads and widths") {
+    "fused attention agrees with the same from separate ops, over masks, bias, softcap, heads and widths, "
+    "with kept "
+    "weights and with blocks that are computed again") {
   for (Dtype dtype : {Dtype::f32, Dtype::f64})
     for (Index n_kv_head : {1, 2, 4})
       for (Index T : {1, 5, 70})
@@ -36,32 +86,133 @@ TEST_CASE(
           if (features & 4)
             o.mask.keep = T == 5 ? bits({B, T, S}, 2) : T == 1 ? bits({T, S}, 2) : bits({B, H, T, S}, 2);
           if (features & 8) o.mask.bias = normal({B, H, T, S}, dtype, 3);
-          if (features & 16) o.softcap = 1.5;
-          const Tensor upstream = normal({B, T, H * D_v}, dtype, 4);
-          Tensor results[2][4];
-          for (int k = 0; k < 2; k++) {
-            Tape tape;
-            const Var in[] = {tape.variable(normal({B, T, H * D}, dtype, 5)),
-                              tape.variable(normal({B, S, n_kv_head * D}, dtype, 6)),
-                              tape.variable(normal({B, S, n_kv_head * D_v}, dtype, 7))};
-            const Var y = (k ? attention_composed
-                             : [](const Var& a, const Var& b, const Var& c, const AttentionOptions& options) {
-                                 return attention(a, b, c, options);
-                               })(in[0], in[1], in[2], o);
-            results[k][3] = y.value();
-            Gradients g;
-            tape.backward_from(y, upstream, g);
-            for (int i = 0; i < 3; i++) results[k][i] = g.of(in[i]);
-          }
-          for (int i = 0; i < 4; i++) {
-            double worst = 0;
-            for (Index j = 0; j < results[0][i].size(); j++)
-              worst = std::max(worst, std::abs(results[0][i].at(j) - results[1][i].at(j)));
-            CAPTURE(features);
-            CAPTURE(i);
-            CHECK(worst < (dtype == Dtype::f32 ? 2e-5 : 1e-13));
-          }
+          if (features & 16) o.softcap = 1.5, o.mask.slopes = uniform({H}, dtype, 8, 0.1, 1.0);
+          const Operands in(B, T, S, o, D, D_v, dtype);
+          const Results expected = composed(in, o);
+          CAPTURE(features);
+          CHECK(apart(fused(in, o), expected) < (dtype == Dtype::f32 ? 2e-5 : 1e-13));
+          const UseBlocks blocks({16, 24});
+          CHECK(apart(fused(in, o), expected) < (dtype == Dtype::f32 ? 2e-5 : 1e-13));
         }
+}
+
+TEST_CASE(
+    "attention to many keys agrees with separate ops: blocks that are masked, causal, or no multiples") {
+  const Index B = 2, H = 2, D = 4, T = 150, S = 1100;
+  AttentionOptions o(H, D);
+  o.n_kv_head = 1;
+  Tensor window = Tensor::zeros({T, S}, Dtype::i32), padding = Tensor::zeros({B, S}, Dtype::i32);
+  for (Index t = 0; t < T; t++)
+    for (Index s = 0; s < S; s++) window.data<std::int32_t>()[t * S + s] = s > 4 * t && s < 4 * t + 100;
+  for (Index s = 0; s < S; s++)
+    padding.data<std::int32_t>()[s] = s >= 530 && s < 700;  // nothing in the second row
+  for (Dtype dtype : {Dtype::f32, Dtype::f64})
+    for (int mask = 0; mask < 8; mask++) {
+      CAPTURE(mask);
+      o.mask = {};
+      o.mask.causal = mask & 1;
+      if (mask & 2) o.mask.keep = window;
+      if (mask & 4) o.mask.key_keep = padding;
+      const Operands in(B, T, S, o, D, D, dtype);
+      CHECK(apart(fused(in, o), composed(in, o)) < (dtype == Dtype::f32 ? 2e-5 : 1e-13));
+    }
+}
+
+TEST_CASE("scores that grow from block to block, or are large, give finite weights that sum to one") {
+  const Index S = 1500;
+  AttentionOptions o(1, 1);
+  Tensor k = Tensor::empty({1, S, 1}), q = Tensor::full({1, 1, 1}, 1.0), weights;
+  for (Index s = 0; s < S; s++) k.data<float>()[s] = static_cast<float>(s) * 0.5f - 300.0f;
+  const Tensor y = attention(q, k, Tensor::full({1, S, 1}, 2.0), o, &weights).value();
+  CHECK(y.item() == doctest::Approx(2.0));
+  double sum = 0;
+  for (Index s = 0; s < S; s++) sum += weights.at(s);
+  CHECK(sum == doctest::Approx(1.0));
+  CHECK(weights.at(S - 1) == doctest::Approx(1 - std::exp(-0.5)));
+  k.data<float>()[700] = NAN;
+  CHECK(std::isnan(attention(q, k, Tensor::full({1, S, 1}, 2.0), o).value().item()));
+}
+
+TEST_CASE("dropout multiplies the weights with the mask of its stream, kept or computed again") {
+  const Index B = 2, H = 4, D = 4, D_v = 3;
+  for (const auto& [T, S] : {std::pair<Index, Index>{5, 7}, {70, 73}, {70, 700}})
+    for (const bool causal : {false, true}) {
+      AttentionOptions o(H, D);
+      o.n_kv_head = 2;
+      o.dropout = 0.3;
+      o.mask.causal = causal;
+      const Stream stream(5, "attention dropout");
+      Tensor dropped = Tensor::empty({B, H, T, S}, Dtype::f64);
+      {
+        Tape tape(stream);
+        keep_mask(*tape.next_stream(), 0, 0.3, dropped.data<double>(),
+                  static_cast<std::size_t>(dropped.size()), 1 / 0.7);
+      }
+      const Operands in(B, T, S, o, D, D_v, Dtype::f64);
+      const Results expected = composed(in, o, dropped);
+      CHECK(apart(fused(in, o, &stream), expected) < 1e-13);
+      const UseBlocks blocks({16, 24});
+      CHECK(apart(fused(in, o, &stream), expected) < 1e-13);
+    }
+}
+
+TEST_CASE("a capture of the weights changes no bit, and shows the weights before dropout") {
+  for (const Index S : {60, 700}) {
+    const Index B = 2, T = 60, H = 2, D = 4;
+    AttentionOptions o(H, D);
+    o.dropout = 0.2;
+    o.mask.causal = true;
+    o.mask.key_keep = bits({B, S}, 1);
+    const Stream stream(5, "attention dropout");
+    const Operands in(B, T, S, o, D, D, Dtype::f64);
+    Tensor weights;
+    const Results with = fused(in, o, &stream, &weights), without = fused(in, o, &stream);
+    for (std::size_t i = 0; i < with.size(); i++) CHECK(same_bits(with[i], without[i]));
+    // With the unit matrix as values, the output is the weights.
+    Tensor values = Tensor::zeros({B, S, H * S}, Dtype::f64);
+    for (Index b = 0; b < B; b++)
+      for (Index s = 0; s < S; s++)
+        for (Index h = 0; h < H; h++) values.data<double>()[((b * S + s) * H + h) * S + s] = 1;
+    o.dropout = 0;
+    const Tensor y = attention_composed(in.q, in.k, values, o).value();  // [B, T, H * S]
+    double worst = 0;
+    for (Index b = 0; b < B; b++)
+      for (Index h = 0; h < H; h++)
+        for (Index t = 0; t < T; t++)
+          for (Index s = 0; s < S; s++)
+            worst = std::max(worst, std::abs(weights.at(((b * H + h) * T + t) * S + s) -
+                                             y.at(((b * T + t) * H + h) * S + s)));
+    CHECK(worst < 1e-14);
+  }
+}
+
+TEST_CASE("attention has the same bits for any number of threads") {
+  for (const Index S : {200, 600}) {
+    AttentionOptions o(6, 16);
+    o.n_kv_head = 3;
+    o.mask.causal = true;
+    o.dropout = 0.1;
+    const Stream stream(5, "attention dropout");
+    const Operands in(2, S, S, o, 16, 16, Dtype::f32);
+    set_threads(1);
+    const Results alone = fused(in, o, &stream);
+    for (const int threads : {2, 3, 5}) {
+      set_threads(threads);
+      const Results shared = fused(in, o, &stream);
+      for (std::size_t i = 0; i < alone.size(); i++) CHECK(same_bits(alone[i], shared[i]));
+    }
+    set_threads(0);
+  }
+}
+
+TEST_CASE("what attention keeps grows with the length, not with its square") {
+  auto kept = [](Index length) {
+    const SymbolicBytes bytes;
+    attention_packed(Tensor::symbolic({2, length, 3 * 64}), AttentionOptions(4, 16));
+    return bytes.kept();
+  };
+  CHECK(kept(8192) < 2.1 * kept(4096));
+  CHECK(kept(512) > 4 * 2 * 4 * 512 * 512);  // of few keys, the weights
 }
 
 TEST_CASE("attention names a bias or mask that does not fit") {

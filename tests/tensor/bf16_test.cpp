@@ -143,7 +143,7 @@ void check_products(Multiply multiply) {
     for (const bool down_a : {false, true})
       for (const bool down_b : {false, true})
         for (const float beta : {0.0f, 1.0f}) {
-          CAPTURE(s.m), CAPTURE(s.n), CAPTURE(s.k), CAPTURE(down_a), CAPTURE(down_b);
+          INFO(s.m, " x ", s.n, " x ", s.k, ", down: ", down_a, ", ", down_b);
           const auto a = normal_values(s.m * s.k, 1), b = normal_values(s.k * s.n, 2),
                      bias = normal_values(s.n, 3);
           const Strided<float> left{a.data(), down_a ? 1 : s.k, down_a ? s.m : 1},

@@ -10,12 +10,14 @@
 namespace {
 
 std::string core;
+#ifndef FAKE_PLAIN
 int threads = 64;
 
 void start() {
   const char *asked = std::getenv("OPENBLAS_CORETYPE"), *own = std::getenv("FAKE_OWN");
   core = asked && *asked ? asked : own ? own : "Prescott";
 }
+#endif
 
 bool listed(const char* variable) {
   const char* list = std::getenv(variable);

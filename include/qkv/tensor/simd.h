@@ -130,18 +130,20 @@ struct Reduced {
 }  // namespace vector_math
 
 /// e^x. 2^n is multiplied in two halves, so that results below the normal range and up to the largest number
-/// come out right.
+/// come out right. Where the result is 0, as for masked scores, 1 is computed instead: the CPU takes a hundred
+/// cycles for a product that underflows.
 template <class B>
 B exp(const B& x) {
   using namespace vector_math;
   using C = Of<B>;
   using T = typename B::value_type;
-  const B magic(C::round + C::bias);
-  const Reduced<B> e(xsimd::min(B(C::highest), xsimd::max(B(C::lowest), x)));  // a NaN comes through second
+  const B magic(C::round + C::bias), zero(T(0));
+  const auto vanishes = x < B(C::lowest);
+  const Reduced<B> e(xsimd::min(B(C::highest), xsimd::select(vanishes, zero, x)));  // a NaN comes through second
   const B half = xsimd::fma(e.n, B(T(0.5)), magic);
   const B rest = e.n - (half - magic) + magic;
   const B first = power_of_two(half);
-  return xsimd::fma(first, e.tail, first) * power_of_two(rest);
+  return xsimd::select(vanishes, zero, xsimd::fma(first, e.tail, first) * power_of_two(rest));
 }
 
 /// 1 / (1 + e^-x)
