@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "qkv/ops/shape_ops.h"
+#include "tensor/bf16.h"
 
 namespace qkv {
 
@@ -45,6 +46,8 @@ void KeyValueCache::append(Entry& entry, const T* k, const T* v, Index ld, Index
         const Index from = (b * n + t) * ld + h * D;
         std::copy_n(k + from, D, entry.keys.data<T>() + to + t * D);
         std::copy_n(v + from, D, entry.values.data<T>() + to + t * D);
+        bf16::round_if_chosen(D, entry.keys.data<T>() + to + t * D);
+        bf16::round_if_chosen(D, entry.values.data<T>() + to + t * D);
       }
     }
 }

@@ -63,7 +63,7 @@ Init vectors() {
 
 Parameter::operator Var() const {
   if (!store_) return Var();
-  const ParameterStore::Slot& slot = store_->slot(slot_);
+  const ParameterStore::Slot& slot = store().slot(slot_);
   Tape* tape = Tape::current();
   return tape && !slot.frozen() ? tape->leaf(store_, slot_, slot.value) : Var(slot.value);
 }

@@ -5,11 +5,13 @@
 #include "attention_kernel.h"
 #include "ops/cached_attention.h"
 #include "qkv/autograd/gradcheck.h"
+#include "qkv/base/threads.h"
 #include "qkv/ops/activations.h"
 #include "qkv/ops/arithmetic.h"
 #include "qkv/ops/matmul.h"
 #include "qkv/ops/reduce.h"
 #include "qkv/ops/shape_ops.h"
+#include "tensor/bf16.h"
 
 namespace qkv {
 using namespace attention_kernel;
@@ -258,23 +260,32 @@ Tensor cached_attention(const T* q, Index ld, Index B, Index n, const Tensor& ke
   o.mask = {};
   o.mask.causal = true, o.mask.slopes = slopes;
   const attention_kernel::AttentionShape shape(B, n, S, D, D, dtype, o);
-  Tensor y = Tensor::empty({B, n, H * D}, dtype), scores = Tensor::empty({S}, dtype);
+  Tensor y = Tensor::empty({B, n, H * D}, dtype), scores = Tensor::empty({B, H, S + D}, dtype);
   if (weights) *weights = Tensor::empty({B, H, n, S}, dtype);
-  for (Index b = 0; b < B; b++)
-    for (Index h = 0; h < H; h++) {
-      const Index head = (b * H_kv + h / (H / H_kv)) * capacity * D;
-      const T *k = keys.data<T>() + head, *v = values.data<T>() + head;
-      for (Index t = 0; t < n; t++) {
-        const Index seen = past + t + 1;
-        T* a = weights ? weights->data<T>() + ((b * H + h) * n + t) * S : scores.data<T>();
-        gemm<T>(Trans::no, Trans::yes, 1, seen, D, T(o.scale), q + (b * n + t) * ld + h * D, D, k, D, 0, a,
-                seen);
-        attention_kernel::score(shape, b, h, t, 0, seen, a);
-        simd::softmax_row(seen, a, a);
-        std::fill(a + seen, a + S, T(0));
-        weighted_sum(seen, D, a, v, y.data<T>() + (b * n + t) * H * D + h * D);
-      }
+  auto one_head = [&](Index b, Index h) {
+    const Index head = (b * H_kv + h / (H / H_kv)) * capacity * D;
+    const T *k = keys.data<T>() + head, *v = values.data<T>() + head;
+    T* own = scores.data<T>() + (b * H + h) * (S + D);
+    for (Index t = 0; t < n; t++) {
+      const Index seen = past + t + 1;
+      T *a = weights ? weights->data<T>() + ((b * H + h) * n + t) * S : own, *query = own + S;
+      std::copy_n(q + (b * n + t) * ld + h * D, D, query);
+      bf16::round_if_chosen(D, query);
+      gemm_kernel::dots<T>(1, seen, D, query, D, k, D, {a, seen, T(o.scale), 0, a, seen});
+      attention_kernel::score(shape, b, h, t, 0, seen, a);
+      simd::softmax_row(seen, a, a);
+      std::fill(a + seen, a + S, T(0));
+      if (weights) std::copy_n(a, seen, own);
+      bf16::round_if_chosen(seen, own);
+      weighted_sum(seen, D, own, v, y.data<T>() + (b * n + t) * H * D + h * D);
     }
+  };
+  // Keys and values of many tokens are read by all workers; a head is always of one task.
+  constexpr Index kMany = 32 * 1024;
+  if (n * S * D * H >= kMany)
+    pool().run(int(B * H), [&](int task, int) { one_head(task / H, task % H); });
+  else
+    for (Index head = 0; head < B * H; head++) one_head(head / H, head % H);
   return y;
 }
 template Tensor cached_attention(const float*, Index, Index, Index, const Tensor&, const Tensor&, Index,

@@ -17,6 +17,7 @@ using gemm_kernel::Strided, gemm_kernel::Target;
 
 constexpr Index kSide = 32;    // rows and columns of a block
 constexpr Index kSquare = 16;  // words on each side of the squares that are packed at once
+constexpr Index kFew = 2;      // rows of A for which the time is that of reading B, of which words are half
 constexpr Index kDepth = 256;  // pairs of a panel that stays in the first-level cache: 32 KiB
 
 Index round_up(Index n, Index unit) {
@@ -34,6 +35,16 @@ std::uint32_t bits_of(float x) {
 std::uint32_t rounded(std::uint32_t bits) {
   const std::uint32_t nearest = bits + 0x7fff + (bits >> 16 & 1);
   return ((bits & 0x7fffffff) > 0x7f800000 ? bits | 0x400000 : nearest) & 0xffff0000;
+}
+
+float bf16_of(float x) {
+  const std::uint32_t bits = rounded(bits_of(x));
+  std::memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+std::uint32_t word_of(float first, float second) {
+  return rounded(bits_of(first)) >> 16 | rounded(bits_of(second));
 }
 
 // The words of 16 rows (of A; columns of B) and 16 pairs. `x` holds element (row, k) at row * x.row + k *
@@ -54,11 +65,9 @@ void pack_square(Index rows, Index k, Strided<float> x, bool by_row, float* to, 
   for (Index i = 0; i < kSquare; i++) {
     const float* first = along ? x.data + i * x.row : x.data + 2 * i * x.column;
     if (along)
-      for (Index j = 0; j < kSquare; j++)
-        words[i][j] = rounded(bits_of(first[2 * j])) >> 16 | rounded(bits_of(first[2 * j + 1]));
+      for (Index j = 0; j < kSquare; j++) words[i][j] = word_of(first[2 * j], first[2 * j + 1]);
     else
-      for (Index j = 0; j < kSquare; j++)
-        words[i][j] = rounded(bits_of(first[j])) >> 16 | rounded(bits_of(first[j + x.column]));
+      for (Index j = 0; j < kSquare; j++) words[i][j] = word_of(first[j], first[j + x.column]);
   }
   const float* from = reinterpret_cast<const float*>(words);
   if (along == by_row)
@@ -69,15 +78,27 @@ void pack_square(Index rows, Index k, Strided<float> x, bool by_row, float* to, 
 
 // Element (row, k) as in `pack_square`. If `by_row`, the words are [size, pairs], else panels of [pairs, 32].
 Packed pack(Index size, Index k, const Strided<float>& x, bool by_row) {
-  Packed packed{Tensor(), round_up(size, kSide), round_up(k, 2 * kSquare) / 2};
+  const bool few = by_row && size <= kFew;  // of these, units read no others
+  Packed packed{Tensor(), few ? size : round_up(size, kSide), round_up(k, 2 * kSquare) / 2};
   packed.words = Tensor::empty({packed.size, packed.pairs});
   float* words = packed.words.data<float>();
+  if (few) {
+    std::memset(words, 0, packed.words.byte_size());
+    for (Index r = 0; r < size; r++) {
+      const float* from = x.data + r * x.row;
+      auto* to = reinterpret_cast<std::uint32_t*>(words) + r * packed.pairs;
+      for (Index p = 0; p < k / 2 && x.column == 1; p++) to[p] = word_of(from[2 * p], from[2 * p + 1]);
+      for (Index p = x.column == 1 ? k / 2 : 0; 2 * p < k; p++)
+        to[p] = word_of(from[2 * p * x.column], 2 * p + 1 < k ? from[(2 * p + 1) * x.column] : 0.0f);
+    }
+    return packed;
+  }
   const Index ld = by_row ? packed.pairs : kSide;
   for (Index r = 0; r < packed.size; r += kSquare)
     for (Index p = 0; p < packed.pairs; p += kSquare) {
       float* to = words + (by_row ? r * ld + p : r / kSide * packed.pairs * kSide + p * ld + r % kSide);
-      const Index rows = std::clamp<Index>(size - r, 0, kSquare), depth = std::min(k - 2 * p, 2 * kSquare);
-      pack_square(rows, depth, x.at(r, 2 * p), by_row, to, ld);
+      const Index there = std::clamp<Index>(size - r, 0, kSquare), depth = std::min(k - 2 * p, 2 * kSquare);
+      pack_square(there, depth, x.at(r, 2 * p), by_row, to, ld);
     }
   return packed;
 }
@@ -91,10 +112,7 @@ Tensor rounded_copy(Index rows, Index columns, const Strided<float>& x) {
   for (Index i = 0; i < outer; i++) {
     const float* from = x.data + i * step;
     float* to = copy.data<float>() + i * inner;
-    for (Index j = 0; j < inner; j++) {
-      const std::uint32_t bits = rounded(bits_of(from[j]));
-      std::memcpy(to + j, &bits, sizeof bits);
-    }
+    for (Index j = 0; j < inner; j++) to[j] = bf16_of(from[j]);
   }
   return copy;
 }
@@ -134,19 +152,24 @@ Packed round_b(bool packs, Index n, Index k, const Strided<float>& b) {
   return packs ? pack_b(n, k, b) : Packed{rounded_copy(k, n, b), n, 0};
 }
 
-// The same, kept where b lies in a parameter.
-Packed rounded_b(bool packs, Index n, Index k, const Strided<float>& b) {
+// The same, kept where b lies in a parameter. Panels of rows of a parameter (B = W^T, as when decoding) are
+// parts of the panels of the whole.
+Packed rounded_b(bool packs, Index n, Index k, Strided<float> b) {
   Kept* const parameter = kept_of(b.data);
   if (!parameter) return round_b(packs, n, k, b);
-  const Place place{b.data, n, k, b.row, b.column, packs};
+  const Index offset = b.data - parameter->begin, rows = (parameter->end - parameter->begin) / k;
+  const bool part = packs && b.row == 1 && b.column == k && offset % (k * kSide) == 0 && n < rows;
+  if (part) b.data = parameter->begin;
+  const Place place{b.data, part ? rows : n, k, b.row, b.column, packs};
   const std::lock_guard lock(parameter->mutex);
   auto found = std::find_if(parameter->forms.begin(), parameter->forms.end(),
                             [&](const auto& form) { return form->place == place; });
   if (found == parameter->forms.end())
     found = parameter->forms.insert(found, std::make_unique<Kept::Form>(Kept::Form{place, 0, {}}));
   Kept::Form& form = **found;
-  if (form.version != version) form.packed = round_b(packs, n, k, b), form.version = version;
-  return form.packed;
+  if (form.version != version) form.packed = round_b(packs, part ? rows : n, k, b), form.version = version;
+  if (!part) return form.packed;
+  return {form.packed.words.rows(offset / k, round_up(n, kSide)), round_up(n, kSide), form.packed.pairs};
 }
 
 }  // namespace
@@ -178,13 +201,14 @@ const Unit* unit() {
 void product(const Unit& unit, Index m, Index n, const Packed& a, const Packed& b, const Target<float>& c) {
   alignas(64) float block[kSide * kSide];
   constexpr Index kRows = 512;  // rows of A that stay in the second-level cache while all panels pass
+  const Index deepest = m <= kFew ? a.pairs : kDepth;  // few rows read a panel only once
   unit.begin();
-  for (Index p = 0; p < a.pairs; p += kDepth)
+  for (Index p = 0; p < a.pairs; p += deepest)
     for (Index top = 0; top < m; top += kRows)
       for (Index j = 0; j < n; j += kSide)
         for (Index i = top; i < std::min(m, top + kRows); i += kSide) {
           const Index rows = std::min(kSide, m - i), columns = std::min(kSide, n - j);
-          unit.block(rows, std::min(kDepth, a.pairs - p), a.at(i, p), a.pairs, b.panel(j, p), block);
+          unit.block(rows, std::min(deepest, a.pairs - p), a.at(i, p), a.pairs, b.panel(j, p), block);
           for (Index r = 0; r < rows; r++) {
             float* to = c.data + (i + r) * c.row + j;
             const float* old = p > 0 ? to : c.old + (i + r) * c.old_row + j;
@@ -200,13 +224,16 @@ void product(const Unit& unit, Index m, Index n, const Packed& a, const Packed& 
 
 void product(Index m, Index n, Index k, const Strided<float>& a, const Strided<float>& b,
              const Target<float>& c) {
-  constexpr Index kFew = 2;  // then the time is that of reading B, and the words are half of it
   const Unit* best = unit();
   const bool packs = best && (m <= kFew || is_fast(*best));
   const Packed right = rounded_b(packs, n, k, b);
   if (packs) return product(*best, m, n, pack_a(m, k, a), right, c);
   const Tensor left = rounded_copy(m, k, a);
   gemm_kernel::product(m, n, k, strides_of_copy(left, a), strides_of_copy(right.words, b), c);
+}
+
+void round_if_chosen(Index n, float* x) {
+  for (Index i = 0; i < n && matmul_in_use() == Matmul::bf16; i++) x[i] = bf16_of(x[i]);
 }
 
 void keep_rounded(const Tensor& parameter) {

@@ -48,6 +48,10 @@ void product(const Unit& unit, Index m, Index n, const Packed& a, const Packed& 
 void product(Index m, Index n, Index k, const gemm_kernel::Strided<float>& a,
              const gemm_kernel::Strided<float>& b, const gemm_kernel::Target<float>& c);
 
+/// x as bf16 would hold it, in place, where `run.matmul` says so. Products of such values need no rounding.
+void round_if_chosen(Index n, float* x);
+inline void round_if_chosen(Index, double*) {}
+
 /// From here on, what a B within this parameter is rounded to is kept until `parameters_changed`.
 void keep_rounded(const Tensor& parameter);
 /// Before the parameter ends.

@@ -20,34 +20,49 @@ bool has_vectors() {
   return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw");
 }
 
-// Each row of A is read pair by pair against two vectors of the panel.
-template <int kRows>
+// Each row of A is read pair by pair against two vectors of the panel, in `kChains` sums that run side by
+// side.
+template <int kRows, int kChains = 1>
 __attribute__((target("avx512f,avx512bw,avx512bf16"))) void rows_of_vectors(Index pairs,
                                                                             const std::uint32_t* a, Index lda,
                                                                             const std::uint32_t* b,
                                                                             float* c) {
-  __m512 sum[std::size_t(kRows)][2];
+  constexpr Index kAhead = 64;  // pairs, 8 KiB
+  __m512 sum[std::size_t(kRows)][std::size_t(kChains)][2];
 #pragma GCC unroll 8
-  for (int i = 0; i < kRows; i++) sum[i][0] = sum[i][1] = _mm512_setzero_ps();
-  for (Index p = 0; p < pairs; p++, b += 32) {
-    const __m512bh left = (__m512bh)_mm512_loadu_si512(b), right = (__m512bh)_mm512_loadu_si512(b + 16);
+  for (int i = 0; i < kRows; i++)
 #pragma GCC unroll 8
-    for (int i = 0; i < kRows; i++) {
-      const __m512bh x = (__m512bh)_mm512_set1_epi32(int(a[i * lda + p]));
-      sum[i][0] = _mm512_dpbf16_ps(sum[i][0], x, left);
-      sum[i][1] = _mm512_dpbf16_ps(sum[i][1], x, right);
+    for (int s = 0; s < kChains; s++) sum[i][s][0] = sum[i][s][1] = _mm512_setzero_ps();
+  for (Index p = 0; p < pairs; p += kChains, b += 32 * kChains)
+#pragma GCC unroll 8
+    for (int s = 0; s < kChains; s++) {
+      if (kChains > 1) {  // few rows: the time is that of memory, which a distant prefetch keeps busy
+        _mm_prefetch(b + 32 * (s + kAhead), _MM_HINT_T0);
+        _mm_prefetch(b + 32 * (s + kAhead) + 16, _MM_HINT_T0);
+      }
+      const __m512bh left = (__m512bh)_mm512_loadu_si512(b + 32 * s);
+      const __m512bh right = (__m512bh)_mm512_loadu_si512(b + 32 * s + 16);
+#pragma GCC unroll 8
+      for (int i = 0; i < kRows; i++) {
+        const __m512bh x = (__m512bh)_mm512_set1_epi32(int(a[i * lda + p + s]));
+        sum[i][s][0] = _mm512_dpbf16_ps(sum[i][s][0], x, left);
+        sum[i][s][1] = _mm512_dpbf16_ps(sum[i][s][1], x, right);
+      }
     }
-  }
 #pragma GCC unroll 8
-  for (int i = 0; i < kRows; i++) {
-    _mm512_storeu_ps(c + i * 32, sum[i][0]);
-    _mm512_storeu_ps(c + i * 32 + 16, sum[i][1]);
-  }
+  for (int i = 0; i < kRows; i++)
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; half++) {
+      __m512 total = sum[i][0][half];
+#pragma GCC unroll 8
+      for (int s = 1; s < kChains; s++) total = _mm512_add_ps(total, sum[i][s][half]);
+      _mm512_storeu_ps(c + i * 32 + half * 16, total);
+    }
 }
 
 void block_of_vectors(Index rows, Index pairs, const std::uint32_t* a, Index lda, const std::uint32_t* b,
                       float* c) {
-  if (rows <= 2) return (rows == 1 ? rows_of_vectors<1> : rows_of_vectors<2>)(pairs, a, lda, b, c);
+  if (rows <= 2) return (rows == 1 ? rows_of_vectors<1, 4> : rows_of_vectors<2, 4>)(pairs, a, lda, b, c);
   for (Index i = 0; i < rows; i += 8) rows_of_vectors<8>(pairs, a + i * lda, lda, b, c + i * 32);
 }
 

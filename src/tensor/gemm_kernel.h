@@ -206,7 +206,7 @@ void pack_down(Index rows, Index k, const Strided<T>& a, T* to) {
 template <class T>
 void product(Index m, Index n, Index k, const Strided<T>& a, const Strided<T>& b, const Target<T>& c) {
   constexpr Index wide = kColumns<T>;
-  alignas(64) T panel[kDepth * wide];
+  alignas(64) T panel[std::size_t(kDepth * wide)];
   const bool down = a.row == 1, copied = down && n > 4 * wide && m > 4 * kRows;
   Tensor copy;
   const Index blocks = (k + kDepth - 1) / kDepth, depth = (k + blocks - 1) / blocks;
