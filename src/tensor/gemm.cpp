@@ -47,15 +47,15 @@ Count& own_count() {
 // thread, own against OpenBLAS): 16^3 46 : 20, 64 x 64 x 32 70 : 48, 64^3 76 : 60, 384 x 384 x 128 83 : 74,
 // equal where an operand no longer fits the second-level cache. OpenBLAS chooses its kernels at run time, so
 // without fused multiply-adds at compile time it takes all but the smallest.
-bool is_own(Index m, Index n, Index k) {
 #if XSIMD_WITH_AVX512F
-  return m * n * k > 0;
+constexpr Index kOwn = std::numeric_limits<Index>::max();  // elements of an operand
 #elif XSIMD_WITH_FMA3_AVX || XSIMD_WITH_FMA3_AVX2 || XSIMD_WITH_NEON64
-  constexpr Index kElements = 256 * 1024;
-  return m * k <= kElements && k * n <= kElements;
+constexpr Index kOwn = 512 * 512;
 #else
-  return m * n * k <= 16 * 16 * 16;
+constexpr Index kOwn = 16 * 16;
 #endif
+bool is_own(Index m, Index n, Index k) {
+  return m * k <= kOwn && k * n <= kOwn;
 }
 
 template <class T>
@@ -142,6 +142,12 @@ template void gemm_bias(Trans, Trans, Index, Index, Index, const float*, Index, 
                         const float*, float*, Index);
 template void gemm_bias(Trans, Trans, Index, Index, Index, const double*, Index, const double*, Index,
                         const double*, double*, Index);
+
+std::string product_engines() {
+  const bool all = kOwn == std::numeric_limits<Index>::max();
+  return fmt::format("qkv's own kernel ({}){}", vector_set(),
+                     all ? "" : fmt::format(" up to {} elements in an operand, else BLAS", kOwn));
+}
 
 void set_matmul(Matmul how) {
   precision = how;

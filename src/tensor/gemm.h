@@ -25,6 +25,9 @@ template <class T>
 void blas_product(Trans trans_a, Trans trans_b, int m, int n, int k, T alpha, const T* a, int lda, const T* b,
                   int ldb, T beta, T* c, int ldc);
 
+/// Which products qkv's own kernel computes here, and which go to the BLAS; one line for `doctor`.
+std::string product_engines();
+
 /// Floating-point operations of all products so far, 2 m n k each, by all threads of the process.
 std::int64_t gemm_flops();
 

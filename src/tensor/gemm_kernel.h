@@ -207,6 +207,9 @@ template <class T>
 void product(Index m, Index n, Index k, const Strided<T>& a, const Strided<T>& b, const Target<T>& c) {
   constexpr Index wide = kColumns<T>;
   alignas(64) T panel[std::size_t(kDepth * wide)];
+  // A panel read by many tiles is copied, unless its rows are long and fall into different sets of the cache.
+  constexpr Index kReuse = 96;
+  const bool scattered = kBatches > 2 && b.row * Index(sizeof(T)) % 2048 != 0;
   const bool down = a.row == 1, copied = down && n > 4 * wide && m > 4 * kRows;
   Tensor copy;
   const Index blocks = (k + kDepth - 1) / kDepth, depth = (k + blocks - 1) / blocks;
@@ -218,8 +221,7 @@ void product(Index m, Index n, Index k, const Strided<T>& a, const Strided<T>& b
       for (Index j = 0; j < n; j += wide) {
         const Index columns = std::min(wide, n - j);
         const Strided<T> from = b.at(p, j);
-        const bool in_place =
-            from.column == 1 && columns % kWidth<T> == 0 && (m < 96 || b.row * Index(sizeof(T)) % 2048 != 0);
+        const bool in_place = from.column == 1 && columns % kWidth<T> == 0 && (m < kReuse || scattered);
         if (!in_place) pack(deep, columns, from, panel);
         const T* rows = in_place ? from.data : panel;
         const Index ldb = in_place ? from.row : wide;

@@ -23,6 +23,7 @@ const Case kCases[] = {
     {"between training lines", {"checkpoint.every=3", "log.every=5", "eval.every=100"}, 5, 3},
     {"with accumulation, in the middle of an epoch", {"train.grad_accum_steps=3", "eval.every=3"}, 5, 3},
     {"with momentum", {"optimizer.type=\"sgd\"", "optimizer.momentum=0.9"}, 6, 4},
+    {"with products of bf16", {"run.matmul=\"bf16\""}, 7, 4},
     {"in f64, without buckets", {"run.dtype=\"f64\"", "data.buckets=false"}, 9, 8},
 };
 
@@ -48,6 +49,7 @@ TEST_CASE("a killed and resumed run is the uninterrupted one, bit for bit") {
       });
       CHECK(first == c.resumed_at + 1);
       check_equal_runs(whole, run);
+      set_matmul(Matmul::f32);
     }
   }
 }

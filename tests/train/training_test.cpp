@@ -124,15 +124,23 @@ TEST_CASE("a run has one limit, and max_steps = 0 is one only where it is said")
   CHECK(problem("max_steps = 0\nmax_epochs = 0\n") == "");
 }
 
-TEST_CASE("1, 2 and 4 threads give the same bytes") {
+TEST_CASE("1, 2 and 4 threads give the same bytes, other ones with products of bf16") {
   SmallData data;
-  for (int threads : {1, 2, 4}) {
-    set_threads(threads);
-    Session(data.encoder(), {"data.eval_batch_size=5"}).train(data.folder / std::to_string(threads));
+  for (const std::string matmul : {"f32", "bf16"}) {
+    auto run = [&](int threads) {
+      return data.folder / (matmul + std::to_string(threads));
+    };
+    for (int threads : {1, 2, 4}) {
+      set_threads(threads);
+      Session(data.encoder(), {"data.eval_batch_size=5", "run.matmul=" + matmul}).train(run(threads));
+    }
+    check_equal_runs(run(1), run(2));
+    check_equal_runs(run(1), run(4));
   }
   set_threads(0);
-  check_equal_runs(data.folder / "1", data.folder / "2");
-  check_equal_runs(data.folder / "1", data.folder / "4");
+  set_matmul(Matmul::f32);
+  const std::string model = "/checkpoints/last/model.safetensors";
+  CHECK(read_file(data.folder / ("f321" + model)) != read_file(data.folder / ("bf161" + model)));
 }
 
 TEST_CASE("accumulated batches weigh as many sentences as they hold") {

@@ -143,6 +143,7 @@ struct Doctor : Verb {
     line("cpu features", features.empty() ? "none of AVX2, FMA, AVX-512: expect slow runs" : features);
     line("blas", fmt::format("{}, {} thread per product", of("blas"), blas().threads));
     line("kernels", fmt::format("{}, chosen by {}", of("blas_core"), of("blas_chosen_by")));
+    line("f32 products", product_engines());
     line("bf16 products", bf16_text());
     line("sgemm 1024",
          fmt::format("{:.1f} GFLOP/s on one thread; its peak is {:.0f}", speed.gflops, speed.peak));
