@@ -13,6 +13,13 @@
 #include "tensor/blas.h"
 
 namespace qkv {
+namespace gemm_kernel {
+template void product(Index, Index, Index, const Strided<float>&, const Strided<float>&,
+                      const Target<float>&);
+template void product(Index, Index, Index, const Strided<double>&, const Strided<double>&,
+                      const Target<double>&);
+}  // namespace gemm_kernel
+
 template <class T>
 void blas_product(Trans trans_a, Trans trans_b, int m, int n, int k, T alpha, const T* a, int lda, const T* b,
                   int ldb, T beta, T* c, int ldc) {

@@ -274,4 +274,10 @@ void dots(Index m, Index n, Index k, const T* a, Index lda, const T* b, Index ld
     }
 }
 
+// Compiled once, in gemm.cpp.
+extern template void product(Index, Index, Index, const Strided<float>&, const Strided<float>&,
+                             const Target<float>&);
+extern template void product(Index, Index, Index, const Strided<double>&, const Strided<double>&,
+                             const Target<double>&);
+
 }  // namespace qkv::gemm_kernel
