@@ -17,7 +17,6 @@ using gemm_kernel::Strided, gemm_kernel::Target;
 
 constexpr Index kSide = 32;    // rows and columns of a block
 constexpr Index kSquare = 16;  // words on each side of the squares that are packed at once
-constexpr Index kFew = 2;      // rows of A for which the time is that of reading B, of which words are half
 constexpr Index kDepth = 256;  // pairs of a panel that stays in the first-level cache: 32 KiB
 
 Index round_up(Index n, Index unit) {
@@ -78,7 +77,7 @@ void pack_square(Index rows, Index k, Strided<float> x, bool by_row, float* to, 
 
 // Element (row, k) as in `pack_square`. If `by_row`, the words are [size, pairs], else panels of [pairs, 32].
 Packed pack(Index size, Index k, const Strided<float>& x, bool by_row) {
-  const bool few = by_row && size <= kFew;  // of these, units read no others
+  const bool few = by_row && size <= kFewRows;  // of these, units read no others
   Packed packed{Tensor(), few ? size : round_up(size, kSide), round_up(k, 2 * kSquare) / 2};
   packed.words = Tensor::empty({packed.size, packed.pairs});
   float* words = packed.words.data<float>();
@@ -134,7 +133,7 @@ struct Kept {
   const float* begin = nullptr;
   const float* end = nullptr;
   std::mutex mutex;
-  std::vector<std::unique_ptr<Form>> forms;
+  std::vector<Form> forms;
 };
 
 std::atomic<std::uint64_t> version{1};
@@ -163,10 +162,9 @@ Packed rounded_b(bool packs, Index n, Index k, Strided<float> b) {
   const Place place{b.data, part ? rows : n, k, b.row, b.column, packs};
   const std::lock_guard lock(parameter->mutex);
   auto found = std::find_if(parameter->forms.begin(), parameter->forms.end(),
-                            [&](const auto& form) { return form->place == place; });
-  if (found == parameter->forms.end())
-    found = parameter->forms.insert(found, std::make_unique<Kept::Form>(Kept::Form{place, 0, {}}));
-  Kept::Form& form = **found;
+                            [&](const Kept::Form& form) { return form.place == place; });
+  if (found == parameter->forms.end()) found = parameter->forms.insert(found, Kept::Form{place, 0, {}});
+  Kept::Form& form = *found;
   if (form.version != version) form.packed = round_b(packs, part ? rows : n, k, b), form.version = version;
   if (!part) return form.packed;
   return {form.packed.words.rows(offset / k, round_up(n, kSide)), round_up(n, kSide), form.packed.pairs};
@@ -201,7 +199,7 @@ const Unit* unit() {
 void product(const Unit& unit, Index m, Index n, const Packed& a, const Packed& b, const Target<float>& c) {
   alignas(64) float block[kSide * kSide];
   constexpr Index kRows = 512;  // rows of A that stay in the second-level cache while all panels pass
-  const Index deepest = m <= kFew ? a.pairs : kDepth;  // few rows read a panel only once
+  const Index deepest = m <= kFewRows ? a.pairs : kDepth;  // few rows read a panel only once
   unit.begin();
   for (Index p = 0; p < a.pairs; p += deepest)
     for (Index top = 0; top < m; top += kRows)
@@ -225,7 +223,7 @@ void product(const Unit& unit, Index m, Index n, const Packed& a, const Packed& 
 void product(Index m, Index n, Index k, const Strided<float>& a, const Strided<float>& b,
              const Target<float>& c) {
   const Unit* best = unit();
-  const bool packs = best && (m <= kFew || is_fast(*best));
+  const bool packs = best && (m <= kFewRows || is_fast(*best));
   const Packed right = rounded_b(packs, n, k, b);
   if (packs) return product(*best, m, n, pack_a(m, k, a), right, c);
   const Tensor left = rounded_copy(m, k, a);
@@ -233,7 +231,8 @@ void product(Index m, Index n, Index k, const Strided<float>& a, const Strided<f
 }
 
 void round_if_chosen(Index n, float* x) {
-  for (Index i = 0; i < n && matmul_in_use() == Matmul::bf16; i++) x[i] = bf16_of(x[i]);
+  if (matmul_in_use() != Matmul::bf16) return;
+  for (Index i = 0; i < n; i++) x[i] = bf16_of(x[i]);
 }
 
 void keep_rounded(const Tensor& parameter) {

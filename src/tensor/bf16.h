@@ -9,9 +9,13 @@
 
 namespace qkv::bf16 {
 
+/// So many rows of A take the time of reading B, whose words are half as long as its elements.
+constexpr Index kFewRows = 2;
+
 /// An operand, rounded to the nearest bf16 (ties to even; a NaN stays one): pairs of neighbours along k, as
 /// words of 32 bits. Of A [m, k] each row holds its pairs. B [k, n] is cut into panels of 32 columns, in
-/// which each row holds one pair of every column. Zeros fill k and the rows or columns up to multiples of 32.
+/// which each row holds one pair of every column. Zeros fill k and the rows or columns up to multiples of 32;
+/// an A of few rows has no others.
 struct Packed {
   Tensor words;                                          ///< as f32 [rows or columns, pairs]
   Index size = 0, pairs = 0;                             ///< rows of A or columns of B, and pairs along k

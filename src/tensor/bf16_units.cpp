@@ -62,7 +62,8 @@ __attribute__((target("avx512f,avx512bw,avx512bf16"))) void rows_of_vectors(Inde
 
 void block_of_vectors(Index rows, Index pairs, const std::uint32_t* a, Index lda, const std::uint32_t* b,
                       float* c) {
-  if (rows <= 2) return (rows == 1 ? rows_of_vectors<1, 4> : rows_of_vectors<2, 4>)(pairs, a, lda, b, c);
+  if (rows <= kFewRows)
+    return (rows == 1 ? rows_of_vectors<1, 4> : rows_of_vectors<2, 4>)(pairs, a, lda, b, c);
   for (Index i = 0; i < rows; i += 8) rows_of_vectors<8>(pairs, a + i * lda, lda, b, c + i * 32);
 }
 
@@ -123,7 +124,7 @@ struct AmxTiles {
 
 void block_of_amx(Index rows, Index pairs, const std::uint32_t* a, Index lda, const std::uint32_t* b,
                   float* c) {
-  if (rows <= 2) return block_of_vectors(rows, pairs, a, lda, b, c);  // less work than a tile
+  if (rows <= kFewRows) return block_of_vectors(rows, pairs, a, lda, b, c);  // less work than a tile
   block_of_tiles<AmxTiles>(pairs, a, lda, b, c);
 }
 

@@ -128,6 +128,12 @@ std::string newest_run(const std::string& out_dir, const std::string& name, cons
   return best;
 }
 
+// What multiplies bf16; "" in a run that does not, which then tries no unit.
+static std::string unit_in_use() {
+  if (matmul_in_use() != Matmul::bf16) return "";
+  return bf16::unit() ? bf16::unit()->name : "none";
+}
+
 Json environment(const std::vector<std::string>& command, int threads, std::int64_t seed) {
   const Blas state = blas();
   return {{"version", kVersion},
@@ -141,7 +147,7 @@ Json environment(const std::vector<std::string>& command, int threads, std::int6
           {"blas_chosen_by", state.chosen_by},
           {"blas_note", state.note},
           {"vectors", vector_set()},
-          {"bf16", bf16::unit() ? bf16::unit()->name : "none"},
+          {"bf16", unit_in_use()},
           {"threads", threads},
           {"seed", seed},
           {"command", command}};
@@ -167,8 +173,7 @@ std::string changed_arithmetic(const std::string& run) {
   compare("library", library(env_value(run, "blas")), library(now.library));
   compare("kernels", env_value(run, "blas_core"), now.core);
   compare("vectors", env_value(run, "vectors"), vector_set());
-  if (matmul_in_use() == Matmul::bf16)
-    compare("unit for bf16", env_value(run, "bf16"), bf16::unit() ? bf16::unit()->name : "none");
+  compare("unit for bf16", env_value(run, "bf16"), unit_in_use());
   return join(changes, ", ");
 }
 

@@ -99,7 +99,7 @@ struct TilesInMemory {
 // Of few rows, A holds no more than these: they are filled up.
 void block_in_memory(Index rows, Index pairs, const std::uint32_t* a, Index lda, const std::uint32_t* b,
                      float* c) {
-  if (rows > 2) return bf16::block_of_tiles<TilesInMemory>(pairs, a, lda, b, c);
+  if (rows > bf16::kFewRows) return bf16::block_of_tiles<TilesInMemory>(pairs, a, lda, b, c);
   std::vector<std::uint32_t> filled(static_cast<std::size_t>(32 * pairs));
   for (Index row = 0; row < rows; row++) std::copy_n(a + row * lda, pairs, filled.begin() + row * pairs);
   bf16::block_of_tiles<TilesInMemory>(pairs, filled.data(), pairs, b, c);

@@ -114,7 +114,8 @@ struct Doctor : Verb {
     if (json) {
       Json report = {{"version", kVersion}, {"revision", kRevision}, {"compiler", kCompiler}};
       report.update({{"cpu", about.at("cpu")}, {"cpus", threads}, {"cpu_features", cpu_features()}});
-      for (const char* key : {"blas", "blas_core", "blas_chosen_by", "bf16"}) report[key] = about.at(key);
+      for (const char* key : {"blas", "blas_core", "blas_chosen_by"}) report[key] = about.at(key);
+      report["bf16"] = bf16::unit() ? bf16::unit()->name : "none";
       report["blas_threads"] = blas().threads;
       for (const char* key : {"vectors", "memory_bytes"}) report[key] = about.at(key);
       report.update({{"sgemm_gflops", json_number(static_cast<float>(speed.gflops))},
