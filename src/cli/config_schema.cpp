@@ -53,6 +53,12 @@ Json config_schema() {
   for (Json& model : result["model"]["anyOf"])
     if (model["properties"].contains("layers")) model["properties"]["layers"]["items"] = layers;
   result["optimizer"] = variants<Optimizer>(defaults, "optimizer");
+  const Json groups = variants<Optimizer>(Optimizer::kDefault, [](const std::string& name) {
+    const Json tables = tables_of(
+        fmt::format("[[optimizer.groups]]\ntype = \"{}\"\nlr = 0.1\nparams = [\"*\"]\nndim = 2\n", name));
+    return tables.at("optimizer").at("properties").at("groups").at("items");
+  });
+  for (Json& optimizer : result["optimizer"]["anyOf"]) optimizer["properties"]["groups"]["items"] = groups;
   result["schedule"] = variants<Schedule>(defaults, "schedule");
   result["tokenizer"] = variants<Tokenizer>(defaults, "tokenizer");
   result["task"] = variants<Task>(defaults, "task");
@@ -157,6 +163,9 @@ std::string config_reference() {
       own += fmt::format("| `{}` | {} | {} |\n", key, type_of(value), value.value("description", ""));
   out += "\n## Outside tables\n\n| key | type | meaning |\n| --- | --- | --- |\n" + own;
   for (auto& [key, value] : schema.at("properties").items()) out += section(key, value);
+  out += section(
+      "[optimizer.groups]",
+      schema.at("properties").at("optimizer").at("anyOf").at(0).at("properties").at("groups").at("items"));
   // The layers of [[model.layers]] are separate variants, the same for every model that has them.
   for (const Json& model : schema.at("properties").at("model").at("anyOf")) {
     const Json& properties = model.at("properties");

@@ -57,6 +57,7 @@ MultiHeadAttention::MultiHeadAttention(const Scope& s, const AttentionConfig& c,
   const Index D = d_head, H = options.n_head, H_kv = options.n_kv_head;
   if (!learned) return;
   W_QKV = s.packed({"W_Q", "W_K", "W_V"}, {H * D, H_kv * D, H_kv * D}, {width}, init::xavier());
+  W_QKV.set_heads({H, H_kv, H_kv});
   if (c.bias) b_QKV = s.packed({"b_Q", "b_K", "b_V"}, {H * D, H_kv * D, H_kv * D}, {}, init::zeros());
   W_O = s.param("W_O", {width, H * D}, init::xavier());
   if (c.bias) b_O = s.param("b_O", {width});
@@ -176,6 +177,7 @@ CrossAttention::CrossAttention(const Scope& s, const AttentionConfig& c, Index w
   W_Q = s.param("W_Q", {queries, width}, init::xavier());
   W_K = s.param("W_K", {keys, memory_width}, init::xavier());
   W_V = s.param("W_V", {keys, memory_width}, init::xavier());
+  W_Q.set_heads({options.n_head}), W_K.set_heads({options.n_kv_head}), W_V.set_heads({options.n_kv_head});
   W_O = s.param("W_O", {width, queries}, init::xavier());
   if (!c.bias) return;
   b_Q = s.param("b_Q", {queries});

@@ -79,6 +79,11 @@ const std::string& Parameter::name() const {
   return store().slot(slot_).parts[0].name;
 }
 
+void Parameter::set_heads(const std::vector<Index>& heads) const {
+  std::vector<ParameterStore::Part>& parts = store_->slot(slot_).parts;
+  for (std::size_t i = 0; i < parts.size(); i++) parts[i].heads = heads.at(i);
+}
+
 bool ParameterStore::Slot::frozen() const {
   return std::all_of(parts.begin(), parts.end(), [](const Part& part) { return part.frozen; });
 }
@@ -202,9 +207,8 @@ int ParameterStore::load(const std::vector<NamedTensor>& values, const std::stri
   return int(copies.size());
 }
 
-// `*` stands for any text, everything else for itself. What stands between two stars is looked for once, at
-// the first place: later ones leave less for the rest.
-static bool matches(std::string_view pattern, std::string_view text) {
+// What stands between two stars is looked for once, at the first place: later ones leave less for the rest.
+bool matches(std::string_view pattern, std::string_view text) {
   std::size_t star = pattern.find('*');
   if (star == pattern.npos) return pattern == text;
   if (!starts_with(text, pattern.substr(0, star))) return false;

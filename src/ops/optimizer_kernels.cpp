@@ -80,6 +80,23 @@ void sgd_update(T* p, T* u, const T* g, Index n, const SgdStep& s) {
 }
 
 template <class T>
+void lion_update(T* p, T* m, const T* g, Index n, const LionStep& s) {
+  const auto scale = all<T>(s.scale), beta1 = all<T>(s.beta1), beta2 = all<T>(s.beta2), zero = all<T>(0);
+  const auto one_minus_beta1 = all<T>(1 - s.beta1), one_minus_beta2 = all<T>(1 - s.beta2);
+  const auto rate = all<T>(s.learning_rate), decay = all<T>(s.learning_rate * s.weight_decay);
+  update<T>(
+      n,
+      [&](auto gradient, auto& p, auto& m) {
+        gradient = gradient * scale;
+        const auto direction = beta1 * m + one_minus_beta1 * gradient;
+        const auto step = xsimd::select(direction == zero, zero, xsimd::copysign(rate, direction));
+        p = p - decay * p - step;
+        m = beta2 * m + one_minus_beta2 * gradient;
+      },
+      g, p, m);
+}
+
+template <class T>
 double sum_of_squares(const T* g, Index n) {
   // Sixteen sums, whatever the width of the machine's registers, added by halves.
   constexpr Index kSums = 16;
@@ -101,11 +118,13 @@ void add(T* a, const T* b, Index n) {
 template void adamw_update(float*, float*, float*, const float*, Index, const AdamStep&);
 template void adam_update(float*, float*, float*, const float*, Index, const AdamStep&);
 template void sgd_update(float*, float*, const float*, Index, const SgdStep&);
+template void lion_update(float*, float*, const float*, Index, const LionStep&);
 template double sum_of_squares(const float*, Index);
 template void add(float*, const float*, Index);
 template void adamw_update(double*, double*, double*, const double*, Index, const AdamStep&);
 template void adam_update(double*, double*, double*, const double*, Index, const AdamStep&);
 template void sgd_update(double*, double*, const double*, Index, const SgdStep&);
+template void lion_update(double*, double*, const double*, Index, const LionStep&);
 template double sum_of_squares(const double*, Index);
 template void add(double*, const double*, Index);
 

@@ -26,6 +26,13 @@ struct SgdStep {
   bool nesterov = false;
 };
 
+struct LionStep {
+  double learning_rate = 1e-4;
+  double beta1 = 0.9, beta2 = 0.99;
+  double weight_decay = 0.0;
+  double scale = 1.0;
+};
+
 /// AdamW (Loshchilov and Hutter 2019, "Decoupled weight decay regularization", algorithm 2):
 ///   g = scale * g
 ///   p = p - lr wd p;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2
@@ -42,6 +49,12 @@ void adam_update(T* p, T* m, T* v, const T* g, Index n, const AdamStep& step);
 /// p = p - lr (g + momentum u) (Sutskever et al. 2013). u starts as zeros; null when momentum is 0.
 template <class T>
 void sgd_update(T* p, T* u, const T* g, Index n, const SgdStep& step);
+
+/// Lion (Chen et al. 2023, "Symbolic discovery of optimization algorithms", algorithm 2):
+///   g = scale * g;  p = p - lr wd p - lr sign(b1 m + (1 - b1) g);  m = b2 m + (1 - b2) g
+/// m starts as zeros.
+template <class T>
+void lion_update(T* p, T* m, const T* g, Index n, const LionStep& step);
 
 /// Sum of g_i^2 in f64, in an order that depends on n alone.
 template <class T>

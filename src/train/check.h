@@ -16,6 +16,7 @@ struct CheckReport {
   std::vector<std::string> problems;  ///< of the config, "file:line:col: rule; got .." where it has a place
   std::vector<std::string> data_problems;    ///< of the data files
   std::vector<std::string> warnings, notes;  ///< warnings: valid, but perhaps not intended
+  std::vector<std::string> assignments;      ///< with [[optimizer.groups]]: who changes each parameter
   std::int64_t parameters = 0, steps = 0, batch_size = 0;
   std::size_t memory_bytes = 0;                       ///< estimate for training
   DataSurvey data;                                    ///< of a task that is Surveyed, where it was asked for

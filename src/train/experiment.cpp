@@ -226,6 +226,9 @@ CheckReport check_config(const Section& config, bool survey) {
   report.batch_size = e.tables.batches.batch_size;
   std::unique_ptr<Optimizer> optimizer;
   attempt([&] { optimizer = make_optimizer(config.section("optimizer"), *e.parameters); });
+  if (optimizer && optimizer->has_groups())
+    for (const Optimizer::Assignment& one : optimizer->assignments(*e.parameters))
+      report.assignments.push_back(fmt::format("{}: {}, lr {}", one.parameter, one.type, one.lr));
   attempt([&] { make_schedule(config.section("schedule"), optimizer ? optimizer->lr() : 1.0, 0); });
   if (built) attempt([&] { e.parameters->freeze(e.tables.train.freeze); });
   if (e.task)

@@ -3,64 +3,162 @@
 #include <algorithm>
 #include <map>
 
-#include "ops/optimizer_kernels.h"
 #include "qkv/base/make.h"
+#include "qkv/base/text.h"
 #include "qkv/base/threads.h"
 
 namespace qkv {
 
 QKV_DEFINE_REGISTRY(Optimizer);
 
-std::vector<Chunk> chunks_of(const ParameterStore& store) {
-  constexpr Index kElements = 32 * 1024;  // 128 KiB of f32: several arrays of it fit in L2
+namespace {
+
+constexpr Index kElements = 32 * 1024;  // 128 KiB of f32: several arrays of it fit in L2
+
+// The keys that only tables of [[optimizer.groups]] have.
+struct GroupConfig {
+  std::vector<std::string> params;
+  std::int64_t ndim = 0;
+  template <class F>
+  void fields(F& f) {
+    f("params", params, "name patterns (with *) of the parameters of this group");
+    f("ndim", ndim, "only parameters with so many axes: 1 = vectors, 2 = matrices; 0 = all",
+      rule::between(0, 2));
+  }
+};
+
+}  // namespace
+
+std::vector<Chunk> chunks_of(
+    const ParameterStore& store,
+    const std::function<Index(const ParameterStore::Part&, const Tensor&)>& elements) {
   std::vector<Chunk> chunks;
   if (store.symbolic()) return chunks;  // there may be more of them than memory holds
   int named = 0;
   store.each_part([&](int s, const ParameterStore::Part& part) {
     const Tensor& value = store.slot(s).value;
     const Index begin = part.begin * (value.size() / std::max<Index>(1, value.dim(0))),
-                size = part.of(value).size();
-    for (Index at = 0; at < size; at += kElements)
-      chunks.push_back({s, named, begin + at, std::min(kElements, size - at), part.frozen});
+                size = part.of(value).size(), most = elements ? elements(part, value) : kElements;
+    for (Index at = 0; at < size; at += most)
+      chunks.push_back({s, named, begin + at, std::min(most, size - at), at, part.frozen});
     named++;
   });
   return chunks;
 }
 
-Optimizer::Optimizer(const Section& config, const ParameterStore& store,
-                     const std::vector<std::string>& moments) {
-  lr_ = config.get("lr", lr_, "peak learning rate", rule::positive);
+Optimizer::Optimizer(const Section& config, const ParameterStore&, const std::vector<std::string>& moments,
+                     double lr)
+    : config_(config) {
+  lr_ = config.get("lr", lr, "peak learning rate", rule::positive);
   decay_1d_ = config.get("decay_1d", false, "also decay biases and norm gains");
-  for (const std::string& name : moments) {
-    Moment moment{name, {}};
-    for (int s = 0; s < store.size(); s++)
-      moment.values.push_back(store.symbolic() ? Tensor::symbolic(store.slot(s).value.shape(), store.dtype())
-                                               : Tensor::zeros(store.slot(s).value.shape(), store.dtype()));
-    moments_.push_back(std::move(moment));
-  }
+  for (const std::string& name : moments) moments_.push_back({name, {}});
 }
 
-void Optimizer::update(ParameterStore& store, const Gradients& gradients, const std::vector<Chunk>& chunks,
-                       const Step& step) {
-  auto one = [&](int c, int) {
-    const Chunk& chunk = chunks[static_cast<std::size_t>(c)];
+Index Optimizer::chunk_elements(const ParameterStore::Part&, const Tensor&) const {
+  return kElements;
+}
+
+// Makes the moments of the parameters that this optimizer changes.
+void Optimizer::own(const ParameterStore& store, std::vector<bool> parameters) {
+  own_ = std::move(parameters);
+  std::size_t named = 0;
+  store.each_part([&](int s, const ParameterStore::Part& part) {
+    const bool is_own = own_[named++];
+    const Tensor& value = store.slot(s).value;
+    Shape shape = value.shape();
+    shape.set(0, part.rows);
+    for (Moment& moment : moments_)
+      moment.values.push_back(!is_own            ? Tensor()
+                              : store.symbolic() ? Tensor::symbolic(shape, store.dtype())
+                                                 : Tensor::zeros(shape, store.dtype()));
+    const std::string problem = is_own ? refusal(shape) : "";
+    if (!problem.empty())
+      config_.fail("type",
+                   fmt::format("needs parameters that it can change: '{}' {}; got {} (give it only the "
+                               "matrices of hidden layers: a group with params and ndim = 2)",
+                               part.name, problem, shape));
+  });
+}
+
+// Reads [[optimizer.groups]]; what no pattern matches stays with this optimizer.
+void Optimizer::assign_groups(const Section& config, const ParameterStore& store) {
+  std::vector<std::string> names;
+  std::vector<Index> axes;
+  store.each_part([&](int s, const ParameterStore::Part& part) {
+    names.push_back(part.name);
+    axes.push_back(store.slot(s).value.rank());
+  });
+  std::vector<int> group_of(names.size(), -1);
+  for (const Section& table : config.sections("groups")) {
+    const int number = static_cast<int>(groups_.size());
+    groups_.push_back(make<Optimizer>(table, kDefault, table, store));
+    const auto group = table.read<GroupConfig>();
+    if (!table.has("lr")) table.report("lr", "must be given in a group");
+    if (group.params.empty()) table.report("params", "must name parameters; got no pattern");
+    for (const std::string& pattern : group.params) {
+      bool any = names.empty();  // where only keys are read
+      for (std::size_t i = 0; i < names.size(); i++) {
+        if (!matches(pattern, names[i]) || (group.ndim > 0 && axes[i] != group.ndim)) continue;
+        any = true;
+        if (group_of[i] >= 0 && group_of[i] != number)
+          table.report("params",
+                       fmt::format("must match each parameter in one group only; got '{}' in two", names[i]));
+        group_of[i] = number;
+      }
+      if (!any)
+        table.report("params", fmt::format("must match parameters; got '{}', which matches none (`qkv config "
+                                           "show` lists their names)",
+                                           pattern));
+    }
+  }
+  int number = -1;
+  each([&](Optimizer& one) {
+    std::vector<bool> own(names.size());
+    for (std::size_t i = 0; i < own.size(); i++) own[i] = group_of[i] == number;
+    one.own(store, own);
+    number++;
+  });
+}
+
+void Optimizer::list_units(const ParameterStore& store, std::vector<Unit>& units) {
+  for (const Chunk& chunk : chunks_of(store, [&](const ParameterStore::Part&part, const Tensor&value) {
+         return chunk_elements(part, value);
+       }))
+    if (own_[static_cast<std::size_t>(chunk.named)]) units.push_back({this, chunk});
+}
+
+void Optimizer::update(ParameterStore& store, const Gradients& gradients, const Step& step) {
+  if (units_.empty()) {
+    each([&](Optimizer& one) { one.list_units(store, units_); });
+    std::stable_sort(units_.begin(), units_.end(),  // so that no worker begins a long one at the end
+                     [](const Unit& a, const Unit& b) { return a.chunk.size > b.chunk.size; });
+  }
+  pool().run(static_cast<int>(units_.size()), [&](int u, int) {
+    const auto& [optimizer, chunk] = units_[static_cast<std::size_t>(u)];
     if (chunk.frozen || !gradients.has_slot(chunk.slot)) return;
     ParameterStore::Slot& slot = store.slot(chunk.slot);
-    update(chunk, slot.value, gradients.of_slot(chunk.slot), step, decay_1d_ || !slot.vector);
-  };
-  pool().run(static_cast<int>(chunks.size()), one);
+    const Step own{step.number, optimizer == this ? step.lr : step.lr * (optimizer->lr_ / lr_),
+                   step.gradient_scale};
+    optimizer->update(chunk, slot.value, gradients.of_slot(chunk.slot), own,
+                      optimizer->decay_1d_ || !slot.vector);
+  });
 }
 
 void Optimizer::step(ParameterStore& store, const Gradients& gradients, double scale) {
-  update(store, gradients, chunks_of(store), {++steps_, lr_, scale});
+  update(store, gradients, {++steps_, lr_, scale});
 }
 
 std::vector<NamedTensor> Optimizer::state(const ParameterStore& store) const {
   std::vector<NamedTensor> result;
-  for (const Moment& moment : moments_)
-    store.each_part([&](int s, const ParameterStore::Part& part) {
-      result.push_back({moment.name + "." + part.name, part.of(moment.values[static_cast<std::size_t>(s)])});
-    });
+  each([&](const Optimizer& one) {
+    for (const Moment& moment : one.moments_) {
+      std::size_t named = 0;
+      store.each_part([&](int, const ParameterStore::Part& part) {
+        if (const Tensor& value = moment.values[named++]; value.defined())
+          result.push_back({moment.name + "." + part.name, value});
+      });
+    }
+  });
   return result;
 }
 
@@ -83,13 +181,27 @@ void Optimizer::load(const ParameterStore& store, const std::vector<NamedTensor>
 
 std::size_t Optimizer::bytes() const {
   std::size_t total = 0;
-  for (const Moment& moment : moments_)
-    for (const Tensor& value : moment.values) total += value.byte_size();
+  each([&](const Optimizer& one) {
+    for (const Moment& moment : one.moments_)
+      for (const Tensor& value : moment.values) total += value.defined() ? value.byte_size() : 0;
+  });
   return total;
 }
 
+std::vector<Optimizer::Assignment> Optimizer::assignments(const ParameterStore& store) const {
+  std::vector<Assignment> result;
+  store.each_part([&](int, const ParameterStore::Part& part) {
+    each([&](const Optimizer& one) {
+      if (one.own_[result.size()]) result.push_back({part.name, one.config_.type(kDefault), one.lr_});
+    });
+  });
+  return result;
+}
+
 std::unique_ptr<Optimizer> make_optimizer(const Section& config, const ParameterStore& store) {
-  return make<Optimizer>(config, Optimizer::kDefault, config, store);
+  auto optimizer = make<Optimizer>(config, Optimizer::kDefault, config, store);
+  optimizer->assign_groups(config, store);
+  return optimizer;
 }
 
 std::unique_ptr<Optimizer> make_optimizer(const std::string& table, const ParameterStore& store) {
@@ -98,80 +210,5 @@ std::unique_ptr<Optimizer> make_optimizer(const std::string& table, const Parame
   config.finish();
   return optimizer;
 }
-
-// ---- the optimizers that come with qkv; their formulas are those of ops/optimizer_kernels.h
-
-namespace {
-
-struct AdamConfig : AdamStep {
-  std::vector<double> betas{beta1, beta2};
-  template <class F>
-  void fields(F& f) {
-    f("betas", betas, "decay rates of the two moments", rule::between(0.0, 0.999999999));
-    f("eps", eps, "added to the root of the second moment", rule::positive);
-    f("weight_decay", weight_decay, "decay of the weights per unit of learning rate", rule::non_negative);
-  }
-};
-
-// AdamW decays the weights directly (Loshchilov and Hutter 2019), Adam through the gradient (L2).
-template <bool kDecoupled>
-struct AdamBase : Optimizer {
-  AdamBase(const Section& config, const ParameterStore& store)
-      : Optimizer(config, store, {"exp_avg", "exp_avg_sq"}) {
-    c.weight_decay = kDecoupled ? 0.01 : 0.0;
-    config.read(c);
-    if (c.betas.size() != 2)
-      config.fail("betas", fmt::format("must be two numbers; got {} (try [0.9, 0.999])", c.betas.size()));
-    c.beta1 = c.betas[0], c.beta2 = c.betas[1];
-  }
-  void update(const Chunk& chunk, Tensor& value, const Tensor& gradient, const Step& step,
-              bool decay) override {
-    AdamStep s = c;
-    s.learning_rate = step.lr, s.scale = step.gradient_scale, s.step = step.number;
-    if (!decay) s.weight_decay = 0.0;
-    dispatch("adam", value.dtype(), [&](auto t) {
-      using T = decltype(t);
-      (kDecoupled ? adamw_update<T> : adam_update<T>)(value.data<T>() + chunk.begin, moment<T>(0, chunk),
-                                                      moment<T>(1, chunk), gradient.data<T>() + chunk.begin,
-                                                      chunk.size, s);
-    });
-  }
-  AdamConfig c;
-};
-using AdamW = AdamBase<true>;
-using Adam = AdamBase<false>;
-
-struct SgdConfig : SgdStep {
-  template <class F>
-  void fields(F& f) {
-    f("momentum", momentum, "share of the last step that is kept", rule::between(0.0, 0.999999));
-    f("weight_decay", weight_decay, "L2 term added to the gradient", rule::non_negative);
-    f("nesterov", nesterov, "look ahead along the momentum (Sutskever et al. 2013)");
-  }
-};
-
-struct Sgd : Optimizer {
-  Sgd(const Section& config, const ParameterStore& store) : Optimizer(config, store, {"momentum_buffer"}) {
-    config.read(c);
-  }
-  void update(const Chunk& chunk, Tensor& value, const Tensor& gradient, const Step& step,
-              bool decay) override {
-    SgdStep s = c;
-    s.learning_rate = step.lr, s.scale = step.gradient_scale;
-    if (!decay) s.weight_decay = 0.0;
-    dispatch("sgd", value.dtype(), [&](auto t) {
-      using T = decltype(t);
-      sgd_update<T>(value.data<T>() + chunk.begin, moment<T>(0, chunk), gradient.data<T>() + chunk.begin,
-                    chunk.size, s);
-    });
-  }
-  SgdConfig c;
-};
-
-QKV_REGISTER(Optimizer, "adamw", AdamW, "Adam with decoupled weight decay");
-QKV_REGISTER(Optimizer, "adam", Adam, "Adam; weight decay is added to the gradient");
-QKV_REGISTER(Optimizer, "sgd", Sgd, "gradient descent with momentum");
-
-}  // namespace
 
 }  // namespace qkv

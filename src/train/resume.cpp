@@ -13,6 +13,7 @@
 #include "train/checkpoint.h"
 #include "train/run_dir.h"
 #include "train/train_step.h"
+#include "train/weight_average.h"
 
 namespace qkv {
 namespace {
@@ -174,6 +175,7 @@ std::string warm_start(Training& t) {
     weights = c.weights, theirs = c.state->at("task");
   }
   const int taken = e.parameters->load(weights, where, true);
+  if (t.average) t.average->restart(*e.parameters);
   if (taken == 0) fail(Fault::data, "{}: must hold tensors of this model; got none", where);
   const Tokenizer* words = e.task->tokenizer();
   if (words && exists(folder + "/tokenizer.json"))
@@ -197,18 +199,22 @@ void save_checkpoint(Training& t, bool best) {
   Json state = {{"version", 1}, {"metric", t.tables.eval.metric}, {"task", e.task->state()}};
   if (const std::string id = id_of_run(files.run); !id.empty()) state["run"] = id;
   visit(t.state, [&](const char* name, const auto& value) { state[name] = value; });
-  write_checkpoint(files.run,
-                   {t.state.step, e.parameters->named(), t.optimizer->state(*e.parameters), &state,
-                    e.task->tokenizer(), files.resolved},
-                   best);
+  std::vector<NamedTensor> moments = t.optimizer->state(*e.parameters);
+  if (t.average)
+    for (NamedTensor& weights : WeightAverage::state(*e.parameters)) moments.push_back(std::move(weights));
+  const WeightAverage::InUse averaged(t.average.get(), *e.parameters);
+  write_checkpoint(
+      files.run, {t.state.step, e.parameters->named(), moments, &state, e.task->tokenizer(), files.resolved},
+      best);
   prune_checkpoints(files.run, t.tables.checkpoint.keep_last, t.tables.checkpoint.keep_best);
   files.last_saved = t.state.step;
 }
 
 void restore(Training& t, const std::string& checkpoint) {
-  const Checkpoint c = read_checkpoint(checkpoint, true);
+  Checkpoint c = read_checkpoint(checkpoint, true);
   check_same_data(*t.experiment.task, c.folder, c.state->at("task"));
   t.experiment.parameters->load(c.weights, c.folder + "/model.safetensors");
+  if (t.average) t.average->load(*t.experiment.parameters, c.optimizer, c.folder + "/optimizer.safetensors");
   t.optimizer->load(*t.experiment.parameters, c.optimizer, c.folder + "/optimizer.safetensors");
   read_state(*c.state, t.state, c.folder + "/state.json");
 }

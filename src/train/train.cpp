@@ -13,6 +13,7 @@
 #include "train/captures.h"
 #include "train/run_logger.h"
 #include "train/train_step.h"
+#include "train/weight_average.h"
 
 namespace qkv {
 namespace {
@@ -93,10 +94,11 @@ Evaluation validate(Training& t, RunLogger& log, const StepReport& report) {
     return evaluate(*t.experiment.task, *t.experiment.model, split, t.tables.batches.eval_batch_size,
                     c.samples, examples, notice);
   };
+  log.norms(report);
+  const WeightAverage::InUse averaged(t.average.get(), *t.experiment.parameters);
   const Metrics metrics = score(Split::val, 0);
   const std::vector<std::string> bad = metrics.nonfinite();
   const bool best = improves(t.state, c, metrics.value(c.metric), bad.empty());
-  log.norms(report);
   log.evaluation(metrics, c.train_examples > 0 ? score(Split::train, c.train_examples) : Metrics(), best);
   if (bad.empty()) log.samples();
   return {best, bad.empty() ? "" : bad.front()};

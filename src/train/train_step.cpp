@@ -80,7 +80,6 @@ class Reduction {
   // count as zero. Returns the sum of squares of the result without frozen parts, and in `squares` that of
   // each named parameter.
   double reduce(std::vector<Gradients>& shards, std::vector<double>& squares);
-  const std::vector<Chunk>& chunks() const { return chunks_; }
 
  private:
   template <class T>
@@ -194,7 +193,7 @@ class GradientStep : public TrainStep {
   void update(const StepReport& report) override {
     const bool clip = clip_norm_ > 0 && report.grad_norm > clip_norm_;
     const double factor = clip ? clip_norm_ / report.grad_norm : 1.0;
-    optimizer_.update(*experiment_.parameters, gradients_[0], reduction_.chunks(),
+    optimizer_.update(*experiment_.parameters, gradients_[0],
                       {report.step, report.lr, report.gradient_scale * factor});
   }
 
@@ -269,9 +268,13 @@ void check_in_place(const Experiment& e, const TrainConfig& config, const Optimi
   if (config.grad_clip_norm > 0)
     train.report("grad_clip_norm",
                  "must be 0 with optimizer \"sparse-sgd\", which makes one step per prediction");
+  if (config.ema_decay > 0)
+    train.report("ema_decay", "must be 0 with optimizer \"sparse-sgd\", which changes few rows at a time");
   if (config.grad_accum_steps > 1)
     train.report("grad_accum_steps",
                  "must be 1 with optimizer \"sparse-sgd\", which makes one step per prediction");
+  if (optimizer.has_groups())
+    e.config.section("optimizer").report("groups", "must be left out with optimizer \"sparse-sgd\"");
   if (!config.freeze.empty())
     train.report("freeze", "must be empty with optimizer \"sparse-sgd\", which trains all rows");
 }

@@ -8,6 +8,7 @@
 #include "tensor/pool.h"
 #include "train/captures.h"
 #include "train/train_step.h"
+#include "train/weight_average.h"
 
 namespace qkv {
 namespace {
@@ -92,6 +93,8 @@ Training prepare_training(Experiment& e) {
   if (e.parameters->trainable_count() == 0)
     fail(Fault::usage, "train.freeze: must leave something to train; got everything");
   t.one_step = make_step(e, t.tables.train, *t.batches, *t.optimizer);
+  if (const double decay = t.tables.train.ema_decay; decay > 0)
+    t.average = std::make_unique<WeightAverage>(*e.parameters, decay);
   return t;
 }
 
@@ -104,6 +107,7 @@ const StepReport& Training::step() {
   seconds.reduce += report.seconds.reduce;
   seconds.update += report.seconds.update;
   if (report.finite || skips()) state.count(report);
+  if (report.finite && average) average->add(*experiment.parameters, number);
   return report;
 }
 
@@ -120,7 +124,7 @@ std::size_t memory_estimate(const Training& t) {
   const Experiment& e = t.experiment;
   const double threads = static_cast<double>(e.run.threads > 0 ? e.run.threads : available_threads());
   double bytes = 2 * static_cast<double>(e.parameters->bytes());  // once more in a checkpoint that is read
-  bytes += static_cast<double>(t.optimizer->bytes());
+  bytes += static_cast<double>(t.optimizer->bytes() + (t.average ? t.average->bytes() : 0));
   bytes += t.one_step->bytes(walk(e, batch_examples(*e.task, t.tables.batches)).kept, threads);
   bytes += evaluation_bytes(e, t.tables.batches.eval_batch_size, threads);
   return static_cast<std::size_t>(bytes);

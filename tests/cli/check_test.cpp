@@ -299,7 +299,7 @@ accuracy = 0.9
 :9:8: tokenizer.type must be one of "bpe", "char", "file", "word", "wordpiece"; got "wrod" (did you mean 'word'?)
 :11:1: unknown key 'model.n_heads' (`n_heads` is called `model.attention.n_head`)
 :13:20: model.attention.n_head must divide d_model = 30; got 4 (try 3 or 5)
-:15:8: optimizer.type must be one of "adam", "adamw", "sgd", "sparse-sgd"; got "adamm" (did you mean 'adam'?)
+:15:8: optimizer.type must be one of "adam", "adamw", "lion", "muon", "sgd", "sparse-sgd"; got "adamm" (did you mean 'adam'?)
 :18:1: unknown key 'schedule.warmup' (`warmup` is called `warmup_steps`)
 :19:1: train.max_steps and max_epochs: exactly one must be set; got 0 and 0
 :20:1: unknown key 'train.epochs' (`epochs` is called `max_epochs`)

@@ -23,6 +23,11 @@ const Case kCases[] = {
     {"between training lines", {"checkpoint.every=3", "log.every=5", "eval.every=100"}, 5, 3},
     {"with accumulation, in the middle of an epoch", {"train.grad_accum_steps=3", "eval.every=3"}, 5, 3},
     {"with momentum", {"optimizer.type=\"sgd\"", "optimizer.momentum=0.9"}, 6, 4},
+    {"with muon for the matrices of layers and an average of the weights",
+     {"optimizer.groups=[{params=[\"*layers*\"], ndim=2, type=\"muon\", lr=0.02}]", "train.ema_decay=0.9"},
+     7,
+     4},
+    {"with lion", {"optimizer.type=\"lion\""}, 7, 4},
     {"with products of bf16", {"run.matmul=\"bf16\""}, 7, 4},
     {"in f64, without buckets", {"run.dtype=\"f64\"", "data.buckets=false"}, 9, 8},
 };

@@ -31,6 +31,15 @@ TEST_CASE("schedules follow their closed forms") {
           near(s <= 10 ? 0.5 * warm : 0.1 + 0.4 * (1 - progress)));
     CHECK(rate("type = \"cosine\"\nwarmup_steps = 10\nmin_lr = 0.1", s) ==
           near(s <= 10 ? 0.5 * warm : 0.1 + 0.4 * 0.5 * (1 + std::cos(pi * progress))));
+    const double fall = std::clamp((progress - 0.75) / 0.25, 0.0, 1.0);
+    const std::string flat = "type = \"trapezoid\"\nwarmup_steps = 10\ndecay_share = 0.25\n";
+    CHECK(rate(flat, s) == near(0.5 * warm * (1 - fall)));
+    CHECK(rate(flat + "min_lr = 0.1\ndecay = \"1-sqrt\"", s) ==
+          near(s <= 10 ? 0.5 * warm : 0.1 + 0.4 * (1 - std::sqrt(fall))));
+    // Cycles of 20, 40 and 80 steps after the warm-up.
+    const double place = t <= 30 ? (t - 11) / 20 : t <= 70 ? (t - 31) / 40 : (t - 71) / 80;
+    CHECK(rate("type = \"cosine-restarts\"\nwarmup_steps = 10\ncycle_steps = 20\nmin_lr = 0.1", s) ==
+          near(s <= 10 ? 0.5 * warm : 0.1 + 0.4 * 0.5 * (1 + std::cos(pi * place))));
     // lr = d^-0.5 min(s^-0.5, s w^-1.5) of the paper, with its peak w^-0.5 scaled to lr
     CHECK(rate("type = \"noam\"\nwarmup_steps = 10", s) ==
           near(0.5 * std::sqrt(10.0) * std::min(1 / std::sqrt(t), t / (10 * std::sqrt(10.0)))));

@@ -3,6 +3,7 @@
 #pragma once
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "qkv/autograd/tape.h"
@@ -34,6 +35,9 @@ Init vectors();
 
 }  // namespace init
 
+/// Whether a name matches a pattern, in which `*` stands for any text and everything else for itself.
+bool matches(std::string_view pattern, std::string_view name);
+
 class ParameterStore;
 
 /// A handle to a tensor of a store; converts to the leaf `Var` of the current tape, or to a constant when
@@ -50,6 +54,8 @@ class Parameter {
   /// Full name; of a packed parameter that of its first part.
   const std::string& name() const;
   int slot() const { return slot_; }
+  /// Says of how many attention heads the rows of each of its parts are.
+  void set_heads(const std::vector<Index>& heads) const;
 
  private:
   const ParameterStore& store() const;
@@ -66,6 +72,7 @@ class ParameterStore {
     std::string name;
     Index begin, rows;
     bool frozen = false;
+    Index heads = 1;  ///< blocks of equal numbers of rows: attention heads
     /// The rows of the part in a tensor of the slot's shape: its value, a gradient, a moment.
     Tensor of(const Tensor& slot) const { return slot.rows(begin, rows); }
   };

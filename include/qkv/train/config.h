@@ -36,7 +36,7 @@ inline std::vector<std::string> names_of(OnNonfinite) {
 /// The table [train].
 struct TrainConfig {
   std::int64_t max_steps = 0, max_epochs = 0, grad_accum_steps = 1;
-  double grad_clip_norm = 1.0, spike = 8.0;
+  double grad_clip_norm = 1.0, spike = 8.0, ema_decay = 0.0;
   std::vector<std::string> freeze;
   std::string init_from;
   OnNonfinite on_nonfinite = OnNonfinite::stop;
@@ -49,6 +49,10 @@ struct TrainConfig {
       rule::positive);
     f("grad_clip_norm", grad_clip_norm, "largest global norm of the gradient; 0 = no limit",
       rule::non_negative);
+    f("ema_decay", ema_decay,
+      "evaluate and save the exponential moving average of the weights, with this decay per step; 0 = the "
+      "weights themselves",
+      rule::between(0.0, 0.999999));
     f("freeze", freeze, "name patterns (with *) of parameters that keep their initial value");
     f("init_from", init_from,
       "run directory or safetensors file with initial values for parameters of the same name", rule::path);

@@ -1,5 +1,6 @@
 // Optimizer: turns gradients into new parameter values; Schedule: at which rate.
 #pragma once
+#include <functional>
 #include <memory>
 
 #include "qkv/base/config.h"
@@ -12,16 +13,21 @@ namespace qkv {
 struct Chunk {
   int slot, named;    ///< of the store: slot, and parameter in the order of `named`
   Index begin, size;  ///< elements of the slot
+  Index offset;       ///< of the first one in the parameter
   bool frozen;
 };
 
-/// The chunks of all parameters, in the order of ParameterStore::named.
-std::vector<Chunk> chunks_of(const ParameterStore& store);
+/// The chunks of all parameters, in the order of ParameterStore::named, of so many elements each.
+std::vector<Chunk> chunks_of(
+    const ParameterStore& store,
+    const std::function<Index(const ParameterStore::Part&, const Tensor&)>& elements = {});
 
+/// Changes parameters along their gradients. Each table of [[optimizer.groups]] gives the parameters that its
+/// patterns match an optimizer of their own; all others use [optimizer].
 class Optimizer {
  public:
   static constexpr const char* kDefault = "adamw";  ///< [optimizer] type
-  /// `config`: the [optimizer] table.
+  /// `config`: the table [optimizer] or one of [[optimizer.groups]].
   using Factory = std::unique_ptr<Optimizer>(const Section& config, const ParameterStore& store);
   virtual ~Optimizer() = default;
 
@@ -31,9 +37,9 @@ class Optimizer {
     double lr;
     double gradient_scale;  ///< 1 / count of the loss, times the clipping factor
   };
-  /// Updates all parameters that are not frozen. Uses the process's thread pool.
-  void update(ParameterStore& store, const Gradients& gradients, const std::vector<Chunk>& chunks,
-              const Step& step);
+  /// Updates all parameters that are not frozen. Uses the process's thread pool. The rate of a group keeps
+  /// its ratio to that of [optimizer].
+  void update(ParameterStore& store, const Gradients& gradients, const Step& step);
 
   /// One update, for your own training loop: step 1, 2, ... at rate `lr()`, of gradients times `scale`.
   void step(ParameterStore& store, const Gradients& gradients, double scale = 1.0);
@@ -45,28 +51,66 @@ class Optimizer {
   double lr() const { return lr_; }
   std::size_t bytes() const;
 
+  /// Which optimizer changes a parameter, and at which peak rate.
+  struct Assignment {
+    std::string parameter, type;
+    double lr;
+  };
+  /// Of all parameters, in the order of ParameterStore::named.
+  std::vector<Assignment> assignments(const ParameterStore& store) const;
+  bool has_groups() const { return !groups_.empty(); }
+
  protected:
-  /// One moment tensor per name and parameter, zero at the start.
-  Optimizer(const Section& config, const ParameterStore& store, const std::vector<std::string>& moments);
+  /// One moment tensor per name and parameter, zero at the start. `lr`: where the config gives none.
+  Optimizer(const Section& config, const ParameterStore& store, const std::vector<std::string>& moments,
+            double lr = 1e-3);
   /// Updates elements [chunk.begin, chunk.begin + chunk.size) of a slot.
   virtual void update(const Chunk& chunk, Tensor& value, const Tensor& gradient, const Step& step,
                       bool decay) = 0;
+  /// How many elements of a parameter, a part of the slot `value`, `update` is given at once, at most.
+  virtual Index chunk_elements(const ParameterStore::Part& part, const Tensor& value) const;
+  /// What is wrong with a parameter of this shape for this optimizer: "must be a matrix"; "" = nothing.
+  virtual std::string refusal(const Shape&) const { return ""; }
 
-  struct Moment {
-    std::string name;
-    std::vector<Tensor> values;  // by slot
-  };
   /// The elements of a chunk in moment number `i`.
   template <class T>
   T* moment(std::size_t i, const Chunk& chunk) {
-    return moments_[i].values[static_cast<std::size_t>(chunk.slot)].template data<T>() + chunk.begin;
+    return moments_[i].values[static_cast<std::size_t>(chunk.named)].template data<T>() + chunk.offset;
   }
-  std::vector<Moment> moments_;
-  double lr_ = 1e-3;
 
  private:
+  friend std::unique_ptr<Optimizer> make_optimizer(const Section& config, const ParameterStore& store);
+  struct Moment {
+    std::string name;
+    std::vector<Tensor> values;  // by parameter; undefined where another optimizer changes it
+  };
+  struct Unit {
+    Optimizer* optimizer;
+    Chunk chunk;
+  };
+  void own(const ParameterStore& store, std::vector<bool> parameters);
+  void assign_groups(const Section& config, const ParameterStore& store);
+  void list_units(const ParameterStore& store, std::vector<Unit>& units);
+  // Calls f(optimizer) for this one and those of the groups.
+  template <class F>
+  void each(F f) {
+    f(*this);
+    for (auto& group : groups_) f(*group);
+  }
+  template <class F>
+  void each(F f) const {
+    f(*this);
+    for (auto& group : groups_) f(static_cast<const Optimizer&>(*group));
+  }
+
+  Section config_;
+  double lr_;
   bool decay_1d_ = false;
-  std::int64_t steps_ = 0;  // of `step`
+  std::vector<Moment> moments_;
+  std::vector<bool> own_;  // by parameter
+  std::vector<std::unique_ptr<Optimizer>> groups_;
+  std::vector<Unit> units_;  // of all groups, made at the first update
+  std::int64_t steps_ = 0;   // of `step`
 };
 
 QKV_DECLARE_REGISTRY(Optimizer);

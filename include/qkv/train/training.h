@@ -15,6 +15,7 @@ namespace qkv {
 class Captures;
 class TrainBatches;
 class TrainStep;
+class WeightAverage;
 
 /// Wall-clock seconds by what was done in them. Forward and backward share the time of the workers in
 /// proportion.
@@ -87,6 +88,7 @@ struct Training {
   std::unique_ptr<Optimizer> optimizer;
   std::unique_ptr<Schedule> schedule;
   std::unique_ptr<TrainStep> one_step;
+  std::unique_ptr<WeightAverage> average;  ///< with train.ema_decay
   std::unique_ptr<Captures> captures;
   RunFiles files;
   TrainState state;

@@ -11,12 +11,16 @@
 
 namespace qkv {
 
-Section checked_config(const std::string& path, const std::vector<std::string>& sets) {
-  const CheckReport report =
+static CheckReport checked(const std::string& path, const std::vector<std::string>& sets) {
+  CheckReport report =
       check_config(Section::load(is_directory(path) ? path + "/config.resolved.toml" : path, sets));
   if (!report.problems.empty()) throw Error(join(report.problems, "\n"), Fault::usage);
   for (const std::string& problem : report.data_problems) console().warn("{}", problem);
-  return report.config;
+  return report;
+}
+
+Section checked_config(const std::string& path, const std::vector<std::string>& sets) {
+  return checked(path, sets).config;
 }
 
 Json value_json(const ResolvedKey* key) {
@@ -83,16 +87,19 @@ struct Config : Verb {
   std::string example() const override { return "qkv config show configs/bank.toml"; }
 
   void show() const {
-    const Section config = checked_config(file, sets);
+    const CheckReport report = checked(file, sets);
+    const Section& config = report.config;
     if (!json) {
       console().print("{}", config.dump(true));
       for (const std::string& note : config.notes()) console().print("# {}\n", note);
+      for (const std::string& one : report.assignments) console().print("# {}\n", one);
       return;
     }
     Json keys = Json::object();
     for (const ResolvedKey& key : config.resolved())
       keys[key.key] = {{"value", value_json(&key)}, {"origin", key.origin}, {"help", key.help}};
     if (!config.notes().empty()) keys["notes"] = config.notes();
+    if (!report.assignments.empty()) keys["assignments"] = report.assignments;
     print_json(keys);
   }
 

@@ -1,0 +1,113 @@
+// The optimizers that come with qkv. Their formulas are those of ops/optimizer_kernels.h; Muon is in
+// muon.cpp.
+#include "ops/optimizer_kernels.h"
+#include "qkv/train/optimizer.h"
+
+namespace qkv {
+namespace {
+
+struct AdamConfig : AdamStep {
+  std::vector<double> betas{beta1, beta2};
+  template <class F>
+  void fields(F& f) {
+    f("betas", betas, "decay rates of the two moments", rule::between(0.0, 0.999999999));
+    f("eps", eps, "added to the root of the second moment", rule::positive);
+    f("weight_decay", weight_decay, "decay of the weights per unit of learning rate", rule::non_negative);
+  }
+};
+
+// AdamW decays the weights directly (Loshchilov and Hutter 2019), Adam through the gradient (L2).
+template <bool kDecoupled>
+struct AdamBase : Optimizer {
+  AdamBase(const Section& config, const ParameterStore& store)
+      : Optimizer(config, store, {"exp_avg", "exp_avg_sq"}) {
+    c.weight_decay = kDecoupled ? 0.01 : 0.0;
+    config.read(c);
+    if (c.betas.size() != 2)
+      config.fail("betas", fmt::format("must be two numbers; got {} (try [0.9, 0.999])", c.betas.size()));
+    c.beta1 = c.betas[0], c.beta2 = c.betas[1];
+  }
+  void update(const Chunk& chunk, Tensor& value, const Tensor& gradient, const Step& step,
+              bool decay) override {
+    AdamStep s = c;
+    s.learning_rate = step.lr, s.scale = step.gradient_scale, s.step = step.number;
+    if (!decay) s.weight_decay = 0.0;
+    dispatch("adam", value.dtype(), [&](auto t) {
+      using T = decltype(t);
+      (kDecoupled ? adamw_update<T> : adam_update<T>)(value.data<T>() + chunk.begin, moment<T>(0, chunk),
+                                                      moment<T>(1, chunk), gradient.data<T>() + chunk.begin,
+                                                      chunk.size, s);
+    });
+  }
+  AdamConfig c;
+};
+using AdamW = AdamBase<true>;
+using Adam = AdamBase<false>;
+
+struct SgdConfig : SgdStep {
+  template <class F>
+  void fields(F& f) {
+    f("momentum", momentum, "share of the last step that is kept", rule::between(0.0, 0.999999));
+    f("weight_decay", weight_decay, "L2 term added to the gradient", rule::non_negative);
+    f("nesterov", nesterov, "look ahead along the momentum (Sutskever et al. 2013)");
+  }
+};
+
+struct Sgd : Optimizer {
+  Sgd(const Section& config, const ParameterStore& store) : Optimizer(config, store, {"momentum_buffer"}) {
+    config.read(c);
+  }
+  void update(const Chunk& chunk, Tensor& value, const Tensor& gradient, const Step& step,
+              bool decay) override {
+    SgdStep s = c;
+    s.learning_rate = step.lr, s.scale = step.gradient_scale;
+    if (!decay) s.weight_decay = 0.0;
+    dispatch("sgd", value.dtype(), [&](auto t) {
+      using T = decltype(t);
+      sgd_update<T>(value.data<T>() + chunk.begin, moment<T>(0, chunk), gradient.data<T>() + chunk.begin,
+                    chunk.size, s);
+    });
+  }
+  SgdConfig c;
+};
+
+struct LionConfig : LionStep {
+  std::vector<double> betas{beta1, beta2};
+  template <class F>
+  void fields(F& f) {
+    f("betas", betas, "weight of the momentum in the direction, and its decay rate",
+      rule::between(0.0, 0.999999999));
+    f("weight_decay", weight_decay, "decay of the weights per unit of learning rate", rule::non_negative);
+  }
+};
+
+struct Lion : Optimizer {
+  Lion(const Section& config, const ParameterStore& store)
+      : Optimizer(config, store, {"momentum_buffer"}, 1e-4) {
+    config.read(c);
+    if (c.betas.size() != 2)
+      config.fail("betas", fmt::format("must be two numbers; got {} (try [0.9, 0.99])", c.betas.size()));
+    c.beta1 = c.betas[0], c.beta2 = c.betas[1];
+  }
+  void update(const Chunk& chunk, Tensor& value, const Tensor& gradient, const Step& step,
+              bool decay) override {
+    LionStep s = c;
+    s.learning_rate = step.lr, s.scale = step.gradient_scale;
+    if (!decay) s.weight_decay = 0.0;
+    dispatch("lion", value.dtype(), [&](auto t) {
+      using T = decltype(t);
+      lion_update<T>(value.data<T>() + chunk.begin, moment<T>(0, chunk), gradient.data<T>() + chunk.begin,
+                     chunk.size, s);
+    });
+  }
+  LionConfig c;
+};
+
+QKV_REGISTER(Optimizer, "adamw", AdamW, "Adam with decoupled weight decay");
+QKV_REGISTER(Optimizer, "adam", Adam, "Adam; weight decay is added to the gradient");
+QKV_REGISTER(Optimizer, "lion", Lion, "the sign of the momentum, at rates a tenth of AdamW's");
+QKV_REGISTER(Optimizer, "sgd", Sgd, "gradient descent with momentum");
+
+}  // namespace
+
+}  // namespace qkv
