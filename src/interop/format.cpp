@@ -12,6 +12,7 @@ namespace qkv {
 
 const std::vector<ExportFormat>& export_formats() {
   static const std::vector<ExportFormat> formats{
+      {"hf", "a folder that Hugging Face transformers load", write_hf},
       {"safetensors", "the parameters under their names here, and the tokenizer", write_parameters},
   };
   return formats;
