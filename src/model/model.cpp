@@ -5,6 +5,7 @@
 #include "model/word_vectors.h"
 #include "qkv/base/make.h"
 #include "qkv/model/stack.h"
+#include "qkv/ops/activations.h"
 #include "qkv/ops/arithmetic.h"
 
 namespace qkv {
@@ -40,7 +41,9 @@ void check_embedding(const Section& model, EmbeddingKind kind, const DataShape& 
 
 // ---- layers
 
-Stack::Stack(const Scope& s, const Section& model, StackConfig config) : width(config.d_model) {
+Stack::Stack(const Scope& s, const Section& model, StackConfig config)
+    : dropout(config.block.dropout), width(config.d_model) {
+  if (config.embed_norm) embed_norm.emplace(s / "embed_norm", config.block.norm, width);
   auto add = [&](auto&& make_layer) {
     const Scope scope = s / "layers" / int(layers.size());
     layers.push_back(make_layer(scope));
@@ -75,7 +78,7 @@ bool Stack::continues() const {
 }
 
 Var Stack::operator()(const Var& x, const Context& context) const {
-  Var h = x;
+  Var h = qkv::dropout(embed_norm ? (*embed_norm)(x) : x, dropout);
   for (std::size_t i = 0; i < layers.size(); i++) {
     LayerPath here(paths[i]);
     h = layers[i]->forward(h, context);

@@ -59,6 +59,13 @@ inline KeyedFiles given_files(KeyedFiles all) {
   return all;
 }
 
+/// Adds the special tokens that a task needs and that [tokenizer] does not give.
+inline void add_specials(TokenizerConfig& tokenizer, const std::vector<std::string>& needed) {
+  for (const std::string& name : needed)
+    if (!std::count(tokenizer.specials.begin(), tokenizer.specials.end(), name))
+      tokenizer.specials.push_back(name);
+}
+
 /// Has `read` take what a checkpoint kept of a task with a tokenizer. A data error where it does not hold
 /// `members`.
 template <class F>

@@ -7,6 +7,7 @@
 #include "qkv/log/console.h"
 #include "qkv/model/generate.h"
 #include "task/survey.h"
+#include "task/windows.h"
 
 namespace qkv {
 namespace {
@@ -59,18 +60,21 @@ std::vector<std::string> pieces_of(const std::vector<std::string_view>& texts, c
 /// bits_per_char.
 class LanguageModel : public Task, public Surveyed {
  public:
-  explicit LanguageModel(const TaskInput& input) : seed_(input.seed()), tokenizer_(input.tokenizer) {
+  explicit LanguageModel(const TaskInput& input, const WindowOptions& options = {})
+      : seed_(input.seed()), tokenizer_(input.tokenizer) {
     const Section section = input.data();
     section.read(data_);
     end_ = input.options().get("end", std::string(),
                                "token that ends a generated text; empty: <eos> or <|endoftext|>, if there is "
                                "one; \"none\": no token does");
     label_smoothing_ = input.loss().label_smoothing;
-    if (data_.length == 0) data_.length = input.max_length();
-    check_at_most(section, "length", data_.length, "model.max_seq_len", input.max_length());
+    const Index room = std::max<Index>(1, input.max_length() - options.frame);
+    if (data_.length == 0) data_.length = room;
+    check_at_most(section, "length", data_.length, options.limit, room);
     tokenizer_config_.type = "char";
     if (synthetic()) return;
     read_tokenizer(input.tokenizer_table(), tokenizer_config_);
+    add_specials(tokenizer_config_, options.specials);
     if (data_.train.empty() && !input.state)
       section.report("train", "must name a text; got none (or source = \"synthetic\")");
   }
@@ -306,4 +310,9 @@ class LanguageModel : public Task, public Surveyed {
 QKV_REGISTER(Task, "language-model", LanguageModel, "predict the next token of a text");
 
 }  // namespace
+
+std::unique_ptr<Task> make_windows(const TaskInput& input, const WindowOptions& options) {
+  return std::make_unique<LanguageModel>(input, options);
+}
+
 }  // namespace qkv

@@ -32,6 +32,9 @@ inline std::vector<std::string> names_of(Activation) {
   return {"gelu", "gelu-erf", "relu", "silu", "swiglu"};
 }
 
+/// The function of one tensor; of swiglu that of its gate, silu.
+Var activate(const Var& x, Activation activation);
+
 /// The table [model.ffn].
 struct FeedForwardConfig {
   Index d_ff = 64;
