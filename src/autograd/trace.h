@@ -20,7 +20,7 @@ namespace qkv {
 class Trace : public ThreadScoped<Trace> {
  public:
   enum class Kind { input, parameter, constant, result };
-  using Attribute = std::variant<Index, double, std::string, std::vector<Index>>;
+  using Attribute = std::variant<Index, double, std::vector<Index>>;
   struct Value {
     Kind kind;
     std::string name;  ///< of an input or a parameter

@@ -35,7 +35,7 @@ using Sizes = std::vector<std::pair<std::string, Index>>;
 std::optional<Dim> size_from(const std::vector<Index>& values, const std::vector<Sizes>& batches);
 
 struct Graph {
-  using Attribute = std::variant<Dim, double, std::string, std::vector<Index>>;
+  using Attribute = std::variant<Dim, double, std::vector<Index>>;
   struct Value {
     Trace::Kind kind;
     std::string name;

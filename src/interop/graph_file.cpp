@@ -1,10 +1,9 @@
 // The graph format: graph.json beside graph.safetensors (docs/graph-format.md).
-#include <algorithm>
-
 #include "base/at.h"
 #include "base/file.h"
 #include "interop/graph.h"
 #include "qkv/base/json.h"
+#include "qkv/base/text.h"
 
 namespace qkv {
 namespace {
@@ -62,21 +61,31 @@ Json json_of(const Graph& graph) {
   return {{"inputs", inputs}, {"tensors", tensors}, {"nodes", nodes}, {"outputs", outputs}};
 }
 
+// A graph as text: one line for each node.
+static std::string text_of(const Json& graph) {
+  std::vector<std::string> lines;
+  for (const Json& node : graph.at("nodes")) lines.push_back(dump_json(node));
+  return fmt::format("{{\"inputs\": {},\n\"tensors\": {},\n\"nodes\": [\n{}],\n\"outputs\": {}}}",
+                     dump_json(graph.at("inputs")), dump_json(graph.at("tensors")), join(lines, ",\n"),
+                     dump_json(graph.at("outputs")));
+}
+
 void write_graph(const Experiment& e, const std::string& folder) {
-  Json file = {{"format", "qkv-graph"},
-               {"version", kGraphVersion},
-               {"model", e.config.section("model").type(Model::kDefault)},
-               {"task", e.config.section("task").type(Task::kDefault)},
-               {"classes", e.task->classes()},
-               {"graphs", Json::object()}};
+  const Json about = {{"model", e.config.section("model").type(Model::kDefault)},
+                      {"task", e.config.section("task").type(Task::kDefault)},
+                      {"classes", e.task->classes()}};
+  std::vector<std::string> graphs;
   std::vector<NamedTensor> tensors;
   for (const Graph& graph : graphs_of(e)) {
-    file["graphs"][graph.name] = json_of(graph);
+    graphs.push_back(fmt::format("\"{}\": {}", graph.name, text_of(json_of(graph))));
     for (const Graph::Value& value : graph.values)
       if (value.tensor.defined() && !tensor_named(value.name, tensors).defined())
         tensors.push_back({value.name, value.tensor});
   }
-  write_file_atomic(folder + "/graph.json", dump_json(file, 1) + "\n");
+  write_file_atomic(
+      folder + "/graph.json",
+      fmt::format("{{\"format\": \"qkv-graph\", \"version\": {},\n\"about\": {},\n\"graphs\": {{{}}}}}\n",
+                  kGraphVersion, dump_json(about), join(graphs, ",\n")));
   write_safetensors(folder + "/graph.safetensors", tensors);
   if (const Tokenizer* tokenizer = e.task->tokenizer()) tokenizer->save(folder + "/tokenizer.json");
 }

@@ -3,8 +3,10 @@
 
 #include "base/at.h"
 #include "interop/graph.h"
+#include "model/skip_gram.h"
 #include "qkv/base/text.h"
 #include "qkv/model/generate.h"
+#include "qkv/task/synthetic.h"
 
 namespace qkv {
 namespace {
@@ -13,7 +15,6 @@ namespace {
 const std::vector<Sizes> kPasses{{{"B", 2}, {"T", 3}, {"P", 2}, {"S", 5}, {"N", 17}, {"M", 4}, {"K", 3}},
                                  {{"B", 3}, {"T", 4}, {"P", 3}, {"S", 3}, {"N", 23}, {"M", 7}, {"K", 5}},
                                  {{"B", 5}, {"T", 2}, {"P", 4}, {"S", 4}, {"N", 19}, {"M", 5}, {"K", 2}}};
-constexpr Index kLongest = 7;  // P + T
 
 Index size_of_symbol(const Sizes& sizes, std::string_view symbol) {
   for (const auto& [name, size] : sizes)
@@ -138,13 +139,12 @@ bool trace_decoding(const Experiment& e, const Generator& model, const Sizes& si
 
 Batch example_batch(const Experiment& e, const Sizes& sizes, Stream& dice) {
   const DataShape shape = e.task->shape();
-  const Batch sample = e.task->symbolic_batch(2);
   auto size = [&](const char* symbol) {
     return size_of_symbol(sizes, symbol);
   };
   Batch batch;
   Tensor place;
-  if (sample.contains("input_ids")) {
+  if (dynamic_cast<const SkipGram*>(e.model.get())) {
     batch.set("input_ids", random_ids(dice, {size("N")}, shape.vocab_size));
     batch.set("input_offsets", random_offsets(dice, size("M"), size("N")));
     batch.set("targets", random_ids(dice, {size("M"), size("K")}, shape.vocab_size));
@@ -152,7 +152,8 @@ Batch example_batch(const Experiment& e, const Sizes& sizes, Stream& dice) {
   }
   const Index B = size("B"), T = size("T");
   batch.set("ids", random_ids(dice, {B, T}, shape.vocab_size));
-  if (sample.contains("source_ids")) {
+  const auto* generator = dynamic_cast<const Generator*>(e.model.get());
+  if (generator && generator->needs_source()) {
     const Index V = shape.source_vocab_size ? shape.source_vocab_size : shape.vocab_size;
     batch.set("source_ids", random_ids(dice, {B, size("S")}, V));
     batch.set("source_keep", random_keep(dice, B, size("S"), place));
@@ -160,7 +161,9 @@ Batch example_batch(const Experiment& e, const Sizes& sizes, Stream& dice) {
   }
   batch.set("keep", random_keep(dice, B, T, place));
   batch.set("target", place);
-  if (sample.contains("values")) {
+  batch.set("token_types", Tensor::zeros({B, T}, Dtype::i32));
+  auto* synthetic = dynamic_cast<SyntheticTask*>(e.task.get());
+  if (synthetic && synthetic->symbolic_batch(1).contains("values")) {
     Tensor values = batch.fill("values", {B, T});
     for (Index i = 0; i < B * T; i++) values.data<float>()[i] = float(dice.normal());
   }
@@ -172,9 +175,11 @@ Batch example_batch(const Experiment& e, const Sizes& sizes, Stream& dice) {
 }
 
 std::vector<Graph> graphs_of(const Experiment& e) {
-  const Index longest = e.config.section("model").read<LengthConfig>().max_seq_len;
-  if (longest < kLongest)
-    fail(Fault::usage, "export: model.max_seq_len must be at least {}; got {}", kLongest, longest);
+  const auto* generator = dynamic_cast<const Generator*>(e.model.get());
+  const bool decodes = generator && e.task->shape().n_class == 0;
+  const Index longest = e.config.section("model").read<LengthConfig>().max_seq_len, least = decodes ? 7 : 5;
+  if (longest < least)
+    fail(Fault::usage, "export: model.max_seq_len must be at least {}; got {}", least, longest);
   Stream dice(0, "graph");
   std::vector<Batch> batches;
   std::vector<Traced> forward, encode, decode;
@@ -183,8 +188,7 @@ std::vector<Graph> graphs_of(const Experiment& e) {
     forward.push_back(trace_forward(e, sizes, batches.back()));
   }
   std::vector<Graph> graphs{graph_of("forward", forward)};
-  const auto* generator = dynamic_cast<const Generator*>(e.model.get());
-  if (!generator || e.task->shape().n_class > 0 || batches[0].contains("values")) return graphs;
+  if (!decodes || batches[0].contains("values")) return graphs;
   for (std::size_t i = 0; i < kPasses.size(); i++)
     if (!trace_decoding(e, *generator, kPasses[i], batches[i], encode, decode)) return graphs;
   if (!encode.empty()) graphs.push_back(graph_of("encode", encode));

@@ -2,7 +2,6 @@
 #pragma once
 #include <initializer_list>
 #include <map>
-#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -69,7 +68,6 @@ class Lowering {
   Name fresh();
   Name symbol(const std::string& symbol);
   void initializer(const Name& name, const Tensor& tensor);
-  Name keep(const std::string& key, const Tensor& tensor);
   protobuf::Message value_info(const Name& name, const Graph::Value& value) const;
 
   const Graph& graph_;
@@ -89,9 +87,7 @@ const std::map<std::string, Row>& rows();
 Name attention(Lowering&);
 Name attention_packed(Lowering&);
 Name rotary(Lowering&);
-Name rnn(Lowering&);
-Name lstm(Lowering&);
-Name gru(Lowering&);
+Name recurrent(Lowering&, const char* type, const std::vector<Index>& order);
 
 }  // namespace qkv::onnx
 

@@ -68,31 +68,6 @@ Name gates(Lowering& l, const Name& w, const std::vector<Index>& order, Index H)
   return l.unsqueeze(parts.size() == 1 ? w : l.op("Concat", parts, {{"axis", Index{0}}}), {0});
 }
 
-// Inputs x, W_ih, W_hh, b, then b_hh where the recurrent gates have one, h, c. ONNX has time in front.
-Name recurrent(Lowering& l, const char* type, const std::vector<Index>& order, bool apart, bool carries) {
-  const Index H = l.shape(2)[1].constant;
-  auto bias = [&](const Name& b) {
-    return b.empty() ? l.op("Expand", {l.constant(0.0), l.ints({1, Index(order.size()) * H})})
-                     : gates(l, b, order, H);
-  };
-  auto state = [&](std::size_t i) {
-    return l.in(i).empty() ? "" : l.unsqueeze(l.in(i), {0});
-  };
-  const Name x = l.op("Transpose", {l.in(0)}, {{"perm", std::vector<Index>{1, 0, 2}}});
-  const Name b = l.op("Concat", {bias(l.in(3)), bias(apart ? l.in(4) : "")}, {{"axis", Index{1}}});
-  const std::string direction = l.integer("reverse") ? "reverse" : "forward";
-  Names inputs{x, gates(l, l.in(1), order, H), gates(l, l.in(2), order, H),
-               b, l.named("lengths"),          state(apart ? 5 : 4)};
-  if (carries) inputs.push_back(state(5));
-  const Names results =
-      apart ? l.op(type, inputs,
-                   {{"hidden_size", H}, {"direction", direction}, {"linear_before_reset", Index{1}}}, 2)
-            : l.op(type, inputs, {{"hidden_size", H}, {"direction", direction}}, carries ? 3 : 2);
-  for (std::size_t i = 1; i < results.size(); i++) l.also(i, l.op("Squeeze", {results[i], l.ints({0})}));
-  return l.op("Transpose", {l.op("Squeeze", {results[0], l.ints({1})})},
-              {{"perm", std::vector<Index>{1, 0, 2}}});
-}
-
 }  // namespace
 
 Name attention(Lowering& l) {
@@ -130,14 +105,32 @@ Name rotary(Lowering& l) {
   return l.op("Concat", {y, l.slice(l.in(0), 2, H * D, W)}, {{"axis", Index{2}}});
 }
 
-Name rnn(Lowering& l) {
-  return recurrent(l, "RNN", {0}, false, false);
-}
-Name lstm(Lowering& l) {  // i, f, g, o here; i, o, f, g there
-  return recurrent(l, "LSTM", {0, 3, 1, 2}, false, true);
-}
-Name gru(Lowering& l) {  // r, z, n here; z, r, n there
-  return recurrent(l, "GRU", {1, 0, 2}, true, false);
+// Inputs x, W_ih, W_hh, b, then b_hh where the recurrent gates have one, h, c. ONNX has time in front, and
+// the gates in another order: of a GRU z, r, h instead of r, z, n; of an LSTM i, o, f, g instead of i, f, g,
+// o.
+Name recurrent(Lowering& l, const char* type, const std::vector<Index>& order) {
+  const bool apart = order.size() == 3, carries = order.size() == 4;
+  const Index H = l.shape(2)[1].constant;
+  auto bias = [&](const Name& b) {
+    return b.empty() ? l.op("Expand", {l.constant(0.0), l.ints({1, Index(order.size()) * H})})
+                     : gates(l, b, order, H);
+  };
+  auto state = [&](std::size_t i) {
+    return l.in(i).empty() ? "" : l.unsqueeze(l.in(i), {0});
+  };
+  const Name x = l.op("Transpose", {l.in(0)}, {{"perm", std::vector<Index>{1, 0, 2}}});
+  const Name b = l.op("Concat", {bias(l.in(3)), bias(apart ? l.in(4) : "")}, {{"axis", Index{1}}});
+  const std::string direction = l.integer("reverse") ? "reverse" : "forward";
+  Names inputs{x, gates(l, l.in(1), order, H), gates(l, l.in(2), order, H),
+               b, l.named("lengths"),          state(apart ? 5 : 4)};
+  if (carries) inputs.push_back(state(5));
+  const Names results =
+      apart ? l.op(type, inputs,
+                   {{"hidden_size", H}, {"direction", direction}, {"linear_before_reset", Index{1}}}, 2)
+            : l.op(type, inputs, {{"hidden_size", H}, {"direction", direction}}, carries ? 3 : 2);
+  for (std::size_t i = 1; i < results.size(); i++) l.also(i, l.op("Squeeze", {results[i], l.ints({0})}));
+  return l.op("Transpose", {l.op("Squeeze", {results[0], l.ints({1})})},
+              {{"perm", std::vector<Index>{1, 0, 2}}});
 }
 
 }  // namespace qkv::onnx

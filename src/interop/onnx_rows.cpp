@@ -84,10 +84,6 @@ Name one_hot(Lowering& l) {
   return l.to_float(l.op("Equal", {ids, l.range(l.dim("depth"))}));
 }
 
-Name positions(Lowering& l) {
-  return l.op("Add", {l.range(l.result_shape()[0]), l.size(l.dim("begin"))});
-}
-
 Name relative_positions(Lowering& l) {  // t - target + max_length - 1, in [0, 2 max_length - 2]
   const Index last = l.integer("max_length") - 1;
   const Name target = l.unsqueeze(l.to_int64(l.named("target")), {1});
@@ -119,6 +115,11 @@ Name concat(Lowering& l) {
   return l.op("Concat", parts, {{"axis", l.integer("axis")}});
 }
 
+Name cumsum(Lowering& l) {
+  return l.op("CumSum", {l.in(0), l.scalar(l.integer("axis"))},
+              {{"exclusive", l.integer("exclusive")}, {"reverse", l.integer("reverse")}});
+}
+
 Name triangle(Lowering& l, bool upper) {
   return l.op("Trilu", {l.in(0), l.op("Squeeze", {l.size(l.dim("diagonal"))})}, {{"upper", Index(upper)}});
 }
@@ -132,147 +133,84 @@ Name reduced(Lowering& l, const char* type) {
   return l.op(type, {l.in(0)}, {{"axes", axes}, {"keepdims", keep}});
 }
 
-// A row that is one operator of the same inputs.
-#define QKV_ONNX_SAME(name, type)                                                    \
-  {                                                                                  \
-    name, [](Lowering& l) {                                                          \
-      return l.op(type, l.in(1).empty() ? Names{l.in(0)} : Names{l.in(0), l.in(1)}); \
-    }                                                                                \
-  }
-#define QKV_ONNX_TWO(name, type) \
-  {                              \
-    name, [](Lowering& l) {      \
-      return of_two(l, type);    \
-    }                            \
-  }
-#define QKV_ONNX_REDUCED(name, type) \
-  {                                  \
-    name, [](Lowering& l) {          \
-      return reduced(l, type);       \
-    }                                \
+Name unary(Lowering& l, const char* type, Attributes attributes = {}) {
+  return l.op(type, {l.in(0)}, attributes);
+}
+
+// An op and the value of its result, of the node at hand.
+#define QKV_ROW(op, ...)          \
+  {                               \
+    op, [](Lowering& l) -> Name { \
+      return __VA_ARGS__;         \
+    }                             \
   }
 
 }  // namespace
 
 const std::map<std::string, Row>& rows() {
   static const std::map<std::string, Row> table{
-      QKV_ONNX_SAME("exp", "Exp"),
-      QKV_ONNX_SAME("log", "Log"),
-      QKV_ONNX_SAME("sqrt", "Sqrt"),
-      QKV_ONNX_SAME("tanh", "Tanh"),
-      QKV_ONNX_SAME("erf", "Erf"),
-      QKV_ONNX_SAME("sigmoid", "Sigmoid"),
-      QKV_ONNX_SAME("relu", "Relu"),
-      QKV_ONNX_SAME("softplus", "Softplus"),
-      QKV_ONNX_SAME("neg", "Neg"),
-      QKV_ONNX_SAME("abs", "Abs"),
-      QKV_ONNX_SAME("maximum", "Max"),
-      QKV_ONNX_SAME("minimum", "Min"),
-      QKV_ONNX_SAME("matmul", "MatMul"),
-      QKV_ONNX_TWO("add", "Add"),
-      QKV_ONNX_TWO("sub", "Sub"),
-      QKV_ONNX_TWO("mul", "Mul"),
-      QKV_ONNX_TWO("div", "Div"),
-      QKV_ONNX_TWO("pow", "Pow"),
-      QKV_ONNX_REDUCED("sum", "ReduceSum"),
-      QKV_ONNX_REDUCED("mean", "ReduceMean"),
-      QKV_ONNX_REDUCED("logsumexp", "ReduceLogSumExp"),
-      QKV_ONNX_REDUCED("max", "ReduceMax"),
-      QKV_ONNX_REDUCED("min", "ReduceMin"),
-      {"leaky_relu",
-       [](Lowering& l) {
-         return l.op("LeakyRelu", {l.in(0)}, {{"alpha", l.number("slope")}});
-       }},
-      {"elu",
-       [](Lowering& l) {
-         return l.op("Elu", {l.in(0)}, {{"alpha", l.number("alpha")}});
-       }},
-      {"gelu", gelu},
-      {"silu", silu},
-      {"swiglu",
-       [](Lowering& l) {
-         return l.op("Mul", {silu(l), l.in(1)});
-       }},
-      {"square",
-       [](Lowering& l) {
-         return l.op("Mul", {l.in(0), l.in(0)});
-       }},
-      {"clip",
-       [](Lowering& l) {
-         return l.op("Clip", {l.in(0), l.constant(l.number("low")), l.constant(l.number("high"))});
-       }},
-      {"where",
-       [](Lowering& l) {
-         return l.op("Where", {l.to_bool(l.named("condition")), l.in(0), l.in(1)});
-       }},
-      {"softmax",
-       [](Lowering& l) {
-         return l.op("Softmax", {l.in(0)}, {{"axis", Index{-1}}});
-       }},
-      {"log_softmax",
-       [](Lowering& l) {
-         return l.op("LogSoftmax", {l.in(0)}, {{"axis", Index{-1}}});
-       }},
-      {"cumsum",
-       [](Lowering& l) {
-         return l.op("CumSum", {l.in(0), l.scalar(l.integer("axis"))},
-                     {{"exclusive", l.integer("exclusive")}, {"reverse", l.integer("reverse")}});
-       }},
-      {"linear", linear},
-      {"layer_norm", layer_norm},
-      {"rms_norm", rms_norm},
-      {"reshape",
-       [](Lowering& l) {
-         return l.reshape(l.in(0), l.shape(0), l.result_shape());
-       }},
-      {"permute",
-       [](Lowering& l) {
-         return l.op("Transpose", {l.in(0)}, {{"perm", l.list("order")}});
-       }},
-      {"broadcast_to",
-       [](Lowering& l) {
-         return l.op("Expand", {l.in(0), l.sizes(l.result_shape())});
-       }},
-      {"tril",
-       [](Lowering& l) {
-         return triangle(l, false);
-       }},
-      {"triu",
-       [](Lowering& l) {
-         return triangle(l, true);
-       }},
-      {"slice", slice},
-      {"concat", concat},
-      {"cast",
-       [](Lowering& l) {
-         return l.to_float(l.named("x"));
-       }},
-      {"embedding",
-       [](Lowering& l) {
-         return l.op("Gather", {l.in(0), l.named("ids")});
-       }},
-      {"embedding_bag", embedding_bag},
-      {"index_select",
-       [](Lowering& l) {
-         return l.op("Gather", {l.in(0), l.named("ids")}, {{"axis", l.integer("axis")}});
-       }},
-      {"take_along",
-       [](Lowering& l) {
-         return l.op("GatherElements", {l.in(0), l.named("ids")}, {{"axis", l.integer("axis")}});
-       }},
-      {"masked_mean", masked_mean},
-      {"select_positions", select_positions},
-      {"one_hot", one_hot},
-      {"positions", positions},
-      {"relative_positions", relative_positions},
-      {"lengths", lengths},
-      {"last_positions", last_positions},
-      {"attention", attention},
-      {"attention_packed", attention_packed},
-      {"rotary", rotary},
-      {"rnn", rnn},
-      {"lstm", lstm},
-      {"gru", gru},
+      QKV_ROW("exp", unary(l, "Exp")),
+      QKV_ROW("log", unary(l, "Log")),
+      QKV_ROW("sqrt", unary(l, "Sqrt")),
+      QKV_ROW("tanh", unary(l, "Tanh")),
+      QKV_ROW("erf", unary(l, "Erf")),
+      QKV_ROW("sigmoid", unary(l, "Sigmoid")),
+      QKV_ROW("relu", unary(l, "Relu")),
+      QKV_ROW("leaky_relu", unary(l, "LeakyRelu", {{"alpha", l.number("slope")}})),
+      QKV_ROW("elu", unary(l, "Elu", {{"alpha", l.number("alpha")}})),
+      QKV_ROW("softplus", unary(l, "Softplus")),
+      QKV_ROW("neg", unary(l, "Neg")),
+      QKV_ROW("abs", unary(l, "Abs")),
+      QKV_ROW("square", l.op("Mul", {l.in(0), l.in(0)})),
+      QKV_ROW("gelu", gelu(l)),
+      QKV_ROW("silu", silu(l)),
+      QKV_ROW("swiglu", l.op("Mul", {silu(l), l.in(1)})),
+      QKV_ROW("clip", l.op("Clip", {l.in(0), l.constant(l.number("low")), l.constant(l.number("high"))})),
+      QKV_ROW("add", of_two(l, "Add")),
+      QKV_ROW("sub", of_two(l, "Sub")),
+      QKV_ROW("mul", of_two(l, "Mul")),
+      QKV_ROW("div", of_two(l, "Div")),
+      QKV_ROW("pow", of_two(l, "Pow")),
+      QKV_ROW("maximum", of_two(l, "Max")),
+      QKV_ROW("minimum", of_two(l, "Min")),
+      QKV_ROW("where", l.op("Where", {l.to_bool(l.named("condition")), l.in(0), l.in(1)})),
+      QKV_ROW("sum", reduced(l, "ReduceSum")),
+      QKV_ROW("mean", reduced(l, "ReduceMean")),
+      QKV_ROW("max", reduced(l, "ReduceMax")),
+      QKV_ROW("min", reduced(l, "ReduceMin")),
+      QKV_ROW("logsumexp", reduced(l, "ReduceLogSumExp")),
+      QKV_ROW("softmax", unary(l, "Softmax", {{"axis", Index{-1}}})),
+      QKV_ROW("log_softmax", unary(l, "LogSoftmax", {{"axis", Index{-1}}})),
+      QKV_ROW("cumsum", cumsum(l)),
+      QKV_ROW("matmul", of_two(l, "MatMul")),
+      QKV_ROW("linear", linear(l)),
+      QKV_ROW("layer_norm", layer_norm(l)),
+      QKV_ROW("rms_norm", rms_norm(l)),
+      QKV_ROW("reshape", l.reshape(l.in(0), l.shape(0), l.result_shape())),
+      QKV_ROW("broadcast_to", l.op("Expand", {l.in(0), l.sizes(l.result_shape())})),
+      QKV_ROW("permute", unary(l, "Transpose", {{"perm", l.list("order")}})),
+      QKV_ROW("tril", triangle(l, false)),
+      QKV_ROW("triu", triangle(l, true)),
+      QKV_ROW("slice", slice(l)),
+      QKV_ROW("concat", concat(l)),
+      QKV_ROW("cast", l.to_float(l.named("x"))),
+      QKV_ROW("embedding", l.op("Gather", {l.in(0), l.named("ids")})),
+      QKV_ROW("embedding_bag", embedding_bag(l)),
+      QKV_ROW("index_select", l.op("Gather", {l.in(0), l.named("ids")}, {{"axis", l.integer("axis")}})),
+      QKV_ROW("take_along", l.op("GatherElements", {l.in(0), l.named("ids")}, {{"axis", l.integer("axis")}})),
+      QKV_ROW("masked_mean", masked_mean(l)),
+      QKV_ROW("select_positions", select_positions(l)),
+      QKV_ROW("one_hot", one_hot(l)),
+      QKV_ROW("positions", l.op("Add", {l.range(l.result_shape()[0]), l.size(l.dim("begin"))})),
+      QKV_ROW("relative_positions", relative_positions(l)),
+      QKV_ROW("lengths", lengths(l)),
+      QKV_ROW("last_positions", last_positions(l)),
+      QKV_ROW("attention", attention(l)),
+      QKV_ROW("attention_packed", attention_packed(l)),
+      QKV_ROW("rotary", rotary(l)),
+      QKV_ROW("rnn", recurrent(l, "RNN", {0})),
+      QKV_ROW("lstm", recurrent(l, "LSTM", {0, 3, 1, 2})),
+      QKV_ROW("gru", recurrent(l, "GRU", {1, 0, 2})),
   };
   return table;
 }

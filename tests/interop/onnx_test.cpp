@@ -49,8 +49,11 @@ struct WriteCases : GradCases {
     const int number = trace.value(y);
     const Graph graph = graph_of(op, {{trace.take(), {}, {{"y", number}}}});
     tensors.push_back({"out.y", y});
+    for (const Graph::Value& value : graph.values)
+      if (value.tensor.defined()) tensors.push_back({value.name, value.tensor});
     const std::string stem = fmt::format("{}/{}.{}", folder, op, written++);
     write_file_atomic(stem + ".onnx", encode_onnx(graph));
+    write_file_atomic(stem + ".json", dump_json(json_of(graph)));
     write_safetensors(stem + ".safetensors", tensors);
   }
   std::string folder;

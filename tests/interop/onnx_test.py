@@ -1,10 +1,13 @@
-"""Runs what qkv has exported in onnxruntime: onnx_test.py FOLDER, as onnx_test.cpp has filled it."""
+"""Runs what qkv has exported in onnxruntime, and its graphs in NumPy: onnx_test.py FOLDER, as onnx_test.cpp has filled
+it."""
+import json
 import pathlib
 import sys
 
 import numpy as np
 import onnx
 import onnxruntime
+import run_graph
 from safetensors.numpy import load_file
 
 folder = pathlib.Path(sys.argv[1])
@@ -50,6 +53,9 @@ def check_ops():
     for path in sorted((folder / "ops").glob("*.onnx")):
         tensors = load_file(path.with_suffix(".safetensors"))
         try:
+            graph = json.loads(path.with_suffix(".json").read_text())
+            own = {name: value for name, value in tensors.items() if not name.startswith(("in.", "out."))}
+            compare(f"{path.stem} in NumPy", run_graph.run(graph, own, part(tensors, "in."))["y"], tensors["out.y"])
             run = session(path)
             compare(path.stem, run.run(["y"], fed(run, part(tensors, "in.")))[0], tensors["out.y"])
         except Exception as error:  # onnxruntime has its own for each kind
@@ -91,9 +97,12 @@ def check_steps(name, tensors, count, model, sessions):
 def check_model(path):
     sessions = {file.stem: session(file) for file in path.glob("*.onnx")}
     model, tensors = sessions["model"], load_file(path / "answers.safetensors")
+    graphs, own = json.loads((path / "graph.json").read_text())["graphs"], load_file(path / "graph.safetensors")
     for count in range(3):
         batch = part(tensors, f"{count}.in.")
-        compare(f"{path.name} {count}", model.run(["logits"], fed(model, batch))[0], tensors[f"{count}.out.logits"])
+        wanted = tensors[f"{count}.out.logits"]
+        compare(f"{path.name} {count}", model.run(["logits"], fed(model, batch))[0], wanted)
+        compare(f"{path.name} {count} in NumPy", run_graph.run(graphs["forward"], own, batch)["logits"], wanted)
         if f"{count}.step0.ids" in tensors:
             check_steps(path.name, tensors, count, model, sessions)
 
