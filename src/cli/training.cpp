@@ -18,32 +18,6 @@ namespace fs = std::filesystem;
 namespace qkv {
 namespace {
 
-// Where each value of the config was given, and what it means; in the order of config.resolved.toml.
-Json origins(const Section& config) {
-  Json list = Json::array();
-  for (const ResolvedKey& key : config.resolved())
-    list.push_back({{"key", key.key}, {"value", key.value}, {"origin", key.origin}, {"help", key.help}});
-  return list;
-}
-
-// config.resolved.toml comes last: a directory that has it can be resumed.
-void write_run_files(const RunDir& run, const Experiment& e, const std::string& config_file,
-                     const std::string& resolved, const std::vector<std::string>& command) {
-  keep_data(run.path(), *e.task);
-  keep_plugins(run.path());
-  write_file_atomic(run.file("config.toml"), read_file_or_pipe(config_file, 1 << 24, Fault::usage));
-  Json env = environment(command, pool().size(), e.run.seed);
-  env["id"] = make_run_id(e.config, *e.task);
-  for (const DataPlace& data : data_places(*e.task))  // of data that stays where it is
-    if (!data.copied) env["checksum of " + data.key] = content_checksum(data.source);
-  if (const std::string sum = start_checksum(e.config); !sum.empty())
-    env["checksum of train.init_from"] = sum;
-  write_file_atomic(run.file("env.json"), dump_json(env, 2) + "\n");
-  write_file_atomic(run.file("origins.json"), dump_json(origins(e.config), 2) + "\n");
-  write_file_atomic(run.file("config.resolved.toml"), resolved);
-  write_run_checksums(run.path());
-}
-
 // Data that stays where it is may have changed there; that of the run directory has checksums.
 void warn_of_changed_data(const std::string& run, const Task& task) {
   for (const DataPlace& data : data_places(task)) {
@@ -167,7 +141,9 @@ static int train_config(const TrainingRequest& request) {
   if (old.empty() && run.path() != out_dir + "/" + name)
     console().info("{}/{} exists and is kept: this run is called {} (--overwrite replaces the old one)",
                    out_dir, name, run.path());
-  if (old.empty()) write_run_files(run, e, request.config, resolved, request.command);
+  if (old.empty())
+    write_run_files(run, e, read_file_or_pipe(request.config, 1 << 24, Fault::usage), resolved,
+                    request.command);
   training.files = {run.path(), kept_config(e, "../../"), -1};
   start.resume = !old.empty();
   if (!old.empty()) start.config = resolved;  // of which threads and logs may differ

@@ -23,6 +23,7 @@ std::vector<std::string> export_format_names();
 /// renamed, so that an error leaves nothing behind.
 void export_model(const Experiment& e, const std::string& format, const std::string& out);
 
+void write_hf(const Experiment& e, const std::string& folder);
 void write_parameters(const Experiment& e, const std::string& folder);
 
 }  // namespace qkv

@@ -153,9 +153,12 @@ Var MultiHeadAttention::forward(const Var& x, const Context& context) const {
   };
   Var y;  // [B, T, H * D]
   if (learned) {
-    Var qkv = linear(x, W_QKV, b_QKV);  // [B, T, (H + 2 H_kv) * D]
-    if (context.rotary.cos.defined())   // queries and keys, not values
-      qkv = rotary(qkv, context.rotary, RotaryOptions(o.n_head + o.n_kv_head, d_head));
+    Var qkv = linear(x, W_QKV, b_QKV);   // [B, T, (H + 2 H_kv) * D]
+    if (context.rotary.cos.defined()) {  // queries and keys, not values
+      RotaryOptions turned(o.n_head + o.n_kv_head, d_head);
+      turned.interleaved = context.interleaved;
+      qkv = rotary(qkv, context.rotary, turned);
+    }
     qkv = Intervention::apply(path, "qkv", qkv);
     if (Capture* c = Capture::wanting("qkv")) c->put(path, "qkv", qkv.value());
     show(qkv.value(), {0, o.n_head * d_head, (o.n_head + o.n_kv_head) * d_head});

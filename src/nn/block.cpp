@@ -12,9 +12,9 @@ QKV_REGISTER(Layer, "block", Block, "self-attention and feed-forward with residu
 FeedForward::FeedForward(const Scope& s, const FeedForwardConfig& config, Index width)
     : activation(config.activation),
       dropout(config.dropout),
-      up(s / "up", width, config.d_ff),
-      down(s / "down", config.d_ff, width) {
-  if (activation == Activation::swiglu) gate.emplace(s / "gate", width, config.d_ff);
+      up(s / "up", width, config.d_ff, config.bias),
+      down(s / "down", config.d_ff, width, config.bias) {
+  if (activation == Activation::swiglu) gate.emplace(s / "gate", width, config.d_ff, config.bias);
 }
 
 Var FeedForward::operator()(const Var& x) const {

@@ -202,9 +202,8 @@ int ParameterStore::load(const std::vector<NamedTensor>& values, const std::stri
   return int(copies.size());
 }
 
-// `*` stands for any text, everything else for itself. What stands between two stars is looked for once, at
-// the first place: later ones leave less for the rest.
-static bool matches(std::string_view pattern, std::string_view text) {
+// What stands between two stars is looked for once, at the first place: later ones leave less for the rest.
+bool matches(std::string_view pattern, std::string_view text) {
   std::size_t star = pattern.find('*');
   if (star == pattern.npos) return pattern == text;
   if (!starts_with(text, pattern.substr(0, star))) return false;

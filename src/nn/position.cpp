@@ -49,6 +49,11 @@ void check_position(const Section& model, const PositionConfig& c, const Attenti
         "type", fmt::format("\"rope\" needs heads of even width; got {} (try model.attention.d_head = {})",
                             heads.head_width(width), heads.head_width(width) + 1));
   }
+  const PositionConfig other;
+  for (const char* key : {"theta", "pairing"})
+    if (c.type != PositionType::rope && (key[0] == 't' ? c.theta != other.theta : c.pairing != other.pairing))
+      position.report(
+          key, fmt::format("must be left out unless type = \"rope\"; got type \"{}\"", text_of(c.type)));
   if (c.type == PositionType::rope && heads.qkv != Projections::learned)
     position.report("type",
                     "\"rope\" needs model.attention.qkv = \"learned\"; got \"" + text_of(heads.qkv) + "\"");
@@ -59,6 +64,7 @@ Position::Position(const Scope& s, const PositionConfig& c, Index max_length, In
     : none(c.type == PositionType::none || c.type == PositionType::rope || c.type == PositionType::alibi),
       relative(!none && c.origin == PositionOrigin::target),
       max_length(max_length),
+      interleaved(c.pairing == RopePairing::interleaved),
       path(s.path()) {
   const Dtype dtype = s.store().dtype();
   const bool symbolic = s.store().symbolic();
@@ -66,7 +72,7 @@ Position::Position(const Scope& s, const PositionConfig& c, Index max_length, In
     const Index D = heads.head_width(width);
     QKV_CHECK(D % 2 == 0, "position: \"rope\" needs heads of even width; got {}", D);
     const Tensor shape_only = Tensor::symbolic({max_length, D / 2}, dtype);
-    rotary = symbolic ? RotaryTable{shape_only, shape_only} : rotary_table(0, max_length, D, 10000.0, dtype);
+    rotary = symbolic ? RotaryTable{shape_only, shape_only} : rotary_table(0, max_length, D, c.theta, dtype);
   }
   if (c.type == PositionType::alibi)
     slopes = symbolic ? Tensor::symbolic({heads.n_head}, dtype) : alibi_slopes(heads.n_head, dtype);
@@ -92,6 +98,7 @@ void Position::extend(Context& context, Index start, Index length) const {
       return slice(table, 0, start, start + length).value();
     };
     context.rotary = {part(rotary.cos), part(rotary.sin)};
+    context.interleaved = interleaved;
   }
   context.mask.slopes = slopes;
 }

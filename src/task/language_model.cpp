@@ -62,6 +62,9 @@ class LanguageModel : public Task, public Surveyed {
   explicit LanguageModel(const TaskInput& input) : seed_(input.seed()), tokenizer_(input.tokenizer) {
     const Section section = input.data();
     section.read(data_);
+    end_ = input.options().get("end", std::string(),
+                               "token that ends a generated text; empty: <eos> or <|endoftext|>, if there is "
+                               "one; \"none\": no token does");
     label_smoothing_ = input.loss().label_smoothing;
     if (data_.length == 0) data_.length = input.max_length();
     check_at_most(section, "length", data_.length, "model.max_seq_len", input.max_length());
@@ -191,8 +194,8 @@ class LanguageModel : public Task, public Surveyed {
     const Index room = generator->start({}, 1)->room(), size = Index(prompt.size());
     GenerateOptions options;
     options.sampling.temperature = 0;
-    options.never = {tokenizer_->pad_id(), tokenizer_->unk_id()};
-    options.stop = tokenizer_->end_id();
+    options.never = tokenizer_->unwritten();
+    options.stop = end_id();
     generate(*generator, prompt, options, [&](int id) {
       ids.push_back(id);
       return true;
@@ -245,6 +248,12 @@ class LanguageModel : public Task, public Surveyed {
   }
 
   const Tokenizer* tokenizer() const override { return tokenizer_.get(); }
+  int end_id() const override {
+    if (end_.empty() || end_ == "none" || !tokenizer_) return end_.empty() ? Task::end_id() : -1;
+    const int id = tokenizer_->id(end_);
+    if (id < 0) fail(Fault::usage, "task.end: must be a token of the vocabulary; got {}", in_quotes(end_));
+    return id;
+  }
   std::vector<std::pair<std::string, std::string>> files() const override {
     return given_files({{"train", data_.train}, {"val", data_.val}, {"test", data_.test}});
   }
@@ -286,6 +295,7 @@ class LanguageModel : public Task, public Surveyed {
   }
 
   LanguageModelData data_;
+  std::string end_;  // [task] end
   double label_smoothing_ = 0;
   std::uint64_t seed_;
   TokenizerConfig tokenizer_config_;

@@ -166,16 +166,22 @@ Experiment build_experiment(const Section& config, bool symbolic) {
   return e;
 }
 
-Experiment load_experiment(const std::string& run, const std::string& which,
-                           const std::vector<std::string>& sets) {
-  const Checkpoint checkpoint = read_checkpoint(find_checkpoint(run, which));
-  const Section config = Section::load(checkpoint.config_file, sets);
-  Experiment e = assemble(config, checkpoint.tokenizer, &checkpoint.state->at("task"));
+Experiment restore_experiment(const Section& config, std::shared_ptr<Tokenizer> tokenizer,
+                              const Json& task_state, const std::vector<NamedTensor>& weights,
+                              const std::string& where) {
+  Experiment e = assemble(config, std::move(tokenizer), &task_state);
   make_parameters(e, false);
-  e.parameters->load(checkpoint.weights, checkpoint.folder + "/model.safetensors");
+  e.parameters->load(weights, where);
   read_training(e);
   finish_config(e);
   return e;
+}
+
+Experiment load_experiment(const std::string& run, const std::string& which,
+                           const std::vector<std::string>& sets) {
+  const Checkpoint c = read_checkpoint(find_checkpoint(run, which));
+  return restore_experiment(Section::load(c.config_file, sets), c.tokenizer, c.state->at("task"), c.weights,
+                            c.folder + "/model.safetensors");
 }
 
 std::vector<std::string> data_warnings(Task& task) {

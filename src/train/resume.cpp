@@ -190,13 +190,25 @@ std::string warm_start(Training& t) {
   return line;
 }
 
+// state.json of a checkpoint.
+static Json state_json(const std::string& run, const Experiment& e, const TrainState& s,
+                       const std::string& metric) {
+  Json state = {{"version", 1}, {"metric", metric}, {"task", e.task->state()}};
+  if (const std::string id = id_of_run(run); !id.empty()) state["run"] = id;
+  visit(s, [&](const char* name, const auto& value) { state[name] = value; });
+  return state;
+}
+
+void save_untrained(const std::string& run, const Experiment& e, const std::string& config) {
+  const Json state = state_json(run, e, {}, e.tables.eval.metric);
+  write_checkpoint(run, {0, e.parameters->named(), {}, &state, e.task->tokenizer(), config}, true);
+}
+
 void save_checkpoint(Training& t, bool best) {
   RunFiles& files = t.files;
   if (files.run.empty() || files.last_saved == t.state.step) return;
   const Experiment& e = t.experiment;
-  Json state = {{"version", 1}, {"metric", t.tables.eval.metric}, {"task", e.task->state()}};
-  if (const std::string id = id_of_run(files.run); !id.empty()) state["run"] = id;
-  visit(t.state, [&](const char* name, const auto& value) { state[name] = value; });
+  const Json state = state_json(files.run, e, t.state, t.tables.eval.metric);
   write_checkpoint(files.run,
                    {t.state.step, e.parameters->named(), t.optimizer->state(*e.parameters), &state,
                     e.task->tokenizer(), files.resolved},

@@ -8,7 +8,7 @@
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
-#include "qkv/train/config.h"
+#include "qkv/train/experiment.h"
 #include "qkv/version.h"
 #include "tensor/bf16.h"
 #include "tensor/blas.h"
@@ -40,7 +40,33 @@ std::string cpu_name() {
   return "unknown";
 }
 
+// Where each value of the config was given, and what it means; in the order of config.resolved.toml.
+Json origins(const Section& config) {
+  Json list = Json::array();
+  for (const ResolvedKey& key : config.resolved())
+    list.push_back({{"key", key.key}, {"value", key.value}, {"origin", key.origin}, {"help", key.help}});
+  return list;
+}
+
 }  // namespace
+
+// config.resolved.toml comes last: a directory that has it can be resumed.
+void write_run_files(const RunDir& run, const Experiment& e, const std::string& config,
+                     const std::string& resolved, const std::vector<std::string>& command) {
+  keep_data(run.path(), *e.task);
+  keep_plugins(run.path());
+  write_file_atomic(run.file("config.toml"), config);
+  Json env = environment(command, pool().size(), e.run.seed);
+  env["id"] = make_run_id(e.config, *e.task);
+  for (const DataPlace& data : data_places(*e.task))  // of data that stays where it is
+    if (!data.copied) env["checksum of " + data.key] = content_checksum(data.source);
+  if (const std::string sum = start_checksum(e.config); !sum.empty())
+    env["checksum of train.init_from"] = sum;
+  write_file_atomic(run.file("env.json"), dump_json(env, 2) + "\n");
+  write_file_atomic(run.file("origins.json"), dump_json(origins(e.config), 2) + "\n");
+  write_file_atomic(run.file("config.resolved.toml"), resolved);
+  write_run_checksums(run.path());
+}
 
 std::string resolved_config(const Section& config,
                             const std::vector<std::pair<std::string, std::string>>& replaced) {

@@ -11,6 +11,8 @@
 
 namespace qkv {
 
+struct Experiment;
+
 /// Holds the lock of a run directory, so that two trainers never write to one.
 class RunDir {
  public:
@@ -42,6 +44,11 @@ struct DataPlace {
 std::vector<DataPlace> data_places(const Task& task);
 /// Copies the task's data files to those places; of a folder all files, also those of its sub-folders.
 void keep_data(const std::string& run, const Task& task);
+
+/// Writes what a new run directory has beside checkpoints and logs: its data and plug-ins, `config` (the text
+/// of config.toml), `resolved` (that of config.resolved.toml), env.json, origins.json, checksums.
+void write_run_files(const RunDir& run, const Experiment& e, const std::string& config,
+                     const std::string& resolved, const std::vector<std::string>& command);
 
 /// Copies the plug-ins of the process to RUN/plugins, so that the run needs nothing else.
 void keep_plugins(const std::string& run);

@@ -65,6 +65,7 @@ class KeyValueCache {
 struct Context {
   AttentionMask mask;              ///< which tokens may be looked at, and ALiBi
   RotaryTable rotary;              ///< RoPE: angles of the positions of x; undefined = none
+  bool interleaved = false;        ///< RoPE: the pairs are (0, 1), (2, 3), .., see RotaryOptions
   Var memory;                      ///< [B, S, d]: the encoder's output, for cross-attention
   Tensor memory_keep;              ///< [B, S] (i32): 1 = a word of the memory, 0 = padding; undefined = all
   KeyValueCache* cache = nullptr;  ///< decoding: x continues what the cache holds

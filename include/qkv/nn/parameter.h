@@ -124,6 +124,9 @@ class ParameterStore {
   std::vector<Slot> slots_;
 };
 
+/// Whether a text is what a pattern says: `*` stands for any text, everything else for itself.
+bool matches(std::string_view pattern, std::string_view text);
+
 /// A dotted path into a store: `scope / "attn"` descends, `scope.param("weight", {out, in}, init)` creates
 /// "attn.weight". Names must not be empty or hold a dot.
 class Scope {

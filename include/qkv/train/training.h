@@ -128,6 +128,9 @@ std::string warm_start(Training& training);
 /// Writes a checkpoint of the present state into the run directory, unless it is there already, and removes
 /// those that [checkpoint] does not keep. Without a run directory: nothing.
 void save_checkpoint(Training& training, bool best);
+/// Writes the checkpoint of step 0, `last` and `best`, of a model that was not trained here; `config` is its
+/// config.resolved.toml.
+void save_untrained(const std::string& run, const Experiment& e, const std::string& config);
 /// Takes weights, optimizer and state of a checkpoint. A usage error where it was trained on other data.
 void restore(Training& training, const std::string& checkpoint);
 /// Continues from the newest whole checkpoint of the run directory and says which damaged ones it passed

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "cli/answers.h"
@@ -79,9 +80,9 @@ struct Generate : Verb {
            "generate: the run must have a tokenizer to read a prompt; got task '{}' without one (see qkv "
            "predict)",
            e.config.section("task").type(Task::kDefault));
-    options.never = {tokenizer->pad_id()};
-    if (!allow_unk) options.never.push_back(tokenizer->unk_id());
-    options.stop = tokenizer->end_id();
+    options.never = tokenizer->unwritten();
+    if (allow_unk) options.never.resize(std::min<std::size_t>(options.never.size(), 1));
+    options.stop = e.task->end_id();
     if (interactive)
       return answer_each(
           {}, subject.json, [&](const std::string& line) { answer(*model, *tokenizer, line + "\n"); }, "> ");
