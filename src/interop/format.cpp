@@ -3,6 +3,8 @@
 #include <filesystem>
 
 #include "base/file.h"
+#include "interop/graph.h"
+#include "interop/onnx.h"
 #include "qkv/base/text.h"
 #include "qkv/tensor/safetensors.h"
 
@@ -14,6 +16,8 @@ const std::vector<ExportFormat>& export_formats() {
   static const std::vector<ExportFormat> formats{
       {"hf", "a folder that Hugging Face transformers load", write_hf},
       {"safetensors", "the parameters under their names here, and the tokenizer", write_parameters},
+      {"onnx", "ONNX files (opset 17) of the model, and of a step of its generation", write_onnx},
+      {"graph", "the ops of the model in the graph format of qkv (docs/graph-format.md)", write_graph},
   };
   return formats;
 }

@@ -41,6 +41,12 @@ class CachedDecoding : public Decoding {
     cache_.select(from);
   }
   Index room() const override { return cache_.capacity() - cache_.length(); }
+  void for_each_state(FunctionRef<void(const std::string&, const Tensor&)> each) const override {
+    for (const KeyValueCache::Entry& entry : cache_.entries()) {
+      each(entry.layer + ".keys", entry.keys);
+      if (entry.values.defined()) each(entry.layer + ".values", entry.values);
+    }
+  }
 
  private:
   const char* model_;

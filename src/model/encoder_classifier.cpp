@@ -1,5 +1,6 @@
 #include "model/encoder_classifier.h"
 
+#include "autograd/trace.h"
 #include "qkv/base/text.h"
 #include "qkv/ops/activations.h"
 #include "qkv/ops/arithmetic.h"
@@ -56,7 +57,7 @@ Var EncoderClassifier::forward(const Batch& batch) const {
 Var EncoderClassifier::bag_logits(const Batch& batch) const {
   const Tensor& keep = batch.at("keep");
   const Var mean = masked_mean(embedding(batch.at("ids"), W_B), keep);  // [B, n_class]
-  const Var n = sum(Var(keep.to(mean.dtype())), {-1}, true);            // [B, 1]
+  const Var n = sum(Var(cast(keep, mean.dtype())), {-1}, true);         // [B, 1]
   return mean * sqrt(n) * config.bag;
 }
 

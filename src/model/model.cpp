@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "autograd/trace.h"
 #include "model/word_vectors.h"
 #include "qkv/base/make.h"
 #include "qkv/model/stack.h"
@@ -29,7 +30,7 @@ Var word_vectors(const TokenEmbedding& embed, const Batch& batch) {
             "word_vectors: values must be one per id, without n-grams; got values {}, ids {}",
             values->shape(), ids.shape());
   const Var unit = embed(Tensor::full({1, 1}, double(embed.vocabulary - 1), Dtype::i32));
-  return x + unit * values->to(embed.dtype).reshape({ids.dim(0), ids.dim(1), 1});
+  return x + unit * cast(*values, embed.dtype).reshape({ids.dim(0), ids.dim(1), 1});
 }
 
 void check_embedding(const Section& model, EmbeddingKind kind, const DataShape& shape) {

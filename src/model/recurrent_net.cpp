@@ -1,6 +1,7 @@
 // RecurrentNet: RNN, LSTM and GRU as the models of the same tasks that transformers are trained on.
 #include <algorithm>
 
+#include "autograd/trace.h"
 #include "model/word_vectors.h"
 #include "qkv/autograd/capture.h"
 #include "qkv/model/generate.h"
@@ -73,6 +74,7 @@ Tensor lengths_of(const Tensor* keep) {
   const std::int32_t* k = keep->data<std::int32_t>();
   for (Index b = 0; b < B; b++)
     lengths.data<std::int32_t>()[b] = std::int32_t(std::count(k + b * T, k + (b + 1) * T, 1));
+  Note()("keep", *keep).add("lengths", lengths);
   return lengths;
 }
 
@@ -84,6 +86,7 @@ Tensor last_of(const Var& h, const Tensor& lengths) {
   if (lengths.defined())
     for (Index b = 0; b < last.size(); b++)
       last.data<std::int32_t>()[b] = std::max(0, lengths.data<std::int32_t>()[b] - 1);
+  Note()("lengths", lengths)("steps", h.dim(1)).add("last_positions", last);
   return last;
 }
 
@@ -149,6 +152,12 @@ struct RecurrentText : Decoding {
         if (v->defined()) *v = select_rows("recurrent", v->value(), from);
   }
   Index room() const override { return -1; }
+  void for_each_state(FunctionRef<void(const std::string&, const Tensor&)> each) const override {
+    for (std::size_t i = 0; i < states.size(); i++) {
+      each(model.layers[i].path + ".h", states[i].h.value());
+      if (states[i].c.defined()) each(model.layers[i].path + ".c", states[i].c.value());
+    }
+  }
 
   const RecurrentNet& model;
   std::vector<RecurrentState> states;

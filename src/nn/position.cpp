@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "autograd/trace.h"
 #include "qkv/ops/arithmetic.h"
 #include "qkv/ops/embedding.h"
+#include "qkv/ops/shape_ops.h"
 
 namespace qkv {
 
@@ -92,7 +94,10 @@ void Position::extend(Context& context, Index start, Index length) const {
   if (rotary.cos.defined()) {
     QKV_CHECK(start + length <= max_length, "position: length must be at most max_seq_len = {}; got {}{}",
               max_length, start + length, remedy(rotary.cos, start + length));
-    context.rotary = {rotary.cos.rows(start, length), rotary.sin.rows(start, length)};
+    auto part = [&](const Tensor& table) {
+      return slice(table, 0, start, start + length).value();
+    };
+    context.rotary = {part(rotary.cos), part(rotary.sin)};
     context.interleaved = interleaved;
   }
   context.mask.slopes = slopes;
@@ -116,6 +121,10 @@ Var Position::operator()(const Var& x, const Tensor& target, Index start) const 
       Index position = relative ? i % T - target.data<std::int32_t>()[i / T] + max_length - 1 : start + i;
       row[i] = std::int32_t(std::clamp<Index>(position, 0, relative ? 2 * max_length - 2 : max_length - 1));
     }
+    if (relative)
+      Note()("target", target)("max_length", max_length).add("relative_positions", rows);
+    else
+      Note()("begin", start).add("positions", rows);
   }
   if (weight.defined()) return x + embedding(rows, weight);  // [B, T, d]
   return x * std::sqrt(double(x.dim(2))) + embedding(rows, fixed);

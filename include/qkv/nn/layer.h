@@ -21,8 +21,10 @@ Tensor select_rows(const char* what, const Tensor& x, const std::vector<int>& fr
 class KeyValueCache {
  public:
   struct Entry {
-    /// [rows, H_kv, capacity, D]; of cross-attention [rows, S, H_kv * D], computed once.
+    /// [rows, H_kv, capacity, D]; of cross-attention [rows, S, H_kv * D], computed once; [rows, length, H_kv
+    /// * D] while a trace looks on, since it shows separate ops.
     Tensor keys, values;
+    std::string layer;  ///< that made it
   };
 
   /// For `layers` attention layers; more of them cost an allocation each.
@@ -48,6 +50,7 @@ class KeyValueCache {
   /// Row r goes on as row from[r] was.
   void select(const std::vector<int>& from);
 
+  const std::vector<Entry>& entries() const { return entries_; }
   Index rows() const { return rows_; }
   Index length() const { return length_; }  ///< tokens seen
   Index capacity() const { return capacity_; }
