@@ -27,12 +27,14 @@ Json origins(const Section& config) {
 }
 
 // config.resolved.toml comes last: a directory that has it can be resumed.
-void write_run_files(const RunDir& run, const Experiment& e, const std::string& config_file,
-                     const std::string& resolved, const std::vector<std::string>& command) {
+void write_run_files(const RunDir& run, const Experiment& e, const TrainingRequest& request,
+                     const std::string& resolved) {
   keep_data(run.path(), *e.task);
   keep_plugins(run.path());
-  write_file_atomic(run.file("config.toml"), read_file_or_pipe(config_file, 1 << 24, Fault::usage));
-  Json env = environment(command, pool().size(), e.run.seed);
+  write_file_atomic(run.file("config.toml"), request.text.empty()
+                                                 ? read_file_or_pipe(request.config, 1 << 24, Fault::usage)
+                                                 : request.text);
+  Json env = environment(request.command, pool().size(), e.run.seed);
   env["id"] = make_run_id(e.config, *e.task);
   for (const DataPlace& data : data_places(*e.task))  // of data that stays where it is
     if (!data.copied) env["checksum of " + data.key] = content_checksum(data.source);
@@ -133,7 +135,7 @@ std::string run_name(const RunConfig& run, const std::string& config_file) {
 }
 
 void check_config(const TrainingRequest& request) {
-  const Section config = Section::load(request.config, request.sets);
+  const Section config = request.load();
   Experiment e = build_experiment(config, true);
   finish_config(e);
   const std::string run = request.parent + "/" + request.name;
@@ -147,7 +149,7 @@ void check_config(const TrainingRequest& request) {
 }
 
 static int train_config(const TrainingRequest& request) {
-  const Section config = Section::load(request.config, request.sets);
+  const Section config = request.load();
   Experiment e = build_experiment(config);
   set_threads(static_cast<int>(e.run.threads));
   Training training = prepare_training(e);
@@ -167,11 +169,12 @@ static int train_config(const TrainingRequest& request) {
   if (old.empty() && run.path() != out_dir + "/" + name)
     console().info("{}/{} exists and is kept: this run is called {} (--overwrite replaces the old one)",
                    out_dir, name, run.path());
-  if (old.empty()) write_run_files(run, e, request.config, resolved, request.command);
+  if (old.empty()) write_run_files(run, e, request, resolved);
   training.files = {run.path(), kept_config(e, "../../"), -1};
   start.resume = !old.empty();
   if (!old.empty()) start.config = resolved;  // of which threads and logs may differ
   start.check_expect = request.check_expect;
+  start.watcher = request.watcher;
   return run_training(training, run, start);
 }
 
@@ -181,16 +184,13 @@ int train_run(const TrainingRequest& request) {
   } catch (const Error& e) {
     // Building stops at the first table with problems; the user sees all of them.
     if (e.fault() != Fault::usage) throw;
-    const CheckReport report = check_config(Section::load(request.config, request.sets));
+    const CheckReport report = check_config(request.load());
     if (report.problems.empty()) throw;
     throw Error(join(report.problems, "\n"), Fault::usage);
   }
 }
 
-namespace {
-
-// Values in `sets` become part of the config of the run.
-int resume_run(const std::string& path, const std::vector<std::string>& sets) {
+int resume_run(const std::string& path, const std::vector<std::string>& sets, const Watcher* watcher) {
   const std::string file = config_of_run(path);
   RunDir run = RunDir::open(path);
   check_run_checksums(run.path());
@@ -202,6 +202,7 @@ int resume_run(const std::string& path, const std::vector<std::string>& sets) {
   Training training = prepare_training(e);
   Start start;
   start.resume = true;
+  start.watcher = watcher;
   if (const std::string change = changed_arithmetic(path); !change.empty())
     console().info(
         "matrix products are computed differently than at the start of the run: {}; last bits may differ",
@@ -212,6 +213,8 @@ int resume_run(const std::string& path, const std::vector<std::string>& sets) {
   training.files = {run.path(), kept_config(e, "../../", run.path()), -1};
   return run_training(training, run, start);
 }
+
+namespace {
 
 struct Train : Verb {
   void setup(Options& options) override {
