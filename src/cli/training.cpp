@@ -107,7 +107,7 @@ std::string run_name(const RunConfig& run, const std::string& config_file) {
 }
 
 void check_config(const TrainingRequest& request) {
-  const Section config = Section::load(request.config, request.sets);
+  const Section config = request.load();
   Experiment e = build_experiment(config, true);
   finish_config(e);
   const std::string run = request.parent + "/" + request.name;
@@ -121,7 +121,7 @@ void check_config(const TrainingRequest& request) {
 }
 
 static int train_config(const TrainingRequest& request) {
-  const Section config = Section::load(request.config, request.sets);
+  const Section config = request.load();
   Experiment e = build_experiment(config);
   set_threads(static_cast<int>(e.run.threads));
   Training training = prepare_training(e);
@@ -142,12 +142,14 @@ static int train_config(const TrainingRequest& request) {
     console().info("{}/{} exists and is kept: this run is called {} (--overwrite replaces the old one)",
                    out_dir, name, run.path());
   if (old.empty())
-    write_run_files(run, e, read_file_or_pipe(request.config, 1 << 24, Fault::usage), resolved,
-                    request.command);
+    write_run_files(run, e,
+                    request.text.empty() ? read_file_or_pipe(request.config, 1 << 24, Fault::usage) : request.text,
+                    resolved, request.command);
   training.files = {run.path(), kept_config(e, "../../"), -1};
   start.resume = !old.empty();
   if (!old.empty()) start.config = resolved;  // of which threads and logs may differ
   start.check_expect = request.check_expect;
+  start.watcher = request.watcher;
   return run_training(training, run, start);
 }
 
@@ -157,16 +159,13 @@ int train_run(const TrainingRequest& request) {
   } catch (const Error& e) {
     // Building stops at the first table with problems; the user sees all of them.
     if (e.fault() != Fault::usage) throw;
-    const CheckReport report = check_config(Section::load(request.config, request.sets));
+    const CheckReport report = check_config(request.load());
     if (report.problems.empty()) throw;
     throw Error(join(report.problems, "\n"), Fault::usage);
   }
 }
 
-namespace {
-
-// Values in `sets` become part of the config of the run.
-int resume_run(const std::string& path, const std::vector<std::string>& sets) {
+int resume_run(const std::string& path, const std::vector<std::string>& sets, const Watcher* watcher) {
   const std::string file = config_of_run(path);
   RunDir run = RunDir::open(path);
   check_run_checksums(run.path());
@@ -178,6 +177,7 @@ int resume_run(const std::string& path, const std::vector<std::string>& sets) {
   Training training = prepare_training(e);
   Start start;
   start.resume = true;
+  start.watcher = watcher;
   if (const std::string change = changed_arithmetic(path); !change.empty())
     console().info(
         "matrix products are computed differently than at the start of the run: {}; last bits may differ",
@@ -188,6 +188,8 @@ int resume_run(const std::string& path, const std::vector<std::string>& sets) {
   training.files = {run.path(), kept_config(e, "../../", run.path()), -1};
   return run_training(training, run, start);
 }
+
+namespace {
 
 struct Train : Verb {
   void setup(Options& options) override {

@@ -124,6 +124,12 @@ int check_expectations(const Section& config, const Json& metrics) {
        run, result.failed_step);
 }
 
+struct WatcherSink : MetricSink {
+  explicit WatcherSink(const Watcher& w) : watcher(w) {}
+  void write(const Record& record) override { watcher.record(record); }
+  const Watcher& watcher;
+};
+
 }  // namespace
 
 int run_training(Training& t, RunDir& run, const Start& start) {
@@ -146,14 +152,19 @@ int run_training(Training& t, RunDir& run, const Start& start) {
   if (t.tables.log.tensorboard)
     sinks.add(std::make_unique<TensorboardSink>(run.path(),
                                                 tensorboard_run(e, run.path(), resumed ? t.state.step : -1)));
+  if (start.watcher) sinks.add(std::make_unique<WatcherSink>(*start.watcher));
   const std::size_t bytes = memory_estimate(t);
   sinks.write(start_record(e, t, run, resumed).add(key::memory_bytes, static_cast<std::int64_t>(bytes)));
   // What lies in memory already: programs and data, and the weights, which the estimate has.
   const std::size_t weights = e.parameters->bytes();
   warn_of_limits(e, bytes + std::max(resident_memory(), weights) - weights);
   for (const std::string& warning : data_warnings(*e.task)) console().warn("{}", warning);
-  install_signal_handlers();
-  TrainResult result = train(t, sinks, [&](std::int64_t step) { bar->step(step); });
+  const Watcher* watcher = start.watcher;
+  if (!watcher) install_signal_handlers();
+  TrainResult result = train(t, sinks, [&](std::int64_t step) {
+    bar->step(step);
+    if (watcher) watcher->step();
+  });
   bool whole = is_whole(result.reason);
   Json metrics;
   std::string bad;

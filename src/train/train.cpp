@@ -21,6 +21,7 @@ constexpr std::int64_t kMaxSkippedInARow = 100;  // then the run has diverged
 constexpr std::int64_t kSkipsExplained = 10;
 
 volatile std::sig_atomic_t received = 0;
+std::atomic<bool> reported{false};
 
 void on_signal(int signal) {
   if (received && signal != SIGHUP) _exit(128 + signal);  // a terminal that closes may send two SIGHUPs
@@ -199,11 +200,15 @@ void install_signal_handlers() {
 }
 
 int signal_received() {
-  static std::atomic<bool> reported{false};
   if (received && !reported.exchange(true))
     console().info("signal {}: the run stops as soon as it can be saved (a second signal stops it at once)",
                    static_cast<int>(received));
   return received;
+}
+
+void request_stop(int signal) {
+  received = signal;
+  reported = signal != 0;  // who asks knows
 }
 
 bool is_whole(StopReason reason) {

@@ -121,6 +121,9 @@ struct TrainResult {
 void install_signal_handlers();
 /// The signal that came, or 0. The first call that sees it says so on the console; for any thread.
 int signal_received();
+/// Asks the running training to stop after its step as if this signal had come; 0 takes it back, so that
+/// another training can begin.
+void request_stop(int signal);
 
 /// Takes the initial values that train.init_from names, if it does; a line that says which. For runs that
 /// start, not for resumed ones. A usage error where the weights are those of another vocabulary.
