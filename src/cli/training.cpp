@@ -1,7 +1,9 @@
 // The verbs train and resume: how a run begins.
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 
+#include "base/communicator.h"
 #include "base/file.h"
 #include "base/toml.h"
 #include "cli/config_diff.h"
@@ -120,11 +122,17 @@ void check_config(const TrainingRequest& request) {
          run, difference);
 }
 
+static void use_threads(const RunConfig& run) {
+  set_threads(run.threads > 0 ? static_cast<int>(run.threads) : communicator().threads);
+}
+
 static int train_config(const TrainingRequest& request) {
   const Section config = request.load();
   Experiment e = build_experiment(config);
-  set_threads(static_cast<int>(e.run.threads));
+  use_threads(e.run);
   Training training = prepare_training(e);
+  communicator().agree();
+  if (communicator().rank() > 0) return assist_training(training);
   for (const std::string& note : config.notes()) console().info("{}", note);
   const std::string out_dir = request.parent.empty() ? e.run.out_dir : request.parent;
   const std::string name = request.name.empty() ? run_name(e.run, request.config) : request.name;
@@ -167,14 +175,16 @@ int train_run(const TrainingRequest& request) {
 
 int resume_run(const std::string& path, const std::vector<std::string>& sets, const Watcher* watcher) {
   const std::string file = config_of_run(path);
-  RunDir run = RunDir::open(path);
-  check_run_checksums(run.path());
+  std::optional<RunDir> run;
+  if (communicator().rank() == 0) run = RunDir::open(path), check_run_checksums(run->path());
   std::vector<ResolvedKey> own;
   if (!sets.empty()) own = own_config(file, sets);
   const Section config = Section::load(file, sets);
   Experiment e = build_experiment(config);
-  set_threads(static_cast<int>(e.run.threads));
+  use_threads(e.run);
   Training training = prepare_training(e);
+  communicator().agree();
+  if (!run) return assist_training(training);
   Start start;
   start.resume = true;
   start.watcher = watcher;
@@ -182,11 +192,11 @@ int resume_run(const std::string& path, const std::vector<std::string>& sets, co
     console().info(
         "matrix products are computed differently than at the start of the run: {}; last bits may differ",
         change);
-  warn_of_changed_data(run.path(), *e.task);
+  warn_of_changed_data(run->path(), *e.task);
   if (!sets.empty()) start.changes = changes(config, own);
-  if (!start.changes.empty()) start.config = kept_config(e, "", run.path());
-  training.files = {run.path(), kept_config(e, "../../", run.path()), -1};
-  return run_training(training, run, start);
+  if (!start.changes.empty()) start.config = kept_config(e, "", run->path());
+  training.files = {run->path(), kept_config(e, "../../", run->path()), -1};
+  return run_training(training, *run, start);
 }
 
 namespace {
@@ -207,6 +217,9 @@ struct Train : Verb {
   }
   int run() override {
     request.command = command;
+    if (!communicator().alone() && (!each.empty() || seeds > 1 || folds > 0))
+      fail(Fault::usage, "train: --each, --seeds and --folds must run in one process; got {} processes",
+           communicator().size());
     return train_many(request, each, seeds, folds);
   }
   std::string example() const override { return "qkv train configs/bank.toml --set train.max_epochs=5"; }

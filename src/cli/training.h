@@ -46,6 +46,10 @@ struct Start {
 /// Trains in `run`, writing to terminal, train.log, metrics.jsonl and event files; scores the best
 /// checkpoint, and writes result.json. Returns the exit code.
 int run_training(Training& t, RunDir& run, const Start& start);
+/// The same in ranks other than 0: they compute, and write nothing.
+int assist_training(Training& t);
+/// Runs a verb in each process that mpirun has started, where it has.
+int run_in_ranks(const std::string& verb, const std::function<int()>& work);
 
 /// Trains, and returns the exit code. Writes result.json with the metrics of the best checkpoint.
 int train_run(const TrainingRequest& request);

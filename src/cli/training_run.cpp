@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/communicator.h"
 #include "base/file.h"
 #include "base/machine.h"
 #include "cli/training.h"
@@ -72,23 +73,29 @@ void warn_of_limits(const Experiment& e, std::size_t bytes) {
 }
 
 // Metrics of the best checkpoint (of the last where none is known or kept) on validation and test split; null
-// after a signal. `bad` names one that is not finite.
-Json final_metrics(Experiment& e, const Training& t, const std::string& run, MetricSinks& sinks,
-                   std::string& bad) {
-  const std::string folder = find_checkpoint(run, t.state.best_step < 0 ? "last" : "best");
-  const Checkpoint best = read_checkpoint(folder);
-  e.parameters->load(best.weights, folder + "/model.safetensors");
-  Json result = {{"step", best.state->at("step")}};
+// after a signal. `bad` names one that is not finite. Ranks without a run directory get the weights of rank
+// 0.
+Json final_metrics(Training& t, MetricSinks& sinks, std::string& bad, int& signal) {
+  Experiment& e = t.experiment;
+  std::int64_t step = 0;
+  if (const std::string& run = t.files.run; !run.empty()) {
+    const std::string folder = find_checkpoint(run, t.state.best_step < 0 ? "last" : "best");
+    const Checkpoint best = read_checkpoint(folder);
+    e.parameters->load(best.weights, folder + "/model.safetensors");
+    step = best.state->at("step").get<std::int64_t>();
+  }
+  share_weights(*e.parameters);
+  Json result = {{"step", step}};
   for (Split split : {Split::val, Split::test}) {
     if (e.task->examples(split) == 0 || (split == Split::test && !t.tables.eval.test)) continue;
     const Metrics metrics = evaluate(*e.task, *e.model, split, 128, 0, 0, signal_received);
-    if (signal_received()) return {};
+    if ((signal = agreed_signal())) return {};
     result[name_of(split)] = metrics.json();
     if (const auto names = metrics.nonfinite(); !names.empty() && bad.empty())
       bad = fmt::format("a {} {} that is not", name_of(split), names.front());
     if (split == Split::val) continue;
     Record r("eval");
-    r.add(key::split, "test").add(key::step, best.state->at("step").get<std::int64_t>());
+    r.add(key::split, "test").add(key::step, step);
     for (auto& [name, value] : metrics.values()) r.add(name, static_cast<float>(value));
     sinks.write(r);
   }
@@ -132,6 +139,20 @@ struct WatcherSink : MetricSink {
 
 }  // namespace
 
+int assist_training(Training& t) {
+  communicator().agree();
+  communicator().computing = true;
+  share_state(t);
+  install_signal_handlers();
+  MetricSinks none;
+  std::string bad;
+  TrainResult result = train(t, none);
+  if (is_whole(result.reason)) final_metrics(t, none, bad, result.signal);
+  communicator().computing = false;
+  communicator().agree();
+  return result.signal ? 128 + result.signal : 0;
+}
+
 int run_training(Training& t, RunDir& run, const Start& start) {
   Experiment& e = t.experiment;
   console().attach_file(run.file("train.log"));
@@ -159,6 +180,9 @@ int run_training(Training& t, RunDir& run, const Start& start) {
   const std::size_t weights = e.parameters->bytes();
   warn_of_limits(e, bytes + std::max(resident_memory(), weights) - weights);
   for (const std::string& warning : data_warnings(*e.task)) console().warn("{}", warning);
+  communicator().agree();
+  communicator().computing = true;
+  share_state(t);
   const Watcher* watcher = start.watcher;
   if (!watcher) install_signal_handlers();
   TrainResult result = train(t, sinks, [&](std::int64_t step) {
@@ -168,10 +192,11 @@ int run_training(Training& t, RunDir& run, const Start& start) {
   bool whole = is_whole(result.reason);
   Json metrics;
   std::string bad;
-  if (whole) metrics = final_metrics(e, t, run.path(), sinks, bad);
+  if (whole) metrics = final_metrics(t, sinks, bad, result.signal);
+  communicator().computing = false;
   if (whole && metrics.is_null()) {
     whole = false;
-    result.reason = StopReason::interrupted, result.signal = signal_received();
+    result.reason = StopReason::interrupted;
   } else if (!bad.empty()) {
     whole = false;
     result.reason = StopReason::diverged, result.fault = bad;
@@ -204,6 +229,7 @@ int run_training(Training& t, RunDir& run, const Start& start) {
     write_run_checksums(run.path());
   }
   console().detach_file();
+  if (result.reason != StopReason::diverged) communicator().agree();  // else `fail_diverged` tells the others
   if (whole) console().info("  next     qkv {}, qkv report {}", next_step(e, run.path()), run.path());
   if (result.signal) return 128 + result.signal;
   if (result.reason == StopReason::diverged) fail_diverged(result, t, run.path());

@@ -5,6 +5,7 @@
 #include <map>
 #include <type_traits>
 
+#include "base/communicator.h"
 #include "base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
@@ -223,6 +224,23 @@ void restore(Training& t, const std::string& checkpoint) {
   t.experiment.parameters->load(c.weights, c.folder + "/model.safetensors");
   t.optimizer->load(*t.experiment.parameters, c.optimizer, c.folder + "/optimizer.safetensors");
   read_state(*c.state, t.state, c.folder + "/state.json");
+}
+
+static void share_tensors(const std::vector<NamedTensor>& tensors) {
+  for (NamedTensor one : tensors)
+    if (one.tensor.size() > 0) communicator().broadcast(one.tensor.bytes(), one.tensor.byte_size());
+}
+
+void share_weights(ParameterStore& parameters) {
+  if (!communicator().alone()) share_tensors(parameters.named());
+}
+
+void share_state(Training& t) {
+  if (communicator().alone()) return;
+  share_weights(*t.experiment.parameters);
+  share_tensors(t.optimizer->state(*t.experiment.parameters));
+  visit(t.state, [](const char*, auto& value) { communicator().broadcast(&value, sizeof value); });
+  communicator().broadcast(&t.files.last_saved, sizeof t.files.last_saved);
 }
 
 bool resume(Training& t) {

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/clock.h"
+#include "base/communicator.h"
 #include "base/file.h"
 #include "qkv/log/console.h"
 #include "qkv/train/experiment.h"
@@ -164,8 +165,9 @@ TrainResult train(Training& t, MetricSinks& sinks, const std::function<void(std:
     Evaluation evaluation;
     if (evaluation_due(t)) evaluation = validate(t, log, report);
     if (on_step) on_step(state.step);
-    stop = stop_reason(t, signal_received());
-    if (stop == StopReason::interrupted) result.signal = signal_received();
+    const int signal = communicator().alone() ? signal_received() : report.signal;
+    stop = stop_reason(t, signal);
+    if (stop == StopReason::interrupted) result.signal = signal;
     capture(t, stop && stop != StopReason::interrupted);
     if (evaluation.best || stop || checkpoint_due(t)) {
       if (finite_parameters(*t.experiment.parameters))
@@ -188,6 +190,9 @@ TrainResult train(Training& t, MetricSinks& sinks, const std::function<void(std:
 }
 
 void install_signal_handlers() {
+  communicator().stopping = [] {
+    return received != 0;
+  };
   for (const int signal : {SIGHUP, SIGINT, SIGTERM}) {
     struct sigaction action = {};
     sigaction(signal, nullptr, &action);
@@ -209,6 +214,10 @@ int signal_received() {
 void request_stop(int signal) {
   received = signal;
   reported = signal != 0;  // who asks knows
+}
+
+int agreed_signal() {
+  return communicator().alone() ? signal_received() : communicator().largest(signal_received());
 }
 
 bool is_whole(StopReason reason) {

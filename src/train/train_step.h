@@ -44,9 +44,13 @@ std::unique_ptr<TrainBatches> make_batches(Task& task, const BatchConfig& config
 
 /// What one shard of a step has computed. Reused, so that a step does not allocate.
 struct Shard {
+  struct Found {
+    double loss = 0, count = 0;
+    std::int64_t tokens = 0;
+    int signal = 0;  // that its rank has received
+  };
   Batch batch;
-  double loss = 0, count = 0;
-  std::int64_t tokens = 0;
+  Found found;
   double data_s = 0, forward_s = 0, backward_s = 0;
 };
 
@@ -71,14 +75,19 @@ class TrainStep {
   /// Changes the parameters.
   virtual void update(const StepReport&) {}
 
+  /// The number of shards that this rank computes.
+  int own_shards() const { return end_ - first_; }
+
   TrainBatches& batches_;
 
  private:
   void run_shards(std::int64_t batch);
+  void share_findings();
 
   const Task& task_;
   std::int64_t accumulated_;  // batches of a step
   std::vector<Shard> shards_;
+  int first_, end_;  // the shards of this rank
   StepReport report_;
 };
 
@@ -91,6 +100,9 @@ bool learns_in_place(const Optimizer& optimizer);
 
 /// Reports what contradicts itself in a config whose optimizer has the rows of the model learn in place.
 void check_in_place(const Experiment& e, const TrainConfig& config, const Optimizer& optimizer);
+
+/// Reports what in a config does not allow for several ranks.
+void check_ranks(const Experiment& e, const TrainBatches& batches, const Optimizer& optimizer);
 
 /// The step that the optimizer asks for: along the gradient of a batch, or in place, example by example.
 std::unique_ptr<TrainStep> make_step(Experiment& e, const TrainConfig& config, TrainBatches& batches,

@@ -84,6 +84,7 @@ Training prepare_training(Experiment& e) {
   t.optimizer = make_optimizer(e.config.section("optimizer"), *e.parameters);
   t.schedule = make_schedule(e.config.section("schedule"), t.optimizer->lr(), t.max_steps);
   check_in_place(e, t.tables.train, *t.optimizer);
+  check_ranks(e, *t.batches, *t.optimizer);
   check_metric(e, t.tables.eval);
   t.captures = std::make_unique<Captures>(e, t.tables.inspect, t.max_steps);
   e.config.finish();  // every key is read: what is wrong with them comes out together

@@ -35,6 +35,7 @@ struct StepReport {
   /// `gradient_scale`; empty where rows learn in place.
   std::vector<double> squares;
   const Gradients* gradients = nullptr;  ///< the same gradients; null where rows learn in place
+  int signal = 0;                        ///< of several ranks: a signal that one of them has received
   TrainSeconds seconds;
 };
 
@@ -139,6 +140,11 @@ void restore(Training& training, const std::string& checkpoint);
 /// Continues from the newest whole checkpoint of the run directory and says which damaged ones it passed
 /// over; false when there is no checkpoint yet. Throws a data error when all are damaged.
 bool resume(Training& training);
+/// Of several ranks: rank 0 tells the others weights, optimizer and state, or the weights alone.
+void share_state(Training& training);
+void share_weights(ParameterStore& parameters);
+/// The signal that came to any rank, or 0; the same in all of them.
+int agreed_signal();
 /// Estimated bytes of parameters, gradients, moments of the optimizer, and activations of training and
 /// evaluation.
 std::size_t memory_estimate(const Training& training);

@@ -1,0 +1,160 @@
+#include "base/communicator.h"
+
+#include <dlfcn.h>
+#include <fmt/format.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+
+#include "base/clock.h"
+#include "base/machine.h"
+#include "qkv/base/text.h"
+#include "qkv/base/threads.h"
+#include "qkv/log/console.h"
+
+namespace qkv {
+namespace {
+
+struct Alone : Communicator {
+  Alone() : Communicator(0, 1) {}
+  void exchange(const std::vector<Piece>&, const std::vector<Piece>&) override {}
+  void abort(int code) override { ::_exit(code); }
+};
+
+std::unique_ptr<Communicator>& current() {
+  static std::unique_ptr<Communicator> ranks = std::make_unique<Alone>();
+  return ranks;
+}
+
+int number_of(const char* variable, int otherwise) {
+  const char* text = std::getenv(variable);
+  return text && all_digits(text) ? std::atoi(text) : otherwise;
+}
+
+// The CPUs of this process, shared with the other ranks that may use the same ones.
+int threads_of(Communicator& ranks) {
+  cpu_set_t cpus;
+  CPU_ZERO(&cpus);
+  ::sched_getaffinity(0, sizeof cpus, &cpus);
+  std::string own(256, '\0');  // the host and its CPUs
+  ::gethostname(own.data(), own.size() - 1);
+  own.append(reinterpret_cast<const char*>(&cpus), sizeof cpus);
+  const std::vector<std::string> places = ranks.all(own);
+  return std::max(1, available_threads() / static_cast<int>(std::count(places.begin(), places.end(), own)));
+}
+
+using Pieces = std::vector<Communicator::Piece>;
+
+}  // namespace
+
+void Communicator::gather(void* all, const std::vector<std::size_t>& begins) {
+  const auto part = [&](int r) {
+    const auto i = static_cast<std::size_t>(r);
+    return Piece{static_cast<char*>(all) + begins[i], begins[i + 1] - begins[i]};
+  };
+  Pieces out, in;
+  for (int r = 0; r < size_; r++) out.push_back(part(rank_)), in.push_back(part(r));
+  exchange(out, in);
+}
+
+std::vector<std::string> Communicator::all(const std::string& own) {
+  const auto n = static_cast<std::size_t>(size_);
+  std::vector<std::size_t> sizes(n), begins(n + 1);
+  for (std::size_t r = 0; r <= n; r++) begins[r] = r * sizeof(std::size_t);
+  sizes[static_cast<std::size_t>(rank_)] = own.size();
+  gather(sizes.data(), begins);
+  for (std::size_t r = 0; r < n; r++) begins[r + 1] = begins[r] + sizes[r];
+  std::string bytes(begins[n], '\0');
+  own.copy(bytes.data() + begins[static_cast<std::size_t>(rank_)], own.size());
+  gather(bytes.data(), begins);
+  std::vector<std::string> texts;
+  for (std::size_t r = 0; r < n; r++) texts.push_back(bytes.substr(begins[r], sizes[r]));
+  return texts;
+}
+
+int Communicator::largest(int own) {
+  std::vector<int> numbers(static_cast<std::size_t>(size_));
+  std::vector<std::size_t> begins;
+  for (int r = 0; r <= size_; r++) begins.push_back(static_cast<std::size_t>(r) * sizeof(int));
+  numbers[static_cast<std::size_t>(rank_)] = own;
+  gather(numbers.data(), begins);
+  return *std::max_element(numbers.begin(), numbers.end());
+}
+
+// In two rounds, so that rank 0 does not send all to each: a part for each rank, then the parts of all.
+void Communicator::broadcast(void* data, std::size_t bytes) {
+  std::vector<std::size_t> begins;
+  for (int r = 0; r <= size_; r++)
+    begins.push_back(static_cast<std::size_t>(begin_of(static_cast<std::int64_t>(bytes), r)));
+  Pieces out(static_cast<std::size_t>(size_), Piece{nullptr, 0}), in = out;
+  const auto part = [&](std::size_t r) {
+    return Piece{static_cast<char*>(data) + begins[r], begins[r + 1] - begins[r]};
+  };
+  for (std::size_t r = 0; rank_ == 0 && r < out.size(); r++) out[r] = part(r);
+  if (rank_ > 0) in[0] = part(static_cast<std::size_t>(rank_));
+  exchange(out, in);
+  gather(data, begins);
+}
+
+void Communicator::agree(const Error* own) {
+  if (alone()) return;
+  const std::vector<std::string> texts =
+      all(own ? std::string(1, static_cast<char>(own->fault())) + own->what() : "");
+  const auto first = std::find_if(texts.begin(), texts.end(), [](auto& text) { return !text.empty(); });
+  if (first == texts.end()) return;
+  const auto who = first - texts.begin();
+  throw AgreedError((who > 0 ? fmt::format("rank {}: ", who) : "") + first->substr(1),
+                    static_cast<Fault>(first->front()));
+}
+
+// When a process dies, mpirun first sends SIGTERM to the others, and SIGKILL a second later. Those that live
+// still answer; the first of them reports the ones that do not.
+void Communicator::wait_for(const std::vector<int>& missing, double& silent_since) {
+  constexpr double kPatience = 0.4;
+  if (reported_ || missing.empty() || !stopping || !stopping()) return;
+  if (silent_since == 0) silent_since = steady_seconds();
+  if (steady_seconds() - silent_since < kPatience) return;
+  for (int r = 0; r < rank_; r++)
+    if (!std::count(missing.begin(), missing.end(), r)) return;
+  reported_ = true;
+  console().error(
+      "train: all ranks must answer; got nothing from rank {} (if it has died, the job ends now, and "
+      "--resume "
+      "continues from the newest checkpoint)",
+      fmt::join(missing, ", "));
+}
+
+Communicator& communicator() {
+  return *current();
+}
+
+int started_ranks() {
+  return std::max(1, number_of("OMPI_COMM_WORLD_SIZE", 1));
+}
+
+int started_rank() {
+  return number_of("OMPI_COMM_WORLD_RANK", 0);
+}
+
+void start_communicator() {
+  const std::string file = library_folder() + "/libqkv_mpi.so";
+  void* library = ::dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!library)
+    fail(Fault::usage,
+         "mpirun: several processes need a qkv that is built with MPI; got {} processes, and {} (Debian: apt "
+         "install libopenmpi-dev, then build again)",
+         started_ranks(), ::dlerror());
+  const auto make = reinterpret_cast<Communicator* (*)()>(::dlsym(library, "qkv_mpi_communicator"));
+  if (!make) fail(Fault::runtime, "{}: must hold qkv_mpi_communicator; got {}", file, ::dlerror());
+  current().reset(make());
+  communicator().threads = threads_of(communicator());
+}
+
+void stop_communicator() {
+  current() = std::make_unique<Alone>();
+}
+
+}  // namespace qkv
