@@ -79,17 +79,6 @@ void restore_state(const TaskInput& input, const char* task, const char* members
   }
 }
 
-/// Calls `f` with each line of the texts.
-template <class F>
-void for_each_line(const std::vector<std::string_view>& texts, F f) {
-  for (std::string_view text : texts)
-    for (std::size_t begin = 0; begin < text.size();) {
-      const std::size_t end = std::min(text.find('\n', begin), text.size());
-      f(text.substr(begin, end - begin));
-      begin = end + 1;
-    }
-}
-
 /// Writes values to the batch as `name` (i32).
 template <class Values>
 void put(Batch& batch, const char* name, const Shape& shape, const Values& values) {

@@ -1,8 +1,10 @@
 // LanguageModel: predict the next token of a text.
 #include <cmath>
+#include <map>
 #include <optional>
 
 #include "data/token_corpus.h"
+#include "data/tokenizer_sample.h"
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
 #include "qkv/model/generate.h"
@@ -12,46 +14,35 @@
 namespace qkv {
 namespace {
 
-enum class TextSource { text, synthetic };
-std::vector<std::string> names_of(TextSource) {
+enum class LanguageSource { text, synthetic };
+std::vector<std::string> names_of(LanguageSource) {
   return {"text", "synthetic"};
 }
 
 /// The keys of [data] for this task.
 struct LanguageModelData {
-  TextSource source = TextSource::text;
-  std::string train, val, test;
+  LanguageSource source = LanguageSource::text;
+  std::string train, val, test, cache;
+  TextFormat files;
   double val_fraction = 0.1;
   Index length = 0, vocab_size = 256, examples = 1024;
   template <class F>
   void fields(F& f) {
     f("source", source, "text: from files; synthetic: random tokens, for benchmarks");
-    f("train", train, "training text: a file, or a folder of *.txt", rule::path);
+    f("train", train, "training text: a file, a folder, or a NAME.manifest that names files", rule::path);
     f("val", val, "validation text; empty: the last val_fraction of the training text", rule::path);
     f("test", test, "test text; empty: none", rule::path);
     f("val_fraction", val_fraction, "share of the characters of the training text, from its end",
       rule::between(0.0, 0.9));
+    files.fields(f);
+    f("cache", cache, "folder of the tokens of long texts; empty: $QKV_CACHE, else ~/.cache/qkv", rule::path);
     f("length", length, "tokens of an example; 0 = model.max_seq_len", rule::non_negative);
     f("vocab_size", vocab_size, "synthetic: number of different tokens", rule::between(2, 1 << 24));
     f("examples", examples, "synthetic: examples per epoch", rule::between(1, 1 << 24));
   }
 };
 
-constexpr std::size_t kTokenizerBytes = std::size_t{64} << 20;  // of text that a tokenizer is trained on
 constexpr std::string_view kEndOfText = "<|endoftext|>";
-
-// What a tokenizer is trained on: the text between the special tokens that it names.
-std::vector<std::string> pieces_of(const std::vector<std::string_view>& texts, const Tokenizer& tokenizer) {
-  std::vector<std::string> pieces;
-  std::size_t left = kTokenizerBytes;
-  for (std::string_view text : texts) {
-    std::size_t n = std::min(text.size(), left);
-    while (n > 0 && n < text.size() && (text[n] & 0xC0) == 0x80) n--;  // whole characters
-    for (std::string& piece : tokenizer.between_marks(text.substr(0, n))) pieces.push_back(std::move(piece));
-    left -= n;
-  }
-  return pieces;
-}
 
 /// Batches: ids [B, T] and targets [B, T] (i32), the token after each; -100 where there is none; split [1]. A
 /// training example is T + 1 tokens from a random place near its number times T, so that an epoch is one pass
@@ -82,11 +73,10 @@ class LanguageModel : public Task, public Surveyed {
   void prepare() override {
     if (synthetic()) return;
     tokenizer_ = Tokenizer::make(tokenizer_config_);
-    const Source from = source(Split::train);
-    const TextFiles text(from.path);
-    const auto pieces = pieces_of(slice(text.parts(), from.begin, from.end), *tokenizer_);
-    tokenizer_->train(pieces);
-    if (std::any_of(pieces.begin(), pieces.end(), [](auto& p) { return p.find(kEndOfText) != p.npos; }))
+    const TextShare text = share(Split::train);
+    const auto sample = tokenizer_sample(text.source, text.source.border(text.end), *tokenizer_);
+    tokenizer_->train(sample);
+    if (std::any_of(sample.begin(), sample.end(), [](auto& p) { return p.find(kEndOfText) != p.npos; }))
       console().warn("{}: {} is read as ordinary text; tokenizer.specials = [\"{}\"] makes it one token",
                      data_.train, kEndOfText, kEndOfText);
   }
@@ -158,14 +148,16 @@ class LanguageModel : public Task, public Surveyed {
     survey.unit(fmt::format("lines of {} characters or more", kLong));
     if (synthetic()) return;
     for (Split split : kSplits) {
-      const Source from = source(split);
-      if (from.path.empty()) continue;
+      if (path(split).empty()) continue;
+      const TextShare text = share(split);
       Index found = 0;
-      for_each_line(slice(TextFiles(from.path).parts(), from.begin, from.end), [&](std::string_view line) {
-        line = trim(line);
-        if (line.size() >= kLong && found++ < DataSurvey::kMost)
-          survey.add(split, {std::string(line), "", in_quotes(line, kLong)});
-      });
+      for_lines_of(text.source, text.source.border(text.begin), text.source.border(text.end),
+                   [&](std::string_view line) {
+                     line = trim(line);
+                     if (line.size() >= kLong && found++ < DataSurvey::kMost)
+                       survey.add(split, {std::string(line), "", in_quotes(line, kLong)});
+                     return found < DataSurvey::kMost;
+                   });
     }
   }
 
@@ -263,32 +255,35 @@ class LanguageModel : public Task, public Surveyed {
   }
 
  private:
-  bool synthetic() const { return data_.source == TextSource::synthetic; }
-  struct Source {
-    std::string path;
-    double begin = 0, end = 1;
-  };
+  bool synthetic() const { return data_.source == LanguageSource::synthetic; }
 
-  // The file of a split, and which share of it: a validation part may be cut from the training text.
-  Source source(Split split) const {
-    const double border = data_.val.empty() ? 1 - data_.val_fraction : 1;
-    if (split == Split::test) return {data_.test};
-    if (split == Split::train) return {data_.train, 0, border};
-    return data_.val.empty() ? Source{border < 1 ? data_.train : "", border, 1} : Source{data_.val};
+  // The share of the training text that it is trained on; what follows may be the validation part.
+  double border() const { return data_.val.empty() ? 1 - data_.val_fraction : 1; }
+  const std::string& path(Split split) const {
+    if (split == Split::test) return data_.test;
+    return split == Split::train || (data_.val.empty() && border() < 1) ? data_.train : data_.val;
+  }
+  TextShare share(Split split) {
+    const std::string& name = path(split);
+    const auto text = sources_.try_emplace(name, name, data_.files).first;
+    if (split == Split::train) return {text->second, 0, border()};
+    return {text->second, split == Split::val && data_.val.empty() ? border() : 0, 1};
   }
 
   void load(Split split) {
     std::unique_ptr<TokenCorpus>& corpus = parts_[split];
-    const Source from = source(split);
-    if (corpus || from.path.empty() || !tokenizer_) return;
-    corpus = std::make_unique<TokenCorpus>(slice(TextFiles(from.path).parts(), from.begin, from.end),
-                                           *tokenizer_, cache_folder());
-    if (!corpus->cache_problem().empty())
-      console().warn("{}; its tokens stay in memory (QKV_CACHE names another folder for them)",
-                     corpus->cache_problem());
+    if (corpus || path(split).empty() || !tokenizer_) return;
+    TokenCache cache{data_.cache.empty() ? cache_folder() : data_.cache};
+    cache.tell = [](const std::string& text) {
+      console().info("{}", text);
+    };
+    cache.warn = [](const std::string& text) {
+      console().warn("{}", text);
+    };
+    corpus = std::make_unique<TokenCorpus>(share(split), *tokenizer_, cache);
     const Index least = split == Split::train ? data_.length + 1 : 2;
     if (corpus->size() < least)
-      fail(Fault::data, "{}: the {} part must hold at least {} tokens; got {}", from.path, name_of(split),
+      fail(Fault::data, "{}: the {} part must hold at least {} tokens; got {}", path(split), name_of(split),
            least, corpus->size());
   }
 
@@ -304,6 +299,7 @@ class LanguageModel : public Task, public Surveyed {
   std::uint64_t seed_;
   TokenizerConfig tokenizer_config_;
   std::shared_ptr<Tokenizer> tokenizer_;
+  std::map<std::string, TextSource> sources_;  // by path
   BySplit<std::unique_ptr<TokenCorpus>> parts_;
 };
 

@@ -82,15 +82,19 @@ std::map<std::string, std::string> resolved_values(const std::string& text) {
 }
 
 bool decides_result(const std::string& key) {
-  for (const char* other :
-       {"run.name", "run.out_dir", "run.threads", "log.", "inspect.", "checkpoint.", "bench.", "expect."})
+  for (const char* other : {"run.name", "run.out_dir", "run.threads", "data.cache", "log.", "inspect.",
+                            "checkpoint.", "bench.", "expect."})
     if (starts_with(key, other)) return false;
   return true;
 }
 
 std::string content_checksum(const std::string& path) {
-  if (!is_directory(path)) return checksum_file(path);
   std::string text;
+  if (is_manifest(path)) {  // the names of its files may be others
+    for (const std::string& file : files_of_manifest(path)) text += checksum_file(file) + "\n";
+    return checksum(text);
+  }
+  if (!is_directory(path)) return checksum_file(path);
   for (const std::string& name : files_below(path))
     text += name + " " + checksum_file(path + "/" + name) + "\n";
   return checksum(text);

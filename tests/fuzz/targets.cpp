@@ -7,6 +7,7 @@
 
 #include "data/pair_corpus.h"
 #include "data/split.h"
+#include "data/text_file.h"
 #include "data/word_space.h"
 #include "data/wsd_corpus.h"
 #include "interop/family.h"
@@ -130,6 +131,21 @@ void hf_config(std::string_view bytes) {
   }
 }
 
+// As plain text and as JSONL, packed or not; all documents end within their text.
+void text_file(std::string_view bytes) {
+  const MemoryFile file(bytes);
+  for (const bool jsonl : {false, true}) try {
+      TextFile reader(file.path(), jsonl, "text");
+      TextPiece all;
+      while (reader.read(all)) continue;
+      require(is_utf8(all.text), "UTF-8");
+      for (std::size_t end : all.ends) require(end > 0 && end <= all.text.size(), "an end in the text");
+      require(!jsonl || all.ends.empty() || all.ends.back() == all.text.size(), "text belongs to a document");
+    } catch (const Error& e) {
+      require(e.fault() == Fault::data, "a data error");
+    }
+}
+
 void text(std::string_view bytes) {
   for (std::string_view token : split_text(bytes)) require(!token.empty(), "no empty token");
 }
@@ -140,7 +156,7 @@ const std::vector<FuzzTarget>& fuzz_targets() {
   static const std::vector<FuzzTarget> targets{
       {"config", config}, {"override", override_key}, {"safetensors", safetensors}, {"tokenizer", tokenizer},
       {"wsd", wsd},       {"pairs", pairs},           {"metrics", metrics},         {"text", text},
-      {"events", events}, {"vectors", vectors},       {"hf_config", hf_config},
+      {"events", events}, {"vectors", vectors},       {"hf_config", hf_config},     {"text_file", text_file},
   };
   return targets;
 }
