@@ -191,7 +191,9 @@ Json keys_there(const Family& family, const KeyValues& keys, std::vector<std::st
         config[row.theirs] = name->second;
       else
         rule = join(words(row, false), " or ");
-    } else if (value != 0 || row.kind != KeyKind::count) {
+    } else if (value == 0 && row.kind == KeyKind::count) {
+      if (row.value != 0) rule = "positive";  // left out, it would be something else
+    } else {
       config[row.theirs] = value;
     }
     if (!rule.empty())
