@@ -53,6 +53,10 @@ void throw_problems(const std::string& where, const std::vector<std::string>& pr
   if (!problems.empty()) fail(Fault::data, "{}: {}", where, join(problems, "; "));
 }
 
+[[noreturn]] void no_model(const std::string& where, const Error& error) {
+  fail(Fault::data, "{}: must describe a model; {}", where, replace_all(error.what(), "\n", "; "));
+}
+
 // Tables with their keys, as a config file has them.
 std::string toml_text(const KeyValues& keys) {
   std::vector<std::string> order;
@@ -252,7 +256,7 @@ Imported import_folder(const std::string& path, const std::string& out,
     places = layout(family, shapes.named());
     for (const NamedTensor& one : shapes.named()) rows.emplace(one.name, one.tensor.dim(0));
   } catch (const Error& error) {
-    fail(Fault::data, "{}: must describe a model; {}", where, error.what());
+    no_model(where, error);
   }
   Imported result{"", family.architecture, {}};
   const std::map<std::string, Placed> found = match(folder, family, places, result.notes);
@@ -272,7 +276,7 @@ Imported import_folder(const std::string& path, const std::string& out,
                                 folder.path());
     } catch (const Error& error) {
       if (error.fault() != Fault::usage) throw;
-      fail(Fault::data, "{}: must describe a model; {}", where, error.what());
+      no_model(where, error);
     }
   }();
 

@@ -174,6 +174,8 @@ Json keys_there(const Family& family, const KeyValues& keys, std::vector<std::st
   const std::int64_t d = number("model.d_model"), H = number("model.attention.n_head");
   if (number("model.attention.n_kv_head") == H) own["model.attention.n_kv_head"] = 0;
   if (H > 0 && number("model.attention.d_head") == d / H && d % H == 0) own["model.attention.d_head"] = 0;
+  if (H > 0 && d % H != 0)  // transformers see to it, whatever head_dim is
+    problems.push_back(fmt::format("model.attention.n_head must divide model.d_model = {}; got {}", d, H));
   Json config = {{"model_type", family.model_type}, {"architectures", {family.architecture}}};
   std::set<std::string> covered;
   for (const KeyRow& row : family.keys) {
@@ -195,6 +197,8 @@ Json keys_there(const Family& family, const KeyValues& keys, std::vector<std::st
       if (row.value != 0) rule = "positive";  // left out, it would be something else
     } else {
       config[row.theirs] = value;
+    } else if (row.value != 0) {
+      rule = "positive";
     }
     if (!rule.empty())
       problems.push_back(fmt::format("{} must be {}; got {}", row.ours, rule, dump_json(value)));

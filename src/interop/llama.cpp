@@ -8,7 +8,7 @@ Family llama() {
   f.keys = {
       {"task.type", "", KeyKind::name, "language-model"},
       {"model.type", "", KeyKind::name, "decoder-lm"},
-      {"model.max_seq_len", "max_position_embeddings", KeyKind::count},
+      {"model.max_seq_len", "max_position_embeddings", KeyKind::count, {}, {}, {"max_sequence_length"}},
       {"model.d_model", "hidden_size", KeyKind::count},
       {"model.n_layer", "num_hidden_layers", KeyKind::count},
       {"model.attention.n_head", "num_attention_heads", KeyKind::count},

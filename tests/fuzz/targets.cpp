@@ -9,6 +9,7 @@
 #include "data/split.h"
 #include "data/word_space.h"
 #include "data/wsd_corpus.h"
+#include "interop/family.h"
 #include "log/jsonl.h"
 #include "log/tensorboard.h"
 #include "qkv/base/config.h"
@@ -113,6 +114,22 @@ void vectors(std::string_view bytes) {
   require(read.vectors.dim(0) == static_cast<Index>(read.words.size()), "a vector for each word");
 }
 
+// config.json: what a family makes of it is a config.
+void hf_config(std::string_view bytes) {
+  const Json json = parse_json(bytes, "fuzz.json", {std::size_t{1} << 20, 16});
+  if (!json.is_object()) return;
+  for (const Family& family : families()) {
+    std::vector<std::string> problems;
+    const KeyValues keys = keys_here(family, json, problems);
+    if (!problems.empty()) continue;
+    std::string config;
+    for (const auto& [key, value] : keys) config += key + " = " + value + "\n";
+    const Section root = Section::parse(config, "imported.toml");
+    require(keys_there(family, keys, problems).at("model_type") == family.model_type, "the same family");
+    require(root.keys().size() == 2, "the tables task and model");
+  }
+}
+
 void text(std::string_view bytes) {
   for (std::string_view token : split_text(bytes)) require(!token.empty(), "no empty token");
 }
@@ -123,7 +140,7 @@ const std::vector<FuzzTarget>& fuzz_targets() {
   static const std::vector<FuzzTarget> targets{
       {"config", config}, {"override", override_key}, {"safetensors", safetensors}, {"tokenizer", tokenizer},
       {"wsd", wsd},       {"pairs", pairs},           {"metrics", metrics},         {"text", text},
-      {"events", events}, {"vectors", vectors},
+      {"events", events}, {"vectors", vectors},       {"hf_config", hf_config},
   };
   return targets;
 }

@@ -39,8 +39,8 @@ Var activate(const Var& x, Activation activation);
 struct FeedForwardConfig {
   Index d_ff = 64;
   Activation activation = Activation::gelu;
-  bool bias = true;
   double dropout = 0.0;  // set from the model's
+  bool bias = true;
   template <class F>
   void fields(F& f) {
     f("d_ff", d_ff, "width of the inner layer; 0 = no feed-forward layer", rule::non_negative);
