@@ -275,7 +275,7 @@ Imported import_folder(const std::string& path, const std::string& out,
       return restore_experiment(Section::parse(text), tokenizer, state, read_weights(folder, found, rows),
                                 folder.path());
     } catch (const Error& error) {
-      if (error.fault() != Fault::usage) throw;
+      if (error.fault() != Fault::usage && starts_with(error.what(), folder.path())) throw;
       no_model(where, error);
     }
   }();

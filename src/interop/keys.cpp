@@ -193,9 +193,7 @@ Json keys_there(const Family& family, const KeyValues& keys, std::vector<std::st
         config[row.theirs] = name->second;
       else
         rule = join(words(row, false), " or ");
-    } else if (value == 0 && row.kind == KeyKind::count) {
-      if (row.value != 0) rule = "positive";  // left out, it would be something else
-    } else {
+    } else if (value != 0 || row.kind != KeyKind::count) {
       config[row.theirs] = value;
     } else if (row.value != 0) {
       rule = "positive";
