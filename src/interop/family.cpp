@@ -9,7 +9,11 @@
 namespace qkv {
 
 const std::vector<Family>& families() {
-  static const std::vector<Family> all{gpt2(), llama(), mistral()};
+  static const std::vector<Family> all = [] {
+    std::vector<Family> list{gpt2(), llama(), mistral()};
+    for (Family& family : bert_families()) list.push_back(std::move(family));
+    return list;
+  }();
   return all;
 }
 
@@ -28,7 +32,7 @@ std::vector<Placed> layout(const Family& family, const std::vector<NamedTensor>&
       const auto named = [&](const std::string& pattern) {
         return replace_all(pattern, "*", std::to_string(i));
       };
-      Placed one{named(row.theirs), {}, {}, row.transposed};
+      Placed one{named(row.theirs), {}, {}, row.transposed, row.also, false};
       for (const std::string& pattern : row.ours) {
         const auto found = shapes.find(named(pattern));
         if (found == shapes.end()) break;
@@ -44,8 +48,14 @@ std::vector<Placed> layout(const Family& family, const std::vector<NamedTensor>&
       all.push_back(std::move(one));
       if (row.theirs.find('*') == std::string::npos) break;
     }
-  std::set<std::string> placed;
-  for (const Placed& one : all) placed.insert(one.ours.begin(), one.ours.end());
+  std::set<std::string> placed, theirs;
+  for (const Placed& one : all) {
+    placed.insert(one.ours.begin(), one.ours.end());
+    theirs.insert(one.theirs);
+  }
+  for (const auto& [copy, ours] : family.copies)
+    if (shapes.count(ours) && !theirs.count(copy))
+      all.push_back({copy, shapes[ours], {ours}, false, "", true});
   for (const NamedTensor& one : parameters)
     if (!placed.count(one.name))
       fail(Fault::usage, "export: parameters must have a counterpart in {}; got {}", family.architecture,

@@ -34,6 +34,7 @@ struct TensorRow {
   std::vector<std::string> ours;
   std::string theirs;
   bool transposed = false;  ///< [in, out], as Conv1D has it
+  std::string also = {};    ///< another name of the tensor: written too, and read where `theirs` is missing
 };
 
 struct Family {
@@ -42,6 +43,11 @@ struct Family {
   std::vector<KeyRow> keys = {};
   std::vector<TensorRow> tensors = {};
   std::vector<std::string> buffers = {};  ///< tensors that are no parameters; `*` stands for any text
+  std::vector<std::string> others = {};   ///< tensors of other heads, which are left out with a note
+  /// Tensors that files may hold beside the parameter that they are equal to.
+  std::vector<std::pair<std::string, std::string>> copies = {};
+  /// Endings of names in old files, and what they are today.
+  std::vector<std::pair<std::string, std::string>> endings = {};
   std::vector<std::string> ignored = {};  ///< keys of config.json that do not change what the model computes
 
   /// The key of config.json for a key here; "" without.
@@ -51,6 +57,8 @@ struct Family {
 Family gpt2();
 Family llama();
 Family mistral();
+/// Masked language models and classifiers: BERT and DistilBERT.
+std::vector<Family> bert_families();
 /// All of them. A model is written as the first that it fits.
 const std::vector<Family>& families();
 
@@ -71,6 +79,8 @@ struct Placed {
   Shape shape;
   std::vector<std::string> ours;
   bool transposed;
+  std::string also;
+  bool copy;  ///< read only to be compared
 };
 
 /// The tensors of a file that hold these parameters. A parameter without counterpart is a usage error.

@@ -40,6 +40,7 @@ Family gpt2() {
       {"model.norm.place", "", KeyKind::name, "pre"},
       {"model.attention.type", "", KeyKind::name, "attention"},
       {"model.attention.qkv", "", KeyKind::name, "learned"},
+      {"model.embed_norm", "", KeyKind::flag, false},
       {"model.attention.bias", "", KeyKind::flag, true},
       {"model.attention.n_kv_head", "", KeyKind::count, 0},
       {"model.attention.d_head", "", KeyKind::count, 0},
@@ -68,6 +69,7 @@ Family gpt2() {
       {{"norm.bias"}, "transformer.ln_f.bias"},
       {{"head.weight"}, "lm_head.weight"},
   };
+  f.copies = {{"lm_head.weight", "embed.weight"}};
   f.buffers = {"transformer.h.*.attn.bias", "transformer.h.*.attn.masked_bias"};
   f.ignored = {"reorder_and_upcast_attn", "summary_*"};
   return f;

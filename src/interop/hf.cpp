@@ -3,6 +3,7 @@
 #include "interop/family.h"
 #include "interop/format.h"
 #include "qkv/base/text.h"
+#include "qkv/model/generate.h"
 #include "qkv/ops/shape_ops.h"
 
 namespace qkv {
@@ -39,8 +40,12 @@ void write_hf(const Experiment& e, const std::string& folder) {
   if (!tokenizer) fail(Fault::usage, "export: the run must have a tokenizer; got none");
   const std::vector<NamedTensor> parameters = e.parameters->named();
   std::vector<NamedTensor> tensors;
-  for (const Placed& place : layout(family, parameters))
-    tensors.push_back({place.theirs, joined(place, parameters)});
+  for (const Placed& place : layout(family, parameters)) {
+    if (place.copy) continue;
+    const Tensor tensor = joined(place, parameters);
+    tensors.push_back({place.theirs, tensor});
+    if (!place.also.empty()) tensors.push_back({place.also, tensor});
+  }
 
   const Vocab& vocab = tokenizer->vocab();
   Json generation = Json::object(),
@@ -60,6 +65,15 @@ void write_hf(const Experiment& e, const std::string& folder) {
   special("bos", begin);
   special("eos", e.task->end_id());
   special("pad", vocab.pad_id());
+  for (const auto& [name, token] :
+       {std::pair("cls_token", "[CLS]"), {"sep_token", "[SEP]"}, {"mask_token", "[MASK]"}})
+    if (vocab.is_special(vocab.find(token))) texts[name] = token;
+  if (!family.key_for("model.token_types").empty()) texts["model_input_names"].push_back("token_type_ids");
+  const std::vector<std::string> labels = e.task->classes();
+  for (std::size_t i = 0; i < labels.size(); i++) {
+    config["id2label"][std::to_string(i)] = labels[i];
+    add_member(config["label2id"], labels[i], i);
+  }
   if (vocab.unk_id() >= 0) texts["unk_token"] = vocab.token(vocab.unk_id());
   if (const std::vector<int> never = tokenizer->unwritten(); !never.empty())
     generation["suppress_tokens"] = never;
@@ -71,7 +85,8 @@ void write_hf(const Experiment& e, const std::string& folder) {
   for (const auto& [name, json] : {std::pair<const char*, const Json&>{"config.json", config},
                                    {"tokenizer_config.json", texts},
                                    {"generation_config.json", generation}})
-    write_file_atomic(folder + "/" + name, dump_json(json, 2) + "\n");
+    if (&json != &generation || dynamic_cast<const Generator*>(e.model.get()))
+      write_file_atomic(folder + "/" + name, dump_json(json, 2) + "\n");
 }
 
 }  // namespace qkv

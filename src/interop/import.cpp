@@ -80,18 +80,32 @@ std::string shape_text(const std::vector<std::uint64_t>& shape) {
 
 // The tensors of a folder in the places of a model: by name of the file.
 std::map<std::string, Placed> match(const HfFolder& folder, const Family& family,
-                                    const std::vector<Placed>& places, bool tied) {
+                                    const std::vector<Placed>& places, std::vector<std::string>& notes) {
   std::map<std::string, Placed> open, found;
-  for (const Placed& one : places) open.emplace(one.theirs, one);
-  std::vector<std::string> problems;
+  std::set<std::string> spare;
+  for (Placed one : places) {
+    if (!one.also.empty() && !folder.tensors().count(one.theirs)) std::swap(one.theirs, one.also);
+    if (!one.also.empty()) spare.insert(one.also);
+    open.emplace(one.theirs, one);
+  }
+  std::vector<std::string> problems, left;
   for (const auto& [name, entry] : folder.tensors()) {
     std::string full = name;
-    if (!starts_with(name, family.prefix) && !open.count(name)) full = family.prefix + name;
+    for (const auto& [old, today] : family.endings)
+      if (ends_with(full, old)) full.replace(full.size() - old.size(), old.size(), today);
+    const auto any = [&](const std::vector<std::string>& patterns) {
+      return std::any_of(patterns.begin(), patterns.end(),
+                         [&](const std::string& pattern) { return matches(pattern, full); });
+    };
+    if (spare.count(full)) continue;
+    if (any(family.others)) {
+      left.push_back(name);
+      continue;
+    }
+    if (!starts_with(full, family.prefix) && !open.count(full)) full = family.prefix + full;
     const auto place = open.find(full);
     if (place == open.end()) {
-      const bool buffer = std::any_of(family.buffers.begin(), family.buffers.end(),
-                                      [&](const std::string& pattern) { return matches(pattern, full); });
-      if (!buffer && !(tied && name == "lm_head.weight"))
+      if (!any(family.buffers))
         problems.push_back(
             fmt::format("{} {} is not in the model", in_quotes(name), shape_text(entry.shape)));
       continue;
@@ -107,25 +121,27 @@ std::map<std::string, Placed> match(const HfFolder& folder, const Family& family
     open.erase(place);
   }
   for (const auto& [name, place] : open)
-    problems.push_back(fmt::format("{} {} is missing", in_quotes(name), place.shape.str()));
+    if (!place.copy) problems.push_back(fmt::format("{} {} is missing", in_quotes(name), place.shape.str()));
   throw_problems(
       folder.path() + ": tensors must be those of the " + family.architecture + " that config.json describes",
       problems);
+  if (!left.empty())
+    notes.push_back(
+        fmt::format("{}: tensors of other heads are left out: {}", folder.path(), join(left, ", ")));
   return found;
 }
 
 // The parameters of the model, out of the tensors of the folder.
 std::vector<NamedTensor> read_weights(const HfFolder& folder, const std::map<std::string, Placed>& places,
-                                      const std::map<std::string, Index>& rows, bool tied) {
-  std::vector<NamedTensor> weights;
-  Tensor head, embedding;
+                                      const std::map<std::string, Index>& rows) {
+  std::vector<NamedTensor> weights, copies;
   const auto wanted = [&](const std::string& name) {
-    return places.count(name) > 0 || (tied && name == "lm_head.weight");
+    return places.count(name) > 0;
   };
   folder.read(wanted, [&](NamedTensor given) {
     const auto place = places.find(given.name);
-    if (place == places.end()) {
-      head = given.tensor;
+    if (place->second.copy) {
+      copies.push_back(std::move(given));
       return;
     }
     Tensor tensor = given.tensor;
@@ -134,16 +150,17 @@ std::vector<NamedTensor> read_weights(const HfFolder& folder, const std::map<std
     for (const std::string& name : place->second.ours) {
       const Index n = rows.at(name);
       weights.push_back({name, tensor.rows(begin, n)});
-      if (name == "embed.weight") embedding = tensor;
       begin += n;
     }
   });
-  if (head.defined() && (head.shape() != embedding.shape() || head.dtype() != embedding.dtype() ||
-                         std::memcmp(head.bytes(), embedding.bytes(), head.byte_size()) != 0))
-    fail(Fault::data,
-         "{}: 'lm_head.weight' must be the token table where config.json says 'tie_word_embeddings'; got "
-         "other values",
-         folder.path());
+  for (const NamedTensor& copy : copies) {
+    const Tensor own = tensor_named(places.at(copy.name).ours[0], weights);
+    if (own.dtype() != copy.tensor.dtype() ||
+        std::memcmp(own.bytes(), copy.tensor.bytes(), own.byte_size()) != 0)
+      fail(Fault::data,
+           "{}: {} must be the token table where config.json says 'tie_word_embeddings'; got other values",
+           folder.path(), in_quotes(copy.name));
+  }
   return weights;
 }
 
@@ -161,6 +178,23 @@ std::shared_ptr<Tokenizer> read_tokenizer(const HfFolder& folder, Index vocab_si
   for (Index id = size; id < vocab_size; id++)
     json["added_tokens"].push_back(special_token(int(id), fmt::format("<unused {}>", id)));
   return Tokenizer::from_json(json, where);
+}
+
+// The names of the classes: LABEL_0, LABEL_1, .. where config.json gives none.
+std::vector<std::string> labels_of(const Json& config, const std::string& where) {
+  constexpr std::int64_t kMost = 2000;
+  const Json &names = member_or_null(config, "id2label"), &number = member_or_null(config, "num_labels");
+  const std::int64_t n = number.is_null() ? names.is_object() ? std::int64_t(names.size()) : 2
+                                          : integer_member(config, "num_labels", 2, kMost, where);
+  std::vector<std::string> labels;
+  for (std::int64_t i = 0; i < std::min(n, kMost + 1); i++)
+    labels.push_back(names.is_null() ? fmt::format("LABEL_{}", i)
+                                     : string_member(names, std::to_string(i).c_str(), where + ": id2label"));
+  if (n < 2 || n > kMost || std::set<std::string>(labels.begin(), labels.end()).size() != labels.size() ||
+      (!names.is_null() && names.size() != labels.size()))
+    fail(Fault::data, "{}: 'id2label' must name 2 to {} different classes, as many as 'num_labels'; got {}",
+         where, kMost, brief(names));
+  return labels;
 }
 
 // The token that ends a text: the first id of eos_token_id that the tokenizer has.
@@ -210,36 +244,38 @@ Imported import_folder(const std::string& path, const std::string& out,
   // The model without values, to compare with what the files say.
   std::vector<Placed> places;
   std::map<std::string, Index> rows;
-  const auto tied =
-      std::find(keys.begin(), keys.end(),
-                std::pair<std::string, std::string>("model.tie_embeddings", "true")) != keys.end();
+  const auto task =
+      std::find_if(keys.begin(), keys.end(), [](auto& key) { return key.first == "task.type"; })->second;
+  const bool generates = task == toml_string("language-model");
+  std::vector<std::string> labels;
+  if (task == toml_string("text-classification")) labels = labels_of(folder.config(), where);
   try {
     ParameterStore shapes(0, Dtype::f32, true);
-    make_model(Scope(shapes), Section::parse(toml_text(keys)).section("model"), DataShape{vocab_size});
+    make_model(Scope(shapes), Section::parse(toml_text(keys)).section("model"),
+               DataShape{vocab_size, Index(labels.size())});
     places = layout(family, shapes.named());
     for (const NamedTensor& one : shapes.named()) rows.emplace(one.name, one.tensor.dim(0));
   } catch (const Error& error) {
     no_model(where, error);
   }
-  const std::map<std::string, Placed> found = match(folder, family, places, tied);
   Imported result{"", family.architecture, {}};
+  const std::map<std::string, Placed> found = match(folder, family, places, result.notes);
   const std::shared_ptr<Tokenizer> tokenizer = read_tokenizer(folder, vocab_size);
-  const std::string end = end_token(folder, *tokenizer, result.notes);
   const bool wide = std::any_of(found.begin(), found.end(), [&](const auto& one) {
     return folder.tensors().at(one.first).dtype == "F64";
   });
   if (wide) keys.emplace_back("run.dtype", toml_string("f64"));
-  keys.emplace_back("task.end", toml_string(end));
+  if (generates) keys.emplace_back("task.end", toml_string(end_token(folder, *tokenizer, result.notes)));
   keys.emplace_back("tokenizer.type", toml_string("file"));
   keys.emplace_back("tokenizer.file", toml_string("checkpoints/best/tokenizer.json"));
   const std::string text = toml_text(keys);
-  const Json state = {{"train_tokens", 0}};
+  const Json state = labels.empty() ? Json({{"train_tokens", 0}}) : Json({{"labels", labels}});
   Experiment e = [&] {
     try {
-      return restore_experiment(Section::parse(text), tokenizer, state,
-                                read_weights(folder, found, rows, tied), folder.path());
+      return restore_experiment(Section::parse(text), tokenizer, state, read_weights(folder, found, rows),
+                                folder.path());
     } catch (const Error& error) {
-      if (error.fault() != Fault::usage) throw;
+      if (error.fault() != Fault::usage && starts_with(error.what(), folder.path())) throw;
       no_model(where, error);
     }
   }();

@@ -33,6 +33,7 @@ Family llama() {
       {"model.norm.place", "", KeyKind::name, "pre"},
       {"model.attention.type", "", KeyKind::name, "attention"},
       {"model.attention.qkv", "", KeyKind::name, "learned"},
+      {"model.embed_norm", "", KeyKind::flag, false},
       {"model.attention.scale", "", KeyKind::name, "sqrt_d_k"},
       {"",
        "rope_parameters.rope_type",
@@ -64,6 +65,7 @@ Family llama() {
       {{"norm.weight"}, "model.norm.weight"},
       {{"head.weight"}, "lm_head.weight"},
   };
+  f.copies = {{"lm_head.weight", "embed.weight"}};
   f.buffers = {"model.layers.*.self_attn.rotary_emb.inv_freq", "model.rotary_emb.inv_freq"};
   f.ignored = {"pretraining_tp"};
   return f;

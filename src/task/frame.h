@@ -14,9 +14,11 @@ struct Frame {
   static std::vector<std::string> names() { return {kCls, kSep, kMask}; }
 
   Frame() = default;
-  /// A data error where the vocabulary lacks one of them.
-  explicit Frame(const Tokenizer& tokenizer)
-      : cls(id_of(tokenizer, kCls)), sep(id_of(tokenizer, kSep)), mask(id_of(tokenizer, kMask)) {}
+  /// A data error where the vocabulary lacks one of them; what frames no hidden tokens needs no [MASK].
+  explicit Frame(const Tokenizer& tokenizer, bool masks = true)
+      : cls(id_of(tokenizer, kCls)),
+        sep(id_of(tokenizer, kSep)),
+        mask(masks ? id_of(tokenizer, kMask) : -1) {}
 
   /// The type of each token of a framed text: 0 up to the first [SEP], 1 after it.
   template <class Ids>

@@ -55,9 +55,10 @@ class LanguageModel : public Task, public Surveyed {
       : seed_(input.seed()), tokenizer_(input.tokenizer) {
     const Section section = input.data();
     section.read(data_);
-    end_ = input.options().get("end", std::string(),
-                               "token that ends a generated text; empty: <eos> or <|endoftext|>, if there is "
-                               "one; \"none\": no token does");
+    if (options.frame == 0)
+      end_ = input.options().get("end", std::string(),
+                                 "token that ends a generated text; empty: <eos> or <|endoftext|>, if there "
+                                 "is one; \"none\": no token does");
     label_smoothing_ = input.loss().label_smoothing;
     const Index room = std::max<Index>(1, input.max_length() - options.frame);
     if (data_.length == 0) data_.length = room;

@@ -57,7 +57,7 @@ class TextClassification : public ClassTask, public Surveyed {
     if (!input.state) return;
     restore_state(input, "text-classification", "labels",
                   [&](const Json& state) { state.at("labels").get_to(labels_); });
-    frame_ = Frame(*tokenizer_);
+    frame_ = Frame(*tokenizer_, false);
   }
 
   void prepare() override {
@@ -74,7 +74,7 @@ class TextClassification : public ClassTask, public Surveyed {
       fail(Fault::data, "{}: must have texts of 2 to {} labels; got {}", data_.train, kMostLabels,
            labels_.size());
     tokenizer_->train(texts);
-    frame_ = Frame(*tokenizer_);
+    frame_ = Frame(*tokenizer_, false);
   }
 
   DataShape shape() const override { return {tokenizer_->vocab_size(), Index(labels_.size())}; }

@@ -190,6 +190,53 @@ const std::vector<Broken> kBroken{
        f.set("sliding_window", 16);
      },
      "'sliding_window' must be null"},
+    // ---- BERT and DistilBERT
+    {"relative positions", "bert", key("position_embedding_type", "relative_key"),
+     "'position_embedding_type' must be \"absolute\""},
+    {"a decoder", "bert", key("is_decoder", true), "'is_decoder' must be false"},
+    {"no head", "bert", key("architectures", {"BertModel"}),
+     "'architectures' must be one of BertForMaskedLM"},
+    {"head lies", "bert", key("architectures", {"BertForSequenceClassification"}),
+     "'classifier.weight' [2, 12]"},
+    {"type_vocab_size = 0", "bert", key("type_vocab_size", 0), "'type_vocab_size' must be an integer"},
+    {"types lie", "bert", key("type_vocab_size", 3),
+     "token_type_embeddings.weight' must be [3, 12]; got [2, 12]"},
+    {"heads", "bert", key("num_attention_heads", 5), "must divide"},
+    {"BERT's activation", "bert", key("hidden_act", "tanh"), "'hidden_act' must be"},
+    {"untied lie", "bert", key("tie_word_embeddings", false),
+     "'cls.predictions.decoder.weight' [60, 12] is missing"},
+    {"other decoder", "bert",
+     [](auto& f) {
+       f.tensor("cls.predictions.decoder.weight", Tensor::zeros({60, 12}));
+     },
+     "'cls.predictions.decoder.weight' must be the token table"},
+    {"no bias", "bert", [](auto& f) { f.drop("cls.predictions.bias"); },
+     "'cls.predictions.bias' [60] is missing"},
+    {"adapter", "bert", [](auto& f) { f.tensor("bert.adapter.weight", Tensor::zeros({2})); },
+     "is not in the model"},
+    {"one class", "distilbert-classes",
+     [](auto& f) { f.edit("config.json", [](Json& json) {
+                     json["id2label"] = {{"0", "only"}};
+                   }); },
+     "'id2label' must name 2 to"},
+    {"a class twice", "distilbert-classes",
+     [](auto& f) { f.edit("config.json", [](Json& json) { json["id2label"]["1"] = "good"; }); },
+     "'id2label' must name 2 to"},
+    {"classes with a gap", "distilbert-classes",
+     [](auto& f) {
+       f.edit("config.json", [](Json& json) { json["id2label"] = {{"0", "a"}, {"1", "b"}, {"7", "c"}}; });
+     },
+     "id2label"},
+    {"classes lie", "distilbert-classes",
+     [](auto& f) { f.edit("config.json", [](Json& json) {
+                     json["id2label"] = {{"0", "a"}, {"1", "b"}};
+                   }); },
+     "'classifier.weight' must be [2, 12]; got [3, 12]"},
+    {"num_labels lies", "distilbert-classes", key("num_labels", 4), "id2label"},
+    {"num_labels huge", "distilbert-classes", key("num_labels", 1 << 30), "num_labels"},
+    {"regression", "distilbert-classes", key("problem_type", "regression"), "'problem_type' must be"},
+    {"no pooler", "distilbert-classes", [](auto& f) { f.drop("pre_classifier.weight"); },
+     "'pre_classifier.weight' [12, 12] is missing"},
     // ---- weights
     {"no weights", "gpt2", [](auto& f) { f.remove("model.safetensors"); }, "model.safetensors: must exist"},
     {"pickle", "gpt2",
@@ -276,6 +323,9 @@ const std::vector<Broken> kBroken{
     {"cut tokenizer", "gpt2", [](auto& f) { f.cut("tokenizer.json"); }, "invalid JSON"},
     {"deep tokenizer", "gpt2", [](auto& f) { f.write("tokenizer.json", nested(100)); }, "tokenizer.json"},
     {"linked tokenizer", "gpt2", [](auto& f) { f.link_out("tokenizer.json"); }, "lead out"},
+    {"no [MASK]", "bert",
+     [](auto& f) { f.write("tokenizer.json", replace_all(f.read("tokenizer.json"), "[MASK]", "[HIDE]")); },
+     "must know the special token [MASK]"},
     {"unigrams", "gpt2",
      [](auto& f) { f.edit("tokenizer.json", [](Json& json) { json["model"]["type"] = "Unigram"; }); },
      "Unigram"},

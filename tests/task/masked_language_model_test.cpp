@@ -36,7 +36,7 @@ struct MaskedText {
   TemporaryFolder folder;
 };
 
-std::vector<int> ints(const Tensor& t) {
+std::vector<int> row_of(const Tensor& t) {
   return {t.data<std::int32_t>(), t.data<std::int32_t>() + t.size()};
 }
 
@@ -56,8 +56,8 @@ TEST_CASE("of 15 % of the tokens, 80 % are hidden, 10 % replaced and 10 % kept; 
     Batch batch;
     const std::vector<int> sixteen = permutation(16, Stream(epoch, "order"));
     task.collate(Split::train, sixteen.data(), 16, &noise, batch);
-    const std::vector<int> shown = ints(batch.at("ids")), masked = ints(batch.at("masked")),
-                           targets = ints(batch.at("targets"));
+    const std::vector<int> shown = row_of(batch.at("ids")), masked = row_of(batch.at("masked")),
+                           targets = row_of(batch.at("targets"));
     REQUIRE(batch.at("ids").shape() == Shape{16, 42});
     REQUIRE(masked.size() == 16 * 6);  // round(0.15 * 40)
     CHECK(std::set<int>(masked.begin(), masked.end()).size() == masked.size());
@@ -90,10 +90,10 @@ TEST_CASE("every epoch has other masks, an evaluation always the same, and every
     return batch;
   };
   const Stream first(1, "noise", 0, 0), second(1, "noise", 1, 0);
-  CHECK(ints(batch_of(Split::train, &first).at("masked")) ==
-        ints(batch_of(Split::train, &first).at("masked")));
-  CHECK(ints(batch_of(Split::train, &first).at("masked")) !=
-        ints(batch_of(Split::train, &second).at("masked")));
+  CHECK(row_of(batch_of(Split::train, &first).at("masked")) ==
+        row_of(batch_of(Split::train, &first).at("masked")));
+  CHECK(row_of(batch_of(Split::train, &first).at("masked")) !=
+        row_of(batch_of(Split::train, &second).at("masked")));
   const Batch whole = batch_of(Split::val, nullptr), alone = batch_of(Split::val, nullptr, {2});
   const Index M = alone.at("masked").size(), T = alone.at("ids").dim(1);
   for (Index i = 0; i < M; i++) {  // the mask of an example does not depend on what it shares a batch with
@@ -101,7 +101,7 @@ TEST_CASE("every epoch has other masks, an evaluation always the same, and every
     CHECK(whole.at("targets").at(2 * M + i) == alone.at("targets").at(i));
   }
   // Every token is at its place: what is masked, put back, gives the text.
-  std::vector<int> ids = ints(whole.at("ids"));
+  std::vector<int> ids = row_of(whole.at("ids"));
   for (Index i = 0; i < whole.at("masked").size(); i++)
     ids[std::size_t(whole.at("masked").at(i))] = int(whole.at("targets").at(i));
   for (Index b = 0; b < 4; b++) {
@@ -118,13 +118,13 @@ TEST_CASE("the last window of an evaluation is short: its padding is neither rea
   Batch batch;
   const std::vector<int> two{0, last};
   task.collate(Split::val, two.data(), 2, nullptr, batch);
-  const std::vector<int> keep = ints(batch.at("keep"));
+  const std::vector<int> keep = row_of(batch.at("keep"));
   const Index T = batch.at("ids").dim(1);
   const Index real = std::count(keep.begin() + T, keep.end(), 1);
   REQUIRE(real < T);
   CHECK(task.tokens(batch) == T + real);
   CHECK(batch.at("ids").at(T + real - 1) == task.tokenizer()->id("[SEP]"));
-  for (int place : ints(batch.at("masked"))) CHECK(keep[std::size_t(place)] == 1);
+  for (int place : row_of(batch.at("masked"))) CHECK(keep[std::size_t(place)] == 1);
 }
 
 TEST_CASE("a masked language model learns, and predict fills [MASK] from both sides") {

@@ -35,12 +35,12 @@ struct Labelled {
   TemporaryFolder folder;
 };
 
-std::vector<int> ints(const Tensor& t) {
+std::vector<int> ids_of(const Tensor& t) {
   return {t.data<std::int32_t>(), t.data<std::int32_t>() + t.size()};
 }
 
 // Example b of a batch as words, without padding.
-std::string words(const Task& task, const Batch& batch, Index b) {
+std::string shown_words(const Task& task, const Batch& batch, Index b) {
   std::vector<std::string> result;
   const Index T = batch.at("ids").dim(1);
   for (Index t = b * T; t < (b + 1) * T; t++)
@@ -60,18 +60,18 @@ TEST_CASE("a text stands between [CLS] and [SEP], a pair has two, and types tell
   Batch batch;
   const int both[] = {0, 1};
   task.collate(Split::train, both, 2, nullptr, batch);
-  CHECK(words(task, batch, 0) == "[CLS] a b [SEP] c [SEP]");
-  CHECK(words(task, batch, 1) == "[CLS] b c a [SEP]");
-  CHECK(ints(batch.at("token_types")) == std::vector<int>{0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0});
-  CHECK(ints(batch.at("label")) == std::vector<int>{0, 1});
-  CHECK(ints(batch.at("target")) == std::vector<int>{0, 0});
+  CHECK(shown_words(task, batch, 0) == "[CLS] a b [SEP] c [SEP]");
+  CHECK(shown_words(task, batch, 1) == "[CLS] b c a [SEP]");
+  CHECK(ids_of(batch.at("token_types")) == std::vector<int>{0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0});
+  CHECK(ids_of(batch.at("label")) == std::vector<int>{0, 1});
+  CHECK(ids_of(batch.at("target")) == std::vector<int>{0, 0});
   CHECK(task.tokens(batch) == 11);
   CHECK(task.length(Split::train, 0) == 6);
   // What is shown of a text makes the same batch.
   const auto probes = task.probe_texts({"a b\tc"});
   CHECK(join(probes[0].words, " ") == "[CLS] a b [SEP] c [SEP]");
   const Batch probe = task.probe_batch(probes.data(), 1);
-  CHECK(ints(probe.at("token_types")) == std::vector<int>{0, 0, 0, 0, 1, 1});
+  CHECK(ids_of(probe.at("token_types")) == std::vector<int>{0, 0, 0, 0, 1, 1});
   CHECK(task.probe_examples(Split::train, 1).size() == 2);
 }
 
@@ -84,9 +84,9 @@ TEST_CASE("of a text that is too long the rest is cut, of a pair the longer one 
   Batch batch;
   const int all[] = {0, 1, 2};
   task.collate(Split::train, all, 3, nullptr, batch);
-  CHECK(words(task, batch, 0) == "[CLS] a a a [SEP] b [SEP]");
-  CHECK(words(task, batch, 1) == "[CLS] c c c c c [SEP]");
-  CHECK(words(task, batch, 2) == "[CLS] a a [SEP] b b [SEP]");
+  CHECK(shown_words(task, batch, 0) == "[CLS] a a a [SEP] b [SEP]");
+  CHECK(shown_words(task, batch, 1) == "[CLS] c c c c c [SEP]");
+  CHECK(shown_words(task, batch, 2) == "[CLS] a a [SEP] b b [SEP]");
   CHECK(task.facts() == std::vector<std::pair<std::string, double>>{{"cut_texts_train", 3}});
   CHECK(task.predict(*session.experiment.model, "c c c c c c c c").at("cut_tokens") == 3);
 }
