@@ -2,10 +2,10 @@
 # Ranks that die at random moments, and signals: what was written is whole, and another number of processes ends with the
 # same bits: kill_test.sh SOURCE_DIR QKV_BINARY SCRATCH_DIR
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-echo "RANDOM=${SEED:=$RANDOM}"
+echo "SEED=${SEED:=$RANDOM}"
 RANDOM=$SEED
 
-run=(train "$source/configs/bank.toml" --set train.max_epochs=6 --set run.shards=8 --set eval.every=10 --set run.threads=1
+run=(train "$source/configs/bank.toml" --set train.max_steps=120 --set schedule.warmup_steps=20 --set run.shards=8 --set eval.every=10 --set run.threads=1
   --set checkpoint.every=3 --set model.d_model=32 --set data.ngram_buckets=100)
 ranks 1 whole "${run[@]}" || fault "$(cat whole/out)"
 size=$(wc -l <whole/runs/bank/metrics.jsonl)
