@@ -142,20 +142,20 @@ TEST_CASE(
   part.texts = TextScores({"bleu", "rouge1"});
   part.texts.add("the cat sat on the mat", "the cat sat on a mat");
   part.outcomes = {{4, true}, {7, false}};
-  Packer packer;
+  Pack packer;
   packer(part);
   Metrics got, known;
-  Unpacker{packer.bytes}(got);
+  Pack{packer.bytes}(got);
   CHECK_FALSE(got.know(known));
   known.add("perplexity", 1, 1, [](double mean) { return 2 * mean; });
   CHECK(got.know(known));
   Metrics other;  // all that is finite, to the bit
   other.add("loss", 0.1 + 0.2, 3);
   other.add("perplexity", 0.75, 3, [](double mean) { return 2 * mean; });
-  Packer second;
+  Pack second;
   second(other);
   Metrics same;
-  Unpacker{second.bytes}(same);
+  Pack{second.bytes}(same);
   CHECK(same.know(known));
   CHECK(same.values() == other.values());
   CHECK(got.values()[0] == part.values()[0]);
@@ -167,6 +167,6 @@ TEST_CASE(
   CHECK((got.outcomes[0].right && !got.outcomes[1].right && got.outcomes[1].example == 7));
   for (std::size_t cut = 0; cut < packer.bytes.size(); cut++) {
     Metrics bad;
-    CHECK_THROWS_AS(Unpacker{std::string_view(packer.bytes).substr(0, cut)}(bad), Error);
+    CHECK_THROWS_AS(Pack{std::string_view(packer.bytes).substr(0, cut)}(bad), Error);
   }
 }
