@@ -50,51 +50,43 @@ using Pieces = std::vector<Communicator::Piece>;
 
 }  // namespace
 
+std::vector<std::size_t> Communicator::parts(std::size_t n, std::size_t bytes) const {
+  const auto ranks = static_cast<std::size_t>(size_);
+  std::vector<std::size_t> begins(ranks + 1);
+  for (std::size_t r = 0; r <= ranks; r++) begins[r] = n * r / ranks * bytes;
+  return begins;
+}
+
 void Communicator::gather(void* all, const std::vector<std::size_t>& begins) {
-  const auto part = [&](int r) {
-    const auto i = static_cast<std::size_t>(r);
-    return Piece{static_cast<char*>(all) + begins[i], begins[i + 1] - begins[i]};
-  };
-  Pieces out, in;
-  for (int r = 0; r < size_; r++) out.push_back(part(rank_)), in.push_back(part(r));
-  exchange(out, in);
+  Pieces in;
+  for (std::size_t r = 0; r + 1 < begins.size(); r++)
+    in.push_back({static_cast<char*>(all) + begins[r], begins[r + 1] - begins[r]});
+  exchange(Pieces(in.size(), in[static_cast<std::size_t>(rank_)]), in);
 }
 
 std::vector<std::string> Communicator::all(const std::string& own) {
-  const auto n = static_cast<std::size_t>(size_);
+  const auto n = static_cast<std::size_t>(size_), rank = static_cast<std::size_t>(rank_);
   std::vector<std::size_t> sizes(n), begins(n + 1);
-  for (std::size_t r = 0; r <= n; r++) begins[r] = r * sizeof(std::size_t);
-  sizes[static_cast<std::size_t>(rank_)] = own.size();
-  gather(sizes.data(), begins);
+  sizes[rank] = own.size();
+  gather(sizes.data(), parts(n, sizeof sizes[0]));
   for (std::size_t r = 0; r < n; r++) begins[r + 1] = begins[r] + sizes[r];
   std::string bytes(begins[n], '\0');
-  own.copy(bytes.data() + begins[static_cast<std::size_t>(rank_)], own.size());
+  own.copy(bytes.data() + begins[rank], own.size());
   gather(bytes.data(), begins);
   std::vector<std::string> texts;
   for (std::size_t r = 0; r < n; r++) texts.push_back(bytes.substr(begins[r], sizes[r]));
   return texts;
 }
 
-int Communicator::largest(int own) {
-  std::vector<int> numbers(static_cast<std::size_t>(size_));
-  std::vector<std::size_t> begins;
-  for (int r = 0; r <= size_; r++) begins.push_back(static_cast<std::size_t>(r) * sizeof(int));
-  numbers[static_cast<std::size_t>(rank_)] = own;
-  gather(numbers.data(), begins);
-  return *std::max_element(numbers.begin(), numbers.end());
-}
-
 // In two rounds, so that rank 0 does not send all to each: a part for each rank, then the parts of all.
 void Communicator::broadcast(void* data, std::size_t bytes) {
-  std::vector<std::size_t> begins;
-  for (int r = 0; r <= size_; r++)
-    begins.push_back(static_cast<std::size_t>(begin_of(static_cast<std::int64_t>(bytes), r)));
+  const std::vector<std::size_t> begins = parts(bytes);
   Pieces out(static_cast<std::size_t>(size_), Piece{nullptr, 0}), in = out;
-  const auto part = [&](std::size_t r) {
-    return Piece{static_cast<char*>(data) + begins[r], begins[r + 1] - begins[r]};
-  };
-  for (std::size_t r = 0; rank_ == 0 && r < out.size(); r++) out[r] = part(r);
-  if (rank_ > 0) in[0] = part(static_cast<std::size_t>(rank_));
+  for (std::size_t r = 0; r < out.size(); r++) {
+    const Piece piece{static_cast<char*>(data) + begins[r], begins[r + 1] - begins[r]};
+    if (rank_ == 0) out[r] = piece;
+    if (static_cast<int>(r) == rank_) in[0] = piece;
+  }
   exchange(out, in);
   gather(data, begins);
 }

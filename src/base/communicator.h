@@ -1,7 +1,7 @@
 // Communicator: the processes ("ranks") that train one model together. By default there is one, which knows
 // of no others; `mpirun -n 4 qkv train ...` makes four of them (src/mpi).
 #pragma once
-#include <cstdint>
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -27,8 +27,8 @@ class Communicator {
   int rank() const { return rank_; }
   int size() const { return size_; }
   bool alone() const { return size_ == 1; }
-  /// The first of n things in a row that a rank has, where each has its equal part of them.
-  std::int64_t begin_of(std::int64_t n, int rank) const { return n * rank / size_; }
+  /// Where the part of each rank begins, and the last one ends, of n things of so many bytes each.
+  std::vector<std::size_t> parts(std::size_t n, std::size_t bytes = 1) const;
 
   /// Sends out[r] to each rank r and fills in[r] with what that rank sends here; both know its size. Pieces
   /// for oneself are left alone.
@@ -40,8 +40,6 @@ class Communicator {
   void gather(void* all, const std::vector<std::size_t>& begins);
   /// The texts of all ranks, by rank.
   std::vector<std::string> all(const std::string& own);
-  /// The largest number of any rank.
-  int largest(int own);
   /// Rank 0 tells the others these bytes.
   void broadcast(void* data, std::size_t bytes);
   /// Throws in all ranks, as an AgreedError, what the first rank gives that gives an error.

@@ -1,5 +1,5 @@
-// Packer, Unpacker: values as bytes for another process of the same program, on a machine of the same kind. A
-// class has one member `template <class P> void pack(P& p) { p(a, b, ...); }` for both.
+// Pack: values as bytes for another process of the same program, and back. A class has one member
+// `template <class P> void pack(P& p) { p(a, b, ...); }` for both ways.
 #pragma once
 #include <cstring>
 #include <map>
@@ -12,91 +12,54 @@
 
 namespace qkv {
 
-class Packer {
+class Pack {
  public:
+  Pack() = default;  ///< to write `bytes`
+  explicit Pack(std::string_view from) : reads_(true), rest_(from) {}
   template <class... T>
   void operator()(T&... values) {
-    (add(values), ...);
+    (one(values), ...);
   }
   std::string bytes;
 
  private:
   template <class T>
-  void add(T& value) {
+  void one(T& value) {
     if constexpr (std::is_trivially_copyable_v<T>)
-      bytes.append(reinterpret_cast<const char*>(&value), sizeof value);
+      raw(static_cast<void*>(&value), sizeof value);
     else
       value.pack(*this);
   }
-  void add(std::string& text) { add_all(text); }
-  template <class T>
-  void add(std::vector<T>& list) {
-    add_all(list);
+  void one(std::string& text) {
+    text.resize(sized(text.size()));
+    raw(text.data(), text.size());
   }
   template <class T>
-  void add(std::map<std::string, T>& entries) {
-    std::size_t size = entries.size();
-    add(size);
-    for (auto& [key, value] : entries) {
-      std::string name = key;
-      (*this)(name, value);
-    }
-  }
-  template <class List>
-  void add_all(List& list) {
-    std::size_t size = list.size();
-    add(size);
-    for (auto& one : list) add(one);
-  }
-};
-
-class Unpacker {
- public:
-  explicit Unpacker(std::string_view bytes) : rest_(bytes) {}
-  template <class... T>
-  void operator()(T&... values) {
-    (get(values), ...);
-  }
-
- private:
-  template <class T>
-  void get(T& value) {
-    if constexpr (std::is_trivially_copyable_v<T>) {
-      check(sizeof value);
-      std::memcpy(static_cast<void*>(&value), rest_.data(), sizeof value);
-      rest_.remove_prefix(sizeof value);
-    } else {
-      value.pack(*this);
-    }
-  }
-  void get(std::string& text) { get_all(text); }
-  template <class T>
-  void get(std::vector<T>& list) {
-    get_all(list);
+  void one(std::vector<T>& list) {
+    list.resize(sized(list.size()));
+    for (T& value : list) one(value);
   }
   template <class T>
-  void get(std::map<std::string, T>& entries) {
-    for (std::size_t n = size(); n > 0; n--) {
-      std::string key;
-      get(key);
-      get(entries[key]);
-    }
+  void one(std::map<std::string, T>& entries) {
+    std::vector<std::string> keys;
+    for (auto& [key, value] : entries) keys.push_back(key);
+    one(keys);
+    for (const std::string& key : keys) one(entries[key]);
   }
-  template <class List>
-  void get_all(List& list) {
-    list.resize(size());
-    for (auto& one : list) get(one);
-  }
-  // Of a list: each element has at least one byte.
-  std::size_t size() {
-    std::size_t n = 0;
-    get(n);
-    check(n);
+  // The number of elements that follow, each of at least one byte.
+  std::size_t sized(std::size_t n) {
+    one(n);
+    QKV_CHECK(!reads_ || n <= rest_.size(), "unpack: {} bytes must be left; got {}", n, rest_.size());
     return n;
   }
-  void check(std::size_t bytes) const {
-    QKV_CHECK(bytes <= rest_.size(), "unpack: {} bytes must be left; got {}", bytes, rest_.size());
+  void raw(void* data, std::size_t size) {
+    if (!reads_) return void(bytes.append(static_cast<const char*>(data), size));
+    QKV_CHECK(size <= rest_.size(), "unpack: {} bytes must be left; got {}", size, rest_.size());
+    std::memcpy(data, rest_.data(), size);
+    rest_.remove_prefix(size);
   }
+
+  bool reads_ = false;
   std::string_view rest_;
 };
 

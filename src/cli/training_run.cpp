@@ -229,12 +229,13 @@ int run_training(Training& t, RunDir& run, const Start& start) {
     write_run_checksums(run.path());
   }
   console().detach_file();
-  if (result.reason != StopReason::diverged) communicator().agree();  // else `fail_diverged` tells the others
   if (whole) console().info("  next     qkv {}, qkv report {}", next_step(e, run.path()), run.path());
-  if (result.signal) return 128 + result.signal;
   if (result.reason == StopReason::diverged) fail_diverged(result, t, run.path());
-  if (whole && start.check_expect) return check_expectations(e.config, metrics);
-  return 0;
+  const int code = result.signal                 ? 128 + result.signal
+                   : whole && start.check_expect ? check_expectations(e.config, metrics)
+                                                 : 0;
+  communicator().agree();
+  return code;
 }
 
 }  // namespace qkv

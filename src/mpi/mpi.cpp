@@ -44,14 +44,13 @@ class Mpi : public Communicator {
         return MPI_Irecv(data, bytes, MPI_BYTE, from, kData, MPI_COMM_WORLD, request);
       });
     }
-    const std::size_t receives = requests_.size();
     for (int i = 1; i < size(); i++) {
       const int to = (rank() + i) % size();
       each_block(out[static_cast<std::size_t>(to)], to, [&](char* data, int bytes, MPI_Request* request) {
         return MPI_Isend(data, bytes, MPI_BYTE, to, kData, MPI_COMM_WORLD, request);
       });
     }
-    wait(receives);
+    wait();
   }
 
   // The others are told, so that they do not report this rank, too.
@@ -75,7 +74,7 @@ class Mpi : public Communicator {
     }
   }
 
-  void wait(std::size_t receives) {
+  void wait() {
     constexpr double kSpin = 50e-6, kLook = 0.05;
     const double start = steady_seconds();
     double look = start + kLook, silent_since = 0;
@@ -88,14 +87,14 @@ class Mpi : public Communicator {
       look = now + kLook;
       int goodbye = 0;
       MPI_Iprobe(MPI_ANY_SOURCE, kGoodbye, MPI_COMM_WORLD, &goodbye, MPI_STATUS_IGNORE);
-      if (!goodbye) wait_for(missing(receives), silent_since);
+      if (!goodbye) wait_for(missing(), silent_since);
     }
   }
 
-  // The ranks from which a receive is still open.
-  std::vector<int> missing(std::size_t receives) {
+  // The ranks to or from which something is still under way.
+  std::vector<int> missing() {
     std::vector<int> ranks;
-    for (std::size_t i = 0; i < receives; i++) {
+    for (std::size_t i = 0; i < requests_.size(); i++) {
       int done = 0;
       check(MPI_Request_get_status(requests_[i], &done, MPI_STATUS_IGNORE), "MPI");
       if (!done) ranks.push_back(owners_[i]);

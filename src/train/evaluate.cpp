@@ -32,13 +32,13 @@ std::vector<Index> share_parts(std::vector<Metrics>& parts) {
   if (ranks.alone()) return left;
   const auto n = static_cast<std::size_t>(ranks.size()), own = static_cast<std::size_t>(ranks.rank());
   Metrics known;
-  Packer packer;
-  for (std::size_t i = own; i < parts.size(); i += n) known.merge(parts[i]), packer(parts[i]);
-  const std::vector<std::string> all = ranks.all(packer.bytes);
+  Pack packed;
+  for (std::size_t i = own; i < parts.size(); i += n) known.merge(parts[i]), packed(parts[i]);
+  const std::vector<std::string> all = ranks.all(packed.bytes);
   for (std::size_t r = 0; r < n; r++) {
-    Unpacker unpacker(all[r]);
+    Pack of_rank(all[r]);
     for (std::size_t i = r; r != own && i < parts.size(); i += n) {
-      unpacker(parts[i]);
+      of_rank(parts[i]);
       if (parts[i].know(known)) continue;
       parts[i] = Metrics();
       left.push_back(static_cast<Index>(i));

@@ -42,8 +42,12 @@ void add_along_tree(T** data, int n, int begin, int end, Index size) {
   });
 }
 
-std::size_t at_rank(int rank) {
-  return static_cast<std::size_t>(rank);
+// Calls f(T{}, c) for each chunk c of a range, by all threads.
+template <class F>
+void each_chunk(std::size_t begin, std::size_t end, Dtype dtype, F f) {
+  pool().run(static_cast<int>(end - begin), [&](int c, int) {
+    dispatch("reduce", dtype, [&](auto t) { f(t, begin + static_cast<std::size_t>(c)); });
+  });
 }
 
 }  // namespace
@@ -59,41 +63,30 @@ Reduction::Reduction(const ParameterStore& store, int shards)
 
 void Reduction::make_messages() {
   const Communicator& ranks = communicator();
-  const int size = ranks.size(), own = ranks.rank();
+  const auto own = static_cast<std::size_t>(ranks.rank());
   offset_ = {0};
   for (const Chunk& chunk : chunks_) offset_.push_back(offset_.back() + (chunk.frozen ? 0 : chunk.size));
-  const Index all = offset_.back(), slots = store_.size();
-  for (int r = 0; r <= size; r++) {
-    const auto first = std::lower_bound(offset_.begin(), offset_.end() - 1, ranks.begin_of(all, r));
-    first_chunk_.push_back(r < size ? static_cast<std::size_t>(first - offset_.begin()) : chunks_.size());
-    first_element_.push_back(r < size ? *first : all);
+  const auto all = static_cast<std::size_t>(offset_.back());
+  const std::vector<std::size_t> elements = ranks.parts(all), shards = ranks.parts(std::size_t(shards_));
+  for (std::size_t r = 0; r < elements.size(); r++) {
+    Part& part = parts_.emplace_back();
+    const auto first = std::lower_bound(offset_.begin(), offset_.end() - 1, static_cast<Index>(elements[r]));
+    part.chunk = elements[r] < all ? static_cast<std::size_t>(first - offset_.begin()) : chunks_.size();
+    part.element = offset_[part.chunk];
+    part.shard = static_cast<int>(shards[r]);
+    if (r + 1 < shards.size()) part.nodes = nodes_of(shards_, part.shard, static_cast<int>(shards[r + 1]));
   }
-  const auto shard = [&](int r) {
-    return static_cast<int>(ranks.begin_of(shards_, r));
+  const auto size = [&](std::size_t from, std::size_t to) {
+    const auto nodes = static_cast<Index>(parts_[from].nodes.size());
+    return store_.size() + nodes * (parts_[to + 1].element - parts_[to].element);
   };
-  for (int r = 0; r < size; r++) {
-    nodes_.push_back(nodes_of(shards_, shard(r), shard(r + 1)));
-    owner_.resize(first_chunk_[at_rank(r + 1)], r);
+  for (std::size_t r = 0; r + 1 < parts_.size(); r++) {
+    parts_[r + 1].out = parts_[r].out + size(own, r);
+    parts_[r + 1].in = parts_[r].in + (r == own ? 0 : size(r, own));
   }
-  const auto size_of_message = [&](int from, int to) {
-    const Index elements = first_element_[at_rank(to + 1)] - first_element_[at_rank(to)];
-    return slots + static_cast<Index>(nodes_[at_rank(from)].size()) * elements;
-  };
-  out_begin_ = in_begin_ = {0};
-  for (int r = 0; r < size; r++) {
-    out_begin_.push_back(out_begin_.back() + size_of_message(own, r));
-    in_begin_.push_back(in_begin_.back() + (r == own ? 0 : size_of_message(r, own)));
-  }
-  out_ = Tensor::empty({out_begin_.back()}, store_.dtype());
-  in_ = Tensor::empty({in_begin_.back()}, store_.dtype());
-  sum_ = Tensor::empty({all}, store_.dtype());
-}
-
-template <class F>
-void Reduction::each_chunk(std::size_t begin, std::size_t end, F f) {
-  pool().run(static_cast<int>(end - begin), [&](int c, int) {
-    dispatch("reduce", store_.dtype(), [&](auto t) { f(t, begin + static_cast<std::size_t>(c)); });
-  });
+  out_ = Tensor::empty({parts_.back().out}, store_.dtype());
+  in_ = Tensor::empty({parts_.back().in}, store_.dtype());
+  sum_ = Tensor::empty({offset_.back()}, store_.dtype());
 }
 
 template <class T>
@@ -102,76 +95,76 @@ void Reduction::collect(const std::vector<Gradients>& shards, const Chunk& chunk
     if (shards[i].has_slot(chunk.slot)) data[i] = shards[i].of_slot(chunk.slot).data<T>() + chunk.begin;
 }
 
+template <class T, class F>
+void Reduction::each_node(T* message, std::size_t from, std::size_t to, std::size_t c, F f) const {
+  T* elements = message + store_.size() + offset_[c] - parts_[to].element;
+  for (const int node : parts_[from].nodes) {
+    f(node, elements);
+    elements += parts_[to + 1].element - parts_[to].element;
+  }
+}
+
 // Adds up the own shards as far as that goes, and puts the nodes into the message to the chunk's owner. What
-// is missing is sent as -0, which adds to nothing, not even to the sign of a zero.
+// is missing is sent as -0, which changes nothing that it is added to, not even the sign of a zero.
 template <class T>
 void Reduction::send_nodes(const std::vector<Gradients>& shards, std::size_t c) {
-  const Communicator& ranks = communicator();
   const Chunk& chunk = chunks_[c];
   if (chunk.frozen) return;
   T* data[kMaxShards] = {};
   collect(shards, chunk, data);
-  const auto first = [&](int r) {
-    return static_cast<int>(ranks.begin_of(shards_, r));
-  };
-  add_along_tree(data, shards_, first(ranks.rank()), first(ranks.rank() + 1), chunk.size);
-  const std::size_t owner = at_rank(owner_[c]);
-  T* to = out_.data<T>() + out_begin_[owner] + store_.size() + offset_[c] - first_element_[owner];
-  for (const int node : nodes_[at_rank(ranks.rank())]) {
+  const auto own = static_cast<std::size_t>(communicator().rank());
+  add_along_tree(data, shards_, parts_[own].shard, parts_[own + 1].shard, chunk.size);
+  std::size_t owner = 0;
+  while (c >= parts_[owner + 1].chunk) owner++;
+  each_node(out_.data<T>() + parts_[owner].out, own, owner, c, [&](int node, T* to) {
     if (data[node])
       std::copy_n(data[node], chunk.size, to);
     else
       std::fill_n(to, chunk.size, T(-0.0));
-    to += first_element_[owner + 1] - first_element_[owner];
-  }
+  });
 }
 
 // The sum of all shards, of a chunk that this rank owns.
 template <class T>
 void Reduction::add_nodes(std::size_t c) {
-  const Communicator& ranks = communicator();
-  const Chunk& chunk = chunks_[c];
-  if (chunk.frozen) return;
-  const std::size_t own = at_rank(ranks.rank());
+  const auto own = static_cast<std::size_t>(communicator().rank());
   T* data[kMaxShards] = {};
-  for (std::size_t r = 0; r < nodes_.size(); r++) {
-    T* from = r == own ? out_.data<T>() + out_begin_[r] : in_.data<T>() + in_begin_[r];
-    from += store_.size() + offset_[c] - first_element_[own];
-    for (const int node : nodes_[r]) {
-      data[node] = from;
-      from += first_element_[own + 1] - first_element_[own];
-    }
-  }
-  add_along_tree(data, shards_, 0, shards_, chunk.size);
-  std::copy_n(data[0], chunk.size, sum_.data<T>() + offset_[c]);
+  for (std::size_t r = 0; r + 1 < parts_.size(); r++)
+    each_node(r == own ? out_.data<T>() + parts_[r].out : in_.data<T>() + parts_[r].in, r, own, c,
+              [&](int node, T* from) { data[node] = from; });
+  if (chunks_[c].frozen) return;
+  add_along_tree(data, shards_, 0, shards_, chunks_[c].size);
+  std::copy_n(data[0], chunks_[c].size, sum_.data<T>() + offset_[c]);
 }
 
-void Reduction::exchange(std::vector<Gradients>& shards) {
+void Reduction::exchange(const std::vector<Gradients>& shards) {
   Communicator& ranks = communicator();
-  const std::size_t own = at_rank(ranks.rank()), bytes = size_of(store_.dtype());
-  each_chunk(0, chunks_.size(), [&](auto t, std::size_t c) { send_nodes<decltype(t)>(shards, c); });
+  const auto own = static_cast<std::size_t>(ranks.rank());
+  const Dtype dtype = store_.dtype();
+  each_chunk(0, chunks_.size(), dtype, [&](auto t, std::size_t c) { send_nodes<decltype(t)>(shards, c); });
   std::vector<Communicator::Piece> out, in;
-  std::vector<std::size_t> parts;
-  const auto piece = [&](Tensor& messages, const std::vector<Index>& begin, std::size_t r) {
-    return Communicator::Piece{messages.bytes() + static_cast<std::size_t>(begin[r]) * bytes,
-                               static_cast<std::size_t>(begin[r + 1] - begin[r]) * bytes};
-  };
-  for (std::size_t r = 0; r < nodes_.size(); r++) {
-    out.push_back(piece(out_, out_begin_, r)), in.push_back(piece(in_, in_begin_, r));
-    dispatch("reduce", store_.dtype(), [&](auto t) {
-      std::copy(filled_.begin(), filled_.end(), out_.data<decltype(t)>() + out_begin_[r]);
-    });
-  }
-  ranks.exchange(out, in);
-  for (std::size_t r = 0; r < nodes_.size(); r++)
-    dispatch("reduce", store_.dtype(), [&](auto t) {
+  std::vector<std::size_t> begins;
+  dispatch("reduce", dtype, [&](auto t) {
+    using T = decltype(t);
+    T *to = out_.data<T>(), *from = in_.data<T>();
+    const auto bytes = [](Index elements) {
+      return static_cast<std::size_t>(elements) * sizeof(T);
+    };
+    for (std::size_t r = 0; r + 1 < parts_.size(); r++) {
+      const Part &part = parts_[r], &next = parts_[r + 1];
+      std::copy(filled_.begin(), filled_.end(), to + part.out);
+      out.push_back({to + part.out, bytes(next.out - part.out)});
+      in.push_back({from + part.in, bytes(next.in - part.in)});
+    }
+    ranks.exchange(out, in);
+    for (std::size_t r = 0; r < in.size(); r++)
       for (std::size_t s = 0; r != own && s < filled_.size(); s++)
-        filled_[s] |= in_.data<decltype(t)>()[in_begin_[r] + static_cast<Index>(s)] != 0;
-    });
-  each_chunk(first_chunk_[own], first_chunk_[own + 1],
+        filled_[s] |= from[parts_[r].in + static_cast<Index>(s)] != 0;
+    for (const Part& part : parts_) begins.push_back(bytes(part.element));
+  });
+  each_chunk(parts_[own].chunk, parts_[own + 1].chunk, dtype,
              [&](auto t, std::size_t c) { add_nodes<decltype(t)>(c); });
-  for (const Index first : first_element_) parts.push_back(static_cast<std::size_t>(first) * bytes);
-  ranks.gather(sum_.bytes(), parts);
+  ranks.gather(sum_.bytes(), begins);
 }
 
 // Puts the chunk's sum into shard 0; the sum of its squares, 0 where it is frozen or has no gradient.
@@ -204,7 +197,7 @@ double Reduction::reduce(std::vector<Gradients>& shards, std::vector<double>& sq
   };
   // Shard 0 needs a buffer wherever another shard has one.
   each_filled([&](int s) { shards[0].buffer(s, store_.slot(s).value.shape(), store_.dtype()); });
-  each_chunk(0, chunks_.size(),
+  each_chunk(0, chunks_.size(), store_.dtype(),
              [&](auto t, std::size_t c) { chunk_squares_[c] = finish<decltype(t)>(shards, c); });
   each_filled([&](int s) { shards[0].mark(s); });
   double total = 0;

@@ -26,33 +26,37 @@ class Reduction {
   std::size_t bytes() const { return out_.byte_size() + in_.byte_size() + sum_.byte_size(); }
 
  private:
+  // What one of several ranks has: its shards and nodes, and the elements that it adds up to the root. In
+  // `out_` and `in_`, where the messages to it and from it begin: which slots are filled (1 or 0), then the
+  // elements of each node. They end where those of the next rank begin.
+  struct Part {
+    int shard = 0;  // the first
+    std::vector<int> nodes;
+    std::size_t chunk = 0;               // the first
+    Index element = 0, out = 0, in = 0;  // the first, of elements that are not frozen
+  };
+
   void make_messages();
-  void exchange(std::vector<Gradients>& shards);
+  void exchange(const std::vector<Gradients>& shards);
+  template <class T>
+  void collect(const std::vector<Gradients>& shards, const Chunk& chunk, T** data) const;
   template <class T>
   void send_nodes(const std::vector<Gradients>& shards, std::size_t c);
   template <class T>
   void add_nodes(std::size_t c);
   template <class T>
   double finish(std::vector<Gradients>& shards, std::size_t c);
-  template <class T>
-  void collect(const std::vector<Gradients>& shards, const Chunk& chunk, T** data) const;
-  template <class F>
-  void each_chunk(std::size_t begin, std::size_t end, F f);
+  // The memory of a chunk's elements of each node in a message that begins at `message`, for rank `to`.
+  template <class T, class F>
+  void each_node(T* message, std::size_t from, std::size_t to, std::size_t c, F f) const;
 
   const ParameterStore& store_;
   int shards_;
   std::vector<Chunk> chunks_;
   std::vector<double> chunk_squares_;  // memory that `reduce` works in
   std::vector<char> filled_;           // by slot: whether any shard has a gradient of it
-
-  // Of several ranks, by rank: the first chunk and the first element of its part (elements of frozen parts do
-  // not count), its nodes, and where the messages to it and from it begin in `out_` and `in_`. A message has
-  // which slots are filled (1 or 0), then the elements of each node.
-  std::vector<std::size_t> first_chunk_;
-  std::vector<std::vector<int>> nodes_;
-  std::vector<Index> first_element_, out_begin_, in_begin_;
-  std::vector<Index> offset_;  // of each chunk in `sum_`
-  std::vector<int> owner_;     // of each chunk
+  std::vector<Part> parts_;            // of several ranks, and where they end
+  std::vector<Index> offset_;          // of each chunk in `sum_`
   Tensor out_, in_, sum_;
 };
 

@@ -1,6 +1,7 @@
 // The loop of a training run: its steps, evaluations and checkpoints, and what ends it.
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <csignal>
@@ -217,7 +218,10 @@ void request_stop(int signal) {
 }
 
 int agreed_signal() {
-  return communicator().alone() ? signal_received() : communicator().largest(signal_received());
+  if (communicator().alone()) return signal_received();
+  const std::vector<std::string> all =
+      communicator().all(std::string(1, static_cast<char>(signal_received())));
+  return (*std::max_element(all.begin(), all.end()))[0];
 }
 
 bool is_whole(StopReason reason) {

@@ -15,9 +15,11 @@ TrainStep::TrainStep(const Task& task, TrainBatches& batches, std::int64_t accum
     : batches_(batches),
       task_(task),
       accumulated_(accumulated),
-      shards_(static_cast<std::size_t>(batches.shards())),
-      first_(static_cast<int>(communicator().begin_of(batches.shards(), communicator().rank()))),
-      end_(static_cast<int>(communicator().begin_of(batches.shards(), communicator().rank() + 1))) {}
+      shards_(static_cast<std::size_t>(batches.shards())) {
+  const std::vector<std::size_t> begins = communicator().parts(shards_.size());
+  const auto rank = static_cast<std::size_t>(communicator().rank());
+  first_ = static_cast<int>(begins[rank]), end_ = static_cast<int>(begins[rank + 1]);
+}
 
 const StepReport& TrainStep::make(std::int64_t number, double lr) {
   StepReport& r = report_;
@@ -48,13 +50,9 @@ const StepReport& TrainStep::make(std::int64_t number, double lr) {
 
 // Each rank has computed some of the shards, and learns what the others have found.
 void TrainStep::share_findings() {
-  Communicator& ranks = communicator();
   std::vector<Shard::Found> found;
   for (Shard& shard : shards_) shard.found.signal = signal_received(), found.push_back(shard.found);
-  std::vector<std::size_t> parts;
-  for (int r = 0; r <= ranks.size(); r++)
-    parts.push_back(static_cast<std::size_t>(ranks.begin_of(batches_.shards(), r)) * sizeof found[0]);
-  ranks.gather(found.data(), parts);
+  communicator().gather(found.data(), communicator().parts(found.size(), sizeof found[0]));
   for (std::size_t s = 0; s < shards_.size(); s++) shards_[s].found = found[s];
 }
 

@@ -87,7 +87,7 @@ class TrainStep {
   const Task& task_;
   std::int64_t accumulated_;  // batches of a step
   std::vector<Shard> shards_;
-  int first_, end_;  // the shards of this rank
+  int first_ = 0, end_ = 0;  // the shards of this rank
   StepReport report_;
 };
 

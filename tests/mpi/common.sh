@@ -44,6 +44,6 @@ same() {
 # one_line PLACE PATTERN: qkv has printed this, and only this, once; what else there is, is mpirun's.
 one_line() {
   local lines
-  lines=$(grep -cE '^(error|warning|qkv)' "$1/out" || true)
+  lines=$(grep -cE '^(error|warning)' "$1/out" || true)
   [[ $lines == 1 ]] && grep -qE "$2" "$1/out" || { cat "$1/out"; fault "expected one line of qkv: $2"; }
 }

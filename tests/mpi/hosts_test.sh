@@ -19,7 +19,7 @@ on() {
   (cd "$place" && exec "$hosts" run "$n" "${options[@]}" "$qkv" "$@") </dev/null >"$place/out" 2>&1
 }
 
-run=(train "$source/configs/bank.toml" --set train.max_epochs=2 --set run.shards=8 --set eval.every=10
+run=(train "$source/configs/bank.toml" --set train.max_steps=30 --set schedule.warmup_steps=10 --set run.shards=8 --set eval.every=10
   --set model.d_model=32 --set data.ngram_buckets=100 --set run.threads=1)
 ranks 1 one "${run[@]}" || fault "$(cat one/out)"
 for n in 2 3 4; do
@@ -35,8 +35,9 @@ same one late
 
 for victim in 0 2; do
   echo "-- the process of host $((victim + 1)) dies"
-  mkdir -p dead
-  (cd dead && exec "$hosts" run 4 "$qkv" "${run[@]}" --overwrite) </dev/null >dead/out 2>&1 &
+  rm -rf dead
+  mkdir dead
+  (cd dead && exec "$hosts" run 4 "$qkv" "${run[@]}") </dev/null >dead/out 2>&1 &
   job=$!
   while kill -0 $job 2>/dev/null && [[ ! -e dead/runs/bank/checkpoints/last ]]; do sleep 0.01; done
   kill -KILL "$(ip netns pids "$QKV_HOSTS-$((victim + 1))" | xargs -r ps -o pid=,comm= -p | awk '$2 == "qkv" { print $1 }')"
