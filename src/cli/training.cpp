@@ -27,14 +27,12 @@ Json origins(const Section& config) {
 }
 
 // config.resolved.toml comes last: a directory that has it can be resumed.
-void write_run_files(const RunDir& run, const Experiment& e, const TrainingRequest& request,
-                     const std::string& resolved) {
+void write_run_files(const RunDir& run, const Experiment& e, const std::string& config,
+                     const std::string& resolved, const std::vector<std::string>& command) {
   keep_data(run.path(), *e.task);
   keep_plugins(run.path());
-  write_file_atomic(run.file("config.toml"), request.text.empty()
-                                                 ? read_file_or_pipe(request.config, 1 << 24, Fault::usage)
-                                                 : request.text);
-  Json env = environment(request.command, pool().size(), e.run.seed);
+  write_file_atomic(run.file("config.toml"), config);
+  Json env = environment(command, pool().size(), e.run.seed);
   env["id"] = make_run_id(e.config, *e.task);
   for (const DataPlace& data : data_places(*e.task))  // of data that stays where it is
     if (!data.copied) env["checksum of " + data.key] = content_checksum(data.source);
@@ -169,7 +167,11 @@ static int train_config(const TrainingRequest& request) {
   if (old.empty() && run.path() != out_dir + "/" + name)
     console().info("{}/{} exists and is kept: this run is called {} (--overwrite replaces the old one)",
                    out_dir, name, run.path());
-  if (old.empty()) write_run_files(run, e, request, resolved);
+  if (old.empty()) {
+    const bool named = request.text.empty();
+    write_run_files(run, e, named ? read_file_or_pipe(request.config, 1 << 24, Fault::usage) : request.text,
+                    resolved, request.command);
+  }
   training.files = {run.path(), kept_config(e, "../../"), -1};
   start.resume = !old.empty();
   if (!old.empty()) start.config = resolved;  // of which threads and logs may differ
