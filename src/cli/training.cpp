@@ -149,10 +149,11 @@ static int train_config(const TrainingRequest& request) {
   if (old.empty() && run.path() != out_dir + "/" + name)
     console().info("{}/{} exists and is kept: this run is called {} (--overwrite replaces the old one)",
                    out_dir, name, run.path());
-  if (old.empty())
-    write_run_files(run, e,
-                    request.text.empty() ? read_file_or_pipe(request.config, 1 << 24, Fault::usage) : request.text,
+  if (old.empty()) {
+    const bool named = request.text.empty();
+    write_run_files(run, e, named ? read_file_or_pipe(request.config, 1 << 24, Fault::usage) : request.text,
                     resolved, request.command);
+  }
   training.files = {run.path(), kept_config(e, "../../"), -1};
   start.resume = !old.empty();
   if (!old.empty()) start.config = resolved;  // of which threads and logs may differ

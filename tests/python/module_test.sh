@@ -10,7 +10,8 @@ for python in python3 /usr/bin/python3 ""; do
   ! "$python" -c 'import numpy, venv, ensurepip' 2>/dev/null || [ ! -e /usr/lib/cmake/pybind11 ] || break
 done
 before=$(git -C "$source" status --porcelain 2>/dev/null || true)
-rm -rf runs and-away && { [ -e venv ] || "$python" -m venv --system-site-packages venv; }
+rm -rf runs
+[ -e venv ] || "$python" -m venv --system-site-packages venv
 QKV_BUILD=$build venv/bin/pip install --quiet --no-index --no-build-isolation --force-reinstall --no-deps "$source"
 after=$(git -C "$source" status --porcelain 2>/dev/null || true)
 [ "$before" = "$after" ] || { echo "FAILED: pip changed the source tree: $after" && exit 1; }
