@@ -26,24 +26,6 @@ Json origins(const Section& config) {
   return list;
 }
 
-// config.resolved.toml comes last: a directory that has it can be resumed.
-void write_run_files(const RunDir& run, const Experiment& e, const std::string& config_file,
-                     const std::string& resolved, const std::vector<std::string>& command) {
-  keep_data(run.path(), *e.task);
-  keep_plugins(run.path());
-  write_file_atomic(run.file("config.toml"), read_file_or_pipe(config_file, 1 << 24, Fault::usage));
-  Json env = environment(command, pool().size(), e.run.seed);
-  env["id"] = make_run_id(e.config, *e.task);
-  for (const DataPlace& data : data_places(*e.task))  // of data that stays where it is
-    if (!data.copied) env["checksum of " + data.key] = content_checksum(data.source);
-  if (const std::string sum = start_checksum(e.config); !sum.empty())
-    env["checksum of train.init_from"] = sum;
-  write_file_atomic(run.file("env.json"), dump_json(env, 2) + "\n");
-  write_file_atomic(run.file("origins.json"), dump_json(origins(e.config), 2) + "\n");
-  write_file_atomic(run.file("config.resolved.toml"), resolved);
-  write_run_checksums(run.path());
-}
-
 // Data that stays where it is may have changed there; that of the run directory has checksums.
 void warn_of_changed_data(const std::string& run, const Task& task) {
   for (const DataPlace& data : data_places(task)) {
@@ -72,7 +54,8 @@ void check_overwrite(const std::string& run, const Experiment& e, const std::str
 
 // The keys that a resumed run must not change, since its checkpoints would not fit.
 void check_fixed(const std::string& key, const std::string& value, const std::string& before) {
-  for (const char* fixed : {"model.", "tokenizer.", "task.", "run.dtype", "optimizer.type"})
+  for (const char* fixed :
+       {"model.", "tokenizer.", "task.", "run.dtype", "optimizer.type", "train.lora.", "train.init_except"})
     if (starts_with(key, fixed))
       fail(Fault::usage, "resume: the architecture must stay as it was; got {} = {} (was {})", key, value,
            before);
@@ -109,10 +92,26 @@ std::vector<std::string> changes(const Section& config, const std::vector<Resolv
   return result;
 }
 
-// The config as the run directory keeps it, or (with the way "../../" to it) a checkpoint: with the data
-// where it is copied to. The data of a run that goes on is its own copy, or what resume --set has named,
-// which stays where it is.
-std::string kept_config(const Experiment& e, const std::string& way, const std::string& resumed = "") {
+}  // namespace
+
+void write_run_files(const RunDir& run, const Experiment& e, const std::string& given,
+                     const std::string& resolved, const std::vector<std::string>& command) {
+  keep_data(run.path(), *e.task);
+  keep_plugins(run.path());
+  write_file_atomic(run.file("config.toml"), given);
+  Json env = environment(command, pool().size(), e.run.seed);
+  env["id"] = make_run_id(e.config, *e.task);
+  for (const DataPlace& data : data_places(*e.task))  // of data that stays where it is
+    if (!data.copied) env["checksum of " + data.key] = content_checksum(data.source);
+  if (const std::string sum = start_checksum(e.config); !sum.empty())
+    env["checksum of train.init_from"] = sum;
+  write_file_atomic(run.file("env.json"), dump_json(env, 2) + "\n");
+  write_file_atomic(run.file("origins.json"), dump_json(origins(e.config), 2) + "\n");
+  write_file_atomic(run.file("config.resolved.toml"), resolved);
+  write_run_checksums(run.path());
+}
+
+std::string kept_config(const Experiment& e, const std::string& way, const std::string& resumed) {
   std::vector<std::pair<std::string, std::string>> replaced{{"plugins", plugin_places(way)}};
   for (const DataPlace& data : data_places(*e.task)) {
     std::string place = (data.copied ? way : "") + data.place;
@@ -125,8 +124,6 @@ std::string kept_config(const Experiment& e, const std::string& way, const std::
   }
   return resolved_config(e.config, replaced);
 }
-
-}  // namespace
 
 std::string run_name(const RunConfig& run, const std::string& config_file) {
   return run.name.empty() ? fs::path(config_file).stem().string() : run.name;
@@ -167,7 +164,9 @@ static int train_config(const TrainingRequest& request) {
   if (old.empty() && run.path() != out_dir + "/" + name)
     console().info("{}/{} exists and is kept: this run is called {} (--overwrite replaces the old one)",
                    out_dir, name, run.path());
-  if (old.empty()) write_run_files(run, e, request.config, resolved, request.command);
+  if (old.empty())
+    write_run_files(run, e, read_file_or_pipe(request.config, 1 << 24, Fault::usage), resolved,
+                    request.command);
   training.files = {run.path(), kept_config(e, "../../"), -1};
   start.resume = !old.empty();
   if (!old.empty()) start.config = resolved;  // of which threads and logs may differ

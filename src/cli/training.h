@@ -22,6 +22,16 @@ struct TrainingRequest {
 /// The name of a run: that of the config, else that of its file.
 std::string run_name(const RunConfig& run, const std::string& config_file);
 
+/// Fills a new run directory with what comes before its checkpoints. `given`: the text of the config,
+/// `resolved`: as `kept_config` has it. config.resolved.toml comes last: a directory that has it can be
+/// resumed.
+void write_run_files(const RunDir& run, const Experiment& e, const std::string& given,
+                     const std::string& resolved, const std::vector<std::string>& command);
+/// The config as the run directory keeps it, or (with the way "../../" to it) a checkpoint: with the data
+/// where it is copied to. The data of a run that goes on is its own copy, or what resume --set has named,
+/// which stays where it is.
+std::string kept_config(const Experiment& e, const std::string& way, const std::string& resumed = "");
+
 /// How a run begins.
 struct Start {
   bool resume = false, check_expect = false;

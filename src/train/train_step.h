@@ -93,7 +93,8 @@ bool learns_in_place(const Optimizer& optimizer);
 void check_in_place(const Experiment& e, const TrainConfig& config, const Optimizer& optimizer);
 
 /// The step that the optimizer asks for: along the gradient of a batch, or in place, example by example.
+/// `adapters`: those that are trained, or null.
 std::unique_ptr<TrainStep> make_step(Experiment& e, const TrainConfig& config, TrainBatches& batches,
-                                     Optimizer& optimizer);
+                                     Optimizer& optimizer, Adapters* adapters);
 
 }  // namespace qkv
