@@ -48,7 +48,8 @@ void check_overwrite(const std::string& run, const Experiment& e, const std::str
 
 // The keys that a resumed run must not change, since its checkpoints would not fit.
 void check_fixed(const std::string& key, const std::string& value, const std::string& before) {
-  for (const char* fixed : {"model.", "tokenizer.", "task.", "run.dtype", "optimizer.type"})
+  for (const char* fixed :
+       {"model.", "tokenizer.", "task.", "run.dtype", "optimizer.type", "train.lora.", "train.init_except"})
     if (starts_with(key, fixed))
       fail(Fault::usage, "resume: the architecture must stay as it was; got {} = {} (was {})", key, value,
            before);
@@ -85,10 +86,9 @@ std::vector<std::string> changes(const Section& config, const std::vector<Resolv
   return result;
 }
 
-// The config as the run directory keeps it, or (with the way "../../" to it) a checkpoint: with the data
-// where it is copied to. The data of a run that goes on is its own copy, or what resume --set has named,
-// which stays where it is.
-std::string kept_config(const Experiment& e, const std::string& way, const std::string& resumed = "") {
+}  // namespace
+
+std::string kept_config(const Experiment& e, const std::string& way, const std::string& resumed) {
   std::vector<std::pair<std::string, std::string>> replaced{{"plugins", plugin_places(way)}};
   for (const DataPlace& data : data_places(*e.task)) {
     std::string place = (data.copied ? way : "") + data.place;
@@ -101,8 +101,6 @@ std::string kept_config(const Experiment& e, const std::string& way, const std::
   }
   return resolved_config(e.config, replaced);
 }
-
-}  // namespace
 
 std::string run_name(const RunConfig& run, const std::string& config_file) {
   return run.name.empty() ? fs::path(config_file).stem().string() : run.name;

@@ -36,6 +36,11 @@ struct TrainingRequest {
 /// The name of a run: that of the config, else that of its file.
 std::string run_name(const RunConfig& run, const std::string& config_file);
 
+/// The config as the run directory keeps it, or (with the way "../../" to it) a checkpoint: with the data
+/// where it is copied to. The data of a run that goes on is its own copy, or what resume --set has named,
+/// which stays where it is.
+std::string kept_config(const Experiment& e, const std::string& way, const std::string& resumed = "");
+
 /// How a run begins.
 struct Start {
   bool resume = false, check_expect = false;

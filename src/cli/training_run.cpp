@@ -34,6 +34,8 @@ Record start_record(Experiment& e, const Training& t, const RunDir& run, bool re
   r.add(key::task, e.config.section("task").type(Task::kDefault))
       .add(key::model, e.config.section("model").type(Model::kDefault));
   r.add(key::parameters, e.parameters->count());
+  if (const Index trained = e.parameters->trainable_count(); trained < e.parameters->count())
+    r.add(key::trained_parameters, trained);
   for (auto [name, split] : {std::pair{key::train_examples, Split::train},
                              {key::val_examples, Split::val},
                              {key::test_examples, Split::test}})
@@ -81,7 +83,7 @@ Json final_metrics(Training& t, MetricSinks& sinks, std::string& bad, int& signa
   if (const std::string& run = t.files.run; !run.empty()) {
     const std::string folder = find_checkpoint(run, t.state.best_step < 0 ? "last" : "best");
     const Checkpoint best = read_checkpoint(folder);
-    e.parameters->load(best.weights, folder + "/model.safetensors");
+    load_stored(t, best);
     step = best.state->at("step").get<std::int64_t>();
   }
   share_weights(*e.parameters);

@@ -272,8 +272,9 @@ Imported import_folder(const std::string& path, const std::string& out,
   const Json state = labels.empty() ? Json({{"train_tokens", 0}}) : Json({{"labels", labels}});
   Experiment e = [&] {
     try {
-      return restore_experiment(Section::parse(text), tokenizer, state, read_weights(folder, found, rows),
-                                folder.path());
+      const std::vector<NamedTensor> weights = read_weights(folder, found, rows);
+      return restore_experiment(Section::parse(text), tokenizer, state,
+                                [&](ParameterStore& store) { store.load(weights, folder.path()); });
     } catch (const Error& error) {
       if (error.fault() != Fault::usage && starts_with(error.what(), folder.path())) throw;
       no_model(where, error);

@@ -16,12 +16,15 @@ struct CheckReport {
   std::vector<std::string> problems;  ///< of the config, "file:line:col: rule; got .." where it has a place
   std::vector<std::string> data_problems;    ///< of the data files
   std::vector<std::string> warnings, notes;  ///< warnings: valid, but perhaps not intended
-  std::int64_t parameters = 0, steps = 0, batch_size = 0;
+  std::int64_t parameters = 0, trained = 0, steps = 0, batch_size = 0;
+  int adapters = 0;
   std::size_t memory_bytes = 0;                       ///< estimate for training
   DataSurvey data;                                    ///< of a task that is Surveyed, where it was asked for
   std::vector<std::pair<std::string, double>> facts;  ///< facts of the task, if it was built
 
   bool ok() const { return problems.empty() && data_problems.empty(); }
+  /// "1,024 parameters, 96 of them trained in 4 adapters".
+  std::string size_text() const;
 };
 
 /// Warnings about the data of a task: truncated examples.

@@ -5,12 +5,14 @@
 #include "base/file.h"
 #include "base/machine.h"
 #include "log/number_text.h"
+#include "nn/adapters.h"
 #include "qkv/base/json.h"
 #include "qkv/base/make.h"
 #include "qkv/base/plugin.h"
 #include "qkv/base/text.h"
 #include "qkv/model/stack.h"
 #include "qkv/train/training.h"
+#include "train/base_weights.h"
 #include "train/check.h"
 #include "train/checkpoint.h"
 #include "train/train_step.h"
@@ -167,11 +169,11 @@ Experiment build_experiment(const Section& config, bool symbolic) {
 }
 
 Experiment restore_experiment(const Section& config, std::shared_ptr<Tokenizer> tokenizer,
-                              const Json& task_state, const std::vector<NamedTensor>& weights,
-                              const std::string& where) {
+                              const Json& task_state,
+                              const std::function<void(ParameterStore&)>& load) {
   Experiment e = assemble(config, std::move(tokenizer), &task_state);
   make_parameters(e, false);
-  e.parameters->load(weights, where);
+  load(*e.parameters);
   read_training(e);
   finish_config(e);
   return e;
@@ -180,8 +182,8 @@ Experiment restore_experiment(const Section& config, std::shared_ptr<Tokenizer> 
 Experiment load_experiment(const std::string& run, const std::string& which,
                            const std::vector<std::string>& sets) {
   const Checkpoint c = read_checkpoint(find_checkpoint(run, which));
-  return restore_experiment(Section::load(c.config_file, sets), c.tokenizer, c.state->at("task"), c.weights,
-                            c.folder + "/model.safetensors");
+  return restore_experiment(Section::load(c.config_file, sets), c.tokenizer, c.state->at("task"),
+                            [&](ParameterStore& store) { load_whole(c, store); });
 }
 
 std::vector<std::string> data_warnings(Task& task) {
@@ -194,6 +196,12 @@ std::vector<std::string> data_warnings(Task& task) {
                     value, task.examples(split_from(part[2])), part[1], part[2]));
   }
   return warnings;
+}
+
+std::string CheckReport::size_text() const {
+  std::string text = grouped(parameters) + " parameters";
+  if (trained < parameters) text += fmt::format(", {} of them trained", grouped(trained));
+  return text + (adapters > 0 ? fmt::format(" in {} adapters", adapters) : "");
 }
 
 CheckReport check_config(const Section& config, bool survey) {
@@ -233,7 +241,7 @@ CheckReport check_config(const Section& config, bool survey) {
   std::unique_ptr<Optimizer> optimizer;
   attempt([&] { optimizer = make_optimizer(config.section("optimizer"), *e.parameters); });
   attempt([&] { make_schedule(config.section("schedule"), optimizer ? optimizer->lr() : 1.0, 0); });
-  if (built) attempt([&] { e.parameters->freeze(e.tables.train.freeze); });
+  if (built && e.tables.lora.rank == 0) attempt([&] { e.parameters->freeze(e.tables.train.freeze); });
   if (e.task)
     for (Split split : {Split::train, Split::val, Split::test}) attempt([&] { e.task->examples(split); });
   if (built && report.data_problems.empty())
@@ -243,6 +251,8 @@ CheckReport check_config(const Section& config, bool survey) {
       if (!line.empty()) report.notes.push_back(line);
       report.warnings = data_warnings(*e.task);
       report.parameters = e.parameters->count();
+      report.trained = e.parameters->trainable_count();
+      if (training.adapters) report.adapters = training.adapters->count();
       report.steps = training.max_steps;
       report.memory_bytes = memory_estimate(training) + resident_memory();
       if (!survey) return;

@@ -33,9 +33,14 @@ Optimizer::Optimizer(const Section& config, const ParameterStore& store,
   decay_1d_ = config.get("decay_1d", false, "also decay biases and norm gains");
   for (const std::string& name : moments) {
     Moment moment{name, {}};
-    for (int s = 0; s < store.size(); s++)
-      moment.values.push_back(store.symbolic() ? Tensor::symbolic(store.slot(s).value.shape(), store.dtype())
-                                               : Tensor::zeros(store.slot(s).value.shape(), store.dtype()));
+    for (int s = 0; s < store.size(); s++) {
+      const ParameterStore::Slot& slot = store.slot(s);
+      const bool kept =
+          std::any_of(slot.parts.begin(), slot.parts.end(), [](auto& part) { return part.stored; });
+      moment.values.push_back(!kept              ? Tensor()
+                              : store.symbolic() ? Tensor::symbolic(slot.value.shape(), store.dtype())
+                                                 : Tensor::zeros(slot.value.shape(), store.dtype()));
+    }
     moments_.push_back(std::move(moment));
   }
 }
@@ -59,6 +64,7 @@ std::vector<NamedTensor> Optimizer::state(const ParameterStore& store) const {
   std::vector<NamedTensor> result;
   for (const Moment& moment : moments_)
     store.each_part([&](int s, const ParameterStore::Part& part) {
+      if (!part.stored) return;
       result.push_back({moment.name + "." + part.name, part.of(moment.values[static_cast<std::size_t>(s)])});
     });
   return result;

@@ -7,11 +7,12 @@
 
 #include "base/communicator.h"
 #include "base/file.h"
+#include "nn/adapters.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
 #include "qkv/train/training.h"
-#include "train/checkpoint.h"
+#include "train/base_weights.h"
 #include "train/run_dir.h"
 #include "train/train_step.h"
 
@@ -42,6 +43,30 @@ void check_same_words(const Tokenizer& own, const Tokenizer& theirs, const std::
        "instead of "
        "{} (tokenizer.type = \"file\" uses a tokenizer.json)",
        where, here - a.begin(), in_quotes(*there), in_quotes(*here));
+}
+
+// Drops what train.init_except names, and copies in the others. With adapters, the weights that stay as they
+// are must all be there. The number of tensors taken.
+int take_initial(Training& t, std::vector<NamedTensor>& weights, const std::string& where) {
+  ParameterStore& store = *t.experiment.parameters;
+  store.match(t.tables.train.init_except, "train.init_except", [&](int, ParameterStore::Part& part) {
+    weights.erase(std::remove_if(weights.begin(), weights.end(),
+                                 [&](const NamedTensor& one) { return one.name == part.name; }),
+                  weights.end());
+    return true;
+  });
+  std::vector<NamedTensor> kept;
+  store.each_part([&](int s, const ParameterStore::Part& part) {
+    if (!part.stored) kept.push_back({part.name, part.of(store.slot(s).value)});
+  });
+  if (const std::string lacking = without(kept, weights); lacking != "none")
+    fail(Fault::data,
+         "{}: must hold all that [train.lora] does not train; it lacks {} (what train.init_except names is "
+         "trained as a whole)",
+         where, lacking);
+  const int taken = store.load(weights, where, true);
+  if (t.adapters) t.adapters->set_base();
+  return taken;
 }
 
 Json member(const Json& state, const char* name) {
@@ -172,9 +197,10 @@ std::string warm_start(Training& t) {
     weights = read_safetensors(from);
   } else {
     const Checkpoint c = read_checkpoint(folder);
-    weights = c.weights, theirs = c.state->at("task");
+    weights = whole_weights(c), theirs = c.state->at("task");
   }
-  const int taken = e.parameters->load(weights, where, true);
+  const int taken = take_initial(t, weights, where);
+  if (t.adapters) t.base = base_from(from);
   if (taken == 0) fail(Fault::data, "{}: must hold tensors of this model; got none", where);
   const Tokenizer* words = e.task->tokenizer();
   if (words && exists(folder + "/tokenizer.json"))
@@ -182,7 +208,9 @@ std::string warm_start(Training& t) {
   const Json source = member(own, "source_tokenizer"), other = member(theirs, "source_tokenizer");
   if (!source.is_null() && !other.is_null())
     check_same_words(*Tokenizer::from_json(source), *Tokenizer::from_json(other), where);
-  const std::vector<NamedTensor> mine = e.parameters->named();
+  std::vector<NamedTensor> mine = e.parameters->named();
+  if (t.adapters)
+    mine.resize(mine.size() - 2 * static_cast<std::size_t>(t.adapters->count()));  // they come last
   std::string line = fmt::format("{}: {} of {} tensors loaded; missing: {}; unused: {}", where, taken,
                                  mine.size(), without(mine, weights), without(weights, mine));
   const Json labels = member(own, "labels"), old = member(theirs, "labels");
@@ -209,19 +237,31 @@ void save_checkpoint(Training& t, bool best) {
   RunFiles& files = t.files;
   if (files.run.empty() || files.last_saved == t.state.step) return;
   const Experiment& e = t.experiment;
-  const Json state = state_json(files.run, e, t.state, t.tables.eval.metric);
+  QKV_CHECK(!t.adapters || !t.base.path.empty(),
+            "train: warm_start must come before a run with [train.lora]");
+  Json state = state_json(files.run, e, t.state, t.tables.eval.metric);
+  if (t.adapters) state["base"] = base_json(t.base, t.adapters->scale(), files.run);
   write_checkpoint(files.run,
-                   {t.state.step, e.parameters->named(), t.optimizer->state(*e.parameters), &state,
+                   {t.state.step, e.parameters->stored(), t.optimizer->state(*e.parameters), &state,
                     e.task->tokenizer(), files.resolved},
                    best);
   prune_checkpoints(files.run, t.tables.checkpoint.keep_last, t.tables.checkpoint.keep_best);
   files.last_saved = t.state.step;
 }
 
+void load_stored(const Training& t, const Checkpoint& c) {
+  t.experiment.parameters->load(c.weights, c.folder + "/model.safetensors");
+  if (t.adapters) t.adapters->compose();
+}
+
 void restore(Training& t, const std::string& checkpoint) {
   const Checkpoint c = read_checkpoint(checkpoint, true);
   check_same_data(*t.experiment.task, c.folder, c.state->at("task"));
-  t.experiment.parameters->load(c.weights, c.folder + "/model.safetensors");
+  if (t.adapters) {
+    std::vector<NamedTensor> base = base_weights(c, t.base);
+    take_initial(t, base, c.folder + ": its base");
+  }
+  load_stored(t, c);
   t.optimizer->load(*t.experiment.parameters, c.optimizer, c.folder + "/optimizer.safetensors");
   read_state(*c.state, t.state, c.folder + "/state.json");
 }

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "model/skip_gram.h"
+#include "nn/adapters.h"
 #include "ops/optimizer_kernels.h"
 #include "qkv/base/threads.h"
 #include "train/reduction.h"
@@ -104,10 +105,12 @@ void check_all_have_gradients(const Gradients& gradients, const ParameterStore& 
 // A step along the gradient of one or more batches.
 class GradientStep : public TrainStep {
  public:
-  GradientStep(Experiment& e, const TrainConfig& config, TrainBatches& batches, Optimizer& optimizer)
+  GradientStep(Experiment& e, const TrainConfig& config, TrainBatches& batches, Optimizer& optimizer,
+               Adapters* adapters)
       : TrainStep(*e.task, batches, config.grad_accum_steps),
         experiment_(e),
         optimizer_(optimizer),
+        adapters_(adapters),
         clip_norm_(config.grad_clip_norm),
         gradients_(static_cast<std::size_t>(batches.shards())),
         reduction_(*e.parameters, batches.shards()) {}
@@ -137,6 +140,9 @@ class GradientStep : public TrainStep {
   }
 
   double add_up(StepReport& report) override {
+    if (adapters_)
+      pool().run(static_cast<int>(gradients_.size()),
+                 [&](int s, int) { adapters_->project(gradients_[static_cast<std::size_t>(s)]); });
     const double squares = reduction_.reduce(gradients_, report.squares);
     report.gradients = &gradients_[0];
     if (report.step == 1) check_all_have_gradients(gradients_[0], *experiment_.parameters);
@@ -148,10 +154,12 @@ class GradientStep : public TrainStep {
     const double factor = clip ? clip_norm_ / report.grad_norm : 1.0;
     optimizer_.update(*experiment_.parameters, gradients_[0], reduction_.chunks(),
                       {report.step, report.lr, report.gradient_scale * factor});
+    if (adapters_) adapters_->compose();
   }
 
   Experiment& experiment_;
   Optimizer& optimizer_;
+  Adapters* adapters_;
   double clip_norm_;
   std::vector<Gradients> gradients_;  // of each shard; after reduction their sum is in the first
   Reduction reduction_;
@@ -238,14 +246,17 @@ void check_in_place(const Experiment& e, const TrainConfig& config, const Optimi
                  "must be 1 with optimizer \"sparse-sgd\", which makes one step per prediction");
   if (!config.freeze.empty())
     train.report("freeze", "must be empty with optimizer \"sparse-sgd\", which trains all rows");
+  if (e.tables.lora.rank > 0)
+    train.section("lora").report("rank",
+                                 "must be 0 with optimizer \"sparse-sgd\", which trains rows in place");
 }
 
 std::unique_ptr<TrainStep> make_step(Experiment& e, const TrainConfig& config, TrainBatches& batches,
-                                     Optimizer& optimizer) {
+                                     Optimizer& optimizer, Adapters* adapters) {
   if (const auto* rows = dynamic_cast<const SparseSgd*>(&optimizer))
     return std::make_unique<InPlaceStep>(*e.task, dynamic_cast<RowLearner&>(*e.model), rows->sharing,
                                          batches);
-  return std::make_unique<GradientStep>(e, config, batches, optimizer);
+  return std::make_unique<GradientStep>(e, config, batches, optimizer, adapters);
 }
 
 }  // namespace qkv

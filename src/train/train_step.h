@@ -105,7 +105,8 @@ void check_in_place(const Experiment& e, const TrainConfig& config, const Optimi
 void check_ranks(const Experiment& e, const TrainBatches& batches, const Optimizer& optimizer);
 
 /// The step that the optimizer asks for: along the gradient of a batch, or in place, example by example.
+/// `adapters`: those that are trained, or null.
 std::unique_ptr<TrainStep> make_step(Experiment& e, const TrainConfig& config, TrainBatches& batches,
-                                     Optimizer& optimizer);
+                                     Optimizer& optimizer, Adapters* adapters);
 
 }  // namespace qkv

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "nn/adapters.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
 #include "tensor/pool.h"
@@ -81,6 +82,10 @@ Training prepare_training(Experiment& e) {
   Training t(e);
   t.batches = make_batches(*e.task, t.tables.batches, e.run, e.parameters->symbolic());
   set_limits(t);
+  const LoraConfig& lora = t.tables.lora;
+  if (lora.rank > 0)
+    t.adapters = std::make_unique<Adapters>(*e.parameters, lora.rank, lora.alpha, lora.targets,
+                                            t.tables.train.init_except);
   t.optimizer = make_optimizer(e.config.section("optimizer"), *e.parameters);
   t.schedule = make_schedule(e.config.section("schedule"), t.optimizer->lr(), t.max_steps);
   check_in_place(e, t.tables.train, *t.optimizer);
@@ -92,7 +97,7 @@ Training prepare_training(Experiment& e) {
   e.parameters->freeze(t.tables.train.freeze);
   if (e.parameters->trainable_count() == 0)
     fail(Fault::usage, "train.freeze: must leave something to train; got everything");
-  t.one_step = make_step(e, t.tables.train, *t.batches, *t.optimizer);
+  t.one_step = make_step(e, t.tables.train, *t.batches, *t.optimizer, t.adapters.get());
   return t;
 }
 
@@ -122,6 +127,7 @@ std::size_t memory_estimate(const Training& t) {
   const double threads = static_cast<double>(e.run.threads > 0 ? e.run.threads : available_threads());
   double bytes = 2 * static_cast<double>(e.parameters->bytes());  // once more in a checkpoint that is read
   bytes += static_cast<double>(t.optimizer->bytes());
+  if (t.adapters) bytes += static_cast<double>(t.adapters->bytes());
   bytes += t.one_step->bytes(walk(e, batch_examples(*e.task, t.tables.batches)).kept, threads);
   bytes += evaluation_bytes(e, t.tables.batches.eval_batch_size, threads);
   return static_cast<std::size_t>(bytes);

@@ -81,7 +81,7 @@ void wsd(std::string_view bytes) {
 
 void pairs(std::string_view bytes) {
   const MemoryFile file(bytes);
-  for (auto read : {read_pair_tsv, read_scan}) {
+  for (auto read : {read_pair_tsv, read_scan, read_pair_jsonl}) {
     try {
       read(file.path());
     } catch (const Error& e) {

@@ -46,7 +46,7 @@ class Optimizer {
   std::size_t bytes() const;
 
  protected:
-  /// One moment tensor per name and parameter, zero at the start.
+  /// One moment tensor per name and parameter that a checkpoint holds, zero at the start.
   Optimizer(const Section& config, const ParameterStore& store, const std::vector<std::string>& moments);
   /// Updates elements [chunk.begin, chunk.begin + chunk.size) of a slot.
   virtual void update(const Chunk& chunk, Tensor& value, const Tensor& gradient, const Step& step,

@@ -12,6 +12,7 @@
 
 namespace qkv {
 
+class Adapters;
 class Captures;
 class TrainBatches;
 class TrainStep;
@@ -66,6 +67,12 @@ struct RunFiles {
   std::int64_t last_saved = -1;  ///< step of the newest checkpoint
 };
 
+/// The weights below the adapters of a run: a checkpoint or a .safetensors file, and the checksum of its
+/// weights.
+struct BaseWeights {
+  std::string path, checksum;
+};
+
 /// What a run consists of. Made by prepare_training; movable, and it must not outlive the experiment.
 struct Training {
   explicit Training(Experiment& e);
@@ -84,6 +91,8 @@ struct Training {
   Experiment& experiment;
   TrainingTables tables;  ///< those of the experiment, with eval.every in steps
   std::int64_t max_steps = 0;
+  std::unique_ptr<Adapters> adapters;  ///< null without [train.lora]
+  BaseWeights base;                    ///< with them
   std::unique_ptr<TrainBatches> batches;
   std::unique_ptr<Optimizer> optimizer;
   std::unique_ptr<Schedule> schedule;

@@ -7,16 +7,15 @@
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
-#include "train/check.h"
 
 namespace qkv {
 
-Section checked_config(const std::string& path, const std::vector<std::string>& sets) {
-  const CheckReport report =
+CheckReport checked_config(const std::string& path, const std::vector<std::string>& sets) {
+  CheckReport report =
       check_config(Section::load(is_directory(path) ? path + "/config.resolved.toml" : path, sets));
   if (!report.problems.empty()) throw Error(join(report.problems, "\n"), Fault::usage);
   for (const std::string& problem : report.data_problems) console().warn("{}", problem);
-  return report.config;
+  return report;
 }
 
 Json value_json(const ResolvedKey* key) {
@@ -83,21 +82,27 @@ struct Config : Verb {
   std::string example() const override { return "qkv config show configs/bank.toml"; }
 
   void show() const {
-    const Section config = checked_config(file, sets);
+    const CheckReport report = checked_config(file, sets);
+    const Section& config = report.config;
     if (!json) {
       console().print("{}", config.dump(true));
       for (const std::string& note : config.notes()) console().print("# {}\n", note);
+      if (report.adapters > 0) console().print("# {}\n", report.size_text());
       return;
     }
     Json keys = Json::object();
     for (const ResolvedKey& key : config.resolved())
       keys[key.key] = {{"value", value_json(&key)}, {"origin", key.origin}, {"help", key.help}};
     if (!config.notes().empty()) keys["notes"] = config.notes();
+    if (report.adapters > 0)
+      keys["parameters"] = {
+          {"all", report.parameters}, {"trained", report.trained}, {"adapters", report.adapters}};
     print_json(keys);
   }
 
   int diff() const {
-    const std::vector<ResolvedKey> a = checked_config(file).resolved(), b = checked_config(other).resolved();
+    const std::vector<ResolvedKey> a = checked_config(file).config.resolved(),
+                                   b = checked_config(other).config.resolved();
     const std::vector<KeyDifference> keys = differences(a, b);
     if (json)
       print_json(json_of(keys));
