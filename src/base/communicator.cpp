@@ -13,7 +13,6 @@
 #include "base/machine.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
-#include "qkv/log/console.h"
 
 namespace qkv {
 namespace {
@@ -112,11 +111,11 @@ void Communicator::wait_for(const std::vector<int>& missing, double& silent_sinc
   for (int r = 0; r < rank_; r++)
     if (!std::count(missing.begin(), missing.end(), r)) return;
   reported_ = true;
-  console().error(
-      "train: all ranks must answer; got nothing from rank {} (if it has died, the job ends now, and "
-      "--resume "
-      "continues from the newest checkpoint)",
-      fmt::join(missing, ", "));
+  if (report)
+    report(fmt::format(
+        "train: all ranks must answer; got nothing from rank {} (if it has died, the job ends now, and "
+        "--resume continues from the newest checkpoint)",
+        fmt::join(missing, ", ")));
 }
 
 Communicator& communicator() {

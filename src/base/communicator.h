@@ -53,6 +53,8 @@ class Communicator {
   bool computing = false;
   /// Whether a signal has asked this process to stop.
   bool (*stopping)() = nullptr;
+  /// Shows the user an error that does not come from here.
+  void (*report)(const std::string& text) = nullptr;
 
  protected:
   /// For implementations, called again and again while nothing comes from these ranks: reports ranks that

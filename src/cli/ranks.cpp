@@ -35,6 +35,9 @@ int run_in_ranks(const std::string& verb, const std::function<int()>& work) {
       fail(Fault::usage, "mpirun: must start one process of a verb other than train and resume; got {} of {}",
            started_ranks(), verb);
     start_communicator();
+    communicator().report = [](const std::string& text) {
+      console().error("{}", text);
+    };
     if (started_rank() > 0) console().configure({-1});
     code = run_or_agree(work);
   } catch (const Error& e) {

@@ -169,8 +169,7 @@ Experiment build_experiment(const Section& config, bool symbolic) {
 }
 
 Experiment restore_experiment(const Section& config, std::shared_ptr<Tokenizer> tokenizer,
-                              const Json& task_state,
-                              const std::function<void(ParameterStore&)>& load) {
+                              const Json& task_state, const std::function<void(ParameterStore&)>& load) {
   Experiment e = assemble(config, std::move(tokenizer), &task_state);
   make_parameters(e, false);
   load(*e.parameters);

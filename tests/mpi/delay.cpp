@@ -1,5 +1,5 @@
-// A slow network for the kernel that has no netem: loaded before MPI, it has each exchange of qkv (a wait by MPI_Testall)
-// take QKV_TEST_DELAY_US microseconds longer.
+// A slow network for the kernel that has no netem: loaded before MPI, it has each exchange of qkv (a wait by
+// MPI_Testall) take QKV_TEST_DELAY_US microseconds longer.
 #define OMPI_SKIP_MPICXX
 #include <mpi.h>
 #include <unistd.h>
