@@ -83,6 +83,7 @@ class PipelineTokenizer : public Tokenizer {
 
   const Json parts_;
   const bool by_words_;  ///< the pre-tokenizer is that of GPT-2, for which words do not depend on each other
+  std::unique_ptr<TokenModel> model_;
   std::uint64_t model_number_ = 0;  ///< another one for each model of the process
   Json json_;                       ///< of the model
   Normalizer normalizer_;
