@@ -14,7 +14,8 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LIBRARY = 'root=$PWD; source cmake/setup.sh; install_packages; build "$root/build" libqkv'
+HEADERS = "" if Path(sysconfig.get_path("include"), "Python.h").exists() else "python3-dev"
+LIBRARY = f'root=$PWD; source cmake/setup.sh; install_packages pybind11-dev {HEADERS}; build "$root/build" libqkv'
 
 
 def _run(*command):
@@ -46,13 +47,11 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     files[f"{info}/METADATA"] = (
         f"Metadata-Version: 2.1\nName: qkv\nVersion: {version}\nRequires-Python: >=3.11\nRequires-Dist: numpy\n"
         "Summary: Train transformers from scratch on a CPU\nLicense: MIT\n").encode()
-    files[f"{info}/WHEEL"] = (
-        f"Wheel-Version: 1.0\nGenerator: qkv\nRoot-Is-Purelib: false\nTag: {tag}\n").encode()
-    record = ""
-    for path, content in files.items():
-        digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
-        record += f"{path},sha256={digest},{len(content)}\n"
-    files[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
+    files[f"{info}/WHEEL"] = f"Wheel-Version: 1.0\nGenerator: qkv\nRoot-Is-Purelib: false\nTag: {tag}\n".encode()
+    record = f"{info}/RECORD"
+    files[record] = "".join(
+        f"{path},sha256={base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip('=')},{len(content)}\n"
+        for path, content in files.items()).encode() + f"{record},,\n".encode()
     with zipfile.ZipFile(Path(wheel_directory) / name, "w", zipfile.ZIP_DEFLATED) as wheel:
         for path, content in files.items():
             wheel.writestr(path, content)

@@ -15,30 +15,7 @@ py::object string_of(const std::string& text) {
 }
 
 py::object object_of(const Json& json) {
-  switch (json.type()) {
-    case Json::value_t::boolean:
-      return py::bool_(json.get<bool>());
-    case Json::value_t::number_integer:
-      return py::int_(json.get<std::int64_t>());
-    case Json::value_t::number_unsigned:
-      return py::int_(json.get<std::uint64_t>());
-    case Json::value_t::number_float:
-      return py::float_(json.get<double>());
-    case Json::value_t::string:
-      return string_of(json.get_ref<const std::string&>());
-    case Json::value_t::array: {
-      py::list list;
-      for (const Json& item : json) list.append(object_of(item));
-      return std::move(list);
-    }
-    case Json::value_t::object: {
-      py::dict dict;
-      for (auto& [key, value] : json.items()) dict[string_of(key)] = object_of(value);
-      return std::move(dict);
-    }
-    default:
-      return py::none();
-  }
+  return py::module_::import("json").attr("loads")(dump_json(json));
 }
 
 py::dict dict_of(const Record& record) {

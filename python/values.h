@@ -1,6 +1,7 @@
 // Values of the library as Python sees them.
 #pragma once
 #include <pybind11/pybind11.h>
+#include <pybind11/stl/filesystem.h>
 
 #include <string>
 #include <vector>
@@ -10,6 +11,9 @@
 #include "qkv/tensor/safetensors.h"
 
 namespace py = pybind11;
+
+using Texts = std::vector<std::string>;
+using Path = std::filesystem::path;
 
 /// Bytes that are not UTF-8 become U+FFFD.
 py::object string_of(const std::string& text);

@@ -13,9 +13,15 @@ import json
 import os
 import sys
 import tomllib
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+_Path = str | os.PathLike[str]
+_Values = Mapping[str, Any] | None
+_Callback = Callable[[dict[str, Any]], object] | None
 
 
 class Error(Exception):
@@ -39,40 +45,27 @@ class OutOfMemoryError(Error, MemoryError):
 
 
 from . import _qkv  # noqa: E402  (its errors are the classes above)
-from ._qkv import Model, Tokenizer  # noqa: E402
-
-__version__ = _qkv.version
+from ._qkv import Model, Tokenizer, __version__, read_safetensors, set_verbosity  # noqa: E402,F401
 
 
-def _toml(value):
-    """A value of a config as TOML."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_toml(str(key))} = {_toml(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    if isinstance(value, (str, os.PathLike)):
-        return json.dumps(os.fspath(value), ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, (bool, np.bool_)):
-        return str(bool(value)).lower()
-    if isinstance(value, (int, np.integer)):
-        return str(int(value))
-    if isinstance(value, (float, np.floating)):
-        return repr(float(value))
-    raise TypeError(f"a config holds numbers, texts, lists and dicts; got {value!r}")
+def _toml(value: Any) -> str:
+    """A value of a config as TOML, which is JSON but for `=`."""
+    def plain(x: Any) -> Any:
+        return x.tolist() if isinstance(x, (np.generic, np.ndarray)) else os.fspath(x)
+
+    return json.dumps(value, ensure_ascii=False, separators=(", ", " = "), default=plain)
 
 
-def _sets(overrides):
+def _sets(overrides: Mapping[str, Any] | None) -> list[str]:
     """{"train.max_steps": 10} or {"train": {"max_steps": 10}} as `--set` takes it."""
     sets = []
     for key, value in (overrides or {}).items():
-        if isinstance(value, dict):
-            sets += [f"{key}.{one}" for one in _sets(value)]
-        else:
-            sets.append(f"{key}={_toml(value)}")
+        sets += [f"{key}.{one}" for one in _sets(value)] if isinstance(value, dict) else [f"{key}={_toml(value)}"]
     return sets
 
 
-def train(config, overrides=None, *, callback=None, resume=False, overwrite=False):
+def train(config: _Path | dict[str, Any], overrides: _Values = None, *, callback: _Callback = None,
+          resume: bool = False, overwrite: bool = False) -> "Run":
     """Trains a model as `qkv train` does, and returns its Run.
 
     config: a config file, or a dict of its tables, whose paths are relative to the working directory.
@@ -85,68 +78,57 @@ def train(config, overrides=None, *, callback=None, resume=False, overwrite=Fals
     text = ""
     if isinstance(config, dict):
         config, text = "python.toml", "".join(f"{_toml(key)} = {_toml(value)}\n" for key, value in config.items())
-    return Run(_qkv.train(os.fspath(config), text + "\n" * bool(text), _sets(overrides), callback, resume, overwrite,
-                          sys.orig_argv))
+    return Run(_qkv.train(config, text, _sets(overrides), callback, resume, overwrite, sys.orig_argv))
 
 
-def resume(run, overrides=None, *, callback=None):
+def resume(run: _Path, overrides: _Values = None, *, callback: _Callback = None) -> "Run":
     """Continues an interrupted run from its directory, as `qkv resume` does; see train."""
-    return Run(_qkv.resume(os.fspath(run), _sets(overrides), callback))
+    return Run(_qkv.resume(run, _sets(overrides), callback))
 
 
-def load(run, checkpoint="best", overrides=None):
+def load(run: _Path, checkpoint: str = "best", overrides: _Values = None) -> Model:
     """The trained Model of a run directory: of its checkpoint "best", "last" or "step-000100"."""
-    return Model(os.fspath(run), checkpoint, _sets(overrides))
-
-
-def read_safetensors(path):
-    """The tensors of a file as a dict of arrays."""
-    return _qkv.read_safetensors(os.fspath(path))
-
-
-def set_verbosity(level):
-    """What is shown on stderr: -1 errors only (at first), 0 messages and progress, 1 debug messages."""
-    _qkv.set_verbosity(level)
+    return Model(run, checkpoint, _sets(overrides))
 
 
 class Run:
     """A run directory: what was trained, and how. It holds no open files and no model."""
 
-    def __init__(self, path):
+    def __init__(self, path: _Path) -> None:
         self.path = os.fspath(path)
         self.config  # a DataError where there is no run
 
-    def __fspath__(self):
+    def __fspath__(self) -> str:
         return self.path
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"qkv.Run({self.path!r})"
 
-    def _read(self, name, parse):
+    def _read(self, name: str, parse: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
         try:
             return parse((Path(self.path) / name).read_text())
         except (OSError, ValueError) as error:
             raise DataError(f"{self.path}: must be a run directory with {name}; got {error}") from None
 
     @property
-    def config(self):
+    def config(self) -> dict[str, Any]:
         """The config with every default, as a dict of tables."""
         return self._read("config.resolved.toml", tomllib.loads)
 
     @property
-    def result(self):
+    def result(self) -> dict[str, Any]:
         """The metrics of the best checkpoint, {"step": .., "val": {..}, "test": {..}}, of a run that is finished."""
         return self._read("result.json", json.loads)
 
-    def model(self, checkpoint="best"):
+    def model(self, checkpoint: str = "best") -> Model:
         """The trained Model; see load."""
         return load(self, checkpoint)
 
-    def records(self, type=None):
+    def records(self, type: str | None = None) -> list[dict[str, Any]]:
         """The records of metrics.jsonl as dicts, or those of a type."""
         return [one for one in _qkv.read_metrics(self.path) if type in (None, one["type"])]
 
-    def metrics(self, type="train", **where):
+    def metrics(self, type: str = "train", **where: Any) -> dict[str, np.ndarray]:
         """The records of a type as a table: a dict of columns, which pandas.DataFrame takes as it is.
 
         `where` chooses rows: metrics("eval", split="val"). What a record lacks is NaN, "" or False.
@@ -160,10 +142,10 @@ class Run:
         return table
 
     @property
-    def captures(self):
+    def captures(self) -> dict[str, Any]:
         """What was captured while the run trained: the `texts` and `points` looked at, and `steps`, {step: file}."""
         return _qkv.read_captures(self.path)
 
-    def capture(self, step):
+    def capture(self, step: int) -> dict[str, np.ndarray]:
         """The tensors captured at a step, by name."""
         return read_safetensors(self.captures["steps"][step])

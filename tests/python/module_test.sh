@@ -30,4 +30,7 @@ notebook = nbformat.read("python/examples/attention.ipynb", 4)
 nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": "."}}).execute()
 END
 venv/bin/python -c 'import pandas, qkv; print(pandas.DataFrame(qkv.Run("runs/notebook").metrics("eval", split="val")))'
-venv/bin/python -m mypy.stubtest qkv --ignore-missing-stub
+venv/bin/python -m mypy -p qkv page.py
+# pybind11 has a metaclass of its own, and a constructor that raises for classes without one.
+printf 'qkv._qkv.%s\n' Model Tokenizer Tokenizer.__init__ >allowed.txt
+venv/bin/python -m mypy.stubtest qkv --allowlist allowed.txt
