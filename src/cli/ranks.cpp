@@ -40,6 +40,10 @@ int run_in_ranks(const std::string& verb, const std::function<int()>& work) {
     };
     if (started_rank() > 0) console().configure({-1});
     code = run_or_agree(work);
+  } catch (const AgreedError&) {  // told by rank 0; before it has, mpirun must see nothing that failed
+    stop_communicator();
+    if (started_rank() == 0) throw;
+    return 0;
   } catch (const Error& e) {
     stop_communicator();
     if (started_rank() == 0) throw;

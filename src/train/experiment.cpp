@@ -197,7 +197,7 @@ std::vector<std::string> data_warnings(Task& task) {
   return warnings;
 }
 
-std::string CheckReport::size_text() const {
+std::string ModelSize::text() const {
   std::string text = grouped(parameters) + " parameters";
   if (trained < parameters) text += fmt::format(", {} of them trained", grouped(trained));
   return text + (adapters > 0 ? fmt::format(" in {} adapters", adapters) : "");
@@ -249,9 +249,8 @@ CheckReport check_config(const Section& config, bool survey) {
       const std::string line = warm_start(training);
       if (!line.empty()) report.notes.push_back(line);
       report.warnings = data_warnings(*e.task);
-      report.parameters = e.parameters->count();
-      report.trained = e.parameters->trainable_count();
-      if (training.adapters) report.adapters = training.adapters->count();
+      report.size = {e.parameters->count(), e.parameters->trainable_count(),
+                     training.adapters ? training.adapters->count() : 0};
       report.steps = training.max_steps;
       report.memory_bytes = memory_estimate(training) + resident_memory();
       if (!survey) return;

@@ -166,9 +166,8 @@ TrainResult train(Training& t, MetricSinks& sinks, const std::function<void(std:
     Evaluation evaluation;
     if (evaluation_due(t)) evaluation = validate(t, log, report);
     if (on_step) on_step(state.step);
-    const int signal = communicator().alone() ? signal_received() : report.signal;
-    stop = stop_reason(t, signal);
-    if (stop == StopReason::interrupted) result.signal = signal;
+    stop = stop_reason(t, t.one_step->signal());
+    if (stop == StopReason::interrupted) result.signal = t.one_step->signal();
     capture(t, stop && stop != StopReason::interrupted);
     if (evaluation.best || stop || checkpoint_due(t)) {
       if (finite_parameters(*t.experiment.parameters))

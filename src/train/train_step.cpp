@@ -32,11 +32,9 @@ const StepReport& TrainStep::make(std::int64_t number, double lr) {
     const Timer timer(r.seconds.reduce);
     if (!communicator().alone()) share_findings();
   }
-  r.loss_sum = r.count = 0, r.tokens = 0, r.signal = 0;
-  for (const Shard& shard : shards_) {
+  r.loss_sum = r.count = 0, r.tokens = 0;
+  for (const Shard& shard : shards_)
     r.loss_sum += shard.found.loss, r.count += shard.found.count, r.tokens += shard.found.tokens;
-    r.signal = std::max(r.signal, shard.found.signal);
-  }
   r.loss = r.count > 0 ? r.loss_sum / r.count : 0.0;
   r.gradient_scale = r.count > 0 ? 1.0 / r.count : 0.0;
   {
@@ -55,6 +53,13 @@ void TrainStep::share_findings() {
   for (Shard& shard : shards_) shard.found.signal = signal_received(), found.push_back(shard.found);
   communicator().gather(found.data(), communicator().parts(found.size(), sizeof found[0]));
   for (std::size_t s = 0; s < shards_.size(); s++) shards_[s].found = found[s];
+}
+
+int TrainStep::signal() const {
+  if (communicator().alone()) return signal_received();
+  int found = 0;
+  for (const Shard& shard : shards_) found = std::max(found, shard.found.signal);
+  return found;
 }
 
 void TrainStep::run_shards(std::int64_t batch) {

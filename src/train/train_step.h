@@ -64,6 +64,8 @@ class TrainStep {
   const StepReport& make(std::int64_t number, double lr);
   /// Bytes of gradients and activations, where the forward pass of a whole batch keeps `activations`.
   virtual double bytes(double activations, double threads) const = 0;
+  /// The signal that this process, or of several ranks any of them before the last step, has received, or 0.
+  int signal() const;
 
  protected:
   virtual void begin() {}

@@ -360,10 +360,10 @@ TEST_CASE("checking allocates no model") {
   const std::int64_t before = memory::statistics().bytes;
   const CheckReport report = check_config(Section::load(file));
   CHECK(report.problems == std::vector<std::string>{});
-  CHECK(report.parameters > 68'000'000'000);
+  CHECK(report.size.parameters > 68'000'000'000);
   CHECK(report.memory_bytes > std::size_t{1} << 40);
   CHECK(memory::statistics().bytes - before < 1 << 20);
   // Nor lists of the parts of its weights, which would fill the memory here.
   const std::string wide = folder.write("[model]\nffn.d_ff = 1000000000000\n[train]\nmax_steps = 1\n");
-  CHECK(check_config(Section::load(wide)).parameters > 16'000'000'000'000);
+  CHECK(check_config(Section::load(wide)).size.parameters > 16'000'000'000'000);
 }

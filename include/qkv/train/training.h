@@ -36,7 +36,6 @@ struct StepReport {
   /// `gradient_scale`; empty where rows learn in place.
   std::vector<double> squares;
   const Gradients* gradients = nullptr;  ///< the same gradients; null where rows learn in place
-  int signal = 0;                        ///< of several ranks: a signal that one of them has received
   TrainSeconds seconds;
 };
 
@@ -60,17 +59,18 @@ struct TrainState {
   void count(const StepReport& report);
 };
 
+/// The weights below the adapters of a run: a checkpoint or a .safetensors file, and the checksum of its
+/// weights.
+struct BaseWeights {
+  std::string path, checksum;
+};
+
 /// Where the checkpoints of a run go. Without a directory a run leaves no trace.
 struct RunFiles {
   std::string run;               ///< the run directory
   std::string resolved;          ///< config.resolved.toml of each checkpoint; its paths are relative to that
   std::int64_t last_saved = -1;  ///< step of the newest checkpoint
-};
-
-/// The weights below the adapters of a run: a checkpoint or a .safetensors file, and the checksum of its
-/// weights.
-struct BaseWeights {
-  std::string path, checksum;
+  BaseWeights base = {};         ///< with [train.lora]: what its checkpoints stand on
 };
 
 /// What a run consists of. Made by prepare_training; movable, and it must not outlive the experiment.
@@ -92,7 +92,6 @@ struct Training {
   TrainingTables tables;  ///< those of the experiment, with eval.every in steps
   std::int64_t max_steps = 0;
   std::unique_ptr<Adapters> adapters;  ///< null without [train.lora]
-  BaseWeights base;                    ///< with them
   std::unique_ptr<TrainBatches> batches;
   std::unique_ptr<Optimizer> optimizer;
   std::unique_ptr<Schedule> schedule;

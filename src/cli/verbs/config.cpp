@@ -87,16 +87,17 @@ struct Config : Verb {
     if (!json) {
       console().print("{}", config.dump(true));
       for (const std::string& note : config.notes()) console().print("# {}\n", note);
-      if (report.adapters > 0) console().print("# {}\n", report.size_text());
+      if (report.size.adapters > 0) console().print("# {}\n", report.size.text());
       return;
     }
     Json keys = Json::object();
     for (const ResolvedKey& key : config.resolved())
       keys[key.key] = {{"value", value_json(&key)}, {"origin", key.origin}, {"help", key.help}};
     if (!config.notes().empty()) keys["notes"] = config.notes();
-    if (report.adapters > 0)
-      keys["parameters"] = {
-          {"all", report.parameters}, {"trained", report.trained}, {"adapters", report.adapters}};
+    if (report.size.adapters > 0)
+      keys["parameters"] = {{"all", report.size.parameters},
+                            {"trained", report.size.trained},
+                            {"adapters", report.size.adapters}};
     print_json(keys);
   }
 
