@@ -142,7 +142,7 @@ bool TokenCorpus::use_cache(TextShare text, const Tokenizer& tokenizer, const To
     out.emplace(file);
   } catch (const Error& error) {
     if (error.fault() != Fault::runtime) throw;
-    cache.tell(
+    cache.warn(
         fmt::format("{}; the tokens of {} stay in memory (data.cache and QKV_CACHE name another folder)",
                     error.what(), text.source.path()));
     return false;

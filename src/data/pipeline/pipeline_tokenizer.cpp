@@ -59,12 +59,18 @@ void PipelineTokenizer::for_parts(std::string_view text, Take take) const {
 }
 
 std::vector<int> PipelineTokenizer::encode_part(const std::string& part) const {
+  constexpr std::size_t kFew = 8;
   std::vector<int> ids;
+  const Strings pieces = pre_tokenizer_({part});
+  if (pieces.size() < kFew) {
+    for (const std::string& piece : pieces) model_->encode(vocab_, piece, ids);
+    return ids;
+  }
   struct Range {
     std::size_t begin, end;
   };
   std::unordered_map<std::string, Range> seen;  // pieces come again and again: where their ids stand
-  for (const std::string& piece : pre_tokenizer_({part})) {
+  for (const std::string& piece : pieces) {
     const auto [at, is_new] = seen.try_emplace(piece, Range{ids.size(), 0});
     if (is_new) {
       model_->encode(vocab_, piece, ids);
