@@ -54,8 +54,8 @@ Record start_record(Experiment& e, const Training& t, const RunDir& run, bool re
 std::string next_step(const Experiment& e, const std::string& path) {
   if (dynamic_cast<const SkipGram*>(e.model.get())) return fmt::format("inspect {} neighbors WORD", path);
   const auto* generator = dynamic_cast<const Generator*>(e.model.get());
-  const bool writes =
-      generator && !generator->needs_source() && e.task->tokenizer() && e.task->shape().n_class == 0;
+  const bool writes = generator && !generator->needs_source() && e.task->tokenizer() &&
+                      e.task->shape().n_class == 0 && e.config.section("task").type("") != "prompt-answer";
   return fmt::format("{} {}", writes ? "generate" : "predict", path);
 }
 

@@ -7,7 +7,7 @@
 #include "data/tokenizer_sample.h"
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
-#include "qkv/model/generate.h"
+#include "task/next_token.h"
 #include "task/survey.h"
 #include "task/windows.h"
 
@@ -38,7 +38,8 @@ struct LanguageModelData {
     f("cache", cache, "folder of the tokens of long texts; empty: $QKV_CACHE, else ~/.cache/qkv", rule::path);
     f("length", length, "tokens of an example; 0 = model.max_seq_len", rule::non_negative);
     f("vocab_size", vocab_size, "synthetic: number of different tokens", rule::between(2, 1 << 24));
-    f("examples", examples, "synthetic: examples per epoch", rule::between(1, 1 << 24));
+    f("examples", examples, "synthetic: examples per epoch; at most 64 of them for validation",
+      rule::between(1, 1 << 24));
   }
 };
 
@@ -49,17 +50,16 @@ constexpr std::string_view kEndOfText = "<|endoftext|>";
 /// over the text and every offset occurs; evaluation takes all windows of T targets side by side, so that
 /// each token of the text but the first is predicted once. Metrics: loss (nats per token), perplexity,
 /// bits_per_char.
-class LanguageModel : public Task, public Surveyed {
+class LanguageModel : public NextTokenTask, public Surveyed {
  public:
   explicit LanguageModel(const TaskInput& input, const WindowOptions& options = {})
-      : seed_(input.seed()), tokenizer_(input.tokenizer) {
+      : NextTokenTask(input), seed_(input.seed()) {
     const Section section = input.data();
     section.read(data_);
     if (options.frame == 0)
       end_ = input.options().get("end", std::string(),
                                  "token that ends a generated text; empty: <eos> or <|endoftext|>, if there "
                                  "is one; \"none\": no token does");
-    label_smoothing_ = input.loss().label_smoothing;
     const Index room = std::max<Index>(1, input.max_length() - options.frame);
     if (data_.length == 0) data_.length = room;
     check_at_most(section, "length", data_.length, options.limit, room);
@@ -85,7 +85,10 @@ class LanguageModel : public Task, public Surveyed {
   DataShape shape() const override { return {tokenizer_ ? tokenizer_->vocab_size() : data_.vocab_size}; }
 
   Index examples(Split split) override {
-    if (synthetic()) return split == Split::test ? 0 : split == Split::train ? data_.examples : 64;
+    if (synthetic())
+      return split == Split::test    ? 0
+             : split == Split::train ? data_.examples
+                                     : std::min<Index>(64, data_.examples);
     load(split);
     if (!parts_[split]) return 0;
     const Index targets = parts_[split]->size() - 1;
@@ -124,8 +127,6 @@ class LanguageModel : public Task, public Surveyed {
     if (!synthetic()) batch.fill("split", {1}, Dtype::i32).fill(double(split));
   }
 
-  Index tokens(const Batch& batch) const override { return count_targets(batch.at("targets")); }
-
   Batch symbolic_batch(Index batch_size) override {
     return symbolic_ids({{"ids", {batch_size, data_.length}}, {"targets", {batch_size, data_.length}}});
   }
@@ -162,17 +163,11 @@ class LanguageModel : public Task, public Surveyed {
     }
   }
 
-  Loss loss(const Model& model, const Batch& batch) const override {
-    return token_loss(model.forward(batch), batch.at("targets"), label_smoothing_);
-  }
-
   void score(const Model& model, const Batch& batch, Metrics& metrics) const override {
-    const Loss loss = add_loss(model.forward(batch), batch.at("targets"), metrics);
-    const double nats = loss.sum.value().item();
-    metrics.add("perplexity", nats, loss.count, [](double mean) { return std::exp(mean); });
+    const Loss loss = score_tokens(model.forward(batch), batch, metrics);
     if (synthetic()) return;
     const TokenCorpus& text = *at(parts_, batch.at("split").data<std::int32_t>()[0]);
-    metrics.add("bits_per_char", nats / std::log(2.0),
+    metrics.add("bits_per_char", loss.sum.value().item() / std::log(2.0),
                 loss.count * (double(text.characters()) / double(text.size())));
   }
 
@@ -183,17 +178,13 @@ class LanguageModel : public Task, public Surveyed {
 
   /// {"text", "continuation", "cut_tokens"}: what follows by the likeliest tokens.
   Json predict(const Model& model, const std::string& text) const override {
-    const auto* generator = dynamic_cast<const Generator*>(&model);
-    if (!generator || generator->needs_source() || !tokenizer_)
-      fail(Fault::usage, "predict: the model must continue texts; got one that does not");
-    std::vector<int> prompt = tokenizer_->encode_marked(text), ids;
-    if (prompt.empty()) fail(Fault::usage, "predict: the text must hold a token; got {}", in_quotes(text));
-    const Index room = generator->start({}, 1)->room(), size = Index(prompt.size());
-    GenerateOptions options;
-    options.sampling.temperature = 0;
-    options.never = tokenizer_->unwritten();
+    const Generator& generator = writer(model);
+    const std::vector<int> prompt = prompt_of(text);
+    std::vector<int> ids;
+    const Index room = generator.start({}, 1)->room(), size = Index(prompt.size());
+    GenerateOptions options = likeliest();
     options.stop = end_id();
-    generate(*generator, prompt, options, [&](int id) {
+    generate(generator, prompt, options, [&](int id) {
       ids.push_back(id);
       return true;
     });
@@ -206,20 +197,6 @@ class LanguageModel : public Task, public Surveyed {
     return prediction.at("text").get<std::string>() + prediction.at("continuation").get<std::string>() + "\n";
   }
 
-  std::vector<ProbeText> probe_texts(const std::vector<std::string>& texts) const override {
-    std::vector<ProbeText> result;
-    for (const std::string& text : texts) {
-      if (!tokenizer_) fail(Fault::usage, "the model must have a tokenizer; got none");
-      std::vector<int> ids = tokenizer_->encode_marked(text);
-      if (ids.empty()) fail(Fault::usage, "a text must hold a token; got {}", in_quotes(text));
-      const std::size_t all = ids.size();
-      ids.resize(std::min(all, std::size_t(data_.length)));
-      result.push_back(probe_text(ids));
-      result.back().cut = int(all - ids.size());
-    }
-    return result;
-  }
-
   // Beginnings of windows of the split, evenly over it.
   std::vector<ProbeText> probe_examples(Split split, Index count) override {
     constexpr Index kShown = 40;  // tokens that are still read as a picture
@@ -229,22 +206,15 @@ class LanguageModel : public Task, public Surveyed {
       const Index begin = i * examples(split) / n * data_.length;
       std::vector<int> ids(std::size_t(std::min({kShown, data_.length, parts_[split]->size() - begin})));
       parts_[split]->read(begin, Index(ids.size()), ids.data());
-      result.push_back(probe_text(ids));
+      result.push_back(probe_of(ids));
     }
     return result;
-  }
-
-  Batch probe_batch(const ProbeText* texts, Index n) const override {
-    Batch batch;
-    fill_words(batch, texts, n, nullptr, [&](auto& word) { return std::max(0, tokenizer_->id(word)); });
-    return batch;
   }
 
   Json state() const override {
     return {{"train_tokens", parts_[Split::train] ? parts_[Split::train]->size() : 0}};
   }
 
-  const Tokenizer* tokenizer() const override { return tokenizer_.get(); }
   int end_id() const override {
     if (end_.empty() || end_ == "none" || !tokenizer_) return end_.empty() ? Task::end_id() : -1;
     const int id = tokenizer_->id(end_);
@@ -256,6 +226,7 @@ class LanguageModel : public Task, public Surveyed {
   }
 
  private:
+  Index most_tokens() const override { return data_.length; }
   bool synthetic() const { return data_.source == LanguageSource::synthetic; }
 
   // The share of the training text that it is trained on; what follows may be the validation part.
@@ -288,18 +259,9 @@ class LanguageModel : public Task, public Surveyed {
            least, corpus->size());
   }
 
-  ProbeText probe_text(const std::vector<int>& ids) const {
-    ProbeText result{tokenizer_->decode(ids), {}};
-    for (int id : ids) result.words.push_back(tokenizer_->token(id));
-    return result;
-  }
-
   LanguageModelData data_;
   std::string end_;  // [task] end
-  double label_smoothing_ = 0;
   std::uint64_t seed_;
-  TokenizerConfig tokenizer_config_;
-  std::shared_ptr<Tokenizer> tokenizer_;
   std::map<std::string, TextSource> sources_;  // by path
   BySplit<std::unique_ptr<TokenCorpus>> parts_;
 };

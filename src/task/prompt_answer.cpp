@@ -1,14 +1,9 @@
 // PromptAnswer: a language model learns to answer. Only the tokens of the answers are learned and scored.
-#include <cmath>
-
 #include "data/pair_corpus.h"
 #include "data/random_choice.h"
-#include "model/finite.h"
-#include "qkv/base/json.h"
 #include "qkv/base/text.h"
-#include "qkv/model/generate.h"
 #include "qkv/ops/reduce.h"
-#include "task/common.h"
+#include "task/next_token.h"
 #include "task/survey.h"
 
 namespace qkv {
@@ -42,16 +37,16 @@ struct PromptAnswerData {
 };
 
 /// An example is one text, prompt between answer end, whose prompt is only read. Batches: ids [B, T] and
-/// targets [B, T] (i32), the token after each; -100 where it is of the prompt, or there is none. Metrics of
-/// the answers' tokens: loss (nats per token), perplexity, token_accuracy; exact_match is the share of the
-/// answers that greedy generation writes as they are.
-class PromptAnswer : public Task, public Surveyed {
+/// targets [B, T] (i32), the token after each; -100 where it is of the prompt, or there is none; whole [B]: 0
+/// where the model has no room for all of it. Metrics of the answers' tokens: loss (nats per token),
+/// perplexity, token_accuracy; exact_match is the share of the answers that greedy generation writes as they
+/// are.
+class PromptAnswer : public NextTokenTask, public Surveyed {
  public:
   explicit PromptAnswer(const TaskInput& input)
-      : seed_(input.seed()), max_length_(input.max_length()), tokenizer_(input.tokenizer) {
+      : NextTokenTask(input), seed_(input.seed()), max_length_(input.max_length()) {
     const Section section = input.data();
     section.read(data_);
-    label_smoothing_ = input.loss().label_smoothing;
     tokenizer_config_.type = "bpe";
     read_tokenizer(input.tokenizer_table(), tokenizer_config_);
     if (data_.end.empty()) section.report("end", "must hold a token; got none");
@@ -96,9 +91,9 @@ class PromptAnswer : public Task, public Surveyed {
     for (Index b = 0; b < n && !all; b++)
       std::fill_n(targets.data<std::int32_t>() + b * targets.dim(1),
                   std::min(targets.dim(1), std::max<Index>(1, example(b).prompt) - 1), kNoTarget);
+    std::int32_t* whole = batch.fill("whole", {n}, Dtype::i32).data<std::int32_t>();
+    for (Index b = 0; b < n; b++) whole[b] = !example(b).cut;
   }
-
-  Index tokens(const Batch& batch) const override { return count_targets(batch.at("targets")); }
 
   Batch symbolic_batch(Index batch_size) override {
     const Shape shape{std::min<Index>(batch_size, 1024), max_length_};
@@ -125,29 +120,23 @@ class PromptAnswer : public Task, public Surveyed {
       for (std::size_t i = 0; i < all.size() && i < DataSurvey::kMost; i++)
         survey.add(split, {all[i].source + "\t" + all[i].target, "",
                            fmt::format("{} pair {}", name_of(split), i + 1), length(split, int(i)),
-                           at(parts_[split].examples, i).cut});
+                           at(parts_[split].examples, int(i)).cut});
     }
-  }
-
-  Loss loss(const Model& model, const Batch& batch) const override {
-    return token_loss(model.forward(batch), batch.at("targets"), label_smoothing_);
   }
 
   void score(const Model& model, const Batch& batch, Metrics& metrics) const override {
     const Var logits = model.forward(batch);  // [B, T, V]
     const Tensor& targets = batch.at("targets");
-    const Loss loss = add_loss(logits, targets, metrics);
-    metrics.add("perplexity", loss.sum.value().item(), loss.count,
-                [](double mean) { return std::exp(mean); });
+    const Loss loss = score_tokens(logits, batch, metrics);
     const Tensor next = argmax(logits, -1);  // [B, T]
     const std::int32_t *t = targets.data<std::int32_t>(), *p = next.data<std::int32_t>();
     double right = 0, exact = 0;
     const Index B = targets.dim(0), T = targets.dim(1);
     for (Index b = 0; b < B; b++) {
-      Index wrong = 0;
+      bool same = batch.at("whole").data<std::int32_t>()[b] == 1;
       for (Index i = b * T; i < (b + 1) * T; i++)
-        if (t[i] != kNoTarget) right += p[i] == t[i], wrong += p[i] != t[i];
-      exact += wrong == 0;
+        if (t[i] != kNoTarget) right += p[i] == t[i], same = same && p[i] == t[i];
+      exact += same;
     }
     metrics.add("token_accuracy", right, loss.count);
     metrics.add("exact_match", exact, double(B));
@@ -159,19 +148,14 @@ class PromptAnswer : public Task, public Surveyed {
 
   /// {"text", "answer", "cut_tokens"}: the answer by the likeliest tokens.
   Json predict(const Model& model, const std::string& text) const override {
-    const auto* generator = dynamic_cast<const Generator*>(&model);
-    if (!generator || generator->needs_source())
-      fail(Fault::usage, "predict: the model must continue texts; got one that does not");
-    std::vector<int> prompt = tokenizer_->encode_marked(text + data_.between), ids;
-    if (prompt.empty()) fail(Fault::usage, "predict: the text must hold a token; got {}", in_quotes(text));
+    const Generator& generator = writer(model);
+    std::vector<int> prompt = prompt_of(text), ids;
     const Index cut = std::max<Index>(0, Index(prompt.size()) + 1 - max_length_);
     prompt.erase(prompt.begin(), prompt.begin() + cut);
     const std::vector<int> end = end_ids();
-    GenerateOptions options;
-    options.sampling.temperature = 0;
+    GenerateOptions options = likeliest();
     options.max_tokens = max_length_ - Index(prompt.size());
-    options.never = {tokenizer_->pad_id(), tokenizer_->unk_id()};
-    generate(*generator, prompt, options, [&](int id) {
+    generate(generator, prompt, options, [&](int id) {
       ids.push_back(id);
       const bool ended = ids.size() >= end.size() && std::equal(end.rbegin(), end.rend(), ids.rbegin());
       if (ended) ids.resize(ids.size() - end.size());
@@ -184,43 +168,26 @@ class PromptAnswer : public Task, public Surveyed {
     return prediction.at("answer").get<std::string>() + "\n";
   }
 
-  std::vector<ProbeText> probe_texts(const std::vector<std::string>& texts) const override {
-    std::vector<ProbeText> result;
-    for (const std::string& text : texts) {
-      std::vector<int> ids = tokenizer_->encode_marked(text + data_.between);
-      if (ids.empty()) fail(Fault::usage, "a text must hold a token; got {}", in_quotes(text));
-      const std::size_t all = ids.size();
-      ids.resize(std::min(all, std::size_t(max_length_)));
-      result.push_back(probe_text(ids));
-      result.back().cut = int(all - ids.size());
-    }
-    return result;
-  }
-
   std::vector<ProbeText> probe_examples(Split split, Index count) override {
     std::vector<ProbeText> result;
     for (Index i = 0; i < std::min(count, examples(split)); i++) {
       std::vector<int> ids = at(parts_[split].examples, i).ids;
       ids.resize(std::min(ids.size(), std::size_t(max_length_)));
-      result.push_back(probe_text(ids));
+      result.push_back(probe_of(ids));
     }
     return result;
   }
 
-  Batch probe_batch(const ProbeText* texts, Index n) const override {
-    Batch batch;
-    fill_words(batch, texts, n, nullptr, [&](auto& word) { return std::max(0, tokenizer_->id(word)); });
-    return batch;
-  }
-
-  const Tokenizer* tokenizer() const override { return tokenizer_.get(); }
   std::vector<std::pair<std::string, std::string>> files() const override {
-    KeyedFiles all;
-    for (Split split : kSplits) all.emplace_back(name_of(split), data_.files[split]);
-    return given_files(all);
+    return given_files({{"train", data_.files[0]}, {"val", data_.files[1]}, {"test", data_.files[2]}});
   }
 
  private:
+  Index most_tokens() const override { return max_length_; }
+  std::vector<int> prompt_of(const std::string& text) const override {
+    return NextTokenTask::prompt_of(text + data_.between);
+  }
+
   struct Example {
     std::vector<int> ids;
     Index prompt;  ///< ids of the prompt and what is between
@@ -264,18 +231,9 @@ class PromptAnswer : public Task, public Surveyed {
     part.loaded = true;
   }
 
-  ProbeText probe_text(const std::vector<int>& ids) const {
-    ProbeText result{tokenizer_->decode(ids), {}};
-    for (int id : ids) result.words.push_back(tokenizer_->token(id));
-    return result;
-  }
-
   PromptAnswerData data_;
-  double label_smoothing_ = 0;
   std::uint64_t seed_;
   Index max_length_;
-  TokenizerConfig tokenizer_config_;
-  std::shared_ptr<Tokenizer> tokenizer_;
   BySplit<Part> parts_;
 };
 

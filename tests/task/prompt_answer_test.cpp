@@ -150,6 +150,10 @@ TEST_CASE("prompt-answer: what is too long is cut and counted; a special token m
   for (auto& [name, value] : task.facts())
     if (name == "cut_pairs_val") cut = value;
   CHECK(cut == 1);
+  // An answer without room is not written as it is.
+  Metrics metrics;
+  task.score(*s.experiment.model, batch_of(task, Split::val, {1}), metrics);
+  CHECK(metrics.value("exact_match") == 0);
 }
 
 TEST_CASE("prompt-answer: a part of the training pairs is for validation; resumed runs give the same bits") {
@@ -188,5 +192,6 @@ TEST_CASE("prompt-answer: what is wrong with its data and keys") {
   CHECK(has(error(Fault::usage, "end = \"\"\n"), "data.end must hold a token; got none"));
   CHECK(has(error(Fault::usage, "", {"tokenizer.type=word"}), "data.end: must hold a token; got"));
   CHECK(has(error(Fault::usage, "", {"data.train="}), "data.train must name the training pairs; got none"));
-  CHECK(has(error(Fault::usage, "loss_on = \"prompt\"\n"), "loss_on must be one of 'answer', 'all'; got"));
+  CHECK(
+      has(error(Fault::usage, "loss_on = \"prompt\"\n"), "loss_on must be one of \"answer\", \"all\"; got"));
 }

@@ -51,10 +51,11 @@ std::set<std::string> names_in(const std::string& file) {
 }
 
 // Starts a run from its initial values and trains it.
-void train_from(const std::string& config, const Sets& sets, const std::string& run) {
+void train_from(const std::string& config, const Sets& sets, const std::string& run,
+                const std::function<void(std::int64_t)>& after_step = {}) {
   Session session(config, sets);
   warm_start(session.training);
-  session.train(run);
+  session.train(run, false, after_step);
 }
 
 }  // namespace
@@ -63,8 +64,7 @@ TEST_CASE("lora: only the adapters are trained and stored; the model reads the s
   const Tuned t;
   const std::string run = t.data.folder / "run", config = t.data.encoder();
   Session session(config, adapters_of(t.base));
-  const std::string line = warm_start(session.training);
-  CHECK(has(line, "missing: none; unused: none"));
+  CHECK(has(warm_start(session.training), "missing: none; unused: none"));
   const Tensor bias = session.value("head.bias"), W_Q = session.value("layers.0.attn.W_Q"),
                A = session.value("layers.0.attn.W_Q.lora_A");
   session.train(run);
@@ -73,10 +73,7 @@ TEST_CASE("lora: only the adapters are trained and stored; the model reads the s
   CHECK(!same_bits(A, session.value("layers.0.attn.W_Q.lora_A")));
 
   const std::string folder = run + "/checkpoints/last";
-  for (const std::string& name : names_in(folder + "/model.safetensors")) {
-    CAPTURE(name);
-    CHECK((ends_with(name, ".lora_A") || ends_with(name, ".lora_B")));
-  }
+  for (const std::string& name : names_in(folder + "/model.safetensors")) CHECK(has(name, ".lora_"));
   const int adapters = session.training.adapters->count();
   CHECK(adapters == 5);  // W_Q, W_K, W_V, W_O and the words
   CHECK(names_in(folder + "/model.safetensors").size() == 10);
@@ -86,13 +83,10 @@ TEST_CASE("lora: only the adapters are trained and stored; the model reads the s
 
   // A loaded model is one of ordinary weights, to the bit those that were trained.
   const Experiment loaded = load_experiment(run, "last");
-  std::size_t compared = 0;
-  for (const NamedTensor& one : loaded.parameters->named()) {
-    CAPTURE(one.name);
-    CHECK(same_bits(one.tensor, session.value(one.name)));
-    compared++;
-  }
-  CHECK(compared + 10 == session.experiment.parameters->named().size());
+  const std::vector<NamedTensor> values = loaded.parameters->named();
+  for (const NamedTensor& one : values)
+    CHECK_MESSAGE(same_bits(one.tensor, session.value(one.name)), one.name);
+  CHECK(values.size() + 10 == session.experiment.parameters->named().size());
   CHECK(loaded.parameters->trainable_count() == loaded.parameters->count());
 }
 
@@ -105,21 +99,14 @@ TEST_CASE("lora: a killed and resumed run is the uninterrupted one, bit for bit"
     const Sets sets = adapters_of(t.base, more);
     const std::string whole = t.data.folder / "whole", run = t.data.folder / "run";
     train_from(config, sets, whole);
-    {
-      Session killed(config, sets);
-      warm_start(killed.training);
-      CHECK_THROWS_AS(killed.train(run, false,
-                                   [&](std::int64_t step) {
-                                     if (step == 7) throw Killed();
-                                   }),
-                      Killed);
-    }
+    const auto kill = [](std::int64_t step) {
+      if (step == 7) throw Killed();
+    };
+    CHECK_THROWS_AS(train_from(config, sets, run, kill), Killed);
     Session again(config, sets);  // the base comes from the checkpoint
-    std::int64_t first = -1;
-    again.train(run, true, [&](std::int64_t step) {
-      if (first < 0) first = step;
-    });
-    CHECK(first == 5);
+    std::vector<std::int64_t> steps;
+    again.train(run, true, [&](std::int64_t step) { steps.push_back(step); });
+    CHECK(steps.at(0) == 5);
     check_equal_runs(whole, run);
     set_matmul(Matmul::f32);
     fs::remove_all(whole), fs::remove_all(run);
@@ -143,37 +130,32 @@ TEST_CASE("lora: the base may move with the run or stay, but it must be there as
   const Tuned t;
   const std::string folder = t.data.folder / "", config = t.data.encoder();
   train_from(config, adapters_of(t.base), folder + "run");
-  const auto error = [&](const std::string& run) {
-    const std::string loading = error_of(Fault::data, [&] { load_experiment(run, "last"); });
-    const std::string resuming = error_of(Fault::data, [&] {
-      Session again(config, adapters_of(t.base, {"train.max_steps=20"}));
-      again.training.files.run = run;
-      resume(again.training);
-    });
-    CHECK(has(resuming, "the weights that its adapters change must be there as they were"));
-    CHECK(verify(run + "/checkpoints/last").problems.size() == 1);
-    return loading;
+  const auto W_Q = [](const std::string& run) {
+    return named(*load_experiment(run, "last").parameters, "layers.0.attn.W_Q");
   };
-  const Tensor value = named(*load_experiment(folder + "run", "last").parameters, "layers.0.attn.W_Q");
-  const auto unchanged = [&](const std::string& run) {
-    return same_bits(value, named(*load_experiment(run, "last").parameters, "layers.0.attn.W_Q"));
-  };
+  const Tensor value = W_Q(folder + "run");
   make_directories(folder + "else/where");
   fs::rename(folder + "run", folder + "else/where/run");
-  CHECK(unchanged(folder + "else/where/run"));
-  fs::rename(folder + "else/where/run", folder + "else/run");
+  CHECK(same_bits(value, W_Q(folder + "else/where/run")));
+  const std::string run = folder + "else/run";
+  fs::rename(folder + "else/where/run", run);
   fs::rename(folder + "base", folder + "else/base");
-  CHECK(unchanged(folder + "else/run"));
-
+  CHECK(same_bits(value, W_Q(run)));
+  const auto refused = [&](const std::string& rule) {
+    Session again(config, adapters_of(t.base, {"train.max_steps=20"}));
+    again.training.files.run = run;
+    for (const std::string& error : {error_of(Fault::data, [&] { load_experiment(run, "last"); }),
+                                     error_of(Fault::data, [&] { resume(again.training); })})
+      CHECK(has(error, "model.safetensors " + rule + " (qkv merge makes runs that need no others)"));
+    CHECK(verify(run + "/checkpoints/last").problems.size() == 1);
+  };
   const std::string weights = fs::canonical(folder + "else/base/checkpoints/best/model.safetensors").string();
   std::string bytes = read_file(weights);
   bytes.back() = static_cast<char>(bytes.back() ^ 1);
   write_file_atomic(weights, bytes);
-  CHECK(has(error(folder + "else/run"),
-            "model.safetensors holds others (qkv merge makes runs that need no others)"));
+  refused("holds others");
   fs::remove_all(folder + "else/base");
-  CHECK(has(error(folder + "else/run"),
-            "model.safetensors is missing (qkv merge makes runs that need no others)"));
+  refused("is missing");
 }
 
 TEST_CASE("lora: a damaged reference to the base is one error") {
@@ -187,7 +169,6 @@ TEST_CASE("lora: a damaged reference to the base is one error") {
     damage(state, own.weights);
     own.state = std::make_shared<Json>(state);
     return error_of(Fault::data, [&] {
-      ParameterStore store(1);
       const Experiment e = build_experiment(Section::load(t.data.encoder()));
       load_whole(own, *e.parameters);
     });
@@ -197,29 +178,25 @@ TEST_CASE("lora: a damaged reference to the base is one error") {
     CHECK(has(refused([&](Json& state, Weights&) { state["base"] = base; }), "state.json"));
   for (const char* member : {"path", "relative_path", "checksum", "scale"})
     for (const Json& value : {Json(nullptr), Json(-1), Json("x"), Json::array()})
-      if (member != std::string("path") || !value.is_string())  // elsewhere is right, too
+      if (!has(member, "path") || !value.is_string())  // one of two paths is enough
         refused([&](Json& state, Weights&) { state["base"][member] = value; });
-  const auto of = [](Weights& weights, const std::string& name) -> NamedTensor& {
-    for (NamedTensor& one : weights)
-      if (one.name == name) return one;
-    FAIL("no tensor " << name);
-    return weights[0];
+  const auto with_B = [&](const std::string& name, const Tensor& B) {
+    return refused([&](Json&, Weights& weights) {
+      for (NamedTensor& one : weights)
+        if (one.name == "layers.0.attn.W_Q.lora_B") one = {name, B};
+    });
   };
   const std::string B = "layers.0.attn.W_Q.lora_B";
   const std::string rule = "the adapters of 'layers.0.attn.W_Q' must be A [r, in] and B [out, r]";
-  CHECK(has(refused([&](Json&, Weights& w) { of(w, B).tensor = Tensor::zeros({16, 3}); }), rule));
-  CHECK(has(refused([&](Json&, Weights& w) { of(w, B).tensor = Tensor::zeros({15, 2}); }), rule));
-  CHECK(has(refused([&](Json&, Weights& w) { of(w, B).tensor = Tensor::zeros({32}); }), rule));
-  CHECK(has(refused([&](Json&, Weights& w) { of(w, B).tensor = Tensor::zeros({16, 2}, Dtype::f64); }), rule));
-  CHECK(has(refused([&](Json&, Weights& w) { of(w, B).name = "elsewhere"; }), rule));
-  CHECK(has(refused([&](Json&, Weights& w) {
-              w.push_back({"other.lora_A", Tensor::zeros({2, 16})});
-            }),
-            "'other.lora_A' is not in the model"));
-  CHECK(has(refused([&](Json&, Weights& w) {
-              of(w, B).tensor = Tensor::full({16, 2}, NAN);
-            }),
-            "is not finite"));
+  for (const Shape& shape : {Shape{16, 3}, Shape{15, 2}, Shape{32}})
+    CHECK(has(with_B(B, Tensor::zeros(shape)), rule));
+  CHECK(has(with_B(B, Tensor::zeros({16, 2}, Dtype::f64)), rule));
+  CHECK(has(with_B("elsewhere", Tensor::zeros({16, 2})), rule));
+  CHECK(has(with_B(B, Tensor::full({16, 2}, NAN)), "is not finite"));
+  const auto other = [](Json&, Weights& weights) {
+    weights.push_back({"other.lora_A", Tensor::zeros({2, 16})});
+  };
+  CHECK(has(refused(other), "'other.lora_A' is not in the model"));
 
   // A checkpoint that stands on itself.
   const std::string folder = fs::canonical(c.folder).string();
@@ -256,8 +233,8 @@ TEST_CASE("lora: adapters on adapters, and weights in a file") {
 TEST_CASE("lora: a new head is trained as a whole; nothing else may be missing in the base") {
   const Tuned t;
   const std::string config = t.data.encoder(), run = t.data.folder / "run";
-  write_file_atomic(t.data.folder / "train.tsv",
-                    sentences(44, 0) + "boat\tthe [bank] of\nboat\ta [bank] to\n");
+  const std::string boats = "boat\tthe [bank] of\nboat\ta [bank] to\n";
+  write_file_atomic(t.data.folder / "train.tsv", sentences(44, 0) + boats);
   const auto start = [&](const Sets& more) {
     Session s(config, adapters_of(t.base, more));
     warm_start(s.training);
@@ -278,44 +255,32 @@ TEST_CASE("lora: a new head is trained as a whole; nothing else may be missing i
 
 TEST_CASE("lora: what its keys must be") {
   const Tuned t;
-  const auto error = [&](const Sets& sets) {
-    return error_of(Fault::usage, [&] { Session s(t.data.encoder(), sets); });
+  const auto refused = [&](const Sets& sets, const std::string& rule) {
+    CHECK(has(error_of(Fault::usage, [&] { Session s(t.data.encoder(), sets); }), rule));
   };
-  CHECK(has(error(adapters_of(t.base, {"train.lora.rank=0"})),
-            "train.lora.rank must be positive with targets; got 0"));
-  CHECK(has(error(adapters_of(t.base, {"train.lora.targets=[]"})),
-            "train.lora.targets must name the matrices that get adapters; got none"));
-  CHECK(has(error(adapters_of("")),
-            "train.init_from must name the weights that [train.lora] adapts; got none"));
-  CHECK(has(error(adapters_of(t.base, {"train.lora.targets=['*.W_X']"})),
-            "train.lora.targets: pattern must match a matrix that init_from gives; got '*.W_X'"));
-  CHECK(has(error(adapters_of(t.base, {"train.lora.alpha=0"})), "train.lora.alpha must be positive"));
-  CHECK(has(error({"train.init_except=['head.*']"}), "train.init_except must be empty without init_from"));
+  const std::string& base = t.base;
+  refused(adapters_of(base, {"train.lora.rank=0"}), "lora.rank must be positive with targets; got 0");
+  refused(adapters_of(base, {"train.lora.targets=[]"}), "must name the matrices that get adapters; got none");
+  refused(adapters_of(""), "train.init_from must name the weights that [train.lora] adapts; got none");
+  refused(adapters_of(base, {"train.lora.targets=['*.W_X']"}),
+          "lora.targets: pattern must match a matrix that init_from gives; got '*.W_X'");
+  refused(adapters_of(base, {"train.lora.alpha=0"}), "train.lora.alpha must be positive");
+  refused({"train.init_except=['head.*']"}, "train.init_except must be empty without init_from");
 }
 
 TEST_CASE("lora: all kinds of models") {
   const TemporaryFolder folder;
-  const std::string decoder =
-      "[data]\nlength = 2\ndelay = 3\nexamples = 8\neval_examples = 4\nbatch_size = 4\n[task]\n"
-      "type = \"copy-memory\"\n";
-  const std::string pairs =
-      "[data]\nsource = \"reverse\"\nexamples = 8\neval_examples = 2\nmax_length = 4\nbatch_size = "
-      "4\n[task]\n"
-      "type = \"translation\"\n";
-  const std::string end = "max_seq_len = 16\n[train]\nmax_steps = 3\n";
-  const std::string configs[] = {
-      decoder +
-          "[model]\ntype = \"decoder-lm\"\nd_model = 8\nn_layer = 1\nattention.n_head = 2\ntie_embeddings = "
-          "true\n",
-      decoder + "[model]\ntype = \"lstm\"\nd_model = 8\nn_layer = 1\n",
-      decoder + "[model]\ntype = \"gru\"\nd_model = 8\nn_layer = 1\n",
-      decoder + "[model]\ntype = \"rnn\"\nd_model = 8\nn_layer = 1\n",
-      pairs + "[model]\ntype = \"encoder-decoder\"\nd_model = 8\nn_layer = 1\nattention.n_head = 2\n"};
-  for (std::size_t i = 0; i < std::size(configs); i++) {
-    CAPTURE(configs[i]);
-    const std::string config = folder / "c.toml", base = folder / fmt::format("base-{}", i),
-                      run = folder / fmt::format("run-{}", i);
-    write_file_atomic(config, configs[i] + end);
+  const std::string memory = "length = 2\ndelay = 3\n[task]\ntype = 'copy-memory'\n[model]\n",
+                    pairs = "source = 'reverse'\nmax_length = 4\n[task]\ntype = 'translation'\n[model]\n",
+                    config = folder / "c.toml", base = folder / "base", run = folder / "run";
+  for (const std::string& kind :
+       {memory + "type = 'decoder-lm'\ntie_embeddings = true\n", memory + "type = 'lstm'\n",
+        memory + "type = 'gru'\n", memory + "type = 'rnn'\n", pairs + "type = 'encoder-decoder'\n"}) {
+    CAPTURE(kind);
+    fs::remove_all(base), fs::remove_all(run);
+    write_file_atomic(
+        config, "[train]\nmax_steps = 3\n[data]\nbatch_size = 4\nexamples = 8\neval_examples = 4\n" + kind +
+                    "d_model = 8\nn_layer = 1\nmax_seq_len = 16\n");
     Session(config).train(base);
     const Sets sets{"train.init_from='" + base + "'", "train.lora.rank=2", "train.lora.targets=['*']"};
     Session session(config, sets);
