@@ -75,10 +75,13 @@ def train(config: _Path | dict[str, Any], overrides: _Values = None, *, callback
     resume: continue the newest interrupted run of the same config, if there is one.
     overwrite: empty the run directory first, if it exists.
     """
+    file: _Path = "python.toml"
     text = ""
     if isinstance(config, dict):
-        config, text = "python.toml", "".join(f"{_toml(key)} = {_toml(value)}\n" for key, value in config.items())
-    return Run(_qkv.train(config, text, _sets(overrides), callback, resume, overwrite, sys.orig_argv))
+        text = "".join(f"{_toml(key)} = {_toml(value)}\n" for key, value in config.items())
+    else:
+        file = config
+    return Run(_qkv.train(file, text, _sets(overrides), callback, resume, overwrite, sys.orig_argv))
 
 
 def resume(run: _Path, overrides: _Values = None, *, callback: _Callback = None) -> "Run":
