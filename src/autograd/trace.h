@@ -1,4 +1,4 @@
-// Trace: the ops of a forward pass with their attributes, of which graphs are made for other programs.
+// Graph: the ops of a forward pass with their attributes, for other programs. Trace: records them.
 #pragma once
 #include <string>
 #include <utility>
@@ -9,22 +9,34 @@
 
 namespace qkv {
 
-/// RAII and thread-local, with a tape of its own. Every op that `record` sees becomes a node, whether it
-/// wants a gradient or not; an op tells by a `Note` what else it was called with. Tensors are known by their
-/// elements' address and their shape, and kept as long as the trace, so that no address comes twice.
-///
-///     Trace trace;
-///     trace.name(Trace::Kind::input, "ids", ids);
-///     const int logits = trace.value(model.forward(batch).value());
-///     const Trace::Log log = trace.take();
-class Trace : public ThreadScoped<Trace> {
- public:
+/// A size: a sum of products of an integer and symbols, such as 2*B*T + 1.
+struct Dim {
+  struct Term {
+    Index factor;
+    std::vector<std::string> symbols;
+  };
+  Dim(Index constant = 0) : constant(constant) {}  // NOLINT: a number is a size
+  bool fixed() const { return terms.empty(); }
+  /// "B*T+1"
+  std::string str() const;
+  bool operator==(const Dim& other) const { return str() == other.str(); }
+  bool operator!=(const Dim& other) const { return !(*this == other); }
+
+  std::vector<Term> terms;
+  Index constant;
+};
+
+/// A list of ops. One that was traced has the sizes of its batch; `graph_of` (interop/graph.h) makes the one
+/// with symbols of several.
+struct Graph {
   enum class Kind { input, parameter, constant, result };
-  using Attribute = std::variant<Index, double, std::vector<Index>>;
+  using Attribute = std::variant<Dim, double, std::vector<Index>>;
   struct Value {
     Kind kind;
-    std::string name;  ///< of an input or a parameter
-    Tensor tensor;
+    std::string name;
+    Dtype dtype;
+    std::vector<Dim> shape;
+    Tensor tensor;  ///< in a trace that of every value, else of parameters and constants
   };
   struct Node {
     std::string op, layer;    ///< layer: path of the layer that ran the op, "" outside of layers
@@ -33,32 +45,46 @@ class Trace : public ThreadScoped<Trace> {
     std::vector<std::pair<std::string, Attribute>> attributes;
     std::vector<int> outputs;
   };
-
-  /// What has been traced.
-  struct Log {
-    std::vector<Value> values;
-    std::vector<Node> nodes;
+  struct Output {
+    std::string name;
+    int value;
   };
 
+  std::string name;  ///< "forward", "encode" or "decode"
+  std::vector<Value> values;
+  std::vector<Node> nodes;  ///< each after those whose results it reads
+  std::vector<Output> outputs;
+};
+
+/// RAII and thread-local, with a tape of its own. Every op that `record` sees becomes a node, whether it
+/// wants a gradient or not; an op tells by a `Note` what else it was called with. Tensors are known by their
+/// elements' address and their shape, and kept as long as the trace, so that no address comes twice.
+///
+///     Trace trace;
+///     trace.name(Graph::Kind::input, "ids", ids);
+///     trace.output("logits", model.forward(batch).value());
+///     const Graph graph = trace.take();
+class Trace : public ThreadScoped<Trace> {
+ public:
   /// Makes a tensor known before it is used.
-  void name(Kind kind, const std::string& name, const Tensor& tensor);
+  void name(Graph::Kind kind, const std::string& name, const Tensor& tensor);
   /// The number of a tensor: the last value of its address and shape, else a reshape of one of its address,
   /// else a new constant. -1 for an undefined one.
   int value(const Tensor& tensor);
+  void output(const std::string& name, const Tensor& tensor);
   /// Adds a node, with what was noted since the one before.
   void add(const char* op, const Input* inputs, int count, const Tensor& result);
 
   /// What was traced so far; the trace begins anew.
-  Log take() { return std::exchange(log_, {}); }
+  Graph take() { return std::exchange(graph_, {}); }
 
  private:
   friend class Note;
-  int find(const Tensor& tensor) const;
-  int push(Kind kind, const std::string& name, const Tensor& tensor);
+  int push(Graph::Kind kind, const std::string& name, const Tensor& tensor);
 
   Tape tape_;
-  Log log_;
-  Node noted_;
+  Graph graph_;
+  Graph::Node noted_;
 };
 
 /// Tells the trace of this thread, if there is one, what the op that comes next is called with:
@@ -69,7 +95,7 @@ class Note {
   const Note& operator()(const char* name, const T& value) const {
     if (!trace_) return *this;
     if constexpr (std::is_integral_v<T>)
-      attribute(name, Index(value));
+      attribute(name, Dim(Index(value)));
     else
       attribute(name, value);
     return *this;
@@ -82,7 +108,7 @@ class Note {
   }
 
  private:
-  void attribute(const char* name, Trace::Attribute value) const;
+  void attribute(const char* name, Graph::Attribute value) const;
   void attribute(const char* name, const Tensor& tensor) const;
 
   Trace* trace_ = Trace::current();

@@ -32,7 +32,7 @@ Json json_of(const Graph& graph) {
   };
   Json inputs = Json::array(), tensors = Json::array(), nodes = Json::array(), outputs = Json::array();
   for (const Graph::Value& value : graph.values) {
-    if (value.kind == Trace::Kind::input) inputs.push_back(value_json(value.name, value));
+    if (value.kind == Graph::Kind::input) inputs.push_back(value_json(value.name, value));
     if (value.tensor.defined()) tensors.push_back(value.name);
   }
   for (const Graph::Node& node : graph.nodes) {

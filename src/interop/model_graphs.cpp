@@ -3,6 +3,7 @@
 
 #include "base/at.h"
 #include "interop/graph.h"
+#include "model/encoder.h"
 #include "model/skip_gram.h"
 #include "qkv/base/text.h"
 #include "qkv/model/generate.h"
@@ -68,20 +69,20 @@ std::string name_of_slot(const ParameterStore::Slot& slot) {
 void name_all(Trace& trace, const Experiment& e, const Batch& batch) {
   for (int i = 0; i < e.parameters->size(); i++) {
     const ParameterStore::Slot& slot = std::as_const(*e.parameters).slot(i);
-    trace.name(Trace::Kind::parameter, name_of_slot(slot), slot.value);
+    trace.name(Graph::Kind::parameter, name_of_slot(slot), slot.value);
   }
-  for (const auto& [name, tensor] : batch) trace.name(Trace::Kind::input, name, tensor);
+  for (const auto& [name, tensor] : batch) trace.name(Graph::Kind::input, name, tensor);
 }
 
 Traced trace_forward(const Experiment& e, const Sizes& sizes, const Batch& batch) {
   Trace trace;
   name_all(trace, e, batch);
-  const int logits = trace.value(e.model->forward(batch).value());
+  trace.output("logits", e.model->forward(batch).value());
   std::vector<const char*> symbols{"B", "T"};
   if (batch.contains("input_ids")) symbols = {"N", "M", "K"};
   if (batch.contains("source_ids")) symbols.push_back("S");
   if (batch.contains("ngram_ids")) symbols.push_back("N");
-  return {trace.take(), some(sizes, symbols), {{"logits", logits}}};
+  return {trace.take(), some(sizes, symbols)};
 }
 
 std::vector<NamedTensor> states_of(const Decoding& decoding) {
@@ -98,37 +99,30 @@ bool trace_decoding(const Experiment& e, const Generator& model, const Sizes& si
                     std::vector<Traced>& encode, std::vector<Traced>& decode) {
   const bool reads = model.needs_source();
   const Index B = size_of_symbol(sizes, "B");
-  std::unique_ptr<Decoding> decoding;
-  std::vector<NamedTensor> before;
-  Traced start{{}, some(sizes, {"B", "S", "P"}), {}}, step{{}, some(sizes, {"B", "T", "P", "S"}), {}};
-  std::vector<int> numbers;
-  {
-    Trace trace;
-    name_all(trace, e, source);
-    decoding = model.start(reads ? source : Batch(), B);
-    decoding->feed(Tensor::zeros({B, size_of_symbol(sizes, "P")}, Dtype::i32));
-    before = states_of(*decoding);
-    for (const NamedTensor& state : before) numbers.push_back(trace.value(state.tensor));
-    start.log = trace.take();
-  }
-  if (before.empty()) return false;
+  Traced start{{}, some(sizes, {"B", "S", "P"})}, step{{}, some(sizes, {"B", "T", "P", "S"})};
+  const Graph::Kind kInput = Graph::Kind::input;
   Trace trace;
   name_all(trace, e, source);
-  for (const NamedTensor& state : before) trace.name(Trace::Kind::input, state.name, state.tensor);
-  step.outputs.push_back({"logits", trace.value(decoding->feed(source.at("ids")))});
+  const std::unique_ptr<Decoding> decoding = model.start(reads ? source : Batch(), B);
+  decoding->feed(Tensor::zeros({B, size_of_symbol(sizes, "P")}, Dtype::i32));
+  const std::vector<NamedTensor> before = states_of(*decoding);
+  if (before.empty()) return false;
+  for (const NamedTensor& state : before) trace.output("memory." + state.name, state.tensor);
+  start.graph = trace.take();
+  name_all(trace, e, source);
+  for (const NamedTensor& state : before) trace.name(kInput, "past." + state.name, state.tensor);
+  trace.output("logits", decoding->feed(source.at("ids")));
   const std::vector<NamedTensor> after = states_of(*decoding);
-  std::vector<int> results;
-  for (const NamedTensor& state : after) results.push_back(trace.value(state.tensor));
-  step.log = trace.take();
-  for (std::size_t i = 0; i < before.size(); i++) {
-    const bool fixed = before[i].tensor.bytes() == after[i].tensor.bytes();
-    for (Trace::Value& value : step.log.values)
-      if (value.name == before[i].name && value.kind == Trace::Kind::input)
-        value.name = (fixed ? "memory." : "past.") + value.name;
-    if (fixed)
-      start.outputs.push_back({"memory." + before[i].name, numbers[i]});
-    else
-      step.outputs.push_back({"present." + before[i].name, results[i]});
+  for (const NamedTensor& state : after) trace.output("present." + state.name, state.tensor);
+  step.graph = trace.take();
+  for (std::size_t i = before.size(); i-- > 0;) {
+    if (before[i].tensor.bytes() != after[i].tensor.bytes()) {  // no result of `encode`
+      start.graph.outputs.erase(start.graph.outputs.begin() + std::ptrdiff_t(i));
+      continue;
+    }
+    step.graph.outputs.erase(step.graph.outputs.begin() + 1 + std::ptrdiff_t(i));
+    for (Graph::Value& value : step.graph.values)
+      if (value.name == "past." + before[i].name) value.name = "memory." + before[i].name;
   }
   if (reads) encode.push_back(std::move(start));
   decode.push_back(std::move(step));
@@ -161,7 +155,9 @@ Batch example_batch(const Experiment& e, const Sizes& sizes, Stream& dice) {
   }
   batch.set("keep", random_keep(dice, B, T, place));
   batch.set("target", place);
-  batch.set("token_types", Tensor::zeros({B, T}, Dtype::i32));
+  const auto* encoder = dynamic_cast<const Encoder*>(e.model.get());
+  if (encoder && encoder->token_types.defined())
+    batch.set("token_types", random_ids(dice, {B, T}, encoder->token_types.value().dim(0)));
   auto* synthetic = dynamic_cast<SyntheticTask*>(e.task.get());
   if (synthetic && synthetic->symbolic_batch(1).contains("values")) {
     Tensor values = batch.fill("values", {B, T});

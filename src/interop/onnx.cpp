@@ -43,7 +43,7 @@ Message message_of(const Attribute& a) {
 
 Lowering::Lowering(const Graph& graph) : graph_(graph) {
   for (const Graph::Value& value : graph.values) {
-    names_.push_back(value.tensor.defined() || value.kind == Trace::Kind::input ? value.name : "");
+    names_.push_back(value.tensor.defined() || value.kind == Graph::Kind::input ? value.name : "");
     if (value.tensor.defined()) initializer(value.name, value.tensor);
   }
 }
@@ -76,7 +76,7 @@ std::string Lowering::model() {
   graph.bytes(2, graph_.name);
   for (const Message& one : initializers_) graph.message(5, one);
   for (const Graph::Value& value : graph_.values)
-    if (value.kind == Trace::Kind::input) graph.message(11, value_info(value.name, value));
+    if (value.kind == Graph::Kind::input) graph.message(11, value_info(value.name, value));
   for (const Message& output : outputs) graph.message(12, output);
   return Message()
       .integer(1, kIrVersion)
@@ -214,7 +214,7 @@ Name Lowering::scalar(Index value) {
 Name Lowering::symbol(const std::string& symbol) {
   if (const auto known = cache_.find(symbol); known != cache_.end()) return known->second;
   for (const Graph::Value& value : graph_.values)
-    for (std::size_t axis = 0; value.kind == Trace::Kind::input && axis < value.shape.size(); axis++)
+    for (std::size_t axis = 0; value.kind == Graph::Kind::input && axis < value.shape.size(); axis++)
       if (value.shape[axis].str() == symbol)
         return cache_[symbol] = op("Gather", {op("Shape", {value.name}), ints({Index(axis)})});
   fail(Fault::usage, "onnx: size {} must be that of an input; there is none", symbol);

@@ -28,6 +28,9 @@ inline const std::vector<ModelCase>& model_cases() {
     return with(with(tiny, {"model.n_layer=2", "data.length=24", "tokenizer={type=\"char\"}"}),
                 std::move(more));
   };
+  auto masked = [&](std::vector<std::string> more) {
+    return with(with(tiny, {"tokenizer.vocab_size=300", "data.length=24"}), std::move(more));
+  };
   auto cell = [&](const char* type, std::vector<std::string> more) {
     return with({fmt::format("model={{type=\"{}\",d_model=12,d_embed=8,n_layer=2,max_seq_len=24}}", type)},
                 std::move(more));
@@ -37,11 +40,12 @@ inline const std::vector<ModelCase>& model_cases() {
       {"bank-mean", "bank",
        bank({"model.readout=\"mean\"", "model.norm={type=\"rmsnorm\",place=\"post\"}",
              "model.ffn.activation=\"swiglu\"", "model.position={type=\"sinusoidal\",origin=\"start\"}",
-             "model.attention.n_kv_head=1", "model.bag=0.5"})},
+             "model.attention.n_kv_head=1", "model.bag=0.5", "model.pooler=\"tanh\"",
+             "model.token_types=3"})},
       {"bank-both", "bank",
        bank({"model.readout=\"target+mean\"", "model.embedding=\"learned\"",
              "model.ffn.activation=\"gelu-erf\"", "model.position={type=\"rope\",origin=\"start\"}",
-             "model.attention.bias=false"})},
+             "model.attention.bias=false", "model.pooler=\"relu\""})},
       {"bank-alibi", "bank",
        bank({"model.position={type=\"alibi\",origin=\"start\"}", "model.ffn.activation=\"relu\"",
              "model.attention.scale=\"none\""})},
@@ -69,7 +73,11 @@ inline const std::vector<ModelCase>& model_cases() {
        with(tiny,
             {"model.position={type=\"rope\",pairing=\"interleaved\",theta=100}",
              "model.attention.n_kv_head=1", "model.tie_embeddings=true", "model.norm={place=\"post\"}"})},
-      {"adding", "adding", tiny},
+      {"adding", "adding", with(tiny, {"data.length=24"})},
+      {"masked-words", "masked-words", masked({})},
+      {"masked-words-rope", "masked-words",
+       masked({"model.tie_embeddings=false", "model.embed_norm=false", "model.norm={place=\"pre\"}",
+               "model.token_types=0", "model.position={type=\"rope\"}", "model.attention.n_kv_head=1"})},
       {"word2vec", "word2vec", {"data.train=\"stories.txt\"", "model.d_model=8"}},
       {"cbow", "word2vec", {"data.train=\"stories.txt\"", "model={type=\"cbow\",d_model=8}"}},
   };
