@@ -10,11 +10,20 @@ trap 'rm -rf "$scratch"' EXIT
 ulimit -d $((1 << 20)) # KiB
 began=$SECONDS
 
+# Sets `cpu` to the CPU seconds of all children so far.
+count_cpu() {
+  times >times.txt
+  cpu=$(awk 'NR == 2 { gsub("s", ""); split($1, user, "m"); split($2, kernel, "m")
+                       print 60 * (user[1] + kernel[1]) + user[2] + kernel[2] }' times.txt)
+}
+
 # measured NAME COMMAND...: runs it, prints seconds and memory: the peak of what it allocated (RssAnon), and of all
 # that was resident with mapped files (VmHWM).
 measured() {
-  local name=$1 from=$EPOCHREALTIME own=0 all=0 key value rest pid code=0
+  local name=$1 from=$EPOCHREALTIME own=0 all=0 key value rest pid code=0 cpu before
   shift
+  count_cpu
+  before=$cpu
   "$@" >"$name.out" 2>"$name.err" &
   pid=$!
   while [ -d "/proc/$pid" ]; do
@@ -28,8 +37,9 @@ measured() {
     sleep 0.1
   done
   wait "$pid" || code=$?
-  seconds=$(awk "BEGIN { printf \"%.1f\", $EPOCHREALTIME - $from }")
-  echo "$name: exit $code, $seconds s, own memory $((own >> 10)) MiB, with mapped files $((all >> 10)) MiB"
+  count_cpu
+  seconds=$(awk "BEGIN { printf \"%.1f s, %.1f s of CPU\", $EPOCHREALTIME - $from, $cpu - $before }")
+  echo "$name: exit $code, $seconds, own memory $((own >> 10)) MiB, with mapped files $((all >> 10)) MiB"
   [ "$code" -eq 0 ] || { cat "$name.err"; exit 1; }
   [ "$own" -lt $((1 << 20)) ] && [ "$all" -lt $((1 << 20)) ] || { echo "more than 1 GiB"; exit 1; }
 }
@@ -80,9 +90,13 @@ cmp runs/whole/checkpoints/last/model.safetensors runs/half/checkpoints/last/mod
 measured eval "$qkv" eval runs/whole
 "$qkv" generate runs/whole --prompt "Chun " --max-tokens 20 >/dev/null
 
-# ---- the same bytes by one thread
-mv cache two
-measured one "$qkv" train text.toml --set run.threads=1 --set run.name=one --set train.max_steps=1
-for file in two/*; do cmp "$file" "cache/${file#two/}"; done
+# ---- the same bytes by one thread and by two, of the JSONL alone
+for threads in 1 2; do
+  export QKV_CACHE=$scratch/cache-$threads
+  measured "threads=$threads" "$qkv" train text.toml --set "run.threads=$threads" --set "run.name=threads-$threads" \
+    --set data.train=c.jsonl --set train.max_steps=1
+done
+[ "$(ls cache-1 | wc -l)" -eq 2 ]
+for file in cache-1/*; do cmp "$file" "cache-2/${file#*/}"; done
 echo "disk: $(du -sm . | cut -f 1) MiB"
 echo "all: $((SECONDS - began)) s, $tokens tokens of training text"
