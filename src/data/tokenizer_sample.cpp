@@ -6,6 +6,7 @@ namespace qkv {
 
 std::vector<std::string> tokenizer_sample(TextSource& source, std::int64_t end, const Tokenizer& tokenizer) {
   constexpr std::size_t kMost = std::size_t{64} << 20;
+  source.scan();
   const double share =
       source.is_manifest() ? static_cast<double>(kMost) / static_cast<double>(source.bytes()) : 1;
   std::vector<std::string> sample;
