@@ -29,12 +29,13 @@ inline const std::vector<ModelCase>& model_cases() {
                 std::move(more));
   };
   auto masked = [&](std::vector<std::string> more) {
-    return with(with(tiny, {"tokenizer.vocab_size=300", "data.length=24"}), std::move(more));
+    return with(with(tiny, {"tokenizer.vocab_size=300", "data.length=22"}), std::move(more));
   };
   auto cell = [&](const char* type, std::vector<std::string> more) {
     return with({fmt::format("model={{type=\"{}\",d_model=12,d_embed=8,n_layer=2,max_seq_len=24}}", type)},
                 std::move(more));
   };
+  const std::string stories = fmt::format("data.train=\"{}/configs/data/stories.txt\"", source_dir());
   static const std::vector<ModelCase> cases{
       {"bank", "bank", bank({})},
       {"bank-mean", "bank",
@@ -78,8 +79,8 @@ inline const std::vector<ModelCase>& model_cases() {
       {"masked-words-rope", "masked-words",
        masked({"model.tie_embeddings=false", "model.embed_norm=false", "model.norm={place=\"pre\"}",
                "model.token_types=0", "model.position={type=\"rope\"}", "model.attention.n_kv_head=1"})},
-      {"word2vec", "word2vec", {"data.train=\"stories.txt\"", "model.d_model=8"}},
-      {"cbow", "word2vec", {"data.train=\"stories.txt\"", "model={type=\"cbow\",d_model=8}"}},
+      {"word2vec", "word2vec", {stories, "model.d_model=8"}},
+      {"cbow", "word2vec", {stories, "model={type=\"cbow\",d_model=8}"}},
   };
   return cases;
 }

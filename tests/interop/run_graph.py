@@ -35,7 +35,7 @@ def gelu(x, tanh):
 
 
 def reduced(f):
-    return lambda x, axes, keep_dims, **_: f(x, tuple(axes), bool(keep_dims)) if axes else x
+    return lambda x, axes, keep_dims, **_: f(x, axis=tuple(axes), keepdims=bool(keep_dims)) if axes else x
 
 
 def logsumexp(x, axis, keepdims):
