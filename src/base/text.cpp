@@ -144,8 +144,10 @@ std::string_view trim(std::string_view text) {
   return text;
 }
 
-std::string join(const std::vector<std::string>& parts, std::string_view separator) {
-  return fmt::format("{}", fmt::join(parts, separator));
+std::string join(const std::vector<std::string>& parts, std::string_view separator, std::size_t most) {
+  if (parts.size() <= most) return fmt::format("{}", fmt::join(parts, separator));
+  const auto end = parts.begin() + std::ptrdiff_t(most);
+  return fmt::format("{}{}{} more", fmt::join(parts.begin(), end, separator), separator, parts.size() - most);
 }
 
 std::string replace_all(std::string_view text, std::string_view from, std::string_view to) {

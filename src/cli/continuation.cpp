@@ -39,7 +39,7 @@ Continuation::Continuation(const Experiment& e, GenerateOptions options, bool al
   const Sampling checks(options_.sampling);
   if (options_.max_tokens < 1)
     fail(Fault::usage, "generate: max_tokens must be positive; got {}", options_.max_tokens);
-  if (!model_ || model_->needs_source())
+  if (!model_ || model_->needs_source() || e.task->shape().both_sides)
     fail(Fault::usage,
          "generate: the run must have a model that continues text; got a '{}' (see qkv predict)",
          e.config.section("model").type(Model::kDefault));

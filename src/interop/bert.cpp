@@ -17,6 +17,8 @@ const std::vector<KeyRow> kEncoder{
     {"model.embed_norm", "", KeyKind::flag, true},
     {"model.position.type", "", KeyKind::name, "learned"},
     {"model.position.origin", "", KeyKind::name, "start"},
+    {"model.position.pairing", "", KeyKind::name, "halves"},
+    {"model.position.theta", "", KeyKind::number, 10000.0},
     {"model.norm.type", "", KeyKind::name, "layernorm"},
     {"model.norm.place", "", KeyKind::name, "post"},
     {"model.attention.type", "", KeyKind::name, "attention"},

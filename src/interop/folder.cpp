@@ -50,8 +50,9 @@ bool HfFolder::has(const std::string& name) const {
 // The hub's cache has links from models--X/snapshots/REVISION to models--X/blobs.
 std::string HfFolder::file(const std::string& name) const {
   const std::string path = path_ + "/" + name;
-  if (name.empty() || name.find('/') != name.npos || name.find('\0') != name.npos || name == "." ||
-      name == "..")
+  const bool odd =
+      std::any_of(name.begin(), name.end(), [](char c) { return c == '/' || (c >= 0 && c < ' '); });
+  if (odd || name.empty() || name == "." || name == "..")
     fail(Fault::data, "{}: names of files must lie in the folder; got {}", path_, in_quotes(name));
   std::error_code error;
   const fs::path folder = fs::canonical(path_, error), target = fs::canonical(path, error);
@@ -93,17 +94,20 @@ void HfFolder::list_shards() {
   names.erase(std::unique(names.begin(), names.end()), names.end());
   for (const std::string& name : names) file(name);  // before any is opened
   for (const std::string& name : names) list(name);
-  std::string problems;
+  std::vector<std::string> problems;
   for (const auto& item : map->items()) {
     const auto found = shard_of_.find(item.key());
     const std::string said = item.value().get<std::string>();
     if (found == shard_of_.end() || found->second != said)
-      problems += fmt::format("; {} is {}, not in {}", in_quotes(item.key()),
-                              found == shard_of_.end() ? "missing" : "in " + found->second, in_quotes(said));
+      problems.push_back(fmt::format("{} is {}, not in {}", in_quotes(item.key()),
+                                     found == shard_of_.end() ? "missing" : "in " + found->second,
+                                     in_quotes(said)));
   }
   for (const auto& [name, shard] : shard_of_)
-    if (!map->contains(name)) problems += fmt::format("; {} of {} is not listed", in_quotes(name), shard);
-  if (!problems.empty()) fail(Fault::data, "{}: must say where each tensor is{}", where, problems);
+    if (!map->contains(name))
+      problems.push_back(fmt::format("{} of {} is not listed", in_quotes(name), shard));
+  if (!problems.empty())
+    fail(Fault::data, "{}: must say where each tensor is; {}", where, join(problems, "; ", 8));
 }
 
 void HfFolder::read(const std::function<bool(const std::string&)>& wanted,

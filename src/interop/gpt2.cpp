@@ -36,6 +36,8 @@ Family gpt2() {
        {{"sqrt_d_k", true}, {"none", false}}},
       {"model.position.type", "", KeyKind::name, "learned"},
       {"model.position.origin", "", KeyKind::name, "start"},
+      {"model.position.pairing", "", KeyKind::name, "halves"},
+      {"model.position.theta", "", KeyKind::number, 10000.0},
       {"model.norm.type", "", KeyKind::name, "layernorm"},
       {"model.norm.place", "", KeyKind::name, "pre"},
       {"model.attention.type", "", KeyKind::name, "attention"},

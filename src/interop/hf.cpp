@@ -9,19 +9,22 @@
 namespace qkv {
 namespace {
 
-// The first family that can say all of the model, and its config.json. Else the problems of the nearest one.
+// The first family that can say all of the model, and its config.json. Else the problems of the nearest ones.
 const Family& family_for(const Section& config, Json& written) {
   KeyValues keys;
   for (const ResolvedKey& key : config.resolved()) keys.emplace_back(key.key, key.value);
   std::vector<std::string> nearest;
-  const Family* best = nullptr;
+  std::size_t least = std::size_t(-1);
   for (const Family& family : families()) {
     std::vector<std::string> problems;
     written = keys_there(family, keys, problems);
     if (problems.empty()) return family;
-    if (!best || problems.size() < nearest.size()) best = &family, nearest = problems;
+    if (problems.size() > least) continue;
+    if (problems.size() < least) nearest.clear();
+    least = problems.size();
+    nearest.push_back(fmt::format("to be a {}, {}", family.architecture, join(problems, "; ")));
   }
-  fail(Fault::usage, "export: to be a {}, {}", best->architecture, join(nearest, "; "));
+  fail(Fault::usage, "export: {}", join(nearest, "; "));
 }
 
 Tensor joined(const Placed& place, const std::vector<NamedTensor>& parameters) {

@@ -11,6 +11,7 @@
 #include "data/json_members.h"
 #include "interop/family.h"
 #include "interop/folder.h"
+#include "interop/words.h"
 #include "qkv/base/text.h"
 #include "qkv/ops/shape_ops.h"
 #include "qkv/train/experiment.h"
@@ -50,7 +51,7 @@ const Family& family_of(const HfFolder& folder) {
 }
 
 void throw_problems(const std::string& where, const std::vector<std::string>& problems) {
-  if (!problems.empty()) fail(Fault::data, "{}: {}", where, join(problems, "; "));
+  if (!problems.empty()) fail(Fault::data, "{}: {}", where, join(problems, "; ", 8));
 }
 
 [[noreturn]] void no_model(const std::string& where, const Error& error) {
@@ -127,7 +128,7 @@ std::map<std::string, Placed> match(const HfFolder& folder, const Family& family
       problems);
   if (!left.empty())
     notes.push_back(
-        fmt::format("{}: tensors of other heads are left out: {}", folder.path(), join(left, ", ")));
+        fmt::format("{}: tensors of other heads are left out: {}", folder.path(), join(left, ", ", 8)));
   return found;
 }
 
@@ -164,62 +165,6 @@ std::vector<NamedTensor> read_weights(const HfFolder& folder, const std::map<std
   return weights;
 }
 
-// The tokenizer, with as many tokens as the model: what is unused gets a name.
-std::shared_ptr<Tokenizer> read_tokenizer(const HfFolder& folder, Index vocab_size) {
-  const std::string where = folder.file("tokenizer.json");
-  Json json = read_tokenizer_json(where);
-  std::shared_ptr<Tokenizer> tokenizer = Tokenizer::from_json(json, where);
-  const Index size = tokenizer->vocab_size();
-  if (size > vocab_size)
-    fail(Fault::data, "{}: must have at most {} tokens, 'vocab_size' of config.json; got {}", where,
-         vocab_size, size);
-  if (size == vocab_size) return tokenizer;
-  if (json["added_tokens"].is_null()) json["added_tokens"] = Json::array();
-  for (Index id = size; id < vocab_size; id++)
-    json["added_tokens"].push_back(special_token(int(id), fmt::format("<unused {}>", id)));
-  return Tokenizer::from_json(json, where);
-}
-
-// The names of the classes: LABEL_0, LABEL_1, .. where config.json gives none.
-std::vector<std::string> labels_of(const Json& config, const std::string& where) {
-  constexpr std::int64_t kMost = 2000;
-  const Json &names = member_or_null(config, "id2label"), &number = member_or_null(config, "num_labels");
-  const std::int64_t n = number.is_null() ? names.is_object() ? std::int64_t(names.size()) : 2
-                                          : integer_member(config, "num_labels", 2, kMost, where);
-  std::vector<std::string> labels;
-  for (std::int64_t i = 0; i < std::min(n, kMost + 1); i++)
-    labels.push_back(names.is_null() ? fmt::format("LABEL_{}", i)
-                                     : string_member(names, std::to_string(i).c_str(), where + ": id2label"));
-  if (n < 2 || n > kMost || std::set<std::string>(labels.begin(), labels.end()).size() != labels.size() ||
-      (!names.is_null() && names.size() != labels.size()))
-    fail(Fault::data, "{}: 'id2label' must name 2 to {} different classes, as many as 'num_labels'; got {}",
-         where, kMost, brief(names));
-  return labels;
-}
-
-// The token that ends a text: the first id of eos_token_id that the tokenizer has.
-std::string end_token(const HfFolder& folder, const Tokenizer& tokenizer, std::vector<std::string>& notes) {
-  std::string where = folder.path() + "/config.json";
-  Json ids = member_or_null(folder.config(), "eos_token_id");
-  if (folder.has("generation_config.json")) {
-    where = folder.file("generation_config.json");
-    const Json generation = read_json(where, {std::size_t{1} << 20, 16});
-    if (generation.is_object() && generation.contains("eos_token_id")) ids = generation.at("eos_token_id");
-  }
-  std::vector<int> ends;
-  for (const Json& id : ids.is_array() ? ids : Json::array({ids})) {
-    if (id.is_null()) continue;
-    if (!id.is_number_integer())
-      fail(Fault::data, "{}: 'eos_token_id' must be ids of tokens; got {}", where, brief(id));
-    if (is_unsigned(id) && id.get<std::uint64_t>() < std::uint64_t(tokenizer.vocab_size()))
-      ends.push_back(id.get<int>());
-  }
-  if (ends.size() > 1)
-    notes.push_back(
-        fmt::format("{}: 'eos_token_id' has {} ids; a text ends with the first", where, ends.size()));
-  return ends.empty() ? "none" : tokenizer.token(ends[0]);
-}
-
 // The name of a run: that of the folder.
 std::string name_of_folder(const std::string& folder) {
   std::error_code error;
@@ -244,11 +189,16 @@ Imported import_folder(const std::string& path, const std::string& out,
   // The model without values, to compare with what the files say.
   std::vector<Placed> places;
   std::map<std::string, Index> rows;
-  const auto task =
-      std::find_if(keys.begin(), keys.end(), [](auto& key) { return key.first == "task.type"; })->second;
-  const bool generates = task == toml_string("language-model");
+  const std::map<std::string, std::string> value(keys.begin(), keys.end());
+  const std::string task = value.at("task.type");
   std::vector<std::string> labels;
   if (task == toml_string("text-classification")) labels = labels_of(folder.config(), where);
+  // Alone of all sizes, this one is not seen in the weights of the file.
+  constexpr Index kMostAngles = 1 << 20;
+  if (value.at("model.position.type") == toml_string("rope") &&
+      std::stoll(value.at("model.max_seq_len")) > kMostAngles)
+    fail(Fault::data, "{}: '{}' must be at most {}; got {}", where, family.key_for("model.max_seq_len"),
+         kMostAngles, value.at("model.max_seq_len"));
   try {
     ParameterStore shapes(0, Dtype::f32, true);
     make_model(Scope(shapes), Section::parse(toml_text(keys)).section("model"),
@@ -260,12 +210,14 @@ Imported import_folder(const std::string& path, const std::string& out,
   }
   Imported result{"", family.architecture, {}};
   const std::map<std::string, Placed> found = match(folder, family, places, result.notes);
-  const std::shared_ptr<Tokenizer> tokenizer = read_tokenizer(folder, vocab_size);
+  const std::shared_ptr<Tokenizer> tokenizer = tokenizer_of(folder, vocab_size);
   const bool wide = std::any_of(found.begin(), found.end(), [&](const auto& one) {
     return folder.tensors().at(one.first).dtype == "F64";
   });
   if (wide) keys.emplace_back("run.dtype", toml_string("f64"));
-  if (generates) keys.emplace_back("task.end", toml_string(end_token(folder, *tokenizer, result.notes)));
+  if (task == toml_string("language-model"))
+    keys.emplace_back("task.end", toml_string(end_token(folder, *tokenizer, result.notes)));
+  keys.emplace_back("train.max_steps", "0");
   keys.emplace_back("tokenizer.type", toml_string("file"));
   keys.emplace_back("tokenizer.file", toml_string("checkpoints/best/tokenizer.json"));
   const std::string text = toml_text(keys);
@@ -288,10 +240,19 @@ Imported import_folder(const std::string& path, const std::string& out,
                          : RunDir::create(target.has_parent_path() ? target.parent_path().string() : ".",
                                           target.filename().string(), false);
   result.run = run.path();
-  write_run_files(run, e, fmt::format("# Made by qkv import from {}.\n{}", name, text), e.config.dump(),
-                  command);
-  save_untrained(run.path(), e,
-                 resolved_config(e.config, {{"tokenizer.file", toml_string("tokenizer.json")}}));
+  try {
+    KeyValues first = keys;  // what is trained from config.toml begins with these weights
+    first.emplace_back("train.init_from", toml_string("checkpoints/best"));
+    write_run_files(run, e,
+                    fmt::format("# Made by qkv import from {}.\n{}", in_quotes(name), toml_text(first)),
+                    e.config.dump(), command);
+    save_untrained(run.path(), e,
+                   resolved_config(e.config, {{"tokenizer.file", toml_string("tokenizer.json")}}));
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove_all(run.path(), ignored);
+    throw;
+  }
   return result;
 }
 

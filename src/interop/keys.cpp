@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/toml.h"
+#include "data/json_members.h"
 #include "interop/family.h"
 #include "qkv/base/text.h"
 
@@ -65,7 +66,7 @@ std::string toml_of(const KeyRow& row, const Json& value, std::string& problem) 
     if (value.is_boolean()) return value.get<bool>() ? "true" : "false";
     problem = "must be true or false";
   } else if (row.kind == KeyKind::count) {
-    if (value.is_number_unsigned() && value.get<std::uint64_t>() <= kMost &&
+    if (is_unsigned(value) && value.get<std::uint64_t>() <= kMost &&
         (value.get<std::uint64_t>() > 0 || value == row.value))
       return std::to_string(value.get<std::uint64_t>());
     problem = fmt::format("must be an integer from 1 to {}", kMost);
@@ -126,8 +127,8 @@ class KeyReader {
       if (known_.count(name) || std::any_of(ignored.begin(), ignored.end(), hit)) continue;
       // What holds nothing changes nothing.
       if (value.is_null() || value == false || (value.is_array() && value.empty())) continue;
-      problems_.push_back(
-          fmt::format("'{}' must be left out: nothing here means the same; got {}", name, shown(value)));
+      problems_.push_back(fmt::format("{} must be left out: nothing here means the same; got {}",
+                                      in_quotes(name), shown(value)));
     }
   }
 

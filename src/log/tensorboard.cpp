@@ -125,8 +125,7 @@ EventRecords event_records(std::string_view bytes, const std::string& path) {
 }
 
 Histogram histogram_of(std::vector<double> values, int bins) {
-  values.erase(std::remove_if(values.begin(), values.end(), [](double v) { return !std::isfinite(v); }),
-               values.end());
+  drop_if(values, [](double v) { return !std::isfinite(v); });
   Histogram h;
   if (values.empty()) return h;
   const auto [least, most] = std::minmax_element(values.begin(), values.end());

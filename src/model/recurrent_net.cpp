@@ -32,7 +32,7 @@ struct RecurrentNetConfig : LengthConfig {
     f("d_model", d_model, "width of the hidden state", rule::positive);
     f("d_embed", d_embed, "width of the token vectors; 0 = d_model", rule::non_negative);
     LengthConfig::fields(f);
-    f("bidirectional", bidirectional, "read from both ends; for classification only");
+    f("bidirectional", bidirectional, "read from both ends; not where the next token is predicted");
     f("dropout", dropout, "probability of zeroing an activation between the layers while training",
       rule::dropping);
     f("embedding", embedding, "how a word is represented");
@@ -44,7 +44,7 @@ struct RecurrentNetConfig : LengthConfig {
 RecurrentNetConfig read_recurrent_net(const Section& section, const DataShape& shape) {
   RecurrentNetConfig c;
   section.read(c);
-  if (c.bidirectional && shape.n_class == 0)
+  if (c.bidirectional && shape.n_class == 0 && !shape.both_sides)
     section.report("bidirectional",
                    "must be false if the next token is predicted: the backward direction would see it");
   check_embedding(section, c.embedding, shape);

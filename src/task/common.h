@@ -54,8 +54,7 @@ Tensor fill_rows(Batch& batch, const char* name, const char* keep, Index n, int 
 using KeyedFiles = std::vector<std::pair<std::string, std::string>>;
 /// Of keys of [data] and their files, those that are given.
 inline KeyedFiles given_files(KeyedFiles all) {
-  all.erase(std::remove_if(all.begin(), all.end(), [](const auto& file) { return file.second.empty(); }),
-            all.end());
+  drop_if(all, [](const auto& file) { return file.second.empty(); });
   return all;
 }
 

@@ -48,7 +48,11 @@ class MaskedLanguageModel : public Task, public Surveyed {
     begin();
   }
 
-  DataShape shape() const override { return windows_->shape(); }
+  DataShape shape() const override {
+    DataShape shape = windows_->shape();
+    shape.both_sides = true;
+    return shape;
+  }
   Index examples(Split split) override { return windows_->examples(split); }
   Index length(Split split, int example) const override { return windows_->length(split, example) + kFrame; }
   bool uniform_length() const override { return true; }

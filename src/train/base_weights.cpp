@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 
+#include "base/at.h"
 #include "base/file.h"
 #include "data/json_members.h"
 #include "nn/adapters.h"
@@ -140,9 +141,7 @@ void load_whole(const Checkpoint& c, ParameterStore& store) {
   std::set<std::string> known;
   for (const auto& tensors : {store.named(), c.weights})
     for (const NamedTensor& one : tensors) known.insert(one.name);
-  weights.erase(
-      std::remove_if(weights.begin(), weights.end(), [&](auto& one) { return !known.count(one.name); }),
-      weights.end());
+  drop_if(weights, [&](const NamedTensor& one) { return !known.count(one.name); });
   store.load(weights, where);
 }
 

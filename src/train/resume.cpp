@@ -5,8 +5,10 @@
 #include <map>
 #include <type_traits>
 
+#include "base/at.h"
 #include "base/communicator.h"
 #include "base/file.h"
+#include "data/json_members.h"
 #include "nn/adapters.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
@@ -21,15 +23,10 @@ namespace {
 
 // The names of the tensors that the others lack: "none" or "3 (a, b, c)".
 std::string without(const std::vector<NamedTensor>& tensors, const std::vector<NamedTensor>& others) {
-  constexpr std::size_t kShown = 8;
   std::vector<std::string> names;
   for (const NamedTensor& one : tensors)
-    if (std::none_of(others.begin(), others.end(), [&](const NamedTensor& o) { return o.name == one.name; }))
-      names.push_back(one.name);
-  if (names.empty()) return "none";
-  const std::vector<std::string> first(
-      names.begin(), names.begin() + static_cast<std::ptrdiff_t>(std::min(names.size(), kShown)));
-  return fmt::format("{} ({}{})", names.size(), join(first, ", "), names.size() > kShown ? ", ..." : "");
+    if (!tensor_named(one.name, others).defined()) names.push_back(one.name);
+  return names.empty() ? "none" : fmt::format("{} ({})", names.size(), join(names, ", ", 8));
 }
 
 // The rows of an embedding stand for words, and only for those of its own vocabulary. Another number of words
@@ -39,8 +36,7 @@ void check_same_words(const Tokenizer& own, const Tokenizer& theirs, const std::
   if (a.size() != b.size() || a == b) return;
   const auto [here, there] = std::mismatch(a.begin(), a.end(), b.begin());
   fail(Fault::usage,
-       "{}: must have the vocabulary of this run; got another one of equal size, whose token {} is {} "
-       "instead of "
+       "{}: must have the vocabulary of this run; got another one of equal size, whose token {} is {}, not "
        "{} (tokenizer.type = \"file\" uses a tokenizer.json)",
        where, here - a.begin(), in_quotes(*there), in_quotes(*here));
 }
@@ -50,9 +46,7 @@ void check_same_words(const Tokenizer& own, const Tokenizer& theirs, const std::
 int take_initial(Training& t, std::vector<NamedTensor>& weights, const std::string& where) {
   ParameterStore& store = *t.experiment.parameters;
   store.match(t.tables.train.init_except, "train.init_except", [&](int, ParameterStore::Part& part) {
-    weights.erase(std::remove_if(weights.begin(), weights.end(),
-                                 [&](const NamedTensor& one) { return one.name == part.name; }),
-                  weights.end());
+    drop_if(weights, [&](const NamedTensor& one) { return one.name == part.name; });
     return true;
   });
   std::vector<NamedTensor> kept;
@@ -67,10 +61,6 @@ int take_initial(Training& t, std::vector<NamedTensor>& weights, const std::stri
   const int taken = store.load(weights, where, true);
   if (t.adapters) t.adapters->set_base();
   return taken;
-}
-
-Json member(const Json& state, const char* name) {
-  return state.is_object() && state.contains(name) ? state.at(name) : Json();
 }
 
 // The members of TrainState by the name they have in state.json.
@@ -96,12 +86,11 @@ void visit(State& s, F f) {
 
 void read_state(const Json& json, TrainState& state, const std::string& file) {
   visit(state, [&](const char* name, auto& value) {
-    const auto found = json.find(name);
+    const Json& found = member_or_null(json, name);
     const bool integer = std::is_integral_v<std::decay_t<decltype(value)>>;
-    if (found == json.end() || !(integer ? found->is_number_integer() : found->is_number()))
-      fail(Fault::data, "{}: must hold the number '{}'; got {}", file, name,
-           found == json.end() ? "none" : dump_json(*found));
-    found->get_to(value);
+    if (!(integer ? found.is_number_integer() : found.is_number()))
+      fail(Fault::data, "{}: must hold the number '{}'; got {}", file, name, dump_json(found));
+    found.get_to(value);
   });
   if (state.step < 0) fail(Fault::data, "{}: 'step' must not be negative; got {}", file, state.step);
 }
@@ -129,15 +118,16 @@ void forget_best(TrainState& state, const std::string& reason) {
 }
 
 // Schedules that end with the run follow its new length.
-void warn_of_schedule(const Section& config, double lr, std::int64_t step, std::int64_t before,
-                      std::int64_t now) {
+void warn_of_schedule(const Training& t, std::int64_t before) {
+  const std::int64_t step = t.state.step, now = t.max_steps;
   if (before == now || before < step) return;
-  const double was = make_schedule(config, lr, before)->rate(step),
-               is = make_schedule(config, lr, now)->rate(step);
-  if (was != is)
+  const auto rate = [&](std::int64_t steps) {
+    return make_schedule(t.experiment.config.section("schedule"), t.optimizer->lr(), steps)->rate(step);
+  };
+  if (rate(before) != rate(now))
     console().warn(
         "schedule: it ends at step {} instead of {}; the rate of step {} becomes {:.3g}, and was {:.3g}", now,
-        before, step, is, was);
+        before, step, rate(now), rate(before));
 }
 
 // The task was built from the data anew: what it derived from it must be what the checkpoint was trained on.
@@ -157,17 +147,17 @@ void check_same_data(const Task& task, const std::string& folder, const Json& st
 
 // The newest whole checkpoint; "" where there is none yet.
 std::string newest_whole(const std::string& run) {
-  auto all = list_checkpoints(run);
-  if (all.empty()) return "";
-  std::vector<std::string> problems;
-  while (!all.empty() && !(problems = checkpoint_problems(all.back().second)).empty()) {
-    all.pop_back();
-    if (!all.empty()) console().warn("{}; going back to {}", problems.front(), all.back().second);
+  std::string problem;
+  for (auto all = list_checkpoints(run); !all.empty(); all.pop_back()) {
+    const std::string& folder = all.back().second;
+    if (!problem.empty()) console().warn("{}; going back to {}", problem, folder);
+    const std::vector<std::string> problems = checkpoint_problems(folder);
+    if (problems.empty()) return folder;
+    problem = problems.front();
   }
-  if (all.empty())
-    fail(Fault::data, "{}: must hold a whole checkpoint to resume from; got only damaged ones; {}", run,
-         problems.front());
-  return all.back().second;
+  if (problem.empty()) return "";
+  fail(Fault::data, "{}: must hold a whole checkpoint to resume from; got only damaged ones; {}", run,
+       problem);
 }
 
 // What a changed config means for the best value and the rate.
@@ -176,8 +166,7 @@ void compare_configs(Training& t, const std::string& folder) {
   const std::string change = change_of_best(resolved_values(text), resolved_values(t.files.resolved));
   if (!change.empty()) forget_best(t.state, change);
   const auto before = Section::parse(text).section("train").read<TrainConfig>();
-  warn_of_schedule(t.experiment.config.section("schedule"), t.optimizer->lr(), t.state.step,
-                   before.max_steps > 0 ? before.max_steps : t.steps_in(before.max_epochs), t.max_steps);
+  warn_of_schedule(t, before.max_steps > 0 ? before.max_steps : t.steps_in(before.max_epochs));
 }
 
 }  // namespace
@@ -200,12 +189,13 @@ std::string warm_start(Training& t) {
     weights = whole_weights(c), theirs = c.state->at("task");
   }
   const int taken = take_initial(t, weights, where);
-  if (t.adapters) t.base = base_from(from);
+  if (t.adapters) t.files.base = base_from(from);
   if (taken == 0) fail(Fault::data, "{}: must hold tensors of this model; got none", where);
   const Tokenizer* words = e.task->tokenizer();
   if (words && exists(folder + "/tokenizer.json"))
     check_same_words(*words, *Tokenizer::load(folder + "/tokenizer.json"), where);
-  const Json source = member(own, "source_tokenizer"), other = member(theirs, "source_tokenizer");
+  const Json source = member_or_null(own, "source_tokenizer"),
+             other = member_or_null(theirs, "source_tokenizer");
   if (!source.is_null() && !other.is_null())
     check_same_words(*Tokenizer::from_json(source), *Tokenizer::from_json(other), where);
   std::vector<NamedTensor> mine = e.parameters->named();
@@ -213,23 +203,22 @@ std::string warm_start(Training& t) {
     mine.resize(mine.size() - 2 * static_cast<std::size_t>(t.adapters->count()));  // they come last
   std::string line = fmt::format("{}: {} of {} tensors loaded; missing: {}; unused: {}", where, taken,
                                  mine.size(), without(mine, weights), without(weights, mine));
-  const Json labels = member(own, "labels"), old = member(theirs, "labels");
+  const Json labels = member_or_null(own, "labels"), old = member_or_null(theirs, "labels");
   if (!old.is_null() && old.size() == labels.size() && old != labels)
     line += fmt::format("; its classes are {} instead of {}", dump_json(old), dump_json(labels));
   return line;
 }
 
 // state.json of a checkpoint.
-static Json state_json(const std::string& run, const Experiment& e, const TrainState& s,
-                       const std::string& metric) {
-  Json state = {{"version", 1}, {"metric", metric}, {"task", e.task->state()}};
+static Json state_json(const std::string& run, const Experiment& e, const TrainState& s) {
+  Json state = {{"version", 1}, {"metric", e.tables.eval.metric}, {"task", e.task->state()}};
   if (const std::string id = id_of_run(run); !id.empty()) state["run"] = id;
   visit(s, [&](const char* name, const auto& value) { state[name] = value; });
   return state;
 }
 
 void save_untrained(const std::string& run, const Experiment& e, const std::string& config) {
-  const Json state = state_json(run, e, {}, e.tables.eval.metric);
+  const Json state = state_json(run, e, {});
   write_checkpoint(run, {0, e.parameters->named(), {}, &state, e.task->tokenizer(), config}, true);
 }
 
@@ -237,10 +226,10 @@ void save_checkpoint(Training& t, bool best) {
   RunFiles& files = t.files;
   if (files.run.empty() || files.last_saved == t.state.step) return;
   const Experiment& e = t.experiment;
-  QKV_CHECK(!t.adapters || !t.base.path.empty(),
+  QKV_CHECK(!t.adapters || !t.files.base.path.empty(),
             "train: warm_start must come before a run with [train.lora]");
-  Json state = state_json(files.run, e, t.state, t.tables.eval.metric);
-  if (t.adapters) state["base"] = base_json(t.base, t.adapters->scale(), files.run);
+  Json state = state_json(files.run, e, t.state);
+  if (t.adapters) state["base"] = base_json(t.files.base, t.adapters->scale(), files.run);
   write_checkpoint(files.run,
                    {t.state.step, e.parameters->stored(), t.optimizer->state(*e.parameters), &state,
                     e.task->tokenizer(), files.resolved},
@@ -258,7 +247,7 @@ void restore(Training& t, const std::string& checkpoint) {
   const Checkpoint c = read_checkpoint(checkpoint, true);
   check_same_data(*t.experiment.task, c.folder, c.state->at("task"));
   if (t.adapters) {
-    std::vector<NamedTensor> base = base_weights(c, t.base);
+    std::vector<NamedTensor> base = base_weights(c, t.files.base);
     take_initial(t, base, c.folder + ": its base");
   }
   load_stored(t, c);
@@ -272,11 +261,10 @@ static void share_tensors(const std::vector<NamedTensor>& tensors) {
 }
 
 void share_weights(ParameterStore& parameters) {
-  if (!communicator().alone()) share_tensors(parameters.named());
+  share_tensors(parameters.named());
 }
 
 void share_state(Training& t) {
-  if (communicator().alone()) return;
   share_weights(*t.experiment.parameters);
   share_tensors(t.optimizer->state(*t.experiment.parameters));
   visit(t.state, [](const char*, auto& value) { communicator().broadcast(&value, sizeof value); });

@@ -24,6 +24,14 @@ struct Folder {
     write_file_atomic(file(name), bytes);
   }
   void remove(const std::string& name) const { fs::remove(file(name)); }
+  void pipe(const std::string& name) const {
+    remove(name);
+    REQUIRE(::mkfifo(file(name).c_str(), 0600) == 0);
+  }
+  void loop(const std::string& name) const {
+    remove(name);
+    fs::create_symlink(name, file(name));
+  }
   void cut(const std::string& name) const { fs::resize_file(file(name), fs::file_size(file(name)) / 2); }
   /// Moves a file out of the folder and leaves a link to it.
   void link_out(const std::string& name) const {
@@ -121,6 +129,17 @@ const std::vector<Broken> kBroken{
        fs::create_directory(f.file("config.json"));
      },
      "config.json"},
+    {"config a pipe", "gpt2", [](auto& f) { f.pipe("config.json"); }, "must be a plain file"},
+    {"config a loop", "gpt2", [](auto& f) { f.loop("config.json"); }, "config.json: must exist"},
+    {"line break in a key", "gpt2", key("use\nmagic", true), "must be left out"},
+    {"heads beyond 2^60", "llama",
+     [](auto& f) {
+       f.set("head_dim", 1 << 30);
+       f.set("num_attention_heads", 1 << 30);
+     },
+     "must describe a model"},
+    {"endless positions", "llama", key("max_position_embeddings", 1 << 30), "must be at most 1048576"},
+    {"base 0", "llama", key("rope_parameters", {{"rope_theta", 0}}), "theta"},
     {"linked config", "gpt2", [](auto& f) { f.link_out("config.json"); }, "lead out"},
     {"n_embd < 0", "gpt2", key("n_embd", -12), "'n_embd' must be an integer"},
     {"n_layer = 0", "gpt2", key("n_layer", 0), "'n_layer' must be an integer"},
@@ -197,7 +216,7 @@ const std::vector<Broken> kBroken{
     {"no head", "bert", key("architectures", {"BertModel"}),
      "'architectures' must be one of BertForMaskedLM"},
     {"head lies", "bert", key("architectures", {"BertForSequenceClassification"}),
-     "'classifier.weight' [2, 12]"},
+     "'classifier.bias' [2] is missing"},
     {"type_vocab_size = 0", "bert", key("type_vocab_size", 0), "'type_vocab_size' must be an integer"},
     {"types lie", "bert", key("type_vocab_size", 3),
      "token_type_embeddings.weight' must be [3, 12]; got [2, 12]"},
@@ -252,12 +271,19 @@ const std::vector<Broken> kBroken{
     {"huge header", "gpt2", [](auto& f) { f.write("model.safetensors", std::string(8, '\x7f') + "{}"); },
      "header"},
     {"linked weights", "gpt2", [](auto& f) { f.link_out("model.safetensors"); }, "lead out"},
-    {"pipe", "gpt2",
+    {"pipe", "gpt2", [](auto& f) { f.pipe("model.safetensors"); }, "must be a plain file"},
+    {"loop", "gpt2", [](auto& f) { f.loop("model.safetensors"); }, "model.safetensors: must exist"},
+    {"one byte", "gpt2", [](auto& f) { f.write("model.safetensors", "x"); }, "at least 8 bytes"},
+    {"8-bit floats", "gpt2",
      [](auto& f) {
-       f.remove("model.safetensors");
-       REQUIRE(::mkfifo(f.file("model.safetensors").c_str(), 0600) == 0);
+       f.write("model.safetensors", replace_all(f.read("model.safetensors"), "\"F32\"", "\"F8X\""));
      },
-     "model.safetensors"},
+     "dtype must be one of"},
+    {"nothing in a tensor", "llama",
+     [](auto& f) {
+       f.tensor(kQ, Tensor::zeros({0, 12}));
+     },
+     "must be [24, 12]; got [0, 12]"},
     {"no head", "llama", [](auto& f) { f.drop("lm_head.weight"); }, "'lm_head.weight' [60, 12] is missing"},
     {"a tensor less", "llama", [](auto& f) { f.drop("model.norm.weight"); },
      "'model.norm.weight' [12] is missing"},
@@ -295,6 +321,21 @@ const std::vector<Broken> kBroken{
     {"no name", "gpt2", index_entry(""), "must lie in the folder"},
     {"NUL in a name", "gpt2", index_entry(std::string("a.safetensors\0x", 15)), "must lie in the folder"},
     {"a number", "gpt2", index_entry(3), "must be strings"},
+    {"line break in a name", "gpt2", index_entry("a\n.safetensors"), "must lie in the folder"},
+    {"a tensor listed twice", "gpt2",
+     [](auto& f) {
+       f.shard([](Json&) {});
+       f.write("model.safetensors.index.json",
+               R"({"weight_map": {"x": "a.safetensors", "x": "b.safetensors"}})");
+     },
+     "model.safetensors.index.json"},
+    {"a shard by two names", "gpt2",
+     [](auto& f) {
+       f.shard([](Json&) {});
+       f.remove("b.safetensors");
+       fs::create_symlink("a.safetensors", f.file("b.safetensors"));
+     },
+     "must lie in one file"},
     {"missing shard", "gpt2", index_entry("c.safetensors"), "c.safetensors: must exist"},
     {"wrong shard", "gpt2", index_entry("b.safetensors"), "not in 'b.safetensors'"},
     {"not a shard", "gpt2", index_entry("config.json"), "config.json"},
@@ -329,9 +370,25 @@ const std::vector<Broken> kBroken{
     {"unigrams", "gpt2",
      [](auto& f) { f.edit("tokenizer.json", [](Json& json) { json["model"]["type"] = "Unigram"; }); },
      "Unigram"},
+    {"tokenizer a pipe", "gpt2", [](auto& f) { f.pipe("tokenizer.json"); }, "must be a plain file"},
+    {"tokens beyond the table", "gpt2",
+     [](auto& f) {
+       f.edit("tokenizer.json", [](Json& json) {
+         Json more = json["added_tokens"].at(0);
+         more["id"] = 4000000000u, more["content"] = "<more>";
+         json["added_tokens"].push_back(more);
+       });
+     },
+     "4000000000"},
+    {"mostly unused", "gpt2",
+     [](auto& f) {
+       f.set("vocab_size", 70000);
+       f.tensor("transformer.wte.weight", Tensor::zeros({70000, 12}));
+     },
+     "must have 4464 to 70000 tokens"},
     {"more words than vectors", "gpt2",
      [](auto& f) { f.edit("tokenizer.json", [](Json& json) { json["model"]["vocab"]["onemore"] = 60; }); },
-     "must have at most 60 tokens"},
+     "must have 1 to 60 tokens"},
 };
 
 }  // namespace
@@ -363,6 +420,18 @@ TEST_CASE("a damaged or lying folder is refused with one message, and nothing is
   CHECK(n >= 60);
 }
 
+TEST_CASE("a folder's name adds nothing to the config, and an id that is no token ends no text") {
+  const Folder folder("gpt2");
+  folder.remove("generation_config.json");
+  folder.set("eos_token_id", 60);
+  const std::string odd = folder.scratch / "x\n[run]\nseed = 7";
+  fs::rename(folder.path, odd);
+  const Imported made = import_folder(odd, folder.scratch / "run", {});
+  CHECK(read_file(made.run + "/config.toml").find("\n[run]\nseed") == std::string::npos);
+  REQUIRE(made.notes.size() == 1);
+  CHECK(made.notes[0].find("'eos_token_id' is '[60]'; no such token") != std::string::npos);
+}
+
 TEST_CASE("the program refuses a damaged folder with exit code 3, and an existing run with 2") {
   const Folder folder("gpt2");
   const std::string out = folder.scratch / "run";
@@ -371,6 +440,10 @@ TEST_CASE("the program refuses a damaged folder with exit code 3, and an existin
   check_refused(run_qkv({"import", folder.path, "--out", out}), 3, "'n_embd' must be an integer");
   CHECK(!exists(out));
   folder.set("n_embd", 12);
+  ProcessOptions full;
+  full.max_file_bytes = 4000;
+  check_refused(run_qkv({"import", folder.path, "--out", out}, full), 1, "File too large");
+  CHECK(!exists(out));
   CHECK(run_qkv({"import", folder.path, "--out", out}).code == 0);
   check_refused(run_qkv({"import", folder.path, "--out", out}), 2, "exists");
   check_refused(run_qkv({"export", out, "--format", "gguf"}), 2, "--format");

@@ -102,7 +102,7 @@ for name in ("bert", "bert-classes", "distilbert", "distilbert-classes"):
     tokenizer, model = check_ids(path), auto_model(name).from_pretrained(path).eval()
     classes = "classes" in name
     for texts in (["the old bank"], ["the old bank", "she ran"]) if classes else (["the [MASK] bank [MASK] money"],):
-        batch = tokenizer(*texts, return_tensors="pt")
+        batch = tokenizer(*texts, return_tensors="pt", return_token_type_ids=True)
         if "distil" in name:
             batch.pop("token_type_ids", None)
         made = json.loads(run("predict", "imported", "\t".join(texts), "--json"))

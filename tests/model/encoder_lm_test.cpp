@@ -125,7 +125,7 @@ TEST_CASE("encoder classifier: the pooler stands between what is read and the he
 
 TEST_CASE("encoder-lm: what it cannot be is refused at its place, and it can be walked without values") {
   CHECK(message([] { TestModel m("type = \"encoder-lm\"\nd_model = 0\nembedding = \"one-hot\""); }) ==
-        "c.toml:2:1: model.tie_embeddings needs a table of words; got embedding = \"one-hot\"");
+        "c.toml:1:1: model.tie_embeddings needs a table of words; got embedding = \"one-hot\"");
   const TestModel m(kLm, Dtype::f32, true);
   CHECK(m.model->forward(pair_batch().symbolic()).shape() == Shape{2, 4, 10});
 }

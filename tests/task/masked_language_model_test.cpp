@@ -129,7 +129,7 @@ TEST_CASE("the last window of an evaluation is short: its padding is neither rea
 
 TEST_CASE("a masked language model learns, and predict fills [MASK] from both sides") {
   MaskedText text;
-  Session trained(text.config(), {"train.max_steps=150", "eval.every=150", "model.dropout=0"});
+  Session trained(text.config(), {"train.max_steps=400", "eval.every=400", "model.dropout=0"});
   trained.train(text.folder / "run");
   const Task& task = *trained.experiment.task;
   const Json one = task.predict(*trained.experiment.model, "the [MASK] rose blooms . blue [MASK] waves .");
