@@ -102,20 +102,22 @@ void Communicator::agree(const Error* own) {
 }
 
 // When a process dies, mpirun first sends SIGTERM to the others, and SIGKILL a second later. Those that live
-// still answer; the first of them reports the ones that do not.
-void Communicator::wait_for(const std::vector<int>& missing, double& silent_since) {
-  constexpr double kPatience = 0.4;
-  if (reported_ || missing.empty() || !stopping || !stopping()) return;
+// still answer; the first of them reports the ones that do not. Others, which may also wait for that one,
+// have a little more patience.
+bool Communicator::wait_for(const std::vector<int>& missing, double& silent_since) {
+  constexpr double kPatience = 0.3, kMore = 0.15;
+  if (reported_ || missing.empty() || !stopping || !stopping()) return false;
   if (silent_since == 0) silent_since = steady_seconds();
-  if (steady_seconds() - silent_since < kPatience) return;
+  if (steady_seconds() - silent_since < kPatience + kMore * rank_) return false;
   for (int r = 0; r < rank_; r++)
-    if (!std::count(missing.begin(), missing.end(), r)) return;
+    if (!std::count(missing.begin(), missing.end(), r)) return false;
   reported_ = true;
   if (report)
     report(fmt::format(
         "train: all ranks must answer; got nothing from rank {} (if it has died, the job ends now, and "
         "--resume continues from the newest checkpoint)",
         fmt::join(missing, ", ")));
+  return true;
 }
 
 Communicator& communicator() {

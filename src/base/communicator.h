@@ -58,8 +58,9 @@ class Communicator {
 
  protected:
   /// For implementations, called again and again while nothing comes from these ranks: reports ranks that
-  /// seem to have died. `silent_since` is 0 at the first call of a wait.
-  void wait_for(const std::vector<int>& missing, double& silent_since);
+  /// seem to have died, and returns true when it has, for the others to be told. `silent_since` is 0 at the
+  /// first call of a wait.
+  bool wait_for(const std::vector<int>& missing, double& silent_since);
 
  private:
   int rank_, size_;

@@ -53,17 +53,21 @@ class Mpi : public Communicator {
     wait();
   }
 
-  // The others are told, so that they do not report this rank, too.
   void abort(int code) override {
-    for (int r = 0; r < size(); r++) {
-      MPI_Request request;
-      if (r != rank()) MPI_Isend(nullptr, 0, MPI_BYTE, r, kGoodbye, MPI_COMM_WORLD, &request);
-    }
+    say_goodbye();
     MPI_Abort(MPI_COMM_WORLD, code);
     std::abort();
   }
 
  private:
+  // Tells the others that what ends all is reported.
+  void say_goodbye() {
+    for (int r = 0; r < size(); r++) {
+      MPI_Request request;
+      if (r != rank()) MPI_Isend(nullptr, 0, MPI_BYTE, r, kGoodbye, MPI_COMM_WORLD, &request);
+    }
+  }
+
   template <class F>
   void each_block(const Piece& piece, int owner, F start) {
     constexpr std::size_t kBlock = std::size_t{1} << 30;  // MPI counts in int
@@ -87,7 +91,7 @@ class Mpi : public Communicator {
       look = now + kLook;
       int goodbye = 0;
       MPI_Iprobe(MPI_ANY_SOURCE, kGoodbye, MPI_COMM_WORLD, &goodbye, MPI_STATUS_IGNORE);
-      if (!goodbye) wait_for(missing(), silent_since);
+      if (!goodbye && wait_for(missing(), silent_since)) say_goodbye();
     }
   }
 

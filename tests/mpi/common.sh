@@ -5,7 +5,8 @@ command -v mpirun >/dev/null || { echo "skipped: there is no mpirun (apt-get ins
 rm -rf "$scratch"
 mkdir -p "$scratch"
 cd "$scratch"
-mpi=(mpirun --oversubscribe --bind-to none)
+# Of a busy machine: more than a second before mpirun kills the ranks that are left.
+mpi=(mpirun --oversubscribe --bind-to none --mca odls_base_sigkill_timeout 3)
 [[ $(id -u) != 0 ]] || mpi+=(--allow-run-as-root)
 
 fault() { echo "FAIL: $*"; exit 1; }
