@@ -12,28 +12,27 @@ namespace {
 // ---- sizes
 
 // What a size may be a multiple of: a symbol, the sum of two, or a product.
-std::vector<std::vector<Dim::Term>> candidates(const Sizes& symbols) {
-  std::vector<std::vector<Dim::Term>> single, sums, products;
-  for (std::size_t i = 0; i < symbols.size(); i++) {
-    const std::string& s = symbols[i].first;
-    single.push_back({{1, {s}}});
-    for (std::size_t j = i + 1; j < symbols.size(); j++) {
-      const std::string& t = symbols[j].first;
-      sums.push_back({{1, {s}}, {1, {t}}});
-      products.push_back({{1, {s, t}}});
+std::vector<Dim> candidates(const Sizes& symbols) {
+  std::vector<Dim> single, pairs;
+  auto add = [](std::vector<Dim>& list, std::vector<Dim::Term> terms) {
+    list.emplace_back().terms = std::move(terms);
+  };
+  for (auto s = symbols.begin(); s != symbols.end(); ++s) {
+    add(single, {{1, {s->first}}});
+    for (auto t = std::next(s); t != symbols.end(); ++t) {
+      add(pairs, {{1, {s->first}}, {1, {t->first}}});
+      add(pairs, {{1, {s->first, t->first}}});
     }
   }
-  for (auto* more : {&sums, &products}) single.insert(single.end(), more->begin(), more->end());
+  single.insert(single.end(), pairs.begin(), pairs.end());
   return single;
 }
 
-Index value_of(const std::vector<Dim::Term>& terms, const Sizes& sizes) {
-  Index sum = 0;
-  for (const Dim::Term& term : terms) {
+Index value_of(const Dim& dim, const Sizes& sizes) {
+  Index sum = dim.constant;
+  for (const Dim::Term& term : dim.terms) {
     Index product = term.factor;
-    for (const std::string& symbol : term.symbols)
-      for (const auto& [name, value] : sizes)
-        if (name == symbol) product *= value;
+    for (const std::string& symbol : term.symbols) product *= sizes.at(symbol);
     sum += product;
   }
   return sum;
@@ -44,28 +43,27 @@ std::optional<Dim> size_from(const std::vector<Index>& values, const std::vector
   if (std::count(values.begin(), values.end(), values[0]) == std::ptrdiff_t(values.size()))
     return Dim(values[0]);
   for (const bool plain : {true, false})  // k m, then k m + c
-    for (std::vector<Dim::Term>& terms : candidates(passes[0].sizes)) {
-      std::vector<Index> m;
-      for (const Traced& pass : passes) m.push_back(value_of(terms, pass.sizes));
-      if (m[0] == m[1] || (values[0] - values[1]) % (m[0] - m[1]) != 0) continue;
-      const Index k = (values[0] - values[1]) / (m[0] - m[1]), c = values[0] - k * m[0];
-      bool fits = k > 0 && (!plain || c == 0);
-      for (std::size_t i = 0; i < m.size(); i++) fits = fits && values[i] == k * m[i] + c;
-      if (!fits) continue;
-      Dim dim(c);
-      for (Dim::Term& term : terms) term.factor = k;
-      dim.terms = terms;
-      return dim;
+    for (Dim& dim : candidates(passes[0].sizes)) {
+      const Index m0 = value_of(dim, passes[0].sizes), m1 = value_of(dim, passes[1].sizes);
+      if (m0 == m1 || (values[0] - values[1]) % (m0 - m1) != 0) continue;
+      const Index k = (values[0] - values[1]) / (m0 - m1);
+      for (Dim::Term& term : dim.terms) term.factor = k;
+      dim.constant = values[0] - k * m0;
+      bool fits = k > 0 && (!plain || dim.constant == 0);
+      for (std::size_t i = 0; i < values.size(); i++)
+        fits = fits && values[i] == value_of(dim, passes[i].sizes);
+      if (fits) return dim;
     }
   return std::nullopt;
 }
 
 // ---- passes
 
-constexpr const char* kFixed = "the ops of a batch must not depend on its size or content";
+constexpr const char* kFixed =
+    "ops must not depend on the size or content of a batch; got others for another";
 
 [[noreturn]] void differs(const std::string& where, const std::string& rule) {
-  fail(Fault::usage, "graph: {}: {}, or the model is no graph of fixed ops", where, rule);
+  fail(Fault::usage, "graph: {}: {} (only models of fixed ops are graphs)", where, rule);
 }
 
 std::string place(const Graph::Node& node) {
@@ -116,7 +114,7 @@ void prune(Graph& graph) {
 
 // Throws unless two passes differ in sizes alone.
 void check_same(const Graph& a, const Graph& b) {
-  if (a.nodes.size() != b.nodes.size() || a.values.size() != b.values.size()) differs("ops", kFixed);
+  if (a.nodes.size() != b.nodes.size() || a.values.size() != b.values.size()) differs("forward pass", kFixed);
   for (std::size_t i = 0; i < a.nodes.size(); i++) {
     const Graph::Node &x = a.nodes[i], &y = b.nodes[i];
     if (x.op != y.op || x.inputs != y.inputs || x.named != y.named || x.outputs != y.outputs ||
@@ -125,7 +123,7 @@ void check_same(const Graph& a, const Graph& b) {
     for (std::size_t k = 0; k < x.attributes.size(); k++) {
       const auto& [name, value] = x.attributes[k];
       if (!std::holds_alternative<Dim>(value) && value != y.attributes[k].second)
-        differs(place(x) + ", " + name, "it must not depend on the batch");
+        differs(place(x) + ", " + name, "must not depend on the batch; got another value for another");
     }
   }
   for (std::size_t i = 0; i < a.values.size(); i++) {
@@ -133,7 +131,8 @@ void check_same(const Graph& a, const Graph& b) {
     if (x.kind != y.kind || x.name != y.name || x.shape.size() != y.shape.size())
       differs(place_of_value(a, int(i)), kFixed);
     if (x.tensor.defined() && !x.tensor.same_bits(y.tensor))
-      differs(place_of_value(a, int(i)), "it reads what no op gives");
+      differs(place_of_value(a, int(i)),
+              "must read what ops, parameters and the batch give; got a tensor that changes with the batch");
   }
 }
 
@@ -173,7 +172,7 @@ Graph graph_of(const std::string& name, std::vector<Traced> passes) {
       got.push_back(fmt::format("{} for {}", values[i], join(of_batch, " ")));
     }
     const std::optional<Dim> dim = size_from(values, passes);
-    if (!dim) differs(sizes[k].first, "a size must follow from those of the batch; got " + join(got, ", "));
+    if (!dim) differs(sizes[k].first, "must follow from the sizes of the batch; got " + join(got, ", "));
     *sizes[k].second = *dim;
   }
   graph.name = name;

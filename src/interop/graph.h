@@ -1,8 +1,8 @@
 // The graph of a model, with sizes that depend on the batch as expressions: made of traces over batches of
 // several sizes (docs/graph-format.md).
 #pragma once
+#include <map>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "autograd/trace.h"
@@ -11,8 +11,8 @@
 
 namespace qkv {
 
-/// The sizes of one batch: symbol and value.
-using Sizes = std::vector<std::pair<std::string, Index>>;
+/// The sizes of one batch by their symbols.
+using Sizes = std::map<std::string, Index>;
 
 /// A forward pass that was traced.
 struct Traced {

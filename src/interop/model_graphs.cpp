@@ -17,16 +17,10 @@ const std::vector<Sizes> kPasses{{{"B", 2}, {"T", 3}, {"P", 2}, {"S", 5}, {"N", 
                                  {{"B", 3}, {"T", 4}, {"P", 3}, {"S", 3}, {"N", 23}, {"M", 7}, {"K", 5}},
                                  {{"B", 5}, {"T", 2}, {"P", 4}, {"S", 4}, {"N", 19}, {"M", 5}, {"K", 2}}};
 
-Index size_of_symbol(const Sizes& sizes, std::string_view symbol) {
-  for (const auto& [name, size] : sizes)
-    if (symbol == name) return size;
-  fail(Fault::runtime, "graph: size '{}' must be given", symbol);
-}
-
 // Of the sizes, those that a graph depends on.
 Sizes some(const Sizes& sizes, const std::vector<const char*>& symbols) {
   Sizes result;
-  for (const char* symbol : symbols) result.emplace_back(symbol, size_of_symbol(sizes, symbol));
+  for (const char* symbol : symbols) result[symbol] = sizes.at(symbol);
   return result;
 }
 
@@ -98,13 +92,13 @@ std::vector<NamedTensor> states_of(const Decoding& decoding) {
 bool trace_decoding(const Experiment& e, const Generator& model, const Sizes& sizes, const Batch& source,
                     std::vector<Traced>& encode, std::vector<Traced>& decode) {
   const bool reads = model.needs_source();
-  const Index B = size_of_symbol(sizes, "B");
+  const Index B = sizes.at("B");
   Traced start{{}, some(sizes, {"B", "S", "P"})}, step{{}, some(sizes, {"B", "T", "P", "S"})};
   const Graph::Kind kInput = Graph::Kind::input;
   Trace trace;
   name_all(trace, e, source);
   const std::unique_ptr<Decoding> decoding = model.start(reads ? source : Batch(), B);
-  decoding->feed(Tensor::zeros({B, size_of_symbol(sizes, "P")}, Dtype::i32));
+  decoding->feed(Tensor::zeros({B, sizes.at("P")}, Dtype::i32));
   const std::vector<NamedTensor> before = states_of(*decoding);
   if (before.empty()) return false;
   for (const NamedTensor& state : before) trace.output("memory." + state.name, state.tensor);
@@ -133,24 +127,21 @@ bool trace_decoding(const Experiment& e, const Generator& model, const Sizes& si
 
 Batch example_batch(const Experiment& e, const Sizes& sizes, Stream& dice) {
   const DataShape shape = e.task->shape();
-  auto size = [&](const char* symbol) {
-    return size_of_symbol(sizes, symbol);
-  };
   Batch batch;
   Tensor place;
   if (dynamic_cast<const SkipGram*>(e.model.get())) {
-    batch.set("input_ids", random_ids(dice, {size("N")}, shape.vocab_size));
-    batch.set("input_offsets", random_offsets(dice, size("M"), size("N")));
-    batch.set("targets", random_ids(dice, {size("M"), size("K")}, shape.vocab_size));
+    batch.set("input_ids", random_ids(dice, {sizes.at("N")}, shape.vocab_size));
+    batch.set("input_offsets", random_offsets(dice, sizes.at("M"), sizes.at("N")));
+    batch.set("targets", random_ids(dice, {sizes.at("M"), sizes.at("K")}, shape.vocab_size));
     return batch;
   }
-  const Index B = size("B"), T = size("T");
+  const Index B = sizes.at("B"), T = sizes.at("T");
   batch.set("ids", random_ids(dice, {B, T}, shape.vocab_size));
   const auto* generator = dynamic_cast<const Generator*>(e.model.get());
   if (generator && generator->needs_source()) {
     const Index V = shape.source_vocab_size ? shape.source_vocab_size : shape.vocab_size;
-    batch.set("source_ids", random_ids(dice, {B, size("S")}, V));
-    batch.set("source_keep", random_keep(dice, B, size("S"), place));
+    batch.set("source_ids", random_ids(dice, {B, sizes.at("S")}, V));
+    batch.set("source_keep", random_keep(dice, B, sizes.at("S"), place));
     return batch;
   }
   batch.set("keep", random_keep(dice, B, T, place));
@@ -164,8 +155,8 @@ Batch example_batch(const Experiment& e, const Sizes& sizes, Stream& dice) {
     for (Index i = 0; i < B * T; i++) values.data<float>()[i] = float(dice.normal());
   }
   if (shape.ngram_buckets > 0) {
-    batch.set("ngram_ids", random_ids(dice, {size("N")}, shape.ngram_buckets));
-    batch.set("ngram_offsets", random_offsets(dice, B * T, size("N")));
+    batch.set("ngram_ids", random_ids(dice, {sizes.at("N")}, shape.ngram_buckets));
+    batch.set("ngram_offsets", random_offsets(dice, B * T, sizes.at("N")));
   }
   return batch;
 }

@@ -12,8 +12,6 @@ namespace qkv::onnx {
 using protobuf::Message;
 namespace {
 
-// TensorProto.DataType
-constexpr std::uint64_t kFloat = 1, kInt32 = 6, kInt64 = 7, kBool = 9;
 // AttributeProto.AttributeType
 constexpr std::uint64_t kAttributeFloat = 1, kAttributeInt = 2, kAttributeString = 3, kAttributeInts = 7;
 
@@ -252,14 +250,8 @@ Name Lowering::range(const Dim& length) {
 Name Lowering::unsqueeze(const Name& x, const std::vector<Index>& axes) {
   return op("Unsqueeze", {x, ints(axes)});
 }
-Name Lowering::to_bool(const Name& x) {
-  return op("Cast", {x}, {{"to", Index(kBool)}});
-}
-Name Lowering::to_float(const Name& x) {
-  return op("Cast", {x}, {{"to", Index(kFloat)}});
-}
-Name Lowering::to_int64(const Name& x) {
-  return op("Cast", {x}, {{"to", Index(kInt64)}});
+Name Lowering::cast(const Name& x, Type to) {
+  return op("Cast", {x}, {{"to", Index(to)}});
 }
 
 Name Lowering::reshape(const Name& x, const std::vector<Dim>& from, const std::vector<Dim>& to) {

@@ -13,6 +13,9 @@ namespace qkv::onnx {
 
 constexpr int kOpset = 17, kIrVersion = 8;
 
+/// TensorProto.DataType
+enum Type : Index { kFloat = 1, kInt32 = 6, kInt64 = 7, kBool = 9 };
+
 /// The name of a tensor of the ONNX graph; empty: an input that is left out.
 using Name = std::string;
 using Names = std::vector<Name>;
@@ -56,7 +59,7 @@ class Lowering {
   Name sizes(const std::vector<Dim>& shape);    ///< int64 [rank]
   Name range(const Dim& length);                ///< int64 0 .. length - 1
   Name unsqueeze(const Name& x, const std::vector<Index>& axes);
-  Name to_bool(const Name&x), to_float(const Name&x), to_int64(const Name&x);
+  Name cast(const Name& x, Type to);
   /// x [from..] as `to`; what may be copied or inferred is not computed.
   Name reshape(const Name& x, const std::vector<Dim>& from, const std::vector<Dim>& to);
   /// x[.., begin : end, ..] of an axis.

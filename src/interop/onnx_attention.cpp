@@ -42,15 +42,15 @@ Name attend(Lowering& l, const Name& q, const Name& k, const Name& v, Index D, I
   }
   if (!l.named("bias").empty()) scores = l.op("Add", {scores, per_head(l, "bias")});
   if (slopes) {
-    const Name distance = l.to_float(l.op("Abs", {l.op("Sub", {row, column})}));
+    const Name distance = l.cast(l.op("Abs", {l.op("Sub", {row, column})}), kFloat);
     scores = l.op("Sub", {scores, l.op("Mul", {l.unsqueeze(l.named("slopes"), {1, 2}), distance})});
   }
   Name mask;
   auto see = [&](const Name& part) {
     mask = mask.empty() ? part : l.op("And", {mask, part});
   };
-  if (!l.named("keep").empty()) see(l.to_bool(per_head(l, "keep")));
-  if (!l.named("key_keep").empty()) see(l.unsqueeze(l.to_bool(l.named("key_keep")), {1, 2}));
+  if (!l.named("keep").empty()) see(l.cast(per_head(l, "keep"), kBool));
+  if (!l.named("key_keep").empty()) see(l.unsqueeze(l.cast(l.named("key_keep"), kBool), {1, 2}));
   const bool none = !mask.empty();  // there may be queries that see nothing
   if (causal) see(l.op("GreaterOrEqual", {row, column}));
   if (!mask.empty()) scores = l.op("Where", {mask, scores, l.constant(kMasked)});

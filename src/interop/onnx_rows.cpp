@@ -56,51 +56,51 @@ Name rms_norm(Lowering& l) {
 // ---- tables and positions
 
 Name embedding_bag(Lowering& l) {  // [W, N] shares of the rows [N, d]
-  const Name offsets = l.to_int64(l.named("offsets"));
+  const Name offsets = l.cast(l.named("offsets"), kInt64);
   const Name begin = l.unsqueeze(l.slice(offsets, 0, 0, -1), {1});
   const Name end = l.unsqueeze(l.slice(offsets, 0, 1, std::numeric_limits<Index>::max()), {1});
   const Name place = l.range(l.named_shape("ids")[0]);
   const Name inside = l.op("And", {l.op("GreaterOrEqual", {place, begin}), l.op("Less", {place, end})});
-  const Name member = l.to_float(inside);
+  const Name member = l.cast(inside, kFloat);
   const Name count = l.op("ReduceSum", {member, l.ints({1})}, {{"keepdims", Index{1}}});
   const Name share = l.op("Div", {member, l.op("Max", {count, l.constant(1.0)})});
   return l.op("MatMul", {share, l.op("Gather", {l.in(0), l.named("ids")})});
 }
 
 Name masked_mean(Lowering& l) {
-  const Name keep = l.to_float(l.to_bool(l.named("keep")));  // [B, T]
+  const Name keep = l.cast(l.cast(l.named("keep"), kBool), kFloat);  // [B, T]
   const Name sum = l.op("MatMul", {l.unsqueeze(keep, {1}), l.in(0)});
   const Name count = l.op("ReduceSum", {keep, l.ints({1})}, {{"keepdims", Index{1}}});
   return l.op("Div", {l.op("Squeeze", {sum, l.ints({1})}), l.op("Max", {count, l.constant(1.0)})});
 }
 
 Name select_positions(Lowering& l) {
-  const Name places = l.unsqueeze(l.to_int64(l.named("positions")), {1});
+  const Name places = l.unsqueeze(l.cast(l.named("positions"), kInt64), {1});
   return l.op("GatherND", {l.in(0), places}, {{"batch_dims", Index{1}}});
 }
 
 Name one_hot(Lowering& l) {
-  const Name ids = l.to_int64(l.unsqueeze(l.named("ids"), {-1}));
-  return l.to_float(l.op("Equal", {ids, l.range(l.dim("depth"))}));
+  const Name ids = l.cast(l.unsqueeze(l.named("ids"), {-1}), kInt64);
+  return l.cast(l.op("Equal", {ids, l.range(l.dim("depth"))}), kFloat);
 }
 
 Name relative_positions(Lowering& l) {  // t - target + max_length - 1, in [0, 2 max_length - 2]
   const Index last = l.integer("max_length") - 1;
-  const Name target = l.unsqueeze(l.to_int64(l.named("target")), {1});
+  const Name target = l.unsqueeze(l.cast(l.named("target"), kInt64), {1});
   const Name place = l.op("Add", {l.op("Sub", {l.range(l.result_shape()[1]), target}), l.scalar(last)});
   return l.op("Clip", {place, l.scalar(0), l.scalar(2 * last)});
 }
 
 Name lengths(Lowering& l) {
-  const Name kept = l.to_int64(l.op("Equal", {l.to_int64(l.named("keep")), l.scalar(1)}));
-  return l.op("Cast", {l.op("ReduceSum", {kept, l.ints({1})}, {{"keepdims", Index{0}}})},
-              {{"to", Index{6}}});  // int32, as recurrent operators want them
+  const Name kept = l.cast(l.op("Equal", {l.cast(l.named("keep"), kInt64), l.scalar(1)}), kInt64);
+  return l.cast(l.op("ReduceSum", {kept, l.ints({1})}, {{"keepdims", Index{0}}}),
+                kInt32);  // int32, as recurrent operators want them
 }
 
 Name last_positions(Lowering& l) {
   if (l.named("lengths").empty())
     return l.op("Expand", {l.op("Sub", {l.size(l.dim("steps")), l.scalar(1)}), l.size(l.result_shape()[0])});
-  return l.op("Max", {l.op("Sub", {l.to_int64(l.named("lengths")), l.scalar(1)}), l.scalar(0)});
+  return l.op("Max", {l.op("Sub", {l.cast(l.named("lengths"), kInt64), l.scalar(1)}), l.scalar(0)});
 }
 
 // ---- shapes and reductions
@@ -173,7 +173,7 @@ const std::map<std::string, Row>& rows() {
       QKV_ROW("pow", of_two(l, "Pow")),
       QKV_ROW("maximum", of_two(l, "Max")),
       QKV_ROW("minimum", of_two(l, "Min")),
-      QKV_ROW("where", l.op("Where", {l.to_bool(l.named("condition")), l.in(0), l.in(1)})),
+      QKV_ROW("where", l.op("Where", {l.cast(l.named("condition"), kBool), l.in(0), l.in(1)})),
       QKV_ROW("sum", reduced(l, "ReduceSum")),
       QKV_ROW("mean", reduced(l, "ReduceMean")),
       QKV_ROW("max", reduced(l, "ReduceMax")),
@@ -193,7 +193,7 @@ const std::map<std::string, Row>& rows() {
       QKV_ROW("triu", triangle(l, true)),
       QKV_ROW("slice", slice(l)),
       QKV_ROW("concat", concat(l)),
-      QKV_ROW("cast", l.to_float(l.named("x"))),
+      QKV_ROW("cast", l.cast(l.named("x"), kFloat)),
       QKV_ROW("embedding", l.op("Gather", {l.in(0), l.named("ids")})),
       QKV_ROW("embedding_bag", embedding_bag(l)),
       QKV_ROW("index_select", l.op("Gather", {l.in(0), l.named("ids")}, {{"axis", l.integer("axis")}})),

@@ -14,6 +14,8 @@
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/model/generate.h"
+#include "qkv/ops/activations.h"
+#include "qkv/ops/arithmetic.h"
 #include "qkv/ops/shape_ops.h"
 #include "qkv/tensor/safetensors.h"
 
@@ -75,7 +77,7 @@ void write_answers(const Experiment& e, const std::string& folder) {
       tensors.push_back({fmt::format("{}.in.{}", count, name), tensor});
     tensors.push_back({fmt::format("{}.out.logits", count), e.model->forward(batch).value()});
     const auto* generator = dynamic_cast<const Generator*>(e.model.get());
-    const Index T = sizes[1].second;
+    const Index T = sizes.at("T");
     if (generator && e.task->shape().n_class == 0 && !batch.contains("values") && T > 3) {
       const Tensor& ids = batch.at("ids");
       const auto decoding = generator->start(batch, ids.dim(0));
@@ -133,6 +135,48 @@ TEST_CASE("an op without a row is an error that names the op and its layer") {
   graph.outputs = {{"y", 1}};
   CHECK_THROWS_WITH_AS(encode_onnx(graph),
                        "onnx: every op must have a row; got 'warp' of layers.0, which has none", Error);
+}
+
+TEST_CASE("sizes are expressions of those of the batch, and what is no graph is refused with the op's name") {
+  using Part = std::function<Var(const Var& x, Index B)>;
+  auto graph = [](const Part& f) {
+    std::vector<Traced> passes;
+    for (Index B : {4, 7, 6}) {
+      Trace trace;
+      const Tensor x = Tensor::zeros({B, 2}, Dtype::f32);
+      trace.name(Graph::Kind::input, "x", x);
+      trace.output("y", f(x, B).value());
+      passes.push_back({trace.take(), {{"B", B}}});
+    }
+    return graph_of("forward", passes);
+  };
+  auto rows = [&](std::function<Index(Index)> n) {
+    const Graph g = graph([&](const Var& x, Index B) { return neg(slice(concat({x, x}, 0), 0, 1, n(B))); });
+    return g.values.at(std::size_t(g.outputs.at(0).value)).shape.at(0).str();
+  };
+  CHECK(rows([](Index B) { return B; }) == "B-1");
+  CHECK(rows([](Index B) { return 2 * B - 3; }) == "2*B-4");
+  CHECK(rows([](Index) { return 4; }) == "3");
+  CHECK_THROWS_WITH_AS(
+      rows([](Index B) { return B == 6 ? 2 : B; }),
+      "graph: op 'slice', end: must follow from the sizes of the batch; got 4 for B = 4, 7 for B = 7, "
+      "2 for B = 6 (only models of fixed ops are graphs)",
+      Error);
+  CHECK_THROWS_WITH_AS(
+      graph([](const Var& x, Index B) { return x + Tensor::full({2}, double(B), Dtype::f32); }),
+      "graph: op 'add': must read what ops, parameters and the batch give; got a tensor that changes "
+      "with the batch (only models of fixed ops are graphs)",
+      Error);
+  CHECK_THROWS_WITH_AS(
+      graph([](const Var& x, Index B) { return B == 7 ? neg(x) : abs(x); }),
+      "graph: op 'abs': ops must not depend on the size or content of a batch; got others for another "
+      "(only models of fixed ops are graphs)",
+      Error);
+  CHECK_THROWS_WITH_AS(
+      graph([](const Var& x, Index B) { return x * double(B); }),
+      "graph: op 'mul', right: must not depend on the batch; got another value for another (only "
+      "models of fixed ops are graphs)",
+      Error);
 }
 
 TEST_CASE("a graph of one op is these bytes of ONNX") {
