@@ -115,4 +115,4 @@ for path in models:
 for line in failed:
     print("FAILED", line)
 print(f"{ops} cases of ops, {len(models)} models with {checked - ops} answers, worst relative error {worst:.1e}")
-sys.exit(1 if failed or ops < 150 or len(models) < 20 else 0)
+sys.exit(1 if failed or ops < 700 or len(models) < 25 else 0)

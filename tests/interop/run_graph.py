@@ -86,7 +86,8 @@ def masked_mean(x, keep, **_):
     return (x * weights).sum(1) / np.maximum(1, weights.sum(1))
 
 
-def attention(q, k, v, n_head, n_kv_head, scale, softcap, causal, key_keep=None, keep=None, bias=None, slopes=None, **_):
+def attention(q, k, v, n_head, n_kv_head, scale, softcap, causal,
+              key_keep=None, keep=None, bias=None, slopes=None, **_):
     heads = lambda x, n: np.moveaxis(x.reshape(*x.shape[:2], n, -1), 2, 1)
     repeated = lambda x: np.repeat(heads(x, n_kv_head), n_head // n_kv_head, 1)
     per_head = lambda x: x[:, None] if x.ndim == 3 else x
