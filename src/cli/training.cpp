@@ -152,7 +152,7 @@ static int train_config(const TrainingRequest& request) {
     write_run_files(run, e, named ? read_file_or_pipe(request.config, 1 << 24, Fault::usage) : request.text,
                     resolved, request.command);
   }
-  training.files = {run.path(), kept_config(e, "../../"), -1};
+  training.files.run = run.path(), training.files.resolved = kept_config(e, "../../");
   start.resume = !old.empty();
   if (!old.empty()) start.config = resolved;  // of which threads and logs may differ
   start.check_expect = request.check_expect;
@@ -194,7 +194,7 @@ int resume_run(const std::string& path, const std::vector<std::string>& sets, co
   warn_of_changed_data(run->path(), *e.task);
   if (!sets.empty()) start.changes = changes(config, own);
   if (!start.changes.empty()) start.config = kept_config(e, "", run->path());
-  training.files = {run->path(), kept_config(e, "../../", run->path()), -1};
+  training.files.run = run->path(), training.files.resolved = kept_config(e, "../../", run->path());
   return run_training(training, *run, start);
 }
 

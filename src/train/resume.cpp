@@ -189,7 +189,7 @@ std::string warm_start(Training& t) {
     weights = whole_weights(c), theirs = c.state->at("task");
   }
   const int taken = take_initial(t, weights, where);
-  if (t.adapters) t.base = base_from(from);
+  if (t.adapters) t.files.base = base_from(from);
   if (taken == 0) fail(Fault::data, "{}: must hold tensors of this model; got none", where);
   const Tokenizer* words = e.task->tokenizer();
   if (words && exists(folder + "/tokenizer.json"))
@@ -226,10 +226,10 @@ void save_checkpoint(Training& t, bool best) {
   RunFiles& files = t.files;
   if (files.run.empty() || files.last_saved == t.state.step) return;
   const Experiment& e = t.experiment;
-  QKV_CHECK(!t.adapters || !t.base.path.empty(),
+  QKV_CHECK(!t.adapters || !t.files.base.path.empty(),
             "train: warm_start must come before a run with [train.lora]");
   Json state = state_json(files.run, e, t.state);
-  if (t.adapters) state["base"] = base_json(t.base, t.adapters->scale(), files.run);
+  if (t.adapters) state["base"] = base_json(t.files.base, t.adapters->scale(), files.run);
   write_checkpoint(files.run,
                    {t.state.step, e.parameters->stored(), t.optimizer->state(*e.parameters), &state,
                     e.task->tokenizer(), files.resolved},
@@ -247,7 +247,7 @@ void restore(Training& t, const std::string& checkpoint) {
   const Checkpoint c = read_checkpoint(checkpoint, true);
   check_same_data(*t.experiment.task, c.folder, c.state->at("task"));
   if (t.adapters) {
-    std::vector<NamedTensor> base = base_weights(c, t.base);
+    std::vector<NamedTensor> base = base_weights(c, t.files.base);
     take_initial(t, base, c.folder + ": its base");
   }
   load_stored(t, c);

@@ -70,6 +70,7 @@ struct RunFiles {
   std::string run;               ///< the run directory
   std::string resolved;          ///< config.resolved.toml of each checkpoint; its paths are relative to that
   std::int64_t last_saved = -1;  ///< step of the newest checkpoint
+  BaseWeights base = {};         ///< with [train.lora]: what its checkpoints stand on
 };
 
 /// What a run consists of. Made by prepare_training; movable, and it must not outlive the experiment.
@@ -97,7 +98,6 @@ struct Training {
   std::unique_ptr<TrainStep> one_step;
   std::unique_ptr<Captures> captures;
   RunFiles files;
-  BaseWeights base;  ///< with [train.lora]: what its checkpoints stand on
   TrainState state;
   TrainSeconds seconds;  ///< of this process
 };
