@@ -142,10 +142,10 @@ struct WatcherSink : MetricSink {
 }  // namespace
 
 int assist_training(Training& t) {
+  install_signal_handlers();  // before waiting: when another rank dies, mpirun sends SIGTERM
   communicator().agree();
   communicator().computing = true;
   share_state(t);
-  install_signal_handlers();
   MetricSinks none;
   std::string bad;
   TrainResult result = train(t, none);
@@ -182,11 +182,11 @@ int run_training(Training& t, RunDir& run, const Start& start) {
   const std::size_t weights = e.parameters->bytes();
   warn_of_limits(e, bytes + std::max(resident_memory(), weights) - weights);
   for (const std::string& warning : data_warnings(*e.task)) console().warn("{}", warning);
+  const Watcher* watcher = start.watcher;
+  if (!watcher) install_signal_handlers();
   communicator().agree();
   communicator().computing = true;
   share_state(t);
-  const Watcher* watcher = start.watcher;
-  if (!watcher) install_signal_handlers();
   TrainResult result = train(t, sinks, [&](std::int64_t step) {
     bar->step(step);
     if (watcher) watcher->step();

@@ -19,6 +19,7 @@ for entry in configs docs python; do ln -sfn "$source/$entry" "$entry"; done
 
 export QKV_BINARY=$build/bin/qkv
 venv/bin/python "$source/tests/python/module_test.py"
+rm -rf runs  # the page begins in a fresh folder
 awk '/^```python$/ {on = 1; next} /^```/ {on = 0} on' docs/python.md >page.py
 venv/bin/python page.py >page.log
 
