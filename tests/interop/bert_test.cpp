@@ -92,11 +92,7 @@ TEST_CASE("exported masked language models and classifiers come back to the bit,
 TEST_CASE("every verb works on an imported BERT, and a classifier can begin with its encoder") {
   const TemporaryFolder folder;
   const auto qkv = [&](const std::vector<std::string>& arguments) {
-    const Finished done = run_qkv(arguments, {folder.path});
-    CAPTURE(arguments[0]);
-    CAPTURE(done.err);
-    CHECK(done.code == 0);
-    return done;
+    return run_well(arguments, folder);
   };
   std::string lines;
   for (int i = 0; i < 8; i++) lines += kLabelled;

@@ -100,11 +100,7 @@ TEST_CASE("exported models come back to the bit, whatever their tokenizer") {
 TEST_CASE("every verb works on an imported run, and a run can begin with its weights") {
   const TemporaryFolder folder;
   const auto qkv = [&](const std::vector<std::string>& arguments) {
-    const Finished done = run_qkv(arguments, {folder.path});
-    CAPTURE(arguments[0]);
-    CAPTURE(done.err);
-    CHECK(done.code == 0);
-    return done;
+    return run_well(arguments, folder);
   };
   std::string text;
   for (int i = 0; i < 8; i++) text += kText;

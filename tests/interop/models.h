@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/temporary_folder.h"
+#include "cli/process.h"
 #include "interop/format.h"
 #include "interop/import.h"
 #include "paths.h"
@@ -18,6 +19,15 @@
 #include "qkv/train/experiment.h"
 
 namespace qkv::test {
+
+/// Runs qkv in a folder; it must succeed.
+inline Finished run_well(const std::vector<std::string>& arguments, const TemporaryFolder& folder) {
+  const Finished done = run_qkv(arguments, {folder.path});
+  CAPTURE(arguments[0]);
+  CAPTURE(done.err);
+  CHECK(done.code == 0);
+  return done;
+}
 
 inline std::string model_folder(const std::string& name) {
   return source_dir() + "/tests/interop/models/" + name;
