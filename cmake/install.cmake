@@ -12,6 +12,10 @@ file(RELATIVE_PATH bin_to_lib ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_
 set_target_properties(qkv PROPERTIES INSTALL_RPATH "$ORIGIN/${bin_to_lib}")
 
 install(TARGETS qkv)
+if(QKV_MPI)  # not in the Debian package, which would need MPI for everybody
+  set_target_properties(qkv_mpi PROPERTIES INSTALL_RPATH "$ORIGIN")
+  install(TARGETS qkv_mpi LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT mpi)
+endif()
 install(TARGETS libqkv qkv_options qkv_public_dependencies EXPORT qkvTargets)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/qkv DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/configs DESTINATION ${CMAKE_INSTALL_DATADIR}/qkv OPTIONAL)
@@ -71,6 +75,7 @@ endif()
 
 # ---- Debian package; building against it needs what the public headers include
 set(CPACK_GENERATOR DEB)
+set(CPACK_INSTALL_CMAKE_PROJECTS "${PROJECT_BINARY_DIR};qkv;Unspecified;/")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)
 set(CPACK_PACKAGE_CONTACT "The qkv authors")

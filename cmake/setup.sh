@@ -6,11 +6,11 @@ die() { say "$@"; exit 1; }
 # What -march=native depends on.
 cpu() { grep -m2 -E '^(model name|flags|CPU part|Features)' /proc/cpuinfo 2>/dev/null || true; }
 
-# Installs what cmake/packages.txt names and this machine lacks.
+# install_packages [PACKAGE...]: installs what cmake/packages.txt names, and these, where this machine lacks them.
 install_packages() {
   command -v dpkg-query >/dev/null || return 0  # not Debian: CMake names what is missing
   local wanted installed package missing='' sudo='' log
-  wanted=$(sed 's/#.*//' "$root/cmake/packages.txt")
+  wanted="$(sed 's/#.*//' "$root/cmake/packages.txt") $*"
   installed=$(dpkg-query -W -f '/${Package}/${db:Status-Status}\n' $wanted 2>/dev/null || true)
   for package in $wanted; do
     [[ $installed == */$package/installed* ]] || missing+=" $package"
@@ -30,7 +30,7 @@ install_packages() {
     grep -E '^(E:|sudo:)' "$log" | tail -n 5 >&2
     die "the packages were not installed (log: $log); if this machine is offline, connect it or, as root, run: $command"
   }
-  rm -f "$log"
+  rm -f "$log" "$root"/build*/build.ninja  # CMake looks again for what it did without
 }
 
 # build FOLDER TARGET [CMAKE OPTION...]: brings a target up to date; one process at a time, all output to stderr.

@@ -2,7 +2,7 @@
 # A file sees its own room and the rooms below; siblings do not see each other; data sees only base and tensor.
 # What stands beside the rooms (src/main.cpp, the umbrella header) sees all, and no room sees it.
 cmake_minimum_required(VERSION 3.20)
-set(levels base:0 tensor:1 log:1 autograd:2 ops:3 nn:4 data:4 model:5 task:6 train:7 inspect:8 report:9 claims:9 cli:10)
+set(levels base:0 tensor:1 log:1 mpi:1 autograd:2 ops:3 nn:4 data:4 model:5 task:6 train:7 inspect:8 interop:8 report:9 claims:9 cli:10)
 foreach(pair ${levels})
   string(REGEX MATCH "(.*):(.*)" _ ${pair})
   set(level_${CMAKE_MATCH_1} ${CMAKE_MATCH_2})
@@ -64,6 +64,8 @@ expect(src/claims/x.cpp "\"cli/x.h\"" 1)
 expect(src/claims/x.cpp "\"inspect/x.h\"" 0)
 expect(src/claims/x.cpp "\"report/x.h\"" 1)
 expect(src/inspect/x.cpp "\"claims/x.h\"" 1)
+expect(src/cli/verbs/x.cpp "\"interop/x.h\"" 0)
+expect(src/interop/x.cpp "\"inspect/x.h\"" 1)
 expect(include/qkv/log/x.h "\"qkv/tensor/x.h\"" 1)
 expect(include/qkv/nn/x.h "\"qkv/data/x.h\"" 1)
 expect(include/qkv/data/x.h "\"qkv/tensor/x.h\"" 0)

@@ -88,6 +88,7 @@ Tensor GradSuite::ids(const Shape& shape, Index n) {
 
 void GradSuite::check(const std::string& label, const std::vector<Tensor>& inputs, const Function& f,
                       const Function& composed) {
+  if (GradCases* cases = GradCases::current()) return cases->see(op_, label, inputs, f);
   std::vector<Tensor> originals, points;
   for (const Tensor& input : inputs) originals.push_back(input.clone()), points.push_back(input.clone());
   auto constants = [&] {

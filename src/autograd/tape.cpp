@@ -4,6 +4,7 @@
 #include <atomic>
 #include <string>
 
+#include "autograd/trace.h"
 #include "autograd/watch.h"
 #include "base/at.h"
 
@@ -144,8 +145,9 @@ Var Tape::leaf(const void* store, int slot, const Tensor& value) {
 // ---- recording ----------------------------------------------------------------------------------
 
 bool Recorder::wanted(const Input* inputs, int count) {
-  return Tape::current() &&
-         std::any_of(inputs, inputs + count, [](const Input& input) { return input.node >= 0; });
+  return Tape::current() && (Trace::current() || std::any_of(inputs, inputs + count, [](const Input& input) {
+                               return input.node >= 0;
+                             }));
 }
 
 void* Recorder::memory(std::size_t bytes, std::size_t alignment) {
@@ -159,6 +161,7 @@ Var Recorder::push(const Op& op, const Input* inputs, int count, Tensor value, v
   int first = int(s.inputs.size());
   for (int i = 0; i < count; i++) s.inputs.push_back(inputs[i].node);
   s.nodes.push_back({&op, first, count, -1, value.shape(), value.dtype(), closure, run, destroy});
+  if (Trace* trace = Trace::current()) trace->add(op.name, inputs, count, value);
   if (Watch* watch = Watch::current()) {
     std::vector<Watch::Operand> operands;
     for (int i = 0; i < count; i++) {

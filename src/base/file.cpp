@@ -219,15 +219,29 @@ std::string checksum(std::string_view bytes) {
   return hex(XXH3_128bits(bytes.data(), bytes.size()));
 }
 
-std::string checksum_file(const std::string& path) {
+Checksum::Checksum() : state_(XXH3_createState(), XXH3_freeState) {
+  XXH3_128bits_reset(state_.get());
+}
+
+void Checksum::add(std::string_view bytes) {
+  XXH3_128bits_update(state_.get(), bytes.data(), bytes.size());
+}
+
+std::string Checksum::text() const {
+  return hex(XXH3_128bits_digest(state_.get()));
+}
+
+std::string checksum_file(const std::string& path, std::size_t limit) {
   check_plain_file(path);
   const Descriptor file(path, O_RDONLY, Fault::data, "cannot be read");
-  std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(), XXH3_freeState);
-  XXH3_128bits_reset(state.get());
-  std::vector<char> chunk(kChunk);
-  while (std::size_t count = read_some(file, chunk.data(), chunk.size(), path, Fault::data))
-    XXH3_128bits_update(state.get(), chunk.data(), count);
-  return hex(XXH3_128bits_digest(state.get()));
+  Checksum sum;
+  std::string chunk(kChunk, '\0');
+  while (const std::size_t n =
+             read_some(file, chunk.data(), std::min(limit, chunk.size()), path, Fault::data)) {
+    sum.add({chunk.data(), n});
+    limit -= limit == std::string::npos ? 0 : n;
+  }
+  return sum.text();
 }
 
 }  // namespace qkv

@@ -2,12 +2,15 @@
 // kind they are, what lies in a folder, copies.
 #pragma once
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "qkv/base/error.h"
+
+struct XXH3_state_s;
 
 namespace qkv {
 
@@ -79,7 +82,20 @@ class AppendFile {
 
 /// XXH3-128 as 32 hex digits: finds damage, no security.
 std::string checksum(std::string_view bytes);
-std::string checksum_file(const std::string& path);
+/// Of a file, or of its first `limit` bytes.
+std::string checksum_file(const std::string& path, std::size_t limit = std::string::npos);
+/// The same of bytes that come in parts.
+class Checksum {
+ public:
+  Checksum();
+  Checksum(const Checksum&) = delete;
+  Checksum& operator=(const Checksum&) = delete;
+  void add(std::string_view bytes);
+  std::string text() const;
+
+ private:
+  std::shared_ptr<XXH3_state_s> state_;
+};
 
 /// Throws where `path` is there and is no plain file (a pipe, a device), before it is waited for.
 void check_plain_file(const std::string& path, Fault fault = Fault::data);
@@ -95,7 +111,13 @@ std::vector<std::string> entries_of(const std::string& folder);
 /// Names of the plain files below a folder and its sub-folders, relative to it, sorted. Links to folders are
 /// not followed.
 std::vector<std::string> files_below(const std::string& folder);
-/// Copies the bytes of a plain file, or of the files below a folder, without their modes.
+/// Whether data is a manifest: a text NAME.manifest that names files, one per line, relative to itself.
+bool is_manifest(const std::string& path);
+/// The files that a manifest names, in order. Blank lines and those that begin with # are left out. A data
+/// error for a line that names no plain file, or a manifest, and where there is none.
+std::vector<std::string> files_of_manifest(const std::string& path);
+/// Copies the bytes of a plain file, or of the files below a folder, without their modes; of a manifest also
+/// those of its files, into the folder beside it that has its name without ".manifest".
 void copy_files(const std::string& from, const std::string& to);
 /// Removes what killed processes have left of atomic files in a folder: "NAME.tmp.PROCESS", of those whose
 /// names begin with `name`.

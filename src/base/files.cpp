@@ -18,6 +18,7 @@ namespace qkv {
 namespace {
 
 constexpr const char* kTemporary = ".tmp.";  // between name and process of an atomic file
+constexpr const char* kManifest = ".manifest";
 
 const char* kind_of(mode_t mode) {
   if (S_ISDIR(mode)) return "a directory";
@@ -78,7 +79,45 @@ std::vector<std::string> files_below(const std::string& folder) {
   return names;
 }
 
+bool is_manifest(const std::string& path) {
+  return ends_with(path, kManifest) && !is_directory(path);
+}
+
+std::vector<std::string> files_of_manifest(const std::string& path) {
+  constexpr std::size_t kMost = std::size_t{1} << 26;
+  std::vector<std::string> files;
+  int number = 0;
+  for (const std::string& text : split(read_file(path, kMost), '\n')) {
+    const std::string line(trim(text));
+    number++;
+    if (line.empty() || line[0] == '#') continue;
+    files.push_back((fs::path(path).parent_path() / line).lexically_normal().string());
+    const char* why = ends_with(line, kManifest) ? "a manifest"
+                      : exists(files.back())     ? "no plain file"
+                                                 : "no file";
+    if (std::error_code ignored; ends_with(line, kManifest) || !fs::is_regular_file(files.back(), ignored))
+      fail(Fault::data, "{}:{}: a line must name a file of text; got {}, which is {}", path, number,
+           in_quotes(line), why);
+  }
+  if (files.empty()) fail(Fault::data, "{}: must name a file; got none", path);
+  return files;
+}
+
 void copy_files(const std::string& from, const std::string& to) {
+  if (is_manifest(from)) {
+    const fs::path folder = fs::path(to).replace_extension();
+    make_directories(folder.string());
+    std::string list;
+    int number = 0;
+    for (const std::string& file : files_of_manifest(from)) {
+      const std::string own = fs::path(file).filename().string();
+      const std::string name =
+          fmt::format("{:06}-{}", ++number, own.substr(own.size() - std::min<std::size_t>(own.size(), 200)));
+      copy_file(file, (folder / name).string());
+      list += (folder.filename() / name).string() + "\n";
+    }
+    return write_file_atomic(to, list);
+  }
   if (!is_directory(from)) return copy_file(from, to);
   make_directories(to);
   for (const std::string& name : files_below(from)) {

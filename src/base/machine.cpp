@@ -1,11 +1,13 @@
 #include "base/machine.h"
 
+#include <dlfcn.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 #include <limits>
 #include <sstream>
@@ -99,6 +101,13 @@ int available_threads() {
                        ? CPU_COUNT(&set)
                        : static_cast<int>(std::thread::hardware_concurrency());
   return static_cast<int>(std::max(1.0, std::min<double>(cpus, std::ceil(group_limits().cpus))));
+}
+
+std::string library_folder() {
+  Dl_info info;
+  std::error_code ignored;
+  if (!::dladdr(reinterpret_cast<const void*>(&library_folder), &info) || !info.dli_fname) return "";
+  return std::filesystem::canonical(info.dli_fname, ignored).parent_path().string();
 }
 
 std::size_t available_memory() {

@@ -15,6 +15,9 @@ struct GroupLimits {
 /// `root` stands before each path, "/proc/self/cgroup" and those that it leads to.
 GroupLimits group_limits(const std::string& root = "");
 
+/// The folder of the library that holds this function; "" where it is not known.
+std::string library_folder();
+
 /// Bytes that this process may hold: of the machine, its control groups, and ulimit -v.
 std::size_t available_memory();
 

@@ -7,6 +7,8 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <cstdint>
+#include <cstring>
 #include <utility>
 
 #include "qkv/base/error.h"
@@ -142,8 +144,10 @@ std::string_view trim(std::string_view text) {
   return text;
 }
 
-std::string join(const std::vector<std::string>& parts, std::string_view separator) {
-  return fmt::format("{}", fmt::join(parts, separator));
+std::string join(const std::vector<std::string>& parts, std::string_view separator, std::size_t most) {
+  if (parts.size() <= most) return fmt::format("{}", fmt::join(parts, separator));
+  const auto end = parts.begin() + std::ptrdiff_t(most);
+  return fmt::format("{}{}{} more", fmt::join(parts.begin(), end, separator), separator, parts.size() - most);
 }
 
 std::string replace_all(std::string_view text, std::string_view from, std::string_view to) {
@@ -183,8 +187,14 @@ std::string shortest(double value) {
 
 std::size_t first_invalid_utf8(std::string_view text) {
   char32_t value;
-  for (std::size_t i = 0, length; i < text.size(); i += length)
+  for (std::size_t i = 0, length; i < text.size(); i += length) {
+    for (std::uint64_t eight; text.size() - i >= sizeof eight; i += sizeof eight) {  // ASCII
+      std::memcpy(&eight, text.data() + i, sizeof eight);
+      if (eight & 0x8080808080808080u) break;
+    }
+    if (i == text.size()) break;
     if ((length = decode(text.substr(i), value)) == 0) return i;
+  }
   return std::string_view::npos;
 }
 

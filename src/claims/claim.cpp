@@ -1,13 +1,12 @@
 #include "claims/claim.h"
 
-#include <dlfcn.h>
-
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/machine.h"
 #include "qkv/base/text.h"
 #include "qkv/train/experiment.h"
 #include "qkv/train/training.h"
@@ -66,26 +65,14 @@ std::vector<Verdict> check_claims(const std::vector<std::string>& names, std::ui
 
 // ---- models that claims train
 
-namespace {
-
-// The file of the library that holds this function.
-fs::path library() {
-  Dl_info info;
-  if (!dladdr(reinterpret_cast<const void*>(&shipped_config), &info) || !info.dli_fname) return {};
-  std::error_code ignored;
-  return fs::canonical(info.dli_fname, ignored);
-}
-
-}  // namespace
-
 // lib/libqkv.so or lib/MACHINE/libqkv.so: the configs are some folders up, in share.
 std::string shipped_config(const std::string& name) {
-  fs::path folder = library().parent_path();
+  fs::path folder = library_folder();
   for (int up = 0; up < 4 && folder != folder.root_path(); up++, folder = folder.parent_path())
     if (const fs::path file = folder / "share/qkv/configs" / name; exists(file.string()))
       return file.string();
   fail(Fault::data, "claims: config '{}' must be installed with qkv; looked for share/qkv/configs above {}",
-       name, library().string());
+       name, library_folder());
 }
 
 Metrics TrainedModel::metrics(Split split) const {
@@ -109,7 +96,7 @@ const TrainedModel& TrainedModels::shipped(const std::string& config, const std:
   for (const NamedTensor& one : made->experiment.parameters->named())
     made->start.push_back({one.name, one.tensor.clone()});
   Training training = prepare_training(made->experiment);
-  for (std::int64_t step = 1; step <= training.max_steps; step++)
+  for (std::int64_t step = 1; step <= training.max_steps(); step++)
     if (!training.step().finite)
       fail(Fault::diverged, "claims: loss and gradients must stay finite; got a NaN or infinity at step {}",
            step);

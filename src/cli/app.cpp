@@ -6,6 +6,7 @@
 
 #include "cli/answers.h"
 #include "cli/arguments.h"
+#include "cli/training.h"
 #include "qkv/base/plugin.h"
 #include "qkv/base/text.h"
 #include "qkv/cli/verb.h"
@@ -83,7 +84,7 @@ int parse_and_run(int argc, char** argv) {
   configure_console(global);
   auto verb = verbs.begin();
   for (const Options& options : program.verbs) {
-    if (options.chosen) return (*verb)->run();
+    if (options.chosen) return run_in_ranks(options.name, [&] { return (*verb)->run(); });
     ++verb;
   }
   return 0;

@@ -4,13 +4,13 @@
 #include <vector>
 
 #include "log/table.h"
-#include "qkv/base/config.h"
+#include "train/check.h"
 
 namespace qkv {
 
-/// The config of a file, or the one that a run directory was trained with, checked. Problems are usage
-/// errors; those of the data are warnings.
-Section checked_config(const std::string& file_or_run, const std::vector<std::string>& sets = {});
+/// The config of a file, or the one that a run directory was trained with, and what checking it found.
+/// Problems are usage errors; those of the data are warnings.
+CheckReport checked_config(const std::string& file_or_run, const std::vector<std::string>& sets = {});
 
 struct KeyDifference {
   std::string key;

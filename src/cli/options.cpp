@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "base/at.h"
 #include "cli/arguments.h"
 #include "qkv/base/text.h"
 
@@ -62,8 +63,7 @@ Options& Options::add_verb(const std::string& verb, const std::string& text) {
 
 std::vector<std::string> flags_of(const Option& option) {
   std::vector<std::string> flags = split(option.names, ',');
-  flags.erase(std::remove_if(flags.begin(), flags.end(), [](auto& name) { return name[0] != '-'; }),
-              flags.end());
+  drop_if(flags, [](auto& name) { return name[0] != '-'; });
   return flags;
 }
 

@@ -1,7 +1,9 @@
 // The verbs train and resume: how a run begins.
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 
+#include "base/communicator.h"
 #include "base/file.h"
 #include "base/toml.h"
 #include "cli/config_diff.h"
@@ -17,32 +19,6 @@ namespace fs = std::filesystem;
 
 namespace qkv {
 namespace {
-
-// Where each value of the config was given, and what it means; in the order of config.resolved.toml.
-Json origins(const Section& config) {
-  Json list = Json::array();
-  for (const ResolvedKey& key : config.resolved())
-    list.push_back({{"key", key.key}, {"value", key.value}, {"origin", key.origin}, {"help", key.help}});
-  return list;
-}
-
-// config.resolved.toml comes last: a directory that has it can be resumed.
-void write_run_files(const RunDir& run, const Experiment& e, const std::string& config_file,
-                     const std::string& resolved, const std::vector<std::string>& command) {
-  keep_data(run.path(), *e.task);
-  keep_plugins(run.path());
-  write_file_atomic(run.file("config.toml"), read_file_or_pipe(config_file, 1 << 24, Fault::usage));
-  Json env = environment(command, pool().size(), e.run.seed);
-  env["id"] = make_run_id(e.config, *e.task);
-  for (const DataPlace& data : data_places(*e.task))  // of data that stays where it is
-    if (!data.copied) env["checksum of " + data.key] = content_checksum(data.source);
-  if (const std::string sum = start_checksum(e.config); !sum.empty())
-    env["checksum of train.init_from"] = sum;
-  write_file_atomic(run.file("env.json"), dump_json(env, 2) + "\n");
-  write_file_atomic(run.file("origins.json"), dump_json(origins(e.config), 2) + "\n");
-  write_file_atomic(run.file("config.resolved.toml"), resolved);
-  write_run_checksums(run.path());
-}
 
 // Data that stays where it is may have changed there; that of the run directory has checksums.
 void warn_of_changed_data(const std::string& run, const Task& task) {
@@ -72,7 +48,8 @@ void check_overwrite(const std::string& run, const Experiment& e, const std::str
 
 // The keys that a resumed run must not change, since its checkpoints would not fit.
 void check_fixed(const std::string& key, const std::string& value, const std::string& before) {
-  for (const char* fixed : {"model.", "tokenizer.", "task.", "run.dtype", "optimizer.type"})
+  for (const char* fixed :
+       {"model.", "tokenizer.", "task.", "run.dtype", "optimizer.type", "train.lora.", "train.init_except"})
     if (starts_with(key, fixed))
       fail(Fault::usage, "resume: the architecture must stay as it was; got {} = {} (was {})", key, value,
            before);
@@ -109,10 +86,9 @@ std::vector<std::string> changes(const Section& config, const std::vector<Resolv
   return result;
 }
 
-// The config as the run directory keeps it, or (with the way "../../" to it) a checkpoint: with the data
-// where it is copied to. The data of a run that goes on is its own copy, or what resume --set has named,
-// which stays where it is.
-std::string kept_config(const Experiment& e, const std::string& way, const std::string& resumed = "") {
+}  // namespace
+
+std::string kept_config(const Experiment& e, const std::string& way, const std::string& resumed) {
   std::vector<std::pair<std::string, std::string>> replaced{{"plugins", plugin_places(way)}};
   for (const DataPlace& data : data_places(*e.task)) {
     std::string place = (data.copied ? way : "") + data.place;
@@ -126,14 +102,12 @@ std::string kept_config(const Experiment& e, const std::string& way, const std::
   return resolved_config(e.config, replaced);
 }
 
-}  // namespace
-
 std::string run_name(const RunConfig& run, const std::string& config_file) {
   return run.name.empty() ? fs::path(config_file).stem().string() : run.name;
 }
 
 void check_config(const TrainingRequest& request) {
-  const Section config = Section::load(request.config, request.sets);
+  const Section config = request.load();
   Experiment e = build_experiment(config, true);
   finish_config(e);
   const std::string run = request.parent + "/" + request.name;
@@ -146,11 +120,17 @@ void check_config(const TrainingRequest& request) {
          run, difference);
 }
 
+static void use_threads(const RunConfig& run) {
+  set_threads(run.threads > 0 ? static_cast<int>(run.threads) : communicator().threads);
+}
+
 static int train_config(const TrainingRequest& request) {
-  const Section config = Section::load(request.config, request.sets);
+  const Section config = request.load();
   Experiment e = build_experiment(config);
-  set_threads(static_cast<int>(e.run.threads));
+  use_threads(e.run);
   Training training = prepare_training(e);
+  communicator().agree();
+  if (communicator().rank() > 0) return assist_training(training);
   for (const std::string& note : config.notes()) console().info("{}", note);
   const std::string out_dir = request.parent.empty() ? e.run.out_dir : request.parent;
   const std::string name = request.name.empty() ? run_name(e.run, request.config) : request.name;
@@ -167,11 +147,16 @@ static int train_config(const TrainingRequest& request) {
   if (old.empty() && run.path() != out_dir + "/" + name)
     console().info("{}/{} exists and is kept: this run is called {} (--overwrite replaces the old one)",
                    out_dir, name, run.path());
-  if (old.empty()) write_run_files(run, e, request.config, resolved, request.command);
-  training.files = {run.path(), kept_config(e, "../../"), -1};
+  if (old.empty()) {
+    const bool named = request.text.empty();
+    write_run_files(run, e, named ? read_file_or_pipe(request.config, 1 << 24, Fault::usage) : request.text,
+                    resolved, request.command);
+  }
+  training.files.run = run.path(), training.files.resolved = kept_config(e, "../../");
   start.resume = !old.empty();
   if (!old.empty()) start.config = resolved;  // of which threads and logs may differ
   start.check_expect = request.check_expect;
+  start.watcher = request.watcher;
   return run_training(training, run, start);
 }
 
@@ -181,37 +166,39 @@ int train_run(const TrainingRequest& request) {
   } catch (const Error& e) {
     // Building stops at the first table with problems; the user sees all of them.
     if (e.fault() != Fault::usage) throw;
-    const CheckReport report = check_config(Section::load(request.config, request.sets));
+    const CheckReport report = check_config(request.load());
     if (report.problems.empty()) throw;
     throw Error(join(report.problems, "\n"), Fault::usage);
   }
 }
 
-namespace {
-
-// Values in `sets` become part of the config of the run.
-int resume_run(const std::string& path, const std::vector<std::string>& sets) {
+int resume_run(const std::string& path, const std::vector<std::string>& sets, const Watcher* watcher) {
   const std::string file = config_of_run(path);
-  RunDir run = RunDir::open(path);
-  check_run_checksums(run.path());
+  std::optional<RunDir> run;
+  if (communicator().rank() == 0) run = RunDir::open(path), check_run_checksums(run->path());
   std::vector<ResolvedKey> own;
   if (!sets.empty()) own = own_config(file, sets);
   const Section config = Section::load(file, sets);
   Experiment e = build_experiment(config);
-  set_threads(static_cast<int>(e.run.threads));
+  use_threads(e.run);
   Training training = prepare_training(e);
+  communicator().agree();
+  if (!run) return assist_training(training);
   Start start;
   start.resume = true;
+  start.watcher = watcher;
   if (const std::string change = changed_arithmetic(path); !change.empty())
     console().info(
         "matrix products are computed differently than at the start of the run: {}; last bits may differ",
         change);
-  warn_of_changed_data(run.path(), *e.task);
+  warn_of_changed_data(run->path(), *e.task);
   if (!sets.empty()) start.changes = changes(config, own);
-  if (!start.changes.empty()) start.config = kept_config(e, "", run.path());
-  training.files = {run.path(), kept_config(e, "../../", run.path()), -1};
-  return run_training(training, run, start);
+  if (!start.changes.empty()) start.config = kept_config(e, "", run->path());
+  training.files.run = run->path(), training.files.resolved = kept_config(e, "../../", run->path());
+  return run_training(training, *run, start);
 }
+
+namespace {
 
 struct Train : Verb {
   void setup(Options& options) override {
@@ -229,6 +216,9 @@ struct Train : Verb {
   }
   int run() override {
     request.command = command;
+    if (!communicator().alone() && (!each.empty() || seeds > 1 || folds > 0))
+      fail(Fault::usage, "train: --each, --seeds and --folds must run in one process; got {} processes",
+           communicator().size());
     return train_many(request, each, seeds, folds);
   }
   std::string example() const override { return "qkv train configs/bank.toml --set train.max_epochs=5"; }

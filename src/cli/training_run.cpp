@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/communicator.h"
 #include "base/file.h"
 #include "base/machine.h"
 #include "cli/training.h"
@@ -33,12 +34,14 @@ Record start_record(Experiment& e, const Training& t, const RunDir& run, bool re
   r.add(key::task, e.config.section("task").type(Task::kDefault))
       .add(key::model, e.config.section("model").type(Model::kDefault));
   r.add(key::parameters, e.parameters->count());
+  if (const Index trained = e.parameters->trainable_count(); trained < e.parameters->count())
+    r.add(key::trained_parameters, trained);
   for (auto [name, split] : {std::pair{key::train_examples, Split::train},
                              {key::val_examples, Split::val},
                              {key::test_examples, Split::test}})
     r.add(name, e.task->examples(split));
   for (auto& [name, value] : e.task->facts()) r.add(name, static_cast<float>(value));
-  r.add(key::vocab_size, e.task->shape().vocab_size).add(key::max_steps, t.max_steps);
+  r.add(key::vocab_size, e.task->shape().vocab_size).add(key::max_steps, t.max_steps());
   r.add(key::batch_size, t.tables.batches.batch_size)
       .add(key::optimizer, e.config.section("optimizer").type(Optimizer::kDefault));
   r.add(key::metric, t.tables.eval.metric).add(key::seed, e.run.seed).add(key::dtype, name_of(e.run.dtype));
@@ -51,8 +54,8 @@ Record start_record(Experiment& e, const Training& t, const RunDir& run, bool re
 std::string next_step(const Experiment& e, const std::string& path) {
   if (dynamic_cast<const SkipGram*>(e.model.get())) return fmt::format("inspect {} neighbors WORD", path);
   const auto* generator = dynamic_cast<const Generator*>(e.model.get());
-  const bool writes =
-      generator && !generator->needs_source() && e.task->tokenizer() && e.task->shape().n_class == 0;
+  const bool writes = generator && !generator->needs_source() && e.task->tokenizer() &&
+                      e.task->shape().n_class == 0 && e.config.section("task").type("") != "prompt-answer";
   return fmt::format("{} {}", writes ? "generate" : "predict", path);
 }
 
@@ -72,23 +75,29 @@ void warn_of_limits(const Experiment& e, std::size_t bytes) {
 }
 
 // Metrics of the best checkpoint (of the last where none is known or kept) on validation and test split; null
-// after a signal. `bad` names one that is not finite.
-Json final_metrics(Experiment& e, const Training& t, const std::string& run, MetricSinks& sinks,
-                   std::string& bad) {
-  const std::string folder = find_checkpoint(run, t.state.best_step < 0 ? "last" : "best");
-  const Checkpoint best = read_checkpoint(folder);
-  e.parameters->load(best.weights, folder + "/model.safetensors");
-  Json result = {{"step", best.state->at("step")}};
+// after a signal. `bad` names one that is not finite. Ranks without a run directory get the weights of rank
+// 0.
+Json final_metrics(Training& t, MetricSinks& sinks, std::string& bad, int& signal) {
+  Experiment& e = t.experiment;
+  std::int64_t step = 0;
+  if (const std::string& run = t.files.run; !run.empty()) {
+    const std::string folder = find_checkpoint(run, t.state.best_step < 0 ? "last" : "best");
+    const Checkpoint best = read_checkpoint(folder);
+    load_stored(t, best);
+    step = best.state->at("step").get<std::int64_t>();
+  }
+  share_weights(*e.parameters);
+  Json result = {{"step", step}};
   for (Split split : {Split::val, Split::test}) {
     if (e.task->examples(split) == 0 || (split == Split::test && !t.tables.eval.test)) continue;
     const Metrics metrics = evaluate(*e.task, *e.model, split, 128, 0, 0, signal_received);
-    if (signal_received()) return {};
+    if ((signal = agreed_signal())) return {};
     result[name_of(split)] = metrics.json();
     if (const auto names = metrics.nonfinite(); !names.empty() && bad.empty())
       bad = fmt::format("a {} {} that is not", name_of(split), names.front());
     if (split == Split::val) continue;
     Record r("eval");
-    r.add(key::split, "test").add(key::step, best.state->at("step").get<std::int64_t>());
+    r.add(key::split, "test").add(key::step, step);
     for (auto& [name, value] : metrics.values()) r.add(name, static_cast<float>(value));
     sinks.write(r);
   }
@@ -124,7 +133,27 @@ int check_expectations(const Section& config, const Json& metrics) {
        run, result.failed_step);
 }
 
+struct WatcherSink : MetricSink {
+  explicit WatcherSink(const Watcher& w) : watcher(w) {}
+  void write(const Record& record) override { watcher.record(record); }
+  const Watcher& watcher;
+};
+
 }  // namespace
+
+int assist_training(Training& t) {
+  install_signal_handlers();  // before waiting: when another rank dies, mpirun sends SIGTERM
+  communicator().agree();
+  communicator().computing = true;
+  share_state(t);
+  MetricSinks none;
+  std::string bad;
+  TrainResult result = train(t, none);
+  if (is_whole(result.reason)) final_metrics(t, none, bad, result.signal);
+  communicator().computing = false;
+  communicator().agree();
+  return result.signal ? 128 + result.signal : 0;
+}
 
 int run_training(Training& t, RunDir& run, const Start& start) {
   Experiment& e = t.experiment;
@@ -146,21 +175,30 @@ int run_training(Training& t, RunDir& run, const Start& start) {
   if (t.tables.log.tensorboard)
     sinks.add(std::make_unique<TensorboardSink>(run.path(),
                                                 tensorboard_run(e, run.path(), resumed ? t.state.step : -1)));
+  if (start.watcher) sinks.add(std::make_unique<WatcherSink>(*start.watcher));
   const std::size_t bytes = memory_estimate(t);
   sinks.write(start_record(e, t, run, resumed).add(key::memory_bytes, static_cast<std::int64_t>(bytes)));
   // What lies in memory already: programs and data, and the weights, which the estimate has.
   const std::size_t weights = e.parameters->bytes();
   warn_of_limits(e, bytes + std::max(resident_memory(), weights) - weights);
   for (const std::string& warning : data_warnings(*e.task)) console().warn("{}", warning);
-  install_signal_handlers();
-  TrainResult result = train(t, sinks, [&](std::int64_t step) { bar->step(step); });
+  const Watcher* watcher = start.watcher;
+  if (!watcher) install_signal_handlers();
+  communicator().agree();
+  communicator().computing = true;
+  share_state(t);
+  TrainResult result = train(t, sinks, [&](std::int64_t step) {
+    bar->step(step);
+    if (watcher) watcher->step();
+  });
   bool whole = is_whole(result.reason);
   Json metrics;
   std::string bad;
-  if (whole) metrics = final_metrics(e, t, run.path(), sinks, bad);
+  if (whole) metrics = final_metrics(t, sinks, bad, result.signal);
+  communicator().computing = false;
   if (whole && metrics.is_null()) {
     whole = false;
-    result.reason = StopReason::interrupted, result.signal = signal_received();
+    result.reason = StopReason::interrupted;
   } else if (!bad.empty()) {
     whole = false;
     result.reason = StopReason::diverged, result.fault = bad;
@@ -194,10 +232,12 @@ int run_training(Training& t, RunDir& run, const Start& start) {
   }
   console().detach_file();
   if (whole) console().info("  next     qkv {}, qkv report {}", next_step(e, run.path()), run.path());
-  if (result.signal) return 128 + result.signal;
   if (result.reason == StopReason::diverged) fail_diverged(result, t, run.path());
-  if (whole && start.check_expect) return check_expectations(e.config, metrics);
-  return 0;
+  const int code = result.signal                 ? 128 + result.signal
+                   : whole && start.check_expect ? check_expectations(e.config, metrics)
+                                                 : 0;
+  communicator().agree();
+  return code;
 }
 
 }  // namespace qkv

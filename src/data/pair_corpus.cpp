@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "data/json_members.h"
 #include "data/lines.h"
 #include "data/split.h"
 #include "qkv/base/error.h"
@@ -53,6 +54,17 @@ std::vector<TextPair> read_pair_tsv(const std::string& path) {
       fail(Fault::data, "{}: a line must be source<TAB>target; got {} tabs in {}", where, fields.size() - 1,
            in_quotes(line));
     return {fields[0], fields[1]};
+  });
+}
+
+std::vector<TextPair> read_pair_jsonl(const std::string& path) {
+  return read_pairs(path, [](const std::string& line, const std::string& where) -> TextPair {
+    const Json object = parse_json(line, where);
+    if (!object.is_object())
+      fail(Fault::data, "{}: a line must be a JSON object with prompt and answer; got {}", where,
+           brief(object));
+    check_members(object, {"prompt", "answer"}, where);
+    return {string_member(object, "prompt", where), string_member(object, "answer", where)};
   });
 }
 

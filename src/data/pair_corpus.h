@@ -15,6 +15,9 @@ struct TextPair {
 /// ..`.
 std::vector<TextPair> read_pair_tsv(const std::string& path);
 
+/// Lines of JSON objects {"prompt": "..", "answer": ".."}.
+std::vector<TextPair> read_pair_jsonl(const std::string& path);
+
 /// Two files: line i of one belongs to line i of the other.
 std::vector<TextPair> read_aligned(const std::string& source, const std::string& target);
 

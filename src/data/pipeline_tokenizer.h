@@ -1,6 +1,7 @@
 // PipelineTokenizer: text is normalised, cut into pieces, and a model makes ids of the pieces; as in the
 // tokenizer.json of Hugging Face.
 #pragma once
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -66,7 +67,8 @@ class PipelineTokenizer : public Tokenizer {
   virtual Json learn(const TokenCounts&, Strings&) const { return {}; }
   /// Takes the vocabulary, and the model that goes with it.
   void take(Vocab vocab, Json model);
-  std::unique_ptr<TokenModel> model_;
+  /// Takes the model for the present vocabulary.
+  void set_model(const Json& model, const std::string& where);
   /// True if decode() gives the unknown token; other special ones are left out.
   bool shows_unk_ = true;
   /// Tokens that stand for themselves wherever the text as it is given, or the normalised text, holds them;
@@ -76,10 +78,14 @@ class PipelineTokenizer : public Tokenizer {
 
  private:
   template <class Take>
-  void for_pieces(std::string_view text, Take take) const;
+  void for_parts(std::string_view text, Take take) const;
+  std::vector<int> encode_part(const std::string& part) const;
 
   const Json parts_;
-  Json json_;  ///< of the model
+  const bool by_words_;  ///< the pre-tokenizer is that of GPT-2, for which words do not depend on each other
+  std::unique_ptr<TokenModel> model_;
+  std::uint64_t model_number_ = 0;  ///< another one for each model of the process
+  Json json_;                       ///< of the model
   Normalizer normalizer_;
   PreTokenizer pre_tokenizer_;
   Decoder decoder_;

@@ -1,19 +1,21 @@
 #include "data/token_corpus.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 
 #include "base/file.h"
-#include "data/lines.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
+#include "qkv/base/threads.h"
 
 namespace fs = std::filesystem;
 
@@ -21,93 +23,86 @@ namespace qkv {
 namespace {
 
 constexpr std::size_t kInMemory = std::size_t{16} << 20;  // bytes of text
-constexpr std::size_t kPiece = std::size_t{1} << 20;  // text is encoded in pieces of about this many bytes
+constexpr std::string_view kFormat = "qkvtok\n\1";        // the end of a cache file, with the version
+constexpr std::size_t kEnd = sizeof(std::uint64_t) + kFormat.size();
 
-bool is_continuation(char c) {
-  return (static_cast<unsigned char>(c) & 0xC0) == 0x80;
-}
+// A piece on its way to ids, which are kept as `width` bytes each.
+struct EncodedPiece {
+  TextPiece text;
+  std::string ids;
+  std::int64_t tokens = 0, unknown = 0;
 
-// Cuts off a piece that ends after a line, else after a space, else between characters.
-std::string_view take_piece(std::string_view& rest) {
-  std::size_t n = rest.size();
-  if (n > kPiece) {
-    n = kPiece;
-    const std::size_t line = rest.rfind('\n', n - 1), space = rest.rfind(' ', n - 1);
-    if (line != std::string_view::npos)
-      n = line + 1;
-    else if (space != std::string_view::npos)
-      n = space + 1;
-    while (n > 0 && n < rest.size() && is_continuation(rest[n])) n--;
+  void encode(const Tokenizer& tokenizer, std::size_t width) {
+    const int end = tokenizer.end_id();
+    const std::string mark = end >= 0 ? tokenizer.token(end) : "\n";
+    std::string marked;
+    std::size_t begin = 0;
+    for (std::size_t document : text.ends) {
+      marked.append(text.text, begin, document - begin) += mark;
+      begin = document;
+    }
+    marked.append(text.text, begin);
+    UnknownCount counts;
+    const std::vector<int> numbers = tokenizer.encode_marked(marked, &counts);
+    ids.resize(numbers.size() * width);
+    for (std::size_t i = 0; i < numbers.size(); i++) std::memcpy(&ids[i * width], &numbers[i], width);
+    tokens = static_cast<std::int64_t>(numbers.size());
+    unknown = counts.unknown;
   }
-  const std::string_view piece = rest.substr(0, n);
-  rest.remove_prefix(n);
-  return piece;
+};
+
+// What a cache file is named by.
+Json identity_of(const TextShare& text, const Tokenizer& tokenizer) {
+  Json files = Json::array();
+  for (const TextSource::File& file : text.source.files())
+    files.push_back({fs::absolute(file.path).lexically_normal().string(), file.jsonl});
+  return {{"tokenizer", checksum(dump_json(tokenizer.to_json()))},
+          {"files", files},
+          {"text_key", text.source.format().text_key},
+          {"file_is_document", text.source.format().file_is_document},
+          {"share", {text.begin, text.end}}};
 }
 
-std::size_t characters_of(std::string_view text) {
-  return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return !is_continuation(c); }));
+// Whether the files are what they were: by size, times and inode, or else by content.
+bool is_same_text(const Json& known, TextSource& source) {
+  const std::vector<TextSource::File>& files = source.files();
+  if (known.size() != files.size()) return false;
+  bool same = true;
+  for (std::size_t i = 0; i < files.size(); i++) same = same && known[i].at(0) == files[i].state;
+  if (same) return true;
+  source.scan();
+  for (std::size_t i = 0; i < files.size(); i++)
+    if (known[i].at(1) != files[i].checksum) return false;
+  return true;
+}
+
+// Waits for its turn to write in a cache folder. Where there are no locks nobody waits, and the last one to
+// write the same file wins.
+Descriptor take_turn(const TokenCache& cache) {
+  Descriptor folder(cache.folder, O_RDONLY | O_DIRECTORY, Fault::runtime, "cannot be opened");
+  if (::flock(folder.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    cache.tell(cache.folder + ": waits for another process that writes tokens there");
+    while (::flock(folder.get(), LOCK_EX) != 0 && errno == EINTR) continue;
+  }
+  return folder;
 }
 
 }  // namespace
 
 MappedFile::MappedFile(const std::string& path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (descriptor < 0) fail(Fault::data, "{}: cannot be read; got {}", path, std::strerror(errno));
-  struct stat status;
-  const bool regular = ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
-  const auto size = static_cast<std::size_t>(regular ? status.st_size : 0);
-  void* map = size > 0 ? ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, 0) : nullptr;
-  ::close(descriptor);
-  if (!regular || size == 0)
-    fail(Fault::data, "{}: must be a text; got {}", path, regular ? "an empty file" : "no regular file");
-  if (map == MAP_FAILED) fail(Fault::data, "{}: cannot be mapped; got {}", path, std::strerror(errno));
+  const Descriptor file(path, O_RDONLY | O_NONBLOCK, Fault::data, "cannot be read");
+  struct stat status = {};
+  const bool any = ::fstat(file.get(), &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0;
+  const auto size = static_cast<std::size_t>(status.st_size);
+  void* map = any ? ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0) : MAP_FAILED;
+  if (map == MAP_FAILED)
+    fail(Fault::data, "{}: cannot be mapped; got {}", path,
+         any ? std::strerror(errno) : "no bytes of a file");
   bytes_ = {static_cast<const char*>(map), size};
 }
 
 MappedFile::~MappedFile() {
   if (!bytes_.empty()) ::munmap(const_cast<char*>(bytes_.data()), bytes_.size());
-}
-
-TextFiles::TextFiles(const std::string& path) {
-  std::vector<std::string> files{path};
-  if (is_directory(path)) {
-    files.clear();
-    for (const std::string& name : entries_of(path))
-      if (const fs::path file = fs::path(path) / name; file.extension() == ".txt")
-        files.push_back(file.string());
-    if (files.empty()) fail(Fault::data, "{}: must hold *.txt files; got none", path);
-  }
-  for (const std::string& file : files) {
-    maps_.emplace_back(file);
-    check_unpacked(file, maps_.back().bytes());
-    parts_.push_back(without_mark(maps_.back().bytes()));
-    if (const std::size_t bad = first_invalid_utf8(parts_.back()); bad != std::string::npos)
-      fail(Fault::data, "{}: must be UTF-8; got byte 0x{:02x} at byte {}", file,
-           static_cast<unsigned char>(parts_.back()[bad]), bad);
-  }
-}
-
-std::vector<std::string_view> slice(const std::vector<std::string_view>& texts, double begin, double end) {
-  std::size_t total = 0;
-  for (std::string_view text : texts) total += characters_of(text);
-  auto first = static_cast<std::size_t>(begin * static_cast<double>(total));
-  auto left = static_cast<std::size_t>(end * static_cast<double>(total)) - first;
-  std::vector<std::string_view> parts;
-  auto bytes_of = [](std::string_view text, std::size_t characters) {
-    std::size_t at = 0;
-    while (at < text.size() && characters > 0)
-      for (characters--, at++; at < text.size() && is_continuation(text[at]);) at++;
-    return at;
-  };
-  for (std::string_view text : texts) {
-    const std::size_t own = characters_of(text), skipped = std::min(own, first),
-                      taken = std::min(own - skipped, left);
-    const std::size_t from = bytes_of(text, skipped);
-    if (taken > 0) parts.push_back(text.substr(from, bytes_of(text.substr(from), taken)));
-    first -= skipped, left -= taken;
-  }
-  return parts;
 }
 
 std::string cache_folder() {
@@ -121,95 +116,139 @@ std::string cache_folder() {
   return "";
 }
 
-TokenCorpus::TokenCorpus(const std::vector<std::string_view>& texts, const Tokenizer& tokenizer,
-                         const std::string& cache) {
-  std::size_t bytes = 0;
-  for (std::string_view text : texts) bytes += text.size();
+TokenCorpus::TokenCorpus(TextShare text, const Tokenizer& tokenizer, const TokenCache& cache) {
   width_ = tokenizer.vocab_size() <= 65536 ? 2 : 4;
-  if (bytes > kInMemory && !cache.empty() && use_cache(texts, tokenizer, cache)) return;
-  encode(texts, tokenizer, [&](std::string_view raw) {
+  const bool large = text.source.stored() > kInMemory || text.source.bytes() > kInMemory;
+  if (large && !cache.folder.empty() && use_cache(text, tokenizer, cache)) return;
+  encode(text, tokenizer, [&](std::string_view raw) {
     const auto* first = reinterpret_cast<const std::byte*>(raw.data());
     memory_.insert(memory_.end(), first, first + raw.size());
   });
   ids_ = memory_.data();
 }
 
-// Maps the cache file of these texts, which is written where it is not there. False, and the reason kept,
-// where it cannot be written.
-bool TokenCorpus::use_cache(const std::vector<std::string_view>& texts, const Tokenizer& tokenizer,
-                            const std::string& cache) {
-  std::string key = checksum(dump_json(tokenizer.to_json()));
-  for (std::string_view text : texts) key += checksum(text);
-  const std::string file = cache + "/tokens-" + checksum(key);
-  if (map_cache(file)) return true;
+// Maps the cache file of the text, which is written where it is not there. False where it cannot be begun.
+bool TokenCorpus::use_cache(TextShare text, const Tokenizer& tokenizer, const TokenCache& cache) {
+  const Json of = identity_of(text, tokenizer);
+  const std::string file = cache.folder + "/tokens-" + checksum(dump_json(of)) + ".bin";
+  if (map_cache(file, of, text.source, cache)) return true;
+  Descriptor turn;
+  std::optional<AtomicFile> out;
   try {
-    make_directories(cache);
-    AtomicFile out(file + ".bin");
-    encode(texts, tokenizer, [&](std::string_view raw) { out.write(raw); });
-    out.commit();
-    write_file_atomic(file + ".json", dump_json({{"size", size_},
-                                                 {"characters", characters_},
-                                                 {"unknown", unknown_},
-                                                 {"width", width_},
-                                                 {"checksum", checksum(MappedFile(file + ".bin").bytes())}}));
-    if (!map_cache(file)) fail(Fault::runtime, "{}: must be what was just written; got something else", file);
-    return true;
+    make_directories(cache.folder);
+    turn = take_turn(cache);
+    if (map_cache(file, of, text.source, {})) return true;  // another process has written it meanwhile
+    remove_left_overs(cache.folder);
+    out.emplace(file);
   } catch (const Error& error) {
     if (error.fault() != Fault::runtime) throw;
-    cache_problem_ = error.what();
-    size_ = characters_ = unknown_ = 0;
+    cache.warn(
+        fmt::format("{}; the tokens of {} stay in memory (data.cache and QKV_CACHE name another folder)",
+                    error.what(), text.source.path()));
     return false;
   }
-}
-
-// Encodes piece by piece; `sink` takes the ids as bytes.
-void TokenCorpus::encode(const std::vector<std::string_view>& texts, const Tokenizer& tokenizer,
-                         const std::function<void(std::string_view)>& sink) {
-  std::string raw;
-  UnknownCount counts;
-  const auto width = static_cast<std::size_t>(width_);
-  for (std::string_view text : texts)
-    for (std::string_view rest = text; !rest.empty();) {
-      const std::string_view piece = take_piece(rest);
-      const std::vector<int> ids = tokenizer.encode_marked(piece, &counts);
-      raw.resize(ids.size() * width);
-      for (std::size_t i = 0; i < ids.size(); i++)
-        std::memcpy(&raw[i * width], &ids[i], width);  // little-endian
-      characters_ += static_cast<std::int64_t>(characters_of(piece));
-      size_ += static_cast<std::int64_t>(ids.size());
-      sink(raw);
-    }
-  unknown_ = counts.unknown;
-}
-
-// True if the files are there and whole: the ids, and what is known of them.
-bool TokenCorpus::map_cache(const std::string& file) {
-  if (!exists(file + ".bin") || !exists(file + ".json")) return false;
+  cache.tell(fmt::format("{}: tokens are written to {}", text.source.path(), file));
   try {
-    const Json known = read_json(file + ".json");
-    const std::int64_t size = known.at("size"), characters = known.at("characters"),
-                       unknown = known.at("unknown");
-    map_.emplace(file + ".bin");
-    const std::string_view ids = map_->bytes();
-    if (known.at("width") == width_ && known.at("checksum") == checksum(ids) &&
-        static_cast<std::uint64_t>(size) * static_cast<std::uint64_t>(width_) == ids.size()) {
-      size_ = size, characters_ = characters, unknown_ = unknown;
-      ids_ = reinterpret_cast<const std::byte*>(ids.data());
-      return true;
-    }
-  } catch (const std::exception&) {  // damaged: written anew
+    write_cache(*out, text, tokenizer, of);
+  } catch (const Error& error) {
+    if (error.fault() != Fault::runtime) throw;
+    fail(Fault::runtime, "{} (data.cache and QKV_CACHE name another folder)", error.what());
   }
+  if (!map_cache(file, of, text.source, cache))
+    fail(Fault::runtime, "{}: must be what was just written; got something else", file);
+  return true;
+}
+
+void TokenCorpus::write_cache(AtomicFile& out, TextShare text, const Tokenizer& tokenizer, const Json& of) {
+  Checksum sum;
+  encode(text, tokenizer, [&](std::string_view raw) {
+    sum.add(raw);
+    out.write(raw);
+  });
+  Json sources = Json::array();
+  for (const TextSource::File& one : text.source.files()) sources.push_back({one.state, one.checksum});
+  const std::string about = dump_json({{"of", of},
+                                       {"sources", sources},
+                                       {"tokens", size_},
+                                       {"characters", characters_},
+                                       {"unknown", unknown_},
+                                       {"checksum", sum.text()}});
+  const std::uint64_t size = about.size();
+  out.write(about);
+  out.write({reinterpret_cast<const char*>(&size), sizeof size});
+  out.write(kFormat);
+  out.commit();
+}
+
+// Encodes piece by piece; `sink` takes the ids as bytes, in order. While the pieces of one round are encoded,
+// those of the next are read.
+void TokenCorpus::encode(TextShare text, const Tokenizer& tokenizer, const Sink& sink) {
+  TextReader reader(text.source, text.source.border(text.begin), text.source.border(text.end));
+  std::vector<EncodedPiece> now(2 * static_cast<std::size_t>(pool().size())), next(now.size());
+  auto fill = [&](std::vector<EncodedPiece>& round) {
+    std::size_t n = 0;
+    while (n < round.size() && reader.next(round[n].text)) n++;
+    return n;
+  };
+  size_ = characters_ = unknown_ = 0;
+  for (std::size_t ready = fill(now), coming = 0; ready > 0; ready = coming) {
+    pool().run(static_cast<int>(ready) + 1, [&](int task, int) {
+      if (task == 0)
+        coming = fill(next);
+      else
+        now[static_cast<std::size_t>(task) - 1].encode(tokenizer, width_);
+    });
+    for (std::size_t i = 0; i < ready; i++) {
+      characters_ += characters_of(now[i].text.text);
+      size_ += now[i].tokens;
+      unknown_ += now[i].unknown;
+      sink(now[i].ids);
+    }
+    std::swap(now, next);
+  }
+  text.source.check_unchanged();
+}
+
+// Maps the file and gives what it says of its text; nothing where it is damaged.
+std::optional<Json> TokenCorpus::open_cache(const std::string& file, const Json& of) {
+  try {
+    map_.emplace(file);
+    const std::string_view all = map_->bytes();
+    std::uint64_t size = 0;
+    if (all.size() < kEnd || !ends_with(all, kFormat)) return std::nullopt;
+    std::memcpy(&size, all.data() + all.size() - kEnd, sizeof size);
+    if (size > all.size() - kEnd) return std::nullopt;
+    const std::size_t ids = all.size() - kEnd - size;
+    const Json about = parse_json(all.substr(ids, size), file);
+    size_ = about.at("tokens"), characters_ = about.at("characters"), unknown_ = about.at("unknown");
+    ids_ = reinterpret_cast<const std::byte*>(all.data());
+    if (about.at("of") == of && static_cast<std::uint64_t>(size_) * width_ == ids &&
+        about.at("checksum") == checksum_file(file, ids))
+      return about.at("sources");
+  } catch (const std::exception&) {  // no JSON, or other JSON
+  }
+  return std::nullopt;
+}
+
+// True if the file is there, whole, and of this text.
+bool TokenCorpus::map_cache(const std::string& file, const Json& of, TextSource& source,
+                            const TokenCache& cache) {
+  if (!exists(file)) return false;
+  const std::optional<Json> sources = open_cache(file, of);
+  if (sources && is_same_text(*sources, source)) return true;
   map_.reset();
+  cache.warn(fmt::format("{}: {}; the tokens are written anew", file,
+                         sources ? "the text is another one now" : "is damaged"));
   return false;
 }
 
 void TokenCorpus::read(std::int64_t begin, std::int64_t n, std::int32_t* out) const {
   QKV_CHECK(begin >= 0 && n >= 0 && begin + n <= size_, "corpus: tokens must be in [0, {}); got [{}, {})",
             size_, begin, begin + n);
-  const std::byte* from = ids_ + begin * width_;
-  for (std::int64_t i = 0; i < n; i++) {
+  const std::byte* from = ids_ + static_cast<std::size_t>(begin) * width_;
+  for (std::int64_t i = 0; i < n; i++, from += width_) {
     out[i] = 0;
-    std::memcpy(out + i, from + i * width_, static_cast<std::size_t>(width_));  // little-endian
+    std::memcpy(out + i, from, width_);  // little-endian
   }
 }
 

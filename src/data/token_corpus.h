@@ -3,16 +3,19 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "data/text_source.h"
+#include "qkv/base/json.h"
 #include "qkv/data/tokenizer.h"
 
 namespace qkv {
+
+class AtomicFile;
 
 /// A whole file, mapped read-only. What is missing, empty or no regular file is a data error.
 class MappedFile {
@@ -26,51 +29,50 @@ class MappedFile {
   std::string_view bytes_;
 };
 
-/// The bytes of a text file, or of all *.txt files of a folder in the order of their names.
-class TextFiles {
- public:
-  /// Throws a data error for what is missing, empty or not UTF-8.
-  explicit TextFiles(const std::string& path);
-  /// One view per file.
-  const std::vector<std::string_view>& parts() const { return parts_; }
-
- private:
-  std::vector<MappedFile> maps_;
-  std::vector<std::string_view> parts_;  // their texts without byte order mark
+/// The share [begin, end) of a text's characters.
+struct TextShare {
+  TextSource& source;
+  double begin = 0, end = 1;
 };
 
-/// Parts of `texts` that begin at fraction `begin` and end before fraction `end` of the characters, cut
-/// between characters: [0, 0.9) is what nanoGPT trains on, [0.9, 1) what it validates on.
-std::vector<std::string_view> slice(const std::vector<std::string_view>& texts, double begin, double end);
+/// Where token caches are, and what is told of them.
+struct TokenCache {
+  static void nothing(const std::string&) {}
+  std::string folder = {};  ///< "": none
+  std::function<void(const std::string&)> tell = nothing,
+                                          warn = nothing;  ///< what happens, and what should not
+};
 
-/// Token ids of a text. Up to 16 MiB of text they are in memory. Beyond, they are written once to a cache
-/// file (2 or 4 bytes per token) whose name is the checksum of text and tokenizer, and mapped from there:
-/// memory does not grow with the text. A damaged cache file is written anew. Where `cache` is "" or
-/// cannot be written they stay in memory.
+/// Token ids of a text. Behind each document comes the token that ends a text, or where the tokenizer has
+/// none a line feed. Texts up to 16 MiB are in memory. Longer ones are written to a cache file by all
+/// threads, and mapped from there: memory does not grow with the text.
+///
+/// The file is named by tokenizer, text files and share. It holds the ids (2 or 4 bytes each, little-endian),
+/// a JSON object about them, the size of that in 8 bytes, and 8 bytes that tell the format. It appears whole
+/// or not at all. It is used if the ids have their checksum and the text files have their old size, times and
+/// inode, or else their old content; otherwise it is written anew, with a warning. One process at a time
+/// writes in a cache folder. Where a file cannot be begun, the ids stay in memory; one that cannot be
+/// finished is an error.
 class TokenCorpus {
  public:
-  /// `cache` is the cache folder: see `cache_folder`.
-  TokenCorpus(const std::vector<std::string_view>& texts, const Tokenizer& tokenizer,
-              const std::string& cache);
+  TokenCorpus(TextShare text, const Tokenizer& tokenizer, const TokenCache& cache = {});
 
   std::int64_t size() const { return size_; }  ///< tokens
   std::int64_t characters() const { return characters_; }
   std::int64_t unknown() const { return unknown_; }  ///< tokens that are <unk>
   bool mapped() const { return map_.has_value(); }
-  /// Why the ids of a long text are in memory all the same; "" where they are not.
-  const std::string& cache_problem() const { return cache_problem_; }
   /// Ids [begin, begin + n).
   void read(std::int64_t begin, std::int64_t n, std::int32_t* out) const;
 
  private:
-  void encode(const std::vector<std::string_view>& texts, const Tokenizer& tokenizer,
-              const std::function<void(std::string_view)>& sink);
-  bool use_cache(const std::vector<std::string_view>& texts, const Tokenizer& tokenizer,
-                 const std::string& cache);
-  bool map_cache(const std::string& file);
+  using Sink = std::function<void(std::string_view)>;
+  void encode(TextShare text, const Tokenizer& tokenizer, const Sink& sink);
+  bool use_cache(TextShare text, const Tokenizer& tokenizer, const TokenCache& cache);
+  void write_cache(AtomicFile& out, TextShare text, const Tokenizer& tokenizer, const Json& of);
+  std::optional<Json> open_cache(const std::string& file, const Json& of);
+  bool map_cache(const std::string& file, const Json& of, TextSource& source, const TokenCache& cache);
   std::int64_t size_ = 0, characters_ = 0, unknown_ = 0;
-  std::string cache_problem_;
-  int width_ = 2;                   // bytes per id
+  std::size_t width_ = 2;           // bytes per id
   const std::byte* ids_ = nullptr;  // in memory_ or in the map
   std::vector<std::byte> memory_;
   std::optional<MappedFile> map_;

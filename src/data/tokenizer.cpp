@@ -155,6 +155,11 @@ int Tokenizer::end_id() const {
   return -1;
 }
 
+std::vector<int> Tokenizer::unwritten() const {
+  if (config_.type == "file") return {};
+  return {pad_id(), unk_id()};
+}
+
 PrefixTable Tokenizer::marks() const {
   std::vector<std::pair<std::string, int>> names;
   for (int id = 0; id < vocab_.size(); ++id)

@@ -78,6 +78,28 @@ void Tokenizer::read_vocab(const Json& model, const std::string& where) {
   }
 }
 
+// "post_processor" of a vocabulary with [CLS] and [SEP]: what other toolkits put around a text or two, as
+// tasks here do. Null without them.
+static Json around_texts(const Vocab& vocab) {
+  Json specials = Json::object(), single = Json::array(), pair = Json::array();
+  const auto add = [](Json& list, const char* kind, const char* name, int type) {
+    list.push_back({{kind, {{"id", name}, {"type_id", type}}}});
+  };
+  for (const char* name : {"[CLS]", "[SEP]"}) {
+    const int id = vocab.find(name);
+    if (!vocab.is_special(id)) return nullptr;
+    specials[name] = {{"id", name}, {"ids", {id}}, {"tokens", {name}}};
+  }
+  for (Json* list : {&single, &pair}) {
+    add(*list, "SpecialToken", "[CLS]", 0);
+    add(*list, "Sequence", "A", 0);
+    add(*list, "SpecialToken", "[SEP]", 0);
+  }
+  add(pair, "Sequence", "B", 1);
+  add(pair, "SpecialToken", "[SEP]", 1);
+  return {{"type", "TemplateProcessing"}, {"single", single}, {"pair", pair}, {"special_tokens", specials}};
+}
+
 Json Tokenizer::frame() const {
   const Json parts = pipeline();
   Json json = {{"version", "1.0"}, {"truncation", nullptr}, {"padding", nullptr}};
@@ -85,6 +107,7 @@ Json Tokenizer::frame() const {
   for (int id = 0; id < vocab_.n_specials(); ++id) added.push_back(special_token(id, vocab_.token(id)));
   for (const char* part : {"normalizer", "pre_tokenizer", "post_processor", "decoder"})
     json[part] = member_or_null(parts, part);
+  if (Json& post = json["post_processor"]; post.is_null()) post = around_texts(vocab_);
   return json;
 }
 

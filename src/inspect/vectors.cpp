@@ -8,7 +8,7 @@
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
 #include "qkv/tensor/xt.h"
-#include "train/checkpoint.h"
+#include "train/base_weights.h"
 
 namespace qkv {
 
@@ -134,7 +134,7 @@ WordVectors word_table(const std::string& path, const std::string& table, const 
   const std::vector<std::string> tokens = tokens_of(checkpoint, path, which, sets);
   Tensor found;
   std::vector<std::string> names;
-  for (const NamedTensor& weight : checkpoint.weights) {
+  for (const NamedTensor& weight : whole_weights(checkpoint)) {
     if (weight.tensor.rank() != 2 || weight.tensor.dim(0) != Index(tokens.size())) continue;
     names.push_back(weight.name);
     if (!found.defined() && (table.empty() || table == weight.name)) found = weight.tensor.to(Dtype::f32);

@@ -28,6 +28,8 @@ inline std::string key_of(std::string_view name, std::string_view part) {
   KEY(model, "model", "start", "text", "", "`model.type`")                                                   \
   KEY(parameters, "parameters", "start nonfinite", "integer or text", "",                                    \
       "number of the model's parameters; names of those that are not finite, or that the op reads")          \
+  KEY(trained_parameters, "trained_parameters", "start", "integer", "",                                      \
+      "number of those that are trained, where that is not all of them")                                     \
   KEY(train_examples, "train_examples", "start", "integer", "", "examples of the training split")            \
   KEY(val_examples, "val_examples", "start", "integer", "", "examples of the validation split")              \
   KEY(test_examples, "test_examples", "start", "integer", "", "examples of the test split")                  \

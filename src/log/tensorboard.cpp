@@ -10,6 +10,7 @@
 
 #include "base/at.h"
 #include "base/clock.h"
+#include "base/protobuf.h"
 #include "log/jsonl.h"
 #include "log/record_keys.h"
 #include "qkv/base/json.h"
@@ -18,17 +19,11 @@
 namespace fs = std::filesystem;
 
 namespace qkv {
+using protobuf::Message;
 namespace {
 
 constexpr std::string_view kPrefix = "events.out.tfevents.";
 constexpr int kFloat = 1, kDouble = 2, kString = 7;  // DataType of TensorFlow
-
-template <class T>
-void append_raw(std::string& text, T value) {
-  char raw[sizeof value];
-  std::memcpy(raw, &value, sizeof value);
-  text.append(raw, sizeof raw);
-}
 
 template <class T>
 T raw_at(std::string_view bytes, std::size_t offset) {
@@ -36,39 +31,6 @@ T raw_at(std::string_view bytes, std::size_t offset) {
   std::memcpy(&value, bytes.data() + offset, sizeof value);
   return value;
 }
-
-// A protocol-buffer message: fields are appended in the order of the calls.
-class Message {
- public:
-  Message& integer(int field, std::uint64_t value) {
-    tag(field, 0);
-    varint(value);
-    return *this;
-  }
-  template <class T>  // float or double
-  Message& number(int field, T value) {
-    tag(field, sizeof value == 8 ? 1 : 5);
-    append_raw(text_, value);
-    return *this;
-  }
-  Message& bytes(int field, std::string_view value) {
-    tag(field, 2);
-    varint(value.size());
-    text_.append(value);
-    return *this;
-  }
-  Message& message(int field, const Message& value) { return bytes(field, value.text_); }
-  const std::string& str() const { return text_; }
-
- private:
-  void varint(std::uint64_t value) {
-    for (; value > 127; value >>= 7) text_ += static_cast<char>(value | 128);
-    text_ += static_cast<char>(value);
-  }
-  void tag(int field, unsigned wire) { varint(static_cast<std::uint64_t>(field) << 3 | wire); }
-
-  std::string text_;
-};
 
 // SummaryMetadata of a plug-in.
 Message plugin(std::string_view name, std::string_view content = {}) {
@@ -163,8 +125,7 @@ EventRecords event_records(std::string_view bytes, const std::string& path) {
 }
 
 Histogram histogram_of(std::vector<double> values, int bins) {
-  values.erase(std::remove_if(values.begin(), values.end(), [](double v) { return !std::isfinite(v); }),
-               values.end());
+  drop_if(values, [](double v) { return !std::isfinite(v); });
   Histogram h;
   if (values.empty()) return h;
   const auto [least, most] = std::minmax_element(values.begin(), values.end());

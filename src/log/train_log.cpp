@@ -21,7 +21,11 @@ struct HeaderRow {
   std::vector<std::pair<std::string_view, const char*>> items;
 };
 const HeaderRow kHeader[] = {
-    {"model", {{key::model, "{}"}, {key::parameters, "{} parameters"}, {key::dtype, "{}"}}},
+    {"model",
+     {{key::model, "{}"},
+      {key::parameters, "{} parameters"},
+      {key::trained_parameters, "{} trained"},
+      {key::dtype, "{}"}}},
     {"data",
      {{key::train_examples, "train {}"},
       {key::val_examples, "val {}"},

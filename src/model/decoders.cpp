@@ -2,7 +2,6 @@
 #include "model/word_vectors.h"
 #include "qkv/autograd/capture.h"
 #include "qkv/model/decoder_lm.h"
-#include "qkv/ops/activations.h"
 #include "qkv/ops/shape_ops.h"
 
 namespace qkv {
@@ -42,6 +41,12 @@ class CachedDecoding : public Decoding {
     cache_.select(from);
   }
   Index room() const override { return cache_.capacity() - cache_.length(); }
+  void for_each_state(FunctionRef<void(const std::string&, const Tensor&)> each) const override {
+    for (const KeyValueCache::Entry& entry : cache_.entries()) {
+      each(entry.layer + ".keys", entry.keys);
+      if (entry.values.defined()) each(entry.layer + ".values", entry.values);
+    }
+  }
 
  private:
   const char* model_;
@@ -92,7 +97,7 @@ Var DecoderLm::encode(const Var& vectors, Context context, Index start) const {
   const Var x = position(vectors, {}, start);  // [B, T, d]
   context.mask.causal = true;
   position.extend(context, start, x.dim(1));
-  return stack(dropout(x, config.stack.block.dropout), context);
+  return stack(x, context);
 }
 
 Var DecoderLm::forward(const Batch& batch) const {
@@ -197,7 +202,7 @@ struct EncoderDecoder : Model, Generator {
     Context context;
     context.mask.key_keep = keep;
     source_position.extend(context, 0, x.dim(1));
-    return encoder(dropout(x, config.stack.block.dropout), context);
+    return encoder(x, context);
   }
 
   /// The vectors [B, T, d] below the head of target tokens [B, T] that stand at `start` and after. `context`
@@ -206,7 +211,7 @@ struct EncoderDecoder : Model, Generator {
     const Var x = target_position(target_embed(ids), {}, start);  // [B, T, d]
     context.mask.causal = true;
     target_position.extend(context, start, x.dim(1));
-    return decoder(dropout(x, config.stack.block.dropout), context);
+    return decoder(x, context);
   }
 
   Var forward(const Batch& batch) const override {

@@ -1,7 +1,6 @@
 #include "model/encoder_classifier.h"
 
-#include "model/word_vectors.h"
-#include "qkv/autograd/capture.h"
+#include "autograd/trace.h"
 #include "qkv/base/text.h"
 #include "qkv/ops/activations.h"
 #include "qkv/ops/arithmetic.h"
@@ -14,48 +13,18 @@ namespace qkv {
 QKV_REGISTER(Model, "encoder-classifier", EncoderClassifier,
              "transformer encoder with a classifier on the target word or on the mean of all");
 
-static EncoderClassifierConfig read_encoder_classifier(const Section& section, const DataShape& shape) {
-  EncoderClassifierConfig c;
-  // The default that a resolved config shows is the length of an explicit stack.
-  if (const auto listed = section.sections("layers"); !listed.empty()) c.stack.n_layer = Index(listed.size());
-  section.read(c);
-  Index& d = c.stack.d_model;
-  if (c.embedding == EmbeddingKind::one_hot && d == 0) d = shape.vocab_size;
-  if (d == 0) {
-    skip_layers(section);
-    section.fail("d_model", "must be positive unless embedding = \"one-hot\"; got 0");
-  }
-  if (c.embedding == EmbeddingKind::one_hot && d != shape.vocab_size)
-    section.report("d_model",
-                   fmt::format("must be the vocabulary size {} (or 0) with embedding = \"one-hot\"; got {}",
-                               shape.vocab_size, d));
-  check_embedding(section, c.embedding, shape);
-  check_position(section, c.position, c.stack.block.attention, d);
-  return c;
-}
-
 EncoderClassifier::EncoderClassifier(const Scope& s, const Section& section, const DataShape& shape)
-    : config(read_encoder_classifier(section, shape)),
-      embed(s / "embed", config.embedding, shape.vocab_size, shape.ngram_buckets, config.stack.d_model),
-      position(s / "position", config.position, config.max_seq_len, config.stack.d_model,
-               config.stack.block.attention),
-      stack(s, section, config.stack),
-      head(s / "head", config.readout == Readout::target_mean ? 2 * stack.out_width() : stack.out_width(),
-           shape.n_class) {
+    : EncoderClassifier(s, section, shape, read_encoder<EncoderClassifierConfig>(section, shape)) {}
+
+EncoderClassifier::EncoderClassifier(const Scope& s, const Section& section, const DataShape& shape,
+                                     EncoderClassifierConfig c)
+    : Encoder(s, section, c, shape), config(std::move(c)), head(s / "head", read_width(), shape.n_class) {
+  if (config.pooler != Pooler::none) pooler.emplace(s / "pooler", read_width(), read_width());
   if (config.bag > 0) W_B = s.param("W_B", {shape.vocab_size, shape.n_class}, init::zeros());
 }
 
-Var EncoderClassifier::encode(const Batch& batch) const {
-  const Tensor target = position.relative ? batch.at("target") : Tensor();
-  const Var words = Intervention::apply("", "static", word_vectors(embed, batch));  // [B, T, d]
-  Capture::offer("static", words.value());
-  const Var x = position(words, target);
-  Context context;
-  context.mask.key_keep = batch.at("keep");
-  position.extend(context, 0, x.dim(1));
-  const Var h = stack(dropout(x, config.stack.block.dropout), context);
-  Capture::offer("vectors", h.value());
-  return h;
+Index EncoderClassifier::read_width() const {
+  return config.readout == Readout::target_mean ? 2 * stack.out_width() : stack.out_width();
 }
 
 Var EncoderClassifier::network_logits(const Batch& batch) const {
@@ -71,6 +40,7 @@ Var EncoderClassifier::network_logits(const Batch& batch) const {
     const Var mean = masked_mean(h, batch.at("keep"));  // [B, d]
     read = read.defined() ? concat({read, mean}, -1) : mean;
   }
+  if (pooler) read = config.pooler == Pooler::tanh ? tanh((*pooler)(read)) : relu((*pooler)(read));
   return head(dropout(read, config.stack.block.dropout));  // [B, n_class]
 }
 
@@ -87,7 +57,7 @@ Var EncoderClassifier::forward(const Batch& batch) const {
 Var EncoderClassifier::bag_logits(const Batch& batch) const {
   const Tensor& keep = batch.at("keep");
   const Var mean = masked_mean(embedding(batch.at("ids"), W_B), keep);  // [B, n_class]
-  const Var n = sum(Var(keep.to(mean.dtype())), {-1}, true);            // [B, 1]
+  const Var n = sum(Var(cast(keep, mean.dtype())), {-1}, true);         // [B, 1]
   return mean * sqrt(n) * config.bag;
 }
 

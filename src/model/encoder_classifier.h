@@ -1,10 +1,8 @@
 // EncoderClassifier: a transformer encoder that classifies a text, or one word of it.
 #pragma once
-#include "qkv/model/model.h"
-#include "qkv/model/stack.h"
-#include "qkv/nn/embedding.h"
-#include "qkv/nn/linear.h"
-#include "qkv/nn/position.h"
+#include <optional>
+
+#include "model/encoder.h"
 
 namespace qkv {
 
@@ -14,45 +12,49 @@ inline std::vector<std::string> names_of(Readout) {
   return {"target", "mean", "target+mean"};
 }
 
-struct EncoderClassifierConfig : LengthConfig {
-  StackConfig stack;
-  EmbeddingKind embedding = EmbeddingKind::learned;
+/// A layer between readout and classifier: its non-linearity.
+enum class Pooler { none, tanh, relu };
+inline std::vector<std::string> names_of(Pooler) {
+  return {"none", "tanh", "relu"};
+}
+
+struct EncoderClassifierConfig : EncoderConfig {
   Readout readout = Readout::target;
+  Pooler pooler = Pooler::none;
   double bag = 0.0;
-  PositionConfig position;
   template <class F>
   void fields(F& f) {
-    stack.fields(f);
-    LengthConfig::fields(f);
-    f("embedding", embedding, "how a word is represented");
+    EncoderConfig::fields(f);
     f("readout", readout,
       "input of the classifier: the target word's vector, the mean, or both concatenated");
+    f("pooler", pooler,
+      "linear layer between readout and classifier: tanh (BERT), relu (DistilBERT), or none");
     f("bag", bag, "scale of a linear bag of words beside the network; 0 = none", rule::non_negative);
-    f("position", position, "positions");
   }
 };
 
-/// Word vectors, positions, a stack of layers, and a classifier on what `readout` picks.
-/// Batch: as word_vectors, keep [B, T] (1 = a word, 0 = padding), and target [B] where the readout or the
-/// origin of the positions is the target word. Logits [B, n_class]. With `bag` they are the mean of the
-/// network's and of a linear bag of words, bag / sqrt(n) sum_t W_B[x_t] over the n words of the text, which
-/// learns from few examples what single words indicate (wide and deep learning, Cheng et al. 2016).
-struct EncoderClassifier : Model {
+/// An encoder and a classifier on what `readout` picks, through the pooler where there is one.
+/// Batch: that of the encoder, and target [B] where the readout is the target word. Logits [B, n_class]. With
+/// `bag` they are the mean of the network's and of a linear bag of words, bag / sqrt(n) sum_t W_B[x_t] over
+/// the n words of the text, which learns from few examples what single words indicate (wide and deep
+/// learning, Cheng et al. 2016).
+struct EncoderClassifier : Encoder {
   EncoderClassifier(const Scope& s, const Section& config, const DataShape& shape);
   Var forward(const Batch& batch) const override;
   void for_each_vote(const Batch& batch, FunctionRef<void(const Var&)> each) const override;
-  /// The contextual vectors [B, T, d] below the classifier.
-  Var encode(const Batch& batch) const;
   /// What the network and the bag of words say: logits [B, n_class].
   Var network_logits(const Batch& batch) const;
   Var bag_logits(const Batch& batch) const;
 
   EncoderClassifierConfig config;
-  TokenEmbedding embed;
-  Position position;
-  Stack stack;
+  std::optional<Linear> pooler;
   Linear head;
   Parameter W_B;  // [V, n_class]; undefined without a bag of words
+
+ private:
+  Index read_width() const;
+  EncoderClassifier(const Scope& s, const Section& section, const DataShape& shape,
+                    EncoderClassifierConfig config);
 };
 
 }  // namespace qkv

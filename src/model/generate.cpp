@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "base/at.h"
 #include "model/finite.h"
 #include "qkv/ops/shape_ops.h"
 
@@ -72,9 +73,7 @@ int Sampling::next(const float* logits, Index V, Index row, Index position) {
     candidates_.resize(kept);
   }
   if (options_.min_p > 0)  // the likeliest has p = 1 and stays
-    candidates_.erase(std::remove_if(candidates_.begin(), candidates_.end(),
-                                     [&](const auto& c) { return c.first < options_.min_p; }),
-                      candidates_.end());
+    drop_if(candidates_, [&](const auto& c) { return c.first < options_.min_p; });
   double left = sum() * Stream(seed_, "generate", row, position).uniform64();
   for (auto& [p, id] : candidates_)
     if ((left -= p) < 0) return id;

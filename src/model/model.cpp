@@ -2,9 +2,11 @@
 
 #include <algorithm>
 
+#include "autograd/trace.h"
 #include "model/word_vectors.h"
 #include "qkv/base/make.h"
 #include "qkv/model/stack.h"
+#include "qkv/ops/activations.h"
 #include "qkv/ops/arithmetic.h"
 
 namespace qkv {
@@ -28,7 +30,7 @@ Var word_vectors(const TokenEmbedding& embed, const Batch& batch) {
             "word_vectors: values must be one per id, without n-grams; got values {}, ids {}",
             values->shape(), ids.shape());
   const Var unit = embed(Tensor::full({1, 1}, double(embed.vocabulary - 1), Dtype::i32));
-  return x + unit * values->to(embed.dtype).reshape({ids.dim(0), ids.dim(1), 1});
+  return x + unit * cast(*values, embed.dtype).reshape({ids.dim(0), ids.dim(1), 1});
 }
 
 void check_embedding(const Section& model, EmbeddingKind kind, const DataShape& shape) {
@@ -40,7 +42,9 @@ void check_embedding(const Section& model, EmbeddingKind kind, const DataShape& 
 
 // ---- layers
 
-Stack::Stack(const Scope& s, const Section& model, StackConfig config) : width(config.d_model) {
+Stack::Stack(const Scope& s, const Section& model, StackConfig config)
+    : dropout(config.block.dropout), width(config.d_model) {
+  if (config.embed_norm) embed_norm.emplace(s / "embed_norm", config.block.norm, width);
   auto add = [&](auto&& make_layer) {
     const Scope scope = s / "layers" / int(layers.size());
     layers.push_back(make_layer(scope));
@@ -75,7 +79,7 @@ bool Stack::continues() const {
 }
 
 Var Stack::operator()(const Var& x, const Context& context) const {
-  Var h = x;
+  Var h = qkv::dropout(embed_norm ? (*embed_norm)(x) : x, dropout);
   for (std::size_t i = 0; i < layers.size(); i++) {
     LayerPath here(paths[i]);
     h = layers[i]->forward(h, context);

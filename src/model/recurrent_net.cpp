@@ -1,6 +1,7 @@
 // RecurrentNet: RNN, LSTM and GRU as the models of the same tasks that transformers are trained on.
 #include <algorithm>
 
+#include "autograd/trace.h"
 #include "model/word_vectors.h"
 #include "qkv/autograd/capture.h"
 #include "qkv/model/generate.h"
@@ -31,7 +32,7 @@ struct RecurrentNetConfig : LengthConfig {
     f("d_model", d_model, "width of the hidden state", rule::positive);
     f("d_embed", d_embed, "width of the token vectors; 0 = d_model", rule::non_negative);
     LengthConfig::fields(f);
-    f("bidirectional", bidirectional, "read from both ends; for classification only");
+    f("bidirectional", bidirectional, "read from both ends; not where the next token is predicted");
     f("dropout", dropout, "probability of zeroing an activation between the layers while training",
       rule::dropping);
     f("embedding", embedding, "how a word is represented");
@@ -43,7 +44,7 @@ struct RecurrentNetConfig : LengthConfig {
 RecurrentNetConfig read_recurrent_net(const Section& section, const DataShape& shape) {
   RecurrentNetConfig c;
   section.read(c);
-  if (c.bidirectional && shape.n_class == 0)
+  if (c.bidirectional && shape.n_class == 0 && !shape.both_sides)
     section.report("bidirectional",
                    "must be false if the next token is predicted: the backward direction would see it");
   check_embedding(section, c.embedding, shape);
@@ -73,6 +74,7 @@ Tensor lengths_of(const Tensor* keep) {
   const std::int32_t* k = keep->data<std::int32_t>();
   for (Index b = 0; b < B; b++)
     lengths.data<std::int32_t>()[b] = std::int32_t(std::count(k + b * T, k + (b + 1) * T, 1));
+  Note()("keep", *keep).add("lengths", lengths);
   return lengths;
 }
 
@@ -84,6 +86,7 @@ Tensor last_of(const Var& h, const Tensor& lengths) {
   if (lengths.defined())
     for (Index b = 0; b < last.size(); b++)
       last.data<std::int32_t>()[b] = std::max(0, lengths.data<std::int32_t>()[b] - 1);
+  Note()("lengths", lengths)("steps", h.dim(1)).add("last_positions", last);
   return last;
 }
 
@@ -149,6 +152,12 @@ struct RecurrentText : Decoding {
         if (v->defined()) *v = select_rows("recurrent", v->value(), from);
   }
   Index room() const override { return -1; }
+  void for_each_state(FunctionRef<void(const std::string&, const Tensor&)> each) const override {
+    for (std::size_t i = 0; i < states.size(); i++) {
+      each(model.layers[i].path + ".h", states[i].h.value());
+      if (states[i].c.defined()) each(model.layers[i].path + ".c", states[i].c.value());
+    }
+  }
 
   const RecurrentNet& model;
   std::vector<RecurrentState> states;

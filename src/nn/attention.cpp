@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "autograd/trace.h"
 #include "ops/cached_attention.h"
 #include "qkv/autograd/capture.h"
 #include "qkv/ops/arithmetic.h"
@@ -84,6 +85,19 @@ static Tensor continued(const Tensor& qkv, KeyValueCache& cache, const Attention
   });
 }
 
+// The same from ops that a trace sees: keys and values [B, S, H_kv * D] are joined to those before.
+static Var continued_in_trace(const Var& qkv, KeyValueCache& cache, const AttentionOptions& o, Index D) {
+  const Index kv = o.n_kv_head * D;
+  KeyValueCache::Entry& entry = cache.next();
+  auto grow = [&](Tensor& past, Index begin) {
+    const Var fresh = slice(qkv, -1, begin, begin + kv);
+    past = past.defined() ? concat({Var(past), fresh}, 1).value() : fresh.value();
+  };
+  grow(entry.keys, o.n_head * D);
+  grow(entry.values, o.n_head * D + kv);
+  return attention(slice(qkv, -1, 0, o.n_head * D), entry.keys, entry.values, o);
+}
+
 namespace {
 
 // Where queries, keys and values lie in rows [B, T, ld]: the column at which each begins.
@@ -140,14 +154,18 @@ Var MultiHeadAttention::forward(const Var& x, const Context& context) const {
   };
   Var y;  // [B, T, H * D]
   if (learned) {
-    Var qkv = linear(x, W_QKV, b_QKV);  // [B, T, (H + 2 H_kv) * D]
-    if (context.rotary.cos.defined())   // queries and keys, not values
-      qkv = rotary(qkv, context.rotary, RotaryOptions(o.n_head + o.n_kv_head, d_head));
+    Var qkv = linear(x, W_QKV, b_QKV);   // [B, T, (H + 2 H_kv) * D]
+    if (context.rotary.cos.defined()) {  // queries and keys, not values
+      RotaryOptions turned(o.n_head + o.n_kv_head, d_head);
+      turned.interleaved = context.interleaved;
+      qkv = rotary(qkv, context.rotary, turned);
+    }
     qkv = Intervention::apply(path, "qkv", qkv);
     if (Capture* c = Capture::wanting("qkv")) c->put(path, "qkv", qkv.value());
     show(qkv.value(), {0, o.n_head * d_head, (o.n_head + o.n_kv_head) * d_head});
-    y = context.cache ? Var(continued(qkv.value(), *context.cache, o, d_head, wanted))
-                      : attention_packed(qkv, o, wanted);
+    y = !context.cache     ? attention_packed(qkv, o, wanted)
+        : Trace::current() ? continued_in_trace(qkv, *context.cache, o, d_head)
+                           : Var(continued(qkv.value(), *context.cache, o, d_head, wanted));
   } else {
     show(x.value(), {0, 0, 0});
     y = Intervention::current()

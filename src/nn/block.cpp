@@ -9,33 +9,32 @@ namespace qkv {
 QKV_DEFINE_REGISTRY(Layer);
 QKV_REGISTER(Layer, "block", Block, "self-attention and feed-forward with residuals and norms");
 
+Var activate(const Var& x, Activation activation) {
+  switch (activation) {
+    case Activation::gelu:
+      return gelu(x, GeluForm::tanh);
+    case Activation::gelu_erf:
+      return gelu(x);
+    case Activation::relu:
+      return relu(x);
+    case Activation::silu:
+    case Activation::swiglu:
+      break;
+  }
+  return silu(x);
+}
+
 FeedForward::FeedForward(const Scope& s, const FeedForwardConfig& config, Index width)
     : activation(config.activation),
       dropout(config.dropout),
-      up(s / "up", width, config.d_ff),
-      down(s / "down", config.d_ff, width) {
-  if (activation == Activation::swiglu) gate.emplace(s / "gate", width, config.d_ff);
+      up(s / "up", width, config.d_ff, config.bias),
+      down(s / "down", config.d_ff, width, config.bias) {
+  if (activation == Activation::swiglu) gate.emplace(s / "gate", width, config.d_ff, config.bias);
 }
 
 Var FeedForward::operator()(const Var& x) const {
-  Var h = up(x);  // [.., d_ff]
-  switch (activation) {
-    case Activation::gelu:
-      h = gelu(h, GeluForm::tanh);
-      break;
-    case Activation::gelu_erf:
-      h = gelu(h);
-      break;
-    case Activation::relu:
-      h = relu(h);
-      break;
-    case Activation::silu:
-      h = silu(h);
-      break;
-    case Activation::swiglu:
-      h = swiglu((*gate)(x), h);
-  }
-  return down(qkv::dropout(h, dropout));
+  const Var h = up(x);  // [.., d_ff]
+  return down(qkv::dropout(gate ? swiglu((*gate)(x), h) : activate(h, activation), dropout));
 }
 
 void BlockConfig::complete(const Section& where, Index width) {

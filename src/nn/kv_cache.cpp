@@ -14,7 +14,10 @@ Tensor select_rows(const char* what, const Tensor& x, const std::vector<int>& fr
 }
 
 KeyValueCache::Entry& KeyValueCache::next() {
-  if (next_ == entries_.size()) entries_.emplace_back();
+  if (next_ == entries_.size()) {
+    entries_.emplace_back();
+    if (const std::string* layer = LayerPath::current()) entries_.back().layer = *layer;
+  }
   return entries_[next_++];
 }
 

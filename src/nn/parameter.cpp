@@ -85,7 +85,7 @@ void Parameter::set_heads(const std::vector<Index>& heads) const {
 }
 
 bool ParameterStore::Slot::frozen() const {
-  return std::all_of(parts.begin(), parts.end(), [](const Part& part) { return part.frozen; });
+  return !adapted && std::all_of(parts.begin(), parts.end(), [](const Part& part) { return part.frozen; });
 }
 
 ParameterStore::ParameterStore(std::uint64_t seed, Dtype dtype, bool symbolic)
@@ -156,6 +156,15 @@ std::vector<NamedTensor> ParameterStore::named() const {
   return result;
 }
 
+std::vector<NamedTensor> ParameterStore::stored() const {
+  bf16::parameters_changed();
+  std::vector<NamedTensor> result;
+  each_part([&](int s, const Part& part) {
+    if (part.stored) result.push_back({part.name, part.of(slot(s).value)});
+  });
+  return result;
+}
+
 static std::string wrong_shape(const NamedTensor& own, const Shape& given) {
   const Shape& wanted = own.tensor.shape();
   const bool rows = given.rank() == 2 && wanted.rank() == 2 && given[1] == wanted[1];
@@ -180,7 +189,7 @@ int ParameterStore::load(const std::vector<NamedTensor>& values, const std::stri
   for (const NamedTensor& value : values) given[value.name] = &value.tensor;
   std::vector<std::string> problems;
   std::vector<std::pair<Tensor, const Tensor*>> copies;
-  for (NamedTensor& own : named()) {
+  for (NamedTensor& own : partial ? named() : stored()) {
     auto found = given.find(own.name);
     if (found == given.end()) {
       if (!partial) problems.push_back(fmt::format("'{}' {} is missing", own.name, own.tensor.shape()));
@@ -221,18 +230,22 @@ bool matches(std::string_view pattern, std::string_view text) {
   return ends_with(text, pattern);
 }
 
-void ParameterStore::freeze(const std::vector<std::string>& patterns) {
+void ParameterStore::match(const std::vector<std::string>& patterns, const char* key,
+                           const std::function<bool(int, Part&)>& take, const char* what) {
   for (const std::string& pattern : patterns) {
     bool found = false;
-    for (Slot& slot : slots_)
-      for (Part& part : slot.parts)
-        if (matches(pattern, part.name)) part.frozen = found = true;
+    for (int s = 0; s < size(); s++)
+      for (Part& part : slots_[std::size_t(s)].parts)
+        if (matches(pattern, part.name) && take(s, part)) found = true;
     if (found) continue;
     std::vector<std::string> names;
     for (const NamedTensor& own : named()) names.push_back(own.name);
-    fail(Fault::usage, "train.freeze: pattern must match a parameter; got '{}'{}", pattern,
-         suggest(pattern, names));
+    fail(Fault::usage, "{}: pattern must match {}; got '{}'{}", key, what, pattern, suggest(pattern, names));
   }
+}
+
+void ParameterStore::freeze(const std::vector<std::string>& patterns) {
+  match(patterns, "train.freeze", [](int, Part& part) { return part.frozen = true; });
 }
 
 std::string Scope::join(const std::string& name) const {

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "autograd/trace.h"
 #include "qkv/ops/arithmetic.h"
 #include "qkv/ops/embedding.h"
+#include "qkv/ops/shape_ops.h"
 
 namespace qkv {
 
@@ -47,6 +49,11 @@ void check_position(const Section& model, const PositionConfig& c, const Attenti
         "type", fmt::format("\"rope\" needs heads of even width; got {} (try model.attention.d_head = {})",
                             heads.head_width(width), heads.head_width(width) + 1));
   }
+  const PositionConfig other;
+  for (const char* key : {"theta", "pairing"})
+    if (c.type != PositionType::rope && (key[0] == 't' ? c.theta != other.theta : c.pairing != other.pairing))
+      position.report(
+          key, fmt::format("must be left out unless type = \"rope\"; got type \"{}\"", text_of(c.type)));
   if (c.type == PositionType::rope && heads.qkv != Projections::learned)
     position.report("type",
                     "\"rope\" needs model.attention.qkv = \"learned\"; got \"" + text_of(heads.qkv) + "\"");
@@ -57,6 +64,7 @@ Position::Position(const Scope& s, const PositionConfig& c, Index max_length, In
     : none(c.type == PositionType::none || c.type == PositionType::rope || c.type == PositionType::alibi),
       relative(!none && c.origin == PositionOrigin::target),
       max_length(max_length),
+      interleaved(c.pairing == RopePairing::interleaved),
       path(s.path()) {
   const Dtype dtype = s.store().dtype();
   const bool symbolic = s.store().symbolic();
@@ -64,7 +72,7 @@ Position::Position(const Scope& s, const PositionConfig& c, Index max_length, In
     const Index D = heads.head_width(width);
     QKV_CHECK(D % 2 == 0, "position: \"rope\" needs heads of even width; got {}", D);
     const Tensor shape_only = Tensor::symbolic({max_length, D / 2}, dtype);
-    rotary = symbolic ? RotaryTable{shape_only, shape_only} : rotary_table(0, max_length, D, 10000.0, dtype);
+    rotary = symbolic ? RotaryTable{shape_only, shape_only} : rotary_table(0, max_length, D, c.theta, dtype);
   }
   if (c.type == PositionType::alibi)
     slopes = symbolic ? Tensor::symbolic({heads.n_head}, dtype) : alibi_slopes(heads.n_head, dtype);
@@ -86,7 +94,11 @@ void Position::extend(Context& context, Index start, Index length) const {
   if (rotary.cos.defined()) {
     QKV_CHECK(start + length <= max_length, "position: length must be at most max_seq_len = {}; got {}{}",
               max_length, start + length, remedy(rotary.cos, start + length));
-    context.rotary = {rotary.cos.rows(start, length), rotary.sin.rows(start, length)};
+    auto part = [&](const Tensor& table) {
+      return slice(table, 0, start, start + length).value();
+    };
+    context.rotary = {part(rotary.cos), part(rotary.sin)};
+    context.interleaved = interleaved;
   }
   context.mask.slopes = slopes;
 }
@@ -109,6 +121,10 @@ Var Position::operator()(const Var& x, const Tensor& target, Index start) const 
       Index position = relative ? i % T - target.data<std::int32_t>()[i / T] + max_length - 1 : start + i;
       row[i] = std::int32_t(std::clamp<Index>(position, 0, relative ? 2 * max_length - 2 : max_length - 1));
     }
+    if (relative)
+      Note()("target", target)("max_length", max_length).add("relative_positions", rows);
+    else
+      Note()("begin", start).add("positions", rows);
   }
   if (weight.defined()) return x + embedding(rows, weight);  // [B, T, d]
   return x * std::sqrt(double(x.dim(2))) + embedding(rows, fixed);

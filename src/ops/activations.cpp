@@ -1,5 +1,6 @@
 #include "qkv/ops/activations.h"
 
+#include "autograd/trace.h"
 #include "elementwise.h"
 #include "qkv/ops/arithmetic.h"
 
@@ -92,12 +93,14 @@ Var relu(const Var& x) {
 }
 
 Var leaky_relu(const Var& x, double slope) {
+  Note()("slope", slope);
   return of_input(
       kLeakyRelu, x, [=](auto v) { return xsimd::select(v > lanes(v, 0), v, v * lanes(v, slope)); },
       [=](auto g, auto v) { return xsimd::select(v > lanes(v, 0), g, g * lanes(v, slope)); });
 }
 
 Var elu(const Var& x, double alpha) {
+  Note()("alpha", alpha);
   return of_input(
       kElu, x, [=](auto v) { return xsimd::select(v > lanes(v, 0), v, lanes(v, alpha) * xsimd::expm1(v)); },
       [=](auto g, auto v) { return xsimd::select(v > lanes(v, 0), g, g * lanes(v, alpha) * simd::exp(v)); });
@@ -112,6 +115,7 @@ Var softplus(const Var& x) {
 }
 
 Var gelu(const Var& x, GeluForm form) {
+  Note()("tanh", form == GeluForm::tanh);
   if (form == GeluForm::erf)  // x Phi, Phi + x phi
     return with_derivative(kGelu, x, [](auto v) {
       const auto half = lanes(v, 0.5), Phi = xsimd::fma(half, simd::erf(v * lanes(v, M_SQRT1_2)), half);
@@ -129,6 +133,7 @@ Var gelu(const Var& x, GeluForm form) {
 }
 
 Var silu(const Var& x, double alpha) {
+  Note()("alpha", alpha);
   // x s, s (1 + alpha x (1 - s))
   return with_derivative(kSilu, x, [=](auto v) {
     const auto one = lanes(v, 1), u = lanes(v, alpha) * v, s = simd::logistic(u);
@@ -143,6 +148,7 @@ Var swiglu(const Var& gate, const Var& up, double alpha) {
             up.shape());
   Tensor y = zip([=](auto v, auto u) { return u * v * simd::logistic(lanes(v, alpha) * v); }, gate.value(),
                  up.value());
+  Note()("alpha", alpha);
   return record(kSwiglu, {gate, up}, y, [=, vg = gate.value(), vu = up.value()](const Tensor& dy, Sink& dx) {
     if (dx.needs(0))
       dx.add(0, zip(

@@ -1,5 +1,6 @@
 #include "qkv/ops/arithmetic.h"
 
+#include "autograd/trace.h"
 #include "elementwise.h"
 
 namespace qkv {
@@ -94,6 +95,7 @@ Var pow(const Var& a, const Var& b) {
 Var add(const Var& x, double value) {
   check_dtype("add", x);
   Tensor y = map(x.value(), [=](auto v) { return v + lanes(v, value); });
+  Note()("right", value);
   return record(kAdd, {x}, y, [](const Tensor& dy, Sink& dx) { dx.add(0, dy); });
 }
 
@@ -102,19 +104,23 @@ Var sub(const Var& x, double value) {
 }
 
 Var sub(double value, const Var& x) {
+  Note()("left", value);
   return of_input(
       kSub, x, [=](auto v) { return lanes(v, value) - v; }, [](auto g, auto) { return -g; });
 }
 
 Var mul(const Var& x, double value) {
+  Note()("right", value);
   return linear_map(kMul, x, [=](auto v) { return v * lanes(v, value); });
 }
 
 Var div(const Var& x, double value) {
+  Note()("right", value);
   return linear_map(kDiv, x, [=](auto v) { return v / lanes(v, value); });
 }
 
 Var div(double value, const Var& x) {
+  Note()("left", value);
   return of_input(
       kDiv, x, [=](auto v) { return lanes(v, value) / v; },
       [=](auto g, auto v) { return -g * lanes(v, value) / (v * v); });
@@ -123,12 +129,13 @@ Var div(double value, const Var& x) {
 Var pow(const Var& x, double exponent) {
   // d x^e = e x^(e - 1)
   if (exponent == -1) return div(1.0, x);
+  if (exponent == 1) return mul(x, 1.0);
+  if (exponent == 2) return square(x);
+  Note()("right", exponent);
   if (exponent == 0.5)
     return of_input(
         kPow, x, [](auto v) { return xsimd::sqrt(v); },
         [](auto g, auto v) { return g * lanes(v, 0.5) / xsimd::sqrt(v); });
-  if (exponent == 1) return mul(x, 1.0);
-  if (exponent == 2) return square(x);
   if (exponent == 3)
     return of_input(
         kPow, x, [](auto v) { return v * v * v; }, [](auto g, auto v) { return g * lanes(v, 3) * v * v; });
@@ -221,6 +228,7 @@ Var where(const Tensor& condition, const Var& a, const Var& b) {
         for (Index i = 0; i < width; i++) to[i] = c[i * sc] ? u[i * sa] : v[i * sb];
       });
     });
+  Note()("condition", condition);
   return record(kWhere, {a, b}, y, [=](const Tensor& dy, Sink& dx) {
     for (int k = 0; k < 2; k++) {
       if (!dx.needs(k)) continue;
@@ -249,7 +257,9 @@ Var abs(const Var& x) {
       });
 }
 
-Var clip(const Var& x, double low, double high) {  // x comes second in max and min: nan stays nan
+Var clip(const Var& x, double low, double high) {
+  Note()("low", low)("high", high);
+  // x comes second in max and min: nan stays nan
   return of_input(
       kClip, x, [=](auto v) { return xsimd::min(lanes(v, high), xsimd::max(lanes(v, low), v)); },
       [=](auto g, auto v) {

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "attention_kernel.h"
+#include "autograd/trace.h"
 #include "ops/cached_attention.h"
 #include "qkv/autograd/gradcheck.h"
 #include "qkv/base/threads.h"
@@ -102,6 +103,12 @@ void check_masks(GradSuite& g, bool packed) {
   }
 }
 
+void note(const AttentionOptions& o) {
+  const AttentionMask& m = o.mask;
+  Note()("n_head", o.n_head)("n_kv_head", o.n_kv_head)("scale", o.scale)("softcap", o.softcap)(
+      "causal", m.causal)("key_keep", m.key_keep)("keep", m.keep)("bias", m.bias)("slopes", m.slopes);
+}
+
 void check_heads(const AttentionOptions& o) {
   QKV_CHECK(o.n_head > 0 && o.n_kv_head > 0 && o.n_head % o.n_kv_head == 0,
             "attention: n_head must be a multiple of n_kv_head; got {} and {}", o.n_head, o.n_kv_head);
@@ -171,6 +178,7 @@ Var attention(const Var& q, const Var& k, const Var& v, const AttentionOptions& 
     };
     const Kept kept = keep(p, q.dtype());
     const Tensor y = value_of<T>(p, rows(p, q.value(), k.value(), v.value()), kept, weights);
+    note(o);
     return record(
         kAttention, {q, k, v}, y,
         [=, vq = q.value(), vk = k.value(), vv = v.value()](const Tensor& dy, Sink& dx) {
@@ -206,6 +214,7 @@ Var attention_packed(const Var& qkv, const AttentionOptions& o, Tensor* weights)
     };
     const Kept kept = keep(p, qkv.dtype());
     const Tensor y = value_of<T>(p, rows(p, qkv.value().data<T>()), kept, weights);
+    note(o);
     return record(kAttentionPacked, {qkv}, y, [=, value = qkv.value()](const Tensor& dy, Sink& dx) {
       Sink::Buffer d = dx.buffer(0);
       Attention<T>(p, rows(p, value.template data<T>()), kept)

@@ -164,7 +164,8 @@ Var of_output(const Op& op, const Var& x, F f, D derivative) {
 template <class F>
 Var with_derivative(const Op& op, const Var& x, F both) {
   check_dtype(op.name, x);
-  if (x.node() < 0 || x.is_symbolic()) return map(x.value(), [=](auto v) { return both(v).first; });
+  const Input input = x;
+  if (x.is_symbolic() || !recording(&input, 1)) return map(x.value(), [=](auto v) { return both(v).first; });
   Tensor y = Tensor::empty(x.shape(), x.dtype()), d = Tensor::empty(x.shape(), x.dtype());
   dispatch(op.name, x.dtype(), [&](auto t) {
     using T = decltype(t);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "autograd/trace.h"
 #include "copy.h"
 #include "qkv/autograd/gradcheck.h"
 #include "tensor/rows.h"
@@ -47,6 +48,7 @@ Var embedding(const Tensor& ids, const Var& table) {
   check_table("embedding", ids, table);
   Shape shape = ids.shape();
   shape.push_back(table.dim(1));
+  Note()("ids", ids);
   return copying::gather(kEmbedding, table, copying::AxisView("embedding", table.shape(), 0), ids, shape);
 }
 
@@ -78,6 +80,7 @@ Var embedding_bag(const Tensor& ids, const Tensor& offsets, const Var& table) {
       simd::add_scaled(d, T(part), table.value().data<T>() + id * d, y.data<T>() + w * d);
     });
   });
+  Note()("ids", ids)("offsets", offsets);
   return record(kEmbeddingBag, {table}, y, [=](const Tensor& dy, Sink& dx) {
     dispatch("embedding_bag", dy.dtype(), [&](auto t) {
       using T = decltype(t);
@@ -133,6 +136,7 @@ Var masked_mean(const Var& x, const Tensor& keep) {
       simd::scale(d, T(part(b)), mean);
     }
   });
+  Note()("keep", keep);
   return record(kMaskedMean, {x}, y, [=](const Tensor& dy, Sink& dx) {
     dispatch("masked_mean", dy.dtype(), [&](auto t) {
       using T = decltype(t);
@@ -165,6 +169,7 @@ Var select_positions(const Var& x, const Tensor& positions) {
               length, at[b], b);
     at[b] += std::int32_t(b * length);
   }
+  Note()("positions", positions);
   return copying::gather(kSelectPositions, x, {0, 1, B * length, d}, rows, {B, d});
 }
 

@@ -1,6 +1,7 @@
 // Ops that pick elements by position.
 #include <limits>
 
+#include "autograd/trace.h"
 #include "copy.h"
 #include "qkv/autograd/gradcheck.h"
 #include "qkv/ops/shape_ops.h"
@@ -58,6 +59,7 @@ Var index_select(const Var& x, const Tensor& ids, int axis) {
   Shape shape(x.shape().begin(), view.axis);
   for (Index extent : ids.shape()) shape.push_back(extent);
   for (int i = view.axis + 1; i < x.rank(); i++) shape.push_back(x.dim(i));
+  Note()("axis", view.axis)("ids", ids);
   return gather(kIndexSelect, x, view, picks, shape);
 }
 
@@ -108,6 +110,7 @@ Var take_along(const Var& x, const Tensor& ids, int axis) {
       }
       own = std::int32_t(position);
     }
+  Note()("axis", view.axis)("ids", ids);
   return gather(kTakeAlong, x, {0, 1, x.value().size(), 1}, at, ids.shape());
 }
 
@@ -123,6 +126,7 @@ Tensor one_hot(const Tensor& ids, Index depth, Dtype dtype) {
               id[i], i);
     dispatch_all(dtype, [&](auto t) { y.data<decltype(t)>()[i * depth + id[i]] = 1; });
   }
+  Note()("ids", ids)("depth", depth).add("one_hot", y);
   return y;
 }
 

@@ -2,6 +2,7 @@
 #include <cstring>
 #include <limits>
 
+#include "autograd/trace.h"
 #include "copy.h"
 #include "qkv/autograd/gradcheck.h"
 #include "qkv/ops/shape_ops.h"
@@ -76,6 +77,7 @@ Var slice(const Var& x, int axis, Index begin, Index end) {
   const Index unit = Index(size_of(x.dtype()));
   if (view.outer != 1 && !y.is_symbolic())
     copy_runs(view.outer, width * unit, y.bytes(), width * unit, x.value().bytes() + at * unit, row * unit);
+  Note()("axis", view.axis)("begin", first)("end", past);
   return record(kSlice, {x}, y, [=](const Tensor& dy, Sink& dx) {
     Tensor d = dx.zeroed(0);
     dispatch("slice", dy.dtype(), [&](auto t) {
@@ -126,6 +128,7 @@ Var concat(const Var* parts, int count, int axis) {
   static thread_local std::vector<Input> inputs;  // keeps its capacity
   inputs.clear();
   for (int i = 0; i < count; i++) inputs.emplace_back(parts[i]);
+  Note()("axis", axis);
   return record(kConcat, inputs.data(), count, y, [=](const Tensor& dy, Sink& dx) {
     const std::int32_t* begin = begins.data<std::int32_t>();
     for (int i = 0; i < count; i++) {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "autograd/trace.h"
 #include "qkv/autograd/gradcheck.h"
 #include "qkv/ops/activations.h"
 #include "qkv/ops/arithmetic.h"
@@ -127,6 +128,7 @@ Var norm(const Op& op, const Var& x, const Var& gain, const Var& bias, int axis,
     }
   });
   const Input inputs[] = {x, gain, bias};
+  Note()("axis", first)("eps", eps);
   return record(op, inputs, bias.defined() ? 3 : 2, y,
                 [=, vx = x.value(), vg = gain.value(), biased = bias.defined()](const Tensor& dy, Sink& dx) {
                   dispatch("norm", dy.dtype(), [&](auto t) {

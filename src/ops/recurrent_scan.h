@@ -3,6 +3,7 @@
 #pragma once
 #include <algorithm>
 
+#include "autograd/trace.h"
 #include "base/at.h"
 #include "linear_gradient.h"
 #include "qkv/autograd/gradcheck.h"
@@ -139,6 +140,7 @@ Var run(const Op& op, const Cell& cell, const Operands& in, const RecurrentState
       });
     }
     if (last) *last = {h, c};
+    Note()("reverse", s.reverse)("lengths", s.lengths).result(h).result(c);
     const Input inputs[] = {
         in.x, in.W_ih, in.W_hh, in.b, apart ? in.b_hh : start.h, apart ? start.h : start.c};
     return record(

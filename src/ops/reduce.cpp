@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "autograd/trace.h"
 #include "copy.h"
 #include "elementwise.h"
 
@@ -30,15 +31,23 @@ void check_reduction(GradSuite& g, F f) {
 // Shapes of a result: with reduced axes kept as 1, and as asked for.
 struct Reduction {
   Shape kept, y;
-  Index count;  // of elements per result
+  Index count;    // of elements per result
+  unsigned gone;  // axes, as bits
   Reduction(const char* op, const Var& x, const Axes& axes, bool keep_dims) : kept(x.shape()), count(1) {
     check_dtype(op, x);
-    const unsigned reduced = axes.mask(op, x.shape());
+    gone = axes.mask(op, x.shape());
     for (int i = 0; i < x.rank(); i++) {
-      const bool gone = reduced >> i & 1u;
-      if (gone) count *= x.dim(i), kept.set(i, 1);
-      if (!gone || keep_dims) y.push_back(kept[i]);
+      const bool reduced = gone >> i & 1u;
+      if (reduced) count *= x.dim(i), kept.set(i, 1);
+      if (!reduced || keep_dims) y.push_back(kept[i]);
     }
+  }
+  // Tells a trace which axes go.
+  void note(const Var& x) const {
+    std::vector<Index> axes;
+    for (int i = 0; Trace::current() && i < x.rank(); i++)
+      if (gone >> i & 1u) axes.push_back(i);
+    Note()("axes", axes)("keep_dims", y.rank() == x.rank());
   }
   // Pairs the elements of x with those of the result.
   Broadcast<2> pairs(const Shape& x) const { return Broadcast<2>("reduce", x, kept); }
@@ -111,6 +120,7 @@ Tensor broadcast_gradient(const Reduction& plan, const Shape& shape, const Tenso
 
 Var sum(const Var& x, const Axes& axes, bool keep_dims) {
   const Reduction plan("sum", x, axes, keep_dims);
+  plan.note(x);
   return record(kSum, {x}, scaled_sum(plan, x.value(), 1),
                 [=](const Tensor& dy, Sink& dx) { dx.add(0, broadcast_gradient(plan, dx.shape(0), dy, 1)); });
 }
@@ -118,6 +128,7 @@ Var sum(const Var& x, const Axes& axes, bool keep_dims) {
 Var mean(const Var& x, const Axes& axes, bool keep_dims) {
   const Reduction plan("mean", x, axes, keep_dims);
   const double factor = 1.0 / double(plan.count);
+  plan.note(x);
   return record(kMean, {x}, scaled_sum(plan, x.value(), factor), [=](const Tensor& dy, Sink& dx) {
     dx.add(0, broadcast_gradient(plan, dx.shape(0), dy, factor));
   });
@@ -140,6 +151,7 @@ Var logsumexp(const Var& x, const Axes& axes, bool keep_dims) {
                  [&](double v, Index o) { return double(top.data<T>()[o]) + std::log(v); });
     });
   }
+  plan.note(x);
   return record(kLogsumexp, {x}, y, [=, vx = x.value()](const Tensor& dy, Sink& dx) {
     // dx = dy exp(x - y)
     Tensor d = Tensor::empty(vx.shape(), dy.dtype());
@@ -199,6 +211,7 @@ Var extreme(const Op& op, const Var& x, const Axes& axes, bool keep_dims) {
   const Reduction plan(op.name, x, axes, keep_dims);
   QKV_CHECK(plan.count > 0, "{}: must reduce at least one element; got {}", op.name, x.shape());
   Tensor y = extreme_value<largest>(plan, x.value());
+  plan.note(x);
   return record(op, {x}, y, [=, vx = x.value()](const Tensor& dy, Sink& dx) {
     Tensor d = dx.zeroed(0), taken = Tensor::zeros(plan.kept, Dtype::i32);
     const Broadcast<2> pairs = plan.pairs(vx.shape());

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "autograd/trace.h"
 #include "qkv/autograd/gradcheck.h"
 #include "tensor/rows.h"
 
@@ -94,6 +95,8 @@ Var rotary(const Var& x, const RotaryTable& table, const RotaryOptions& o) {
                   (t->shape() == shared || t->shape() == own),
               "rotary: table must be {0} {1} or {2}; got {3} {4}", x.dtype(), shared, own, t->dtype(),
               t->shape());
+  Note()("cos", table.cos)("sin", table.sin)("n_head", o.n_head)("d_head", o.d_head)("dim", o.dim)(
+      "interleaved", o.interleaved);
   return record(kRotary, {x}, rotated(x.value(), table, o, false),
                 [=](const Tensor& dy, Sink& dx) { dx.add(0, rotated(dy, table, o, true)); });
 }

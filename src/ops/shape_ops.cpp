@@ -1,5 +1,6 @@
 #include "qkv/ops/shape_ops.h"
 
+#include "autograd/trace.h"
 #include "copy.h"
 #include "elementwise.h"
 
@@ -139,6 +140,9 @@ Var reshape(const Var& x, std::initializer_list<Index> extents) {
 Var permute(const Var& x, const Axes& order) {
   QKV_CHECK(order.count() == x.rank() && order.mask("permute", x.shape()) + 1 == 1u << x.rank(),
             "permute: order must name each axis once; got {} axes for {}", order.count(), x.shape());
+  std::vector<Index> noted;
+  for (int i = 0; Trace::current() && i < order.count(); i++) noted.push_back(x.shape().check_axis(order[i]));
+  Note()("order", noted);
   return record(kPermute, {x}, permuted(x.value(), order), [=](const Tensor& dy, Sink& dx) {
     int inverse[Shape::kMaxRank] = {};
     for (int i = 0; i < order.count(); i++) inverse[dy.shape().check_axis(order[i])] = i;
@@ -196,6 +200,7 @@ Tensor triangle(const Tensor& x, Index diagonal, bool lower) {
 
 Var triangle(const Op& op, const Var& x, Index diagonal, bool lower) {
   QKV_CHECK(x.rank() >= 2, "{}: x must have at least 2 axes; got {}", op.name, x.shape());
+  Note()("diagonal", diagonal);
   return record(op, {x}, triangle(x.value(), diagonal, lower),
                 [=](const Tensor& dy, Sink& dx) { dx.add(0, triangle(dy, diagonal, lower)); });
 }

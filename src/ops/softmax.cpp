@@ -1,6 +1,7 @@
 // Functions along one axis: softmax, its logarithm, cumulative sums.
 #include "qkv/ops/reduce.h"
 
+#include "autograd/trace.h"
 #include "copy.h"
 #include "elementwise.h"
 #include "qkv/ops/activations.h"
@@ -141,6 +142,7 @@ Tensor running_sum(const Tensor& x, const AxisView& view, bool exclusive, bool r
 Var cumsum(const Var& x, int axis, bool exclusive, bool reverse) {
   check_dtype("cumsum", x);
   const AxisView view("cumsum", x.shape(), axis);
+  Note()("axis", view.axis)("exclusive", exclusive)("reverse", reverse);
   return record(kCumsum, {x}, running_sum(x.value(), view, exclusive, reverse),
                 [=](const Tensor& dy, Sink& dx) { dx.add(0, running_sum(dy, view, exclusive, !reverse)); });
 }

@@ -178,6 +178,9 @@ std::string obstacle(const Experiment& e, const EncoderClassifier* model, const 
   const PositionType position = model->config.position.type;
   if (position == PositionType::rope || position == PositionType::alibi)
     return "it computes no positions of type " + text_of(position);
+  if (model->config.pooler != Pooler::none) return "it computes no pooler";
+  if (model->config.stack.embed_norm) return "it computes no norm of the embeddings";
+  if (model->token_types.defined()) return "it computes no token types";
   if (model->config.bag > 0) return "it computes no bag of words beside the network";
   if (task->tokenizer()->config().type != "word") return "it cuts text only as the word tokenizer does";
   return "";

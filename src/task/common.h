@@ -54,9 +54,15 @@ Tensor fill_rows(Batch& batch, const char* name, const char* keep, Index n, int 
 using KeyedFiles = std::vector<std::pair<std::string, std::string>>;
 /// Of keys of [data] and their files, those that are given.
 inline KeyedFiles given_files(KeyedFiles all) {
-  all.erase(std::remove_if(all.begin(), all.end(), [](const auto& file) { return file.second.empty(); }),
-            all.end());
+  drop_if(all, [](const auto& file) { return file.second.empty(); });
   return all;
+}
+
+/// Adds the special tokens that a task needs and that [tokenizer] does not give.
+inline void add_specials(TokenizerConfig& tokenizer, const std::vector<std::string>& needed) {
+  for (const std::string& name : needed)
+    if (!std::count(tokenizer.specials.begin(), tokenizer.specials.end(), name))
+      tokenizer.specials.push_back(name);
 }
 
 /// Has `read` take what a checkpoint kept of a task with a tokenizer. A data error where it does not hold
@@ -70,17 +76,6 @@ void restore_state(const TaskInput& input, const char* task, const char* members
     fail(Fault::data, "{}: the task's state must hold {}; got {}", task, members,
          dump_json(*input.state).substr(0, 100));
   }
-}
-
-/// Calls `f` with each line of the texts.
-template <class F>
-void for_each_line(const std::vector<std::string_view>& texts, F f) {
-  for (std::string_view text : texts)
-    for (std::size_t begin = 0; begin < text.size();) {
-      const std::size_t end = std::min(text.find('\n', begin), text.size());
-      f(text.substr(begin, end - begin));
-      begin = end + 1;
-    }
 }
 
 /// Writes values to the batch as `name` (i32).

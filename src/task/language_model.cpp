@@ -1,73 +1,72 @@
 // LanguageModel: predict the next token of a text.
 #include <cmath>
+#include <map>
 #include <optional>
 
 #include "data/token_corpus.h"
+#include "data/tokenizer_sample.h"
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
-#include "qkv/model/generate.h"
+#include "task/next_token.h"
 #include "task/survey.h"
+#include "task/windows.h"
 
 namespace qkv {
 namespace {
 
-enum class TextSource { text, synthetic };
-std::vector<std::string> names_of(TextSource) {
+enum class LanguageSource { text, synthetic };
+std::vector<std::string> names_of(LanguageSource) {
   return {"text", "synthetic"};
 }
 
 /// The keys of [data] for this task.
 struct LanguageModelData {
-  TextSource source = TextSource::text;
-  std::string train, val, test;
+  LanguageSource source = LanguageSource::text;
+  std::string train, val, test, cache;
+  TextFormat files;
   double val_fraction = 0.1;
   Index length = 0, vocab_size = 256, examples = 1024;
   template <class F>
   void fields(F& f) {
     f("source", source, "text: from files; synthetic: random tokens, for benchmarks");
-    f("train", train, "training text: a file, or a folder of *.txt", rule::path);
+    f("train", train, "training text: a file, a folder, or a NAME.manifest that names files", rule::path);
     f("val", val, "validation text; empty: the last val_fraction of the training text", rule::path);
     f("test", test, "test text; empty: none", rule::path);
     f("val_fraction", val_fraction, "share of the characters of the training text, from its end",
       rule::between(0.0, 0.9));
+    files.fields(f);
+    f("cache", cache, "folder of the tokens of long texts; empty: $QKV_CACHE, else ~/.cache/qkv", rule::path);
     f("length", length, "tokens of an example; 0 = model.max_seq_len", rule::non_negative);
     f("vocab_size", vocab_size, "synthetic: number of different tokens", rule::between(2, 1 << 24));
-    f("examples", examples, "synthetic: examples per epoch", rule::between(1, 1 << 24));
+    f("examples", examples, "synthetic: examples per epoch; at most 64 of them for validation",
+      rule::between(1, 1 << 24));
   }
 };
 
-constexpr std::size_t kTokenizerBytes = std::size_t{64} << 20;  // of text that a tokenizer is trained on
 constexpr std::string_view kEndOfText = "<|endoftext|>";
-
-// What a tokenizer is trained on: the text between the special tokens that it names.
-std::vector<std::string> pieces_of(const std::vector<std::string_view>& texts, const Tokenizer& tokenizer) {
-  std::vector<std::string> pieces;
-  std::size_t left = kTokenizerBytes;
-  for (std::string_view text : texts) {
-    std::size_t n = std::min(text.size(), left);
-    while (n > 0 && n < text.size() && (text[n] & 0xC0) == 0x80) n--;  // whole characters
-    for (std::string& piece : tokenizer.between_marks(text.substr(0, n))) pieces.push_back(std::move(piece));
-    left -= n;
-  }
-  return pieces;
-}
 
 /// Batches: ids [B, T] and targets [B, T] (i32), the token after each; -100 where there is none; split [1]. A
 /// training example is T + 1 tokens from a random place near its number times T, so that an epoch is one pass
 /// over the text and every offset occurs; evaluation takes all windows of T targets side by side, so that
 /// each token of the text but the first is predicted once. Metrics: loss (nats per token), perplexity,
 /// bits_per_char.
-class LanguageModel : public Task, public Surveyed {
+class LanguageModel : public NextTokenTask, public Surveyed {
  public:
-  explicit LanguageModel(const TaskInput& input) : seed_(input.seed()), tokenizer_(input.tokenizer) {
+  explicit LanguageModel(const TaskInput& input, const WindowOptions& options = {})
+      : NextTokenTask(input), seed_(input.seed()) {
     const Section section = input.data();
     section.read(data_);
-    label_smoothing_ = input.loss().label_smoothing;
-    if (data_.length == 0) data_.length = input.max_length();
-    check_at_most(section, "length", data_.length, "model.max_seq_len", input.max_length());
+    if (options.frame == 0)
+      end_ = input.options().get("end", std::string(),
+                                 "token that ends a generated text; empty: <eos> or <|endoftext|>, if there "
+                                 "is one; \"none\": no token does");
+    const Index room = std::max<Index>(1, input.max_length() - options.frame);
+    if (data_.length == 0) data_.length = room;
+    check_at_most(section, "length", data_.length, options.limit, room);
     tokenizer_config_.type = "char";
     if (synthetic()) return;
     read_tokenizer(input.tokenizer_table(), tokenizer_config_);
+    add_specials(tokenizer_config_, options.specials);
     if (data_.train.empty() && !input.state)
       section.report("train", "must name a text; got none (or source = \"synthetic\")");
   }
@@ -75,11 +74,10 @@ class LanguageModel : public Task, public Surveyed {
   void prepare() override {
     if (synthetic()) return;
     tokenizer_ = Tokenizer::make(tokenizer_config_);
-    const Source from = source(Split::train);
-    const TextFiles text(from.path);
-    const auto pieces = pieces_of(slice(text.parts(), from.begin, from.end), *tokenizer_);
-    tokenizer_->train(pieces);
-    if (std::any_of(pieces.begin(), pieces.end(), [](auto& p) { return p.find(kEndOfText) != p.npos; }))
+    const TextShare text = share(Split::train);
+    const auto sample = tokenizer_sample(text.source, text.source.border(text.end), *tokenizer_);
+    tokenizer_->train(sample);
+    if (std::any_of(sample.begin(), sample.end(), [](auto& p) { return p.find(kEndOfText) != p.npos; }))
       console().warn("{}: {} is read as ordinary text; tokenizer.specials = [\"{}\"] makes it one token",
                      data_.train, kEndOfText, kEndOfText);
   }
@@ -87,7 +85,10 @@ class LanguageModel : public Task, public Surveyed {
   DataShape shape() const override { return {tokenizer_ ? tokenizer_->vocab_size() : data_.vocab_size}; }
 
   Index examples(Split split) override {
-    if (synthetic()) return split == Split::test ? 0 : split == Split::train ? data_.examples : 64;
+    if (synthetic())
+      return split == Split::test    ? 0
+             : split == Split::train ? data_.examples
+                                     : std::min<Index>(64, data_.examples);
     load(split);
     if (!parts_[split]) return 0;
     const Index targets = parts_[split]->size() - 1;
@@ -126,8 +127,6 @@ class LanguageModel : public Task, public Surveyed {
     if (!synthetic()) batch.fill("split", {1}, Dtype::i32).fill(double(split));
   }
 
-  Index tokens(const Batch& batch) const override { return count_targets(batch.at("targets")); }
-
   Batch symbolic_batch(Index batch_size) override {
     return symbolic_ids({{"ids", {batch_size, data_.length}}, {"targets", {batch_size, data_.length}}});
   }
@@ -151,28 +150,24 @@ class LanguageModel : public Task, public Surveyed {
     survey.unit(fmt::format("lines of {} characters or more", kLong));
     if (synthetic()) return;
     for (Split split : kSplits) {
-      const Source from = source(split);
-      if (from.path.empty()) continue;
+      if (path(split).empty()) continue;
+      const TextShare text = share(split);
       Index found = 0;
-      for_each_line(slice(TextFiles(from.path).parts(), from.begin, from.end), [&](std::string_view line) {
-        line = trim(line);
-        if (line.size() >= kLong && found++ < DataSurvey::kMost)
-          survey.add(split, {std::string(line), "", in_quotes(line, kLong)});
-      });
+      for_lines_of(text.source, text.source.border(text.begin), text.source.border(text.end),
+                   [&](std::string_view line) {
+                     line = trim(line);
+                     if (line.size() >= kLong && found++ < DataSurvey::kMost)
+                       survey.add(split, {std::string(line), "", in_quotes(line, kLong)});
+                     return found < DataSurvey::kMost;
+                   });
     }
   }
 
-  Loss loss(const Model& model, const Batch& batch) const override {
-    return token_loss(model.forward(batch), batch.at("targets"), label_smoothing_);
-  }
-
   void score(const Model& model, const Batch& batch, Metrics& metrics) const override {
-    const Loss loss = add_loss(model.forward(batch), batch.at("targets"), metrics);
-    const double nats = loss.sum.value().item();
-    metrics.add("perplexity", nats, loss.count, [](double mean) { return std::exp(mean); });
+    const Loss loss = score_tokens(model.forward(batch), batch, metrics);
     if (synthetic()) return;
     const TokenCorpus& text = *at(parts_, batch.at("split").data<std::int32_t>()[0]);
-    metrics.add("bits_per_char", nats / std::log(2.0),
+    metrics.add("bits_per_char", loss.sum.value().item() / std::log(2.0),
                 loss.count * (double(text.characters()) / double(text.size())));
   }
 
@@ -183,17 +178,13 @@ class LanguageModel : public Task, public Surveyed {
 
   /// {"text", "continuation", "cut_tokens"}: what follows by the likeliest tokens.
   Json predict(const Model& model, const std::string& text) const override {
-    const auto* generator = dynamic_cast<const Generator*>(&model);
-    if (!generator || generator->needs_source() || !tokenizer_)
-      fail(Fault::usage, "predict: the model must continue texts; got one that does not");
-    std::vector<int> prompt = tokenizer_->encode_marked(text), ids;
-    if (prompt.empty()) fail(Fault::usage, "predict: the text must hold a token; got {}", in_quotes(text));
-    const Index room = generator->start({}, 1)->room(), size = Index(prompt.size());
-    GenerateOptions options;
-    options.sampling.temperature = 0;
-    options.never = {tokenizer_->pad_id(), tokenizer_->unk_id()};
-    options.stop = tokenizer_->end_id();
-    generate(*generator, prompt, options, [&](int id) {
+    const Generator& generator = writer(model);
+    const std::vector<int> prompt = prompt_of(text);
+    std::vector<int> ids;
+    const Index room = generator.start({}, 1)->room(), size = Index(prompt.size());
+    GenerateOptions options = likeliest();
+    options.stop = end_id();
+    generate(generator, prompt, options, [&](int id) {
       ids.push_back(id);
       return true;
     });
@@ -206,20 +197,6 @@ class LanguageModel : public Task, public Surveyed {
     return prediction.at("text").get<std::string>() + prediction.at("continuation").get<std::string>() + "\n";
   }
 
-  std::vector<ProbeText> probe_texts(const std::vector<std::string>& texts) const override {
-    std::vector<ProbeText> result;
-    for (const std::string& text : texts) {
-      if (!tokenizer_) fail(Fault::usage, "the model must have a tokenizer; got none");
-      std::vector<int> ids = tokenizer_->encode_marked(text);
-      if (ids.empty()) fail(Fault::usage, "a text must hold a token; got {}", in_quotes(text));
-      const std::size_t all = ids.size();
-      ids.resize(std::min(all, std::size_t(data_.length)));
-      result.push_back(probe_text(ids));
-      result.back().cut = int(all - ids.size());
-    }
-    return result;
-  }
-
   // Beginnings of windows of the split, evenly over it.
   std::vector<ProbeText> probe_examples(Split split, Index count) override {
     constexpr Index kShown = 40;  // tokens that are still read as a picture
@@ -229,71 +206,72 @@ class LanguageModel : public Task, public Surveyed {
       const Index begin = i * examples(split) / n * data_.length;
       std::vector<int> ids(std::size_t(std::min({kShown, data_.length, parts_[split]->size() - begin})));
       parts_[split]->read(begin, Index(ids.size()), ids.data());
-      result.push_back(probe_text(ids));
+      result.push_back(probe_of(ids));
     }
     return result;
-  }
-
-  Batch probe_batch(const ProbeText* texts, Index n) const override {
-    Batch batch;
-    fill_words(batch, texts, n, nullptr, [&](auto& word) { return std::max(0, tokenizer_->id(word)); });
-    return batch;
   }
 
   Json state() const override {
     return {{"train_tokens", parts_[Split::train] ? parts_[Split::train]->size() : 0}};
   }
 
-  const Tokenizer* tokenizer() const override { return tokenizer_.get(); }
+  int end_id() const override {
+    if (end_.empty() || end_ == "none" || !tokenizer_) return end_.empty() ? Task::end_id() : -1;
+    const int id = tokenizer_->id(end_);
+    if (id < 0) fail(Fault::usage, "task.end: must be a token of the vocabulary; got {}", in_quotes(end_));
+    return id;
+  }
   std::vector<std::pair<std::string, std::string>> files() const override {
     return given_files({{"train", data_.train}, {"val", data_.val}, {"test", data_.test}});
   }
 
  private:
-  bool synthetic() const { return data_.source == TextSource::synthetic; }
-  struct Source {
-    std::string path;
-    double begin = 0, end = 1;
-  };
+  Index most_tokens() const override { return data_.length; }
+  bool synthetic() const { return data_.source == LanguageSource::synthetic; }
 
-  // The file of a split, and which share of it: a validation part may be cut from the training text.
-  Source source(Split split) const {
-    const double border = data_.val.empty() ? 1 - data_.val_fraction : 1;
-    if (split == Split::test) return {data_.test};
-    if (split == Split::train) return {data_.train, 0, border};
-    return data_.val.empty() ? Source{border < 1 ? data_.train : "", border, 1} : Source{data_.val};
+  // The share of the training text that it is trained on; what follows may be the validation part.
+  double border() const { return data_.val.empty() ? 1 - data_.val_fraction : 1; }
+  const std::string& path(Split split) const {
+    if (split == Split::test) return data_.test;
+    return split == Split::train || (data_.val.empty() && border() < 1) ? data_.train : data_.val;
+  }
+  TextShare share(Split split) {
+    const std::string& name = path(split);
+    const auto text = sources_.try_emplace(name, name, data_.files).first;
+    if (split == Split::train) return {text->second, 0, border()};
+    return {text->second, split == Split::val && data_.val.empty() ? border() : 0, 1};
   }
 
   void load(Split split) {
     std::unique_ptr<TokenCorpus>& corpus = parts_[split];
-    const Source from = source(split);
-    if (corpus || from.path.empty() || !tokenizer_) return;
-    corpus = std::make_unique<TokenCorpus>(slice(TextFiles(from.path).parts(), from.begin, from.end),
-                                           *tokenizer_, cache_folder());
-    if (!corpus->cache_problem().empty())
-      console().warn("{}; its tokens stay in memory (QKV_CACHE names another folder for them)",
-                     corpus->cache_problem());
+    if (corpus || path(split).empty() || !tokenizer_) return;
+    TokenCache cache{data_.cache.empty() ? cache_folder() : data_.cache};
+    cache.tell = [](const std::string& text) {
+      console().info("{}", text);
+    };
+    cache.warn = [](const std::string& text) {
+      console().warn("{}", text);
+    };
+    corpus = std::make_unique<TokenCorpus>(share(split), *tokenizer_, cache);
     const Index least = split == Split::train ? data_.length + 1 : 2;
     if (corpus->size() < least)
-      fail(Fault::data, "{}: the {} part must hold at least {} tokens; got {}", from.path, name_of(split),
+      fail(Fault::data, "{}: the {} part must hold at least {} tokens; got {}", path(split), name_of(split),
            least, corpus->size());
   }
 
-  ProbeText probe_text(const std::vector<int>& ids) const {
-    ProbeText result{tokenizer_->decode(ids), {}};
-    for (int id : ids) result.words.push_back(tokenizer_->token(id));
-    return result;
-  }
-
   LanguageModelData data_;
-  double label_smoothing_ = 0;
+  std::string end_;  // [task] end
   std::uint64_t seed_;
-  TokenizerConfig tokenizer_config_;
-  std::shared_ptr<Tokenizer> tokenizer_;
+  std::map<std::string, TextSource> sources_;  // by path
   BySplit<std::unique_ptr<TokenCorpus>> parts_;
 };
 
 QKV_REGISTER(Task, "language-model", LanguageModel, "predict the next token of a text");
 
 }  // namespace
+
+std::unique_ptr<Task> make_windows(const TaskInput& input, const WindowOptions& options) {
+  return std::make_unique<LanguageModel>(input, options);
+}
+
 }  // namespace qkv

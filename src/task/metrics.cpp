@@ -100,6 +100,16 @@ void Metrics::merge(const Metrics& other) {
   outcomes.insert(outcomes.end(), other.outcomes.begin(), other.outcomes.end());
 }
 
+bool Metrics::know(const Metrics& other) {
+  bool all = true;
+  for (Mean& mean : means_) {
+    for (const Mean& one : other.means_)
+      if (!mean.known && one.name == mean.name && one.f) mean.f = one.f, mean.known = true;
+    all = all && mean.known;
+  }
+  return all;
+}
+
 double Metrics::group_accuracy(int size) const {
   QKV_CHECK(size > 0, "eval: the group size must be positive; got {}", size);
   if (outcomes.empty() || outcomes.size() % std::size_t(size) != 0)
@@ -113,8 +123,8 @@ double Metrics::group_accuracy(int size) const {
 
 std::vector<std::pair<std::string, double>> Metrics::values() const {
   std::vector<std::pair<std::string, double>> result;
-  for (const auto& [name, sum, weight, f] : means_)
-    result.emplace_back(name, f ? f(ratio(sum, weight)) : ratio(sum, weight));
+  for (const Mean& m : means_)
+    result.emplace_back(m.name, m.f ? m.f(ratio(m.sum, m.weight)) : ratio(m.sum, m.weight));
   if (confusion.classes() > 0) {
     result.emplace_back("accuracy", confusion.accuracy());
     result.emplace_back("macro_f1", confusion.macro_f1());

@@ -75,11 +75,9 @@ std::vector<std::string> DataSurvey::lines() const {
                                    part.examples, unit_);
     if (const auto counts = counts_of(labels_, split); !counts.empty()) {
       std::vector<std::string> shown;
-      for (std::size_t i = 0; i < std::min(counts.size(), kShownLabels); i++)
-        shown.push_back(fmt::format("{} {}", counts[i].first, counts[i].second));
-      if (counts.size() > kShownLabels) shown.push_back(fmt::format("{} more", counts.size() - kShownLabels));
-      line +=
-          fmt::format(", {} label{} ({})", counts.size(), counts.size() == 1 ? "" : "s", join(shown, ", "));
+      for (const auto& [label, n] : counts) shown.push_back(fmt::format("{} {}", label, n));
+      line += fmt::format(", {} label{} ({})", counts.size(), counts.size() == 1 ? "" : "s",
+                          join(shown, ", ", kShownLabels));
     }
     if (part.longest.length > 0)
       line += fmt::format(", longest {} ({})", part.longest.length, part.longest.place);

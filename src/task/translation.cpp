@@ -28,9 +28,7 @@ Translation::Translation(const TaskInput& input, std::string output, std::vector
     read_tokenizer(tokenizer, tokenizer_config_);
     shared_ = tokenizer.get("shared", false, "source and target share one vocabulary");
   }
-  std::vector<std::string>& specials = tokenizer_config_.specials;
-  for (const char* special : {kBos, kEos})
-    if (!std::count(specials.begin(), specials.end(), special)) specials.push_back(special);
+  add_specials(tokenizer_config_, {kBos, kEos});
   if (!input.state) {
     check(section);
     return;

@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "data/random_choice.h"
-#include "data/token_corpus.h"
+#include "data/text_source.h"
 #include "qkv/base/text.h"
 #include "qkv/ops/loss.h"
 #include "qkv/ops/reduce.h"
@@ -45,7 +45,11 @@ struct Word2vecConfig {
 
 std::vector<std::string> sentences_of(const std::string& path) {
   std::vector<std::string> lines;
-  for_each_line(TextFiles(path).parts(), [&](std::string_view line) { lines.emplace_back(line); });
+  TextSource source(path, {"text"});
+  for_lines_of(source, 0, source.border(1), [&](std::string_view line) {
+    lines.emplace_back(line);
+    return true;
+  });
   return lines;
 }
 

@@ -23,25 +23,25 @@ namespace {
 
 constexpr int kMaxNesting = 4;
 
-// A dtype of the format, and the one that takes its values.
+// A dtype of the format, and the one that takes its values; the others can only be skipped.
 struct Format {
   const char* name;
   std::size_t size;
   Dtype dtype;
+  bool skipped = false;
 };
-constexpr Format kFormats[] = {{"F64", 8, Dtype::f64},
-                               {"F32", 4, Dtype::f32},
-                               {"F16", 2, Dtype::f32},
-                               {"BF16", 2, Dtype::f32},
-                               {"I32", 4, Dtype::i32}};
+constexpr Format kFormats[] = {
+    {"F64", 8, Dtype::f64},       {"F32", 4, Dtype::f32},       {"F16", 2, Dtype::f32},
+    {"BF16", 2, Dtype::f32},      {"I32", 4, Dtype::i32},       {"BOOL", 1, Dtype::i32, true},
+    {"U8", 1, Dtype::i32, true},  {"I8", 1, Dtype::i32, true},  {"U16", 2, Dtype::i32, true},
+    {"I16", 2, Dtype::i32, true}, {"U32", 4, Dtype::i32, true}, {"I64", 8, Dtype::i32, true},
+    {"U64", 8, Dtype::i32, true}};
 
 // ---- the header of a file
 
 // Where a tensor lies in a file.
-struct Entry {
-  std::string name;
+struct Entry : SafetensorsEntry {
   const Format* format = nullptr;
-  std::vector<std::uint64_t> shape;
   std::uint64_t begin = 0, end = 0;  // bytes, counted from the start of the data
 };
 
@@ -81,7 +81,7 @@ void check_span(const Entry& entry, const std::string& where) {
          type, entry.begin, entry.end);
 }
 
-Entry parse_entry(const std::string& name, const Json& value, const std::string& file) {
+Entry parse_entry(const std::string& name, const Json& value, const std::string& file, bool filtered) {
   if (name.empty() || name.size() > kMaxSafetensorsName)
     fail(Fault::data, "{}: tensor names must have 1 to {} bytes; got {}", file, kMaxSafetensorsName,
          name.size());
@@ -93,11 +93,11 @@ Entry parse_entry(const std::string& name, const Json& value, const std::string&
            in_quotes(item.key()));
   Entry entry;
   entry.name = name;
-  const auto dtype = member(value, "dtype", &Json::is_string, "a string", where).get<std::string>();
+  entry.dtype = member(value, "dtype", &Json::is_string, "a string", where).get<std::string>();
   for (const Format& format : kFormats)
-    if (dtype == format.name) entry.format = &format;
+    if (entry.dtype == format.name && (filtered || !format.skipped)) entry.format = &format;
   if (!entry.format)
-    fail(Fault::data, "{}: dtype must be one of F64 F32 F16 BF16 I32; got {}", where, in_quotes(dtype));
+    fail(Fault::data, "{}: dtype must be one of F64 F32 F16 BF16 I32; got {}", where, in_quotes(entry.dtype));
   const Json& shape = member(value, "shape", &Json::is_array, "a list", where);
   if (shape.size() > Shape::kMaxRank)
     fail(Fault::data, "{}: rank must be at most {}; got {}", where, int{Shape::kMaxRank}, shape.size());
@@ -133,7 +133,7 @@ void check_tiling(const std::vector<Entry>& entries, std::uint64_t data_size, co
 
 // The tensors in the order of the data, which has `data_size` bytes.
 std::vector<Entry> parse_header(std::string_view header, std::uint64_t data_size, const std::string& where,
-                                SafetensorsMetadata* metadata) {
+                                SafetensorsMetadata* metadata, bool filtered) {
   const Json object = parse_json(header, where + ": header", {kMaxSafetensorsHeader, kMaxNesting});
   if (!object.is_object())
     fail(Fault::data, "{}: header must be a JSON object; got {}", where, brief(object));
@@ -141,7 +141,7 @@ std::vector<Entry> parse_header(std::string_view header, std::uint64_t data_size
   SafetensorsMetadata texts;
   for (const auto& item : object.items()) {
     if (item.key() != kSafetensorsMetadata) {
-      entries.push_back(parse_entry(item.key(), item.value(), where));
+      entries.push_back(parse_entry(item.key(), item.value(), where, filtered));
       continue;
     }
     if (!item.value().is_object())
@@ -188,7 +188,7 @@ float bfloat_to_float(std::uint16_t upper) {
 // sound.
 using Read = std::function<void(std::uint64_t offset, void* to, std::size_t size)>;
 std::vector<NamedTensor> read_all(std::uint64_t file_size, const Read& read, const std::string& where,
-                                  SafetensorsMetadata* metadata) {
+                                  SafetensorsMetadata* metadata, const SafetensorsFilter& wanted) {
   std::uint64_t size = 0;
   if (file_size < sizeof size) fail(Fault::data, "{}: must have at least 8 bytes; got {}", where, file_size);
   read(0, &size, sizeof size);
@@ -202,7 +202,11 @@ std::vector<NamedTensor> read_all(std::uint64_t file_size, const Read& read, con
   std::string header(size, '\0');
   read(sizeof size, header.data(), header.size());
   std::vector<NamedTensor> tensors;
-  for (const Entry& entry : parse_header(header, file_size - data_start, where, metadata)) {
+  for (const Entry& entry : parse_header(header, file_size - data_start, where, metadata, bool(wanted))) {
+    if (wanted && !wanted(entry)) continue;
+    if (entry.format->skipped)
+      fail(Fault::data, "{}: tensor {}: dtype must be one of F64 F32 F16 BF16 I32; got {}", where,
+           in_quotes(entry.name), in_quotes(entry.dtype));
     Shape shape;
     for (std::uint64_t extent : entry.shape) shape.push_back(Index(extent));
     Tensor tensor = Tensor::empty(shape, entry.format->dtype);
@@ -221,7 +225,8 @@ std::vector<NamedTensor> read_all(std::uint64_t file_size, const Read& read, con
 
 }  // namespace
 
-std::vector<NamedTensor> read_safetensors(const std::string& path, SafetensorsMetadata* metadata) {
+std::vector<NamedTensor> read_safetensors(const std::string& path, SafetensorsMetadata* metadata,
+                                          const SafetensorsFilter& wanted) {
   check_plain_file(path);
   std::ifstream file(path, std::ios::binary | std::ios::ate);
   if (!file) fail(Fault::data, "{}: cannot be read; got {}", path, std::strerror(errno));
@@ -230,7 +235,7 @@ std::vector<NamedTensor> read_safetensors(const std::string& path, SafetensorsMe
     file.read(static_cast<char*>(to), std::streamsize(size));
     if (!file) fail(Fault::data, "{}: {} bytes at {} cannot be read; got an I/O error", path, size, offset);
   };
-  return read_all(std::uint64_t(file.tellg()), read, path, metadata);
+  return read_all(std::uint64_t(file.tellg()), read, path, metadata, wanted);
 }
 
 std::vector<NamedTensor> decode_safetensors(std::string_view bytes, const std::string& where,
@@ -238,7 +243,7 @@ std::vector<NamedTensor> decode_safetensors(std::string_view bytes, const std::s
   auto read = [&](std::uint64_t offset, void* to, std::size_t size) {
     if (size > 0) std::memcpy(to, bytes.data() + offset, size);
   };
-  return read_all(bytes.size(), read, where, metadata);
+  return read_all(bytes.size(), read, where, metadata, {});
 }
 
 }  // namespace qkv

@@ -8,6 +8,14 @@
 
 namespace qkv {
 
+/// How many parameters there are, how many of them are trained, and in how many adapters.
+struct ModelSize {
+  std::int64_t parameters = 0, trained = 0;
+  int adapters = 0;
+  /// "1,024 parameters, 96 of them trained in 4 adapters".
+  std::string text() const;
+};
+
 /// What a check found. Sizes are 0 where problems kept them from being known.
 struct CheckReport {
   explicit CheckReport(Section c) : config(std::move(c)) {}
@@ -16,8 +24,9 @@ struct CheckReport {
   std::vector<std::string> problems;  ///< of the config, "file:line:col: rule; got .." where it has a place
   std::vector<std::string> data_problems;    ///< of the data files
   std::vector<std::string> warnings, notes;  ///< warnings: valid, but perhaps not intended
-  std::vector<std::string> assignments;      ///< with [[optimizer.groups]]: who changes each parameter
-  std::int64_t parameters = 0, steps = 0, batch_size = 0;
+  ModelSize size;
+  std::vector<std::string> assignments;  ///< with [[optimizer.groups]]: who changes each parameter
+  std::int64_t steps = 0, batch_size = 0;
   std::size_t memory_bytes = 0;                       ///< estimate for training
   DataSurvey data;                                    ///< of a task that is Surveyed, where it was asked for
   std::vector<std::pair<std::string, double>> facts;  ///< facts of the task, if it was built

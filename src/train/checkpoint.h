@@ -52,6 +52,10 @@ Json read_checkpoint_state(const std::string& folder);
 /// Reads a checkpoint folder. Checksums are compared first; damage is a data error that names the file.
 Checkpoint read_checkpoint(const std::string& folder, bool with_optimizer = false);
 
+struct Training;
+/// Takes the weights that a checkpoint of this run holds.
+void load_stored(const Training& training, const Checkpoint& checkpoint);
+
 /// The folder of a run's checkpoint "best", "last" or "step-000100"; `run` may be that folder itself. The
 /// best one of a run that has evaluated nothing is the last. Throws a data error when there is none.
 std::string find_checkpoint(const std::string& run, const std::string& which);

@@ -31,6 +31,19 @@ bool is_bound(const std::string& key) {
   return ends_with(key, "_min") || ends_with(key, "_max");
 }
 
+// Adapters stand for the weights of another run.
+void check_lora(const Section& table, const TrainConfig& train, const LoraConfig& lora) {
+  const Section adapters = table.section("lora");
+  if ((lora.rank > 0) == lora.targets.empty())
+    adapters.report(lora.rank > 0 ? "targets" : "rank",
+                    lora.rank > 0 ? "must name the matrices that get adapters; got none"
+                                  : "must be positive with targets; got 0");
+  if (lora.rank > 0 && train.init_from.empty())
+    table.report("init_from", "must name the weights that [train.lora] adapts; got none");
+  if (!train.init_except.empty() && train.init_from.empty())
+    table.report("init_except", "must be empty without init_from; got patterns");
+}
+
 // The keys of [expect] are `METRIC_min` and `METRIC_max`; whether they hold is asked at the end of a run.
 void read_expectations(const Section& config, const std::vector<std::string>& metrics) {
   const Section expect = config.section("expect");
@@ -84,6 +97,7 @@ void TrainingTables::read(const Section& config, const std::vector<std::string>&
   const Section limits = config.section("train"), data = config.section("data");
   limits.exclusive({"max_steps"}, {"max_epochs"});
   limits.read(train);
+  limits.section("lora").read(lora);
   config.section("eval").read(eval);
   config.section("checkpoint").read(checkpoint);
   config.section("log").read(log);
@@ -91,6 +105,7 @@ void TrainingTables::read(const Section& config, const std::vector<std::string>&
   config.section("bench").read(bench);
   data.read(batches);
   check_length(limits, train);
+  check_lora(limits, train, lora);
   at_most(1'000'000, limits, "grad_accum_steps",
           train.grad_accum_steps);  // a signal waits for the step's end
   at_most(BatchConfig::kMax, data, "batch_size", batches.batch_size);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/communicator.h"
+#include "base/pack.h"
 #include "qkv/base/threads.h"
 
 namespace qkv {
@@ -22,6 +24,29 @@ std::vector<int> spread(Index n, Index some) {
   return result;
 }
 
+// Rank r has scored the batches r, r + ranks, ...; each rank gets the others' parts. The batches whose
+// metrics cannot be sent (see Metrics::know) are returned.
+std::vector<Index> share_parts(std::vector<Metrics>& parts) {
+  Communicator& ranks = communicator();
+  std::vector<Index> left;
+  if (ranks.alone()) return left;
+  const auto n = static_cast<std::size_t>(ranks.size()), own = static_cast<std::size_t>(ranks.rank());
+  Metrics known;
+  Pack packed;
+  for (std::size_t i = own; i < parts.size(); i += n) known.merge(parts[i]), packed(parts[i]);
+  const std::vector<std::string> all = ranks.all(packed.bytes);
+  for (std::size_t r = 0; r < n; r++) {
+    Pack of_rank(all[r]);
+    for (std::size_t i = r; r != own && i < parts.size(); i += n) {
+      of_rank(parts[i]);
+      if (parts[i].know(known)) continue;
+      parts[i] = Metrics();
+      left.push_back(static_cast<Index>(i));
+    }
+  }
+  return left;
+}
+
 }  // namespace
 
 Metrics evaluate(Task& task, const Model& model, Split split, std::int64_t batch_size, std::int64_t samples,
@@ -34,14 +59,19 @@ Metrics evaluate(Task& task, const Model& model, Split split, std::int64_t batch
                    [&](int a, int b) { return task.length(split, a) < task.length(split, b); });
   const Index batches = (scored + batch_size - 1) / batch_size;
   std::vector<Metrics> parts(static_cast<std::size_t>(batches));
-  pool().run(static_cast<int>(batches), [&](int i, int) {
+  const auto score = [&](Index i) {
     if (stop && stop()) return;
     const Index begin = i * batch_size, size = std::min(batch_size, scored - begin);
     Batch batch;
     collate(task, split, order.data() + begin, size, nullptr, batch);
     if (samples > 0 && samples < n) mark_sampled(order.data() + begin, size, n, samples, batch);
     task.score(model, batch, parts[static_cast<std::size_t>(i)]);
-  });
+  };
+  const Index ranks = communicator().size(), rank = communicator().rank();
+  pool().run(static_cast<int>((batches - rank + ranks - 1) / ranks),
+             [&](int i, int) { score(rank + i * ranks); });
+  const std::vector<Index> left = share_parts(parts);
+  pool().run(static_cast<int>(left.size()), [&](int i, int) { score(left[static_cast<std::size_t>(i)]); });
   Metrics result;
   for (const Metrics& part : parts) result.merge(part);
   return result;

@@ -5,12 +5,14 @@
 #include "base/file.h"
 #include "base/machine.h"
 #include "log/number_text.h"
+#include "nn/adapters.h"
 #include "qkv/base/json.h"
 #include "qkv/base/make.h"
 #include "qkv/base/plugin.h"
 #include "qkv/base/text.h"
 #include "qkv/model/stack.h"
 #include "qkv/train/training.h"
+#include "train/base_weights.h"
 #include "train/check.h"
 #include "train/checkpoint.h"
 #include "train/train_step.h"
@@ -166,16 +168,21 @@ Experiment build_experiment(const Section& config, bool symbolic) {
   return e;
 }
 
-Experiment load_experiment(const std::string& run, const std::string& which,
-                           const std::vector<std::string>& sets) {
-  const Checkpoint checkpoint = read_checkpoint(find_checkpoint(run, which));
-  const Section config = Section::load(checkpoint.config_file, sets);
-  Experiment e = assemble(config, checkpoint.tokenizer, &checkpoint.state->at("task"));
+Experiment restore_experiment(const Section& config, std::shared_ptr<Tokenizer> tokenizer,
+                              const Json& task_state, const std::function<void(ParameterStore&)>& load) {
+  Experiment e = assemble(config, std::move(tokenizer), &task_state);
   make_parameters(e, false);
-  e.parameters->load(checkpoint.weights, checkpoint.folder + "/model.safetensors");
+  load(*e.parameters);
   read_training(e);
   finish_config(e);
   return e;
+}
+
+Experiment load_experiment(const std::string& run, const std::string& which,
+                           const std::vector<std::string>& sets) {
+  const Checkpoint c = read_checkpoint(find_checkpoint(run, which));
+  return restore_experiment(Section::load(c.config_file, sets), c.tokenizer, c.state->at("task"),
+                            [&](ParameterStore& store) { load_whole(c, store); });
 }
 
 std::vector<std::string> data_warnings(Task& task) {
@@ -188,6 +195,12 @@ std::vector<std::string> data_warnings(Task& task) {
                     value, task.examples(split_from(part[2])), part[1], part[2]));
   }
   return warnings;
+}
+
+std::string ModelSize::text() const {
+  std::string text = grouped(parameters) + " parameters";
+  if (trained < parameters) text += fmt::format(", {} of them trained", grouped(trained));
+  return text + (adapters > 0 ? fmt::format(" in {} adapters", adapters) : "");
 }
 
 CheckReport check_config(const Section& config, bool survey) {
@@ -225,12 +238,10 @@ CheckReport check_config(const Section& config, bool survey) {
   read_training(e);
   report.batch_size = e.tables.batches.batch_size;
   std::unique_ptr<Optimizer> optimizer;
-  attempt([&] { optimizer = make_optimizer(config.section("optimizer"), *e.parameters); });
-  if (optimizer && optimizer->has_groups())
-    for (const Optimizer::Assignment& one : optimizer->assignments(*e.parameters))
-      report.assignments.push_back(fmt::format("{}: {}, lr {}", one.parameter, one.type, one.lr));
+  const ParameterStore none(0, e.run.dtype, true);  // what groups match is checked with the adapters, below
+  attempt([&] { optimizer = make_optimizer(config.section("optimizer"), none); });
   attempt([&] { make_schedule(config.section("schedule"), optimizer ? optimizer->lr() : 1.0, 0); });
-  if (built) attempt([&] { e.parameters->freeze(e.tables.train.freeze); });
+  if (built && e.tables.lora.rank == 0) attempt([&] { e.parameters->freeze(e.tables.train.freeze); });
   if (e.task)
     for (Split split : {Split::train, Split::val, Split::test}) attempt([&] { e.task->examples(split); });
   if (built && report.data_problems.empty())
@@ -239,9 +250,13 @@ CheckReport check_config(const Section& config, bool survey) {
       const std::string line = warm_start(training);
       if (!line.empty()) report.notes.push_back(line);
       report.warnings = data_warnings(*e.task);
-      report.parameters = e.parameters->count();
-      report.steps = training.max_steps;
+      report.size = {e.parameters->count(), e.parameters->trainable_count(),
+                     training.adapters ? training.adapters->count() : 0};
+      report.steps = training.max_steps();
       report.memory_bytes = memory_estimate(training) + resident_memory();
+      if (training.optimizer->has_groups())
+        for (const Optimizer::Assignment& one : training.optimizer->assignments(*e.parameters))
+          report.assignments.push_back(fmt::format("{}: {}, lr {}", one.parameter, one.type, one.lr));
       if (!survey) return;
       report.facts = e.task->facts();
       if (auto* surveyed = dynamic_cast<Surveyed*>(e.task.get())) surveyed->survey(report.data);

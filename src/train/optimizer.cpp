@@ -63,7 +63,8 @@ void Optimizer::own(const ParameterStore& store, std::vector<bool> parameters) {
   own_ = std::move(parameters);
   std::size_t named = 0;
   store.each_part([&](int s, const ParameterStore::Part& part) {
-    const bool is_own = own_[named++];
+    const bool is_own = part.stored && own_[named];
+    named++;
     const Tensor& value = store.slot(s).value;
     Shape shape = value.shape();
     shape.set(0, part.rows);

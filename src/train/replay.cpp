@@ -223,8 +223,8 @@ Diagnosis diagnose(Training& t, const StepReport& report) {
 }
 
 Diagnosis why(Training& t, const std::string& run, std::int64_t step) {
-  if (step < 1 || step > t.max_steps)
-    fail(Fault::usage, "why: the step must be one of 1 .. {}; got {}", t.max_steps, step);
+  if (step < 1 || step > t.max_steps())
+    fail(Fault::usage, "why: the step must be one of 1 .. {}; got {}", t.max_steps(), step);
   std::vector<std::string> from{"replayed from the initial values"};
   auto all = list_checkpoints(run);
   while (!all.empty() && (all.back().first >= step || !checkpoint_problems(all.back().second).empty()))

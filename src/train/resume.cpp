@@ -5,12 +5,16 @@
 #include <map>
 #include <type_traits>
 
+#include "base/at.h"
+#include "base/communicator.h"
 #include "base/file.h"
+#include "data/json_members.h"
+#include "nn/adapters.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
 #include "qkv/train/training.h"
-#include "train/checkpoint.h"
+#include "train/base_weights.h"
 #include "train/run_dir.h"
 #include "train/train_step.h"
 #include "train/weight_average.h"
@@ -20,15 +24,10 @@ namespace {
 
 // The names of the tensors that the others lack: "none" or "3 (a, b, c)".
 std::string without(const std::vector<NamedTensor>& tensors, const std::vector<NamedTensor>& others) {
-  constexpr std::size_t kShown = 8;
   std::vector<std::string> names;
   for (const NamedTensor& one : tensors)
-    if (std::none_of(others.begin(), others.end(), [&](const NamedTensor& o) { return o.name == one.name; }))
-      names.push_back(one.name);
-  if (names.empty()) return "none";
-  const std::vector<std::string> first(
-      names.begin(), names.begin() + static_cast<std::ptrdiff_t>(std::min(names.size(), kShown)));
-  return fmt::format("{} ({}{})", names.size(), join(first, ", "), names.size() > kShown ? ", ..." : "");
+    if (!tensor_named(one.name, others).defined()) names.push_back(one.name);
+  return names.empty() ? "none" : fmt::format("{} ({})", names.size(), join(names, ", ", 8));
 }
 
 // The rows of an embedding stand for words, and only for those of its own vocabulary. Another number of words
@@ -38,14 +37,31 @@ void check_same_words(const Tokenizer& own, const Tokenizer& theirs, const std::
   if (a.size() != b.size() || a == b) return;
   const auto [here, there] = std::mismatch(a.begin(), a.end(), b.begin());
   fail(Fault::usage,
-       "{}: must have the vocabulary of this run; got another one of equal size, whose token {} is {} "
-       "instead of "
+       "{}: must have the vocabulary of this run; got another one of equal size, whose token {} is {}, not "
        "{} (tokenizer.type = \"file\" uses a tokenizer.json)",
        where, here - a.begin(), in_quotes(*there), in_quotes(*here));
 }
 
-Json member(const Json& state, const char* name) {
-  return state.is_object() && state.contains(name) ? state.at(name) : Json();
+// Drops what train.init_except names, and copies in the others. With adapters, the weights that stay as they
+// are must all be there. The number of tensors taken.
+int take_initial(Training& t, std::vector<NamedTensor>& weights, const std::string& where) {
+  ParameterStore& store = *t.experiment.parameters;
+  store.match(t.tables.train.init_except, "train.init_except", [&](int, ParameterStore::Part& part) {
+    drop_if(weights, [&](const NamedTensor& one) { return one.name == part.name; });
+    return true;
+  });
+  std::vector<NamedTensor> kept;
+  store.each_part([&](int s, const ParameterStore::Part& part) {
+    if (!part.stored) kept.push_back({part.name, part.of(store.slot(s).value)});
+  });
+  if (const std::string lacking = without(kept, weights); lacking != "none")
+    fail(Fault::data,
+         "{}: must hold all that [train.lora] does not train; it lacks {} (what train.init_except names is "
+         "trained as a whole)",
+         where, lacking);
+  const int taken = store.load(weights, where, true);
+  if (t.adapters) t.adapters->set_base();
+  return taken;
 }
 
 // The members of TrainState by the name they have in state.json.
@@ -71,12 +87,11 @@ void visit(State& s, F f) {
 
 void read_state(const Json& json, TrainState& state, const std::string& file) {
   visit(state, [&](const char* name, auto& value) {
-    const auto found = json.find(name);
+    const Json& found = member_or_null(json, name);
     const bool integer = std::is_integral_v<std::decay_t<decltype(value)>>;
-    if (found == json.end() || !(integer ? found->is_number_integer() : found->is_number()))
-      fail(Fault::data, "{}: must hold the number '{}'; got {}", file, name,
-           found == json.end() ? "none" : dump_json(*found));
-    found->get_to(value);
+    if (!(integer ? found.is_number_integer() : found.is_number()))
+      fail(Fault::data, "{}: must hold the number '{}'; got {}", file, name, dump_json(found));
+    found.get_to(value);
   });
   if (state.step < 0) fail(Fault::data, "{}: 'step' must not be negative; got {}", file, state.step);
 }
@@ -104,15 +119,16 @@ void forget_best(TrainState& state, const std::string& reason) {
 }
 
 // Schedules that end with the run follow its new length.
-void warn_of_schedule(const Section& config, double lr, std::int64_t step, std::int64_t before,
-                      std::int64_t now) {
+void warn_of_schedule(const Training& t, std::int64_t before) {
+  const std::int64_t step = t.state.step, now = t.max_steps();
   if (before == now || before < step) return;
-  const double was = make_schedule(config, lr, before)->rate(step),
-               is = make_schedule(config, lr, now)->rate(step);
-  if (was != is)
+  const auto rate = [&](std::int64_t steps) {
+    return make_schedule(t.experiment.config.section("schedule"), t.optimizer->lr(), steps)->rate(step);
+  };
+  if (rate(before) != rate(now))
     console().warn(
         "schedule: it ends at step {} instead of {}; the rate of step {} becomes {:.3g}, and was {:.3g}", now,
-        before, step, is, was);
+        before, step, rate(now), rate(before));
 }
 
 // The task was built from the data anew: what it derived from it must be what the checkpoint was trained on.
@@ -132,17 +148,17 @@ void check_same_data(const Task& task, const std::string& folder, const Json& st
 
 // The newest whole checkpoint; "" where there is none yet.
 std::string newest_whole(const std::string& run) {
-  auto all = list_checkpoints(run);
-  if (all.empty()) return "";
-  std::vector<std::string> problems;
-  while (!all.empty() && !(problems = checkpoint_problems(all.back().second)).empty()) {
-    all.pop_back();
-    if (!all.empty()) console().warn("{}; going back to {}", problems.front(), all.back().second);
+  std::string problem;
+  for (auto all = list_checkpoints(run); !all.empty(); all.pop_back()) {
+    const std::string& folder = all.back().second;
+    if (!problem.empty()) console().warn("{}; going back to {}", problem, folder);
+    const std::vector<std::string> problems = checkpoint_problems(folder);
+    if (problems.empty()) return folder;
+    problem = problems.front();
   }
-  if (all.empty())
-    fail(Fault::data, "{}: must hold a whole checkpoint to resume from; got only damaged ones; {}", run,
-         problems.front());
-  return all.back().second;
+  if (problem.empty()) return "";
+  fail(Fault::data, "{}: must hold a whole checkpoint to resume from; got only damaged ones; {}", run,
+       problem);
 }
 
 // What a changed config means for the best value and the rate.
@@ -151,8 +167,7 @@ void compare_configs(Training& t, const std::string& folder) {
   const std::string change = change_of_best(resolved_values(text), resolved_values(t.files.resolved));
   if (!change.empty()) forget_best(t.state, change);
   const auto before = Section::parse(text).section("train").read<TrainConfig>();
-  warn_of_schedule(t.experiment.config.section("schedule"), t.optimizer->lr(), t.state.step,
-                   before.max_steps > 0 ? before.max_steps : t.steps_in(before.max_epochs), t.max_steps);
+  warn_of_schedule(t, before.max_steps > 0 ? before.max_steps : t.steps_in(before.max_epochs));
 }
 
 }  // namespace
@@ -172,51 +187,105 @@ std::string warm_start(Training& t) {
     weights = read_safetensors(from);
   } else {
     const Checkpoint c = read_checkpoint(folder);
-    weights = c.weights, theirs = c.state->at("task");
+    weights = whole_weights(c), theirs = c.state->at("task");
   }
-  const int taken = e.parameters->load(weights, where, true);
+  const int taken = take_initial(t, weights, where);
+  if (t.adapters) t.files.base = base_from(from);
   if (t.average) t.average->restart(*e.parameters);
   if (taken == 0) fail(Fault::data, "{}: must hold tensors of this model; got none", where);
   const Tokenizer* words = e.task->tokenizer();
   if (words && exists(folder + "/tokenizer.json"))
     check_same_words(*words, *Tokenizer::load(folder + "/tokenizer.json"), where);
-  const Json source = member(own, "source_tokenizer"), other = member(theirs, "source_tokenizer");
+  const Json source = member_or_null(own, "source_tokenizer"),
+             other = member_or_null(theirs, "source_tokenizer");
   if (!source.is_null() && !other.is_null())
     check_same_words(*Tokenizer::from_json(source), *Tokenizer::from_json(other), where);
-  const std::vector<NamedTensor> mine = e.parameters->named();
+  std::vector<NamedTensor> mine = e.parameters->named();
+  if (t.adapters)
+    mine.resize(mine.size() - 2 * static_cast<std::size_t>(t.adapters->count()));  // they come last
   std::string line = fmt::format("{}: {} of {} tensors loaded; missing: {}; unused: {}", where, taken,
                                  mine.size(), without(mine, weights), without(weights, mine));
-  const Json labels = member(own, "labels"), old = member(theirs, "labels");
+  const Json labels = member_or_null(own, "labels"), old = member_or_null(theirs, "labels");
   if (!old.is_null() && old.size() == labels.size() && old != labels)
     line += fmt::format("; its classes are {} instead of {}", dump_json(old), dump_json(labels));
   return line;
+}
+
+// state.json of a checkpoint.
+static Json state_json(const std::string& run, const Experiment& e, const TrainState& s) {
+  Json state = {{"version", 1}, {"metric", e.tables.eval.metric}, {"task", e.task->state()}};
+  if (const std::string id = id_of_run(run); !id.empty()) state["run"] = id;
+  visit(s, [&](const char* name, const auto& value) { state[name] = value; });
+  return state;
+}
+
+void save_untrained(const std::string& run, const Experiment& e, const std::string& config) {
+  const Json state = state_json(run, e, {});
+  write_checkpoint(run, {0, e.parameters->named(), {}, &state, e.task->tokenizer(), config}, true);
+}
+
+// What optimizer.safetensors of a checkpoint holds.
+static std::vector<NamedTensor> state_tensors(const Training& t) {
+  const ParameterStore& store = *t.experiment.parameters;
+  std::vector<NamedTensor> tensors = t.optimizer->state(store);
+  if (t.average)
+    for (NamedTensor& weights : WeightAverage::state(store)) tensors.push_back(std::move(weights));
+  return tensors;
 }
 
 void save_checkpoint(Training& t, bool best) {
   RunFiles& files = t.files;
   if (files.run.empty() || files.last_saved == t.state.step) return;
   const Experiment& e = t.experiment;
-  Json state = {{"version", 1}, {"metric", t.tables.eval.metric}, {"task", e.task->state()}};
-  if (const std::string id = id_of_run(files.run); !id.empty()) state["run"] = id;
-  visit(t.state, [&](const char* name, const auto& value) { state[name] = value; });
-  std::vector<NamedTensor> moments = t.optimizer->state(*e.parameters);
-  if (t.average)
-    for (NamedTensor& weights : WeightAverage::state(*e.parameters)) moments.push_back(std::move(weights));
+  QKV_CHECK(!t.adapters || !t.files.base.path.empty(),
+            "train: warm_start must come before a run with [train.lora]");
+  Json state = state_json(files.run, e, t.state);
+  if (t.adapters) state["base"] = base_json(t.files.base, t.adapters->scale(), files.run);
+  const std::vector<NamedTensor> kept = state_tensors(t);
   const WeightAverage::InUse averaged(t.average.get(), *e.parameters);
   write_checkpoint(
-      files.run, {t.state.step, e.parameters->named(), moments, &state, e.task->tokenizer(), files.resolved},
+      files.run, {t.state.step, e.parameters->stored(), kept, &state, e.task->tokenizer(), files.resolved},
       best);
   prune_checkpoints(files.run, t.tables.checkpoint.keep_last, t.tables.checkpoint.keep_best);
   files.last_saved = t.state.step;
 }
 
+void load_stored(const Training& t, const Checkpoint& c) {
+  t.experiment.parameters->load(c.weights, c.folder + "/model.safetensors");
+  if (t.adapters) t.adapters->compose();
+}
+
 void restore(Training& t, const std::string& checkpoint) {
   Checkpoint c = read_checkpoint(checkpoint, true);
   check_same_data(*t.experiment.task, c.folder, c.state->at("task"));
-  t.experiment.parameters->load(c.weights, c.folder + "/model.safetensors");
+  if (t.adapters) {
+    std::vector<NamedTensor> base = base_weights(c, t.files.base);
+    take_initial(t, base, c.folder + ": its base");
+  }
+  load_stored(t, c);
   if (t.average) t.average->load(*t.experiment.parameters, c.optimizer, c.folder + "/optimizer.safetensors");
   t.optimizer->load(*t.experiment.parameters, c.optimizer, c.folder + "/optimizer.safetensors");
   read_state(*c.state, t.state, c.folder + "/state.json");
+}
+
+static void share_tensors(const std::vector<NamedTensor>& tensors) {
+  for (NamedTensor one : tensors)
+    if (one.tensor.size() > 0) communicator().broadcast(one.tensor.bytes(), one.tensor.byte_size());
+}
+
+void share_weights(ParameterStore& parameters) {
+  share_tensors(parameters.named());
+}
+
+void share_state(Training& t) {
+  share_weights(*t.experiment.parameters);
+  share_tensors(t.optimizer->state(*t.experiment.parameters));
+  if (t.average) {
+    const WeightAverage::InUse averaged(t.average.get(), *t.experiment.parameters);
+    share_weights(*t.experiment.parameters);
+  }
+  visit(t.state, [](const char*, auto& value) { communicator().broadcast(&value, sizeof value); });
+  communicator().broadcast(&t.files.last_saved, sizeof t.files.last_saved);
 }
 
 bool resume(Training& t) {
@@ -224,11 +293,11 @@ bool resume(Training& t) {
   if (folder.empty()) return false;
   restore(t, folder);
   TrainState& state = t.state;
-  if (state.step > t.max_steps)
+  if (state.step > t.max_steps())
     fail(Fault::usage,
          "resume: the run must end at or after step {}, which it has reached; got train.max_steps or "
          "max_epochs that end it at step {}",
-         state.step, t.max_steps);
+         state.step, t.max_steps());
   const CheckpointConfig& c = t.tables.checkpoint;
   const std::int64_t best = state.best_step;
   if (!t.files.resolved.empty()) compare_configs(t, folder);

@@ -8,7 +8,7 @@
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
-#include "qkv/train/config.h"
+#include "qkv/train/experiment.h"
 #include "qkv/version.h"
 #include "tensor/bf16.h"
 #include "tensor/blas.h"
@@ -40,7 +40,33 @@ std::string cpu_name() {
   return "unknown";
 }
 
+// Where each value of the config was given, and what it means; in the order of config.resolved.toml.
+Json origins(const Section& config) {
+  Json list = Json::array();
+  for (const ResolvedKey& key : config.resolved())
+    list.push_back({{"key", key.key}, {"value", key.value}, {"origin", key.origin}, {"help", key.help}});
+  return list;
+}
+
 }  // namespace
+
+// config.resolved.toml comes last: a directory that has it can be resumed.
+void write_run_files(const RunDir& run, const Experiment& e, const std::string& config,
+                     const std::string& resolved, const std::vector<std::string>& command) {
+  keep_data(run.path(), *e.task);
+  keep_plugins(run.path());
+  write_file_atomic(run.file("config.toml"), config);
+  Json env = environment(command, pool().size(), e.run.seed);
+  env["id"] = make_run_id(e.config, *e.task);
+  for (const DataPlace& data : data_places(*e.task))  // of data that stays where it is
+    if (!data.copied) env["checksum of " + data.key] = content_checksum(data.source);
+  if (const std::string sum = start_checksum(e.config); !sum.empty())
+    env["checksum of train.init_from"] = sum;
+  write_file_atomic(run.file("env.json"), dump_json(env, 2) + "\n");
+  write_file_atomic(run.file("origins.json"), dump_json(origins(e.config), 2) + "\n");
+  write_file_atomic(run.file("config.resolved.toml"), resolved);
+  write_run_checksums(run.path());
+}
 
 std::string resolved_config(const Section& config,
                             const std::vector<std::pair<std::string, std::string>>& replaced) {
@@ -56,15 +82,19 @@ std::map<std::string, std::string> resolved_values(const std::string& text) {
 }
 
 bool decides_result(const std::string& key) {
-  for (const char* other :
-       {"run.name", "run.out_dir", "run.threads", "log.", "inspect.", "checkpoint.", "bench.", "expect."})
+  for (const char* other : {"run.name", "run.out_dir", "run.threads", "data.cache", "log.", "inspect.",
+                            "checkpoint.", "bench.", "expect."})
     if (starts_with(key, other)) return false;
   return true;
 }
 
 std::string content_checksum(const std::string& path) {
-  if (!is_directory(path)) return checksum_file(path);
   std::string text;
+  if (is_manifest(path)) {  // the names of its files may be others
+    for (const std::string& file : files_of_manifest(path)) text += checksum_file(file) + "\n";
+    return checksum(text);
+  }
+  if (!is_directory(path)) return checksum_file(path);
   for (const std::string& name : files_below(path))
     text += name + " " + checksum_file(path + "/" + name) + "\n";
   return checksum(text);

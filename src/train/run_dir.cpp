@@ -43,8 +43,12 @@ std::optional<Descriptor> take_lock(const std::string& run) {
 
 std::uintmax_t size_of_tree(const std::string& path) {
   std::error_code ignored;
-  if (!is_directory(path)) return fs::file_size(path, ignored);
   std::uintmax_t total = 0;
+  if (is_manifest(path)) {
+    for (const std::string& file : files_of_manifest(path)) total += fs::file_size(file, ignored);
+    return total;
+  }
+  if (!is_directory(path)) return fs::file_size(path, ignored);
   for (const std::string& name : files_below(path)) total += fs::file_size(path + "/" + name, ignored);
   return total;
 }
@@ -128,8 +132,9 @@ std::vector<DataPlace> data_places(const Task& task) {
   std::vector<DataPlace> places;
   for (auto& [key, path] : files) {
     const fs::path source = fs::absolute(path).lexically_normal();
-    places.push_back({"data." + key, path,
-                      copied ? "data/" + key + source.extension().string() : source.string(), copied});
+    std::string type = source.extension().string();
+    if (type == ".gz") type = source.stem().extension().string() + type;
+    places.push_back({"data." + key, path, copied ? "data/" + key + type : source.string(), copied});
   }
   return places;
 }

@@ -11,6 +11,8 @@
 
 namespace qkv {
 
+struct Experiment;
+
 /// Holds the lock of a run directory, so that two trainers never write to one.
 class RunDir {
  public:
@@ -40,8 +42,13 @@ struct DataPlace {
   bool copied;              ///< data of more than 64 MiB stays where it is
 };
 std::vector<DataPlace> data_places(const Task& task);
-/// Copies the task's data files to those places; of a folder all files, also those of its sub-folders.
+/// Copies the task's data files to those places: see `copy_files`.
 void keep_data(const std::string& run, const Task& task);
+
+/// Writes what a new run directory has beside checkpoints and logs: its data and plug-ins, `config` (the text
+/// of config.toml), `resolved` (that of config.resolved.toml), env.json, origins.json, checksums.
+void write_run_files(const RunDir& run, const Experiment& e, const std::string& config,
+                     const std::string& resolved, const std::vector<std::string>& command);
 
 /// Copies the plug-ins of the process to RUN/plugins, so that the run needs nothing else.
 void keep_plugins(const std::string& run);
@@ -57,9 +64,9 @@ std::string resolved_config(const Section& config,
 
 /// The keys of a resolved config with their values as TOML: {"model.d_model", "64"}.
 std::map<std::string, std::string> resolved_values(const std::string& text);
-/// Whether a key can change what a run learns. Threads, logs, captures and names cannot.
+/// Whether a key can change what a run learns. Threads, caches, logs, captures and names cannot.
 bool decides_result(const std::string& key);
-/// A checksum of a data file, or of all files of a folder.
+/// A checksum of a data file, or of all files of a folder or manifest.
 std::string content_checksum(const std::string& path);
 /// A checksum of the weights that train.init_from names; "" where there are none.
 std::string start_checksum(const Section& config);

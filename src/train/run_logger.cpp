@@ -47,7 +47,7 @@ void RunLogger::step(const StepReport& report) {
     return t_.state.step == 1 || (every > 0 && t_.state.step % every == 0);
   };
   if (report.finite) spike(report);
-  if (due(c.every) || t_.state.step == t_.max_steps) line(report);
+  if (due(c.every) || t_.state.step == t_.max_steps()) line(report);
   if (c.tensorboard && report.finite && due(c.histograms)) histograms(report);
 }
 

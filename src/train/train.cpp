@@ -1,12 +1,14 @@
 // The loop of a training run: its steps, evaluations and checkpoints, and what ends it.
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <csignal>
 #include <optional>
 
 #include "base/clock.h"
+#include "base/communicator.h"
 #include "base/file.h"
 #include "qkv/log/console.h"
 #include "qkv/train/experiment.h"
@@ -22,6 +24,7 @@ constexpr std::int64_t kMaxSkippedInARow = 100;  // then the run has diverged
 constexpr std::int64_t kSkipsExplained = 10;
 
 volatile std::sig_atomic_t received = 0;
+std::atomic<bool> reported{false};
 
 void on_signal(int signal) {
   if (received && signal != SIGHUP) _exit(128 + signal);  // a terminal that closes may send two SIGHUPs
@@ -37,7 +40,7 @@ bool has_validation(const Training& t) {
 }
 
 bool evaluation_due(const Training& t) {
-  return (due(t.state.step, t.tables.eval.every) || t.state.step == t.max_steps) && has_validation(t);
+  return (due(t.state.step, t.tables.eval.every) || t.state.step == t.max_steps()) && has_validation(t);
 }
 
 bool checkpoint_due(const Training& t) {
@@ -128,8 +131,8 @@ void begin(Training& t, MetricSinks& sinks, RunLogger& log) {
     make_directories(t.files.run);
     t.captures->open(t.files.run, t.state.step);
   }
-  if (t.state.step == 0) capture(t, t.max_steps == 0);
-  if (t.max_steps > 0 || t.files.last_saved >= 0) return;
+  if (t.state.step == 0) capture(t, t.max_steps() == 0);
+  if (t.max_steps() > 0 || t.files.last_saved >= 0) return;
   if (!finite_parameters(*t.experiment.parameters))
     fail(Fault::data, "train: the weights must be finite; got a NaN or an infinity");
   save(t, sinks, has_validation(t) && validate(t, log, StepReport()).best);
@@ -140,7 +143,7 @@ std::optional<StopReason> stop_reason(const Training& t, int signal) {
   const std::int64_t patience = t.tables.eval.patience;  // evaluations without improvement
   if (patience > 0 && t.state.stale_evals >= patience) return StopReason::early_stop;
   if (signal) return StopReason::interrupted;
-  if (t.state.step >= t.max_steps) return StopReason::max_steps;
+  if (t.state.step >= t.max_steps()) return StopReason::max_steps;
   return std::nullopt;
 }
 
@@ -165,8 +168,8 @@ TrainResult train(Training& t, MetricSinks& sinks, const std::function<void(std:
     Evaluation evaluation;
     if (evaluation_due(t)) evaluation = validate(t, log, report);
     if (on_step) on_step(state.step);
-    stop = stop_reason(t, signal_received());
-    if (stop == StopReason::interrupted) result.signal = signal_received();
+    stop = stop_reason(t, t.one_step->signal());
+    if (stop == StopReason::interrupted) result.signal = t.one_step->signal();
     capture(t, stop && stop != StopReason::interrupted);
     if (evaluation.best || stop || checkpoint_due(t)) {
       if (finite_parameters(*t.experiment.parameters))
@@ -189,6 +192,9 @@ TrainResult train(Training& t, MetricSinks& sinks, const std::function<void(std:
 }
 
 void install_signal_handlers() {
+  communicator().stopping = [] {
+    return received != 0;
+  };
   for (const int signal : {SIGHUP, SIGINT, SIGTERM}) {
     struct sigaction action = {};
     sigaction(signal, nullptr, &action);
@@ -201,11 +207,22 @@ void install_signal_handlers() {
 }
 
 int signal_received() {
-  static std::atomic<bool> reported{false};
   if (received && !reported.exchange(true))
     console().info("signal {}: the run stops as soon as it can be saved (a second signal stops it at once)",
                    static_cast<int>(received));
   return received;
+}
+
+void request_stop(int signal) {
+  received = signal;
+  reported = signal != 0;  // who asks knows
+}
+
+int agreed_signal() {
+  if (communicator().alone()) return signal_received();
+  const std::vector<std::string> all =
+      communicator().all(std::string(1, static_cast<char>(signal_received())));
+  return (*std::max_element(all.begin(), all.end()))[0];
 }
 
 bool is_whole(StopReason reason) {

@@ -2,12 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "base/clock.h"
 #include "model/skip_gram.h"
+#include "nn/adapters.h"
 #include "ops/optimizer_kernels.h"
 #include "qkv/base/threads.h"
+#include "train/reduction.h"
 
 namespace qkv {
 
@@ -15,18 +16,25 @@ TrainStep::TrainStep(const Task& task, TrainBatches& batches, std::int64_t accum
     : batches_(batches),
       task_(task),
       accumulated_(accumulated),
-      shards_(static_cast<std::size_t>(batches.shards())) {}
+      shards_(static_cast<std::size_t>(batches.shards())) {
+  const std::vector<std::size_t> begins = communicator().parts(shards_.size());
+  const auto rank = static_cast<std::size_t>(communicator().rank());
+  first_ = static_cast<int>(begins[rank]), end_ = static_cast<int>(begins[rank + 1]);
+}
 
 const StepReport& TrainStep::make(std::int64_t number, double lr) {
   StepReport& r = report_;
   r.step = number, r.lr = lr, r.seconds = {};
-  for (Shard& shard : shards_) shard.loss = shard.count = 0, shard.tokens = 0;
+  for (Shard& shard : shards_) shard.found = {};
   begin();
   for (std::int64_t k = 0; k < accumulated_; k++) run_shards((number - 1) * accumulated_ + k);
-
+  {
+    const Timer timer(r.seconds.reduce);
+    if (!communicator().alone()) share_findings();
+  }
   r.loss_sum = r.count = 0, r.tokens = 0;
   for (const Shard& shard : shards_)
-    r.loss_sum += shard.loss, r.count += shard.count, r.tokens += shard.tokens;
+    r.loss_sum += shard.found.loss, r.count += shard.found.count, r.tokens += shard.found.tokens;
   r.loss = r.count > 0 ? r.loss_sum / r.count : 0.0;
   r.gradient_scale = r.count > 0 ? 1.0 / r.count : 0.0;
   {
@@ -39,17 +47,33 @@ const StepReport& TrainStep::make(std::int64_t number, double lr) {
   return r;
 }
 
+// Each rank has computed some of the shards, and learns what the others have found.
+void TrainStep::share_findings() {
+  std::vector<Shard::Found> found;
+  for (Shard& shard : shards_) shard.found.signal = signal_received(), found.push_back(shard.found);
+  communicator().gather(found.data(), communicator().parts(found.size(), sizeof found[0]));
+  for (std::size_t s = 0; s < shards_.size(); s++) shards_[s].found = found[s];
+}
+
+int TrainStep::signal() const {
+  if (communicator().alone()) return signal_received();
+  int found = 0;
+  for (const Shard& shard : shards_) found = std::max(found, shard.found.signal);
+  return found;
+}
+
 void TrainStep::run_shards(std::int64_t batch) {
   const double start = steady_seconds();
   for (Shard& shard : shards_) shard.data_s = shard.forward_s = shard.backward_s = 0;
   const std::vector<int>& examples = batches_.examples(batch);
-  pool().run(static_cast<int>(shards_.size()), [&](int s, int) {
+  pool().run(end_ - first_, [&](int i, int) {
+    const int s = first_ + i;
     Shard& shard = shards_[static_cast<std::size_t>(s)];
     {
       const Timer timer(shard.data_s);
       if (batches_.collate(examples, batch, s, shard.batch).size == 0) return;
     }
-    shard.tokens += task_.tokens(shard.batch);
+    shard.found.tokens += task_.tokens(shard.batch);
     learn(batch, s, shard, report_.lr);
   });
   // The wall clock in the proportion of what the workers were at.
@@ -70,72 +94,6 @@ double squares_of(const Tensor& values) {
 
 namespace {
 
-// The gradients of the shards become one, along a fixed tree, so that threads never change a bit.
-class Reduction {
- public:
-  explicit Reduction(const ParameterStore& store)
-      : store_(store), chunks_(chunks_of(store)), chunk_squares_(chunks_.size()) {}
-
-  // Adds the gradients of all shards into shard 0: ((0 + 1) + (2 + 3)) + ... The gradients that a shard lacks
-  // count as zero. Returns the sum of squares of the result without frozen parts, and in `squares` that of
-  // each named parameter.
-  double reduce(std::vector<Gradients>& shards, std::vector<double>& squares);
-
- private:
-  template <class T>
-  double reduce_chunk(std::vector<Gradients>& shards, const Chunk& chunk) const;
-
-  const ParameterStore& store_;
-  std::vector<Chunk> chunks_;
-  std::vector<double> chunk_squares_;  // memory that `reduce` works in
-};
-
-// The sum of squares of the chunk's sum; 0 where it is frozen or has no gradient.
-template <class T>
-double Reduction::reduce_chunk(std::vector<Gradients>& shards, const Chunk& chunk) const {
-  constexpr int kMaxShards = 256;
-  const int n = static_cast<int>(shards.size());
-  T* data[kMaxShards] = {};  // null: this shard has no gradient of the slot
-  for (int i = 0; i < n; i++)
-    if (const Gradients& shard = shards[static_cast<std::size_t>(i)]; shard.has_slot(chunk.slot))
-      data[i] = shard.of_slot(chunk.slot).data<T>() + chunk.begin;
-  for (int stride = 1; stride < n; stride *= 2)
-    for (int i = 0; i + stride < n; i += 2 * stride) {
-      if (!data[i])
-        data[i] = data[i + stride];
-      else if (data[i + stride])
-        add(data[i], data[i + stride], chunk.size);
-    }
-  if (!data[0]) return 0;
-  const Tensor& value = store_.slot(chunk.slot).value;
-  T* result = shards[0].buffer(chunk.slot, value.shape(), value.dtype()).data<T>() + chunk.begin;
-  if (data[0] != result) std::memcpy(result, data[0], static_cast<std::size_t>(chunk.size) * sizeof(T));
-  return chunk.frozen ? 0 : sum_of_squares(result, chunk.size);
-}
-
-double Reduction::reduce(std::vector<Gradients>& shards, std::vector<double>& squares) {
-  const auto in_any_shard = [&](int slot) {
-    return std::any_of(shards.begin(), shards.end(), [&](const Gradients& g) { return g.has_slot(slot); });
-  };
-  for (int s = 0; s < store_.size(); s++)  // shard 0 needs a buffer wherever another shard has one
-    if (in_any_shard(s)) shards[0].buffer(s, store_.slot(s).value.shape(), store_.dtype());
-  pool().run(static_cast<int>(chunks_.size()), [&](int c, int) {
-    dispatch("reduce", store_.dtype(), [&](auto t) {
-      const auto i = static_cast<std::size_t>(c);
-      chunk_squares_[i] = reduce_chunk<decltype(t)>(shards, chunks_[i]);
-    });
-  });
-  for (int s = 0; s < store_.size(); s++)
-    if (in_any_shard(s)) shards[0].mark(s);
-  double total = 0;
-  squares.assign(chunks_.empty() ? 0 : static_cast<std::size_t>(chunks_.back().named) + 1, 0.0);
-  for (std::size_t c = 0; c < chunks_.size(); c++) {
-    total += chunk_squares_[c];
-    squares[static_cast<std::size_t>(chunks_[c].named)] += chunk_squares_[c];
-  }
-  return total;
-}
-
 // Names each trainable parameter that got no gradient (in shard 0, after `reduce`).
 void check_all_have_gradients(const Gradients& gradients, const ParameterStore& store) {
   std::string names;
@@ -152,18 +110,21 @@ void check_all_have_gradients(const Gradients& gradients, const ParameterStore& 
 // A step along the gradient of one or more batches.
 class GradientStep : public TrainStep {
  public:
-  GradientStep(Experiment& e, const TrainConfig& config, TrainBatches& batches, Optimizer& optimizer)
+  GradientStep(Experiment& e, const TrainConfig& config, TrainBatches& batches, Optimizer& optimizer,
+               Adapters* adapters)
       : TrainStep(*e.task, batches, config.grad_accum_steps),
         experiment_(e),
         optimizer_(optimizer),
+        adapters_(adapters),
         clip_norm_(config.grad_clip_norm),
         gradients_(static_cast<std::size_t>(batches.shards())),
-        reduction_(*e.parameters) {}
+        reduction_(*e.parameters, batches.shards()) {}
 
   double bytes(double activations, double threads) const override {
-    const auto shards = static_cast<double>(gradients_.size());
-    return static_cast<double>(experiment_.parameters->bytes()) * shards +
-           activations * std::min(shards, threads) / shards;
+    const auto shards = static_cast<double>(gradients_.size()), own = static_cast<double>(own_shards());
+    const double gradients = own + (own < shards);  // shard 0 holds the sum
+    return static_cast<double>(experiment_.parameters->bytes()) * gradients +
+           static_cast<double>(reduction_.bytes()) + activations * std::min(own, threads) / shards;
   }
 
  private:
@@ -175,8 +136,8 @@ class GradientStep : public TrainStep {
     const double start = steady_seconds();
     Tape tape(batches_.dropout(batch, s));
     const Loss loss = experiment_.task->loss(*experiment_.model, shard.batch);
-    shard.loss += loss.sum.value().item();
-    shard.count += loss.count;
+    shard.found.loss += loss.sum.value().item();
+    shard.found.count += loss.count;
     const double forwarded = steady_seconds();
     tape.backward(loss.sum, gradients_[static_cast<std::size_t>(s)]);
     shard.forward_s += forwarded - start;
@@ -184,6 +145,9 @@ class GradientStep : public TrainStep {
   }
 
   double add_up(StepReport& report) override {
+    if (adapters_)
+      pool().run(static_cast<int>(gradients_.size()),
+                 [&](int s, int) { adapters_->project(gradients_[static_cast<std::size_t>(s)]); });
     const double squares = reduction_.reduce(gradients_, report.squares);
     report.gradients = &gradients_[0];
     if (report.step == 1) check_all_have_gradients(gradients_[0], *experiment_.parameters);
@@ -195,10 +159,12 @@ class GradientStep : public TrainStep {
     const double factor = clip ? clip_norm_ / report.grad_norm : 1.0;
     optimizer_.update(*experiment_.parameters, gradients_[0],
                       {report.step, report.lr, report.gradient_scale * factor});
+    if (adapters_) adapters_->compose();
   }
 
   Experiment& experiment_;
   Optimizer& optimizer_;
+  Adapters* adapters_;
   double clip_norm_;
   std::vector<Gradients> gradients_;  // of each shard; after reduction their sum is in the first
   Reduction reduction_;
@@ -239,8 +205,8 @@ class InPlaceStep : public TrainStep {
   void learn(std::int64_t, int s, Shard& shard, double lr) override {
     const Timer timer(shard.forward_s);
     const RowLearner::Learned learned = model_.learn(shard.batch, s, lr);
-    shard.loss += learned.loss;
-    shard.count += learned.count;
+    shard.found.loss += learned.loss;
+    shard.found.count += learned.count;
   }
 
   // Of the change of all rows, per unit of the rate.
@@ -257,6 +223,18 @@ class InPlaceStep : public TrainStep {
 
 bool learns_in_place(const Optimizer& optimizer) {
   return dynamic_cast<const SparseSgd*>(&optimizer);
+}
+
+void check_ranks(const Experiment& e, const TrainBatches& batches, const Optimizer& optimizer) {
+  const int ranks = communicator().size();
+  if (ranks > batches.shards())
+    e.config.section("run").report(
+        "shards", fmt::format("must be at least the number of processes; got {}{} and {} processes",
+                              batches.shards(), e.run.shards > 0 ? "" : " (chosen from the batch)", ranks));
+  if (ranks > 1 && learns_in_place(optimizer))
+    e.config.section("optimizer")
+        .report("type",
+                fmt::format("must not be \"sparse-sgd\" in several processes; got {} processes", ranks));
 }
 
 void check_in_place(const Experiment& e, const TrainConfig& config, const Optimizer& optimizer) {
@@ -277,14 +255,17 @@ void check_in_place(const Experiment& e, const TrainConfig& config, const Optimi
     e.config.section("optimizer").report("groups", "must be left out with optimizer \"sparse-sgd\"");
   if (!config.freeze.empty())
     train.report("freeze", "must be empty with optimizer \"sparse-sgd\", which trains all rows");
+  if (e.tables.lora.rank > 0)
+    train.section("lora").report("rank",
+                                 "must be 0 with optimizer \"sparse-sgd\", which trains rows in place");
 }
 
 std::unique_ptr<TrainStep> make_step(Experiment& e, const TrainConfig& config, TrainBatches& batches,
-                                     Optimizer& optimizer) {
+                                     Optimizer& optimizer, Adapters* adapters) {
   if (const auto* rows = dynamic_cast<const SparseSgd*>(&optimizer))
     return std::make_unique<InPlaceStep>(*e.task, dynamic_cast<RowLearner&>(*e.model), rows->sharing,
                                          batches);
-  return std::make_unique<GradientStep>(e, config, batches, optimizer);
+  return std::make_unique<GradientStep>(e, config, batches, optimizer, adapters);
 }
 
 }  // namespace qkv

@@ -44,9 +44,13 @@ std::unique_ptr<TrainBatches> make_batches(Task& task, const BatchConfig& config
 
 /// What one shard of a step has computed. Reused, so that a step does not allocate.
 struct Shard {
+  struct Found {
+    double loss = 0, count = 0;
+    std::int64_t tokens = 0;
+    int signal = 0;  // that its rank has received
+  };
   Batch batch;
-  double loss = 0, count = 0;
-  std::int64_t tokens = 0;
+  Found found;
   double data_s = 0, forward_s = 0, backward_s = 0;
 };
 
@@ -60,6 +64,8 @@ class TrainStep {
   const StepReport& make(std::int64_t number, double lr);
   /// Bytes of gradients and activations, where the forward pass of a whole batch keeps `activations`.
   virtual double bytes(double activations, double threads) const = 0;
+  /// The signal that this process, or of several ranks any of them before the last step, has received, or 0.
+  int signal() const;
 
  protected:
   virtual void begin() {}
@@ -71,14 +77,19 @@ class TrainStep {
   /// Changes the parameters.
   virtual void update(const StepReport&) {}
 
+  /// The number of shards that this rank computes.
+  int own_shards() const { return end_ - first_; }
+
   TrainBatches& batches_;
 
  private:
   void run_shards(std::int64_t batch);
+  void share_findings();
 
   const Task& task_;
   std::int64_t accumulated_;  // batches of a step
   std::vector<Shard> shards_;
+  int first_ = 0, end_ = 0;  // the shards of this rank
   StepReport report_;
 };
 
@@ -92,8 +103,12 @@ bool learns_in_place(const Optimizer& optimizer);
 /// Reports what contradicts itself in a config whose optimizer has the rows of the model learn in place.
 void check_in_place(const Experiment& e, const TrainConfig& config, const Optimizer& optimizer);
 
+/// Reports what in a config does not allow for several ranks.
+void check_ranks(const Experiment& e, const TrainBatches& batches, const Optimizer& optimizer);
+
 /// The step that the optimizer asks for: along the gradient of a batch, or in place, example by example.
+/// `adapters`: those that are trained, or null.
 std::unique_ptr<TrainStep> make_step(Experiment& e, const TrainConfig& config, TrainBatches& batches,
-                                     Optimizer& optimizer);
+                                     Optimizer& optimizer, Adapters* adapters);
 
 }  // namespace qkv

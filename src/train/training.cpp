@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "nn/adapters.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
 #include "tensor/pool.h"
@@ -15,8 +16,8 @@ namespace {
 
 // The steps of the run, and of its evaluations where the config gives epochs.
 void set_limits(Training& t) {
-  const TrainConfig& c = t.tables.train;
-  t.max_steps = c.max_epochs == 0 ? c.max_steps : t.steps_in(c.max_epochs);
+  TrainConfig& c = t.tables.train;
+  if (c.max_epochs > 0) c.max_steps = t.steps_in(c.max_epochs);
   if (t.tables.eval.every == 0)
     t.tables.eval.every = std::max<std::int64_t>(1, t.batches->per_epoch() / c.grad_accum_steps);
 }
@@ -82,17 +83,24 @@ Training prepare_training(Experiment& e) {
   Training t(e);
   t.batches = make_batches(*e.task, t.tables.batches, e.run, e.parameters->symbolic());
   set_limits(t);
+  const LoraConfig& lora = t.tables.lora;
+  if (lora.rank > 0)
+    t.adapters = std::make_unique<Adapters>(*e.parameters, lora.rank, lora.alpha, lora.targets,
+                                            t.tables.train.init_except);
+  if (lora.rank > 0 && t.tables.train.ema_decay > 0)
+    e.config.section("train").report("ema_decay", "must be 0 with [train.lora]");
   t.optimizer = make_optimizer(e.config.section("optimizer"), *e.parameters);
-  t.schedule = make_schedule(e.config.section("schedule"), t.optimizer->lr(), t.max_steps);
+  t.schedule = make_schedule(e.config.section("schedule"), t.optimizer->lr(), t.max_steps());
   check_in_place(e, t.tables.train, *t.optimizer);
+  check_ranks(e, *t.batches, *t.optimizer);
   check_metric(e, t.tables.eval);
-  t.captures = std::make_unique<Captures>(e, t.tables.inspect, t.max_steps);
+  t.captures = std::make_unique<Captures>(e, t.tables.inspect, t.max_steps());
   e.config.finish();  // every key is read: what is wrong with them comes out together
 
   e.parameters->freeze(t.tables.train.freeze);
   if (e.parameters->trainable_count() == 0)
     fail(Fault::usage, "train.freeze: must leave something to train; got everything");
-  t.one_step = make_step(e, t.tables.train, *t.batches, *t.optimizer);
+  t.one_step = make_step(e, t.tables.train, *t.batches, *t.optimizer, t.adapters.get());
   if (const double decay = t.tables.train.ema_decay; decay > 0)
     t.average = std::make_unique<WeightAverage>(*e.parameters, decay);
   return t;
@@ -125,6 +133,7 @@ std::size_t memory_estimate(const Training& t) {
   const double threads = static_cast<double>(e.run.threads > 0 ? e.run.threads : available_threads());
   double bytes = 2 * static_cast<double>(e.parameters->bytes());  // once more in a checkpoint that is read
   bytes += static_cast<double>(t.optimizer->bytes() + (t.average ? t.average->bytes() : 0));
+  if (t.adapters) bytes += static_cast<double>(t.adapters->bytes());
   bytes += t.one_step->bytes(walk(e, batch_examples(*e.task, t.tables.batches)).kept, threads);
   bytes += evaluation_bytes(e, t.tables.batches.eval_batch_size, threads);
   return static_cast<std::size_t>(bytes);

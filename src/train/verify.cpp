@@ -11,6 +11,7 @@
 #include "qkv/base/text.h"
 #include "qkv/data/tokenizer.h"
 #include "qkv/tensor/safetensors.h"
+#include "train/base_weights.h"
 #include "train/captures.h"
 #include "train/checkpoint.h"
 #include "train/checksums.h"
@@ -44,7 +45,7 @@ class Verifier {
   void checkpoint(const std::string& folder) {
     const auto problems = checkpoint_problems(folder);
     add(problems);
-    if (problems.empty()) attempt([&] { read_checkpoint_state(folder); });
+    if (problems.empty()) attempt([&] { check_base(folder, read_checkpoint_state(folder)); });
     for (const std::string& name : entries_of(folder)) file(folder + "/" + name);
   }
 

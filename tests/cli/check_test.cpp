@@ -343,7 +343,8 @@ TEST_CASE("no shipped config raises a false alarm") {
       CHECK(report.problems == std::vector<std::string>{});
       // What is not shipped is named by a path that the user gives.
       bool shipped = true;
-      for (const char* key : {"data.path", "data.train", "data.train_source"}) {
+      for (const char* key :
+           {"data.path", "data.train", "data.train_source", "train.init_from", "tokenizer.file"}) {
         const std::string path = report.config.path(key);
         shipped = shipped && (path.empty() || path.find("/configs/data/") != std::string::npos);
       }
@@ -360,10 +361,10 @@ TEST_CASE("checking allocates no model") {
   const std::int64_t before = memory::statistics().bytes;
   const CheckReport report = check_config(Section::load(file));
   CHECK(report.problems == std::vector<std::string>{});
-  CHECK(report.parameters > 68'000'000'000);
+  CHECK(report.size.parameters > 68'000'000'000);
   CHECK(report.memory_bytes > std::size_t{1} << 40);
   CHECK(memory::statistics().bytes - before < 1 << 20);
   // Nor lists of the parts of its weights, which would fill the memory here.
   const std::string wide = folder.write("[model]\nffn.d_ff = 1000000000000\n[train]\nmax_steps = 1\n");
-  CHECK(check_config(Section::load(wide)).parameters > 16'000'000'000'000);
+  CHECK(check_config(Section::load(wide)).size.parameters > 16'000'000'000'000);
 }

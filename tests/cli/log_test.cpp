@@ -94,6 +94,10 @@ TEST_CASE("a training ends with what to do next, and one of a name that is taken
                     "task.type = \"induction\"\ndata.examples = 64\nmodel.type = \"decoder-lm\"\n"
                     "model.d_model = 16\ntrain.max_steps = 1\n");
   CHECK(has(run_qkv({"train", "puzzle.toml"}, here).err, "next     qkv predict runs/puzzle"));
+  write_file_atomic(data.folder / "answers.toml",
+                    "task.type = \"prompt-answer\"\ndata.train = \"train.tsv\"\nmodel.type = \"decoder-lm\"\n"
+                    "model.d_model = 16\ntrain.max_steps = 1\n");
+  CHECK(has(run_qkv({"train", "answers.toml"}, here).err, "next     qkv predict runs/answers"));
 }
 
 }  // namespace qkv::test

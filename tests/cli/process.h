@@ -131,7 +131,7 @@ inline std::string snapshot(const std::string& folder) {
   for (auto& entry : std::filesystem::recursive_directory_iterator(folder, error)) {
     if (entry.path().filename() == ".lock") continue;
     const std::string name = entry.path().string();
-    lines.push_back(name + (entry.is_regular_file() ? " " + checksum_file(name) : "") + "\n");
+    lines.push_back(name + (entry.is_regular_file(error) ? " " + checksum_file(name) : "") + "\n");
   }
   std::sort(lines.begin(), lines.end());
   std::string text;

@@ -7,8 +7,10 @@
 
 #include "data/pair_corpus.h"
 #include "data/split.h"
+#include "data/text_file.h"
 #include "data/word_space.h"
 #include "data/wsd_corpus.h"
+#include "interop/family.h"
 #include "log/jsonl.h"
 #include "log/tensorboard.h"
 #include "qkv/base/config.h"
@@ -79,7 +81,7 @@ void wsd(std::string_view bytes) {
 
 void pairs(std::string_view bytes) {
   const MemoryFile file(bytes);
-  for (auto read : {read_pair_tsv, read_scan}) {
+  for (auto read : {read_pair_tsv, read_scan, read_pair_jsonl}) {
     try {
       read(file.path());
     } catch (const Error& e) {
@@ -113,6 +115,37 @@ void vectors(std::string_view bytes) {
   require(read.vectors.dim(0) == static_cast<Index>(read.words.size()), "a vector for each word");
 }
 
+// config.json: what a family makes of it is a config.
+void hf_config(std::string_view bytes) {
+  const Json json = parse_json(bytes, "fuzz.json", {std::size_t{1} << 20, 16});
+  if (!json.is_object()) return;
+  for (const Family& family : families()) {
+    std::vector<std::string> problems;
+    const KeyValues keys = keys_here(family, json, problems);
+    if (!problems.empty()) continue;
+    std::string config;
+    for (const auto& [key, value] : keys) config += key + " = " + value + "\n";
+    const Section root = Section::parse(config, "imported.toml");
+    require(keys_there(family, keys, problems).at("model_type") == family.model_type, "the same family");
+    require(root.keys().size() == 2, "the tables task and model");
+  }
+}
+
+// As plain text and as JSONL, packed or not; all documents end within their text.
+void text_file(std::string_view bytes) {
+  const MemoryFile file(bytes);
+  for (const bool jsonl : {false, true}) try {
+      TextFile reader(file.path(), jsonl, "text");
+      TextPiece all;
+      while (reader.read(all)) continue;
+      require(is_utf8(all.text), "UTF-8");
+      for (std::size_t end : all.ends) require(end > 0 && end <= all.text.size(), "an end in the text");
+      require(!jsonl || all.ends.empty() || all.ends.back() == all.text.size(), "text belongs to a document");
+    } catch (const Error& e) {
+      require(e.fault() == Fault::data, "a data error");
+    }
+}
+
 void text(std::string_view bytes) {
   for (std::string_view token : split_text(bytes)) require(!token.empty(), "no empty token");
 }
@@ -123,7 +156,7 @@ const std::vector<FuzzTarget>& fuzz_targets() {
   static const std::vector<FuzzTarget> targets{
       {"config", config}, {"override", override_key}, {"safetensors", safetensors}, {"tokenizer", tokenizer},
       {"wsd", wsd},       {"pairs", pairs},           {"metrics", metrics},         {"text", text},
-      {"events", events}, {"vectors", vectors},
+      {"events", events}, {"vectors", vectors},       {"hf_config", hf_config},     {"text_file", text_file},
   };
   return targets;
 }

@@ -39,6 +39,17 @@ TEST_CASE("FeedForward is down(f(up(x))) for every activation, with gradients of
   }
 }
 
+TEST_CASE("FeedForward without biases is the same with biases of 0") {
+  for (Activation activation : {Activation::gelu, Activation::swiglu}) {
+    ParameterStore plain(1, Dtype::f64), with(1, Dtype::f64);
+    const FeedForward f(Scope(plain) / "ffn", {6, activation, 0.0, false}, 4),
+        g(Scope(with) / "ffn", {6, activation, 0.0}, 4);
+    CHECK(plain.size() == (f.gate ? 3 : 2));
+    const Var x = normal({3, 4}, Dtype::f64);
+    CHECK(distance(f(x).value(), g(x).value()) == 0);
+  }
+}
+
 TEST_CASE("FeedForward drops hidden units only on a tape with randomness") {
   ParameterStore store(1);
   const FeedForward f(Scope(store) / "ffn", {32, Activation::relu, 0.5}, 4);

@@ -1,6 +1,7 @@
 #include "qkv/nn/position.h"
 
 #include "nn/layer_check.h"
+#include "qkv/model/model.h"
 
 using namespace qkv;
 using namespace qkv::test;
@@ -98,4 +99,51 @@ TEST_CASE("positions that attention applies leave the vectors alone") {
     }
   }
   CHECK(store.size() == 0);
+}
+
+TEST_CASE("theta is the base of RoPE's angles, and interleaved pairs are halves with rows in another order") {
+  AttentionConfig heads;
+  heads.n_head = 2;
+  PositionConfig c;
+  c.type = PositionType::rope;
+  c.theta = 50.0;
+  ParameterStore store(1, Dtype::f64);
+  const MultiHeadAttention attention(Scope(store) / "attn", heads, 8);
+  const Position halves(Scope(store), c, 5, 8, heads);
+  CHECK(distance(halves.rotary.sin, rotary_table(0, 5, 4, 50.0, Dtype::f64).sin) == 0);
+  c.pairing = RopePairing::interleaved;
+  const Position interleaved(Scope(store), c, 5, 8, heads);
+
+  const Var x = normal({2, 5, 8}, Dtype::f64);
+  auto result = [&](const Position& position) {
+    Context context;
+    position.extend(context, 0, 5);
+    return attention(x, context).value();
+  };
+  const Tensor expected = result(halves), other = result(interleaved);
+  CHECK(distance(expected, other) > 1e-3);
+  // Rows (0, 2), (1, 3) of each of the 4 heads of queries and keys that are pairs become (0, 1), (2, 3).
+  Tensor W = store.slot(attention.W_QKV.slot()).value;
+  const Tensor before = W.clone();
+  for (Index row = 0; row < 4 * 4; row++) {
+    const Index from = row / 4 * 4 + (row % 4 % 2) * 2 + row % 4 / 2;
+    W.rows(row, 1).copy_from(before.rows(from, 1));
+  }
+  CHECK(distance(result(interleaved), expected) < 1e-12);
+}
+
+TEST_CASE("base and pairing of RoPE are refused where positions are of another type") {
+  auto problems = [](const std::string& position) {
+    ParameterStore store(1);
+    try {
+      make_model(Scope(store), Section::parse("type = \"decoder-lm\"\n[position]\n" + position), {10});
+    } catch (const Error& e) {
+      return std::string(e.what());
+    }
+    return std::string();
+  };
+  CHECK(problems("theta = 10000.0\npairing = \"halves\"\n") == "");
+  CHECK(problems("type = \"rope\"\ntheta = 5.0\npairing = \"interleaved\"\n") == "");
+  CHECK(problems("theta = 5.0\n").find("theta must be left out unless type = \"rope\"") != std::string::npos);
+  CHECK(problems("pairing = \"interleaved\"\n").find("pairing must be left out") != std::string::npos);
 }

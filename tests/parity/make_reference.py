@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes the reference numbers of parity_test.cpp: tests/parity/make_reference.py [FOLDER]
 
-Three tiny models, written here in PyTorch from their definitions alone, in f64: a GPT, an encoder that classifies a word,
-an encoder-decoder. Each file (safetensors) holds the [model] table of qkv in its metadata, the batch, the weights, the
+Four tiny models, written here in PyTorch from their definitions alone, in f64: a GPT, an encoder that classifies a word,
+an encoder-decoder, a BERT. Each file (safetensors) holds the [model] table of qkv in its metadata, the batch, the weights, the
 logits and every gradient of the first step, and the losses of ten steps of AdamW. Needs Debian's python3-torch; the
 tests read what is stored beside this script and do not need it.
 """
@@ -59,7 +59,7 @@ def attention(w, name, x, memory, heads, seen, bias):
     return project("O", mixed.transpose(1, 2).reshape(x.shape))
 
 
-ACTIVATIONS = {"gelu": lambda h: F.gelu(h, approximate="tanh"), "relu": F.relu, "silu": F.silu}
+ACTIVATIONS = {"gelu": lambda h: F.gelu(h, approximate="tanh"), "gelu-erf": F.gelu, "relu": F.relu, "silu": F.silu}
 
 
 def block(w, name, x, o, seen, memory=None, memory_seen=None):
@@ -127,6 +127,16 @@ def translator(w, o, batch):
     x = words("target", ids, o["vocab"])
     x = stack(w, "decoder.", x, o, causal(ids.shape[1]), memory, seen(ids.shape[1]))
     return F.linear(x, w("head.weight", o["vocab"], o["d"]))
+
+
+def bert(w, o, batch):
+    ids, keep = batch["ids"], batch["keep"].bool()
+    x = F.embedding(ids, w("embed.weight", o["vocab"], o["d"]))
+    x = x + w("position.weight", o["length"], o["d"])[: ids.shape[1]]
+    x = x + F.embedding(batch["token_types"], w("token_types.weight", 2, o["d"]))
+    x = stack(w, "", w.norm("embed_norm", x), o, keep[:, None, :].expand(-1, ids.shape[1], -1))
+    h = ACTIVATIONS[o["activation"]](w.linear("mlm.dense", x.reshape(-1, o["d"])[batch["masked"]], o["d"]))
+    return F.linear(w.norm("mlm.norm", h), w("embed.weight"), w("mlm.bias", o["vocab"]))
 
 
 def table(kind, o, *lines):
@@ -223,6 +233,14 @@ def main():
     batch = {"source_ids": draw(10, 3, 5) * keep, "source_keep": keep, "ids": draw(12, 3, 6), "targets": draw(12, 3, 6)}
     batch["targets"][2, 3:] = -100
     reference(folder / "encoder-decoder.safetensors", 3, translator, o, batch, table("encoder-decoder", o))
+
+    o = dict(n_layer=2, d=8, length=9, n_head=2, bias=True, d_ff=16, activation="gelu-erf", place="post", vocab=12)
+    keep = torch.tensor([[1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0, 0]])
+    types = torch.tensor([[0, 0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 0, 0, 0]])
+    batch = {"ids": draw(12, 2, 7) * keep, "keep": keep, "token_types": types, "masked": torch.tensor([2, 5, 8])}
+    batch["targets"] = torch.tensor([3, 11, 7])
+    config = table("encoder-lm", o, "embed_norm = true", "token_types = 2")
+    reference(folder / "bert.safetensors", 4, bert, o, batch, config)
 
 
 main()

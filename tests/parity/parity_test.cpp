@@ -92,8 +92,9 @@ void check_parity(const std::string& name, Dtype dtype, double bound) {
 }  // namespace
 
 TEST_CASE(
-    "a GPT, an encoder and an encoder-decoder agree with an independent implementation in f64 and f32") {
-  for (const char* name : {"gpt", "encoder", "encoder-decoder"}) {
+    "a GPT, an encoder, an encoder-decoder and a BERT agree with an independent implementation in f64 and "
+    "f32") {
+  for (const char* name : {"gpt", "encoder", "encoder-decoder", "bert"}) {
     check_parity(name, Dtype::f64, 1e-5);
     check_parity(name, Dtype::f32, 1e-4);
   }

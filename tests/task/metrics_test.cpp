@@ -1,5 +1,8 @@
 #include "qkv/task/metrics.h"
 
+#include <cmath>
+
+#include "base/pack.h"
 #include "nn/layer_check.h"
 #include "qkv/base/json.h"
 #include "qkv/task/task.h"
@@ -128,4 +131,42 @@ TEST_CASE("a value that follows from its mean does so after merging, too") {
   a.merge(b);
   CHECK(a.values() == std::vector<std::pair<std::string, double>>{{"loss", 0.5}, {"double", 2}});
   CHECK(a.value("double") == 2);
+}
+
+TEST_CASE(
+    "metrics that another process has packed are the same; functions of means come from what is known here") {
+  Metrics part;
+  part.add("loss", 0.1 + 0.2, 3);
+  part.add("perplexity", std::nan(""), 3, [](double mean) { return std::exp(mean); });
+  part.confusion = example();
+  part.texts = TextScores({"bleu", "rouge1"});
+  part.texts.add("the cat sat on the mat", "the cat sat on a mat");
+  part.outcomes = {{4, true}, {7, false}};
+  Pack packer;
+  packer(part);
+  Metrics got, known;
+  Pack{packer.bytes}(got);
+  CHECK_FALSE(got.know(known));
+  known.add("perplexity", 1, 1, [](double mean) { return 2 * mean; });
+  CHECK(got.know(known));
+  Metrics other;  // all that is finite, to the bit
+  other.add("loss", 0.1 + 0.2, 3);
+  other.add("perplexity", 0.75, 3, [](double mean) { return 2 * mean; });
+  Pack second;
+  second(other);
+  Metrics same;
+  Pack{second.bytes}(same);
+  CHECK(same.know(known));
+  CHECK(same.values() == other.values());
+  CHECK(got.values()[0] == part.values()[0]);
+  CHECK(std::isnan(got.value("perplexity")));
+  CHECK(got.value("bleu") == part.value("bleu"));
+  CHECK(got.confusion.matrix() == part.confusion.matrix());
+  CHECK(got.texts.signatures() == part.texts.signatures());
+  REQUIRE(got.outcomes.size() == 2);
+  CHECK((got.outcomes[0].right && !got.outcomes[1].right && got.outcomes[1].example == 7));
+  for (std::size_t cut = 0; cut < packer.bytes.size(); cut++) {
+    Metrics bad;
+    CHECK_THROWS_AS(Pack{std::string_view(packer.bytes).substr(0, cut)}(bad), Error);
+  }
 }

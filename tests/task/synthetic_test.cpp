@@ -107,7 +107,7 @@ TEST_CASE("attention learns to say again what was said before a pause") {
   Experiment e = build_experiment(config_of("copy-memory", "length = 3\ndelay = 5\nn_symbols = 4\n"));
   Training training = prepare_training(e);
   const double before = evaluate(*e.task, *e.model, Split::val, 64).value("accuracy");
-  while (training.state.step < training.max_steps) training.step();
+  while (training.state.step < training.max_steps()) training.step();
   const Metrics after = evaluate(*e.task, *e.model, Split::val, 64);
   CHECK(before < 0.5);
   CHECK(after.value("accuracy") > 0.95);

@@ -9,7 +9,7 @@ using namespace qkv;
 
 namespace {
 
-struct Case {
+struct ScoreCase {
   const char* name;
   std::vector<std::string> hypotheses, references;
   double bleu_13a, bleu_none, chrf, rouge1, rouge2, rougeL;
@@ -17,8 +17,8 @@ struct Case {
 
 // The values were computed with sacrebleu 2.6.0 (BLEU(tokenize=..), CHRF(): corpus_score of all texts) and
 // rouge_score 0.1.2 (RougeScorer(["rouge1", "rouge2", "rougeL"]): mean fmeasure) in Python 3.11.
-const std::vector<Case>& cases() {
-  static const std::vector<Case> all = {
+const std::vector<ScoreCase>& cases() {
+  static const std::vector<ScoreCase> all = {
       {"plain",
        {"the cat sat on the mat", "there is a dog in the garden"},
        {"the cat is on the mat", "there is a small dog in the garden"},
@@ -150,7 +150,7 @@ struct Lcg {
 }  // namespace
 
 TEST_CASE("BLEU, chrF and ROUGE are those of sacreBLEU and rouge_score, in odd cases too") {
-  for (const Case& c : cases()) {
+  for (const ScoreCase& c : cases()) {
     CAPTURE(c.name);
     const auto values = scores(c.hypotheses, c.references).values();
     CHECK(values[0].second == doctest::Approx(c.bleu_13a).epsilon(1e-12));
@@ -220,7 +220,7 @@ TEST_CASE("tokenisation 13a cuts as sacreBLEU does") {
 }
 
 TEST_CASE("text scores merge: two halves score as the whole, and nothing scores 0") {
-  const Case& c = cases()[0];
+  const ScoreCase& c = cases()[0];
   TextScores whole = scores(c.hypotheses, c.references), first = scores({c.hypotheses[0]}, {c.references[0]}),
              second = scores({c.hypotheses[1]}, {c.references[1]}), none;
   none.merge(first);

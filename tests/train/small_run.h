@@ -83,7 +83,7 @@ struct Session {
   TrainResult train(const std::string& run, bool resume = false,
                     const std::function<void(std::int64_t)>& on_step = {}) {
     make_directories(run);
-    training.files = {run, config.dump(), -1};
+    training.files.run = run, training.files.resolved = config.dump(), training.files.last_saved = -1;
     if (resume) {
       qkv::resume(training);
       truncate_after(run + "/metrics.jsonl", training.state.step);

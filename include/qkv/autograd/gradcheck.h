@@ -17,6 +17,14 @@ struct GradResult {
   Index elements = 0;               ///< input elements perturbed
 };
 
+/// Gets the cases of rows that run on its thread while it lives, in place of their check: so other tests can
+/// use them. RAII and thread-local.
+struct GradCases : ThreadScoped<GradCases> {
+  virtual ~GradCases() = default;
+  virtual void see(const std::string& op, const std::string& label, const std::vector<Tensor>& inputs,
+                   const std::function<Var(const Vars&)>& f) = 0;
+};
+
 /// The cases of one op. An op's row calls `check` with inputs and a function of them.
 class GradSuite {
  public:

@@ -79,6 +79,7 @@ class Gradients {
   /// The buffer of a slot for in-place work; created as needed.
   Tensor& buffer(int slot, const Shape& shape, Dtype dtype);
   void mark(int slot) { slots_[std::size_t(slot)].filled = true; }
+  void forget(int slot) { slots_[std::size_t(slot)].filled = false; }
   /// Adds `gradient` to what the slot holds.
   void accumulate(int slot, const Tensor& gradient);
 

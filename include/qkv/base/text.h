@@ -47,7 +47,9 @@ std::vector<std::string> split_words(std::string_view text);
 /// The same words as views of the text.
 std::vector<std::string_view> word_views(std::string_view text);
 std::string_view trim(std::string_view text);
-std::string join(const std::vector<std::string>& parts, std::string_view separator);
+/// Of more parts than `most`, the first ones, and how many more there are: "a, b, 7 more".
+std::string join(const std::vector<std::string>& parts, std::string_view separator,
+                 std::size_t most = std::size_t(-1));
 /// `to` for every `from`, left to right; in a time that grows as the text does.
 std::string replace_all(std::string_view text, std::string_view from, std::string_view to);
 /// Lower case of A-Z; all other bytes stay.

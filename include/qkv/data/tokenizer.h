@@ -126,6 +126,9 @@ class Tokenizer {
   std::vector<std::string> between_marks(std::string_view text) const;
   /// Id of the special token that ends a text, `<eos>` or `<|endoftext|>`, or -1.
   int end_id() const;
+  /// Ids that no text is continued with: padding and unknown tokens. Of a foreign vocabulary (type "file")
+  /// none: its model decides.
+  std::vector<int> unwritten() const;
   /// Appends the ids of one word of a text that is already cut, one unless subwords(); `first` where it
   /// begins the text.
   virtual void append_word(std::string_view word, bool first, std::vector<int>& ids,

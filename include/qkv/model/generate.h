@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "qkv/base/random.h"
+#include "qkv/base/threads.h"
 #include "qkv/data/batch.h"
 
 namespace qkv {
@@ -20,6 +21,9 @@ struct Decoding {
   virtual void select(const std::vector<int>& from) = 0;
   /// Tokens that can still be fed, or -1 for no limit.
   virtual Index room() const = 0;
+  /// Calls `each` with what is remembered between tokens, by name, e.g. "layers.0.attn.keys". Default: with
+  /// nothing, as where the whole text is computed again for each token.
+  virtual void for_each_state(FunctionRef<void(const std::string& name, const Tensor& value)>) const {}
 };
 
 /// A model that generates; a Model that can derives from both.

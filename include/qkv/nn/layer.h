@@ -21,8 +21,10 @@ Tensor select_rows(const char* what, const Tensor& x, const std::vector<int>& fr
 class KeyValueCache {
  public:
   struct Entry {
-    /// [rows, H_kv, capacity, D]; of cross-attention [rows, S, H_kv * D], computed once.
+    /// [rows, H_kv, capacity, D]; of cross-attention [rows, S, H_kv * D], computed once; [rows, length, H_kv
+    /// * D] while a trace looks on, since it shows separate ops.
     Tensor keys, values;
+    std::string layer;  ///< that made it
   };
 
   /// For `layers` attention layers; more of them cost an allocation each.
@@ -48,6 +50,7 @@ class KeyValueCache {
   /// Row r goes on as row from[r] was.
   void select(const std::vector<int>& from);
 
+  const std::vector<Entry>& entries() const { return entries_; }
   Index rows() const { return rows_; }
   Index length() const { return length_; }  ///< tokens seen
   Index capacity() const { return capacity_; }
@@ -62,6 +65,7 @@ class KeyValueCache {
 struct Context {
   AttentionMask mask;              ///< which tokens may be looked at, and ALiBi
   RotaryTable rotary;              ///< RoPE: angles of the positions of x; undefined = none
+  bool interleaved = false;        ///< RoPE: the pairs are (0, 1), (2, 3), .., see RotaryOptions
   Var memory;                      ///< [B, S, d]: the encoder's output, for cross-attention
   Tensor memory_keep;              ///< [B, S] (i32): 1 = a word of the memory, 0 = padding; undefined = all
   KeyValueCache* cache = nullptr;  ///< decoding: x continues what the cache holds

@@ -32,16 +32,21 @@ inline std::vector<std::string> names_of(Activation) {
   return {"gelu", "gelu-erf", "relu", "silu", "swiglu"};
 }
 
+/// The function of one tensor; of swiglu that of its gate, silu.
+Var activate(const Var& x, Activation activation);
+
 /// The table [model.ffn].
 struct FeedForwardConfig {
   Index d_ff = 64;
   Activation activation = Activation::gelu;
   double dropout = 0.0;  // set from the model's
+  bool bias = true;
   template <class F>
   void fields(F& f) {
     f("d_ff", d_ff, "width of the inner layer; 0 = no feed-forward layer", rule::non_negative);
     f("activation", activation,
       "non-linearity; gelu is the tanh form (GPT-2), gelu-erf the exact one (BERT)");
+    f("bias", bias, "learn the biases of up, down and gate");
   }
 };
 

@@ -73,14 +73,16 @@ class ParameterStore {
     Index begin, rows;
     bool frozen = false;
     Index heads = 1;  ///< blocks of equal numbers of rows: attention heads
+    bool stored = true;  ///< in checkpoints; not where adapters stand for it (nn/adapters.h)
     /// The rows of the part in a tensor of the slot's shape: its value, a gradient, a moment.
     Tensor of(const Tensor& slot) const { return slot.rows(begin, rows); }
   };
   struct Slot {
     Tensor value;
     std::vector<Part> parts;
-    bool vector = false;  ///< 1-D: no weight decay
-    /// Whether all parts are.
+    bool vector = false;   ///< 1-D: no weight decay
+    bool adapted = false;  ///< its gradient becomes that of adapters
+    /// Whether it needs no gradient: all parts are frozen, and none has an adapter.
     bool frozen() const;
   };
 
@@ -116,12 +118,18 @@ class ParameterStore {
 
   /// All parts by name; the tensors share the store's buffers.
   std::vector<NamedTensor> named() const;
-  /// Copies values in. All missing, unexpected and wrongly shaped names are reported in one error that starts
-  /// with `where`. With `partial`, names that are missing here or there are skipped; the number of tensors
-  /// copied.
+  /// Those that a checkpoint holds.
+  std::vector<NamedTensor> stored() const;
+  /// Copies the stored values in. All missing, unexpected and wrongly shaped names are reported in one error
+  /// that starts with `where`. With `partial`, any of the parts, and names that are missing here or there are
+  /// skipped. The number of tensors copied.
   int load(const std::vector<NamedTensor>& values, const std::string& where, bool partial = false);
-  /// Freezes the parts whose name matches one of the patterns (`*` stands for any text). Throws a usage error
-  /// for a pattern that matches nothing.
+  /// Calls take(number of the slot, part) for the parts whose name matches one of the patterns (`*` stands
+  /// for any text). Throws a usage error `key: pattern must match WHAT; got ..` for a pattern of which it
+  /// takes none.
+  void match(const std::vector<std::string>& patterns, const char* key,
+             const std::function<bool(int, Part&)>& take, const char* what = "a parameter");
+  /// Freezes the parts that match. Throws as `match` does.
   void freeze(const std::vector<std::string>& patterns);
 
  private:

@@ -16,16 +16,27 @@ inline std::vector<std::string> names_of(PositionOrigin) {
   return {"start", "target"};
 }
 
+/// Which elements of a head RoPE rotates with each other.
+enum class RopePairing { halves, interleaved };
+inline std::vector<std::string> names_of(RopePairing) {
+  return {"halves", "interleaved"};
+}
+
 /// The table [model.position].
 struct PositionConfig {
   PositionType type = PositionType::learned;
   PositionOrigin origin = PositionOrigin::start;
+  double theta = 10000.0;
+  RopePairing pairing = RopePairing::halves;
   template <class F>
   void fields(F& f) {
-    f("type", type,
-      "kind of positions; rope rotates element i of a head with element i + d / 2, as GPT-NeoX and Llama "
-      "do");
+    f("type", type, "kind of positions");
     f("origin", origin, "count from the start of the text, or from the target word (signed, clipped)");
+    f("theta", theta, "rope: pair i of a head of width d turns by theta^(-2 i / d) per position",
+      rule::positive);
+    f("pairing", pairing,
+      "rope: element i of a head turns with i + d / 2 (halves: GPT-NeoX, Llama), or 2 i with 2 i + 1 "
+      "(interleaved: RoFormer, GPT-J)");
   }
 };
 
@@ -55,6 +66,7 @@ struct Position {
   Parameter weight;  ///< [max_length, d], or [2 * max_length - 1, d] counted from the target
   Tensor fixed;
   RotaryTable rotary;  ///< RoPE: [max_length, D / 2] each
+  bool interleaved;    ///< RoPE: pairing
   Tensor slopes;       ///< ALiBi: [H]
   std::string path;
 };

@@ -39,6 +39,10 @@ class Confusion {
   Json json(int label) const;
   /// [[count(0, 0), count(0, 1), ..], ..]
   Json matrix() const;
+  template <class P>
+  void pack(P& p) {
+    p(labels_, counts_);
+  }
 
  private:
   std::vector<std::string> labels_;
@@ -90,6 +94,10 @@ class TextScores {
   /// How each metric was computed: name -> signature, as sacreBLEU prints it, with its version whose
   /// definition this is.
   std::vector<std::pair<std::string, std::string>> signatures() const;
+  template <class P>
+  void pack(P& p) {
+    p(names_, tokenize_, lowercase_, words_, characters_, sums_, texts_);
+  }
 
  private:
   bool wants(std::string_view name) const;
@@ -137,11 +145,26 @@ class Metrics {
   /// data error unless the examples 0, 1, ... fill whole groups.
   double group_accuracy(int size) const;
 
+  /// Everything for another process, but the functions of means, of which that only learns that they are
+  /// there. Then `know` takes them from means of the same name; false where one is missing.
+  template <class P>
+  void pack(P& p) {
+    p(means_, confusion, texts, outcomes);
+  }
+  bool know(const Metrics& other);
+
  private:
   struct Mean {
     std::string name;
     double sum, weight;
     double (*f)(double);
+    bool known = true;  // `f` is
+    template <class P>
+    void pack(P& p) {
+      bool plain = !f;
+      p(name, sum, weight, plain);
+      known = known && plain == !f;
+    }
   };
   std::vector<Mean> means_;
 };

@@ -167,6 +167,8 @@ struct Task {
   virtual Json state() const;
   /// Default: none.
   virtual const Tokenizer* tokenizer() const { return nullptr; }
+  /// Id of the token that ends a generated text, or -1. Default: that of the tokenizer.
+  virtual int end_id() const { return tokenizer() ? tokenizer()->end_id() : -1; }
   /// Data files, so that a run directory can keep copies: key of [data] -> path. Default: none.
   virtual std::vector<std::pair<std::string, std::string>> files() const { return {}; }
 };

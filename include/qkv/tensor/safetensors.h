@@ -1,6 +1,7 @@
 // safetensors: tensors by name in one file, the format of the Hugging Face ecosystem; a strict reader.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -37,9 +38,18 @@ void write_safetensors(const std::string& path, const std::vector<NamedTensor>& 
 std::string encode_safetensors(const std::vector<NamedTensor>& tensors,
                                const SafetensorsMetadata& metadata = {});
 
-/// All tensors in the order of the data. F32, F64 and I32 keep their dtype; F16 and BF16 become f32.
-/// Everything else is a data error `path: rule; got ..`.
-std::vector<NamedTensor> read_safetensors(const std::string& path, SafetensorsMetadata* metadata = nullptr);
+/// What the header says of a tensor: its type as the file has it ("BF16"), and its shape.
+struct SafetensorsEntry {
+  std::string name, dtype;
+  std::vector<std::uint64_t> shape;
+};
+/// Which tensors are read; the others may also be BOOL or integers of any width.
+using SafetensorsFilter = std::function<bool(const SafetensorsEntry& entry)>;
+
+/// All tensors in the order of the data, or those that are `wanted`. F32, F64 and I32 keep their dtype; F16
+/// and BF16 become f32. Everything else is a data error `path: rule; got ..`.
+std::vector<NamedTensor> read_safetensors(const std::string& path, SafetensorsMetadata* metadata = nullptr,
+                                          const SafetensorsFilter& wanted = {});
 /// The same from memory; `where` starts the error messages.
 std::vector<NamedTensor> decode_safetensors(std::string_view bytes, const std::string& where = "safetensors",
                                             SafetensorsMetadata* metadata = nullptr);

@@ -37,7 +37,7 @@ inline std::vector<std::string> names_of(OnNonfinite) {
 struct TrainConfig {
   std::int64_t max_steps = 0, max_epochs = 0, grad_accum_steps = 1;
   double grad_clip_norm = 1.0, spike = 8.0, ema_decay = 0.0;
-  std::vector<std::string> freeze;
+  std::vector<std::string> freeze, init_except;
   std::string init_from;
   OnNonfinite on_nonfinite = OnNonfinite::stop;
   template <class F>
@@ -56,10 +56,28 @@ struct TrainConfig {
     f("freeze", freeze, "name patterns (with *) of parameters that keep their initial value");
     f("init_from", init_from,
       "run directory or safetensors file with initial values for parameters of the same name", rule::path);
+    f("init_except", init_except,
+      "name patterns (with *) of parameters that do not get theirs from init_from, such as a new head");
     f("on_nonfinite", on_nonfinite, "at a NaN or infinity: stop, or skip the step");
     f("spike", spike,
       "a loss or gradient norm this many standard deviations above its running mean is logged; 0 = never",
       rule::non_negative);
+  }
+};
+
+/// The table [train.lora]: low-rank adapters (Hu et al. 2021).
+struct LoraConfig {
+  Index rank = 0;
+  double alpha = 16;
+  std::vector<std::string> targets;
+  template <class F>
+  void fields(F& f) {
+    f("rank", rank, "rows of A and columns of B; 0 = no adapters", rule::between(0, 1 << 16));
+    f("alpha", alpha, "adapters count times alpha / rank", rule::positive);
+    f("targets", targets,
+      "name patterns (with *) of matrices W of init_from that become W + (alpha / rank) B A; only A and B "
+      "are "
+      "trained, and what init_except names");
   }
 };
 
@@ -163,6 +181,7 @@ struct BenchConfig {
 struct TrainingTables {
   BatchConfig batches;
   TrainConfig train;
+  LoraConfig lora;
   EvalConfig eval;
   CheckpointConfig checkpoint;
   LogConfig log;

@@ -32,6 +32,11 @@ void finish_config(const Experiment& e);
 /// parameters. The tables of optimizer and schedule are left to the trainer, or to `finish_config`.
 Experiment build_experiment(const Section& config, bool symbolic = false);
 
+/// A trained model from its parts: config, tokenizer, what the task has kept; `load` gives the parameters
+/// their values.
+Experiment restore_experiment(const Section& config, std::shared_ptr<Tokenizer> tokenizer,
+                              const Json& task_state, const std::function<void(ParameterStore&)>& load);
+
 /// The trained model of a run directory, or of one of its checkpoints: config, tokenizer, weights. `which` is
 /// "best" (falls back to last), "last" or "step-000100". Damage is a data error, an unknown key in `sets` a
 /// usage error. Data sets are read only on first use.

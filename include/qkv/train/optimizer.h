@@ -61,7 +61,8 @@ class Optimizer {
   bool has_groups() const { return !groups_.empty(); }
 
  protected:
-  /// One moment tensor per name and parameter, zero at the start. `lr`: where the config gives none.
+  /// One moment tensor per name and parameter that a checkpoint holds, zero at the start. `lr`: where the
+  /// config gives none.
   Optimizer(const Section& config, const ParameterStore& store, const std::vector<std::string>& moments,
             double lr = 1e-3);
   /// Updates elements [chunk.begin, chunk.begin + chunk.size) of a slot.

@@ -12,6 +12,7 @@
 
 namespace qkv {
 
+class Adapters;
 class Captures;
 class TrainBatches;
 class TrainStep;
@@ -59,11 +60,18 @@ struct TrainState {
   void count(const StepReport& report);
 };
 
+/// The weights below the adapters of a run: a checkpoint or a .safetensors file, and the checksum of its
+/// weights.
+struct BaseWeights {
+  std::string path, checksum;
+};
+
 /// Where the checkpoints of a run go. Without a directory a run leaves no trace.
 struct RunFiles {
   std::string run;               ///< the run directory
   std::string resolved;          ///< config.resolved.toml of each checkpoint; its paths are relative to that
   std::int64_t last_saved = -1;  ///< step of the newest checkpoint
+  BaseWeights base = {};         ///< with [train.lora]: what its checkpoints stand on
 };
 
 /// What a run consists of. Made by prepare_training; movable, and it must not outlive the experiment.
@@ -80,10 +88,11 @@ struct Training {
   /// Optimizer steps in so many passes over the training data, rounded up.
   std::int64_t steps_in(std::int64_t epochs) const;
   int shards() const;
+  std::int64_t max_steps() const { return tables.train.max_steps; }
 
   Experiment& experiment;
-  TrainingTables tables;  ///< those of the experiment, with eval.every in steps
-  std::int64_t max_steps = 0;
+  TrainingTables tables;  ///< those of the experiment, with train.max_steps and eval.every in steps
+  std::unique_ptr<Adapters> adapters;  ///< null without [train.lora]
   std::unique_ptr<TrainBatches> batches;
   std::unique_ptr<Optimizer> optimizer;
   std::unique_ptr<Schedule> schedule;
@@ -99,7 +108,7 @@ struct Training {
 /// need. Throws what is wrong with any of them.
 ///
 ///     Training training = prepare_training(experiment);
-///     while (training.state.step < training.max_steps) training.step();
+///     while (training.state.step < training.max_steps()) training.step();
 Training prepare_training(Experiment& e);
 
 enum class StopReason { max_steps, early_stop, interrupted, diverged };
@@ -123,6 +132,9 @@ struct TrainResult {
 void install_signal_handlers();
 /// The signal that came, or 0. The first call that sees it says so on the console; for any thread.
 int signal_received();
+/// Asks the running training to stop after its step as if this signal had come; 0 takes it back, so that
+/// another training can begin.
+void request_stop(int signal);
 
 /// Takes the initial values that train.init_from names, if it does; a line that says which. For runs that
 /// start, not for resumed ones. A usage error where the weights are those of another vocabulary.
@@ -130,11 +142,19 @@ std::string warm_start(Training& training);
 /// Writes a checkpoint of the present state into the run directory, unless it is there already, and removes
 /// those that [checkpoint] does not keep. Without a run directory: nothing.
 void save_checkpoint(Training& training, bool best);
+/// Writes the checkpoint of step 0, `last` and `best`, of a model that was not trained here; `config` is its
+/// config.resolved.toml.
+void save_untrained(const std::string& run, const Experiment& e, const std::string& config);
 /// Takes weights, optimizer and state of a checkpoint. A usage error where it was trained on other data.
 void restore(Training& training, const std::string& checkpoint);
 /// Continues from the newest whole checkpoint of the run directory and says which damaged ones it passed
 /// over; false when there is no checkpoint yet. Throws a data error when all are damaged.
 bool resume(Training& training);
+/// Of several ranks: rank 0 tells the others weights, optimizer and state, or the weights alone.
+void share_state(Training& training);
+void share_weights(ParameterStore& parameters);
+/// The signal that came to any rank, or 0; the same in all of them.
+int agreed_signal();
 /// Estimated bytes of parameters, gradients, moments of the optimizer, and activations of training and
 /// evaluation.
 std::size_t memory_estimate(const Training& training);

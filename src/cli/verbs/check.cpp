@@ -47,7 +47,9 @@ struct Check : Verb {
                   {"data_problems", report.data_problems},
                   {"warnings", report.warnings},
                   {"notes", report.notes},
-                  {"parameters", report.parameters},
+                  {"parameters", report.size.parameters},
+                  {"trained_parameters", report.size.trained},
+                  {"adapters", report.size.adapters},
                   {"steps", report.steps},
                   {"batch_size", report.batch_size},
                   {"memory_bytes", report.memory_bytes},
@@ -61,7 +63,7 @@ struct Check : Verb {
     for (const std::string& problem : report.data_problems) console().error("{}", problem);
     for (const std::string& note : report.notes) console().info("{}", note);
     if (!report.ok()) return;
-    console().print("{}: ok ({} parameters, {} steps of {}, about {})\n", file, grouped(report.parameters),
+    console().print("{}: ok ({}, {} steps of {}, about {})\n", file, report.size.text(),
                     grouped(report.steps), report.batch_size,
                     byte_text(static_cast<double>(report.memory_bytes)));
     if (const std::size_t most = available_memory(); report.memory_bytes > most)

@@ -254,8 +254,8 @@ struct Compare : Verb {
            "compare: two folders of train --each must have a value in common, and other runs are "
            "not compared with them; got none in {} and {}",
            first, second);
-    const std::vector<ResolvedKey> keys_a = checked_config(common->second[0]).resolved(),
-                                   keys_b = checked_config(b.runs.at(common->first)[0]).resolved();
+    const std::vector<ResolvedKey> keys_a = checked_config(common->second[0]).config.resolved(),
+                                   keys_b = checked_config(b.runs.at(common->first)[0]).config.resolved();
     Comparison c{differences(keys_a, keys_b), finals_of(a, b), {}, {}};
     c.keys.erase(std::remove_if(c.keys.begin(), c.keys.end(), describes_only), c.keys.end());
     if (!a.many && !b.many) c.course = course_of(first, second), c.weights = same_weights(first, second);

@@ -7,20 +7,15 @@
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
-#include "train/check.h"
 
 namespace qkv {
 
-static CheckReport checked(const std::string& path, const std::vector<std::string>& sets) {
+CheckReport checked_config(const std::string& path, const std::vector<std::string>& sets) {
   CheckReport report =
       check_config(Section::load(is_directory(path) ? path + "/config.resolved.toml" : path, sets));
   if (!report.problems.empty()) throw Error(join(report.problems, "\n"), Fault::usage);
   for (const std::string& problem : report.data_problems) console().warn("{}", problem);
   return report;
-}
-
-Section checked_config(const std::string& path, const std::vector<std::string>& sets) {
-  return checked(path, sets).config;
 }
 
 Json value_json(const ResolvedKey* key) {
@@ -87,12 +82,13 @@ struct Config : Verb {
   std::string example() const override { return "qkv config show configs/bank.toml"; }
 
   void show() const {
-    const CheckReport report = checked(file, sets);
+    const CheckReport report = checked_config(file, sets);
     const Section& config = report.config;
     if (!json) {
       console().print("{}", config.dump(true));
       for (const std::string& note : config.notes()) console().print("# {}\n", note);
       for (const std::string& one : report.assignments) console().print("# {}\n", one);
+      if (report.size.adapters > 0) console().print("# {}\n", report.size.text());
       return;
     }
     Json keys = Json::object();
@@ -100,11 +96,16 @@ struct Config : Verb {
       keys[key.key] = {{"value", value_json(&key)}, {"origin", key.origin}, {"help", key.help}};
     if (!config.notes().empty()) keys["notes"] = config.notes();
     if (!report.assignments.empty()) keys["assignments"] = report.assignments;
+    if (report.size.adapters > 0)
+      keys["parameters"] = {{"all", report.size.parameters},
+                            {"trained", report.size.trained},
+                            {"adapters", report.size.adapters}};
     print_json(keys);
   }
 
   int diff() const {
-    const std::vector<ResolvedKey> a = checked_config(file).resolved(), b = checked_config(other).resolved();
+    const std::vector<ResolvedKey> a = checked_config(file).config.resolved(),
+                                   b = checked_config(other).config.resolved();
     const std::vector<KeyDifference> keys = differences(a, b);
     if (json)
       print_json(json_of(keys));

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "cli/answers.h"
+#include "data/token_corpus.h"
 #include "log/number_text.h"
 #include "log/terminal_text.h"
 #include "qkv/base/json.h"
@@ -89,6 +90,18 @@ std::string write_problem(std::filesystem::path folder) {
   return "";
 }
 
+// The folder of token caches: "" where there is none, whether it can be written, and the bytes that are free.
+struct CacheFolder {
+  std::string path = cache_folder(), problem = path.empty() ? "no folder" : write_problem(path);
+  std::uintmax_t free = 0;
+  CacheFolder() {
+    std::error_code ignored;
+    std::filesystem::path there = path;
+    while (!there.empty() && !is_directory(there.string())) there = there.parent_path();
+    if (const auto space = std::filesystem::space(there, ignored); !ignored) free = space.available;
+  }
+};
+
 // What computes products with `run.matmul = "bf16"`.
 std::string bf16_text() {
   const bf16::Unit* unit = bf16::unit();
@@ -110,6 +123,7 @@ struct Doctor : Verb {
     set_threads(threads);
     const Json about = environment(command, threads, 0);
     const Speed speed = product_speed(1024);
+    const CacheFolder cache;
     const std::vector<std::string> warnings = product_warnings(blas(), speed);
     if (json) {
       Json report = {{"version", kVersion}, {"revision", kRevision}, {"compiler", kCompiler}};
@@ -126,6 +140,9 @@ struct Doctor : Verb {
                        {"columns", console().width()},
                        {"color", console().color()},
                        {"unicode", console().unicode()}}},
+                     {"cache", cache.path},
+                     {"cache_writable", cache.problem.empty()},
+                     {"cache_free_bytes", cache.free},
                      {"out_dir", out_dir},
                      {"out_dir_writable", unwritable.empty()}});
       print_json(report);
@@ -151,6 +168,10 @@ struct Doctor : Verb {
     line("memory", byte_text(about.at("memory_bytes").get<double>()) + " usable");
     line("terminal", fmt::format("{} columns, colour {}, unicode {}, progress bar {}", console().width(),
                                  yes(console().color()), yes(console().unicode()), yes(console().live())));
+    line("token cache",
+         cache.problem.empty()
+             ? fmt::format("{}: writable, {} free", cache.path, byte_text(static_cast<double>(cache.free)))
+             : fmt::format("{}: {}; tokens of long texts stay in memory", cache.path, cache.problem));
     line("output directory",
          out_dir + ": " +
              (unwritable.empty() ? "writable" : styled(Style::red, "not writable") + "; " + unwritable));

@@ -18,6 +18,37 @@ struct Merge {
   int rank, id;
 };
 
+// The merges by their pairs, in a table with linear probing: each character of a text looks for one.
+class Merges {
+ public:
+  explicit Merges(std::size_t n) {
+    while (entries_.size() < 2 * n) entries_.resize(2 * entries_.size());
+  }
+  // Nothing where the pair is there already.
+  void add(int left, int right, Merge merge) {
+    const std::size_t i = place(pair_key(left, right));
+    if (entries_[i].key == kFree) entries_[i] = {pair_key(left, right), merge};
+  }
+  const Merge* find(int left, int right) const {
+    const Entry& entry = entries_[place(pair_key(left, right))];
+    return entry.key == kFree ? nullptr : &entry.merge;
+  }
+
+ private:
+  static constexpr std::uint64_t kFree = ~std::uint64_t{0};  // no pair of tokens
+  struct Entry {
+    std::uint64_t key = kFree;
+    Merge merge = {};
+  };
+  // Where the pair is or would be. Fibonacci hashing (Knuth, vol. 3, 6.4).
+  std::size_t place(std::uint64_t key) const {
+    std::size_t i = key * 0x9e3779b97f4a7c15u >> 32;
+    while (entries_[i &= entries_.size() - 1].key != key && entries_[i].key != kFree) i++;
+    return i;
+  }
+  std::vector<Entry> entries_{2};
+};
+
 class Bpe : public TokenModel {
  public:
   Bpe(const Json& model, const Vocab& vocab, const std::string& where) : TokenModel(model, vocab, where) {
@@ -37,8 +68,10 @@ class Bpe : public TokenModel {
     unk_id_ = unk.empty() ? -1 : vocab.find(unk);
     if (!unk.empty() && unk_id_ < 0)
       fail(Fault::data, "{}: 'unk_token' must be a token; got {}", where, in_quotes(unk));
+    const Json& merges = list_member(model, "merges", where);
+    merges_ = Merges(merges.size() + 1);
     int rank = 0;
-    for (const Json& merge : list_member(model, "merges", where)) read_merge(rank++, merge, vocab, where);
+    for (const Json& merge : merges) read_merge(rank++, merge, vocab, where);
   }
 
   void encode(const Vocab& vocab, std::string_view piece, std::vector<int>& ids) const override {
@@ -66,7 +99,7 @@ class Bpe : public TokenModel {
     if (left.empty() || right.empty() || l < 0 || r < 0 || m < 0)
       fail(Fault::data, "{}: merges must be pairs of tokens that give a token; got {} as number {}", where,
            brief(merge), rank);
-    merges_.emplace(pair_key(l, r), Merge{rank, m});
+    merges_.add(l, r, {rank, m});
   }
 
   // The characters of a piece; unknown ones are unk, or dropped where there is none.
@@ -103,8 +136,7 @@ class Bpe : public TokenModel {
     auto offer = [&](int i) {
       if (i < 0 || at(next, i) >= n) return;
       const int left = at(symbols, i), right = at(symbols, at(next, i));
-      if (const auto found = merges_.find(pair_key(left, right)); found != merges_.end())
-        heap.push({found->second.rank, i, left, right});
+      if (const Merge* found = merges_.find(left, right)) heap.push({found->rank, i, left, right});
     };
     for (int i = 0; i + 1 < n; ++i) offer(i);
     while (!heap.empty()) {
@@ -112,7 +144,7 @@ class Bpe : public TokenModel {
       heap.pop();
       const int right = at(next, best.at);
       if (at(symbols, best.at) != best.left || right >= n || at(symbols, right) != best.right) continue;
-      at(symbols, best.at) = merges_.at(pair_key(best.left, best.right)).id;
+      at(symbols, best.at) = merges_.find(best.left, best.right)->id;
       at(symbols, right) = kGone;
       const int after = at(next, best.at) = at(next, right);
       if (after < n) at(previous, after) = best.at;
@@ -125,7 +157,7 @@ class Bpe : public TokenModel {
   std::string prefix_, suffix_;
   int unk_id_ = -1;
   bool fuse_unk_ = false, ignore_merges_ = false;
-  std::unordered_map<std::uint64_t, Merge> merges_;
+  Merges merges_{1};
 };
 
 /// `[tokenizer] type = "bpe"`: byte-level byte-pair encoding of GPT-2 (Radford et al., 2019). Every text has

@@ -178,7 +178,7 @@ class FileTokenizer : public PipelineTokenizer {
     raw_literals_ = PrefixTable(std::move(table.raw_literals));
     literals_ = PrefixTable(std::move(table.literals));
     shows_unk_ = false;
-    model_ = TokenModel::read(model, vocab_, where + ": model");
+    set_model(model, where + ": model");
   }
 
   void train(const Strings&) override {}

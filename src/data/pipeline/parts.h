@@ -30,6 +30,19 @@ const Strings& byte_letters();
 /// Each byte as its letter.
 std::string to_letters(std::string_view bytes);
 
+/// Calls take(part) for parts that GPT-2 cuts alike wherever they stand: they begin with the space before a
+/// word.
+template <class Take>
+void for_each_word(std::string_view text, Take take) {
+  for (std::size_t end = 1; !text.empty(); end++) {
+    const bool before_word = end + 1 < text.size() && text[end] == ' ' && text[end + 1] > ' ';
+    if (end < text.size() && !before_word) continue;
+    take(text.substr(0, end));
+    text.remove_prefix(end);
+    end = 0;
+  }
+}
+
 // ---- what the three have in common
 
 /// One kind of step: its "type", its other members, and what makes the step of them.

@@ -1,9 +1,9 @@
 // Pattern: a regular expression over UTF-8 in the dialect of Oniguruma, which tokenizer.json is written in.
 #pragma once
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 namespace qkv {
@@ -43,23 +43,31 @@ class Pattern {
   std::string where_, text_;  // text_: what is looked for in place of a pattern
 };
 
-/// What has been made of short texts, since words come again and again; for one thread.
+/// What has been made of short texts, since words come again and again; for one thread. Each text has one
+/// place, which it takes from the one before: what is frequent is soon back.
 template <class Value>
 class Remembered {
  public:
   /// The value that make() gives for this text, good until the next call.
   template <class Make>
   const Value& operator()(std::string_view text, Make make) {
-    if (text.size() > kLongest) return spare_ = make();
-    if (known_.size() >= kMost) known_.clear();
-    const auto found = known_.find(key_.assign(text));
-    return found != known_.end() ? found->second : known_.emplace(key_, make()).first->second;
+    if (text.empty() || text.size() > kLongest) return spare_ = make();
+    if (known_.empty()) known_.resize(kPlaces);
+    Known& known = known_[std::hash<std::string_view>()(text) % kPlaces];
+    if (known.text != text) {
+      known.value = make();
+      known.text = text;
+    }
+    return known.value;
   }
 
  private:
-  static constexpr std::size_t kLongest = 64, kMost = 65536;
-  std::unordered_map<std::string, Value> known_;
-  std::string key_;
+  static constexpr std::size_t kLongest = 64, kPlaces = std::size_t{1} << 16;
+  struct Known {
+    std::string text;
+    Value value;
+  };
+  std::vector<Known> known_;
   Value spare_;
 };
 

@@ -80,18 +80,6 @@ Cutter by_pattern(const Pattern& pattern, const std::string& behavior, bool inve
   };
 }
 
-// Parts that GPT-2 cuts alike wherever they stand: they begin with the space before a word.
-template <class Take>
-void for_each_word(std::string_view text, Take take) {
-  for (std::size_t end = 1; !text.empty(); end++) {
-    const bool before_word = end + 1 < text.size() && text[end] == ' ' && text[end + 1] > ' ';
-    if (end < text.size() && !before_word) continue;
-    take(text.substr(0, end));
-    text.remove_prefix(end);
-    end = 0;
-  }
-}
-
 PreTokenizer cut_byte_level(const Json& part, const std::string& where) {
   const bool prefix = bool_member_or(part, "add_prefix_space", true, where);
   const bool cuts = bool_member_or(part, "use_regex", true, where);
