@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/toml.h"
 #include "cli/config_diff.h"
+#include "cli/sweep.h"
 #include "cli/training.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
@@ -49,10 +50,13 @@ void check_overwrite(const std::string& run, const Experiment& e, const std::str
 // The keys that a resumed run must not change, since its checkpoints would not fit.
 void check_fixed(const std::string& key, const std::string& value, const std::string& before) {
   for (const char* fixed :
-       {"model.", "tokenizer.", "task.", "run.dtype", "optimizer.type", "train.lora.", "train.init_except"})
-    if (starts_with(key, fixed))
+       {"model.*", "tokenizer.*", "task.*", "run.dtype", "optimizer.type", "optimizer.groups*.type",
+        "optimizer.groups*.match", "optimizer.groups*.ndim", "train.lora.*", "train.init_except"})
+    if (matches(fixed, key))
       fail(Fault::usage, "resume: the architecture must stay as it was; got {} = {} (was {})", key, value,
            before);
+  if (key == "train.ema_decay" && (value == "0.0") != (before == "0.0"))
+    fail(Fault::usage, "resume: {} must stay 0, or above 0; got {} (was {})", key, value, before);
   for (const char* fixed : {"run.name", "run.out_dir", "train.init_from"})
     if (key == fixed)
       fail(Fault::usage, "resume: {} has no effect on an existing run and must stay; got {} (was {})", key,
@@ -97,7 +101,14 @@ std::string kept_config(const Experiment& e, const std::string& way, const std::
       place = lies_in(file, resumed)
                   ? way + file.lexically_relative(fs::absolute(resumed).lexically_normal()).string()
                   : file.string();
-    replaced.emplace_back(data.key, toml_string(place));
+    const std::string text = toml_string(place);
+    std::string& last = replaced.back().second;
+    if (data.list() == data.key)
+      replaced.emplace_back(data.key, text);
+    else if (data.list() == replaced.back().first)  // one more of the list
+      last.insert(last.size() - 1, ", " + text);
+    else
+      replaced.emplace_back(data.list(), "[" + text + "]");
   }
   return resolved_config(e.config, replaced);
 }
@@ -153,6 +164,7 @@ static int train_config(const TrainingRequest& request) {
                     resolved, request.command);
   }
   training.files.run = run.path(), training.files.resolved = kept_config(e, "../../");
+  training.pause_at = request.pause_at;
   start.resume = !old.empty();
   if (!old.empty()) start.config = resolved;  // of which threads and logs may differ
   start.check_expect = request.check_expect;
@@ -202,30 +214,32 @@ namespace {
 
 struct Train : Verb {
   void setup(Options& options) override {
+    TrainingRequest& request = many.request;
     options.add("config", &request.config, "config file").required = true;
     options.add("--set", &request.sets, "override a key: --set train.max_steps=100");
     options.add("--resume", &request.resume, "continue the interrupted run of the same config");
     options.add("--overwrite", &request.overwrite, "empty the run directory of that name first");
     options.add("--check-expect", &request.check_expect, "exit with 1 when a bound of [expect] is missed");
-    options.add("--seeds", &seeds, "train once per seed, in one directory").range = {1, 1000};
-    options.add("--folds", &folds, "stratified cross-validation over the training data").range = {2, 1000};
+    options.add("--seeds", &many.seeds, "train once per seed, in one directory").range = {1, 1000};
+    options.add("--folds", &many.folds, "stratified cross-validation over the training data").range = {2,
+                                                                                                       1000};
     options
-        .add("--each", &each,
+        .add("--each", &many.grid,
              "train once for each value of a key: --each model.n_layer 1 2 4; repeat for all combinations")
         .label = "KEY VALUE...";
   }
   int run() override {
+    TrainingRequest& request = many.request;
     request.command = command;
-    if (!communicator().alone() && (!each.empty() || seeds > 1 || folds > 0))
+    if (many.grid.empty() && many.seeds == 1 && many.folds == 0) return train_run(request);
+    if (!communicator().alone())
       fail(Fault::usage, "train: --each, --seeds and --folds must run in one process; got {} processes",
            communicator().size());
-    return train_many(request, each, seeds, folds);
+    return train_many(many);
   }
   std::string example() const override { return "qkv train configs/bank.toml --set train.max_epochs=5"; }
 
-  TrainingRequest request;
-  std::vector<std::vector<std::string>> each;
-  int seeds = 1, folds = 0;
+  ManyRuns many;
 };
 
 struct Resume : Verb {

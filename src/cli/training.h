@@ -24,13 +24,15 @@ struct TrainingRequest {
   bool resume = false;  ///< continue the newest run of the same name and configuration
   bool overwrite = false;
   bool check_expect = false;
-  std::string parent;  ///< with --seeds, --folds, --each: the directory of the runs, else empty
-  std::string name;    ///< with `parent`: name of the run in it
+  std::string parent;         ///< of one of many runs (sweep.h): the directory of the runs, else empty
+  std::string name;           ///< with `parent`: name of the run in it
+  std::int64_t pause_at = 0;  ///< with `parent`: Training::pause_at
   const Watcher* watcher = nullptr;
 
   Section load() const {
     return text.empty() ? Section::load(config, sets) : Section::parse(text, config, sets);
   }
+  std::string place() const { return parent + "/" + name; }  ///< of one of many runs
 };
 
 /// The name of a run: that of the config, else that of its file.
@@ -64,13 +66,5 @@ int resume_run(const std::string& run, const std::vector<std::string>& sets,
 /// Throws what is wrong with a request's config and data, or, with `parent`, that its run is there and was
 /// made from others; writes nothing.
 void check_config(const TrainingRequest& request);
-
-/// The same for several seeds, folds, and values of keys as --each takes them, {KEY, VALUE...}; of several
-/// keys for each combination. All runs are checked before any is trained, and finished ones are skipped. They
-/// lie side by side: in NAME-3seeds-5folds with a summary.json that has mean, standard deviation and each
-/// value (folds are pooled per seed); in NAME-each, named after the last part of their values, with one that
-/// has the metrics of each, and their mean over values that are data, folds or seeds.
-int train_many(const TrainingRequest& request, const std::vector<std::vector<std::string>>& each, int seeds,
-               int folds);
 
 }  // namespace qkv

@@ -1,30 +1,29 @@
-// Several runs of one config: seeds and folds side by side, and one run for each value of a key. A run that
-// is finished is not trained again.
-#include <fmt/format.h>
-
+// Several runs of one config: seeds and folds side by side, and settings of keys, some of which may be given
+// up early. A run that is finished is not trained again.
 #include <algorithm>
-#include <cmath>
-#include <filesystem>
-#include <map>
+#include <chrono>
+#include <thread>
 
+#include "base/communicator.h"
 #include "base/file.h"
+#include "base/machine.h"
 #include "cli/answers.h"
-#include "cli/training.h"
+#include "cli/side_by_side.h"
+#include "cli/sweep.h"
+#include "log/number_text.h"
+#include "log/record_keys.h"
+#include "log/run_log.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
+#include "qkv/base/threads.h"
 #include "qkv/log/console.h"
-#include "qkv/task/metrics.h"
 #include "train/check.h"
-
-namespace fs = std::filesystem;
+#include "train/checkpoint.h"
 
 namespace qkv {
 namespace {
 
-// The runs of --seeds and --folds: of each seed its folds.
-using SeedRuns = std::vector<std::vector<TrainingRequest>>;
-// A key and its values, as --each has them.
-using KeyValues = std::vector<std::string>;
+constexpr int kDiverged = 4;  // exit code
 
 RunConfig run_config(const TrainingRequest& request) {
   auto run = Section::load(request.config, request.sets).section("run").read<RunConfig>();
@@ -32,61 +31,85 @@ RunConfig run_config(const TrainingRequest& request) {
   return run;
 }
 
-// Trains a run unless it is finished. `scores`: those of its test split, else of validation.
-int train_unfinished(TrainingRequest one, Json& scores) {
-  const std::string place = one.parent + "/" + one.name;
-  if (!exists(place + "/config.resolved.toml")) one.overwrite = true;  // what a kill left of its beginning
-  const int code = !one.overwrite && is_finished(place) ? 0 : train_run(one);
-  if (code > 1) return code;
-  const Json result = read_json(place + "/result.json");
-  scores = result.value(result.contains("test") ? "test" : "val", Json::object());
-  return code;
+bool has_diverged(const std::string& place) {
+  return exists(place + "/metrics.jsonl") && read_run_log(place).end.text(key::reason) == "diverged";
 }
 
-void write_summary(const std::string& parent, const Json& summary, const Table& table) {
-  write_file_atomic(parent + "/summary.json", dump_json(summary, 2) + "\n");
-  console().print("{}", table.str(console().unicode()));
-  console().info("summary  {}/summary.json", parent);
+bool has_settings(const ManyRuns& many) {
+  return !many.grid.empty() || !many.random.empty();
 }
 
-// ---- seeds and folds
-
-// The confusion matrix that Metrics::json wrote.
-Confusion confusion_of(const Json& metrics) {
-  std::vector<std::string> labels;
-  for (auto& [label, values] : metrics.at("classes").items()) labels.push_back(label);
-  Confusion result(labels);
-  const auto counts = metrics.at("confusion").get<std::vector<std::vector<long>>>();
-  for (std::size_t g = 0; g < labels.size(); g++)
-    for (std::size_t p = 0; p < labels.size(); p++)
-      for (long i = 0; i < counts.at(g).at(p); i++) result.add(static_cast<int>(g), static_cast<int>(p));
-  return result;
+// Whether nothing of a run is left to be trained, or nothing up to its pause.
+bool is_done(const TrainingRequest& run, const ManyRuns& many) {
+  const std::string place = run.place();
+  if (run.overwrite || !exists(place + "/config.resolved.toml")) return false;
+  if (is_finished(place) || (has_settings(many) && has_diverged(place))) return true;
+  const auto kept = list_checkpoints(place);
+  return run.pause_at > 0 && !kept.empty() && kept.back().first >= run.pause_at;
 }
 
-// The scalar metrics of one seed: those of its run, or pooled over its folds.
-Json pooled(const std::vector<Json>& parts) {
-  Json result = Json::object();
-  for (auto& [name, value] : parts[0].items()) {
-    if (!value.is_number()) continue;
-    double sum = 0;
-    for (const Json& part : parts) sum += to_double(part.at(name), name);
-    result[name] = sum / static_cast<double>(parts.size());
-  }
-  if (!parts[0].contains("confusion")) return result;
-  Confusion all;
-  for (const Json& part : parts) all.merge(confusion_of(part));
-  if (result.contains("accuracy")) result["accuracy"] = all.accuracy();
-  if (result.contains("macro_f1")) result["macro_f1"] = all.macro_f1();
-  return result;
+int train_rest(TrainingRequest run) {
+  const std::string place = run.place();
+  if (!exists(place + "/config.resolved.toml")) run.overwrite = true;  // what a kill left of its beginning
+  for (int i = 0; i < 100 && is_training(place);
+       i++)  // a killed command takes its processes along, but later
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  return train_run(run);
 }
 
-Json statistics(const std::vector<double>& values) {
-  const double n = static_cast<double>(values.size());
-  double mean = 0, squares = 0;
-  for (double v : values) mean += v / n;
-  for (double v : values) squares += (v - mean) * (v - mean);
-  return {{"mean", mean}, {"sd", n > 1 ? std::sqrt(squares / (n - 1)) : 0.0}, {"values", values}};
+// The metric on the validation data: of the best checkpoint, or so far; NaN where the run has diverged.
+double score_of(const TrainingRequest& run, const Judge& judge) {
+  const std::string place = run.place();
+  if (has_diverged(place)) return NAN;
+  if (run.pause_at == 0)
+    return to_double(read_json(place + "/result.json").at("val").at(judge.metric), place);
+  double best = NAN;
+  const Curve curve = read_run_log(place).curve(judge.metric, "val");
+  for (std::size_t i = 0; i < curve.x.size() && curve.x[i] <= static_cast<double>(run.pause_at); i++)
+    if (std::isnan(best) || (judge.higher_is_better ? curve.y[i] > best : curve.y[i] < best))
+      best = curve.y[i];
+  return best;
 }
+
+// Two runs with half of the threads each make more steps than one with all, if the memory is there. A run
+// whose config says how many threads it has keeps them.
+int runs_at_a_time(const TrainingRequest& run) {
+  const CheckReport report = check_config(run.load());
+  const auto threads = static_cast<int>(report.config.section("run").read<RunConfig>().threads);
+  const bool fit = 2 * std::max(1, threads) <= available_threads();
+  return fit && 2 * report.memory_bytes <= available_memory() ? 2 : 1;
+}
+
+// Trains what is not done of these runs, and notes the worst exit code. False where not all could be trained;
+// of settings that diverge the others go on.
+bool train_all(const std::vector<TrainingRequest*>& runs, const ManyRuns& many, const Judge& judge,
+               int& worst) {
+  std::vector<const TrainingRequest*> open;
+  for (const TrainingRequest* run : runs)
+    if (!is_done(*run, many)) open.push_back(run);
+  const int jobs = many.jobs > 0 ? many.jobs : open.size() > 1 ? runs_at_a_time(*open[0]) : 1;
+  std::size_t done = runs.size() - open.size();
+  const auto ended = [&](std::size_t i, int code) {
+    const bool lost = code == kDiverged && has_settings(many);
+    const bool whole = code == 0 || (code == 1 && is_finished(open[i]->place()));  // 1: of --check-expect
+    if (!lost) worst = std::max(worst, code);
+    if (many.sweep && (lost || whole))
+      console().info("run {} of {}  {}  {}", ++done, runs.size(), open[i]->place(),
+                     lost ? "diverged" : judge.metric + " " + metric_text(score_of(*open[i], judge)));
+    return lost || whole;
+  };
+  bool all = true;
+  const auto train = [&](std::size_t i) {
+    if (jobs > 1) communicator().threads = std::max(1, available_threads() / jobs);
+    return train_rest(*open[i]);
+  };
+  const int signal = side_by_side(open.size(), jobs, train,
+                                  [&](std::size_t i, int code) { return all = ended(i, code) && all; });
+  if (signal) worst = 128 + signal;
+  return all && !signal;
+}
+
+// ---- what is to be trained
 
 // A task that can cut its data has the key data.folds.
 void check_folds(const TrainingRequest& request) {
@@ -104,89 +127,6 @@ void remove_old(const std::string& parent) {
     if (name != "summary.json" && name != "report.html" && !starts_with(name, "seed-"))
       fail(Fault::usage, "{}: only a directory of runs can be overwritten; got '{}' in it", parent, name);
   remove_folder(parent);
-}
-
-// ---- values of keys
-
-// The last part of a path, or the value itself, as a name for a directory.
-std::string name_of_value(const std::string& value) {
-  std::string name = fs::path(value + "/").parent_path().filename().string();
-  for (char& c : name)
-    if (!std::isalnum(static_cast<unsigned char>(c)) && c != '.' && c != '-') c = '_';
-  return name;
-}
-
-// One combination of values, and what came of it.
-struct Setting {
-  std::string name;                 // of its run: the names of the values
-  std::vector<std::string> values;  // of the keys, in their order
-  std::map<std::string, double> metrics = {};
-  TrainingRequest request = {};
-  SeedRuns runs = {};  // with seeds or folds
-};
-
-std::vector<Setting> combinations(const std::vector<KeyValues>& each) {
-  std::vector<Setting> settings{{"", {}}};
-  for (const KeyValues& one : each) {
-    if (std::count_if(each.begin(), each.end(), [&](const KeyValues& other) { return other[0] == one[0]; }) >
-        1)
-      fail(Fault::usage, "--each: a key must be given once, with all its values; got '{}' twice", one[0]);
-    std::map<std::string, std::string> names;
-    for (std::size_t i = 1; i < one.size(); i++)
-      if (const auto [same, fresh] = names.emplace(name_of_value(one[i]), one[i]);
-          !fresh || same->first.empty())
-        fail(Fault::usage, "--each: values must differ in their last part, which names their runs; got {}{}",
-             fresh ? "" : in_quotes(same->second) + " and ", in_quotes(one[i]));
-    std::vector<Setting> longer;
-    for (const Setting& setting : settings)
-      for (std::size_t i = 1; i < one.size(); i++) {
-        longer.push_back(setting);
-        longer.back().name += (setting.name.empty() ? "" : ",") + name_of_value(one[i]);
-        longer.back().values.push_back(one[i]);
-      }
-    settings = std::move(longer);
-  }
-  return settings;
-}
-
-// Whether the values of a key are samples of one thing, whose results have a mean: data, folds or seeds.
-bool are_samples(const KeyValues& each) {
-  return each[0] == "run.seed" || each[0] == "data.fold" ||
-         (starts_with(each[0], "data.") &&
-          std::all_of(each.begin() + 1, each.end(), [](const std::string& value) { return exists(value); }));
-}
-
-// For each combination of the other values the mean over the samples, with "mean" in their place.
-std::vector<Setting> means_of(const std::vector<KeyValues>& each, const std::vector<Setting>& settings) {
-  std::vector<Setting> result;
-  if (std::none_of(each.begin(), each.end(), are_samples)) return result;
-  std::map<std::vector<std::string>, std::map<std::string, int>> counts;
-  for (Setting one : settings) {
-    for (std::size_t k = 0; k < each.size(); k++)
-      if (are_samples(each[k])) one.values[k] = "mean";
-    if (counts.try_emplace(one.values).second) result.push_back({"", one.values});
-    const auto mean =
-        std::find_if(result.begin(), result.end(), [&](auto& r) { return r.values == one.values; });
-    for (auto& [metric, value] : one.metrics) mean->metrics[metric] += value, counts[one.values][metric]++;
-  }
-  for (Setting& one : result)
-    for (auto& [metric, sum] : one.metrics) sum /= counts[one.values][metric];
-  return result;
-}
-
-Table settings_table(const std::vector<KeyValues>& each, const std::vector<Setting>& settings) {
-  std::vector<Column> columns;
-  for (const KeyValues& one : each) columns.push_back({one[0], one[0]});
-  for (auto& [metric, value] : settings[0].metrics) columns.push_back({metric, metric, "{:.4f}"});
-  Json rows = Json::array();
-  for (const Setting& setting : settings) {
-    Json& row = rows.emplace_back(setting.metrics);
-    for (std::size_t k = 0; k < each.size(); k++) {
-      const std::string& value = setting.values[k];
-      row[each[k][0]] = value.find('/') == std::string::npos ? value : name_of_value(value);
-    }
-  }
-  return table_of(rows, columns);
 }
 
 // Those of a request. All are checked before any is trained.
@@ -215,82 +155,123 @@ SeedRuns runs_of_many(const TrainingRequest& request, int seeds, int folds) {
   return runs;
 }
 
-int train_seeds(const TrainingRequest& request, const SeedRuns& runs, Json& metrics) {
-  const std::string& parent = runs[0][0].parent;
-  if (request.overwrite) remove_old(parent);
-  make_directories(parent);
-  Json values = Json::object();  // of each metric, one per seed
-  int worst = 0;
-  for (const std::vector<TrainingRequest>& folds : runs) {
-    std::vector<Json> parts;
-    for (const TrainingRequest& one : folds) {
-      worst = std::max(worst, train_unfinished(one, parts.emplace_back()));
-      if (worst > 1) return worst;
+// Gives each setting its runs. All are checked.
+void plan(std::vector<Setting>& settings, const std::vector<KeyValues>& keys, const ManyRuns& many,
+          const std::string& folder) {
+  for (Setting& setting : settings) {
+    TrainingRequest one = many.request;
+    for (std::size_t k = 0; k < keys.size(); k++) one.sets.push_back(keys[k][0] + "=" + setting.values[k]);
+    if (!keys.empty()) one.parent = folder, one.name = setting.name;
+    one.resume = !one.overwrite;
+    if (many.seeds > 1 || many.folds > 1) {
+      setting.runs = runs_of_many(one, many.seeds, many.folds);
+    } else {
+      check_config(one);
+      setting.runs = {{one}};
     }
-    const Json of_seed = pooled(parts);
-    for (auto& [name, value] : of_seed.items()) values[name].push_back(value);
   }
-  const std::size_t folds = runs[0].size();
-  Json summary = {{"config", request.config}, {"seeds", runs.size()}, {"folds", folds > 1 ? folds : 0}};
-  metrics = Json::object();
-  Json rows = Json::array();
-  for (auto& [name, each] : values.items()) {
-    const auto numbers = each.get<std::vector<double>>();
-    rows.push_back(metrics[name] = statistics(numbers));
-    rows.back().update({{"metric", name}, {"values", fmt::format("{:.4f}", fmt::join(numbers, "  "))}});
-  }
-  summary["metrics"] = metrics;
-  const std::vector<Column> columns{
-      {"metric", "metric"}, {"mean", "mean", "{:.4f}"}, {"sd", "sd", "{:.4f}"}, {"values", "values"}};
-  write_summary(parent, summary, table_of(rows, columns));
-  return worst;
 }
 
-int train_each(const TrainingRequest& request, const std::vector<KeyValues>& each, int seeds, int folds) {
-  const RunConfig run = run_config(request);
-  const std::string parent = fmt::format("{}/{}-each", run.out_dir, run.name);
-  const bool many = seeds > 1 || folds > 1;
-  std::vector<Setting> settings = combinations(each);
+// By what the settings of a sweep are compared; notes in them when.
+Judge judge_of(std::vector<Setting>& settings, const std::vector<KeyValues>& keys, bool halving) {
+  for (const KeyValues& key : keys)
+    if (key[0] == "eval.metric" || key[0] == "eval.mode")
+      fail(Fault::usage, "sweep: {} must be the same in all settings, since it says which is best", key[0]);
+  EvalConfig eval;
   for (Setting& setting : settings) {
-    TrainingRequest& one = setting.request = request;
-    for (std::size_t k = 0; k < each.size(); k++) one.sets.push_back(each[k][0] + "=" + setting.values[k]);
-    one.parent = parent, one.name = setting.name;
-    one.resume = !request.overwrite;
-    if (many)
-      setting.runs = runs_of_many(one, seeds, folds);
-    else
-      check_config(one);
+    if (&setting != &settings[0] && !halving) break;
+    const CheckReport report = check_config(setting.runs[0][0].load());
+    report.config.section("eval").read(eval);
+    setting.steps = report.steps, setting.eval_every = report.eval_every;
+    if (report.eval_every == 0)
+      fail(Fault::usage, "sweep: the config must have validation data, on which settings are compared");
   }
-  Json summary = {{"config", request.config}, {"keys", Json::array()}, {"values", Json::object()}};
-  if (each.size() == 1) summary["key"] = each[0][0];
-  for (const KeyValues& one : each) summary["keys"].push_back(one[0]);
-  int worst = 0;
-  for (Setting& setting : settings) {
-    Json scores;
-    worst = std::max(worst, many ? train_seeds(setting.request, setting.runs, scores)
-                                 : train_unfinished(setting.request, scores));
-    if (worst > 1) return worst;
-    for (auto& [name, value] : scores.items())
-      if (many || value.is_number()) setting.metrics[name] = to_double(many ? value.at("mean") : value, name);
-    summary["values"][setting.name] = setting.metrics;
-    summary["settings"][setting.name] = setting.values;
+  return {eval.metric, eval.higher_is_better()};
+}
+
+std::vector<TrainingRequest*> runs_of(std::vector<Setting>& settings) {
+  std::vector<TrainingRequest*> runs;
+  for (Setting& setting : settings)
+    for (std::vector<TrainingRequest>& seed : setting.runs)
+      for (TrainingRequest& one : seed) runs.push_back(&one);
+  return runs;
+}
+
+// All runs of a setting stop where it has made 1 / share of its steps and is evaluated.
+void set_pause(Setting& setting, double share) {
+  const double steps = std::max(1.0, static_cast<double>(setting.steps) / share);
+  const auto every = static_cast<double>(setting.eval_every);
+  if (share > 1 && every > steps)
+    fail(Fault::usage,
+         "sweep: with --halving, settings must be evaluated within the first {:.0f} of their {} steps; got "
+         "eval.every = {}",
+         steps, setting.steps, setting.eval_every);
+  setting.reached = share > 1 ? static_cast<std::int64_t>(std::ceil(steps / every) * every) : setting.steps;
+  for (std::vector<TrainingRequest>& seed : setting.runs)
+    for (TrainingRequest& one : seed) one.pause_at = share > 1 ? setting.reached : 0;
+}
+
+// Trains all settings, and puts those of a sweep in order. With halving, all train for a share of their
+// steps; the better ones, one in `halving`, go on for so many times as long; and so on until one is left,
+// which is trained whole (successive halving: Jamieson and Talwalkar 2016). False as of `train_all`.
+bool train_settings(std::vector<Setting>& settings, const ManyRuns& many, const Judge& judge, int& worst) {
+  const auto rate = static_cast<std::size_t>(many.halving);
+  double share = 1;
+  for (std::size_t n = settings.size(); rate > 0 && n > 1; n = (n + rate - 1) / rate)
+    share *= static_cast<double>(rate);
+  std::vector<Setting> given_up;
+  for (;; share /= static_cast<double>(rate)) {
+    if (rate > 0)
+      for (Setting& setting : settings) set_pause(setting, share);
+    for (const Setting& setting : settings)
+      if (setting.runs[0][0].overwrite && (many.seeds > 1 || many.folds > 1))
+        remove_old(setting.runs[0][0].parent);
+    if (!train_all(runs_of(settings), many, judge, worst)) return false;
+    for (Setting& setting : settings) {
+      setting.scores.clear();
+      for (std::vector<TrainingRequest>& seed : setting.runs)
+        for (TrainingRequest& one : seed) {
+          one.overwrite = false, one.resume = true;
+          setting.diverged = setting.diverged || (has_settings(many) && has_diverged(one.place()));
+          if (many.sweep) setting.scores.push_back(score_of(one, judge));
+        }
+      if (many.sweep) spread_scores(setting);
+    }
+    if (!many.sweep) return true;
+    std::stable_sort(settings.begin(), settings.end(),
+                     [&](const Setting& a, const Setting& b) { return judge.better(a, b); });
+    if (share == 1) break;
+    const auto rest = settings.begin() + static_cast<std::ptrdiff_t>((settings.size() + rate - 1) / rate);
+    given_up.insert(given_up.begin(), rest, settings.end());
+    settings.erase(rest, settings.end());
   }
-  for (const Setting& mean : means_of(each, settings)) {
-    const bool all = std::all_of(each.begin(), each.end(), are_samples);
-    (all ? summary["mean"] : summary["means"][join(mean.values, ",")]) = mean.metrics;
-    settings.push_back(mean);
-  }
-  write_summary(parent, summary, settings_table(each, settings));
-  return worst;
+  settings.insert(settings.end(), given_up.begin(), given_up.end());
+  return true;
 }
 
 }  // namespace
 
-int train_many(const TrainingRequest& request, const std::vector<KeyValues>& each, int seeds, int folds) {
-  if (!each.empty()) return train_each(request, each, seeds, folds);
-  if (seeds == 1 && folds == 0) return train_run(request);
-  Json metrics;
-  return train_seeds(request, runs_of_many(request, seeds, folds), metrics);
+int train_many(const ManyRuns& many) {
+  if (many.jobs != 1) set_threads(1);  // a process with threads could start no others
+  const RunConfig run = run_config(many.request);
+  const std::string folder = fmt::format("{}/{}-{}", run.out_dir, run.name, many.sweep ? "sweep" : "each");
+  std::vector<KeyValues> keys;
+  std::vector<Setting> settings = settings_of(many, static_cast<std::uint64_t>(run.seed), keys);
+  plan(settings, keys, many, folder);
+  const Judge judge = many.sweep ? judge_of(settings, keys, many.halving > 0) : Judge();
+  int worst = 0;
+  if (!train_settings(settings, many, judge, worst)) return worst;
+  const auto lost = static_cast<std::size_t>(
+      std::count_if(settings.begin(), settings.end(), [](auto& setting) { return setting.diverged; }));
+  if (lost > 0) console().warn("{} of {} settings diverged", lost, settings.size());
+  summarize(many, keys, settings, judge, folder);
+  if (many.sweep && !settings[0].diverged) {
+    write_file_atomic(folder + "/best.toml", config_of_setting(many, keys, settings[0], judge, folder));
+    write_file_atomic(folder + "/parallel.svg", parallel_coordinates(keys, settings, judge));
+    if (keys.size() == 2) write_file_atomic(folder + "/heatmap.svg", heat_map(keys, settings, judge));
+    console().info("best     {0}/best.toml, pictures  {0}/*.svg", folder);
+  }
+  return lost == settings.size() || (lost > 0 && !many.sweep) ? kDiverged : worst;
 }
 
 }  // namespace qkv

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "qkv/base/config.h"
+#include "qkv/train/optimizer.h"
 #include "task/survey.h"
 
 namespace qkv {
@@ -25,8 +26,9 @@ struct CheckReport {
   std::vector<std::string> data_problems;    ///< of the data files
   std::vector<std::string> warnings, notes;  ///< warnings: valid, but perhaps not intended
   ModelSize size;
-  std::vector<std::string> assignments;  ///< with [[optimizer.groups]]: who changes each parameter
+  std::vector<Optimizer::Assignment> assignments;  ///< with [[optimizer.groups]]
   std::int64_t steps = 0, batch_size = 0;
+  std::int64_t eval_every = 0;                        ///< steps; 0 without validation data
   std::size_t memory_bytes = 0;                       ///< estimate for training
   DataSurvey data;                                    ///< of a task that is Surveyed, where it was asked for
   std::vector<std::pair<std::string, double>> facts;  ///< facts of the task, if it was built

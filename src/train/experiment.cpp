@@ -237,11 +237,12 @@ CheckReport check_config(const Section& config, bool survey) {
   if (built) attempt([&] { check_shapes(e); });
   read_training(e);
   report.batch_size = e.tables.batches.batch_size;
+  const bool plain = built && e.tables.lora.rank == 0;  // adapters come with the training, below
+  const ParameterStore none(0, e.run.dtype, true);
   std::unique_ptr<Optimizer> optimizer;
-  const ParameterStore none(0, e.run.dtype, true);  // what groups match is checked with the adapters, below
-  attempt([&] { optimizer = make_optimizer(config.section("optimizer"), none); });
+  attempt([&] { optimizer = make_optimizer(config.section("optimizer"), plain ? *e.parameters : none); });
   attempt([&] { make_schedule(config.section("schedule"), optimizer ? optimizer->lr() : 1.0, 0); });
-  if (built && e.tables.lora.rank == 0) attempt([&] { e.parameters->freeze(e.tables.train.freeze); });
+  if (plain) attempt([&] { e.parameters->freeze(e.tables.train.freeze); });
   if (e.task)
     for (Split split : {Split::train, Split::val, Split::test}) attempt([&] { e.task->examples(split); });
   if (built && report.data_problems.empty())
@@ -253,10 +254,10 @@ CheckReport check_config(const Section& config, bool survey) {
       report.size = {e.parameters->count(), e.parameters->trainable_count(),
                      training.adapters ? training.adapters->count() : 0};
       report.steps = training.max_steps();
+      if (e.task->examples(Split::val) > 0) report.eval_every = training.tables.eval.every;
       report.memory_bytes = memory_estimate(training) + resident_memory();
       if (training.optimizer->has_groups())
-        for (const Optimizer::Assignment& one : training.optimizer->assignments(*e.parameters))
-          report.assignments.push_back(fmt::format("{}: {}, lr {}", one.parameter, one.type, one.lr));
+        report.assignments = training.optimizer->assignments(*e.parameters);
       if (!survey) return;
       report.facts = e.task->facts();
       if (auto* surveyed = dynamic_cast<Surveyed*>(e.task.get())) surveyed->survey(report.data);

@@ -56,6 +56,7 @@ bool finite_parameters(const ParameterStore& store) {
 
 void capture(Training& t, bool last) {
   const Timer timer(t.seconds.capture);
+  const WeightAverage::InUse averaged(t.average.get(), *t.experiment.parameters);
   if (t.captures->due(t.state.step, last)) t.captures->take(t.state.step);
 }
 
@@ -144,6 +145,7 @@ std::optional<StopReason> stop_reason(const Training& t, int signal) {
   if (patience > 0 && t.state.stale_evals >= patience) return StopReason::early_stop;
   if (signal) return StopReason::interrupted;
   if (t.state.step >= t.max_steps()) return StopReason::max_steps;
+  if (t.pause_at > 0 && t.state.step >= t.pause_at) return StopReason::interrupted;
   return std::nullopt;
 }
 

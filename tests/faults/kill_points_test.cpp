@@ -1,11 +1,12 @@
-// `train` in its forms and `report`, killed after each of their changes of a file.
+// `train` in its forms, `sweep` and `report`, killed after each of their changes of a file.
 #include "cli/kill_points.h"
 
 #include "count.h"
 
 namespace qkv::test {
 
-TEST_CASE("train, --seeds, --folds, --each and report, killed after each change of a file, end the same") {
+TEST_CASE(
+    "train, --seeds, --folds, --each, sweep and report, killed after each change of a file, end the same") {
   if (!kShimLoads) return;
   struct Form {
     std::vector<std::string> arguments;
@@ -21,6 +22,9 @@ TEST_CASE("train, --seeds, --folds, --each and report, killed after each change 
     CHECK(kills > form.least);
     counted("commands killed after each of their changes", "resumed byte for byte", kills);
   }
+  const std::vector<std::string> sweep = {"sweep",  "small.toml",    "--jobs", "1",
+                                          "--grid", "model.n_layer", "1",      "2"};
+  CHECK(kill_at_each_change({prepare_config, sweep, sweep}) > 200);
   const TemporaryFolder finished;
   prepare_config(finished.path);
   REQUIRE(run_qkv({"train", "small.toml"}, {finished.path}).code == 0);

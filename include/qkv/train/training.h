@@ -101,7 +101,8 @@ struct Training {
   std::unique_ptr<Captures> captures;
   RunFiles files;
   TrainState state;
-  TrainSeconds seconds;  ///< of this process
+  TrainSeconds seconds;       ///< of this process
+  std::int64_t pause_at = 0;  ///< after this step `train` stops as if interrupted, to be resumed; 0: nowhere
 };
 
 /// Reads the tables [optimizer] and [schedule] and the data, finishes the config, and makes what the steps
