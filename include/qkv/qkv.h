@@ -27,6 +27,7 @@
 #include "qkv/nn/norm.h"
 #include "qkv/nn/position.h"
 #include "qkv/nn/recurrent.h"
+#include "qkv/nn/relative_bias.h"
 #include "qkv/ops/activations.h"
 #include "qkv/ops/arithmetic.h"
 #include "qkv/ops/attention.h"

@@ -43,6 +43,7 @@ static AttentionLook attention_of(const Capture& capture, const std::string& lay
   look.bias = find("bias");
   if (!look.complete()) return look;
   look.scale = capture.find(layer + ".scale")->item();
+  if (const Tensor* cap = capture.find(layer + ".softcap")) look.softcap = cap->item();
   look.n_kv_head = look.keys.dim(1);
   look.d_head = look.queries.dim(2);
   return look;
@@ -55,7 +56,7 @@ Look look_at(const Experiment& e, const std::string& text) {
 Look look_at(const Experiment& e, const ProbeText& text) {
   Look look;
   look.text = text;
-  Capture capture({"weights", "queries", "keys", "values", "scale", "bias", "vectors", "static"});
+  Capture capture({"weights", "queries", "keys", "values", "scale", "softcap", "bias", "vectors", "static"});
   finite_forward(*e.model, e.task->probe_batch(&look.text, 1));
   const std::string mark = ".weights";
   const auto T = Index(look.text.words.size());
@@ -137,7 +138,8 @@ void Explanation::compute() {
   double most = -std::numeric_limits<double>::infinity();
   for (std::size_t s = 0; s < T; s++) {
     scores.push_back(std::inner_product(query.begin(), query.end(), keys[s].begin(), 0.0));
-    scaled.push_back(scale * scores[s] + bias[s]);
+    const double score = scale * scores[s];
+    scaled.push_back((softcap > 0 ? softcap * std::tanh(score / softcap) : score) + bias[s]);
     most = std::max(most, scaled[s]);
   }
   shift = std::abs(most) > 50 && std::isfinite(most) ? most : 0;
@@ -149,7 +151,7 @@ void Explanation::compute() {
   }
 }
 
-Explanation explanation_of(const Experiment& e, const Look& look, Index t, Index layer, Index head) {
+Explanation explanation_of(const Look& look, Index t, Index layer, Index head) {
   const AttentionLook& one = look.layers[std::size_t(layer)];
   Explanation x;
   x.words = look.text.words;
@@ -158,9 +160,9 @@ Explanation explanation_of(const Experiment& e, const Look& look, Index t, Index
       fmt::format("How \"{}\" gets its new vector in \"{}\"\nlayer {} of {} ({}), head {} of {}, d_k = {}",
                   printable(x.words[x.token]), printable(look.text.text), layer, look.layers.size(),
                   one.layer, head, one.n_head, one.d_head);
-  x.learned = tensor_named(one.layer + ".W_Q", e.parameters->named()).defined();
   x.query = one.query(head, t);
-  x.scale = one.scale;
+  x.learned = !one.queries.same_bits(one.values);  // else both are the vectors themselves
+  x.scale = one.scale, x.softcap = one.softcap;
   for (Index s = 0; s < one.T; s++) {
     x.keys.push_back(one.key(head, s));
     x.values.push_back(one.value(head, s));

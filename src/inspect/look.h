@@ -15,7 +15,7 @@ namespace qkv {
 struct AttentionLook {
   std::string layer;  ///< "layers.0.attn"
   Index T = 0, n_head = 0, n_kv_head = 0, d_head = 0;
-  double scale = 1;
+  double scale = 1, softcap = 0;
   Tensor queries;       ///< [T, H, D]
   Tensor keys, values;  ///< [T, H_kv, D]
   Tensor bias;          ///< [H, T, T] added to the scores; -inf where a key may not be seen
@@ -69,13 +69,13 @@ std::vector<std::string> printable(const std::vector<std::string>& words);
 
 // ---- one word, step by step
 
-/// softmax(scale q k^T + bias) v of one query, in f64.
+/// softmax(scale q k^T, soft-capped, + bias) v of one query, in f64.
 struct Explanation {
   std::string title;
   std::vector<std::string> words;
   std::size_t token = 0;
   bool learned = false;  ///< q, k, v are W_Q x, W_K x, W_V x; else all three are x
-  double scale = 1;
+  double scale = 1, softcap = 0;
   std::vector<double> query;                ///< [D]
   std::vector<std::vector<double>> keys;    ///< [T][D]
   std::vector<std::vector<double>> values;  ///< [T][D]
@@ -91,7 +91,7 @@ struct Explanation {
 };
 
 /// Of word t in a layer and head of a look.
-Explanation explanation_of(const Experiment& e, const Look& look, Index t, Index layer, Index head);
+Explanation explanation_of(const Look& look, Index t, Index layer, Index head);
 /// Parameter-free attention over vectors of one length, as `words[token]` sees them.
 Explanation explanation_of(std::vector<std::string> words, std::vector<std::vector<double>> vectors,
                            std::size_t token, double scale);

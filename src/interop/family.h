@@ -19,6 +19,7 @@ enum class KeyKind { count, number, flag, name };
 /// - Both: the value goes from one to the other. Where it is absent or null there, it is `value`, or with
 ///   [4, "n_embd"] four times that; without one it must be given. Of rows with the same `ours`, the first
 ///   is read and all are written.
+///   Where null there is not the same as absent, it is `null`.
 /// - Only `ours`: what models of the family are, `value`.
 /// - Only `theirs`: what must be so there where it is given, `value`.
 struct KeyRow {
@@ -27,6 +28,7 @@ struct KeyRow {
   Json value = {};
   std::vector<std::pair<std::string, Json>> names = {};  ///< (ours, theirs); of equals, the first is written
   std::vector<std::string> also = {};                    ///< other keys with the same meaning, read only
+  Json null = {};
 };
 
 /// A tensor of the file: parameters here, the rows of one below those of the other. `*` is a number.

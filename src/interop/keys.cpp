@@ -32,6 +32,20 @@ const std::vector<KeyRow> kRefused{{"", "is_encoder_decoder", KeyKind::flag, fal
                                    {"", "bad_words_ids", KeyKind::name, {}},
                                    {"", "begin_suppress_tokens", KeyKind::name, {}}};
 
+// What a model here can have and none of a family there has, and the value that means without.
+const std::vector<KeyRow> kWithout{{"model.logit_softcap", "", KeyKind::number, 0.0},
+                                   {"model.residual_scalars", "", KeyKind::flag, false},
+                                   {"model.share_layers", "", KeyKind::count, 1},
+                                   {"model.value_embeddings", "", KeyKind::count, 0},
+                                   {"model.attention.qk_norm", "", KeyKind::name, "none"},
+                                   {"model.attention.softcap", "", KeyKind::number, 0.0},
+                                   {"model.attention.window", "", KeyKind::count, 0},
+                                   {"model.attention.window_pattern", "", KeyKind::name, "S"},
+                                   {"model.position.rotary_fraction", "", KeyKind::number, 1.0},
+                                   {"model.position.buckets", "", KeyKind::count, 32},
+                                   {"model.position.max_distance", "", KeyKind::count, 0},
+                                   {"model.position.per_layer", "", KeyKind::flag, false}};
+
 // Members of objects as "rope_parameters.rope_type"; an empty object is null.
 void flatten(const Json& object, const std::string& path, std::map<std::string, Json>& values) {
   for (const auto& item : object.items()) {
@@ -67,7 +81,7 @@ std::string toml_of(const KeyRow& row, const Json& value, std::string& problem) 
     problem = "must be true or false";
   } else if (row.kind == KeyKind::count) {
     if (is_unsigned(value) && value.get<std::uint64_t>() <= kMost &&
-        (value.get<std::uint64_t>() > 0 || value == row.value))
+        (value.get<std::uint64_t>() > 0 || value == row.value || value == row.null))
       return std::to_string(value.get<std::uint64_t>());
     problem = fmt::format("must be an integer from 1 to {}", kMost);
   } else if (row.kind == KeyKind::number) {
@@ -95,8 +109,8 @@ class KeyReader {
     for (const std::string& name : names) {
       known_.insert(name);
       const auto found = values_.find(name);
-      if (found == values_.end() || found->second.is_null()) continue;
-      const Json& value = found->second;
+      if (found == values_.end() || (found->second.is_null() && row.null.is_null())) continue;
+      const Json& value = found->second.is_null() ? row.null : found->second;
       if (row.ours.empty()) {
         if (value != row.value)
           problems_.push_back(
@@ -179,7 +193,11 @@ Json keys_there(const Family& family, const KeyValues& keys, std::vector<std::st
     problems.push_back(fmt::format("model.attention.n_head must divide model.d_model = {}; got {}", d, H));
   Json config = {{"model_type", family.model_type}, {"architectures", {family.architecture}}};
   std::set<std::string> covered;
-  for (const KeyRow& row : family.keys) {
+  std::vector<KeyRow> rows = family.keys;
+  for (const KeyRow& row : kWithout)
+    if (std::none_of(rows.begin(), rows.end(), [&](const KeyRow& one) { return one.ours == row.ours; }))
+      rows.push_back(row);
+  for (const KeyRow& row : rows) {
     if (row.ours.empty()) continue;
     covered.insert(row.ours);
     const auto found = own.find(row.ours);
@@ -196,6 +214,8 @@ Json keys_there(const Family& family, const KeyValues& keys, std::vector<std::st
         rule = join(words(row, false), " or ");
     } else if (value != 0 || row.kind != KeyKind::count) {
       config[row.theirs] = value;
+    } else if (row.value != 0 && row.ours == "model.attention.n_kv_head") {  // as many as heads
+      config[row.theirs] = H;
     } else if (row.value != 0) {
       rule = "positive";
     }

@@ -76,7 +76,7 @@ Family mistral() {
   f.model_type = "mistral", f.architecture = "MistralForCausalLM", f.bare = "MistralModel";
   for (KeyRow& row : f.keys)
     if (row.theirs == "num_key_value_heads") row.value = 8;
-  f.keys.push_back({"", "sliding_window", KeyKind::count, {}});
+  f.keys.push_back({"model.attention.window", "sliding_window", KeyKind::count, 4096u, {}, {}, 0u});
   return f;
 }
 

@@ -86,10 +86,11 @@ class Lowering {
 using Row = Name (*)(Lowering&);
 /// By op. What only losses are made of has no row.
 const std::map<std::string, Row>& rows();
-/// Those of attention, rotary positions and recurrent cells.
+/// Those of attention, rotary positions, QK-norm and recurrent cells.
 Name attention(Lowering&);
 Name attention_packed(Lowering&);
 Name rotary(Lowering&);
+Name qk_norm(Lowering&);
 Name recurrent(Lowering&, const char* type, const std::vector<Index>& order);
 
 }  // namespace qkv::onnx

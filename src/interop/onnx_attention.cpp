@@ -1,4 +1,5 @@
 // The rows of attention, rotary positions and recurrent cells.
+#include <algorithm>
 #include <limits>
 
 #include "interop/onnx.h"
@@ -24,35 +25,47 @@ Name per_head(Lowering& l, const char* key) {
   return l.named_shape(key).size() == 3 ? l.unsqueeze(l.named(key), {1}) : l.named(key);
 }
 
+// What the table of distances, input i of shape [H, R] or [B, T, H, R], adds to scores [B, H, T, S].
+Name by_distance(Lowering& l, std::size_t i, const Name& scores, const Name& row, const Name& column) {
+  const Index R = l.shape(i).back().constant;
+  const Name place = l.op("Add", {l.op("Sub", {column, row}), l.scalar(R / 2)});
+  const Name at = l.op("Clip", {place, l.scalar(0), l.scalar(R - 1)});  // [T, S]
+  if (l.shape(i).size() == 2) return l.op("Gather", {l.in(i), at}, {{"axis", Index{1}}});
+  const Name table = l.op("Transpose", {l.in(i)}, {{"perm", std::vector<Index>{0, 2, 1, 3}}});
+  return l.op("GatherElements", {table, l.op("Expand", {at, l.op("Shape", {scores})})}, {{"axis", Index{3}}});
+}
+
 // softmax(scale Q K^T + ..) V: q [B, T, H D], k [B, S, H_kv D], v [B, S, H_kv D_v] -> [B, T, H D_v].
+// `relative`: the input that is the table of distances, if there is one.
 Name attend(Lowering& l, const Name& q, const Name& k, const Name& v, Index D, Index D_v, const Dim& T,
-            const Dim& S) {
+            const Dim& S, std::size_t relative) {
   const Index H = l.integer("n_head"), H_kv = l.integer("n_kv_head"), group = H / H_kv;
   const Name product =
       l.op("MatMul", {heads(l, q, H, D, 1, {0, 2, 1, 3}), heads(l, k, H_kv, D, group, {0, 2, 3, 1})});
   Name scores = l.op("Mul", {product, l.constant(l.number("scale"))});  // [B, H, T, S]
   if (const double cap = l.number("softcap"); cap > 0)
     scores = l.op("Mul", {l.op("Tanh", {l.op("Div", {scores, l.constant(cap)})}), l.constant(cap)});
-  const bool causal = l.integer("causal") != 0, slopes = !l.named("slopes").empty();
+  const bool causal = l.integer("causal") != 0, by_place = !l.in(relative).empty(),
+             starts = !l.named("starts").empty();
+  const Index window = l.integer("window");
   Name row, column;  // places of queries [T, 1] and keys [S] among the keys
-  if (causal || slopes) {
+  if (causal || by_place || starts || window > 0) {
     Name place = l.range(T);
     if (!(S == T)) place = l.op("Add", {place, l.op("Sub", {l.size(S), l.size(T)})});
     row = l.unsqueeze(place, {1}), column = l.range(S);
   }
   if (!l.named("bias").empty()) scores = l.op("Add", {scores, per_head(l, "bias")});
-  if (slopes) {
-    const Name distance = l.cast(l.op("Abs", {l.op("Sub", {row, column})}), kFloat);
-    scores = l.op("Sub", {scores, l.op("Mul", {l.unsqueeze(l.named("slopes"), {1, 2}), distance})});
-  }
+  if (by_place) scores = l.op("Add", {scores, by_distance(l, relative, scores, row, column)});
   Name mask;
   auto see = [&](const Name& part) {
     mask = mask.empty() ? part : l.op("And", {mask, part});
   };
   if (!l.named("keep").empty()) see(l.cast(per_head(l, "keep"), kBool));
   if (!l.named("key_keep").empty()) see(l.unsqueeze(l.cast(l.named("key_keep"), kBool), {1, 2}));
+  if (starts) see(l.op("GreaterOrEqual", {column, l.unsqueeze(l.cast(l.named("starts"), kInt64), {1, 3})}));
   const bool none = !mask.empty();  // there may be queries that see nothing
   if (causal) see(l.op("GreaterOrEqual", {row, column}));
+  if (window > 0) see(l.op("Less", {l.op("Abs", {l.op("Sub", {row, column})}), l.scalar(window)}));
   if (!mask.empty()) scores = l.op("Where", {mask, scores, l.constant(kMasked)});
   Name weights = l.op("Softmax", {scores}, {{"axis", Index{-1}}});
   if (none) weights = l.op("Where", {mask, weights, l.constant(0.0)});
@@ -73,7 +86,7 @@ Name gates(Lowering& l, const Name& w, const std::vector<Index>& order, Index H)
 Name attention(Lowering& l) {
   const Index H = l.integer("n_head"), H_kv = l.integer("n_kv_head");
   return attend(l, l.in(0), l.in(1), l.in(2), l.shape(0)[2].constant / H, l.shape(2)[2].constant / H_kv,
-                l.shape(0)[1], l.shape(1)[1]);
+                l.shape(0)[1], l.shape(1)[1], 3);
 }
 
 Name attention_packed(Lowering& l) {
@@ -82,7 +95,7 @@ Name attention_packed(Lowering& l) {
   auto part = [&](Index begin, Index n) {
     return l.slice(l.in(0), 2, begin * D, (begin + n) * D);
   };
-  return attend(l, part(0, H), part(H, H_kv), part(H + H_kv, H_kv), D, D, l.shape(0)[1], l.shape(0)[1]);
+  return attend(l, part(0, H), part(H, H_kv), part(H + H_kv, H_kv), D, D, l.shape(0)[1], l.shape(0)[1], 1);
 }
 
 // (c x1 - s x2, s x1 + c x2) of each pair of the first `dim` columns of each head.
@@ -103,6 +116,21 @@ Name rotary(Lowering& l) {
   y = l.op("Reshape", {y, l.ints({0, 0, H * D})});
   if (H * D == W) return y;
   return l.op("Concat", {y, l.slice(l.in(0), 2, H * D, W)}, {{"axis", Index{2}}});
+}
+
+// x / sqrt(mean(x^2) + eps) in each head of the first columns, times the gain of queries or keys.
+Name qk_norm(Lowering& l) {
+  const Index D = l.integer("d_head"), queries = l.integer("queries"), heads = queries + l.integer("keys");
+  const Index W = l.shape(0)[2].constant;
+  const Name x = l.op("Reshape", {l.slice(l.in(0), 2, 0, heads * D), l.ints({0, 0, heads, D})});
+  const Name mean = l.op("ReduceMean", {l.op("Mul", {x, x})}, {{"axes", std::vector<Index>{-1}}});
+  Name y = l.op("Div", {x, l.op("Sqrt", {l.op("Add", {mean, l.constant(l.number("eps"))})})});
+  std::vector<Index> row(std::size_t(heads), 1);
+  std::fill_n(row.begin(), queries, 0);
+  if (const Name& gain = l.in(1); !gain.empty())
+    y = l.op("Mul", {y, l.op("Gather", {l.op("Reshape", {gain, l.ints({-1, D})}), l.ints(row)})});
+  y = l.op("Reshape", {y, l.ints({0, 0, heads * D})});
+  return heads * D == W ? y : l.op("Concat", {y, l.slice(l.in(0), 2, heads * D, W)}, {{"axis", Index{2}}});
 }
 
 // Inputs x, W_ih, W_hh, b, then b_hh where the recurrent gates have one, h, c. ONNX has time in front, and

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "interop/onnx.h"
+#include "ops/pointer_generator.h"
 
 namespace qkv::onnx {
 namespace {
@@ -30,6 +31,21 @@ Name silu(Lowering& l) {  // x s(alpha x)
   const Name x = l.in(0);
   const double alpha = l.number("alpha");
   return l.op("Mul", {x, l.op("Sigmoid", {alpha == 1 ? x : l.op("Mul", {x, l.constant(alpha)})})});
+}
+
+Name softcap(Lowering& l) {
+  const Name cap = l.constant(l.number("cap"));
+  return l.op("Mul", {l.op("Tanh", {l.op("Div", {l.in(0), cap})}), cap});
+}
+
+Name mix(Lowering& l) {  // columns of x: before those of y, theirs, and after them
+  const Index axis = Index(l.shape(0).size()) - 1, n = l.shape(0).back().constant, begin = l.integer("begin"),
+              end = begin + l.shape(1).back().constant;
+  const Name own = l.op("Mul", {l.slice(l.in(0), axis, begin, end), l.slice(l.in(2), 0, 0, 1)});
+  Names parts{l.op("Add", {own, l.op("Mul", {l.in(1), l.slice(l.in(2), 0, 1, 2)})})};
+  if (begin > 0) parts.insert(parts.begin(), l.slice(l.in(0), axis, 0, begin));
+  if (end < n) parts.push_back(l.slice(l.in(0), axis, end, n));
+  return l.op("Concat", parts, {{"axis", axis}});
 }
 
 Name linear(Lowering& l) {
@@ -103,6 +119,25 @@ Name last_positions(Lowering& l) {
   return l.op("Max", {l.op("Sub", {l.cast(l.named("lengths"), kInt64), l.scalar(1)}), l.scalar(0)});
 }
 
+// log p of writing or copying: of what has p = 0, or less than f32 can say, kNeverLog.
+Name pointer_generator(Lowering& l) {
+  const Name gate = l.in(1), width = l.size(l.dim("width"));
+  Name scores = l.in(2);
+  if (!l.named("keep").empty())
+    scores = l.op("Where", {l.unsqueeze(l.cast(l.named("keep"), kBool), {1}), scores, l.constant(-1e9)});
+  auto part = [&](const Name& x, const Name& off) {  // exp(log_softmax(x) - softplus(off))
+    return l.op("Exp",
+                {l.op("Sub", {l.op("LogSoftmax", {x}, {{"axis", Index{-1}}}), l.op("Softplus", {off})})});
+  };
+  const Name ids = l.cast(l.unsqueeze(l.named("ids"), {-1}), kInt64);
+  const Name chosen = l.cast(l.op("Equal", {ids, l.range(l.dim("width"))}), kFloat);  // [B, S, W]
+  const Name more = l.op("Sub", {width, l.ints({l.shape(0)[2].constant})});
+  const Name pads = l.op("Concat", {l.ints({0, 0, 0, 0, 0}), more}, {{"axis", Index{0}}});
+  const Name written = l.op("Pad", {part(l.in(0), l.op("Neg", {gate})), pads});
+  const Name p = l.op("Add", {written, l.op("MatMul", {part(scores, gate), chosen})});
+  return l.op("Where", {l.op("Greater", {p, l.constant(0.0)}), l.op("Log", {p}), l.constant(kNeverLog)});
+}
+
 // ---- shapes and reductions
 
 Name slice(Lowering& l) {
@@ -156,6 +191,9 @@ const std::map<std::string, Row>& rows() {
       QKV_ROW("erf", unary(l, "Erf")),
       QKV_ROW("sigmoid", unary(l, "Sigmoid")),
       QKV_ROW("relu", unary(l, "Relu")),
+      QKV_ROW("relu_squared", l.op("Pow", {l.op("Relu", {l.in(0)}), l.constant(2.0)})),
+      QKV_ROW("softcap", softcap(l)),
+      QKV_ROW("mix", mix(l)),
       QKV_ROW("leaky_relu", unary(l, "LeakyRelu", {{"alpha", l.number("slope")}})),
       QKV_ROW("elu", unary(l, "Elu", {{"alpha", l.number("alpha")}})),
       QKV_ROW("softplus", unary(l, "Softplus")),
@@ -199,15 +237,19 @@ const std::map<std::string, Row>& rows() {
       QKV_ROW("index_select", l.op("Gather", {l.in(0), l.named("ids")}, {{"axis", l.integer("axis")}})),
       QKV_ROW("take_along", l.op("GatherElements", {l.in(0), l.named("ids")}, {{"axis", l.integer("axis")}})),
       QKV_ROW("masked_mean", masked_mean(l)),
+      QKV_ROW("pointer_generator", pointer_generator(l)),
       QKV_ROW("select_positions", select_positions(l)),
       QKV_ROW("one_hot", one_hot(l)),
       QKV_ROW("positions", l.op("Add", {l.range(l.result_shape()[0]), l.size(l.dim("begin"))})),
       QKV_ROW("relative_positions", relative_positions(l)),
+      QKV_ROW("document_positions",
+              l.op("Sub", {l.range(l.result_shape()[1]), l.cast(l.named("starts"), kInt64)})),
       QKV_ROW("lengths", lengths(l)),
       QKV_ROW("last_positions", last_positions(l)),
       QKV_ROW("attention", attention(l)),
       QKV_ROW("attention_packed", attention_packed(l)),
       QKV_ROW("rotary", rotary(l)),
+      QKV_ROW("qk_norm", qk_norm(l)),
       QKV_ROW("rnn", recurrent(l, "RNN", {0})),
       QKV_ROW("lstm", recurrent(l, "LSTM", {0, 3, 1, 2})),
       QKV_ROW("gru", recurrent(l, "GRU", {1, 0, 2})),

@@ -6,8 +6,11 @@
 #include "autograd/trace.h"
 #include "ops/cached_attention.h"
 #include "qkv/autograd/capture.h"
+#include "qkv/base/text.h"
+#include "qkv/ops/activations.h"
 #include "qkv/ops/arithmetic.h"
 #include "qkv/ops/matmul.h"
+#include "qkv/ops/norm.h"
 #include "qkv/ops/shape_ops.h"
 
 namespace qkv {
@@ -34,6 +37,15 @@ void AttentionConfig::check(const Section& where, Index width) const {
         fmt::format(
             "times n_head must be d_model = {} with qkv = \"identity\"; got {} x {} (leave d_head out)",
             width, d_head, n_head));
+  if (qkv == Projections::identity && qk_norm != QkNorm::none)
+    where.report("qk_norm",
+                 fmt::format("must be \"none\" with qkv = \"identity\"; got \"{}\"", text_of(qk_norm)));
+  if (window_pattern.empty() || window_pattern.find_first_not_of("SL") != std::string::npos)
+    where.report("window_pattern",
+                 "must be letters S (window) and L (whole text); got " + in_quotes(window_pattern));
+  else if (window == 0 && window_pattern != "S")
+    where.report("window_pattern",
+                 "needs model.attention.window; got " + in_quotes(window_pattern) + " without");
   if (qkv == Projections::identity && kv != n_head)
     where.report("n_kv_head", fmt::format("must be n_head = {} with qkv = \"identity\"; got {}", n_head, kv));
 }
@@ -45,23 +57,31 @@ AttentionOptions AttentionConfig::options(Index width) const {
   const double* number = std::get_if<double>(&scale);
   const bool none = !number && std::get<std::string>(scale) == "none";
   o.scale = number ? *number : none ? 1.0 : 1.0 / std::sqrt(double(D));
+  o.softcap = softcap;
   o.dropout = dropout;
   return o;
 }
 
 MultiHeadAttention::MultiHeadAttention(const Scope& s, const AttentionConfig& c, Index width)
     : learned(c.qkv == Projections::learned),
+      qk_norm(c.qk_norm != QkNorm::none),
+      norm_eps(c.norm_eps),
       width(width),
       d_head(c.head_width(width)),
+      window(c.window_of(0)),
       options(c.options(width)),
       path(s.path()) {
   const Index D = d_head, H = options.n_head, H_kv = options.n_kv_head;
+  if (c.relative.buckets > 0) relative = RelativeBias(s / "relative", c.relative, H, width);
   if (!learned) return;
   W_QKV = s.packed({"W_Q", "W_K", "W_V"}, {H * D, H_kv * D, H_kv * D}, {width}, init::xavier());
   W_QKV.set_heads({H, H_kv, H_kv});
   if (c.bias) b_QKV = s.packed({"b_Q", "b_K", "b_V"}, {H * D, H_kv * D, H_kv * D}, {}, init::zeros());
+  if (c.qk_norm == QkNorm::rms_gain) g_QK = s.packed({"g_Q", "g_K"}, {D, D}, {}, init::ones());
   W_O = s.param("W_O", {width, H * D}, init::xavier());
   if (c.bias) b_O = s.param("b_O", {width});
+  if (c.relative.buckets == 0 && c.relative.max_distance > 0)
+    a_K = s.param("a_K", {2 * c.relative.max_distance + 1, D}, init::xavier());
 }
 
 static AttentionConfig read_attention(const Section& section, Index width) {
@@ -110,13 +130,14 @@ Tensor part(const Tensor& rows, Index column, Index heads, Index D) {
   return reshape(slice(rows, -1, column, column + heads * D), {rows.dim(0), rows.dim(1), heads, D}).value();
 }
 
-// scale q k^T of each head, before any mask: [B, H, T, T].
+// scale q k^T of each head, soft-capped, before any mask: [B, H, T, T].
 Tensor scores(const Tensor& rows, const QkvColumns& columns, const AttentionOptions& o, Index D) {
   const Index B = rows.dim(0), T = rows.dim(1), H_kv = o.n_kv_head, group = o.n_head / H_kv;
   const Var q = permute(part(rows, columns.query, o.n_head, D), {0, 2, 1, 3}),
             k = permute(part(rows, columns.key, H_kv, D), {0, 2, 3, 1});
   const Var products = matmul(reshape(q, {B, H_kv, group, T, D}), reshape(k, {B, H_kv, 1, D, T}));
-  return (reshape(products, {B, o.n_head, T, T}) * o.scale).value();
+  const Var scores = reshape(products, {B, o.n_head, T, T}) * o.scale;
+  return o.softcap > 0 ? softcap(scores, o.softcap).value() : scores.value();
 }
 
 // Offers what a capture of this thread wants of "scores", "queries", "keys", "values", "scale" and "bias", as
@@ -131,6 +152,7 @@ void offer_inside(const std::string& path, const Tensor& rows, const QkvColumns&
   offer("keys", [&] { return part(rows, columns.key, o.n_kv_head, D); });
   offer("values", [&] { return part(rows, columns.value, o.n_kv_head, D); });
   offer("scale", [&] { return Tensor::scalar(o.scale, Dtype::f64); });
+  offer("softcap", [&] { return Tensor::scalar(o.softcap, Dtype::f64); });
   offer("bias", [&] {
     const Index B = rows.dim(0), T = rows.dim(1);
     return masked_scores(Tensor::zeros({B, o.n_head, T, T}, rows.dtype()), o.mask).value();
@@ -143,6 +165,8 @@ Var MultiHeadAttention::forward(const Var& x, const Context& context) const {
   LayerPath here(path);
   AttentionOptions o = options;
   o.mask = context.mask;
+  if (window > 0) o.mask.window = window;
+  if (relative.defined()) o.mask.relative = relative.table(o.mask.causal);
   QKV_CHECK(learned || (!context.rotary.cos.defined() && !context.cache),
             "attention: rotary positions and decoding need qkv = \"learned\"; got \"identity\"");
   Tensor weights;
@@ -154,7 +178,10 @@ Var MultiHeadAttention::forward(const Var& x, const Context& context) const {
   };
   Var y;  // [B, T, H * D]
   if (learned) {
-    Var qkv = linear(x, W_QKV, b_QKV);   // [B, T, (H + 2 H_kv) * D]
+    Var qkv = linear(x, W_QKV, b_QKV);  // [B, T, (H + 2 H_kv) * D]
+    if (context.value_embedding.defined())
+      qkv = mix(qkv, context.value_embedding, context.value_lambdas, (o.n_head + o.n_kv_head) * d_head);
+    if (qk_norm) qkv = qkv::qk_norm(qkv, g_QK, d_head, o.n_head, o.n_kv_head, norm_eps);
     if (context.rotary.cos.defined()) {  // queries and keys, not values
       RotaryOptions turned(o.n_head + o.n_kv_head, d_head);
       turned.interleaved = context.interleaved;
@@ -162,6 +189,10 @@ Var MultiHeadAttention::forward(const Var& x, const Context& context) const {
     }
     qkv = Intervention::apply(path, "qkv", qkv);
     if (Capture* c = Capture::wanting("qkv")) c->put(path, "qkv", qkv.value());
+    if (a_K.defined())  // scale q_t . a_d for each distance d: [B, T, H, 2 k + 1], never the square
+      o.mask.relative =
+          linear(reshape(slice(qkv, -1, 0, o.n_head * d_head), {x.dim(0), x.dim(1), o.n_head, d_head}), a_K) *
+          o.scale;
     show(qkv.value(), {0, o.n_head * d_head, (o.n_head + o.n_kv_head) * d_head});
     y = !context.cache     ? attention_packed(qkv, o, wanted)
         : Trace::current() ? continued_in_trace(qkv, *context.cache, o, d_head)
@@ -190,13 +221,17 @@ Var attend(const Var& q, const Var& k, const Var& v, const AttentionOptions& o) 
 }
 
 CrossAttention::CrossAttention(const Scope& s, const AttentionConfig& c, Index width, Index memory_width)
-    : options(c.options(width)), path(s.path()) {
+    : options(c.options(width)), qk_norm(c.qk_norm != QkNorm::none), norm_eps(c.norm_eps), path(s.path()) {
   const Index queries = options.n_head * c.head_width(width), keys = options.n_kv_head * c.head_width(width);
   W_Q = s.param("W_Q", {queries, width}, init::xavier());
   W_K = s.param("W_K", {keys, memory_width}, init::xavier());
   W_V = s.param("W_V", {keys, memory_width}, init::xavier());
   W_Q.set_heads({options.n_head}), W_K.set_heads({options.n_kv_head}), W_V.set_heads({options.n_kv_head});
   W_O = s.param("W_O", {width, queries}, init::xavier());
+  if (c.qk_norm == QkNorm::rms_gain) {
+    g_Q = s.param("g_Q", {c.head_width(width)}, init::ones());
+    g_K = s.param("g_K", {c.head_width(width)}, init::ones());
+  }
   if (!c.bias) return;
   b_Q = s.param("b_Q", {queries});
   b_K = s.param("b_K", {keys});
@@ -215,11 +250,14 @@ Var CrossAttention::operator()(const Var& x, const Context& context) const {
     k = entry->keys, v = entry->values;
   } else {
     k = linear(context.memory, W_K, b_K), v = linear(context.memory, W_V, b_V);
+    if (qk_norm) k = qkv::qk_norm(k, g_K, k.dim(2) / o.n_kv_head, o.n_kv_head, 0, norm_eps);
     if (entry) entry->keys = k.value(), entry->values = v.value();
   }
   Tensor weights;
   Capture* capture = x.is_symbolic() ? nullptr : Capture::wanting("weights");
-  const Var y = attention(linear(x, W_Q, b_Q), k, v, o, capture ? &weights : nullptr);  // [B, T, H * D]
+  Var q = linear(x, W_Q, b_Q);  // [B, T, H * D]
+  if (qk_norm) q = qkv::qk_norm(q, g_Q, q.dim(2) / o.n_head, o.n_head, 0, norm_eps);
+  const Var y = attention(q, k, v, o, capture ? &weights : nullptr);  // [B, T, H * D]
   if (capture) capture->put(path, "weights", weights);
   return linear(y, W_O, b_O);  // [B, T, d]
 }

@@ -1,6 +1,7 @@
 #include "qkv/nn/block.h"
 
 #include "qkv/base/make.h"
+#include "qkv/base/text.h"
 #include "qkv/ops/activations.h"
 #include "qkv/ops/arithmetic.h"
 
@@ -17,6 +18,8 @@ Var activate(const Var& x, Activation activation) {
       return gelu(x);
     case Activation::relu:
       return relu(x);
+    case Activation::relu2:
+      return relu_squared(x);
     case Activation::silu:
     case Activation::swiglu:
       break;
@@ -46,6 +49,7 @@ void BlockConfig::complete(const Section& where, Index width) {
     attention_table = table;
   }
   attention.dropout = ffn.dropout = dropout;
+  attention.norm_eps = norm.eps;
 }
 
 static std::unique_ptr<Layer> make_attention(const Scope& s, const BlockConfig& c, Index width) {
@@ -78,6 +82,10 @@ static BlockConfig read_block(const Section& section, Index width) {
   BlockConfig c;
   section.read(c);
   c.complete(section, width);
+  if (c.attention.window_pattern.size() > 1)
+    section.section("attention")
+        .report("window_pattern",
+                "must be left out of a single layer; got " + in_quotes(c.attention.window_pattern));
   return c;
 }
 Block::Block(const Scope& s, const Section& section, Index width)

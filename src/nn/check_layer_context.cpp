@@ -133,16 +133,16 @@ class ContextChecker : Checks {
   }
 
   // How a layer takes positions that attention applies: the number for which it works, RoPE's pairs of a head
-  // or ALiBi's heads. 0: it throws for each, so it looks; -1: nothing changes.
+  // or the heads of a bias by distance (ALiBi, T5). 0: it throws for each, so it looks; -1: nothing changes.
   struct Taken {
-    Index rope = -1, alibi = -1;
+    Index rope = -1, relative = -1;
   };
   static Context with_rope(Context context, Index pairs, Index begin, Index length) {
     context.rotary = rotary_table(begin, length, 2 * pairs, 10000.0, Dtype::f64);
     return context;
   }
-  static Context with_alibi(Context context, Index heads) {
-    context.mask.slopes = Tensor::full({heads}, 0.5, Dtype::f64);
+  static Context with_relative(Context context, Index heads) {
+    context.mask.relative = noise({heads, 13}, Dtype::f64, 11);
     return context;
   }
   Taken taken(const Subject& subject) const {
@@ -157,7 +157,7 @@ class ContextChecker : Checks {
       return result;
     };
     return {find([&](Index n) { return with_rope(masked(true, {}), n, 0, 5); }),
-            find([&](Index n) { return with_alibi(masked(true, {}), n); })};
+            find([&](Index n) { return with_relative(masked(true, {}), n); })};
   }
   // A token sees others.
   bool mixes(const Subject& subject) const {
@@ -184,9 +184,10 @@ class ContextChecker : Checks {
             "positions: context.rotary must rotate both queries and keys, and nothing else: only distances "
             "count; got a difference of {:.2g} for a text that begins 9 tokens later");
     }
-    if (t.alibi < 0)
+    if (t.relative < 0)
       report(
-          "positions: context.mask.slopes must be added to the scores (position.type = \"alibi\"); got equal "
+          "positions: context.mask.relative must be added to the scores (position.type = \"alibi\"); got "
+          "equal "
           "outputs with and without (LayerCheck::positions = false if the layer knows the order by itself)");
   }
 
@@ -199,9 +200,9 @@ class ContextChecker : Checks {
     if (t.rope > 0)
       continues(subject, " with context.rotary",
                 [&](Context c, Index begin, Index n) { return with_rope(c, t.rope, begin, n); });
-    if (t.alibi > 0)
-      continues(subject, " with context.mask.slopes",
-                [&](Context c, Index, Index) { return with_alibi(c, t.alibi); });
+    if (t.relative > 0)
+      continues(subject, " with context.mask.relative",
+                [&](Context c, Index, Index) { return with_relative(c, t.relative); });
   }
 
   template <class Place>
@@ -261,7 +262,7 @@ class ContextChecker : Checks {
       offered(name, tensor);
     }
     const Taken t = o_.positions && mixes(subject) ? taken(subject) : Taken();
-    if (!weights && (t.rope > 0 || t.alibi > 0))
+    if (!weights && (t.rope > 0 || t.relative > 0))
       report(
           "capture: attention must offer its \"weights\" [B, H, T, T], for inspect and the report; got none "
           "(see attend, or Capture::offer)");

@@ -6,13 +6,11 @@
 #include "autograd/trace.h"
 #include "ops/cached_attention.h"
 #include "qkv/autograd/gradcheck.h"
-#include "qkv/base/threads.h"
 #include "qkv/ops/activations.h"
 #include "qkv/ops/arithmetic.h"
 #include "qkv/ops/matmul.h"
 #include "qkv/ops/reduce.h"
 #include "qkv/ops/shape_ops.h"
-#include "tensor/bf16.h"
 
 namespace qkv {
 using namespace attention_kernel;
@@ -46,6 +44,18 @@ Tensor value_of(const AttentionShape& p, const HeadRows<const T>& in, const Kept
   return y;
 }
 
+// Calls run(where backward adds the gradient of mask.relative, or null). Examples that share a table have a
+// sum each, which are then added in their order, whatever thread made them.
+template <class T, class F>
+void with_relative(const AttentionShape& p, Sink& dx, int input, const F& run) {
+  if (!p.mask.relative.defined() || !dx.needs(input)) return run(static_cast<T*>(nullptr));
+  Tensor all = dx.zeroed(input);
+  if (all.rank() == 4) return run(all.data<T>());
+  const Tensor each = Tensor::zeros({p.B, p.H, p.R}, all.dtype());
+  run(const_cast<T*>(each.data<T>()));
+  for (Index b = 0; b < p.B; b++) simd::add(all.size(), all.data<T>(), each.data<T>() + b * all.size());
+}
+
 void check_masks(GradSuite& g, bool packed) {
   struct Case {
     const char* label;
@@ -53,9 +63,11 @@ void check_masks(GradSuite& g, bool packed) {
     AttentionMask mask = {};
     Index D_v = 2;
     double softcap = 0;
+    Shape relative = {};  // of the table of distances
   };
   const AttentionMask causal{true, {}, {}, {}, {}};
-  const AttentionMask all{true, {}, g.ints({2, 2}, {1, 0, 0, 1}), g.normal({2, 2}), g.uniform({2}, 0.1, 1.0)};
+  const AttentionMask all{true, {}, g.ints({2, 2}, {1, 0, 0, 1}), g.normal({2, 2}), {}};
+  const AttentionMask near{false, {}, {}, {}, {}, {}, 2}, last{true, {}, {}, {}, {}, {}, 2};
   std::vector<std::int32_t> window;  // the last two keys
   for (int i = 0; i < 25; i++) window.push_back(i / 5 - i % 5 < 2);
   const Case cases[] = {
@@ -71,10 +83,18 @@ void check_masks(GradSuite& g, bool packed) {
       {"wide values", 2, 1, 3, 3, {}, 5},
       {"softcap", 2, 1, 3, 3, causal, 2, 0.8},
       {"bias", 2, 2, 3, 3, {false, {}, {}, g.normal({2, 2, 3, 3}), {}}},
-      {"alibi", 2, 2, 2, 3, {false, {}, {}, {}, g.uniform({2}, 0.1, 1.0)}},
-      {"all", 2, 1, 2, 2, all, 3, 2.0},
+      {"relative", 2, 2, 2, 3, {}, 2, 0, {2, 7}},
+      {"relative, clipped", 2, 1, 4, 4, causal, 2, 0, {2, 3}},
+      {"relative, per query", 2, 1, 4, 4, causal, 2, 0, {2, 4, 2, 3}},
+      {"relative, per query, with past", 2, 2, 2, 4, causal, 2, 0.8, {2, 2, 2, 5}},
+      {"last two", 2, 1, 5, 5, last},
+      {"near", 2, 2, 5, 5, near},
+      {"last two, with past", 1, 1, 3, 5, last, 2, 0.8, {1, 5}},
+      {"all", 2, 1, 2, 2, all, 3, 2.0, {2, 3}},
       {"window", 2, 1, 5, 5, {true, {}, g.ints({5, 5}, window), {}, {}}},
       {"no key", 2, 2, 3, 3, {false, g.ints({2, 3}, {0, 0, 0, 1, 0, 0}), {}, {}, {}}},
+      {"documents", 2, 1, 5, 5, {true, {}, {}, {}, {}, g.ints({2, 5}, {0, 0, 2, 2, 2, 0, 1, 1, 3, 4})}},
+      {"documents, not causal", 1, 1, 2, 4, {false, {}, {}, {}, {}, g.ints({2, 2}, {0, 3, 4, 1})}},
   };
   for (const Case& c : cases) {
     const Index D = 2, B = 2;
@@ -85,20 +105,29 @@ void check_masks(GradSuite& g, bool packed) {
     // Once in one block, whose weights are kept, and once in small ones that are computed again.
     for (const Index size : {512, 2}) {
       const std::string label = c.label + std::string(size == 2 ? ", in blocks" : "");
+      std::vector<Tensor> inputs{g.normal({B, c.T, c.H * D}), g.normal({B, c.S, c.H_kv * D}),
+                                 g.normal({B, c.S, c.H_kv * c.D_v})};
+      if (packed) inputs = {g.normal({B, c.T, (c.H + 2 * c.H_kv) * D})};
+      const std::size_t table = inputs.size();
+      if (c.relative.rank() > 0) inputs.push_back(g.normal(c.relative));
+      auto options = [=](const Vars& in) {
+        AttentionOptions own = o;
+        if (in.size() > table) own.mask.relative = in[table];
+        return own;
+      };
       if (packed && c.T == c.S && c.D_v == D)
-        g.check(label, {g.normal({B, c.T, (c.H + 2 * c.H_kv) * D})}, [=](const Vars& in) {
+        g.check(label, inputs, [=](const Vars& in) {
           const UseBlocks blocks({size, size});
-          return attention_packed(in[0], o);
+          return attention_packed(in[0], options(in));
         });
       if (!packed)
         g.check(
-            label,
-            {g.normal({B, c.T, c.H * D}), g.normal({B, c.S, c.H_kv * D}), g.normal({B, c.S, c.H_kv * c.D_v})},
+            label, inputs,
             [=](const Vars& in) {
               const UseBlocks blocks({size, size});
-              return attention(in[0], in[1], in[2], o);
+              return attention(in[0], in[1], in[2], options(in));
             },
-            [=](const Vars& in) { return attention_composed(in[0], in[1], in[2], o); });
+            [=](const Vars& in) { return attention_composed(in[0], in[1], in[2], options(in)); });
     }
   }
 }
@@ -106,7 +135,8 @@ void check_masks(GradSuite& g, bool packed) {
 void note(const AttentionOptions& o) {
   const AttentionMask& m = o.mask;
   Note()("n_head", o.n_head)("n_kv_head", o.n_kv_head)("scale", o.scale)("softcap", o.softcap)(
-      "causal", m.causal)("key_keep", m.key_keep)("keep", m.keep)("bias", m.bias)("slopes", m.slopes);
+      "causal", m.causal)("window", m.window)("key_keep", m.key_keep)("keep", m.keep)("bias", m.bias)(
+      "starts", m.starts);
 }
 
 void check_heads(const AttentionOptions& o) {
@@ -120,15 +150,22 @@ AttentionOptions::AttentionOptions(Index n_head, Index d_head)
     : n_head(n_head), n_kv_head(n_head), scale(1.0 / std::sqrt(double(d_head))) {}
 
 Var masked_scores(Var scores, const AttentionMask& m) {
-  const Index H = scores.dim(1), T = scores.dim(2), S = scores.dim(3);
+  const Index T = scores.dim(2), S = scores.dim(3);
   auto per_head = [](const Tensor& t) {  // [B, T, S] -> [B, 1, T, S]
     return t.rank() == 3 ? t.reshape({t.dim(0), 1, t.dim(1), t.dim(2)}) : t;
   };
   if (m.bias.defined()) scores = scores + per_head(m.bias);
-  if (m.slopes.defined()) {
-    Tensor distance = Tensor::empty({T, S}, Dtype::f64);
-    for (Index i = 0; i < T * S; i++) distance.data<double>()[i] = double(std::abs(i / S + S - T - i % S));
-    scores = scores - m.slopes.reshape({H, 1, 1}) * Var(distance.to(scores.dtype()));
+  Tensor distance = Tensor::empty({T, S}, Dtype::i32);  // of the key from the query
+  for (Index i = 0; i < T * S; i++) distance.data<std::int32_t>()[i] = std::int32_t(i % S - (i / S + S - T));
+  if (m.relative.defined()) {
+    const auto last = std::int32_t(m.relative.dim(-1) - 1);
+    const bool shared = m.relative.rank() == 2;
+    Tensor column = Tensor::empty(shared ? Shape{T, S} : scores.shape(), Dtype::i32);
+    for (Index i = 0; i < column.size(); i++)
+      column.data<std::int32_t>()[i] =
+          std::clamp(distance.data<std::int32_t>()[i % (T * S)] + last / 2, 0, last);
+    scores = scores + (shared ? index_select(m.relative, column, 1)
+                              : take_along(permute(m.relative, {0, 2, 1, 3}), column, 3));
   }
   auto see = [&](const Tensor& keep) {
     scores = where(keep, scores, Tensor::scalar(-std::numeric_limits<double>::infinity(), scores.dtype()));
@@ -136,6 +173,17 @@ Var masked_scores(Var scores, const AttentionMask& m) {
   if (m.keep.defined()) see(per_head(m.keep));
   if (m.key_keep.defined()) see(m.key_keep.reshape({scores.dim(0), 1, 1, S}));
   if (m.causal) see(tril(Tensor::full({T, S}, 1, Dtype::i32), S - T).value());
+  if (m.window > 0) {
+    std::int32_t* d = distance.data<std::int32_t>();
+    for (Index i = 0; i < T * S; i++) d[i] = std::abs(d[i]) < m.window;
+    see(distance);
+  }
+  if (m.starts.defined()) {
+    Tensor own = Tensor::empty({scores.dim(0), 1, T, S}, Dtype::i32);
+    for (Index i = 0; i < own.size(); i++)
+      own.data<std::int32_t>()[i] = i % S >= m.starts.data<std::int32_t>()[i / S];
+    see(own);
+  }
   return scores;
 }
 
@@ -179,21 +227,24 @@ Var attention(const Var& q, const Var& k, const Var& v, const AttentionOptions& 
     const Kept kept = keep(p, q.dtype());
     const Tensor y = value_of<T>(p, rows(p, q.value(), k.value(), v.value()), kept, weights);
     note(o);
-    return record(
-        kAttention, {q, k, v}, y,
-        [=, vq = q.value(), vk = k.value(), vv = v.value()](const Tensor& dy, Sink& dx) {
-          // Buffers of k and v may be in different states, so both start from zero when new.
-          Tensor dq, dk, dv;
-          HeadRows<T> out{nullptr, nullptr, nullptr, p.H * p.D, p.H_kv * p.D, p.H_kv * p.D_v};
-          double beta_q = 0;
-          if (dx.needs(1)) dk = dx.zeroed(1), out.k = dk.data<T>();
-          if (dx.needs(2)) dv = dx.zeroed(2), out.v = dv.data<T>();
-          if (dx.needs(0)) {
-            Sink::Buffer b = dx.buffer(0);
-            dq = b.gradient, beta_q = b.beta, out.q = dq.data<T>();
-          }
-          Attention<T>(p, rows(p, vq, vk, vv), kept).backward(y.data<T>(), dy.data<T>(), out, T(beta_q), 1);
-        });
+    const Input inputs[] = {q, k, v, o.mask.relative};
+    return record(kAttention, inputs, o.mask.relative.defined() ? 4 : 3, y,
+                  [=, vq = q.value(), vk = k.value(), vv = v.value()](const Tensor& dy, Sink& dx) {
+                    // Buffers of k and v may be in different states, so both start from zero when new.
+                    Tensor dq, dk, dv;
+                    HeadRows<T> out{nullptr, nullptr, nullptr, p.H * p.D, p.H_kv * p.D, p.H_kv * p.D_v};
+                    double beta_q = 0;
+                    if (dx.needs(1)) dk = dx.zeroed(1), out.k = dk.data<T>();
+                    if (dx.needs(2)) dv = dx.zeroed(2), out.v = dv.data<T>();
+                    if (dx.needs(0)) {
+                      Sink::Buffer b = dx.buffer(0);
+                      dq = b.gradient, beta_q = b.beta, out.q = dq.data<T>();
+                    }
+                    with_relative<T>(p, dx, 3, [&](T* relative) {
+                      Attention<T>(p, rows(p, vq, vk, vv), kept)
+                          .backward(y.data<T>(), dy.data<T>(), out, T(beta_q), 1, relative);
+                    });
+                  });
   });
 }
 
@@ -215,91 +266,21 @@ Var attention_packed(const Var& qkv, const AttentionOptions& o, Tensor* weights)
     const Kept kept = keep(p, qkv.dtype());
     const Tensor y = value_of<T>(p, rows(p, qkv.value().data<T>()), kept, weights);
     note(o);
-    return record(kAttentionPacked, {qkv}, y, [=, value = qkv.value()](const Tensor& dy, Sink& dx) {
-      Sink::Buffer d = dx.buffer(0);
-      Attention<T>(p, rows(p, value.template data<T>()), kept)
-          .backward(y.template data<T>(), dy.data<T>(), rows(p, d.gradient.template data<T>()), T(d.beta),
-                    T(d.beta));
-    });
+    const Input inputs[] = {qkv, o.mask.relative};
+    return record(kAttentionPacked, inputs, o.mask.relative.defined() ? 2 : 1, y,
+                  [=, value = qkv.value()](const Tensor& dy, Sink& dx) {
+                    HeadRows<T> out{};
+                    double beta = 0;
+                    if (dx.needs(0)) {
+                      Sink::Buffer d = dx.buffer(0);
+                      out = rows(p, d.gradient.template data<T>()), beta = d.beta;
+                    }
+                    with_relative<T>(p, dx, 1, [&](T* relative) {
+                      Attention<T>(p, rows(p, value.template data<T>()), kept)
+                          .backward(y.template data<T>(), dy.data<T>(), out, T(beta), T(beta), relative);
+                    });
+                  });
   });
 }
-
-// ---- over a cache
-
-namespace {
-
-// out[d] = sum over s of a[s] v[s, d]: the sums of up to four batches of columns stay in registers.
-template <class T>
-void weighted_sum(Index S, Index D, const T* a, const T* v, T* out) {
-  using Batch = simd::Batch<T>;
-  constexpr Index width = simd::kWidth<T>;
-  Index d = 0;
-  auto columns = [&](auto count) {
-    constexpr Index N = decltype(count)::value;
-    for (; d + N * width <= D; d += N * width) {
-      Batch sum[std::size_t(N)];
-      for (Batch& each : sum) each = Batch(T(0));
-      for (Index s = 0; s < S; s++)
-        for (Index i = 0; i < N; i++)
-          sum[i] = xsimd::fma(Batch(a[s]), Batch(xsimd::load_unaligned(v + s * D + d + i * width)), sum[i]);
-      for (Index i = 0; i < N; i++) sum[i].store_unaligned(out + d + i * width);
-    }
-  };
-  columns(std::integral_constant<Index, 4>());
-  columns(std::integral_constant<Index, 2>());
-  columns(std::integral_constant<Index, 1>());
-  for (; d < D; d++) {
-    T sum = 0;
-    for (Index s = 0; s < S; s++) sum += a[s] * v[s * D + d];
-    out[d] = sum;
-  }
-}
-
-}  // namespace
-
-template <class T>
-Tensor cached_attention(const T* q, Index ld, Index B, Index n, const Tensor& keys, const Tensor& values,
-                        Index past, AttentionOptions o, Tensor* weights) {
-  const Index H = o.n_head, H_kv = o.n_kv_head, capacity = keys.dim(2), D = keys.dim(3), S = past + n;
-  const Dtype dtype = DtypeOf<T>::value;
-  QKV_CHECK(keys.shape() == values.shape() && keys.dim(0) == B && keys.dim(1) == H_kv && S <= capacity,
-            "cached_attention: keys and values must be [{}, {}, at least {}, D]; got {}, {}", B, H_kv, S,
-            keys.shape(), values.shape());
-  const Tensor slopes = o.mask.slopes;
-  o.mask = {};
-  o.mask.causal = true, o.mask.slopes = slopes;
-  const attention_kernel::AttentionShape shape(B, n, S, D, D, dtype, o);
-  Tensor y = Tensor::empty({B, n, H * D}, dtype), scores = Tensor::empty({B, H, S + D}, dtype);
-  if (weights) *weights = Tensor::empty({B, H, n, S}, dtype);
-  auto one_head = [&](Index b, Index h) {
-    const Index head = (b * H_kv + h / (H / H_kv)) * capacity * D;
-    const T *k = keys.data<T>() + head, *v = values.data<T>() + head;
-    T* own = scores.data<T>() + (b * H + h) * (S + D);
-    for (Index t = 0; t < n; t++) {
-      const Index seen = past + t + 1;
-      T *a = weights ? weights->data<T>() + ((b * H + h) * n + t) * S : own, *query = own + S;
-      std::copy_n(q + (b * n + t) * ld + h * D, D, query);
-      bf16::round_if_chosen(D, query);
-      gemm_kernel::dots<T>(1, seen, D, query, D, k, D, {a, seen, T(o.scale), 0, a, seen});
-      attention_kernel::score(shape, b, h, t, 0, seen, a);
-      simd::softmax_row(seen, a, a);
-      std::fill(a + seen, a + S, T(0));
-      if (weights) std::copy_n(a, seen, own);
-      bf16::round_if_chosen(seen, own);
-      weighted_sum(seen, D, own, v, y.data<T>() + (b * n + t) * H * D + h * D);
-    }
-  };
-  // Keys and values of many tokens are read by all workers; a head is always of one task.
-  constexpr Index kMany = 32 * 1024;
-  if (n * S * D * H >= kMany)
-    pool().run(int(B * H), [&](int task, int) { one_head(task / H, task % H); });
-  else
-    for (Index head = 0; head < B * H; head++) one_head(head / H, head % H);
-  return y;
-}
-template Tensor cached_attention(const float*, Index, Index, Index, const Tensor&, const Tensor&, Index,
-                                 AttentionOptions, Tensor*);
-template Tensor cached_attention(const double*, Index, Index, Index, const Tensor&, const Tensor&, Index,
-                                 AttentionOptions, Tensor*);
 
 }  // namespace qkv

@@ -73,9 +73,12 @@ class Attention {
 
   // dV = (W * mask)^T dY; dW = mask * dY V^T; dS = W (dW - mean), where mean = rowsum(W dW) = rowsum(Y dY);
   // dQ = scale dS K; dK = scale dS^T Q. With a softcap, s = c tanh(s0 / c), so ds0 = dS (1 - tanh^2).
-  void backward(const T* y, const T* dy, const HeadRows<T>& out, T beta_q, T beta_kv) const {
+  // The gradient of mask.relative is that of the scores after it, added up by distance in `relative`, [B, H,
+  // R] or [B, T, H, R].
+  void backward(const T* y, const T* dy, const HeadRows<T>& out, T beta_q, T beta_kv, T* relative) const {
     // Where blocks may be left out, all begins with zeros.
-    const bool gaps = p.mask.keep.defined() || p.mask.key_keep.defined() || p.S == 0;
+    const bool gaps = p.mask.keep.defined() || p.mask.key_keep.defined() || p.starts_late() || p.S == 0;
+    const bool shared = p.mask.relative.rank() == 2;
     each_head([&](Index b, Index h, const Scratch& scratch) {
       T* dq = out.q ? out.q + b * p.T * out.ld_q + h * p.D : nullptr;
       T* dk = out.k ? out.k + b * p.S * out.ld_k + h / group * p.D : nullptr;
@@ -97,8 +100,8 @@ class Attention {
           }
           if (dv)
             gemm<T>(Trans::yes, Trans::no, keys, p.D_v, n, 1, w.used, ld, dy + at, ld_y, beta,
-                    dv + s0 * out.ld_v, out.ld_v);
-          if (!dq && !dk) continue;
+                    dv + k.s0 * out.ld_v, out.ld_v);
+          if (!dq && !dk && !relative) continue;
           T* ds = scratch.gradient;
           gemm<T>(Trans::no, Trans::yes, n, keys, p.D_v, 1, dy + at, ld_y, v(k), in.ld_v, 0, ds, ld);
           for (Index r = 0; r < n; r++) {
@@ -108,6 +111,9 @@ class Attention {
                                : simd::dot(p.D_v, dy + at + r * ld_y, y + at + r * ld_y));
             simd::apply(keys, row, row, w.weights + r * ld, w.used + r * ld,
                         [&](auto d, auto w, auto used) { return used * d - w * mean; });
+            if (relative)
+              Distances(p.R, k.s0 - (t0 + r + p.S - p.T), keys)
+                  .add_gradient(row, relative + ((shared ? b : b * p.T + t0 + r) * p.H + h) * p.R);
             if (scratch.tanh)
               simd::apply(seen(k, t0 + r), row, row, scratch.tanh + r * ld,
                           [&](auto d, auto u) { return d * (one - u * u); });
@@ -117,7 +123,7 @@ class Attention {
                     s0 == 0 && !gaps ? beta_q : T(1), dq + t0 * out.ld_q, out.ld_q);
           if (dk)
             gemm<T>(Trans::yes, Trans::no, keys, p.D, n, scale, ds, ld, q(k), in.ld_q, beta,
-                    dk + s0 * out.ld_k, out.ld_k);
+                    dk + k.s0 * out.ld_k, out.ld_k);
         }
     });
   }
@@ -178,9 +184,7 @@ class Attention {
     return {in(kept.weights), in(kept.stream ? kept.used : kept.weights)};
   }
   // How many keys of the block query t can see.
-  Index seen(const Block& k, Index t) const {
-    return p.mask.causal ? std::clamp(t + 1 + p.S - p.T - k.s0, Index(0), k.keys()) : k.keys();
-  }
+  Index seen(const Block& k, Index t) const { return std::clamp(p.end_of(t) - k.s0, Index(0), k.keys()); }
   static void clear(T* x, Index rows, Index ld, Index n) {
     for (Index r = 0; x && r < rows; r++) std::fill_n(x + r * ld, n, T(0));
   }
@@ -193,6 +197,7 @@ class Attention {
       const Index n = seen(k, t);
       score(p, k.b, k.h, t, k.s0, n, s, tanh);
       std::fill(s + n, s + k.keys(), -std::numeric_limits<T>::infinity());
+      std::fill_n(s, std::clamp(p.start_of(k.b, t) - k.s0, Index(0), n), -std::numeric_limits<T>::infinity());
     }
   }
   // n more scores of a row -> exp(score - top), or weights if there is one block of keys. `factor` is their

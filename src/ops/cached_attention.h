@@ -7,13 +7,13 @@ namespace qkv {
 
 /// What `attention` gives for the last T of S = past + T positions under a causal mask: q is T rows of `ld`
 /// elements per row of the batch, H * D of them; keys and values [B, H_kv, capacity, D] hold S positions.
-/// Gives y [B, T, H * D]. No gradient: decoding needs none. Of `options`, scale, softcap, mask.slopes and the
-/// numbers of heads count. `weights`, when given, receives [B, H, T, S].
+/// Gives y [B, T, H * D]. No gradient: decoding needs none. Of `options`, scale, softcap, mask.relative,
+/// mask.window and the numbers of heads count. `weights`, when given, receives [B, H, T, S].
 template <class T>
 Tensor cached_attention(const T* q, Index ld, Index B, Index n, const Tensor& keys, const Tensor& values,
                         Index past, AttentionOptions options, Tensor* weights = nullptr);
 
-/// Scores [B, H, T, S] with what the mask adds to them: bias, ALiBi, -inf where a key may not be seen.
+/// Scores [B, H, T, S] with what the mask adds to them: bias, relative, -inf where a key may not be seen.
 Var masked_scores(Var scores, const AttentionMask& mask);
 
 /// `attention` from separate ops, for gradient checks and tests. `dropped` [B, H, T, S], where given, is what

@@ -9,14 +9,17 @@
 #include "qkv/ops/activations.h"
 #include "qkv/ops/arithmetic.h"
 #include "qkv/ops/reduce.h"
+#include "qkv/ops/shape_ops.h"
 #include "tensor/rows.h"
 
 namespace qkv {
 namespace {
 
 void check_norm(GradSuite& g, bool centred);
+void check_qk_norm(GradSuite& g);
 const Op kLayerNorm("layer_norm", [](GradSuite& g) { check_norm(g, true); });
 const Op kRmsNorm("rms_norm", [](GradSuite& g) { check_norm(g, false); });
+const Op kQkNorm("qk_norm", [](GradSuite& g) { check_qk_norm(g); });
 
 // The definition from separate ops, over the axes from `axis` (negative) on.
 Var norm_composed(const Var& x, const Var& gain, const Var& bias, int axis, double eps, bool centred) {
@@ -175,7 +178,86 @@ void check_norm(GradSuite& g, bool centred) {
   check("axis 0", {2, 3, 2}, -3, false, 0.1);
 }
 
+// The definition from separate ops.
+Var qk_norm_composed(const Var& x, const Var& gain, Index D, Index queries, Index keys, double eps) {
+  const Index B = x.dim(0), T = x.dim(1), W = x.dim(2), heads = queries + keys;
+  Var y = reshape(slice(x, 2, 0, heads * D), {B, T, heads, D});
+  y = rms_norm(y, Tensor::full({D}, 1, x.dtype()), eps);
+  Tensor row = Tensor::full({heads}, 0, Dtype::i32);  // of the gain
+  std::fill_n(row.data<std::int32_t>() + queries, keys, 1);
+  if (gain.defined()) y = y * index_select(reshape(gain, {-1, D}), row);
+  return concat({reshape(y, {B, T, heads * D}), slice(x, 2, heads * D, W)}, 2);
+}
+
+void check_qk_norm(GradSuite& g) {
+  auto check = [&](const char* label, Index D, Index queries, Index keys, Index extra, bool learned) {
+    std::vector<Tensor> in{g.normal({2, 3, (queries + keys) * D + extra})};
+    if (learned) in.push_back(g.normal({(keys > 0 ? 2 : 1) * D}));
+    auto with = [=](auto f) {
+      return [=](const Vars& v) {
+        return f(v[0], learned ? v[1] : Var(), D, queries, keys, 1e-5);
+      };
+    };
+    g.check(label, in, with(qk_norm), with(qk_norm_composed));
+  };
+  check("packed", 3, 2, 2, 6, true);
+  check("grouped, no gain", 4, 4, 2, 8, false);
+  check("queries", 5, 2, 0, 0, true);
+}
+
 }  // namespace
+
+// y = x / sqrt(mean(x^2) + eps) * gain in each of the first heads of every row.
+Var qk_norm(const Var& x, const Var& gain, Index D, Index queries, Index keys, double eps) {
+  const Index heads = queries + keys;
+  QKV_CHECK(D > 0 && queries > 0 && keys >= 0 && x.rank() == 3 && x.dim(2) >= heads * D,
+            "qk_norm: x must be [B, T, at least {}]; got {}", heads * D, x.shape());
+  const Shape expected{(keys > 0 ? 2 : 1) * D};
+  QKV_CHECK(!gain.defined() || (gain.shape() == expected && gain.dtype() == x.dtype()),
+            "qk_norm: gain must be {} {}; got {} {}", x.dtype(), expected, gain.dtype(), gain.shape());
+  if (x.is_symbolic()) return Tensor::symbolic(x.shape(), x.dtype());
+  const Index rows = x.dim(0) * x.dim(1), W = x.dim(2), rest = W - heads * D;
+  const Tensor scale = gain.defined() ? gain.value() : Tensor::full(expected, 1, x.dtype());
+  Tensor y = Tensor::empty(x.shape(), x.dtype()), inverse = Tensor::empty({rows, heads}, x.dtype());
+  dispatch("qk_norm", x.dtype(), [&](auto t) {
+    using T = decltype(t);
+    for (Index r = 0; r < rows; r++) {
+      const T* in = x.value().data<T>() + r * W;
+      T* out = y.data<T>() + r * W;
+      for (Index h = 0; h < heads; h++, in += D, out += D) {
+        const RowStats<T> s = statistics(D, in, false, eps);
+        inverse.data<T>()[r * heads + h] = s.inverse;
+        forward_row<T>(D, s, in, scale.data<T>() + (h < queries ? 0 : D), nullptr, out);
+      }
+      std::copy_n(in, rest, out);
+    }
+  });
+  const Input inputs[] = {x, gain};
+  Note()("d_head", D)("queries", queries)("keys", keys)("eps", eps);
+  return record(kQkNorm, inputs, gain.defined() ? 2 : 1, y,
+                [=, vx = x.value(), learned = gain.defined()](const Tensor& dy, Sink& dx) {
+                  dispatch("qk_norm", dy.dtype(), [&](auto t) {
+                    using T = decltype(t);
+                    Tensor dgain;
+                    if (learned && dx.needs(1)) dgain = dx.zeroed(1);
+                    Sink::Buffer d = dx.needs(0) ? dx.buffer(0) : Sink::Buffer{};
+                    for (Index i = 0; i < rows * heads; i++) {
+                      const Index at = i / heads * W + i % heads * D, row = i % heads < queries ? 0 : D;
+                      const RowStats<T> s{T(0), inverse.data<T>()[i], T(0)};
+                      const T *in = vx.template data<T>() + at, *g = dy.data<T>() + at;
+                      if (dgain.defined()) backward_gain<T>(D, s, in, g, dgain.data<T>() + row, nullptr);
+                      if (d.gradient.defined())
+                        backward_row(D, s, false, in, scale.data<T>() + row, g, d.beta,
+                                     d.gradient.data<T>() + at);
+                    }
+                    for (Index r = 0; d.gradient.defined() && r < rows; r++) {
+                      const Index at = r * W + heads * D;
+                      simd::apply_beta(d.beta, rest, d.gradient.data<T>() + at, dy.data<T>() + at,
+                                       [](auto v) { return v; });
+                    }
+                  });
+                });
+}
 
 Var layer_norm(const Var& x, const Var& gain, const Var& bias, double eps) {
   return norm(kLayerNorm, x, gain, bias, -1, eps, true);

@@ -84,7 +84,9 @@ RotaryTable rotary_table(Index begin, Index length, Index dim, double base, Dtyp
   return {table.cos.to(dtype), table.sin.to(dtype)};
 }
 
-Var rotary(const Var& x, const RotaryTable& table, const RotaryOptions& o) {
+Var rotary(const Var& x, const RotaryTable& table, const RotaryOptions& options) {
+  RotaryOptions o = options;
+  if (o.dim == 0) o.dim = 2 * table.cos.dim(-1);
   QKV_CHECK(o.dim > 0 && o.dim <= o.d_head && o.dim % 2 == 0,
             "rotary: dim must be even and at most {}; got {}", o.d_head, o.dim);
   QKV_CHECK(o.n_head > 0 && x.rank() == 3 && x.dim(2) >= o.n_head * o.d_head,

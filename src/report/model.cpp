@@ -176,10 +176,19 @@ std::string obstacle(const Experiment& e, const EncoderClassifier* model, const 
   if (const std::string& type = model->config.stack.block.attention.type; type != "attention")
     return "it computes no attention of type " + type;
   const PositionType position = model->config.position.type;
-  if (position == PositionType::rope || position == PositionType::alibi)
-    return "it computes no positions of type " + text_of(position);
+  if (const AttentionConfig& heads = model->config.stack.block.attention;
+      heads.qk_norm != QkNorm::none || heads.softcap > 0 || heads.window > 0)
+    return "it computes no attention with qk_norm, softcap or window";
+  if (in_attention(position)) return "it computes no positions of type " + text_of(position);
   if (model->config.pooler != Pooler::none) return "it computes no pooler";
-  if (model->config.stack.embed_norm) return "it computes no norm of the embeddings";
+  const StackConfig& stack = model->config.stack;
+  for (const auto& [has, what] : {std::pair(stack.embed_norm, "norm of the embeddings"),
+                                  {stack.share_layers > 1, "shared layers"},
+                                  {stack.value_embeddings > 0, "value embeddings"},
+                                  {stack.residual_scalars, "residual scalars"},
+                                  {model->config.logit_softcap > 0, "soft-cap of the logits"},
+                                  {stack.block.ffn.activation == Activation::gelu_erf, "gelu-erf"}})
+    if (has) return fmt::format("it computes no {}", what);
   if (model->token_types.defined()) return "it computes no token types";
   if (model->config.bag > 0) return "it computes no bag of words beside the network";
   if (task->tokenizer()->config().type != "word") return "it cuts text only as the word tokenizer does";

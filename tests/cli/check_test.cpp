@@ -180,11 +180,34 @@ TEST_CASE("each broken model config gives one message, which says where and what
        "(did you mean 'mean'?)"},
       {"unknown position", "position.type = \"rotary\"",
        "config.toml:10:17: model.position.type must be one of \"learned\", \"sinusoidal\", \"rope\", "
-       "\"alibi\", \"none\"; got "
+       "\"alibi\", \"none\", \"t5\", \"shaw\"; got "
        "\"rotary\""},
+      {"a pattern without a window", "attention.window_pattern = \"SL\"",
+       "config.toml:10:28: model.attention.window_pattern needs model.attention.window; got 'SL' without"},
+      {"an odd part of a head",
+       "position.type = \"rope\"\nposition.rotary_fraction = 0.2\nposition.origin = \"start\"",
+       "config.toml:11:28: model.position.rotary_fraction times the width 16 of a head must be even and at "
+       "least 2; "
+       "got 3"},
+      {"buckets without t5", "position.buckets = 8",
+       "config.toml:10:20: model.position.buckets must be left out unless type = \"t5\"; got type "
+       "\"learned\""},
+      {"odd buckets", "position.type = \"t5\"\nposition.buckets = 7\nposition.origin = \"start\"",
+       "config.toml:11:20: model.position.buckets must be even; got 7"},
+      {"less distance than buckets", "position = {type = \"t5\", max_distance = 16, origin = \"start\"}",
+       "config.toml:10:42: model.position.max_distance must be more than half of buckets = 32; got 16"},
+      {"shaw without queries",
+       "attention.qkv = \"identity\"\nposition = {type = \"shaw\", origin = \"start\"}",
+       "config.toml:11:21: model.position.type \"shaw\" needs model.attention.qkv = \"learned\"; got "
+       "\"identity\""},
+      {"shaw with listed layers",
+       "position = {type = \"shaw\", origin = \"start\"}\n[[model.layers]]\ntype = \"block\"",
+       "config.toml:10:21: model.position.type needs n_layer blocks with model.attention.type = "
+       "\"attention\", which "
+       "learn it; got other layers"},
       {"unknown activation", "ffn.activation = \"gleu\"",
-       "config.toml:10:18: model.ffn.activation must be one of \"gelu\", \"gelu-erf\", \"relu\", \"silu\", "
-       "\"swiglu\"; got "
+       "config.toml:10:18: model.ffn.activation must be one of \"gelu\", \"gelu-erf\", \"relu\", \"relu2\", "
+       "\"silu\", \"swiglu\"; got "
        "\"gleu\" (did you mean 'gelu'?)"},
       {"negative width", "ffn.d_ff = -1", "config.toml:10:12: model.ffn.d_ff must not be negative; got -1"},
       {"unknown norm", "norm.type = \"batchnorm\"",

@@ -206,9 +206,9 @@ const std::vector<Broken> kBroken{
      [](auto& f) {
        f.set("model_type", "mistral");
        f.set("architectures", {"MistralForCausalLM"});
-       f.set("sliding_window", 16);
+       f.set("sliding_window", "all");
      },
-     "'sliding_window' must be null"},
+     "'sliding_window' must be an integer"},
     // ---- BERT and DistilBERT
     {"relative positions", "bert", key("position_embedding_type", "relative_key"),
      "'position_embedding_type' must be \"absolute\""},

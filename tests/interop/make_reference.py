@@ -60,7 +60,7 @@ def llama(cls="Llama", **keys):
     keys = {"hidden_size": 12, "intermediate_size": 20, "num_hidden_layers": 2, "num_attention_heads": 3,
             "num_key_value_heads": 1, "head_dim": 8, "max_position_embeddings": 80, **keys}
     if cls == "Mistral":
-        keys["sliding_window"] = None
+        keys.setdefault("sliding_window", None)
     return getattr(transformers, cls + "ForCausalLM"), getattr(transformers, cls + "Config")(**keys)
 
 
@@ -89,6 +89,7 @@ MORE = {
     "llama-bias": llama(attention_bias=True, mlp_bias=True, rms_norm_eps=1e-3),
     "llama-odd": llama(hidden_size=35, num_attention_heads=7, num_key_value_heads=7, head_dim=6),
     "mistral": llama("Mistral"),
+    "mistral-window": llama("Mistral", sliding_window=5),
 }
 
 

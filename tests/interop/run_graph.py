@@ -86,8 +86,8 @@ def masked_mean(x, keep, **_):
     return (x * weights).sum(1) / np.maximum(1, weights.sum(1))
 
 
-def attention(q, k, v, n_head, n_kv_head, scale, softcap, causal,
-              key_keep=None, keep=None, bias=None, slopes=None, **_):
+def attention(q, k, v, relative=None, *, n_head, n_kv_head, scale, softcap, causal, window,
+              key_keep=None, keep=None, bias=None, starts=None, **_):
     heads = lambda x, n: np.moveaxis(x.reshape(*x.shape[:2], n, -1), 2, 1)
     repeated = lambda x: np.repeat(heads(x, n_kv_head), n_head // n_kv_head, 1)
     per_head = lambda x: x[:, None] if x.ndim == 3 else x
@@ -96,7 +96,11 @@ def attention(q, k, v, n_head, n_kv_head, scale, softcap, causal,
     scores = heads(q, n_head) @ np.swapaxes(repeated(k), 2, 3) * scale
     scores = softcap * np.tanh(scores / softcap) if softcap > 0 else scores
     scores = scores + per_head(bias) if bias is not None else scores
-    scores = scores - slopes[:, None, None] * abs(place - key) if slopes is not None else scores
+    if relative is not None:
+        last = relative.shape[-1] - 1
+        column = np.clip(key - place + last // 2, 0, last)
+        t = np.arange(T)[:, None]
+        scores = scores + (relative[:, column] if relative.ndim == 2 else np.moveaxis(relative, 2, 1)[:, :, t, column])
     sees = np.ones(scores.shape, bool)
     if keep is not None:
         sees = sees & (per_head(keep) != 0)
@@ -104,14 +108,26 @@ def attention(q, k, v, n_head, n_kv_head, scale, softcap, causal,
         sees = sees & (key_keep[:, None, None] != 0)
     if causal:
         sees = sees & (key <= place)
+    if window > 0:
+        sees = sees & (abs(key - place) < window)
+    if starts is not None:
+        sees = sees & (key >= starts[:, None, :, None])
     weights = softmax(np.where(sees, scores, -1e300)) * sees
     return np.moveaxis(weights @ repeated(v), 1, 2).reshape(*q.shape[:2], -1)
 
 
-def attention_packed(qkv, n_head, n_kv_head, **options):
+def attention_packed(qkv, relative=None, *, n_head, n_kv_head, **options):
     D = qkv.shape[2] // (n_head + 2 * n_kv_head)
     q, k, v = np.split(qkv, [n_head * D, (n_head + n_kv_head) * D], 2)
-    return attention(q, k, v, n_head, n_kv_head, **options)
+    return attention(q, k, v, relative, n_head=n_head, n_kv_head=n_kv_head, **options)
+
+
+def qk_norm(x, gain=None, *, d_head, queries, keys, eps, **_):
+    heads = x[..., : (queries + keys) * d_head].reshape(*x.shape[:2], queries + keys, d_head)
+    y = heads / np.sqrt((heads * heads).mean(-1, keepdims=True) + eps)
+    if gain is not None:
+        y = y * gain.reshape(-1, d_head)[np.repeat([0, 1], [queries, keys])]
+    return np.concatenate([y.reshape(*x.shape[:2], -1), x[..., (queries + keys) * d_head :]], 2)
 
 
 def rotary(x, cos, sin, n_head, d_head, dim, interleaved, **_):
@@ -164,8 +180,27 @@ def gru(x, W_ih, W_hh, b=None, b_hh=None, h=None, lengths=None, reverse=0, **_):
     return recurrent(gru_cell, x, W_ih, W_hh, b, b_hh, h, None, lengths, reverse)[:2]
 
 
+def pointer_generator(logits, gate, scores, ids, width, shape, keep=None):
+    log_sigmoid = lambda x: -np.logaddexp(0, -x)
+    log_softmax = lambda x: x - np.logaddexp.reduce(x, -1, keepdims=True)
+    written = np.full(shape, -np.inf)
+    written[..., : logits.shape[2]] = log_softmax(logits) + log_sigmoid(gate)
+    if keep is not None:
+        scores = np.where(keep[:, None] != 0, scores, -np.inf)
+    copied = log_softmax(scores) + log_sigmoid(-gate)
+    for b, t, i in np.ndindex(copied.shape):
+        written[b, t, ids[b, i]] = np.logaddexp(written[b, t, ids[b, i]], copied[b, t, i])
+    return np.maximum(written, -1e30)
+
+
 def last_positions(steps, shape, lengths=None):
     return np.full(shape, steps - 1) if lengths is None else np.maximum(0, lengths - 1)
+
+
+def mix(x, y, weights, begin, **_):
+    z, columns = x.copy(), slice(begin, begin + y.shape[-1])
+    z[..., columns] = weights[0] * x[..., columns] + weights[1] * y
+    return z
 
 
 def unary(f):
@@ -181,6 +216,9 @@ OPS = {
     "neg": unary(lambda x: -x),
     "softmax": unary(softmax),
     "log_softmax": unary(lambda x: x - logsumexp(x, -1, True)),
+    "relu_squared": unary(lambda x: np.maximum(x, 0) ** 2),
+    "softcap": lambda x, cap, **_: cap * np.tanh(x / cap),
+    "mix": mix,
     "leaky_relu": lambda x, slope, **_: np.where(x < 0, slope * x, x),
     "elu": lambda x, alpha, **_: np.where(x < 0, alpha * (np.exp(x) - 1), x),
     "gelu": lambda x, tanh, **_: gelu(x, tanh),
@@ -223,11 +261,14 @@ OPS = {
     "relative_positions": lambda target, max_length, shape: np.clip(
         np.arange(shape[1]) - target[:, None] + max_length - 1, 0, 2 * max_length - 2),
     "lengths": lambda keep, **_: (keep == 1).sum(1),
+    "document_positions": lambda starts, shape: np.arange(shape[1]) - starts,
+    "pointer_generator": pointer_generator,
     "last_positions": last_positions,
     "cast": unary(lambda x: x.astype(np.float64)),
     "attention": attention,
     "attention_packed": attention_packed,
     "rotary": rotary,
+    "qk_norm": qk_norm,
     "rnn": rnn,
     "lstm": lstm,
     "gru": gru,

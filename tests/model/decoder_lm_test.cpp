@@ -105,12 +105,24 @@ const char* const kVariants[] = {
     "attention.n_head = 4\nattention.n_kv_head = 2\nnorm.type = \"rmsnorm\"\nffn.activation = \"swiglu\"",
     "attention.n_head = 4\nattention.n_kv_head = 1\nposition.type = \"rope\"\ntie_embeddings = true",
     "attention.n_head = 3\nattention.d_head = 4\nposition.type = \"alibi\"\nattention.bias = false",
+    "attention.qk_norm = \"rms-gain\"\nattention.softcap = 2.0\nattention.window = "
+    "3\nattention.window_pattern = "
+    "\"SL\"\nposition.type = \"rope\"\nposition.rotary_fraction = 0.5",
+    "attention.window = 2\nposition.type = \"t5\"\nposition.buckets = 6\nposition.max_distance = 7",
+    "attention.n_head = 4\nattention.n_kv_head = 2\nposition.type = \"t5\"\nposition.per_layer = true",
+    "attention.n_head = 4\nattention.n_kv_head = 2\nposition.type = \"shaw\"\nposition.max_distance = 3",
+    "attention.softcap = 2.0\nattention.window = 4\nattention.window_pattern = \"LS\"\nposition.type = "
+    "\"shaw\"",
     // layers of the user's
     "attention.type = \"test-window\"\nattention.window = 2\nattention.n_head = 4\nposition.type = \"rope\"",
     "attention.type = \"test-window-cached\"\nattention.window = 2\nposition.type = \"rope\"",
     "[[model.layers]]\ntype = \"block\"\n[[model.layers]]\ntype = \"test-window\"\nwindow = 4",
     "position.type = \"alibi\"\n[[model.layers]]\ntype = \"test-window-cached\"\n[[model.layers]]\ntype = "
     "\"feed-forward\"\nresidual = true",
+    "position.type = \"t5\"\n[[model.layers]]\ntype = \"test-window-cached\"\n[[model.layers]]\ntype = "
+    "\"block\"",
+    "share_layers = 2\nvalue_embeddings = 1\nresidual_scalars = true\nlogit_softcap = 3.0\nposition.type = "
+    "\"rope\"\nffn.activation = \"relu2\"\nattention.n_head = 4\nattention.n_kv_head = 2",
 };
 
 }  // namespace
@@ -131,8 +143,35 @@ TEST_CASE(
     }
 }
 
+TEST_CASE(
+    "documents in one row have the logits that they have alone, whatever the positions, heads and norms") {
+  for (const char* keys : kVariants) {
+    CAPTURE(std::string(keys));
+    const Lm lm(keys);
+    const Tensor ids = ids_of(2, 12);
+    const Index cuts[2][4] = {{0, 5, 6, 12}, {0, 1, 8, 12}};
+    Batch batch;
+    batch.set("ids", ids);
+    std::int32_t* starts = batch.fill("starts", {2, 12}, Dtype::i32).data<std::int32_t>();
+    for (int b = 0; b < 2; b++)
+      for (int d = 0; d < 3; d++)
+        for (Index t = cuts[b][d]; t < cuts[b][d + 1]; t++)
+          starts[b * 12 + t] = static_cast<std::int32_t>(cuts[b][d]);
+    const Tensor together = lm.model.forward(batch).value();
+    for (int b = 0; b < 2; b++)
+      for (int d = 0; d < 3; d++) {
+        const Tensor alone = lm.logits(columns(ids, cuts[b][d], cuts[b][d + 1]));
+        const Index size = alone.dim(1) * 11;  // of row b of two
+        for (Index i = 0; i < size; i++)
+          REQUIRE(std::abs(alone.at(b * size + i) - together.at((b * 12 + cuts[b][d]) * 11 + i)) < 1e-12);
+      }
+    batch.set("starts", Tensor::zeros({2, 3}, Dtype::i32));
+    CHECK(message([&] { lm.model.forward(batch); }).find("starts must be i32 [2, 12]") != std::string::npos);
+  }
+}
+
 TEST_CASE("rows of a decoding can be selected, doubled and dropped") {
-  for (const char* keys : {kVariants[6], kVariants[8], kVariants[9]}) {
+  for (const char* keys : {kVariants[6], kVariants[8], kVariants[11], kVariants[13], kVariants[14]}) {
     CAPTURE(std::string(keys));
     const Lm lm(keys);
     const Tensor ids = ids_of(2, 6);

@@ -34,14 +34,16 @@ Tensor i32(const Shape& shape, const std::vector<int>& values) {
 // Sources of 4 and 2 tokens padded to S with `padding`, targets of 5.
 Batch pairs(Index S = 4, int padding = 0) {
   Batch batch;
-  std::vector<int> ids, keep;
+  std::vector<int> ids, keep, copies;
   const std::vector<int> sources[] = {{3, 5, 8, 2}, {7, 4}};
   for (const auto& source : sources)
     for (Index s = 0; s < S; s++) {
       const bool word = s < static_cast<Index>(source.size());
       ids.push_back(word ? source[static_cast<std::size_t>(s)] : padding);
       keep.push_back(word);
+      copies.push_back(word ? ids.back() * 5 % 11 : padding);
     }
+  batch.set("copy_ids", i32({2, S}, copies));
   batch.set("source_ids", i32({2, S}, ids));
   batch.set("source_keep", i32({2, S}, keep));
   batch.set("ids", i32({2, 5}, {1, 4, 10, 6, 6, 1, 9, 2, 3, 5}));
@@ -54,11 +56,17 @@ const char* const kKinds[] = {
     "[model.norm]\nplace = \"post\"\n",
     "[model.position]\ntype = \"rope\"\n[model.norm]\ntype = \"rmsnorm\"\n",
     "[model.position]\ntype = \"alibi\"\n[model.ffn]\nactivation = \"swiglu\"\n",
+    "[model.position]\ntype = \"t5\"\n[model.attention]\nqk_norm = \"rms-gain\"\nwindow = 2\n",
+    "[model.position]\ntype = \"shaw\"\nmax_distance = 2\n[model.attention]\nqk_norm = \"rms\"\nsoftcap = "
+    "2.0\n",
     "tie_embeddings = true\n[model.position]\ntype = \"sinusoidal\"\n",
     "n_encoder_layer = 1\nn_decoder_layer = 3\n[model.attention]\nn_head = 4\nn_kv_head = 2\n",
     // layers of decoder_lm_test.cpp
     "[model.attention]\ntype = \"test-window\"\n[model.position]\ntype = \"rope\"\n",
     "[model.attention]\ntype = \"test-window-cached\"\n",
+    "copy = true\n[model.attention]\nn_head = 4\nn_kv_head = 2\n",
+    "copy = true\nlogit_softcap = 2.0\n[model.attention]\ntype = \"test-window\"\n",
+    "share_layers = 2\nvalue_embeddings = 1\nresidual_scalars = true\nlogit_softcap = 3.0\n",
 };
 
 }  // namespace
@@ -121,6 +129,48 @@ TEST_CASE("padding of the source never changes the result, nor do later target t
         CHECK(other.at(b * 55 + i) == doctest::Approx(expected.at(b * 55 + i)).epsilon(1e-12));
     CHECK(distance(other, expected) > 1e-3);
   }
+}
+
+TEST_CASE("words beyond the vocabulary are copied from their place, and read as unknown ones") {
+  const Small s("copy = true\n", {11, 0, 0, 9, false, 1});
+  Batch batch = pairs();
+  batch.set("copy_ids", i32({2, 4}, {3, 11 + 1, 11 + 1, 2, 11 + 0, 4, 0, 0}));
+  const Tensor whole = s.model->forward(batch).value();  // [2, 5, 11 + 4]
+  REQUIRE(whole.shape() == Shape{2, 5, 15});
+  for (Index row = 0; row < 10; row++) {
+    double sum = 0;
+    for (Index v = 0; v < 15; v++) sum += std::exp(whole.at(row * 15 + v));
+    CHECK(sum == doctest::Approx(1));
+    for (Index place = 0; place < 4; place++)  // of these, only two words are new
+      CHECK((whole.at(row * 15 + 11 + place) > -100) == (place == (row < 5 ? 1 : 0)));
+  }
+  const Batch given = batch;
+  batch.set("ids", i32({2, 5}, {1, 12, 10, 6, 12, 1, 11, 2, 3, 5}));
+  Batch unknown = batch;
+  unknown.set("ids", i32({2, 5}, {1, 1, 10, 6, 1, 1, 1, 2, 3, 5}));
+  const Tensor read = s.model->forward(batch).value();
+  CHECK(distance(read, s.model->forward(unknown).value()) == 0);
+  auto decoding = s.own.start(given, 2);
+  decoding->feed(i32({2, 1}, {1, 1}));
+  decoding->select({1, 0, 0});
+  const Tensor step = decoding->feed(i32({3, 1}, {11, 12, 12}));
+  for (Index r = 0; r < 3; r++)
+    for (Index v = 0; v < 15; v++)
+      CHECK(step.at(r * 15 + v) == doctest::Approx(read.at(((r == 0) * 5 + 1) * 15 + v)).epsilon(1e-9));
+  CHECK(Small("copy = true\n", {11, 0, 0, 9, false, 1}, true)
+            .model
+            ->forward([] {
+              Batch shapes;
+              for (const char* name : {"source_ids", "source_keep", "copy_ids"})
+                shapes.set(name, Tensor::symbolic({2, 7}, Dtype::i32));
+              shapes.set("ids", Tensor::symbolic({2, 5}, Dtype::i32));
+              return shapes;
+            }())
+            .shape() == Shape{2, 5, 18});
+  Batch without = pairs();
+  without.set("copy_ids", i32({2, 3}, {0, 0, 0, 0, 0, 0}));
+  CHECK(message([&] { s.model->forward(without); }).find("ids and keep must be i32 [2, 4]") !=
+        std::string::npos);
 }
 
 TEST_CASE("every parameter gets a gradient, and the source matters") {

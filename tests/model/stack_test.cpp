@@ -65,6 +65,23 @@ TEST_CASE("a stack applies its blocks in turn, then the norm") {
   CHECK(distance(s.stack(x, {}).value(), y.value()) == 0);
 }
 
+TEST_CASE("the pattern of windows goes through the layers and begins again") {
+  const TestStack s("[model]\nn_layer = 5\nattention.window = 2\nattention.window_pattern = \"SSL\"");
+  const Tensor x = normal({1, 4, 4}, Dtype::f64);
+  Tensor other = x.clone();
+  other.data<double>()[0] += 1;
+  for (std::size_t i = 0; i < 5; i++) {  // whether the last token sees the first
+    const auto last = [&](const Tensor& x) {
+      return s.stack.layers[i]->forward(x, {}).value().reshape({4, 4}).rows(3, 1).clone();
+    };
+    CHECK((distance(last(x), last(other)) > 0) == (i == 2));
+  }
+  CHECK_THROWS_WITH(
+      TestStack("[[model.layers]]\nattention.window = 2\nattention.window_pattern = \"SL\""),
+      "c.toml:3:28: model.layers[0].attention.window_pattern must be left out of a single layer; got "
+      "'SL'");
+}
+
 TEST_CASE("an explicit list of layers is the whole stack, each with its own keys and width") {
   const TestStack s(
       "[[model.layers]]\ntype = \"test-widen\"\nfactor = 3.0\n"

@@ -2,6 +2,7 @@
 
 #include "nn/layer_check.h"
 #include "qkv/autograd/capture.h"
+#include "qkv/nn/check_layer.h"
 
 using namespace qkv;
 using namespace qkv::test;
@@ -216,6 +217,115 @@ TEST_CASE("causal attention does not look ahead") {
   CHECK(a.at(31) != b.at(31));
 }
 
+namespace {
+
+// MultiHeadAttention with positions that it learns itself, as a model makes it.
+std::vector<std::string> check_relative(const RelativeConfig& relative, const std::string& keys) {
+  auto make = [=](const Scope& s, const Section& section, Index width) {
+    AttentionConfig c = section.read<AttentionConfig>();
+    c.relative = relative;
+    return std::make_unique<MultiHeadAttention>(s, c, width);
+  };
+  return check_layer(make, {8, keys});
+}
+
+}  // namespace
+
+TEST_CASE("attention with normed queries, soft-capped scores, windows and relative positions is sound") {
+  const std::string grouped = "n_head = 4\nn_kv_head = 2\n";
+  for (const char* keys : {"qk_norm = \"rms\"", "qk_norm = \"rms-gain\"", "softcap = 0.7", "window = 2",
+                           "qk_norm = \"rms-gain\"\nsoftcap = 2\nwindow = 3\nwindow_pattern = \"S\""}) {
+    CAPTURE(std::string(keys));
+    CHECK(check_layer<MultiHeadAttention>({8, grouped + keys}) == std::vector<std::string>{});
+  }
+  for (const RelativeConfig& relative : {RelativeConfig{0, 2}, {6, 5}}) {
+    CAPTURE(relative.buckets);
+    CHECK(check_relative(relative, grouped) == std::vector<std::string>{});
+    CHECK(check_relative(relative, "softcap = 2\nwindow = 3\nqk_norm = \"rms\"") ==
+          std::vector<std::string>{});
+  }
+}
+
+TEST_CASE("queries and keys are normed head by head, times their gains, and values are not") {
+  ParameterStore store(1, Dtype::f64);
+  AttentionConfig c = config(4, 2);
+  c.qk_norm = QkNorm::rms_gain;
+  c.norm_eps = 0.01;
+  const MultiHeadAttention attn(Scope(store) / "attn", c, 8);
+  CHECK(names(store) == std::vector<std::string>{"attn.W_Q", "attn.W_K", "attn.W_V", "attn.b_Q", "attn.b_K",
+                                                 "attn.b_V", "attn.g_Q", "attn.g_K", "attn.W_O", "attn.b_O"});
+  CHECK(named(store, "attn.g_K").to_vector() == std::vector<double>{1, 1});
+  randomize(store);
+  const Tensor x = normal({1, 3, 8}, Dtype::f64);
+  const Capture capture;
+  (void)attn(x, {});
+  for (const auto& [part, gain, heads] :
+       {std::tuple{"Q", "attn.g_Q", 4}, {"K", "attn.g_K", 2}, {"V", "", 2}}) {
+    std::vector<double> expected = project(store, part, x.to_vector(), 3);
+    for (std::size_t i = 0; *gain && i < expected.size(); i += 2) {
+      const double a = expected[i], b = expected[i + 1], root = std::sqrt((a * a + b * b) / 2 + 0.01);
+      expected[i] = a / root * named(store, gain).at(0),
+      expected[i + 1] = b / root * named(store, gain).at(1);
+    }
+    const char* name = *part == 'Q' ? "attn.queries" : *part == 'K' ? "attn.keys" : "attn.values";
+    CHECK(capture.find(name)->shape() == Shape{1, 3, heads, 2});
+    CHECK(distance(capture.find(name)->to_vector(), expected) < 1e-13);
+  }
+}
+
+TEST_CASE("Shaw's positions add q . a_(s - t) to q . k, before the scale, with distances clipped at k") {
+  ParameterStore store(1, Dtype::f64);
+  AttentionConfig c = config(2);
+  c.relative = {0, 1};
+  const MultiHeadAttention attn(Scope(store) / "attn", c, 4);
+  CHECK(named(store, "attn.a_K").shape() == Shape{3, 2});
+  randomize(store);
+  const Capture capture;
+  (void)attn(normal({1, 4, 4}, Dtype::f64), {});
+  const Tensor &q = *capture.find("attn.queries"), &bias = *capture.find("attn.bias"),
+               &scores = *capture.find("attn.scores"), &weights = *capture.find("attn.weights");
+  const Tensor a = named(store, "attn.a_K");
+  for (Index h = 0; h < 2; h++)
+    for (Index t = 0; t < 4; t++) {
+      double sum = 0;
+      for (Index s = 0; s < 4; s++) {
+        const Index row = std::clamp<Index>(s - t, -1, 1) + 1, at = (h * 4 + t) * 4 + s;
+        const double product =
+            q.at((t * 2 + h) * 2) * a.at(row * 2) + q.at((t * 2 + h) * 2 + 1) * a.at(row * 2 + 1);
+        CHECK(bias.at(at) == doctest::Approx(product / std::sqrt(2.0)).epsilon(1e-12));
+        sum += std::exp(scores.at(at) + bias.at(at));
+      }
+      for (Index s = 0; s < 4; s++) {
+        const Index at = (h * 4 + t) * 4 + s;
+        CHECK(weights.at(at) == doctest::Approx(std::exp(scores.at(at) + bias.at(at)) / sum).epsilon(1e-12));
+      }
+    }
+}
+
+TEST_CASE("with a window a token sees those at a distance below it; soft-capped scores stay below the cap") {
+  ParameterStore store(1, Dtype::f64);
+  AttentionConfig c = config(2);
+  c.window = 2;
+  c.softcap = 0.5;
+  const MultiHeadAttention attn(Scope(store) / "attn", c, 4);
+  randomize(store, 3.0);
+  for (const bool causal : {false, true}) {
+    Context context;
+    context.mask.causal = causal;
+    const Capture capture;
+    (void)attn(normal({1, 5, 4}, Dtype::f64), context);
+    const Tensor &weights = *capture.find("attn.weights"), &scores = *capture.find("attn.scores");
+    double most = 0;
+    for (Index i = 0; i < 50; i++) {
+      const Index t = i / 5 % 5, s = i % 5;
+      CHECK((weights.at(i) > 0) == (std::abs(t - s) < 2 && (!causal || s <= t)));
+      most = std::max(most, std::abs(scores.at(i)));
+    }
+    CHECK(most <= 0.5);
+    CHECK(most > 0.4);
+  }
+}
+
 TEST_CASE("attention keys are checked against the width, at their place in the config") {
   auto problem = [](const std::string& keys, Index width) {
     const Section root = Section::parse("[model.attention]\n" + keys, "c.toml");
@@ -232,6 +342,14 @@ TEST_CASE("attention keys are checked against the width, at their place in the c
         "c.toml:3:13: model.attention.n_kv_head must divide n_head = 4; got 3 (try 2)");
   CHECK(problem("n_head = 2\nqkv = \"identity\"\nd_head = 3", 8).find("with qkv = \"identity\"; got 3 x 2") !=
         std::string::npos);
+  CHECK(problem("window = 2\nwindow_pattern = \"SSL\"", 8) == "accepted");
+  CHECK(
+      problem("window = 2\nwindow_pattern = \"SX\"", 8) ==
+      "c.toml:3:18: model.attention.window_pattern must be letters S (window) and L (whole text); got 'SX'");
+  CHECK(problem("window_pattern = \"SL\"", 8) ==
+        "c.toml:2:18: model.attention.window_pattern needs model.attention.window; got 'SL' without");
+  CHECK(problem("qkv = \"identity\"\nqk_norm = \"rms\"", 8) ==
+        "c.toml:3:11: model.attention.qk_norm must be \"none\" with qkv = \"identity\"; got \"rms\"");
   CHECK(problem("n_head = 2\nqkv = \"identity\"\nn_kv_head = 1", 8).find("with qkv = \"identity\"; got 1") !=
         std::string::npos);
 }

@@ -274,11 +274,11 @@ struct TurnsQueriesOnly : NormedAttention {
   bool continues() const override { return false; }
 };
 
-struct ForgetsSlopes : NormedAttention {
+struct ForgetsRelative : NormedAttention {
   using NormedAttention::NormedAttention;
   Var forward(const Var& x, const Context& c) const override {
     Context without = c;
-    without.mask.slopes = Tensor();
+    without.mask.relative = Var();
     return NormedAttention::forward(x, without);
   }
 };
@@ -467,7 +467,7 @@ TEST_CASE("what a layer may forget of its context is named") {
   expect<OwnMemory>("cache: selected rows must continue unchanged", plain);
   expect<ForgetsRotary>("positions: context.rotary must rotate queries and keys", plain);
   expect<TurnsQueriesOnly>("positions: context.rotary must rotate both queries and keys", plain);
-  expect<ForgetsSlopes>("positions: context.mask.slopes must be added to the scores", plain);
+  expect<ForgetsRelative>("positions: context.mask.relative must be added to the scores", plain);
   expect<OffersNothing>("capture: attention must offer its \"weights\"", plain);
   expect<OffersScores>("capture: the rows of 'weights' must add up to 1", plain);
   expect<OffersOneHead>("capture: 'weights' must be [B, H, T, T]; got [2, 4, 4]", plain);

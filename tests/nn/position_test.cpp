@@ -78,6 +78,47 @@ TEST_CASE("slopes of ALiBi are those of the paper, for powers of two and other n
   CHECK(six == std::vector<double>{1.0 / 4, 1.0 / 16, 1.0 / 64, 1.0 / 256, 1.0 / 2, 1.0 / 8});
 }
 
+TEST_CASE("the bias of ALiBi is minus slope times distance, and no text is too long for it") {
+  const Tensor bias = alibi_bias(2, 4, Dtype::f64);  // slopes 1/16, 1/256
+  CHECK(bias.shape() == Shape{2, 7});
+  CHECK(bias.rows(0, 1).to_vector() ==
+        std::vector<double>{-3.0 / 16, -2.0 / 16, -1.0 / 16, 0, -1.0 / 16, -2.0 / 16, -3.0 / 16});
+  ParameterStore store(1, Dtype::f64);
+  AttentionConfig heads;
+  PositionConfig c;
+  c.type = PositionType::alibi;
+  Context context;
+  Position(Scope(store), c, 4, 8, heads).extend(context, 3, 3);
+  CHECK(same_bits(context.mask.relative.value(), alibi_bias(2, 6, Dtype::f64)));
+}
+
+TEST_CASE("buckets of T5 are those of its code, in both directions and causal") {
+  // By PyTorch, as transformers has it in T5Attention._relative_position_bucket.
+  const std::vector<Index> distances{-200, -128, -127, -100, -64, -33, -32, -20, -16, -15,
+                                     -9,   -8,   -7,   -1,   0,   1,   7,   8,   9,   15,
+                                     16,   20,   32,   33,   64,  100, 127, 128, 200};
+  const std::vector<Index> both{15, 15, 15, 15, 14, 12, 12, 10, 10, 9,  8,  8,  7,  1, 0,
+                                17, 23, 24, 24, 25, 26, 26, 28, 28, 30, 31, 31, 31, 31};
+  const std::vector<Index> causal{31, 31, 31, 30, 26, 21, 21, 17, 16, 15, 9, 8, 7, 1, 0,
+                                  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0, 0, 0, 0};
+  const std::vector<Index> few{3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 1, 0,
+                               5, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7};
+  for (std::size_t i = 0; i < distances.size(); i++) {
+    CAPTURE(distances[i]);
+    CHECK(t5_bucket(distances[i], {32, 128}, false) == both[i]);
+    CHECK(t5_bucket(distances[i], {32, 128}, true) == causal[i]);
+    CHECK(t5_bucket(distances[i], {8, 20}, false) == few[i]);
+  }
+  ParameterStore store(1, Dtype::f64);
+  const RelativeBias bias(Scope(store), {8, 20}, 3, 16);
+  CHECK(bias.weight.value().shape() == Shape{8, 3});
+  const Tensor table = bias.table(false).value();
+  CHECK(table.shape() == Shape{3, 41});
+  for (Index h = 0; h < 3; h++)
+    for (Index d = -20; d <= 20; d++)
+      CHECK(table.at(h * 41 + d + 20) == bias.weight.value().at(t5_bucket(d, {8, 20}, false) * 3 + h));
+}
+
 TEST_CASE("positions that attention applies leave the vectors alone") {
   ParameterStore store(1, Dtype::f64);
   AttentionConfig heads;
@@ -91,7 +132,7 @@ TEST_CASE("positions that attention applies leave the vectors alone") {
     Context context;
     position.extend(context, 2, 3);
     CHECK(context.rotary.cos.defined() == (c.type == PositionType::rope));
-    CHECK(context.mask.slopes.defined() == (c.type == PositionType::alibi));
+    CHECK(context.mask.relative.defined() == (c.type == PositionType::alibi));
     if (c.type == PositionType::rope) {
       CHECK(distance(context.rotary.cos, rotary_table(2, 3, 4, 10000.0, Dtype::f64).cos) == 0);
       CHECK_THROWS_WITH_AS(position.extend(context, 3, 3),
@@ -146,4 +187,20 @@ TEST_CASE("base and pairing of RoPE are refused where positions are of another t
   CHECK(problems("type = \"rope\"\ntheta = 5.0\npairing = \"interleaved\"\n") == "");
   CHECK(problems("theta = 5.0\n").find("theta must be left out unless type = \"rope\"") != std::string::npos);
   CHECK(problems("pairing = \"interleaved\"\n").find("pairing must be left out") != std::string::npos);
+}
+
+TEST_CASE("a part of each head is rotated, by the angles of a head of that width") {
+  AttentionConfig heads;
+  heads.n_head = 2;
+  PositionConfig c;
+  c.type = PositionType::rope;
+  c.rotary_fraction = 0.5;
+  ParameterStore store(1, Dtype::f64);
+  const Position position(Scope(store), c, 5, 16, heads);
+  Context context;
+  position.extend(context, 0, 5);
+  CHECK(same_bits(context.rotary.cos, rotary_table(0, 5, 4, 10000.0, Dtype::f64).cos));
+  const Tensor x = normal({1, 5, 16}, Dtype::f64), y = rotary(x, context.rotary, {2, 8}).value();
+  for (Index i = 0; i < x.size(); i++)
+    CHECK((y.at(i) == x.at(i)) == (i % 8 >= 4 || i < 16));  // position 0 turns by nothing
 }

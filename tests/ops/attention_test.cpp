@@ -24,6 +24,18 @@ Tensor bits(const Shape& shape, std::uint64_t seed) {
   return t;
 }
 
+// Places where documents begin, not after each of [B, T] queries of S keys.
+Tensor starts_of(Index B, Index T, Index S, std::uint64_t seed) {
+  Tensor starts = Tensor::empty({B, T}, Dtype::i32);
+  Stream stream(seed, "attention test documents");
+  for (Index b = 0; b < B; b++)
+    for (Index t = 0, begin = 0; t < T; t++) {
+      if (stream.uniform64() < 0.1) begin = t + S - T;
+      starts.data<std::int32_t>()[b * T + t] = static_cast<std::int32_t>(begin);
+    }
+  return starts;
+}
+
 struct Operands {
   Tensor q, k, v, upstream;
   Operands(Index B, Index T, Index S, const AttentionOptions& o, Index D, Index D_v, Dtype dtype)
@@ -33,7 +45,7 @@ struct Operands {
         upstream(normal({B, T, o.n_head * D_v}, dtype, 4)) {}
 };
 // The output and the gradients of q, k, v.
-using Results = std::array<Tensor, 4>;
+using Results = std::vector<Tensor>;
 
 template <class F>
 Results results(Tape& tape, const Operands& in, F f) {
@@ -86,7 +98,7 @@ TEST_CASE(
           if (features & 4)
             o.mask.keep = T == 5 ? bits({B, T, S}, 2) : T == 1 ? bits({T, S}, 2) : bits({B, H, T, S}, 2);
           if (features & 8) o.mask.bias = normal({B, H, T, S}, dtype, 3);
-          if (features & 16) o.softcap = 1.5, o.mask.slopes = uniform({H}, dtype, 8, 0.1, 1.0);
+          if (features & 16) o.softcap = 1.5, o.mask.relative = normal({H, 2 * S - 1}, dtype, 8);
           const Operands in(B, T, S, o, D, D_v, dtype);
           const Results expected = composed(in, o);
           CAPTURE(features);
@@ -116,6 +128,105 @@ TEST_CASE(
       const Operands in(B, T, S, o, D, D, dtype);
       CHECK(apart(fused(in, o), composed(in, o)) < (dtype == Dtype::f32 ? 2e-5 : 1e-13));
     }
+}
+
+TEST_CASE("attention within documents agrees with separate ops, with other masks, in one block and in many") {
+  for (Dtype dtype : {Dtype::f32, Dtype::f64})
+    for (const auto& [T, S] : {std::pair<Index, Index>{5, 5}, {70, 73}, {150, 1100}, {700, 700}})
+      for (int features = 0; features < 8; features++) {
+        CAPTURE(T);
+        CAPTURE(features);
+        const Index B = 2, H = 2, D = 4;
+        if (T == 700 && features > 1) continue;
+        AttentionOptions o(H, D);
+        o.n_kv_head = 1;
+        o.mask.starts = starts_of(B, T, S, 9);
+        o.mask.causal = features & 1;
+        if (features & 2) o.mask.key_keep = bits({B, S}, 1);
+        if (features & 4) o.softcap = 1.5, o.mask.keep = bits({T, S}, 2);
+        const Operands in(B, T, S, o, D, D, dtype);
+        const Results expected = composed(in, o);
+        CHECK(apart(fused(in, o), expected) < (dtype == Dtype::f32 ? 2e-5 : 1e-13));
+        const UseBlocks blocks({16, 24});
+        CHECK(apart(fused(in, o), expected) < (dtype == Dtype::f32 ? 2e-5 : 1e-13));
+      }
+}
+
+TEST_CASE(
+    "tables of distances and windows agree with separate ops, gradients of the tables included, in one block "
+    "and in "
+    "many, for any number of threads") {
+  for (Dtype dtype : {Dtype::f32, Dtype::f64})
+    for (const auto& [T, S] : {std::pair<Index, Index>{5, 5}, {70, 73}, {150, 1100}})
+      for (int features = 0; features < 32; features++) {
+        CAPTURE(T);
+        CAPTURE(features);
+        const Index B = 2, H = 4, D = 4, R = T == 5 ? 3 : 41;
+        if (T == 150 && features % 3 > 0) continue;
+        AttentionOptions o(H, D);
+        o.n_kv_head = 2;
+        o.mask.causal = features & 1;
+        if (features & 2) o.mask.window = T == 5 ? 2 : 20;
+        if (features & 8) o.mask.key_keep = bits({B, S}, 1), o.softcap = 1.5;
+        if (features & 16) o.mask.starts = starts_of(B, T, S, 9);
+        const Operands in(B, T, S, o, D, D, dtype);
+        const Tensor table = normal(features & 4 ? Shape{B, T, H, R} : Shape{H, R}, dtype, 8);
+        auto run = [&](auto f) {
+          Tape tape;
+          const Var q = tape.variable(in.q), k = tape.variable(in.k), v = tape.variable(in.v);
+          AttentionOptions own = o;
+          own.mask.relative = tape.variable(table);
+          const Var y = f(q, k, v, own);
+          Gradients g;
+          tape.backward_from(y, in.upstream, g);
+          return Results{y.value(), g.of(q), g.of(k), g.of(v), g.of(own.mask.relative)};
+        };
+        auto of_kernel = [](auto q, auto k, auto v, auto own) {
+          return attention(q, k, v, own);
+        };
+        const Results expected =
+            run([](auto q, auto k, auto v, auto own) { return attention_composed(q, k, v, own); });
+        CHECK(apart(run(of_kernel), expected) < (dtype == Dtype::f32 ? 1e-4 : 1e-12));
+        const UseBlocks blocks({16, 24});
+        CHECK(apart(run(of_kernel), expected) < (dtype == Dtype::f32 ? 1e-4 : 1e-12));
+        if (T < 150) continue;
+        set_threads(1);
+        const Results alone = run(of_kernel);
+        for (const int threads : {2, 3}) {
+          set_threads(threads);
+          const Results shared = run(of_kernel);
+          for (std::size_t i = 0; i < alone.size(); i++) CHECK(same_bits(alone[i], shared[i]));
+        }
+        set_threads(0);
+      }
+}
+
+TEST_CASE("documents in one row have the outputs and gradients that they have alone") {
+  const Index H = 2, D = 4, cuts[] = {0, 3, 4, 40, 90};
+  AttentionOptions o(H, D);
+  o.mask.causal = true;
+  AttentionOptions packed = o;
+  packed.mask.starts = Tensor::empty({1, 90}, Dtype::i32);
+  for (int d = 0; d < 4; d++)
+    for (Index t = cuts[d]; t < cuts[d + 1]; t++)
+      packed.mask.starts.data<std::int32_t>()[t] = static_cast<std::int32_t>(cuts[d]);
+  const Operands in(1, 90, 90, o, D, D, Dtype::f64);
+  for (const Index size : {512, 16}) {
+    const UseBlocks blocks({size, size});
+    const Results together = fused(in, packed);
+    for (int d = 0; d < 4; d++) {
+      const Index begin = cuts[d], n = cuts[d + 1] - begin;
+      auto part = [&](const Tensor& x) {
+        return x.reshape({90, H * D}).rows(begin, n).reshape({1, n, H * D}).clone();
+      };
+      Operands alone = in;
+      alone.q = part(in.q), alone.k = part(in.k), alone.v = part(in.v), alone.upstream = part(in.upstream);
+      const Results own = fused(alone, o);
+      for (std::size_t i = 0; i < 4; i++)
+        for (Index j = 0; j < n * H * D; j++)
+          CHECK(std::abs(own[i].at(j) - together[i].at(begin * H * D + j)) < 1e-14);
+    }
+  }
 }
 
 TEST_CASE("scores that grow from block to block, or are large, give finite weights that sum to one") {
@@ -224,6 +335,14 @@ TEST_CASE("attention names a bias or mask that does not fit") {
   o.mask.bias = Tensor::zeros({2, 2}, Dtype::f64);
   CHECK_THROWS_WITH_AS(attention(q, q, q, o), "attention: bias must be f32; got f64", Error);
   o.mask.bias = Tensor();
+  o.mask.starts = Tensor::zeros({2, 1}, Dtype::i32);
+  CHECK_THROWS_WITH_AS(attention(q, q, q, o), "attention: starts must be i32 [1, 2]; got i32 [2, 1]", Error);
+  o.mask.starts = Tensor();
+  o.mask.relative = Tensor::zeros({1, 4});
+  CHECK_THROWS_WITH_AS(attention(q, q, q, o),
+                       "attention: relative must be f32 [1, R] or [1, 2, 1, R] with odd R; got f32 [1, 4]",
+                       Error);
+  o.mask.relative = Var();
   CHECK_THROWS_WITH_AS(
       attention(q, q, Tensor::zeros({1, 3, 2}), o),
       "attention: q must be [B, T, 1 * D], k [B, S, 1 * D], v [B, S, 1 * D_v]; got q [1, 2, 2], k "

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Writes the reference numbers of parity_test.cpp: tests/parity/make_reference.py [FOLDER]
 
-Four tiny models, written here in PyTorch from their definitions alone, in f64: a GPT, an encoder that classifies a word,
-an encoder-decoder, a BERT. Each file (safetensors) holds the [model] table of qkv in its metadata, the batch, the weights, the
-logits and every gradient of the first step, and the losses of ten steps of AdamW. Needs Debian's python3-torch; the
+Tiny models, written here in PyTorch from their definitions alone, in f64: a GPT, an encoder that classifies a word, an
+encoder-decoder, a BERT, and those of docs/modern-block.md. Each file (safetensors) holds the [model] table of qkv in its
+metadata, the batch, the weights, the logits and every gradient of the first step, and the losses of ten steps of AdamW. Needs Debian's python3-torch; the
 tests read what is stored beside this script and do not need it.
 """
 import json
@@ -41,8 +41,27 @@ class Weights:
         return F.layer_norm(x, (d,), self(f"{name}.weight", d, mean=1.0), self(f"{name}.bias", d), 1e-5)
 
 
-def attention(w, name, x, memory, heads, seen, bias):
-    """softmax(q k^T / sqrt(d_head)) v over the positions that `seen` [B or 1, T, S] allows."""
+def t5_bucket(distance, causal, buckets, most):
+    """Raffel et al. 2020, as in the T5 of transformers."""
+    n, side = (buckets, 0) if causal else (buckets // 2, (distance > 0) * (buckets // 2))
+    d = (-distance).clamp(min=0) if causal else distance.abs()
+    exact = n // 2
+    large = exact + (torch.log(d / exact) / math.log(most / exact) * (n - exact)).long().clamp(max=n - 1 - exact)
+    return side + torch.where(d < exact, d, large)
+
+
+def rotated(x, share):
+    """RoPE of the first `share` of each head [B, H, T, D], halves with each other."""
+    dim = int(share * x.shape[-1])
+    angle = torch.arange(x.shape[2])[:, None] * 10000.0 ** (-2 * torch.arange(dim // 2) / dim)
+    a, b = x[..., : dim // 2], x[..., dim // 2 : dim]
+    turned = [a * angle.cos() - b * angle.sin(), a * angle.sin() + b * angle.cos()]
+    return torch.cat([*turned, x[..., dim:]], -1)
+
+
+def attention(w, name, x, memory, heads, seen, bias, o={}, values=lambda v: v):
+    """softmax(q k^T / sqrt(d_head)) values(v) over the positions that `seen` [B or 1, T, S] allows. `o` may say qk_norm,
+    softcap, and in self-attention rotary, t5, t5_per_layer, shaw, window and pattern."""
     d = x.shape[-1]
 
     def project(letter, source):
@@ -52,29 +71,53 @@ def attention(w, name, x, memory, heads, seen, bias):
     def split(v):
         return v.reshape(v.shape[0], v.shape[1], heads, d // heads).transpose(1, 2)
 
-    q, k, v = split(project("Q", x)), split(project("K", memory)), split(project("V", memory))
-    scores = q @ k.transpose(-1, -2) / math.sqrt(d // heads)
-    scores = scores.masked_fill(~seen[:, None], -math.inf)
-    mixed = torch.softmax(scores, -1) @ v
+    q, k, v = split(project("Q", x)), split(project("K", memory)), split(values(project("V", memory)))
+    D = d // heads
+    if "qk_norm" in o:
+        q, k = (v / (v.square().mean(-1, keepdim=True) + 1e-5).sqrt() for v in (q, k))
+        if o["qk_norm"] == "rms-gain":
+            q, k = q * w(f"{name}.g_Q", D, mean=1.0), k * w(f"{name}.g_K", D, mean=1.0)
+    own = name.endswith(".attn")
+    if own and "rotary" in o:
+        q, k = rotated(q, o["rotary"]), rotated(k, o["rotary"])
+    scores = q @ k.transpose(-1, -2) / math.sqrt(D)
+    if "softcap" in o:
+        scores = o["softcap"] * torch.tanh(scores / o["softcap"])
+    distance = torch.arange(k.shape[2])[None] - torch.arange(q.shape[2])[:, None]  # [T, S]
+    if own and "t5" in o:
+        side = "target_" if "decoder." in name else "source_" if "encoder." in name else ""
+        table = f"{name}.relative.weight" if o.get("t5_per_layer") else f"{side}position.weight"
+        rows = t5_bucket(distance, o["causal"] and "encoder." not in name, *o["t5"])
+        scores = scores + w(table, o["t5"][0], heads)[rows].permute(2, 0, 1)
+    if own and "shaw" in o:
+        a = w(f"{name}.a_K", 2 * o["shaw"] + 1, D)[distance.clamp(-o["shaw"], o["shaw"]) + o["shaw"]]  # [T, S, D]
+        scores = scores + torch.einsum("bhtd,tsd->bhts", q, a) / math.sqrt(D)
+    if own and "window" in o:
+        layer = int(name.split("layers.")[1].split(".")[0])
+        if o["pattern"][layer % len(o["pattern"])] == "S":
+            seen = seen & (distance.abs() < o["window"])
+    scores = scores.masked_fill(~seen[:, None], -1e30)
+    mixed = (torch.softmax(scores, -1) * seen[:, None]) @ v  # 0 for a query that sees nothing
     return project("O", mixed.transpose(1, 2).reshape(x.shape))
 
 
-ACTIVATIONS = {"gelu": lambda h: F.gelu(h, approximate="tanh"), "gelu-erf": F.gelu, "relu": F.relu, "silu": F.silu}
+ACTIVATIONS = {"gelu": lambda h: F.gelu(h, approximate="tanh"), "gelu-erf": F.gelu, "relu": F.relu, "silu": F.silu,
+               "relu2": lambda h: F.relu(h) ** 2}
 
 
-def block(w, name, x, o, seen, memory=None, memory_seen=None):
+def block(w, name, x, o, seen, memory=None, memory_seen=None, values=lambda v: v):
     """Residuals around attention, cross-attention and the feed-forward layer, with a norm before or after each."""
 
     def residual(x, norm, f):
         return x + f(w.norm(norm, x)) if o["place"] == "pre" else w.norm(norm, x + f(x))
 
-    x = residual(x, f"{name}.norm1", lambda v: attention(w, f"{name}.attn", v, v, o["n_head"], seen, o["bias"]))
+    x = residual(x, f"{name}.norm1", lambda v: attention(w, f"{name}.attn", v, v, o["n_head"], seen, o["bias"], o, values))
     if memory is not None:
         cross = f"{name}.cross_attn"
         x = residual(
             x,
             f"{name}.norm_cross",
-            lambda v: attention(w, cross, v, memory, o["n_head"], memory_seen, o["bias"]),
+            lambda v: attention(w, cross, v, memory, o["n_head"], memory_seen, o["bias"], o),
         )
 
     def feed_forward(v):
@@ -97,16 +140,35 @@ def causal(length):
 def gpt(w, o, batch):
     ids = batch["ids"]
     x = F.embedding(ids, w("embed.weight", o["vocab"], o["d"]))
-    x = x + w("position.weight", o["length"], o["d"])[: ids.shape[1]]
+    if "position" not in o:
+        x = x + w("position.weight", o["length"], o["d"])[: ids.shape[1]]
     x = stack(w, "", x, o, causal(ids.shape[1]))
     return F.linear(x, w("head.weight", o["vocab"], o["d"]))
+
+
+def modern(w, o, batch):
+    """Shared layers (ALBERT), value embeddings and residual scalars (modded-nanogpt), soft-capped logits (Gemma 2)."""
+    ids = batch["ids"]
+    x = F.embedding(ids, w("embed.weight", o["vocab"], o["d"]))
+    x = x0 = x + w("position.weight", o["length"], o["d"])[: ids.shape[1]]
+    for i in range(o["n_layer"]):
+        a, b = w(f"residual.{i}.lambdas", 2)
+        x = a * x + b * x0
+        values = lambda v: v
+        if (o["n_layer"] - 1 - i) % o["value_embeddings"] == 0:
+            table, (c, d) = w(f"value_embed.{i}.weight", o["vocab"], o["d"]), w(f"value_embed.{i}.lambdas", 2)
+            values = lambda v: c * v + d * F.embedding(ids, table)
+        x = block(w, f"layers.{i - i % o['share_layers']}", x, o, causal(ids.shape[1]), values=values)
+    logits = F.linear(w.norm("norm", x), w("head.weight", o["vocab"], o["d"]))
+    return o["logit_softcap"] * torch.tanh(logits / o["logit_softcap"])
 
 
 def classifier(w, o, batch):
     ids, keep, target = batch["ids"], batch["keep"].bool(), batch["target"]
     x = F.embedding(ids, w("embed.weight", o["vocab"], o["d"]))
-    distance = torch.arange(ids.shape[1])[None] - target[:, None] + o["length"] - 1
-    x = x + F.embedding(distance, w("position.weight", 2 * o["length"] - 1, o["d"]))
+    if "position" not in o:
+        distance = torch.arange(ids.shape[1])[None] - target[:, None] + o["length"] - 1
+        x = x + F.embedding(distance, w("position.weight", 2 * o["length"] - 1, o["d"]))
     x = stack(w, "", x, o, keep[:, None, :].expand(-1, ids.shape[1], -1))
     word = x[torch.arange(len(target)), target]
     mean = (x * keep[..., None]).sum(1) / keep.sum(1, keepdim=True)
@@ -118,7 +180,7 @@ def translator(w, o, batch):
 
     def words(side, ids, vocab):
         x = F.embedding(ids, w(f"{side}_embed.weight", vocab, o["d"]))
-        return x + w(f"{side}_position.weight", o["length"], o["d"])[: ids.shape[1]]
+        return x if "position" in o else x + w(f"{side}_position.weight", o["length"], o["d"])[: ids.shape[1]]
 
     def seen(rows):
         return keep[:, None, :].expand(-1, rows, -1)
@@ -152,14 +214,14 @@ def table(kind, o, *lines):
             "[model.attention]",
             f"n_head = {o['n_head']}",
             f"bias = {str(o['bias']).lower()}",
+            *o.get("attention", []),
             "[model.ffn]",
             f"d_ff = {o['d_ff']}",
             f'activation = "{o["activation"]}"',
             "[model.norm]",
             f'place = "{o["place"]}"',
             "[model.position]",
-            'type = "learned"',
-            *(['origin = "target"'] if kind == "encoder-classifier" else []),
+            *o.get("position", ['type = "learned"'] + ['origin = "target"'] * (kind == "encoder-classifier")),
             "",
         ]
     )
@@ -194,6 +256,8 @@ def reference(path, seed, model, o, batch, config):
         targets = batch["targets"]
         out = model(w, o, batch)
         loss = F.cross_entropy(out.reshape(-1, out.shape[-1]), targets.reshape(-1), ignore_index=-100)
+        log_z = torch.logsumexp(out.reshape(-1, out.shape[-1])[targets.reshape(-1) != -100], -1)
+        loss = loss + o.get("z_loss", 0) * (log_z**2).mean()
         loss.backward()
         losses.append(loss.detach())
         gradients = gradients or {name: value.grad.clone() for name, value in w.of.items()}
@@ -203,6 +267,7 @@ def reference(path, seed, model, o, batch, config):
     tensors.update({f"gradient.{name}": value for name, value in gradients.items()})
     tensors.update({"logits": logits, "losses": torch.stack(losses)})
     shape = {key: str(o.get(key, 0)) for key in ("vocab", "classes", "source_vocab")}
+    shape.update({"z_loss": str(o["z_loss"])} if "z_loss" in o else {})
     optimizer_table = f'type = "adamw"\nlr = {LR}\nbetas = [0.9, 0.99]\neps = 1e-8\nweight_decay = {DECAY}\n'
     write(path, tensors, {"model": config, "optimizer": optimizer_table, **shape})
     print(f"{path.name}: {sum(v.numel() for v in start.values())} parameters, losses {losses[0]:.4f} .. {losses[-1]:.4f}")
@@ -241,6 +306,44 @@ def main():
     batch["targets"] = torch.tensor([3, 11, 7])
     config = table("encoder-lm", o, "embed_norm = true", "token_types = 2")
     reference(folder / "bert.safetensors", 4, bert, o, batch, config)
+
+    o = dict(n_layer=4, d=8, length=9, n_head=2, bias=True, d_ff=12, activation="relu2", place="pre", vocab=13)
+    keys = dict(share_layers=2, value_embeddings=2, logit_softcap=2.5)
+    batch = {"ids": draw(13, 3, 7), "targets": draw(13, 3, 7)}
+    batch["targets"][0, 5:] = -100
+    config = table("decoder-lm", o, "residual_scalars = true", *(f"{key} = {value}" for key, value in keys.items()))
+    reference(folder / "modern.safetensors", 5, modern, {**o, **keys, "z_loss": 0.02}, batch, config)
+
+    # ---- attention of modern blocks
+    random.manual_seed(8)
+    o = dict(n_layer=3, d=8, length=9, n_head=2, bias=True, d_ff=8, activation="gelu", place="pre", vocab=13, causal=True)
+    ids = draw(13, 2, 9)
+    batch = {"ids": ids, "targets": torch.cat([ids[:, 1:], draw(13, 2, 1)], 1)}
+    near = dict(qk_norm="rms-gain", softcap=2.0, window=3, pattern="SSL", rotary=0.5)
+    near["attention"] = ['qk_norm = "rms-gain"', "softcap = 2.0", "window = 3", 'window_pattern = "SSL"']
+    near["position"] = ['type = "rope"', "rotary_fraction = 0.5"]
+    reference(folder / "gpt-window.safetensors", 10, gpt, {**o, **near}, batch, table("decoder-lm", {**o, **near}))
+
+    t5 = dict(t5=(6, 7), position=['type = "t5"', "buckets = 6", "max_distance = 7"])
+    reference(folder / "gpt-t5.safetensors", 6, gpt, {**o, **t5}, batch, table("decoder-lm", {**o, **t5}))
+
+    shaw = dict(shaw=3, position=['type = "shaw"', "max_distance = 3"])
+    reference(folder / "gpt-shaw.safetensors", 7, gpt, {**o, **shaw}, batch, table("decoder-lm", {**o, **shaw}))
+
+    o = dict(n_layer=2, d=8, length=6, n_head=4, bias=False, d_ff=12, activation="relu", place="post", vocab=11, classes=3)
+    o.update(t5=(8, 5), t5_per_layer=True, causal=False, window=3, pattern="S", attention=["window = 3"])
+    o["position"] = ['type = "t5"', "buckets = 8", "max_distance = 5", "per_layer = true"]
+    keep = torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 0, 0], [1, 1, 0, 0, 0, 0]])
+    batch = {"ids": draw(11, 4, 6) * keep, "keep": keep, "target": torch.tensor([3, 2, 0, 1])}
+    batch["targets"] = torch.tensor([0, 2, 1, 2])
+    reference(folder / "encoder-t5.safetensors", 8, classifier, o, batch, table("encoder-classifier", o, 'readout = "target+mean"'))
+
+    o = dict(n_layer=1, d=8, length=8, n_head=2, bias=True, d_ff=16, activation="silu", place="pre", vocab=12, source_vocab=10)
+    o.update(t5=(6, 7), causal=True, qk_norm="rms-gain", attention=['qk_norm = "rms-gain"'])
+    o["position"] = ['type = "t5"', "buckets = 6", "max_distance = 7"]
+    keep = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [1, 1, 0, 0, 0]])
+    batch = {"source_ids": draw(10, 3, 5) * keep, "source_keep": keep, "ids": draw(12, 3, 6), "targets": draw(12, 3, 6)}
+    reference(folder / "encoder-decoder-t5.safetensors", 9, translator, o, batch, table("encoder-decoder", o))
 
 
 main()

@@ -1,7 +1,7 @@
 // MultiHeadAttention: W_Q, W_K, W_V, W_O and what they do.
 #pragma once
 #include "qkv/base/config.h"
-#include "qkv/nn/layer.h"
+#include "qkv/nn/relative_bias.h"
 
 namespace qkv {
 
@@ -11,6 +11,12 @@ inline std::vector<std::string> names_of(Projections) {
   return {"learned", "identity"};
 }
 
+/// Whether queries and keys are normed, and with a learned gain.
+enum class QkNorm { none, rms, rms_gain };
+inline std::vector<std::string> names_of(QkNorm) {
+  return {"none", "rms", "rms-gain"};
+}
+
 /// The table [model.attention].
 struct AttentionConfig {
   std::string type = "attention";
@@ -18,7 +24,13 @@ struct AttentionConfig {
   Projections qkv = Projections::learned;
   NameOrNumber scale = std::string("sqrt_d_k");
   bool bias = true;
-  double dropout = 0.0;  // set from the model's
+  QkNorm qk_norm = QkNorm::none;
+  double softcap = 0.0;
+  Index window = 0;
+  std::string window_pattern = "S";
+  // Set from the model's: dropout, eps of the norm, and of the positions what each layer learns for itself.
+  double dropout = 0.0, norm_eps = 1e-5;
+  RelativeConfig relative;
   template <class F>
   void fields(F& f) {
     f("n_head", n_head, "number of heads; must divide d_model unless d_head is set", rule::positive);
@@ -31,6 +43,19 @@ struct AttentionConfig {
     f("scale", scale, "factor of the scores: sqrt_d_k (1 / sqrt(d_k)), none, or a number",
       rule::one_of({"sqrt_d_k", "none"}));
     f("bias", bias, "learn b_Q, b_K, b_V, b_O");
+    f("qk_norm", qk_norm,
+      "RMS norm of queries and keys in each head, maybe with a learned gain (Henry et al. 2020, Dehghani et "
+      "al. 2023)");
+    f("softcap", softcap, "c: scores become c tanh(score / c) (Gemma 2); 0 = none", rule::non_negative);
+    f("window", window, "a token sees those at a distance below this (Beltagy et al. 2020); 0 = all",
+      rule::non_negative);
+    f("window_pattern", window_pattern,
+      "a letter per layer, repeated: S = with the window, L = the whole text; e.g. SSSL");
+  }
+  /// The window of a layer of a stack, by the pattern.
+  Index window_of(Index layer) const {
+    const std::size_t n = window_pattern.size();
+    return n == 0 || window_pattern[std::size_t(layer) % n] == 'S' ? window : 0;
   }
   /// What the op needs of this.
   AttentionOptions options(Index width) const;
@@ -44,8 +69,13 @@ struct AttentionConfig {
 /// all three. With qkv = "identity" there are no parameters: Q = K = V = x, cut into heads. Offers to a
 /// Capture "weights" [B, H, T, T] and, when learned, "qkv" [B, T, (H + 2 H_kv) D]; and unless it decodes,
 /// what the weights are made of: "queries" [B, T, H, D], "keys" and "values" [B, T, H_kv, D], all after RoPE,
-/// "scale" [] (f64), "scores" [B, H, T, T] = scale Q K^T, and "bias" [B, H, T, T], which is added to them:
-/// ALiBi, -inf where a key may not be seen.
+/// "scale" and "softcap" [] (f64), "scores" [B, H, T, T] = scale Q K^T, soft-capped, and "bias" [B, H, T, T],
+/// which is added to them: relative positions, -inf where a key may not be seen.
+///
+/// With qk_norm, queries and keys are qk_norm(Q), qk_norm(K). Relative positions that are a layer's own:
+/// "shaw" adds scale q_t . a_(s - t) with a learned a^K [2 k + 1, D], distances clipped at k, shared by the
+/// heads (Shaw et al. 2018, eq. 4 and section 3.2, keys only: there is no a^V); "t5" with per_layer has a
+/// RelativeBias.
 struct MultiHeadAttention : Layer {
   MultiHeadAttention(const Scope& s, const AttentionConfig& config, Index width);
   MultiHeadAttention(const Scope& s, const Section& section, Index width);
@@ -54,10 +84,12 @@ struct MultiHeadAttention : Layer {
   Index out_width() const override { return width; }
   bool continues() const override { return learned; }
 
-  bool learned;
-  Index width, d_head;
+  bool learned, qk_norm;
+  double norm_eps;
+  Index width, d_head, window;
   AttentionOptions options;
-  Parameter W_QKV, b_QKV, W_O, b_O;
+  Parameter W_QKV, b_QKV, g_QK, W_O, b_O, a_K;  ///< g_QK: gain of qk_norm
+  RelativeBias relative;
   std::string path;
 };
 
@@ -74,7 +106,9 @@ struct CrossAttention {
   Var operator()(const Var& x, const Context& context) const;
 
   AttentionOptions options;
-  Parameter W_Q, W_K, W_V, W_O, b_Q, b_K, b_V, b_O;
+  bool qk_norm;
+  double norm_eps;
+  Parameter W_Q, W_K, W_V, W_O, b_Q, b_K, b_V, b_O, g_Q, g_K;
   std::string path;
 };
 

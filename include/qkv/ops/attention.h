@@ -13,8 +13,14 @@ struct AttentionMask {
   Tensor keep;          ///< [T, S], [B, T, S] or [B, H, T, S]: explicit; undefined = all
   /// Of the shapes of `keep`, dtype of q: added to the scores; no gradient; undefined = 0.
   Tensor bias;
-  /// [H], dtype of q: ALiBi, adds -slope_h |t + (S - T) - s| to the scores (Press et al. 2022).
-  Tensor slopes;
+  /// [H, R] or [B, T, H, R], R odd, dtype of q: by distance, added to the scores: for query t and key s
+  /// column s - (t + S - T) + (R - 1) / 2, clipped to the first and last. Gets a gradient. ALiBi (Press et
+  /// al. 2022), T5 (Raffel et al. 2020), Shaw et al. (2018).
+  Var relative;
+  /// [B, T] (i32): where the document of each query begins, if a row holds several; no key before is seen.
+  Tensor starts = {};
+  /// w > 0: a query sees keys at a distance |s - (t + S - T)| below w (Beltagy et al. 2020, "Longformer").
+  Index window = 0;
 };
 
 /// Heads and what is done with their scores.
@@ -42,9 +48,9 @@ Var attention_packed(const Var& qkv, const AttentionOptions& options, Tensor* we
 
 /// Which elements are rotated.
 struct RotaryOptions {
-  RotaryOptions(Index n_head, Index d_head) : n_head(n_head), d_head(d_head), dim(d_head) {}
+  RotaryOptions(Index n_head, Index d_head) : n_head(n_head), d_head(d_head) {}
   Index n_head, d_head;
-  Index dim;  ///< leading part of each head that is rotated, even; d_head unless set
+  Index dim = 0;  ///< leading part of each head that is rotated, even; 0 = what the table is made for
   /// The pairs that are rotated: (0, 1), (2, 3), .. or, else, (0, dim / 2), (1, dim / 2 + 1), ..
   bool interleaved = false;
 };

@@ -27,9 +27,10 @@ std::string text_of(const Explanation& e) {
       "1. Query: what \"{}\" looks for{}.\n   q = {}\n"
       "2. Key: what each word offers{}.\n"
       "3. Score: how well query and key match: q . k, the sum of the products of their elements.\n"
-      "4. Scale: score x {}{}.\n"
+      "4. Scale: score x {}{}{}.\n"
       "5. Softmax: e to the power of each{}, divided by the sum of all, {}: weights that sum to 1.\n\n",
       name, made_by("W_Q", ":"), numbers(e.query), made_by("W_K", ":"), number(e.scale),
+      e.softcap > 0 ? fmt::format(", as {0} tanh(x / {0})", number(e.softcap)) : "",
       places ? ", plus a term for the distance of the two words" : "",
       e.shift != 0 ? fmt::format(" less {}", number(e.shift)) : "", number(e.sum));
   Table table({"word", "key", "score", "scaled", "e^", "weight"});
@@ -68,6 +69,7 @@ Json json_of(const Explanation& e) {
   return {{"words", e.words},
           {"token", e.token},
           {"scale", json_number(e.scale)},
+          {"softcap", json_number(e.softcap)},
           {"query", list(e.query)},
           {"keys", keys},
           {"values", values},
@@ -152,7 +154,7 @@ struct InspectExplain : Inspection {
     check_attention(experiment, !look.layers.empty());
     const Index t = position_of(experiment, look.text, token), layer = choice.layers(look).front();
     const Index head = choice.heads(look.layers[static_cast<std::size_t>(layer)]).front();
-    return explanation_of(experiment, look, t, layer, head);
+    return explanation_of(look, t, layer, head);
   }
 
   HeadChoice choice;
