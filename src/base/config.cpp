@@ -164,6 +164,17 @@ void Section::exclusive(const std::vector<std::string>& some, const std::vector<
                       fmt::format("{} gives {}", newer->value.origin.text(), newer->key));
 }
 
+void Section::inherit(const Section& other) const {
+  for (const ConfigEntry& entry : other.table_->entries) {
+    if (entry.asked == 0 || entry.value.kind == Kind::none || entry.value.table || entry.tables ||
+        has(entry.key))
+      continue;
+    ConfigEntry* own = table_->find(entry.key);
+    if (!own) own = &table_->entries.emplace_back(ConfigEntry{entry.key});
+    own->key_origin = entry.key_origin, own->value = ConfigValue(entry.value);
+  }
+}
+
 void Section::drop_inherited(const std::string& name) const {
   if (has(name) && table_->find(name)->value.origin.layer() < table_->retyped.layer())
     document_->drop(*table_, *table_->find(name),

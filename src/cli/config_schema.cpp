@@ -55,7 +55,7 @@ Json config_schema() {
   result["optimizer"] = variants<Optimizer>(defaults, "optimizer");
   const Json groups = variants<Optimizer>(Optimizer::kDefault, [](const std::string& name) {
     const Json tables = tables_of(
-        fmt::format("[[optimizer.groups]]\ntype = \"{}\"\nlr = 0.1\nparams = [\"*\"]\nndim = 2\n", name));
+        fmt::format("[[optimizer.groups]]\ntype = \"{}\"\nlr = 0.1\nmatch = [\"*\"]\nndim = 2\n", name));
     return tables.at("optimizer").at("properties").at("groups").at("items");
   });
   for (Json& optimizer : result["optimizer"]["anyOf"]) optimizer["properties"]["groups"]["items"] = groups;

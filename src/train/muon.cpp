@@ -12,9 +12,9 @@ namespace qkv {
 namespace {
 
 // How the rate is scaled for matrices that are not square; the names are those of torch.optim.Muon.
-enum class AdjustLr { original, match_rms_adamw };
+enum class AdjustLr { original, match_rms_adamw, spectral_unclamped };
 std::vector<std::string> names_of(AdjustLr) {
-  return {"original", "match_rms_adamw"};
+  return {"original", "match_rms_adamw", "spectral_unclamped"};
 }
 
 struct MuonConfig {
@@ -30,19 +30,21 @@ struct MuonConfig {
     f("ns_steps", ns_steps, "Newton-Schulz iterations", rule::between(1, 20));
     f("adjust_lr", adjust_lr,
       "rate of a matrix of m rows and n columns: original = lr sqrt(max(1, m / n)); match_rms_adamw = "
-      "0.2 lr sqrt(max(m, n)), whose steps are as long as AdamW's (Liu et al. 2025)");
+      "0.2 lr sqrt(max(m, n)), whose steps are as long as AdamW's (Liu et al. 2025); spectral_unclamped = "
+      "lr sqrt(m / n)");
     f("per_head", per_head, "treat the rows of each attention head of W_Q, W_K and W_V as a matrix");
   }
 };
 
-// x[m, n], m <= n, becomes nearly U V^T of its singular value decomposition: five steps of the polynomial
-// a s + b s^3 + c s^5 bring every singular value into about [0.7, 1.2].
+// x [m, n], m <= n, becomes nearly U V^T of its singular value decomposition: five steps of the polynomial
+// a s + b s^3 + c s^5 bring every singular value s into about [0.7, 1.2].
 template <class T>
 void newton_schulz(Tensor& x, std::int64_t steps) {
   constexpr double kA = 3.4445, kB = -4.7750, kC = 2.0315;
   const Index m = x.dim(0), n = x.dim(1);
   const double norm = std::sqrt(sum_of_squares(x.data<T>(), x.size()));
-  simd::apply(x.size(), x.data<T>(), [s = simd::Batch<T>(T(1 / (norm + 1e-7)))](auto v) { return v * s; });
+  const simd::Batch<T> scale(T(1 / std::max(norm, 1e-7)));
+  simd::apply(x.size(), x.data<T>(), [&](auto v) { return v * scale; });
   Tensor gram = Tensor::empty({m, m}, x.dtype()), factor = Tensor::empty({m, m}, x.dtype()),
          next = Tensor::empty({m, n}, x.dtype());
   for (std::int64_t i = 0; i < steps; i++) {
@@ -51,8 +53,8 @@ void newton_schulz(Tensor& x, std::int64_t steps) {
     factor.copy_from(gram);
     gemm<T>(Trans::no, Trans::no, m, m, m, T(kC), a, m, a, m, T(kB), b, m);  // B = b A + c A^2
     next.copy_from(x);
-    gemm<T>(Trans::no, Trans::no, m, n, m, 1, b, m, x.data<T>(), n, T(kA), next.data<T>(),
-            n);  // X = a X + B X
+    T* to = next.data<T>();
+    gemm<T>(Trans::no, Trans::no, m, n, m, 1, b, m, x.data<T>(), n, T(kA), to, n);  // X = a X + B X
     std::swap(x, next);
   }
 }
@@ -70,9 +72,7 @@ struct Muon : Optimizer {
       : Optimizer(config, store, {"momentum_buffer"}, 0.02) {
     config.read(c);
   }
-  std::string refusal(const Shape& shape) const override {
-    return shape.rank() == 2 ? "" : "is no matrix, which muon needs";
-  }
+  std::string refusal(const Shape& shape) const override { return shape.rank() == 2 ? "" : "is no matrix"; }
   Index chunk_elements(const ParameterStore::Part& part, const Tensor& value) const override {
     return part.of(value).size() / (c.per_head ? part.heads : 1);
   }
@@ -106,20 +106,29 @@ struct Muon : Optimizer {
   template <class T>
   void look_ahead(const T* gradient, T* m, T* direction, Index n, double scale) const {
     const simd::Batch<T> mu(T(c.momentum)), fresh(T((1 - c.momentum) * scale));
-    simd::apply(n, m, m, gradient, [&](auto m, auto g) { return mu * m + fresh * g; });
-    simd::apply(n, direction, m, gradient,
-                [&](auto m, auto g) { return c.nesterov ? mu * m + fresh * g : m; });
+    const auto mixed = [&](auto old, auto g) {
+      return mu * old + fresh * g;
+    };
+    simd::apply(n, m, m, gradient, mixed);
+    if (c.nesterov)
+      simd::apply(n, direction, m, gradient, mixed);
+    else
+      std::copy_n(m, n, direction);
   }
   double factor(double rows, double columns) const {
-    return c.adjust_lr == AdjustLr::original ? std::sqrt(std::max(1.0, rows / columns))
-                                             : 0.2 * std::sqrt(std::max(rows, columns));
+    switch (c.adjust_lr) {
+      case AdjustLr::match_rms_adamw:
+        return 0.2 * std::sqrt(std::max(rows, columns));
+      case AdjustLr::spectral_unclamped:
+        return std::sqrt(rows / columns);
+      default:
+        return std::sqrt(std::max(1.0, rows / columns));
+    }
   }
   MuonConfig c;
 };
 
-QKV_REGISTER(Optimizer, "muon", Muon,
-             "momentum with all singular values made 1, for the matrices of hidden layers: see "
-             "[[optimizer.groups]]");
+QKV_REGISTER(Optimizer, "muon", Muon, "momentum with all singular values made 1, for the matrices of layers");
 
 }  // namespace
 }  // namespace qkv

@@ -17,11 +17,11 @@ constexpr Index kElements = 32 * 1024;  // 128 KiB of f32: several arrays of it 
 
 // The keys that only tables of [[optimizer.groups]] have.
 struct GroupConfig {
-  std::vector<std::string> params;
+  std::vector<std::string> match;
   std::int64_t ndim = 0;
   template <class F>
   void fields(F& f) {
-    f("params", params, "name patterns (with *) of the parameters of this group");
+    f("match", match, "name patterns (with *) of the parameters of this group");
     f("ndim", ndim, "only parameters with so many axes: 1 = vectors, 2 = matrices; 0 = all",
       rule::between(0, 2));
   }
@@ -74,47 +74,48 @@ void Optimizer::own(const ParameterStore& store, std::vector<bool> parameters) {
                                                  : Tensor::zeros(shape, store.dtype()));
     const std::string problem = is_own ? refusal(shape) : "";
     if (!problem.empty())
-      config_.fail("type",
-                   fmt::format("needs parameters that it can change: '{}' {}; got {} (give it only the "
-                               "matrices of hidden layers: a group with params and ndim = 2)",
-                               part.name, problem, shape));
+      config_.fail("type", fmt::format("must fit all parameters that it changes; got '{}' {}, which {} "
+                                       "([[optimizer.groups]] with match and ndim picks others)",
+                                       part.name, shape, problem));
   });
 }
 
 // Reads [[optimizer.groups]]; what no pattern matches stays with this optimizer.
 void Optimizer::assign_groups(const Section& config, const ParameterStore& store) {
-  std::vector<std::string> names;
-  std::vector<Index> axes;
+  const std::string type = config.type(kDefault);
+  std::vector<std::pair<std::string, Index>> parameters;  // and their axes; -1 where adapters stand for one
   store.each_part([&](int s, const ParameterStore::Part& part) {
-    names.push_back(part.name);
-    axes.push_back(store.slot(s).value.rank());
+    parameters.emplace_back(part.name, part.stored ? store.slot(s).value.rank() : -1);
   });
-  std::vector<int> group_of(names.size(), -1);
+  std::vector<int> group_of(parameters.size(), -1);
   for (const Section& table : config.sections("groups")) {
     const int number = static_cast<int>(groups_.size());
-    groups_.push_back(make<Optimizer>(table, kDefault, table, store));
+    if (table.given<std::string>("type").value_or(type) == type) table.inherit(config);
+    groups_.push_back(make<Optimizer>(table, type, table, store));
     const auto group = table.read<GroupConfig>();
-    if (!table.has("lr")) table.report("lr", "must be given in a group");
-    if (group.params.empty()) table.report("params", "must name parameters; got no pattern");
-    for (const std::string& pattern : group.params) {
-      bool any = names.empty();  // where only keys are read
-      for (std::size_t i = 0; i < names.size(); i++) {
-        if (!matches(pattern, names[i]) || (group.ndim > 0 && axes[i] != group.ndim)) continue;
+    if (group.match.empty()) table.report("match", "must name parameters; got no pattern");
+    for (const std::string& pattern : group.match) {
+      bool any = parameters.empty();  // where only keys are read
+      std::string twice;
+      for (std::size_t i = 0; i < parameters.size(); i++) {
+        const auto& [name, axes] = parameters[i];
+        if (axes < 0 || (group.ndim > 0 && axes != group.ndim) || !matches(pattern, name)) continue;
         any = true;
-        if (group_of[i] >= 0 && group_of[i] != number)
-          table.report("params",
-                       fmt::format("must match each parameter in one group only; got '{}' in two", names[i]));
+        if (group_of[i] >= 0 && group_of[i] != number) twice = name;
         group_of[i] = number;
       }
+      if (!twice.empty())
+        table.report("match",
+                     fmt::format("must match each parameter in one group only; got '{}' in two", twice));
       if (!any)
-        table.report("params", fmt::format("must match parameters; got '{}', which matches none (`qkv config "
-                                           "show` lists their names)",
-                                           pattern));
+        table.report("match", fmt::format("must match parameters; got '{}', which matches none (qkv config "
+                                          "show lists their names)",
+                                          pattern));
     }
   }
   int number = -1;
   each([&](Optimizer& one) {
-    std::vector<bool> own(names.size());
+    std::vector<bool> own(parameters.size());
     for (std::size_t i = 0; i < own.size(); i++) own[i] = group_of[i] == number;
     one.own(store, own);
     number++;
@@ -191,10 +192,12 @@ std::size_t Optimizer::bytes() const {
 
 std::vector<Optimizer::Assignment> Optimizer::assignments(const ParameterStore& store) const {
   std::vector<Assignment> result;
+  std::size_t named = 0;
   store.each_part([&](int, const ParameterStore::Part& part) {
     each([&](const Optimizer& one) {
-      if (one.own_[result.size()]) result.push_back({part.name, one.config_.type(kDefault), one.lr_});
+      if (one.own_[named]) result.push_back({part.name, one.config_.type(kDefault), one.lr_, part.frozen});
     });
+    named++;
   });
   return result;
 }

@@ -119,16 +119,20 @@ void forget_best(TrainState& state, const std::string& reason) {
 }
 
 // Schedules that end with the run follow its new length.
-void warn_of_schedule(const Training& t, std::int64_t before) {
+void report_schedule(const Training& t, std::int64_t before) {
   const std::int64_t step = t.state.step, now = t.max_steps();
   if (before == now || before < step) return;
-  const auto rate = [&](std::int64_t steps) {
-    return make_schedule(t.experiment.config.section("schedule"), t.optimizer->lr(), steps)->rate(step);
+  const auto rate = [&](std::int64_t steps, std::int64_t at) {
+    return make_schedule(t.experiment.config.section("schedule"), t.optimizer->lr(), steps)->rate(at);
   };
-  if (rate(before) != rate(now))
+  for (const std::int64_t at : {step, std::min(before, now)}) {  // a plateau is the same in both at first
+    if (rate(before, at) == rate(now, at)) continue;
     console().warn(
         "schedule: it ends at step {} instead of {}; the rate of step {} becomes {:.3g}, and was {:.3g}", now,
-        before, step, rate(now), rate(before));
+        before, at, rate(now, at), rate(before, at));
+    return;
+  }
+  console().info("schedule: it goes on as it was; its rates do not depend on the end of the run");
 }
 
 // The task was built from the data anew: what it derived from it must be what the checkpoint was trained on.
@@ -167,7 +171,7 @@ void compare_configs(Training& t, const std::string& folder) {
   const std::string change = change_of_best(resolved_values(text), resolved_values(t.files.resolved));
   if (!change.empty()) forget_best(t.state, change);
   const auto before = Section::parse(text).section("train").read<TrainConfig>();
-  warn_of_schedule(t, before.max_steps > 0 ? before.max_steps : t.steps_in(before.max_epochs));
+  report_schedule(t, before.max_steps > 0 ? before.max_steps : t.steps_in(before.max_epochs));
 }
 
 }  // namespace
@@ -241,11 +245,11 @@ void save_checkpoint(Training& t, bool best) {
             "train: warm_start must come before a run with [train.lora]");
   Json state = state_json(files.run, e, t.state);
   if (t.adapters) state["base"] = base_json(t.files.base, t.adapters->scale(), files.run);
-  const std::vector<NamedTensor> kept = state_tensors(t);
+  const std::vector<NamedTensor> kept = state_tensors(t);  // with the weights themselves
   const WeightAverage::InUse averaged(t.average.get(), *e.parameters);
-  write_checkpoint(
-      files.run, {t.state.step, e.parameters->stored(), kept, &state, e.task->tokenizer(), files.resolved},
-      best);
+  write_checkpoint(files.run,
+                   {t.state.step, e.parameters->stored(), kept, &state, e.task->tokenizer(), files.resolved},
+                   best);
   prune_checkpoints(files.run, t.tables.checkpoint.keep_last, t.tables.checkpoint.keep_best);
   files.last_saved = t.state.step;
 }

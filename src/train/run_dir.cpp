@@ -101,6 +101,21 @@ RunDir RunDir::create(const std::string& out_dir, const std::string& name, bool 
   }
 }
 
+RunDir RunDir::make(const std::string& verb, const std::string& path,
+                    const std::function<void(const RunDir&)>& fill) {
+  const fs::path target = fs::absolute(path.substr(0, path.find_last_not_of('/') + 1));
+  if (exists(target.string())) fail(Fault::usage, "{}: {} must not exist yet", verb, target.string());
+  RunDir made = create(target.parent_path().string(), target.filename().string(), false);
+  try {
+    fill(made);
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove_all(made.path(), ignored);
+    throw;
+  }
+  return made;
+}
+
 RunDir RunDir::open(const std::string& given) {
   std::string path = given;
   while (path.size() > 1 && path.back() == '/') path.pop_back();
@@ -134,7 +149,8 @@ std::vector<DataPlace> data_places(const Task& task) {
     const fs::path source = fs::absolute(path).lexically_normal();
     std::string type = source.extension().string();
     if (type == ".gz") type = source.stem().extension().string() + type;
-    places.push_back({"data." + key, path, copied ? "data/" + key + type : source.string(), copied});
+    const std::string name = replace_all(replace_all(key, "[", "-"), "]", "");
+    places.push_back({"data." + key, path, copied ? "data/" + name + type : source.string(), copied});
   }
   return places;
 }

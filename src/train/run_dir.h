@@ -1,5 +1,6 @@
 // RunDir: the folder of a run, what is in it from the start, and who may write to it.
 #pragma once
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -19,6 +20,9 @@ class RunDir {
   /// Creates `out_dir/name`, or `name-2`, `name-3`, ... when it exists; what a process left there before it
   /// held a run is emptied and taken. With `overwrite`, an existing one is emptied.
   static RunDir create(const std::string& out_dir, const std::string& name, bool overwrite);
+  /// Makes one of this path, which must not exist, and fills it; where that throws, nothing is left.
+  static RunDir make(const std::string& verb, const std::string& path,
+                     const std::function<void(const RunDir&)>& fill);
   /// Takes over an existing one. Throws when another process holds it.
   static RunDir open(const std::string& path);
 
@@ -37,9 +41,11 @@ bool is_training(const std::string& run);
 
 /// A data file (or folder) of a task, and where a run directory has it.
 struct DataPlace {
-  std::string key, source;  ///< "data.train", and the file that it names
-  std::string place;        ///< "data/train.tsv" below the run directory, or an absolute path
-  bool copied;              ///< data of more than 64 MiB stays where it is
+  std::string key, source;  ///< "data.train" or, of a list, "data.mix[0]", and the file that it names
+  /// The key without its index: "data.mix".
+  std::string list() const { return key.substr(0, key.find('[')); }
+  std::string place;  ///< "data/train.tsv" below the run directory, or an absolute path
+  bool copied;        ///< data of more than 64 MiB stays where it is
 };
 std::vector<DataPlace> data_places(const Task& task);
 /// Copies the task's data files to those places: see `copy_files`.

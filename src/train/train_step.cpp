@@ -238,6 +238,9 @@ void check_ranks(const Experiment& e, const TrainBatches& batches, const Optimiz
 }
 
 void check_in_place(const Experiment& e, const TrainConfig& config, const Optimizer& optimizer) {
+  for (const Section& group : e.config.section("optimizer").sections("groups"))
+    if (group.given<std::string>("type").value_or("") == "sparse-sgd")
+      group.report("type", "must not be \"sparse-sgd\", which makes one step per prediction");
   if (!learns_in_place(optimizer)) return;
   if (!dynamic_cast<RowLearner*>(e.model.get()))
     e.config.section("optimizer")

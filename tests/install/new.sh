@@ -45,6 +45,19 @@ echo "-- an attention of a plug-in: keys of its own, maps, and a text that does 
   [[ $status == 2 ]] && grep "did you mean 'window'" err
 )
 
+echo "-- an optimizer of a plug-in for a group of parameters, with an average of the weights, resumed to the same bits"
+(
+  cd my-optimizer
+  group=(--set optimizer.type=adamw --set 'optimizer.groups=[{match=["layers.*"], ndim=2, type="my-optimizer", lr=1e-3}]'
+    --set train.ema_decay=0.9 --set train.max_steps=12 --set schedule.type=constant)
+  qkv train my-optimizer.toml "${group[@]}" --set run.name=whole -q
+  qkv config show runs/whole | grep -x "# layers.0.attn.W_Q: my-optimizer, lr 0.001"
+  qkv train my-optimizer.toml "${group[@]}" --set run.name=half --set train.max_steps=6 -q
+  qkv resume runs/half --set train.max_steps=12 -q
+  for file in model optimizer; do cmp runs/{whole,half}/checkpoints/last/$file.safetensors; done
+  qkv average runs/whole runs/half --out runs/mean && qkv eval runs/mean >/dev/null
+)
+
 # A task answers, shows what its model reads, and its captures and mistakes stand in a report.
 looks() { # KIND TEXT WHOLE: a text to be answered, and one to be read
   (

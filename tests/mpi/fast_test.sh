@@ -3,7 +3,8 @@
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 short=(train "$source/configs/bank.toml" --set train.max_steps=20 --set schedule.warmup_steps=5 --set run.shards=4 --set eval.every=10
-  --set model.d_model=32 --set data.ngram_buckets=100)
+  --set model.d_model=32 --set data.ngram_buckets=100
+  --set 'optimizer.groups=[{match=["layers.*"], ndim=2, type="muon"}]' --set train.ema_decay=0.9)
 
 echo "-- one process and two, which need not see the same folder"
 ranks 1 one "${short[@]}" --set run.threads=2 || fault "$(cat one/out)"

@@ -6,7 +6,8 @@ echo "SEED=${SEED:=$RANDOM}"
 RANDOM=$SEED
 
 run=(train "$source/configs/bank.toml" --set train.max_steps=120 --set schedule.warmup_steps=20 --set run.shards=8 --set eval.every=10 --set run.threads=1
-  --set checkpoint.every=3 --set model.d_model=32 --set data.ngram_buckets=100)
+  --set checkpoint.every=3 --set model.d_model=32 --set data.ngram_buckets=100
+  --set 'optimizer.groups=[{match=["layers.*"], ndim=2, type="muon"}]' --set train.ema_decay=0.9)
 ranks 1 whole "${run[@]}" || fault "$(cat whole/out)"
 size=$(wc -l <whole/runs/bank/metrics.jsonl)
 

@@ -3,7 +3,10 @@
 
 #include <numeric>
 
+#include "log/read_metrics.h"
+#include "qkv/base/threads.h"
 #include "qkv/nn/parameter.h"
+#include "qkv/ops/arithmetic.h"
 #include "qkv/ops/reduce.h"
 #include "qkv/tensor/xt.h"
 #include "tensor/linalg.h"
@@ -73,7 +76,7 @@ struct Parameters {
   Parameter qk, w, b;
 };
 
-const char* kMuonOnly = "lr = 0.001\n[[groups]]\nparams = [\"*\"]\nndim = 2\ntype = \"muon\"\nlr = 0.02\n";
+const char* kMuonOnly = "lr = 0.001\n[[groups]]\nmatch = [\"*\"]\nndim = 2\ntype = \"muon\"\nlr = 0.02\n";
 
 }  // namespace
 
@@ -98,6 +101,56 @@ TEST_CASE("muon steps along the orthogonalised momentum of each matrix, W_Q and 
         w[i] += -(has(keys, "decay") ? 0.02 * 0.1 * w[i] : 0) - rate * u[i];
     }
     CHECK(distance(p.value("layer.W_Q"), w) <= 1e-12);
+  }
+}
+
+TEST_CASE("muon gives the numbers of torch.optim.Muon") {
+  // PyTorch 2.15, three steps at rate 0.02, with the bf16 of its iteration replaced by f64.
+  struct Case {
+    Index rows;
+    const char* keys;
+    Numbers weights;
+  };
+  const Case cases[] = {
+      {3,
+       "",
+       {-0.518509000243, 0.152977919116, -0.167254105301, 0.485875482166, 0.114306879663, -0.280110511133}},
+      {3,
+       "weight_decay = 0.1\nadjust_lr = \"match_rms_adamw\"",
+       {-0.502242497527, 0.185534609456, -0.189569149417, 0.493000466019, 0.103451949742, -0.292595863254}},
+      {3,
+       "nesterov = false\nmomentum = 0.9\nadjust_lr = \"spectral_unclamped\"",
+       {-0.516064604113, 0.148133252384, -0.154123904058, 0.495016675841, 0.108156120344, -0.273459215156}},
+      {3,
+       "weight_decay = 0.1\nns_steps = 3",
+       {-0.518705690761, 0.152920811248, -0.166395183335, 0.4856948078, 0.116643201777, -0.277906993486}},
+      {2,
+       "",
+       {-0.500930582342, 0.187775140925, -0.156905600651, 0.468205794858, 0.0999007040386, -0.293587165852}},
+      {2,
+       "weight_decay = 0.1\nadjust_lr = \"match_rms_adamw\"",
+       {-0.497339064411, 0.194573200318, -0.183899720553, 0.486009074941, 0.0993818931891, -0.295993439378}},
+      {2,
+       "nesterov = false\nmomentum = 0.9\nadjust_lr = \"spectral_unclamped\"",
+       {-0.496249397793, 0.185368457926, -0.172481730901, 0.467198354279, 0.0997476835439, -0.287151201222}},
+      {2,
+       "weight_decay = 0.1\nns_steps = 3",
+       {-0.497598697641, 0.186375509987, -0.156213313901, 0.466552833949, 0.0996115440159, -0.292812560952}},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.rows);
+    CAPTURE(c.keys);
+    ParameterStore store(1, Dtype::f64);
+    const Parameter w = Scope(store).param("w", {c.rows, 6 / c.rows});
+    Tensor gradient = Tensor::empty({c.rows, 6 / c.rows}, Dtype::f64);
+    for (Index i = 0; i < 6; i++) store.slot(0).value.data<double>()[i] = double(i * 7 % 11) / 10 - 0.5;
+    const auto optimizer = make_optimizer(std::string("type = \"muon\"\nlr = 0.02\n") + c.keys, store);
+    for (Index step = 1; step <= 3; step++) {
+      for (Index i = 0; i < 6; i++) gradient.data<double>()[i] = double((i * 5 + 3 * step) % 13) / 13 - 0.4;
+      Tape tape;
+      optimizer->step(store, tape.backward(sum(w.var() * Var(gradient))));
+    }
+    CHECK(distance(w.value().to_vector(), c.weights) <= 1e-11);
   }
 }
 
@@ -133,7 +186,7 @@ TEST_CASE("the singular values of a muon step are about the rate, in f32 as well
 TEST_CASE("a group has its own type and rate, the others use [optimizer]") {
   Parameters p, adam, sgd;
   const auto optimizer = make_optimizer(
-      "lr = 0.01\nweight_decay = 0.0\n[[groups]]\nparams = [\"layer.W_K\", \"layer.b\"]\ntype = \"sgd\"\nlr "
+      "lr = 0.01\nweight_decay = 0.0\n[[groups]]\nmatch = [\"layer.W_K\", \"layer.b\"]\ntype = \"sgd\"\nlr "
       "= 0.5\n",
       p.store);
   const auto only_adam = make_optimizer("lr = 0.01\nweight_decay = 0.0", adam.store);
@@ -153,9 +206,52 @@ TEST_CASE("a group has its own type and rate, the others use [optimizer]") {
   CHECK(all == "layer.W_Q adamw 0.01;layer.W_K sgd 0.5;layer.W adamw 0.01;layer.b sgd 0.5;");
 }
 
+TEST_CASE("a group of the type of [optimizer] begins with its keys, one of another type with its own") {
+  Parameters p, whole;
+  const std::string table = "type = \"sgd\"\nlr = 0.1\nmomentum = 0.5\nweight_decay = 0.25\n";
+  const auto groups = make_optimizer(table +
+                                         "[[groups]]\nmatch = [\"layer.W\"]\nmomentum = 0.5\n[[groups]]\n"
+                                         "match = [\"layer.b\"]\ntype = \"sgd\"\ndecay_1d = false\n",
+                                     p.store),
+             one = make_optimizer(table, whole.store);
+  for (std::uint64_t step = 1; step <= 3; step++) p.step(*groups, step), whole.step(*one, step);
+  for (const char* name : {"layer.W_Q", "layer.W", "layer.b"}) CHECK(p.value(name) == whole.value(name));
+  const auto other = make_optimizer(table + "[[groups]]\nmatch = [\"layer.W\"]\ntype = \"lion\"", p.store);
+  CHECK(other->assignments(p.store).at(2).lr == 1e-4);
+  CHECK(other->assignments(p.store).at(0).lr == 0.1);
+}
+
+TEST_CASE("frozen parameters stay, whatever their group") {
+  Parameters p;
+  const auto optimizer = make_optimizer(kMuonOnly, p.store);
+  p.store.freeze({"layer.W_K", "layer.b"});
+  const Numbers W_K = p.value("layer.W_K"), b = p.value("layer.b"), W_Q = p.value("layer.W_Q");
+  p.step(*optimizer, 1);
+  CHECK(p.value("layer.W_K") == W_K);
+  CHECK(p.value("layer.b") == b);
+  CHECK(p.value("layer.W_Q") != W_Q);
+  CHECK(optimizer->assignments(p.store).at(1).frozen);
+  CHECK_FALSE(optimizer->assignments(p.store).at(0).frozen);
+}
+
+TEST_CASE("the number of threads changes no bit of groups, muon and averages") {
+  SmallData data;
+  std::vector<std::string> runs;
+  for (const int threads : {1, 2, 3}) {
+    set_threads(threads);
+    runs.push_back(data.folder / std::to_string(threads));
+    Session(data.encoder(),
+            {"optimizer.groups=[{match=[\"layers.*\"], ndim=2, type=\"muon\", per_head=true}]",
+             "train.ema_decay=0.9"})
+        .train(runs.back());
+  }
+  set_threads(0);
+  for (const std::string& run : runs) check_equal_runs(runs[0], run);
+}
+
 TEST_CASE("the schedule scales the rate of a group along with the others") {
   Parameters a, b;
-  const std::string groups = "[[groups]]\nparams = [\"layer.W\"]\ntype = \"sgd\"\n";
+  const std::string groups = "[[groups]]\nmatch = [\"layer.W\"]\ntype = \"sgd\"\n";
   const auto whole = make_optimizer("type = \"sgd\"\nlr = 0.1\n" + groups + "lr = 0.4", a.store),
              half = make_optimizer("type = \"sgd\"\nlr = 0.1\n" + groups + "lr = 0.2", b.store);
   auto update = [](Parameters& p, Optimizer& optimizer, double lr) {
@@ -174,16 +270,19 @@ TEST_CASE("what is wrong with groups is a config error with its line") {
     return error_of(Fault::usage, [&] { make_optimizer(text, p.store); });
   };
   const std::string group = "[[groups]]\ntype = \"sgd\"\nlr = 0.1\n";
-  CHECK(has(problem(group + "params = [\"layer.X*\"]"),
-            "4:10: optimizer.groups[0].params must match parameters; "
+  CHECK(has(problem(group + "match = [\"layer.X*\"]"),
+            "4:9: optimizer.groups[0].match must match parameters; "
             "got 'layer.X*', which matches none"));
-  CHECK(has(problem(group + "params = [\"layer.b\"]\nndim = 2"), "got 'layer.b', which matches none"));
-  CHECK(has(problem(group + "params = [\"*.W\"]\n" + group + "params = [\"*\"]"),
-            "optimizer.groups[1].params must match each parameter in one group only; got 'layer.W' in two"));
-  CHECK(has(problem(group), "params must name parameters"));
-  CHECK(has(problem("[[groups]]\nparams = [\"*\"]"), "groups[0].lr must be given in a group"));
-  CHECK(has(problem("type = \"muon\""), "'layer.b' is no matrix, which muon needs; got [5]"));
-  CHECK(has(problem(group + "params = [\"*\"]\nbeta = 1"), "unknown key"));
+  CHECK(has(problem(group + "match = [\"layer.b\"]\nndim = 2"), "got 'layer.b', which matches none"));
+  CHECK(has(problem(group + "match = [\"*.W\"]\n" + group + "match = [\"*\"]"),
+            "optimizer.groups[1].match must match each parameter in one group only; got 'layer.W' in two"));
+  CHECK(has(problem(group), "groups[0].match must name parameters; got no pattern"));
+  CHECK(has(
+      problem("type = \"muon\""),
+      "1:8: optimizer.type must fit all parameters that it changes; got 'layer.b' [5], which is no matrix"));
+  CHECK(
+      has(problem("[[groups]]\nmatch = [\"*\"]\ntype = \"muon\""), "3:8: optimizer.groups[0].type must fit"));
+  CHECK(has(problem(group + "match = [\"*\"]\nbeta = 1"), "unknown key"));
 }
 
 TEST_CASE("lion moves every weight by the rate, against the sign of momentum and gradient") {
@@ -240,6 +339,33 @@ TEST_CASE("a run with train.ema_decay saves the average and trains on from the w
     CHECK(same_bits(stored(c.optimizer, "weights." + own.name), own.tensor));
     CHECK_FALSE(same_bits(stored(c.weights, own.name), own.tensor));
   }
+}
+
+TEST_CASE("evaluations of a run with train.ema_decay are those of its checkpoints") {
+  SmallData data;
+  const std::string run = data.folder / "run";
+  Session(data.encoder(), {"train.ema_decay=0.9"}).train(run);
+  Experiment e = load_experiment(run, "step-000008");
+  const double loss = evaluate(*e.task, *e.model, Split::val, 128).value("loss");
+  int found = 0;
+  for (const Record& r : read_metrics(run + "/metrics.jsonl"))
+    if (r.type() == "eval" && r.step() == 8) {
+      CHECK(static_cast<float>(r.number("loss")) == static_cast<float>(loss));
+      found++;
+    }
+  CHECK(found == 1);
+}
+
+TEST_CASE("train.ema_decay is refused where there is no average of all weights") {
+  SmallData data;
+  const auto refusal = [&](std::vector<std::string> sets) {
+    sets.push_back("train.ema_decay=0.9");
+    return error_of(Fault::usage, [&] { Session(data.encoder(), sets); });
+  };
+  CHECK(has(refusal({"train.lora.rank=2", "train.lora.targets=[\"*.W_Q\"]", "train.init_from=x"}),
+            "train.ema_decay must be 0 with [train.lora]"));
+  CHECK(
+      has(refusal({"optimizer.type=sparse-sgd"}), "train.ema_decay must be 0 with optimizer \"sparse-sgd\""));
 }
 
 }  // namespace qkv::test

@@ -24,15 +24,20 @@ const Case kCases[] = {
     {"with accumulation, in the middle of an epoch", {"train.grad_accum_steps=3", "eval.every=3"}, 5, 3},
     {"with momentum", {"optimizer.type=\"sgd\"", "optimizer.momentum=0.9"}, 6, 4},
     {"with muon for the matrices of layers and an average of the weights",
-     {"optimizer.groups=[{params=[\"*layers*\"], ndim=2, type=\"muon\", lr=0.02}]", "train.ema_decay=0.9"},
+     {"optimizer.groups=[{match=[\"layers.*\"], ndim=2, type=\"muon\", lr=0.02}]", "train.ema_decay=0.9"},
      7,
      4},
     {"with lion", {"optimizer.type=\"lion\""}, 7, 4},
+    {"with shared layers, value embeddings, residual scalars, soft-capped logits and Z-loss",
+     {"model.n_layer=4", "model.share_layers=2", "model.value_embeddings=2", "model.residual_scalars=true",
+      "model.logit_softcap=5", "model.ffn.activation=\"relu2\"", "train.z_loss=0.01"},
+     7,
+     4},
     {"with products of bf16", {"run.matmul=\"bf16\""}, 7, 4},
     {"in f64, without buckets", {"run.dtype=\"f64\"", "data.buckets=false"}, 9, 8},
 };
 
-void flip_bit(const std::string& file) {
+void damage_bit(const std::string& file) {
   std::string bytes = read_file(file);
   bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
   write_file_atomic(file, bytes);
@@ -165,7 +170,7 @@ TEST_CASE("a damaged checkpoint is passed over for the one before, and replaced 
   const std::string config = data.encoder(), whole = data.folder / "whole", run = data.folder / "run";
   Session(config, sets).train(whole);
   train_and_kill(config, sets, run, 9);
-  flip_bit(run + "/checkpoints/step-000008/optimizer.safetensors");
+  damage_bit(run + "/checkpoints/step-000008/optimizer.safetensors");
   Session again(config, sets);
   std::int64_t first = -1;
   again.train(run, true, [&](std::int64_t step) {
@@ -181,8 +186,8 @@ TEST_CASE("saving never leaves only a damaged checkpoint") {
                                          "checkpoint.keep_best=false"};
   const std::string config = data.encoder(), run = data.folder / "run";
   train_and_kill(config, {"checkpoint.every=1"}, run, 9);
-  flip_bit(run + "/checkpoints/step-000008/model.safetensors");
-  flip_bit(run + "/checkpoints/step-000007/model.safetensors");
+  damage_bit(run + "/checkpoints/step-000008/model.safetensors");
+  damage_bit(run + "/checkpoints/step-000007/model.safetensors");
   Session again(config, sets);
   CHECK_THROWS_AS(again.train(run, true,
                               [](std::int64_t step) {
@@ -199,7 +204,7 @@ TEST_CASE("a run whose checkpoints are all damaged is not started again") {
   SmallData data;
   const std::string config = data.encoder(), run = data.folder / "run";
   train_and_kill(config, {}, run, 5);
-  flip_bit(run + "/checkpoints/step-000004/state.json");
+  damage_bit(run + "/checkpoints/step-000004/state.json");
   Session again(config);
   const std::string text = error_of(Fault::data, [&] { again.train(run, true); });
   CHECK(has(text, "must hold a whole checkpoint to resume from; got only damaged ones; "));

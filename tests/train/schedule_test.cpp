@@ -17,7 +17,7 @@ static double rate(const std::string& text, std::int64_t step, std::int64_t step
 
 TEST_CASE("schedules follow their closed forms") {
   const double pi = std::acos(-1.0);
-  for (std::int64_t s : {1, 2, 10, 11, 37, 55, 99, 100, 150}) {
+  for (std::int64_t s : {1, 2, 10, 11, 30, 31, 37, 55, 70, 71, 99, 100, 150}) {
     CAPTURE(s);
     const double t = static_cast<double>(s), warm = std::min(1.0, t / 10);
     const double progress = std::clamp((t - 10) / 90, 0.0, 1.0);
@@ -31,8 +31,9 @@ TEST_CASE("schedules follow their closed forms") {
           near(s <= 10 ? 0.5 * warm : 0.1 + 0.4 * (1 - progress)));
     CHECK(rate("type = \"cosine\"\nwarmup_steps = 10\nmin_lr = 0.1", s) ==
           near(s <= 10 ? 0.5 * warm : 0.1 + 0.4 * 0.5 * (1 + std::cos(pi * progress))));
-    const double fall = std::clamp((progress - 0.75) / 0.25, 0.0, 1.0);
-    const std::string flat = "type = \"trapezoid\"\nwarmup_steps = 10\ndecay_share = 0.25\n";
+    const double fall = std::clamp((t - 70) / 30, 0.0, 1.0), fifth = std::clamp((t - 82) / 18, 0.0, 1.0);
+    const std::string flat = "type = \"wsd\"\nwarmup_steps = 10\ndecay_steps = 30\n";
+    CHECK(rate("type = \"wsd\"\nwarmup_steps = 10", s) == near(0.5 * warm * (1 - fifth)));
     CHECK(rate(flat, s) == near(0.5 * warm * (1 - fall)));
     CHECK(rate(flat + "min_lr = 0.1\ndecay = \"1-sqrt\"", s) ==
           near(s <= 10 ? 0.5 * warm : 0.1 + 0.4 * (1 - std::sqrt(fall))));
@@ -52,6 +53,10 @@ TEST_CASE("a warm-up must end before the run does") {
   CHECK_THROWS_WITH_AS(
       rate("warmup_steps = 100", 1),
       "config.toml:2:16: schedule.warmup_steps must be below the 100 steps of the run; got 100", Error);
+  CHECK_THROWS_WITH_AS(rate("type = \"wsd\"\nwarmup_steps = 10\ndecay_steps = 91", 1),
+                       "config.toml:4:15: schedule.decay_steps must be at most the 90 steps of the run after "
+                       "the warm-up; got 91",
+                       Error);
 }
 
 }  // namespace qkv

@@ -89,6 +89,8 @@ class Section {
   /// Of keys that exclude each other, those of the later layer (base files, file, command line) count: takes
   /// back those that an earlier one gives. To be called before they are read.
   void exclusive(const std::vector<std::string>& some, const std::vector<std::string>& others) const;
+  /// Gives the keys that this table lacks the values that `other` gives and has read; no tables.
+  void inherit(const Section& other) const;
   /// Removes a key that the table's `type` does not have, if an earlier layer than that of the type sets it.
   void drop_inherited(const std::string& name) const;
   /// What was taken back, a line each: "train.max_epochs = 10 (bank.toml:5:1) is dropped: --set #1 gives

@@ -13,7 +13,7 @@ inline std::vector<std::string> names_of(BatchBy) {
 /// The keys of [data] that say which examples come together, whatever they are.
 struct BatchConfig {
   static constexpr std::int64_t kMax = 1'000'000'000;
-  std::int64_t batch_size = 32, eval_batch_size = 128;
+  std::int64_t batch_size = 32, eval_batch_size = 128, shuffle_block = 0;
   BatchBy batch_by = BatchBy::examples;
   bool buckets = true;
   template <class F>
@@ -23,6 +23,10 @@ struct BatchConfig {
     f("batch_by", batch_by,
       "what batch_size counts: examples, or tokens of examples of similar length, padding included");
     f("buckets", buckets, "batches of examples of similar length");
+    f("shuffle_block", shuffle_block,
+      "0: every example is shuffled by itself; else so many neighbours stay near each other in the random "
+      "order of an epoch, and long texts are read piece by piece",
+      rule::between(0, kMax));
   }
   bool by_tokens() const { return batch_by == BatchBy::tokens; }
 };
@@ -50,8 +54,8 @@ struct TrainConfig {
     f("grad_clip_norm", grad_clip_norm, "largest global norm of the gradient; 0 = no limit",
       rule::non_negative);
     f("ema_decay", ema_decay,
-      "evaluate and save the exponential moving average of the weights, with this decay per step; 0 = the "
-      "weights themselves",
+      "evaluate and save an exponential moving average of the weights, with the decay min(ema_decay, (1 + "
+      "step) / (10 + step)) per step; 0 = the weights themselves",
       rule::between(0.0, 0.999999));
     f("freeze", freeze, "name patterns (with *) of parameters that keep their initial value");
     f("init_from", init_from,

@@ -51,10 +51,11 @@ class Optimizer {
   double lr() const { return lr_; }
   std::size_t bytes() const;
 
-  /// Which optimizer changes a parameter, and at which peak rate.
+  /// Which optimizer changes a parameter, and at which peak rate; none if it is frozen.
   struct Assignment {
     std::string parameter, type;
     double lr;
+    bool frozen;
   };
   /// Of all parameters, in the order of ParameterStore::named.
   std::vector<Assignment> assignments(const ParameterStore& store) const;
@@ -68,9 +69,10 @@ class Optimizer {
   /// Updates elements [chunk.begin, chunk.begin + chunk.size) of a slot.
   virtual void update(const Chunk& chunk, Tensor& value, const Tensor& gradient, const Step& step,
                       bool decay) = 0;
-  /// How many elements of a parameter, a part of the slot `value`, `update` is given at once, at most.
+  /// How many elements of a parameter, a part of the slot `value`, `update` is given at once, at most; those
+  /// of the whole part for an optimizer of matrices: part.of(value).size().
   virtual Index chunk_elements(const ParameterStore::Part& part, const Tensor& value) const;
-  /// What is wrong with a parameter of this shape for this optimizer: "must be a matrix"; "" = nothing.
+  /// Why this optimizer cannot change a parameter of this shape: "is no matrix"; "" = it can.
   virtual std::string refusal(const Shape&) const { return ""; }
 
   /// The elements of a chunk in moment number `i`.

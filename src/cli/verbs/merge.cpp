@@ -1,15 +1,12 @@
 // A run with adapters becomes one without.
-#include <filesystem>
-
 #include "base/file.h"
 #include "cli/answers.h"
 #include "cli/training.h"
+#include "log/number_text.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
 #include "train/checkpoint.h"
-
-namespace fs = std::filesystem;
 
 namespace qkv {
 namespace {
@@ -28,18 +25,9 @@ struct Merge : Verb {
       fail(Fault::usage, "merge: {} must be trained with [train.lora]; got a run without adapters", path);
     const Experiment e = load_experiment(from.folder, which,
                                          {"train.lora.rank=0", "train.lora.targets=[]", "train.init_from=''",
-                                          "train.init_except=[]", "train.freeze=[]"});
-    const std::string given = out.empty() ? path.substr(0, path.find_last_not_of('/') + 1) + "-merged" : out;
-    const fs::path target = fs::absolute(given.substr(0, given.find_last_not_of('/') + 1));
-    if (exists(target.string())) fail(Fault::usage, "merge: {} must not exist yet", target.string());
-    const RunDir made = RunDir::create(target.parent_path().string(), target.filename().string(), false);
-    try {
-      write(from, e, made);
-    } catch (...) {
-      std::error_code ignored;
-      fs::remove_all(made.path(), ignored);
-      throw;
-    }
+                                          "train.init_except=[]", "train.freeze=[]", "optimizer.groups=[]"});
+    const std::string target = out.empty() ? path.substr(0, path.find_last_not_of('/') + 1) + "-merged" : out;
+    const RunDir made = RunDir::make("merge", target, [&](const RunDir& run) { write(from, e, run); });
     console().print("{}  ({} parameters)\n", made.path(), grouped(e.parameters->count()));
     return 0;
   }
