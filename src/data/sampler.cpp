@@ -18,6 +18,7 @@ Sampler::Sampler(Index n_examples, Index batch_size, std::uint64_t seed, Sampler
             "sampler: lengths must be given for each of the {} examples; got {}", n_examples, n_lengths);
   for (int length : options_.lengths)
     QKV_CHECK(length >= 0, "sampler: lengths must not be negative; got {}", length);
+  QKV_CHECK(options_.block >= 0, "sampler: block must not be negative; got {}", options_.block);
   steps_per_epoch_ = (n_examples + batch_size - 1) / batch_size;
   if (options_.batch_tokens > 0) cut_by_tokens();
 }
@@ -41,9 +42,11 @@ void Sampler::batch(Index step, std::vector<int>& indices) {
   QKV_CHECK(step >= 0, "sampler: step must not be negative; got {}", step);
   if (options_.lengths.empty() && options_.shuffle && n_examples_ > kComputed) {
     const Index first = step % steps_per_epoch_ * batch_size_;
+    const Stream stream(seed_, "sampler", epoch_of(step));
     indices.clear();
     for (Index i = first; i < std::min(first + batch_size_, n_examples_); i++)
-      indices.push_back(static_cast<int>(permuted(i, n_examples_, Stream(seed_, "sampler", epoch_of(step)))));
+      indices.push_back(
+          static_cast<int>(options_.block > 0 ? in_blocks(i, stream) : permuted(i, n_examples_, stream)));
     return;
   }
   prepare(epoch_of(step));
@@ -61,7 +64,10 @@ void Sampler::prepare(Index epoch) {
   const Stream stream(seed_, "sampler", epoch);
   order_.resize(static_cast<std::size_t>(n_examples_));
   std::iota(order_.begin(), order_.end(), 0);
-  if (options_.shuffle) shuffle(order_, stream);
+  if (options_.shuffle && options_.block > 0)
+    for (int& i : order_) i = static_cast<int>(in_blocks(i, stream));
+  else if (options_.shuffle)
+    shuffle(order_, stream);
   if (!options_.lengths.empty()) bucket();
   if (!options_.lengths.empty() && options_.shuffle) {
     batch_order_.resize(static_cast<std::size_t>(steps_per_epoch_));
@@ -69,6 +75,19 @@ void Sampler::prepare(Index epoch) {
     shuffle(batch_order_, stream.part("batches"));
   }
   epoch_ = epoch;
+}
+
+// The example at a place of an epoch's order by blocks. What the whole blocks leave of the ring comes last.
+Index Sampler::in_blocks(Index position, const Stream& epoch) const {
+  const Index block = options_.block, blocks = n_examples_ / block, group = kMixed * block;
+  const Index begin = position / group * group, size = std::min(group, n_examples_ - begin);
+  const Stream mixed = epoch.part("mixed").part(static_cast<std::uint64_t>(begin));
+  const Index place = begin + permuted(position - begin, size, mixed);
+  Index own = place / block;
+  if (own < blocks) own = permuted(own, blocks, epoch.part("blocks"));
+  const auto n = static_cast<std::uint64_t>(n_examples_);
+  const auto first = static_cast<Index>(epoch.part("first").below(n));
+  return (first + own * block + place % block) % n_examples_;
 }
 
 // Sorts each window of the order by length.

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "qkv/base/random.h"
 #include "qkv/tensor/shape.h"
 
 namespace qkv {
@@ -14,6 +15,8 @@ struct SamplerOptions {
   std::vector<int> lengths;
   /// > 0, with lengths: a batch is as many examples as have this many tokens when padded to the longest one.
   Index batch_tokens = 0;
+  /// > 0: so many neighbours stay together: see Sampler.
+  Index block = 0;
 };
 
 /// The position of a run in its data is one integer, `step`; epoch = step / steps_per_epoch().
@@ -23,9 +26,13 @@ struct SamplerOptions {
 /// equally many batches; which examples of equal length share a batch changes. The order of the current epoch
 /// is kept between calls in reused buffers: one sampler per thread. Without lengths, an order of more than
 /// kComputed examples is not kept but computed position by position (see `permuted`): it takes no memory.
+/// With `block`, the data are a ring that is cut into blocks of so many examples, at other places in each
+/// epoch. The blocks come in random order, and the examples of kMixed blocks that follow each other are
+/// shuffled: at any time only so much of a long text is read. (Pieces and a buffer, as data loaders have
+/// them.)
 class Sampler {
  public:
-  static constexpr Index kComputed = 65536, kWindow = 50;
+  static constexpr Index kComputed = 65536, kWindow = 50, kMixed = 16;
 
   Sampler(Index n_examples, Index batch_size, std::uint64_t seed, SamplerOptions options = {});
 
@@ -39,6 +46,7 @@ class Sampler {
  private:
   void cut_by_tokens();
   void prepare(Index epoch);
+  Index in_blocks(Index position, const Stream& epoch) const;
   void bucket();
 
   Index n_examples_, batch_size_, steps_per_epoch_;

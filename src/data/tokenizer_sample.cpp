@@ -4,21 +4,22 @@
 
 namespace qkv {
 
-std::vector<std::string> tokenizer_sample(TextSource& source, std::int64_t end, const Tokenizer& tokenizer) {
-  constexpr std::size_t kMost = std::size_t{64} << 20;
+std::vector<std::string> tokenizer_sample(TextSource& source, std::int64_t end, const Tokenizer& tokenizer,
+                                          double part) {
+  const auto most = static_cast<std::size_t>(part * static_cast<double>(std::size_t{64} << 20));
   source.scan();
   const double share =
-      source.is_manifest() ? static_cast<double>(kMost) / static_cast<double>(source.bytes()) : 1;
+      source.is_manifest() ? static_cast<double>(most) / static_cast<double>(source.bytes()) : 1;
   std::vector<std::string> sample;
   std::string document;
   auto finish = [&] {
-    for (std::string& part : tokenizer.between_marks(document)) sample.push_back(std::move(part));
+    for (std::string& text : tokenizer.between_marks(document)) sample.push_back(std::move(text));
     document.clear();
   };
-  std::size_t left = kMost;
+  std::size_t left = most;
   std::int64_t first = 0;
   for (const TextSource::File& file : source.files()) {
-    std::size_t own = share < 1 ? static_cast<std::size_t>(share * static_cast<double>(file.bytes)) : kMost;
+    std::size_t own = share < 1 ? static_cast<std::size_t>(share * static_cast<double>(file.bytes)) : most;
     TextReader reader(source, first, std::min(first + file.characters, end));
     first += file.characters;
     for (TextPiece piece; own > 0 && left > 0 && reader.next(piece);) {

@@ -8,8 +8,9 @@
 
 namespace qkv {
 
-/// At most 64 MiB: the first characters, until `end`; of a longer manifest the beginning of each file, the
-/// same share of all. Cut at the ends of documents and at the special tokens that the text names.
-std::vector<std::string> tokenizer_sample(TextSource& source, std::int64_t end, const Tokenizer& tokenizer);
+/// At most `part` of 64 MiB: the first characters, until `end`; of a longer manifest the beginning of each
+/// file, the same share of all. Cut at the ends of documents and at the special tokens that the text names.
+std::vector<std::string> tokenizer_sample(TextSource& source, std::int64_t end, const Tokenizer& tokenizer,
+                                          double part = 1);
 
 }  // namespace qkv

@@ -1,12 +1,14 @@
 // LanguageModel: predict the next token of a text.
 #include <cmath>
 #include <map>
+#include <numeric>
 #include <optional>
 
-#include "data/token_corpus.h"
+#include "data/token_windows.h"
 #include "data/tokenizer_sample.h"
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
+#include "task/language_model_data.h"
 #include "task/next_token.h"
 #include "task/survey.h"
 #include "task/windows.h"
@@ -14,48 +16,23 @@
 namespace qkv {
 namespace {
 
-enum class LanguageSource { text, synthetic };
-std::vector<std::string> names_of(LanguageSource) {
-  return {"text", "synthetic"};
-}
-
-/// The keys of [data] for this task.
-struct LanguageModelData {
-  LanguageSource source = LanguageSource::text;
-  std::string train, val, test, cache;
-  TextFormat files;
-  double val_fraction = 0.1;
-  Index length = 0, vocab_size = 256, examples = 1024;
-  template <class F>
-  void fields(F& f) {
-    f("source", source, "text: from files; synthetic: random tokens, for benchmarks");
-    f("train", train, "training text: a file, a folder, or a NAME.manifest that names files", rule::path);
-    f("val", val, "validation text; empty: the last val_fraction of the training text", rule::path);
-    f("test", test, "test text; empty: none", rule::path);
-    f("val_fraction", val_fraction, "share of the characters of the training text, from its end",
-      rule::between(0.0, 0.9));
-    files.fields(f);
-    f("cache", cache, "folder of the tokens of long texts; empty: $QKV_CACHE, else ~/.cache/qkv", rule::path);
-    f("length", length, "tokens of an example; 0 = model.max_seq_len", rule::non_negative);
-    f("vocab_size", vocab_size, "synthetic: number of different tokens", rule::between(2, 1 << 24));
-    f("examples", examples, "synthetic: examples per epoch; at most 64 of them for validation",
-      rule::between(1, 1 << 24));
-  }
-};
-
 constexpr std::string_view kEndOfText = "<|endoftext|>";
 
 /// Batches: ids [B, T] and targets [B, T] (i32), the token after each; -100 where there is none; split [1]. A
 /// training example is T + 1 tokens from a random place near its number times T, so that an epoch is one pass
 /// over the text and every offset occurs; evaluation takes all windows of T targets side by side, so that
-/// each token of the text but the first is predicted once. Metrics: loss (nats per token), perplexity,
-/// bits_per_char.
+/// each token of the text but the first is predicted once; of several texts see TokenWindows. With packing =
+/// "documents" also starts [B, T] (i32), the place in the row where the document of each token begins; the
+/// token that ends a document then has no target (Grattafiori et al. 2024, "The Llama 3 herd of models",
+/// section 3.2). Metrics: loss (nats per token), perplexity, bits_per_char.
 class LanguageModel : public NextTokenTask, public Surveyed {
  public:
   explicit LanguageModel(const TaskInput& input, const WindowOptions& options = {})
       : NextTokenTask(input), seed_(input.seed()) {
     const Section section = input.data();
+    section.exclusive({"train"}, {"mix", "weights"});
     section.read(data_);
+    if (options.frame == 0) packed_ = data_.packs(section, input.model_type());
     if (options.frame == 0)
       end_ = input.options().get("end", std::string(),
                                  "token that ends a generated text; empty: <eos> or <|endoftext|>, if there "
@@ -67,19 +44,30 @@ class LanguageModel : public NextTokenTask, public Surveyed {
     if (synthetic()) return;
     read_tokenizer(input.tokenizer_table(), tokenizer_config_);
     add_specials(tokenizer_config_, options.specials);
-    if (data_.train.empty() && !input.state)
-      section.report("train", "must name a text; got none (or source = \"synthetic\")");
+    data_.check(section, input.state != nullptr);
   }
 
   void prepare() override {
     if (synthetic()) return;
     tokenizer_ = Tokenizer::make(tokenizer_config_);
-    const TextShare text = share(Split::train);
-    const auto sample = tokenizer_sample(text.source, text.source.border(text.end), *tokenizer_);
+    if (packed_ && tokenizer_->end_id() < 0) {
+      add_specials(tokenizer_config_, {std::string(kEndOfText)});
+      tokenizer_ = Tokenizer::make(tokenizer_config_);
+    }
+    const std::vector<double> weights = this->weights();
+    const double all = std::accumulate(weights.begin(), weights.end(), 0.0);
+    std::vector<std::string> sample;
+    for (std::size_t k = 0; k < weights.size(); k++) {
+      const std::string path = paths(Split::train)[k];
+      const TextShare text = share(Split::train, path);
+      std::vector<std::string> own =
+          tokenizer_sample(text.source, text.source.border(text.end), *tokenizer_, weights[k] / all);
+      if (std::any_of(own.begin(), own.end(), [](auto& p) { return p.find(kEndOfText) != p.npos; }))
+        console().warn("{}: {} is read as ordinary text; tokenizer.specials = [\"{}\"] makes it one token",
+                       path, kEndOfText, kEndOfText);
+      std::move(own.begin(), own.end(), std::back_inserter(sample));
+    }
     tokenizer_->train(sample);
-    if (std::any_of(sample.begin(), sample.end(), [](auto& p) { return p.find(kEndOfText) != p.npos; }))
-      console().warn("{}: {} is read as ordinary text; tokenizer.specials = [\"{}\"] makes it one token",
-                     data_.train, kEndOfText, kEndOfText);
   }
 
   DataShape shape() const override { return {tokenizer_ ? tokenizer_->vocab_size() : data_.vocab_size}; }
@@ -90,10 +78,7 @@ class LanguageModel : public NextTokenTask, public Surveyed {
              : split == Split::train ? data_.examples
                                      : std::min<Index>(64, data_.examples);
     load(split);
-    if (!parts_[split]) return 0;
-    const Index targets = parts_[split]->size() - 1;
-    return split == Split::train ? std::max<Index>(1, targets / data_.length)
-                                 : (targets + data_.length - 1) / data_.length;
+    return parts_[split] ? parts_[split]->examples() : 0;
   }
 
   Index length(Split, int) const override { return data_.length; }
@@ -102,6 +87,7 @@ class LanguageModel : public NextTokenTask, public Surveyed {
     const Index T = data_.length;
     std::int32_t* ids = batch.fill("ids", {n, T}, Dtype::i32).data<std::int32_t>();
     std::int32_t* targets = batch.fill("targets", {n, T}, Dtype::i32).data<std::int32_t>();
+    std::int32_t* starts = packed_ ? batch.fill("starts", {n, T}, Dtype::i32).data<std::int32_t>() : nullptr;
     auto shift = noise ? std::optional(noise->part("shift")) : std::nullopt;
     for (Index b = 0; b < n; b++, ids += T, targets += T) {
       if (synthetic()) {
@@ -113,34 +99,35 @@ class LanguageModel : public NextTokenTask, public Surveyed {
         }
         continue;
       }
-      const TokenCorpus& corpus = *parts_[split];
-      Index begin = Index(indices[b]) * T;
-      if (shift)  // anywhere near, within the text
-        begin = std::clamp<Index>(begin - T / 2 + Index(shift->below(std::uint64_t(T))), 0,
-                                  corpus.size() - T - 1);
+      const auto [corpus, begin] = parts_[split]->at(indices[b], shift ? &*shift : nullptr);
       const Index whole = std::min(T, corpus.size() - 1 - begin);  // the last of an evaluation may be shorter
       corpus.read(begin, whole, ids);
       corpus.read(begin + 1, whole, targets);
       std::fill(ids + whole, ids + T, 0);
       std::fill(targets + whole, targets + T, kNoTarget);
+      if (packed_) part_documents(ids, targets, starts + b * T);
     }
     if (!synthetic()) batch.fill("split", {1}, Dtype::i32).fill(double(split));
   }
 
   Batch symbolic_batch(Index batch_size) override {
-    return symbolic_ids({{"ids", {batch_size, data_.length}}, {"targets", {batch_size, data_.length}}});
+    const Shape all{batch_size, data_.length};
+    if (packed_) return symbolic_ids({{"ids", all}, {"targets", all}, {"starts", all}});
+    return symbolic_ids({{"ids", all}, {"targets", all}});
   }
 
   std::vector<std::pair<std::string, double>> facts() override {
     std::vector<std::pair<std::string, double>> result;
-    for (Split split : kSplits)
-      if (const TokenCorpus* corpus = parts_[split].get()) {
-        const double size = double(corpus->size());
-        result.emplace_back(fmt::format("{}_tokens", name_of(split)), size);
-        if (split != Split::train)
-          result.emplace_back(fmt::format("unknown_tokens_{}", name_of(split)),
-                              double(corpus->unknown()) / size);
-      }
+    for (Split split : kSplits) {
+      if (!parts_[split]) continue;
+      const TokenWindows& part = *parts_[split];
+      result.emplace_back(fmt::format("{}_tokens", name_of(split)), double(part.tokens()));
+      if (split != Split::train)
+        result.emplace_back(fmt::format("unknown_tokens_{}", name_of(split)), part.unknown_share());
+      else
+        for (std::size_t k = 0; k < data_.mix.size(); k++)
+          result.emplace_back(fmt::format("passes_of_mix_{}", k), part.passes(k));
+    }
     return result;
   }
 
@@ -150,25 +137,26 @@ class LanguageModel : public NextTokenTask, public Surveyed {
     survey.unit(fmt::format("lines of {} characters or more", kLong));
     if (synthetic()) return;
     for (Split split : kSplits) {
-      if (path(split).empty()) continue;
-      const TextShare text = share(split);
       Index found = 0;
-      for_lines_of(text.source, text.source.border(text.begin), text.source.border(text.end),
-                   [&](std::string_view line) {
-                     line = trim(line);
-                     if (line.size() >= kLong && found++ < DataSurvey::kMost)
-                       survey.add(split, {std::string(line), "", in_quotes(line, kLong)});
-                     return found < DataSurvey::kMost;
-                   });
+      for (const std::string& path : paths(split)) {
+        const TextShare text = share(split, path);
+        for_lines_of(text.source, text.source.border(text.begin), text.source.border(text.end),
+                     [&](std::string_view line) {
+                       line = trim(line);
+                       if (line.size() >= kLong && found++ < DataSurvey::kMost)
+                         survey.add(split, {std::string(line), "", in_quotes(line, kLong)});
+                       return found < DataSurvey::kMost;
+                     });
+      }
     }
   }
 
   void score(const Model& model, const Batch& batch, Metrics& metrics) const override {
     const Loss loss = score_tokens(model.forward(batch), batch, metrics);
     if (synthetic()) return;
-    const TokenCorpus& text = *at(parts_, batch.at("split").data<std::int32_t>()[0]);
+    const TokenWindows& part = *at(parts_, batch.at("split").data<std::int32_t>()[0]);
     metrics.add("bits_per_char", loss.sum.value().item() / std::log(2.0),
-                loss.count * (double(text.characters()) / double(text.size())));
+                loss.count * part.characters_per_token());
   }
 
   std::vector<std::string> metrics() const override {
@@ -203,16 +191,16 @@ class LanguageModel : public NextTokenTask, public Surveyed {
     const Index n = synthetic() ? 0 : std::min(count, examples(split));
     std::vector<ProbeText> result;
     for (Index i = 0; i < n; i++) {
-      const Index begin = i * examples(split) / n * data_.length;
-      std::vector<int> ids(std::size_t(std::min({kShown, data_.length, parts_[split]->size() - begin})));
-      parts_[split]->read(begin, Index(ids.size()), ids.data());
+      const auto [corpus, begin] = parts_[split]->at(i * examples(split) / n, nullptr);
+      std::vector<int> ids(std::size_t(std::min({kShown, data_.length, corpus.size() - begin})));
+      corpus.read(begin, Index(ids.size()), ids.data());
       result.push_back(probe_of(ids));
     }
     return result;
   }
 
   Json state() const override {
-    return {{"train_tokens", parts_[Split::train] ? parts_[Split::train]->size() : 0}};
+    return {{"train_tokens", parts_[Split::train] ? parts_[Split::train]->tokens() : 0}};
   }
 
   int end_id() const override {
@@ -222,29 +210,44 @@ class LanguageModel : public NextTokenTask, public Surveyed {
     return id;
   }
   std::vector<std::pair<std::string, std::string>> files() const override {
-    return given_files({{"train", data_.train}, {"val", data_.val}, {"test", data_.test}});
+    KeyedFiles files = given_files({{"train", data_.train}, {"val", data_.val}, {"test", data_.test}});
+    for (std::size_t k = 0; k < data_.mix.size(); k++)
+      files.emplace_back(fmt::format("mix[{}]", k), data_.mix[k]);
+    return files;
   }
 
  private:
   Index most_tokens() const override { return data_.length; }
-  bool synthetic() const { return data_.source == LanguageSource::synthetic; }
+  bool synthetic() const { return data_.synthetic(); }
 
   // The share of the training text that it is trained on; what follows may be the validation part.
   double border() const { return data_.val.empty() ? 1 - data_.val_fraction : 1; }
-  const std::string& path(Split split) const {
-    if (split == Split::test) return data_.test;
-    return split == Split::train || (data_.val.empty() && border() < 1) ? data_.train : data_.val;
+  std::vector<std::string> paths(Split split) const {
+    if (split == Split::train || (split == Split::val && data_.val.empty() && border() < 1))
+      return data_.mix.empty() && !data_.train.empty() ? std::vector<std::string>{data_.train} : data_.mix;
+    const std::string& path = split == Split::val ? data_.val : data_.test;
+    return path.empty() ? std::vector<std::string>() : std::vector<std::string>{path};
   }
-  TextShare share(Split split) {
-    const std::string& name = path(split);
-    const auto text = sources_.try_emplace(name, name, data_.files).first;
+  std::vector<double> weights() const { return data_.mix.empty() ? std::vector<double>{1} : data_.weights; }
+  TextShare share(Split split, const std::string& path) {
+    const auto text = sources_.try_emplace(path, path, data_.files).first;
     if (split == Split::train) return {text->second, 0, border()};
     return {text->second, split == Split::val && data_.val.empty() ? border() : 0, 1};
   }
 
+  // Says where the document of each token of a row begins; what ends one has no target.
+  void part_documents(const std::int32_t* ids, std::int32_t* targets, std::int32_t* starts) const {
+    const int end = tokenizer_->end_id();
+    for (Index t = 0; t < data_.length; t++) {
+      starts[t] = t == 0 ? 0 : ids[t - 1] == end ? std::int32_t(t) : starts[t - 1];
+      if (ids[t] == end) targets[t] = kNoTarget;
+    }
+  }
+
   void load(Split split) {
-    std::unique_ptr<TokenCorpus>& corpus = parts_[split];
-    if (corpus || path(split).empty() || !tokenizer_) return;
+    std::optional<TokenWindows>& part = parts_[split];
+    const std::vector<std::string> paths = this->paths(split);
+    if (part || paths.empty() || !tokenizer_) return;
     TokenCache cache{data_.cache.empty() ? cache_folder() : data_.cache};
     cache.tell = [](const std::string& text) {
       console().info("{}", text);
@@ -252,18 +255,30 @@ class LanguageModel : public NextTokenTask, public Surveyed {
     cache.warn = [](const std::string& text) {
       console().warn("{}", text);
     };
-    corpus = std::make_unique<TokenCorpus>(share(split), *tokenizer_, cache);
-    const Index least = split == Split::train ? data_.length + 1 : 2;
-    if (corpus->size() < least)
-      fail(Fault::data, "{}: the {} part must hold at least {} tokens; got {}", path(split), name_of(split),
-           least, corpus->size());
+    const bool learns = split == Split::train;
+    std::vector<TokenCorpus> texts;
+    for (const std::string& path : paths) {
+      texts.emplace_back(share(split, path), *tokenizer_, cache);
+      const Index least = learns ? data_.length + 1 : 2;
+      if (texts.back().size() < least)
+        fail(Fault::data, "{}: the {} part must hold at least {} tokens; got {}", path, name_of(split), least,
+             texts.back().size());
+    }
+    part.emplace(std::move(texts), data_.length, learns ? weights() : std::vector<double>());
+    if (learns && packed_ && !part->hold(tokenizer_->end_id()))
+      fail(Fault::data,
+           "{}: must hold documents with data.packing = \"documents\"; got none (JSONL, "
+           "data.file_is_document = "
+           "true, or {} in the text)",
+           join(paths, ", "), tokenizer_->token(tokenizer_->end_id()));
   }
 
   LanguageModelData data_;
-  std::string end_;  // [task] end
+  std::string end_;      // [task] end
+  bool packed_ = false;  // with a mask between documents
   std::uint64_t seed_;
   std::map<std::string, TextSource> sources_;  // by path
-  BySplit<std::unique_ptr<TokenCorpus>> parts_;
+  BySplit<std::optional<TokenWindows>> parts_;
 };
 
 QKV_REGISTER(Task, "language-model", LanguageModel, "predict the next token of a text");

@@ -41,6 +41,7 @@ std::unique_ptr<TrainBatches> make_batches(Task& task, const BatchConfig& config
   if (!config.by_tokens() && task.uniform_length()) measured = 1;
   if (!config.by_tokens() && few) measured = std::min(measured, kFew);
   SamplerOptions options;
+  options.block = config.shuffle_block;
   double tokens = 0;
   for (Index i = 0; i < measured; i++) {
     const Index length = task.length(Split::train, static_cast<int>(i));

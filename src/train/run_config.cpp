@@ -115,7 +115,7 @@ std::string make_run_id(const Section& config, const Task& task) {
   std::string text;
   std::set<std::string> paths{"plugins"};
   for (auto& [key, path] : task.files()) {
-    paths.insert("data." + key);
+    paths.insert("data." + key.substr(0, key.find('[')));
     text += key + " " + content_checksum(path) + "\n";
   }
   for (const ResolvedKey& key : config.resolved())

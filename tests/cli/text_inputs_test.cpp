@@ -106,6 +106,39 @@ TEST_CASE("the run of a manifest keeps its files, goes on without them, and is a
   texts.must({"tokenize", "runs/moved/config.resolved.toml", "Owl sat"});
 }
 
+TEST_CASE("a mixture of documents, shuffled by blocks, trains the same for any threads and after a resume") {
+  const Texts texts("plain.txt", "packing = \"documents\"\nshuffle_block = 4\nweights = [3, 1.5]\n");
+  std::string lines, plain;
+  for (int i = 0; i < 60; i++) lines += dump_json({{"text", story(i)}}) + "\n";
+  for (int i = 0; i < 9; i++) plain += story(7 * i) + "<|endoftext|>";
+  texts.write("lines.jsonl", lines);
+  texts.write("plain.txt", plain);
+  std::string config = read_file(texts / "text.toml");
+  config.replace(config.find("train = \"plain.txt\""), 19, "mix = [\"lines.jsonl\", \"plain.txt\"]");
+  texts.write("text.toml", config);
+  auto train = [&](const std::string& name, const std::vector<std::string>& more) {
+    std::vector<std::string> arguments{"train", "text.toml", "-q", "--set", "run.name=" + name};
+    for (const std::string& set : more) arguments.insert(arguments.end(), {"--set", set});
+    texts.must(arguments);
+    return texts.weights(name);
+  };
+  const std::string whole = train("whole", {"run.shards=4", "run.threads=1", "train.max_steps=9"});
+  CHECK(train("threads", {"run.shards=4", "run.threads=3", "train.max_steps=9"}) == whole);
+  CHECK(train("stream", {"run.shards=4", "data.packing=stream", "train.max_steps=9"}) != whole);
+  CHECK(train("order", {"run.shards=4", "data.shuffle_block=0", "train.max_steps=9"}) != whole);
+  train("part", {"run.shards=4"});
+  CHECK(entries_of(texts / "runs/part/data") == std::vector<std::string>{"mix-0.jsonl", "mix-1.txt"});
+  for (const char* file : {"lines.jsonl", "plain.txt"}) fs::remove(texts / file);
+  fs::rename(texts / "runs/part", texts / "runs/moved");
+  texts.must({"resume", "runs/moved", "-q", "--set", "train.max_steps=9"});
+  CHECK(texts.weights("moved") == whole);
+  texts.must({"verify", "runs/moved"});
+  const Json before = Json::parse(texts.must({"eval", "runs/whole", "--json"}));
+  CHECK(Json::parse(texts.must({"eval", "runs/moved", "--json"})).at("loss") == before.at("loss"));
+  texts.must({"predict", "runs/moved", "Owl sat"});
+  check_refused(texts.qkv({"train", "text.toml"}), 3, "lines.jsonl");
+}
+
 TEST_CASE("bad texts end with one message that names file and line, and exit code 3") {
   const Texts texts("bad.jsonl");
   const std::string good = "{\"text\": \"Owl sat up.\"}\n";

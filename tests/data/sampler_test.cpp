@@ -180,3 +180,56 @@ TEST_CASE(
     CHECK(a == b);
   }
 }
+
+TEST_CASE(
+    "sampler: by blocks each example comes once per epoch, near its neighbours, in another order each time") {
+  const Index block = 32, group = Sampler::kMixed * block;
+  for (const Index n : {Index{5000}, Sampler::kComputed + 777}) {  // kept and computed
+    SamplerOptions by_blocks = options(true);
+    by_blocks.block = block;
+    Sampler sampler(n, 64, 11, by_blocks);
+    std::vector<std::vector<int>> orders;
+    for (Index e : {0, 1, 6}) {
+      orders.push_back(flat(epoch(sampler, e)));
+      const std::vector<int>& order = orders.back();
+      std::vector<int> sorted = order;
+      std::sort(sorted.begin(), sorted.end());
+      for (Index i = 0; i < n; i++) REQUIRE(sorted[static_cast<std::size_t>(i)] == i);
+      Index neighbours = 0, runs = 0, groups = 0;
+      for (Index begin = 0; begin + group <= n / block * block; begin += group) {
+        std::set<int> own(order.begin() + begin, order.begin() + begin + group);
+        for (int i : own) neighbours += own.count(static_cast<int>((i + 1) % n)) > 0;
+        for (Index i = begin; i + 1 < begin + group; i++)
+          runs += order[static_cast<std::size_t>(i)] + 1 == order[static_cast<std::size_t>(i + 1)];
+        groups++;
+      }
+      CHECK(neighbours >= groups * (group - Sampler::kMixed));  // all but the last of each block
+      CHECK(neighbours < groups * group);
+      CHECK(runs < groups * group / 50);  // but they are mixed
+    }
+    CHECK(orders[0] != orders[1]);
+    CHECK(orders[1] != orders[2]);
+    // blocks begin at other places in each epoch
+    auto first = [&](std::size_t e) {
+      return std::set<int>(orders[e].begin(), orders[e].begin() + group);
+    };
+    CHECK(first(0) != first(1));
+    std::vector<int> a, b;
+    for (Index step : {70, 3, 130}) {  // a function of the step
+      Sampler fresh(n, 64, 11, by_blocks);
+      fresh.batch(step, a);
+      sampler.batch(step, b);
+      CHECK(a == b);
+    }
+  }
+}
+
+TEST_CASE("sampler: a block that is longer than the data is all of them") {
+  SamplerOptions by_blocks = options(true);
+  by_blocks.block = 1000;
+  Sampler sampler(37, 10, 2, by_blocks);
+  std::vector<int> all = flat(epoch(sampler, 4));
+  CHECK(all != flat(epoch(sampler, 5)));
+  std::sort(all.begin(), all.end());
+  for (int i = 0; i < 37; i++) CHECK(all[static_cast<std::size_t>(i)] == i);
+}

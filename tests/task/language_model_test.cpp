@@ -165,6 +165,97 @@ TEST_CASE("synthetic tokens need no file, and are the same for the same seed") {
   CHECK(row(first, "targets", 0)[0] == row(first, "ids", 0)[1]);
 }
 
+TEST_CASE("rows of documents say where each begins, and no token is predicted from the document before") {
+  TemporaryFolder folder;
+  std::string lines;
+  for (const char* text : {"abc", "d", "efghi", "jk", "lmnopqrstu", "v", "w", "xyz"})
+    lines += dump_json({{"text", text}}) + "\n";
+  write_file_atomic(folder / "text.jsonl", lines);
+  const std::string data =
+      "[data]\ntrain = \"" + (folder / "text.jsonl") + "\"\nval_fraction = 0\npacking = \"documents\"\n";
+  Experiment e = build_experiment(Section::parse(data + kModel));
+  const Tokenizer& tokenizer = *e.task->tokenizer();
+  const int end = tokenizer.end_id();
+  CHECK(tokenizer.token(end) == "<|endoftext|>");  // added, since documents need it
+  auto ids = [&](const std::string& text) {        // "." is the end
+    std::vector<int> result;
+    for (char c : text) result.push_back(c == '.' ? end : c == '-' ? -100 : tokenizer.id(std::string(1, c)));
+    return result;
+  };
+  CHECK(e.task->examples(Split::train) == 4);  // abc.d.efghi.jk.lmnopqrstu.v.w.xyz. has 34 tokens
+  Batch batch;
+  const int all[] = {0, 1, 2, 3};
+  e.task->collate(Split::train, all, 4, nullptr, batch);
+  const char* const expected[][2] = {
+      {"abc.d.ef", "bc.-.-fg"}, {"ghi.jk.l", "hi.-k.-m"}, {"mnopqrst", "nopqrstu"}, {"u.v.w.xy", ".-.-.-yz"}};
+  const std::vector<int> starts[] = {
+      {0, 0, 0, 0, 4, 4, 6, 6}, {0, 0, 0, 0, 4, 4, 4, 7}, {0, 0, 0, 0, 0, 0, 0, 0}, {0, 0, 2, 2, 4, 4, 6, 6}};
+  for (Index b = 0; b < 4; b++) {
+    CHECK(row(batch, "ids", b) == ids(expected[b][0]));
+    CHECK(row(batch, "targets", b) == ids(expected[b][1]));
+    CHECK(row(batch, "starts", b) == starts[b]);
+  }
+  const Tensor own = e.model->forward(batch).value();
+  batch.set("starts", Tensor::zeros({4, 8}, Dtype::i32));
+  const Tensor mixed = e.model->forward(batch).value();
+  double apart = 0;
+  for (Index i = 0; i < own.size(); i++) apart = std::max(apart, std::abs(own.at(i) - mixed.at(i)));
+  CHECK(apart > 1e-3);
+  CHECK(e.task->symbolic_batch(3).at("starts").shape() == Shape{3, 8});
+}
+
+TEST_CASE("documents are those of the end token that the tokenizer has, in plain text too") {
+  std::string text;
+  for (int i = 0; i < 30; i++) text += "ab<eos>";
+  Text documents(
+      text,
+      "val_fraction = 0.2\npacking = \"documents\"\n[tokenizer]\ntype = \"char\"\nspecials = [\"<eos>\"]\n");
+  CHECK(documents.task().examples(Split::val) == 3);  // 18 of 120 tokens
+  Batch batch;
+  const int first = 0;
+  documents.task().collate(Split::val, &first, 1, nullptr, batch);
+  CHECK(documents.task().tokenizer()->id("<|endoftext|>") == -1);
+  CHECK(row(batch, "starts", 0) == std::vector<int>{0, 0, 0, 3, 3, 3, 6, 6});
+  Training training = prepare_training(documents.experiment);
+  for (int i = 0; i < 20; i++) training.step();
+  // Only "b" after "a" and the end after "b" are asked for: nothing is left to chance.
+  CHECK(evaluate(documents.task(), *documents.experiment.model, Split::val, 8).value("loss") < 0.2);
+}
+
+TEST_CASE("texts are mixed for training and stay apart for validation") {
+  TemporaryFolder folder;
+  write_file_atomic(folder / "a.txt", std::string(4000, 'a'));
+  write_file_atomic(folder / "b.txt", std::string(400, 'b'));
+  const std::string mix = "[data]\nmix = [\"" + (folder / "a.txt") + "\", \"" + (folder / "b.txt") + "\"]\n";
+  Experiment e = build_experiment(Section::parse(mix + "weights = [1, 3.0]\nval_fraction = 0.25\n" + kModel));
+  const int a = e.task->tokenizer()->id("a"), b = e.task->tokenizer()->id("b");
+  auto count = [&](Split split) {
+    std::map<int, int> counts;
+    Batch batch;
+    for (int i = 0; i < e.task->examples(split); i++) {
+      const Stream noise(1, "noise", i);
+      e.task->collate(split, &i, 1, split == Split::train ? &noise : nullptr, batch);
+      const std::vector<int> ids = row(batch, "ids", 0);
+      for (std::size_t t = 1; t < 8; t++)
+        if (row(batch, "targets", 0)[t] != -100) CHECK(ids[t] == ids[0]);
+      counts[ids[0]]++;
+    }
+    return counts;
+  };
+  // 2999 / 8 + 299 / 8 windows
+  CHECK(count(Split::train) == std::map<int, int>{{a, 103}, {b, 308}});
+  CHECK(count(Split::val) == std::map<int, int>{{a, 125}, {b, 13}});  // 1000 and 100 characters
+  std::map<std::string, double> facts;
+  for (auto& [name, value] : e.task->facts()) facts[name] = value;
+  CHECK(facts.at("train_tokens") == 3300);
+  CHECK(facts.at("passes_of_mix_0") == doctest::Approx(103 * 8 / 3000.0));
+  CHECK(facts.at("passes_of_mix_1") == doctest::Approx(308 * 8 / 300.0));
+  // A later layer's text takes the place of the mixture.
+  const Section one = Section::parse(mix + "weights = [1, 3.0]\n" + kModel, "config.toml",
+                                     {"data.train=\"" + (folder / "b.txt") + "\""});
+  CHECK(build_experiment(one).task->shape().vocab_size == 3);
+}
+
 TEST_CASE("texts and configs that cannot serve are refused with their place") {
   TemporaryFolder folder;
   write_file_atomic(folder / "short.txt", "abc");
@@ -179,4 +270,21 @@ TEST_CASE("texts and configs that cannot serve are refused with their place") {
             .find("must be at most model.max_seq_len = 8; got 9") != std::string::npos);
   CHECK(error_of(with("short.txt", "source = \"made up\"\n"), Fault::usage)
             .find("data.source must be one of") != std::string::npos);
+  CHECK(error_of(with("short.txt", "mix = [\"a\"]\nweights = [1.0]\n"), Fault::usage)
+            .find("data.mix must be left out where train names a text") != std::string::npos);
+  CHECK(error_of("[data]\nmix = [\"a\", \"b\"]\nweights = [1.0]\n" + kModel, Fault::usage)
+            .find("data.weights must have one number for each text of mix, 2; got 1") != std::string::npos);
+  CHECK(error_of("[data]\nmix = [\"a\"]\nweights = [0.0]\n" + kModel, Fault::usage)
+            .find("data.weights[0] must be positive; got 0") != std::string::npos);
+  write_file_atomic(folder / "long.txt", std::string(200, 'a'));
+  CHECK(error_of(with("long.txt", "packing = \"documents\"\n"), Fault::data)
+            .find("must hold documents with data.packing = \"documents\"; got none") != std::string::npos);
+  CHECK(error_of("[data]\nsource = \"synthetic\"\npacking = \"documents\"\n" + kModel, Fault::usage)
+            .find("data.packing \"documents\" needs a text") != std::string::npos);
+  CHECK(
+      error_of("[data]\ntrain = \"a.txt\"\npacking = \"documents\"\ntask.type = \"language-model\"\n[model]\n"
+               "type = \"lstm\"\n",
+               Fault::usage)
+          .find("data.packing \"documents\" needs a text and model.type = \"decoder-lm\"; got model "
+                "\"lstm\"") != std::string::npos);
 }

@@ -10,7 +10,7 @@
 namespace qkv {
 
 /// The table [model] of a decoder.
-struct DecoderLmConfig : LengthConfig {
+struct DecoderLmConfig : LengthConfig, HeadConfig {
   StackConfig stack;
   bool tie_embeddings = false;
   PositionConfig position;
@@ -18,13 +18,16 @@ struct DecoderLmConfig : LengthConfig {
   void fields(F& f) {
     stack.fields(f);
     LengthConfig::fields(f);
+    HeadConfig::fields(f);
     f("tie_embeddings", tie_embeddings, "the head's weight is the token table (Press and Wolf 2017)");
     f("position", position, "positions");
   }
 };
 
 /// Token vectors, positions, a causal stack of layers, and a head without bias. Batch: ids [B, T] (i32), and
-/// keep [B, T] where there is padding. Logits [B, T, V]: row t says what follows token t.
+/// keep [B, T] where there is padding, starts [B, T] where a row holds several documents: the place at which
+/// that of each token begins. Attention stays in a document, and positions count from its begin. Logits [B,
+/// T, V]: row t says what follows token t.
 struct DecoderLm : Model, Generator {
   DecoderLm(const Scope& s, const Section& config, const DataShape& shape);
   Var forward(const Batch& batch) const override;

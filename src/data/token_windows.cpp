@@ -1,0 +1,91 @@
+#include "data/token_windows.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+namespace qkv {
+
+TokenWindows::TokenWindows(std::vector<TokenCorpus> texts, Index length, const std::vector<double>& weights)
+    : length_(length), texts_(std::move(texts)) {
+  constexpr double kRound = 1000;
+  const double all = std::accumulate(weights.begin(), weights.end(), 0.0);
+  std::vector<std::pair<double, std::size_t>> turns;  // when in a round, in equal distances, and whose
+  for (std::size_t k = 0; k < texts_.size(); k++) {
+    const Index targets = texts_[k].size() - 1;
+    counts_.push_back(
+        {weights.empty() ? (targets + length - 1) / length : std::max<Index>(1, targets / length)});
+    examples_ += counts_[k].windows;
+    if (weights.empty()) continue;
+    const auto n = static_cast<int>(std::max(1L, std::lround(kRound * weights[k] / all)));
+    for (int i = 0; i < n; i++) turns.emplace_back((i + 0.5) / n, k);
+  }
+  std::sort(turns.begin(), turns.end());
+  for (const auto& [when, k] : turns) round_.push_back({k, counts_[k].turns++});
+  if (round_.empty()) return;
+  const auto size = static_cast<Index>(round_.size());
+  for (Count& count : counts_) count.draws = examples_ / size * count.turns;
+  for (Index i = 0; i < examples_ % size; i++) counts_[round_[static_cast<std::size_t>(i)].text].draws++;
+}
+
+TokenWindows::Place TokenWindows::at(Index example, Stream* random) const {
+  std::size_t k = 0;
+  if (round_.empty()) {
+    for (; example >= counts_[k].windows; k++) example -= counts_[k].windows;
+    return {texts_[k], example * length_};
+  }
+  const auto size = static_cast<Index>(round_.size());
+  const Turn& turn = round_[static_cast<std::size_t>(example % size)];
+  const Count& count = counts_[turn.text];
+  const TokenCorpus& corpus = texts_[turn.text];
+  const Index part = example / size * count.turns + turn.number, targets = corpus.size() - 1;
+  const bool once = count.draws == count.windows;  // parts are windows
+  Index begin =
+      once ? part * length_ : targets / count.draws * part + targets % count.draws * part / count.draws;
+  if (random) {
+    const Index range = once ? length_ : std::max(length_, targets / count.draws);
+    begin -= range > length_ ? 0 : range / 2;
+    begin += static_cast<Index>(random->below(static_cast<std::uint64_t>(range)));
+    begin = std::clamp<Index>(begin, 0, targets - length_);
+  }
+  return {corpus, begin};
+}
+
+double TokenWindows::passes(std::size_t text) const {
+  return static_cast<double>(counts_[text].draws * length_) / static_cast<double>(texts_[text].size());
+}
+
+Index TokenWindows::tokens() const {
+  Index sum = 0;
+  for (const TokenCorpus& text : texts_) sum += text.size();
+  return sum;
+}
+
+double TokenWindows::unknown_share() const {
+  Index sum = 0;
+  for (const TokenCorpus& text : texts_) sum += text.unknown();
+  return static_cast<double>(sum) / static_cast<double>(tokens());
+}
+
+double TokenWindows::characters_per_token() const {
+  double characters = 0, tokens = 0;
+  for (std::size_t k = 0; k < texts_.size(); k++) {
+    const double share = round_.empty() || texts_.size() == 1 ? 1 : passes(k);
+    characters += share * static_cast<double>(texts_[k].characters());
+    tokens += share * static_cast<double>(texts_[k].size());
+  }
+  return characters / tokens;
+}
+
+bool TokenWindows::hold(std::int32_t id) const {
+  std::vector<std::int32_t> ids(4096);
+  for (const TokenCorpus& text : texts_)
+    for (Index begin = 0; begin < text.size(); begin += 4096) {
+      const auto n = std::min<Index>(4096, text.size() - begin);
+      text.read(begin, n, ids.data());
+      if (std::find(ids.begin(), ids.begin() + n, id) != ids.begin() + n) return true;
+    }
+  return false;
+}
+
+}  // namespace qkv
