@@ -142,6 +142,8 @@ Batch example_batch(const Experiment& e, const Sizes& sizes, Stream& dice) {
     const Index V = shape.source_vocab_size ? shape.source_vocab_size : shape.vocab_size;
     batch.set("source_ids", random_ids(dice, {B, sizes.at("S")}, V));
     batch.set("source_keep", random_keep(dice, B, sizes.at("S"), place));
+    if (TaskInput{e.config}.copies())
+      batch.set("copy_ids", random_ids(dice, {B, sizes.at("S")}, shape.vocab_size));
     return batch;
   }
   batch.set("keep", random_keep(dice, B, T, place));

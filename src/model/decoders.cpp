@@ -1,4 +1,7 @@
 // DecoderLm and EncoderDecoder: transformers that generate, and how they continue from a cache.
+#include <optional>
+
+#include "model/copy_head.h"
 #include "model/word_vectors.h"
 #include "qkv/autograd/capture.h"
 #include "qkv/model/decoder_lm.h"
@@ -12,15 +15,17 @@ namespace {
 class CachedDecoding : public Decoding {
  public:
   /// `decode` gives the vectors [rows, n, d] of new tokens that stand at `start` and after, `head` what
-  /// follows from them. `context` may hold a memory of the rows; its keys and values are in the cache from
-  /// the first pass on.
+  /// follows from them, together with `copy` where it is given. `context` may hold a memory of the rows; its
+  /// keys and values are in the cache from the first pass on.
   using Decode = std::function<Var(const Tensor& ids, const Context& context, Index start)>;
-  CachedDecoding(const char* model, KeyValueCache cache, Context context, const Linear& head, Decode decode)
+  CachedDecoding(const char* model, KeyValueCache cache, Context context, const Linear& head, Decode decode,
+                 const CopyHead* copy = nullptr)
       : model_(model),
         cache_(std::move(cache)),
         context_(std::move(context)),
         head_(head),
-        decode_(std::move(decode)) {
+        decode_(std::move(decode)),
+        copy_(copy) {
     context_.cache = &cache_;
   }
 
@@ -29,14 +34,16 @@ class CachedDecoding : public Decoding {
               "{}: ids must be [{}, 1 .. {}]; got {}", model_, cache_.rows(), room(), ids.shape());
     cache_.begin();
     Var h = decode_(ids, context_, cache_.length());
+    if (ids.dim(1) > 1) h = slice(h, 1, ids.dim(1) - 1, ids.dim(1));
+    Var logits = head_(reshape(h, {ids.dim(0), h.dim(2)}));
+    if (copy_) logits = (*copy_)(h, reshape(logits, {ids.dim(0), 1, -1}), context_);
     cache_.advance(ids.dim(1));
     context_.memory = Var();
-    if (ids.dim(1) > 1) h = slice(h, 1, ids.dim(1) - 1, ids.dim(1));
-    return head_(reshape(h, {ids.dim(0), h.dim(2)})).value();
+    return reshape(logits, {ids.dim(0), -1}).value();
   }
   void select(const std::vector<int>& from) override {
-    if (context_.memory_keep.defined())
-      context_.memory_keep = select_rows("cache", context_.memory_keep, from);
+    for (Tensor* own : {&context_.memory_keep, &context_.memory_ids})
+      if (own->defined()) *own = select_rows("cache", *own, from);
     if (context_.memory.defined()) context_.memory = select_rows("cache", context_.memory.value(), from);
     cache_.select(from);
   }
@@ -54,6 +61,7 @@ class CachedDecoding : public Decoding {
   Context context_;
   const Linear& head_;
   Decode decode_;
+  const CopyHead* copy_;
 };
 
 }  // namespace
@@ -63,11 +71,12 @@ class CachedDecoding : public Decoding {
 QKV_REGISTER(Model, "decoder-lm", DecoderLm,
              "decoder-only transformer (GPT): the next token of every position");
 
-static DecoderLmConfig read_decoder_lm(const Section& section) {
+static DecoderLmConfig read_decoder_lm(const Section& section, const DataShape& shape) {
   DecoderLmConfig c;
   // The default that a resolved config shows is the length of an explicit stack.
   if (const auto listed = section.sections("layers"); !listed.empty()) c.stack.n_layer = Index(listed.size());
   section.read(c);
+  c.stack.vocab_size = shape.vocab_size;
   if (c.stack.d_model == 0) {
     skip_layers(section);
     section.fail("d_model", "must be positive; got 0");
@@ -81,20 +90,21 @@ static DecoderLmConfig read_decoder_lm(const Section& section) {
 }
 
 DecoderLm::DecoderLm(const Scope& s, const Section& section, const DataShape& shape)
-    : config(read_decoder_lm(section)),
+    : config(read_decoder_lm(section, shape)),
       embed(s / "embed", EmbeddingKind::learned, shape.vocab_size, 0, config.stack.d_model),
       position(s / "position", config.position, config.max_seq_len, config.stack.d_model,
                config.stack.block.attention),
       stack(s, section, config.stack),
       head(config.tie_embeddings ? Linear(s / "head", embed.weight)
                                  : Linear(s / "head", stack.out_width(), shape.vocab_size, false)) {
+  head.cap = config.logit_softcap;
   if (config.tie_embeddings && stack.out_width() != config.stack.d_model)
     section.report("tie_embeddings", fmt::format("needs layers with the output width d_model = {}; got {}",
                                                  config.stack.d_model, stack.out_width()));
 }
 
 Var DecoderLm::encode(const Var& vectors, Context context, Index start) const {
-  const Var x = position(vectors, {}, start);  // [B, T, d]
+  const Var x = position(vectors, context.mask.starts, start);  // [B, T, d]
   context.mask.causal = true;
   position.extend(context, start, x.dim(1));
   return stack(x, context);
@@ -102,7 +112,9 @@ Var DecoderLm::encode(const Var& vectors, Context context, Index start) const {
 
 Var DecoderLm::forward(const Batch& batch) const {
   Context context;
+  context.ids = batch.at("ids");
   if (const Tensor* keep = batch.find("keep")) context.mask.key_keep = *keep;
+  if (const Tensor* starts = batch.find("starts")) context.mask.starts = *starts;
   const Var words = Intervention::apply("", "static", word_vectors(embed, batch));  // [B, T, d]
   Capture::offer("static", words.value());
   const Var h = encode(words, context, 0);
@@ -113,19 +125,22 @@ Var DecoderLm::forward(const Batch& batch) const {
 std::unique_ptr<Decoding> DecoderLm::start(const Batch&, Index rows) const {
   QKV_CHECK(rows > 0, "decoder-lm: rows must be positive; got {}", rows);
   if (!stack.continues()) return start_recomputed(*this, {}, rows, config.max_seq_len);
-  return std::make_unique<CachedDecoding>(
-      "decoder-lm", KeyValueCache(rows, config.max_seq_len, stack.layers.size()), Context(), head,
-      [this](const Tensor& ids, const Context& c, Index start) { return encode(embed(ids), c, start); });
+  return std::make_unique<CachedDecoding>("decoder-lm",
+                                          KeyValueCache(rows, config.max_seq_len, stack.layers.size()),
+                                          Context(), head, [this](const Tensor& ids, Context c, Index start) {
+                                            c.ids = ids;
+                                            return encode(embed(ids), std::move(c), start);
+                                          });
 }
 
 // ---- EncoderDecoder (Vaswani et al. 2017)
 
 namespace {
 
-struct EncoderDecoderConfig : LengthConfig {
+struct EncoderDecoderConfig : LengthConfig, HeadConfig {
   StackConfig stack;
   Index n_encoder_layer = 0, n_decoder_layer = 0;
-  bool share_embeddings = false, tie_embeddings = false;
+  bool share_embeddings = false, tie_embeddings = false, copy = false;
   PositionConfig position;
   template <class F>
   void fields(F& f) {
@@ -133,9 +148,13 @@ struct EncoderDecoderConfig : LengthConfig {
     f("n_encoder_layer", n_encoder_layer, "blocks of the encoder; 0 = n_layer", rule::between(0, kMaxLayers));
     f("n_decoder_layer", n_decoder_layer, "blocks of the decoder; 0 = n_layer", rule::between(0, kMaxLayers));
     LengthConfig::fields(f);
+    HeadConfig::fields(f);
     f("share_embeddings", share_embeddings, "source and target have one token table; needs one vocabulary");
     f("tie_embeddings", tie_embeddings,
       "the head's weight is the target's token table (Press and Wolf 2017)");
+    f("copy", copy,
+      "a word of the output may be copied from the source, also one beyond the vocabulary (See et al. 2017, "
+      "\"Get to the point\")");
     f("position", position, "positions");
   }
 };
@@ -167,15 +186,17 @@ EncoderDecoderConfig read_encoder_decoder(const Section& section, const DataShap
   return c;
 }
 
-StackConfig layers(StackConfig stack, Index n_layer, Index memory_width) {
+StackConfig layers(StackConfig stack, Index n_layer, Index vocab_size, Index memory_width) {
   stack.n_layer = n_layer;
+  stack.vocab_size = vocab_size;
   stack.block.memory_width = memory_width;
   return stack;
 }
 
 /// The encoder turns the source into vectors, one per token; each block of the decoder looks at the target so
 /// far and at these vectors; a head without bias says what comes next. Batch: source_ids, source_keep [B, S]
-/// (i32, 1 = a token, 0 = padding), ids [B, T] (the target so far). Logits [B, T, V].
+/// (i32, 1 = a token, 0 = padding), ids [B, T] (the target so far), with `copy` also copy_ids [B, S], what
+/// copying each source token gives. Logits [B, T, V], with `copy` log p as CopyHead says.
 struct EncoderDecoder : Model, Generator {
   EncoderDecoder(const Scope& s, const Section& section, const DataShape& shape)
       : config(read_encoder_decoder(section, shape)),
@@ -191,15 +212,21 @@ struct EncoderDecoder : Model, Generator {
                         config.stack.block.attention),
         target_position(s / "target_position", config.position, config.max_seq_len, config.stack.d_model,
                         config.stack.block.attention),
-        encoder(s / "encoder", section, layers(config.stack, config.n_encoder_layer, 0)),
-        decoder(s / "decoder", section, layers(config.stack, config.n_decoder_layer, config.stack.d_model)),
+        encoder(s / "encoder", section,
+                layers(config.stack, config.n_encoder_layer, source_embed.vocabulary, 0)),
+        decoder(s / "decoder", section,
+                layers(config.stack, config.n_decoder_layer, shape.vocab_size, config.stack.d_model)),
         head(config.tie_embeddings ? Linear(s / "head", target_embed.weight)
-                                   : Linear(s / "head", config.stack.d_model, shape.vocab_size, false)) {}
+                                   : Linear(s / "head", config.stack.d_model, shape.vocab_size, false)) {
+    head.cap = config.logit_softcap;
+    if (config.copy) copy.emplace(s / "copy", config.stack.d_model, shape.unknown_id);
+  }
 
   // [B, S] -> [B, S, d]
   Var encode(const Tensor& ids, const Tensor& keep) const {
     const Var x = source_position(source_embed(ids));  // [B, S, d]
     Context context;
+    context.ids = ids;
     context.mask.key_keep = keep;
     source_position.extend(context, 0, x.dim(1));
     return encoder(x, context);
@@ -207,8 +234,10 @@ struct EncoderDecoder : Model, Generator {
 
   /// The vectors [B, T, d] below the head of target tokens [B, T] that stand at `start` and after. `context`
   /// holds the memory, which padding of it is not seen, and maybe a cache.
-  Var decode(const Tensor& ids, Context context, Index start) const {
+  Var decode(const Tensor& given, Context context, Index start) const {
+    const Tensor ids = copy ? copy->known(given, target_embed.vocabulary) : given;
     const Var x = target_position(target_embed(ids), {}, start);  // [B, T, d]
+    context.ids = ids;
     context.mask.causal = true;
     target_position.extend(context, start, x.dim(1));
     return decoder(x, context);
@@ -218,7 +247,10 @@ struct EncoderDecoder : Model, Generator {
     Context context;
     context.memory_keep = batch.at("source_keep");
     context.memory = encode(batch.at("source_ids"), context.memory_keep);
-    return head(decode(batch.at("ids"), context, 0));
+    const Var h = decode(batch.at("ids"), context, 0), logits = head(h);
+    if (!copy) return logits;
+    context.memory_ids = batch.at("copy_ids");
+    return (*copy)(h, logits, context);
   }
 
   /// Translates batch.source_ids, one row each: self-attention from a cache, keys and values of the source
@@ -231,9 +263,11 @@ struct EncoderDecoder : Model, Generator {
     Context context;
     context.memory_keep = source.at("source_keep");
     context.memory = encode(source.at("source_ids"), context.memory_keep).value();
+    if (copy) context.memory_ids = source.at("copy_ids");
     return std::make_unique<CachedDecoding>(
-        "encoder-decoder", KeyValueCache(rows, config.max_seq_len, 2 * decoder.layers.size()), context, head,
-        [this](const Tensor& ids, const Context& c, Index start) { return decode(ids, c, start); });
+        "encoder-decoder", KeyValueCache(rows, config.max_seq_len, 2 * decoder.layers.size() + 1), context,
+        head, [this](const Tensor& ids, const Context& c, Index start) { return decode(ids, c, start); },
+        copy ? &*copy : nullptr);
   }
 
   bool needs_source() const override { return true; }
@@ -248,6 +282,7 @@ struct EncoderDecoder : Model, Generator {
   Position source_position, target_position;
   Stack encoder, decoder;
   Linear head;  ///< [.., d] -> [.., V]
+  std::optional<CopyHead> copy;
 };
 
 QKV_REGISTER(Model, "encoder-decoder", EncoderDecoder,

@@ -20,7 +20,8 @@ Translation::Translation(const TaskInput& input, std::string output, std::vector
     section.exclusive({part}, {part + "_source", part + "_target"});
   section.read(data_);
   input.options().read(options_);
-  label_smoothing_ = input.loss().label_smoothing;
+  loss_ = input.loss();
+  copies_ = input.copies();
   max_seq_len_ = input.max_length();
   if (made_up()) {
     tokenizer_config_.split = "spaces";
@@ -39,12 +40,27 @@ Translation::Translation(const TaskInput& input, std::string output, std::vector
       source_ = Tokenizer::from_json(own, "state.json: source_tokenizer");
   });
   find_specials();
+  check_copying();
 }
 
 void Translation::find_specials() {
   bos_ = target_->id(kBos), eos_ = target_->id(kEos);
   if (bos_ < 0 || eos_ < 0 || source().id(kEos) < 0)
     fail(Fault::data, "translation: the tokenizer must know {} and {}; got one that does not", kBos, kEos);
+}
+
+// What copying cannot be combined with.
+void Translation::check_copying() const {
+  auto refuse = [](const char* key, const std::string& why, double got) {
+    fail(Fault::usage, "{} must be 0 with model.copy = true{}; got {}", key, why, got);
+  };
+  if (!copies_) return;
+  if (source_ && target_->subwords())
+    fail(Fault::usage, "tokenizer.shared must be true with model.copy = true and subwords; got false");
+  if (loss_.label_smoothing > 0 && copies_new_words())
+    refuse("train.label_smoothing", " and words: those of other sources have no probability",
+           loss_.label_smoothing);
+  if (loss_.z_loss > 0) refuse("train.z_loss", ": its logits are log p", loss_.z_loss);
 }
 
 // What one key allows depends on another.
@@ -85,6 +101,7 @@ void Translation::prepare() {
   target_->train(targets);
   if (source_) source_->train(sources);
   find_specials();
+  check_copying();
 }
 
 MadeUpPairs Translation::made_up_pairs() const {
@@ -151,6 +168,19 @@ std::vector<int> Translation::ids_of(const std::string& text, const Tokenizer& t
   return ids;
 }
 
+std::vector<int> Translation::copy_ids_of(const std::string& text, const std::vector<int>& ids) const {
+  if (!copies_new_words()) return ids;
+  const std::vector<std::string> words = source().split(text);
+  std::vector<int> result;
+  for (std::size_t i = 0; i + 1 < ids.size(); i++) {
+    const int id = target_->vocab().id(words[i]);
+    const auto first = std::find(words.begin(), words.end(), words[i]) - words.begin();
+    result.push_back(id == target_->unk_id() ? target_->vocab_size() + int(first) : id);
+  }
+  result.push_back(eos_);
+  return result;
+}
+
 void Translation::load(Split split) const {
   Part& part = parts_[split];
   if (!target_) return;  // its file cannot be read
@@ -161,7 +191,19 @@ void Translation::load(Split split) const {
       part.target_ids.push_back(ids_of(pair.target, *target_, &part.target_unknown, target_cut));
       part.target_ids.back().insert(part.target_ids.back().begin(), bos_);
       part.cut += source_cut > 0 || target_cut > 0;
-      if (options_.unknown == UnknownWords::source) part.sources.push_back(std::move(pair.source));
+      if (copies_) part.copy_ids.push_back(copy_ids_of(pair.source, part.source_ids.back()));
+      if (copies_new_words()) {  // words that the vocabulary lacks, but the source has
+        const std::vector<std::string> words = source().split(pair.source),
+                                       said = target_->split(pair.target);
+        const auto end = words.begin() + std::ptrdiff_t(part.source_ids.back().size()) - 1;
+        std::vector<int>& ids = part.target_ids.back();
+        for (std::size_t t = 1; t + 1 < ids.size(); t++)
+          if (const auto word = std::find(words.begin(), end, said[t - 1]);
+              ids[t] == target_->unk_id() && word != end)
+            ids[t] = target_->vocab_size() + int(word - words.begin());
+      }
+      if (options_.unknown == UnknownWords::source || copies_new_words())
+        part.sources.push_back(std::move(pair.source));
       part.references.push_back(std::move(pair.target));
     }
     part.loaded = true;
@@ -189,6 +231,9 @@ void Translation::collate(Split split, const int* indices, Index n, const Stream
   };
   fill_rows(batch, "source_ids", "source_keep", n, source().pad_id(),
             [&](Index b) { return IdSpan(at(own.source_ids, indices[b])); });
+  if (copies_)
+    fill_rows(batch, "copy_ids", nullptr, n, 0,
+              [&](Index b) { return IdSpan(at(own.copy_ids, indices[b])); });
   fill_rows(batch, "ids", nullptr, n, target_->pad_id(), [&](Index b) { return target(b, 0); });
   fill_rows(batch, "targets", nullptr, n, kNoTarget, [&](Index b) { return target(b, 1); });
   std::copy_n(indices, n, batch.fill("example", {n}, Dtype::i32).data<std::int32_t>());
@@ -203,7 +248,10 @@ Index Translation::tokens(const Batch& batch) const {
 
 Batch Translation::symbolic_batch(Index batch_size) {
   const Shape shape{std::min<Index>(batch_size, 1024), max_seq_len_};
-  return symbolic_ids({{"source_ids", shape}, {"source_keep", shape}, {"ids", shape}, {"targets", shape}});
+  Batch batch =
+      symbolic_ids({{"source_ids", shape}, {"source_keep", shape}, {"ids", shape}, {"targets", shape}});
+  if (copies_) batch.set("copy_ids", Tensor::symbolic(shape, Dtype::i32));
+  return batch;
 }
 
 std::vector<std::pair<std::string, double>> Translation::facts() {

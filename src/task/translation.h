@@ -97,10 +97,10 @@ struct TranslationOutput {
 constexpr const char *kBos = "<bos>", *kEos = "<eos>";
 
 /// Batches: source_ids, source_keep [B, S], ids, targets [B, T] (i32; -100 = no loss), example [B], split
-/// [1]. A source ends with <eos>; ids are <bos> and the target, targets the target and <eos>. What is longer
-/// than model.max_seq_len is cut. Metrics: the loss and token_accuracy of the next token given the reference,
-/// and scores of texts generated without it, against the targets as they were read; both are lower-cased
-/// first where the tokenizer does that.
+/// [1], and for a model that copies copy_ids [B, S]. A source ends with <eos>; ids are <bos> and the target,
+/// targets the target and <eos>. What is longer than model.max_seq_len is cut. Metrics: the loss and
+/// token_accuracy of the next token given the reference, and scores of texts generated without it, against
+/// the targets as they were read; both are lower-cased first where the tokenizer does that.
 class Translation : public Task, public Surveyed {
  public:
   explicit Translation(const TaskInput& input)
@@ -108,7 +108,9 @@ class Translation : public Task, public Surveyed {
 
   void prepare() override;
   DataShape shape() const override {
-    return {target_ ? target_->vocab_size() : 0, 0, 0, source_ ? source_->vocab_size() : 0};
+    DataShape shape{target_ ? target_->vocab_size() : 0, 0, 0, source_ ? source_->vocab_size() : 0};
+    if (copies_new_words()) shape.unknown_id = target_->unk_id();
+    return shape;
   }
   Index examples(Split split) override;
   /// Of the longer side.
@@ -119,7 +121,7 @@ class Translation : public Task, public Surveyed {
   std::vector<std::pair<std::string, double>> facts() override;
   void survey(DataSurvey& survey) override;
   Loss loss(const Model& model, const Batch& batch) const override {
-    return token_loss(model.forward(batch), batch.at("targets"), label_smoothing_);
+    return token_loss(model.forward(batch), batch.at("targets"), loss_);
   }
   /// Where the batch has "sampled" [B], texts are generated for those rows only.
   void score(const Model& model, const Batch& batch, Metrics& metrics) const override;
@@ -149,8 +151,9 @@ class Translation : public Task, public Surveyed {
   struct Part {
     std::vector<std::vector<int>> source_ids;  ///< source <eos>
     std::vector<std::vector<int>> target_ids;  ///< <bos> target <eos>
+    std::vector<std::vector<int>> copy_ids;    ///< of the source's tokens, where the model copies
     std::vector<std::string> references;       ///< targets, as they were read
-    std::vector<std::string> sources;          ///< the same, where unknown = "source"
+    std::vector<std::string> sources;          ///< the same, where outputs take words from them
     UnknownCount source_unknown, target_unknown;
     Index cut = 0;  ///< pairs with a side that was too long
     bool loaded = false;
@@ -160,6 +163,7 @@ class Translation : public Task, public Surveyed {
   bool made_up() const { return data_.source != PairSource::files; }
   void check(const Section& data) const;
   void find_specials();
+  void check_copying() const;
   std::vector<TextPair> read(const PairFiles& files) const;
   MadeUpPairs made_up_pairs() const;
   std::vector<TextPair> pairs(Split split) const;
@@ -175,15 +179,23 @@ class Translation : public Task, public Surveyed {
   const Tokenizer& source() const { return source_ ? *source_ : *target_; }
   std::vector<std::vector<Hypothesis>> generate(const Model& model, const Batch& batch, Index n_best) const;
   std::string text_of(const std::vector<int>& ids, const Model& model, const std::string& source) const;
-  static Batch source_batch(const std::vector<int>& ids);
+  std::vector<std::size_t> looked_at(const std::vector<int>& ids, const Model& model,
+                                     const std::string& source) const;
+  Batch source_batch(const std::string& text, UnknownCount* unknown, Index& cut) const;
+  /// Words, not pieces of words, are copied: also those that the vocabulary lacks.
+  bool copies_new_words() const { return copies_ && target_ && !target_->subwords(); }
+  /// What copying each of the tokens `ids` of a source gives: an id of the target's vocabulary or, for a word
+  /// that it lacks, its size plus the first place of the word.
+  std::vector<int> copy_ids_of(const std::string& text, const std::vector<int>& ids) const;
 
   std::string output_;
   std::vector<std::string> scores_;
   TranslationData data_;
   TranslationOutput options_;
-  double label_smoothing_;
+  LossConfig loss_;
   TokenizerConfig tokenizer_config_;
-  bool shared_ = true;  ///< both sides have one tokenizer
+  bool shared_ = true;   ///< both sides have one tokenizer
+  bool copies_ = false;  ///< the model copies words of the source
   std::uint64_t seed_;
   Index max_seq_len_;
   std::shared_ptr<Tokenizer> target_, source_;  ///< source_ is null when both sides share one

@@ -53,8 +53,8 @@ void Translation::score(const Model& model, const Batch& batch, Metrics& metrics
     const std::size_t end = std::min(rows.size(), begin + kTogether);
     const std::vector<int> chosen(rows.begin() + long(begin), rows.begin() + long(end));
     Batch some;
-    for (const char* name : {"source_ids", "source_keep"})
-      some.set(name, select_rows("translation", batch.at(name), chosen));
+    for (const char* name : {"source_ids", "source_keep", "copy_ids"})
+      if (const Tensor* all = batch.find(name)) some.set(name, select_rows("translation", *all, chosen));
     const auto outputs = generate(model, some, 1);
     for (std::size_t i = begin; i < end; i++) {
       const auto& best = outputs[i - begin];
@@ -66,23 +66,21 @@ void Translation::score(const Model& model, const Batch& batch, Metrics& metrics
   metrics.texts.merge(scores);
 }
 
-Batch Translation::source_batch(const std::vector<int>& ids) {
+Batch Translation::source_batch(const std::string& text, UnknownCount* unknown, Index& cut) const {
+  const std::vector<int> ids = ids_of(text, source(), unknown, cut);
+  const Shape shape{1, Index(ids.size())};
   Batch batch;
-  batch.set("source_ids", Tensor::from({1, Index(ids.size())}, ids));
-  batch.set("source_keep", Tensor::full({1, Index(ids.size())}, 1, Dtype::i32));
+  put(batch, "source_ids", shape, ids);
+  batch.set("source_keep", Tensor::full(shape, 1, Dtype::i32));
+  if (copies_) put(batch, "copy_ids", shape, copy_ids_of(text, ids));
   return batch;
 }
 
-// The text of a hypothesis; with unknown = "source" each <unk> becomes the source word that gets most of the
-// last layer's attention, as mean over its heads, when <unk> is written.
-std::string Translation::text_of(const std::vector<int>& ids, const Model& model,
-                                 const std::string& source_text) const {
-  std::string text = target_->decode(ids);
-  const int unk = target_->unk_id();
-  if (options_.unknown != UnknownWords::source || !std::count(ids.begin(), ids.end(), unk)) return text;
-  const std::vector<std::string> words = source().split(source_text);
+// The source place that gets most of the last layer's attention, as mean over its heads, at each token.
+std::vector<std::size_t> Translation::looked_at(const std::vector<int>& ids, const Model& model,
+                                                const std::string& source_text) const {
   Index cut = 0;
-  Batch batch = source_batch(ids_of(source_text, source(), nullptr, cut));
+  Batch batch = source_batch(source_text, nullptr, cut);
   std::vector<int> before{bos_};
   before.insert(before.end(), ids.begin(), ids.end() - 1);
   batch.set("ids", Tensor::from({1, Index(before.size())}, before));
@@ -91,11 +89,10 @@ std::string Translation::text_of(const std::vector<int>& ids, const Model& model
   Tensor weights;  // [1, H, T, S]
   for (auto& [name, tensor] : capture.all())
     if (ends_with(name, ".cross_attn.weights")) weights = tensor;
-  if (!weights.defined()) return text;
+  if (!weights.defined()) return {};
   const Index H = weights.dim(1), T = weights.dim(2), S = weights.dim(3);
-  std::size_t at = 0;
+  std::vector<std::size_t> places;
   for (Index t = 0; t < T; t++) {
-    if (ids[std::size_t(t)] != unk) continue;
     std::size_t best = 0;
     double most = -1;
     for (Index s = 0; s + 1 < S; s++) {  // the last is <eos>
@@ -103,10 +100,37 @@ std::string Translation::text_of(const std::vector<int>& ids, const Model& model
       for (Index h = 0; h < H; h++) sum += weights.at((h * T + t) * S + s);
       if (sum > most) most = sum, best = std::size_t(s);
     }
-    const std::string& token = target_->token(unk);
-    if ((at = text.find(token, at)) == std::string::npos || best >= words.size()) break;
-    text.replace(at, token.size(), words[best]);
-    at += words[best].size();
+    places.push_back(best);
+  }
+  return places;
+}
+
+// The text of a hypothesis. Ids beyond the vocabulary are places of words in the source; with unknown =
+// "source" each <unk> becomes the source word that is looked at when it is written.
+std::string Translation::text_of(const std::vector<int>& ids, const Model& model,
+                                 const std::string& source_text) const {
+  const int unk = target_->unk_id(), V = target_->vocab_size();
+  std::vector<int> known = ids;
+  std::replace_if(
+      known.begin(), known.end(), [&](int id) { return id >= V; }, unk);
+  std::string text = target_->decode(known);
+  const bool by_attention =
+      options_.unknown == UnknownWords::source && std::count(ids.begin(), ids.end(), unk);
+  if (known == ids && !by_attention) return text;
+  const std::vector<std::string> words = source().split(source_text);
+  const std::vector<std::size_t> places =
+      by_attention ? looked_at(ids, model, source_text) : std::vector<std::size_t>();
+  const std::string mark = target_->decode({unk});
+  std::size_t at = 0;
+  for (std::size_t t = 0; t < ids.size(); t++) {
+    if (known[t] != unk) continue;
+    if ((at = text.find(mark, at)) == std::string::npos) break;
+    const std::size_t place = ids[t] >= V         ? std::size_t(ids[t] - V)
+                              : t < places.size() ? places[t]
+                                                  : words.size();
+    const std::string& word = place < words.size() ? words[place] : mark;
+    text.replace(at, mark.size(), word);
+    at += word.size();
   }
   return text;
 }
@@ -114,7 +138,7 @@ std::string Translation::text_of(const std::vector<int>& ids, const Model& model
 Json Translation::predict(const Model& model, const std::string& text) const {
   UnknownCount unknown;
   Index cut = 0;
-  const Batch batch = source_batch(ids_of(text, source(), &unknown, cut));
+  const Batch batch = source_batch(text, &unknown, cut);
   if (batch.at("source_ids").size() == 1)
     fail(Fault::usage, "predict: the text must hold a token; got {}", in_quotes(text));
   const std::vector<Hypothesis> best = generate(model, batch, options_.beam)[0];

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "base/at.h"
 #include "qkv/base/json.h"
 #include "qkv/base/threads.h"
 #include "qkv/train/experiment.h"
@@ -174,6 +175,82 @@ TEST_CASE(
   for (int beam : {1, 3}) CHECK(answer("never", beam).find("<unk>") == std::string::npos);
   Experiment e = load_experiment(run, "last", {"task.unknown=\"source\""});
   CHECK(evaluate(*e.task, *e.model, Split::val, 8).value("exact_match") == 1);
+}
+
+TEST_CASE("words that the vocabulary lacks are copied, from a place that batches name") {
+  TemporaryFolder folder;
+  // Names occur once: those of the validation are new.
+  std::string train, val;
+  const char* const towns[] = {"ulm", "bonn", "kiel", "hof"};
+  for (int i = 0; i < 160; i++)
+    (i < 140 ? train : val) +=
+        fmt::format("in {} lives n{} now\tn{} of {}\n", towns[i % 4], i, i, towns[i % 4]);
+  write_file_atomic(folder / "train.tsv", train);
+  write_file_atomic(folder / "val.tsv", val);
+  write_file_atomic(
+      folder / "t.toml",
+      "[task]\ntype = \"translation\"\n[data]\ntrain = \"train.tsv\"\nval = \"val.tsv\"\nbatch_size = 10\n"
+      "[tokenizer]\nmin_freq = 2\nshared = true\n[model]\ntype = \"encoder-decoder\"\nn_layer = 1\nd_model = "
+      "32\n"
+      "max_seq_len = 8\ncopy = true\n[optimizer]\nlr = 1e-2\n[train]\nmax_steps = 120\n[eval]\nevery = "
+      "120\n");
+  for (const char* shared : {"true", "false"}) {
+    Session s(folder / "t.toml", {std::string("tokenizer.shared=") + shared});
+    Task& task = *s.experiment.task;
+    const Tokenizer& target = *task.tokenizer();
+    const int V = target.vocab_size(), unk = target.unk_id(), eos = target.id("<eos>");
+    CHECK(task.shape().unknown_id == unk);
+    Batch batch;
+    const int first = 0;
+    task.collate(Split::val, &first, 1, nullptr, batch);  // in ulm lives n140 now
+    const auto id = [&](const char* word) {
+      return target.id(word) < 0 ? -1 : target.id(word);
+    };
+    std::vector<int> copies{id("in"), id("ulm"), id("lives"), V + 3, id("now"), eos};
+    for (int i : {0, 2, 4})
+      if (at(copies, i) < 0) at(copies, i) = V + i;  // a vocabulary of its own has no word of the sources
+    CHECK(ints(batch.at("copy_ids")) == copies);
+    CHECK(ints(batch.at("targets")) == std::vector<int>{V + 3, id("of"), id("ulm"), eos});
+    CHECK(ints(batch.at("ids")) == std::vector<int>{target.id("<bos>"), V + 3, id("of"), id("ulm")});
+    CHECK(task.symbolic_batch(2).contains("copy_ids"));
+    const std::string run = folder / (std::string("run-") + shared);
+    s.train(run);
+    for (const char* beam : {"task.beam=1", "task.beam=3"}) {
+      const Experiment e = load_experiment(run, "last", {beam});
+      CHECK(evaluate(*e.task, *e.model, Split::val, 8).value("exact_match") >= 0.95);
+      CHECK(e.task->predict(*e.model, "in hof lives qwertz now").at("translation") == "qwertz of hof");
+    }
+  }
+}
+
+TEST_CASE("pieces of words are copied as they are, from one vocabulary") {
+  const TextFiles files;
+  const std::vector<std::string> bpe{"tokenizer.type=\"bpe\"", "tokenizer.vocab_size=280", "model.copy=true"};
+  auto with = [&](std::vector<std::string> more) {
+    more.insert(more.end(), bpe.begin(), bpe.end());
+    return more;
+  };
+  Session s(files.config(kPairs),
+            with({"tokenizer.shared=true", "train.label_smoothing=0.1", "model.max_seq_len=24"}));
+  CHECK(s.experiment.task->shape().unknown_id == -1);
+  Batch batch;
+  const int first = 0;
+  s.experiment.task->collate(Split::train, &first, 1, nullptr, batch);
+  CHECK(ints(batch.at("copy_ids")) == ints(batch.at("source_ids")));
+  s.train(files.folder / "run");
+  CHECK(s.experiment.task->predict(*s.experiment.model, "zwei eins").contains("translation"));
+  CHECK(has(error_of(Fault::usage, [&] { Session(files.config(kPairs), with({})); }),
+            "tokenizer.shared must be true with model.copy = true and subwords; got false"));
+  CHECK(has(error_of(Fault::usage,
+                     [&] {
+                       Session(files.config(kPairs), {"model.copy=true", "train.label_smoothing=0.1"});
+                     }),
+            "train.label_smoothing must be 0 with model.copy = true and words"));
+  CHECK(has(error_of(Fault::usage,
+                     [&] {
+                       Session(files.config(kPairs), {"model.copy=true", "train.z_loss=1e-4"});
+                     }),
+            "train.z_loss must be 0 with model.copy = true"));
 }
 
 TEST_CASE("pairs that are cut are counted, and a source that is cut says so") {

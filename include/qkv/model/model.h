@@ -15,6 +15,9 @@ struct DataShape {
   Index ngram_buckets = 0;      ///< 0: the batches have no character n-grams
   Index source_vocab_size = 0;  ///< of the source of a pair; 0: that of the target
   bool both_sides = false;      ///< tokens are asked for that are hidden: a model may read on both sides
+  /// >= 0: models that copy may also give source words beyond the vocabulary, for which this token stands in
+  /// what they read.
+  Index unknown_id = -1;
 };
 
 /// The longest text that a model reads: models of sequences and the tasks that cut texts for them share it.

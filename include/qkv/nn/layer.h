@@ -68,7 +68,11 @@ struct Context {
   bool interleaved = false;        ///< RoPE: the pairs are (0, 1), (2, 3), .., see RotaryOptions
   Var memory;                      ///< [B, S, d]: the encoder's output, for cross-attention
   Tensor memory_keep;              ///< [B, S] (i32): 1 = a word of the memory, 0 = padding; undefined = all
+  Tensor memory_ids;               ///< [B, S] (i32): what copying each word of the memory gives
   KeyValueCache* cache = nullptr;  ///< decoding: x continues what the cache holds
+  Tensor ids;                      ///< [B, T] (i32): the tokens of x, for value embeddings
+  /// Value embeddings of this layer: values [B, T, H_kv D] become a V + b E[ids], (a, b) being the lambdas.
+  Var value_embedding, value_lambdas;
 };
 
 /// Maps [B, T, width] to [B, T, out_width()].

@@ -31,13 +31,18 @@ struct RunConfig {
   }
 };
 
-/// The key of [train] that shapes the loss of tasks whose targets can be smoothed.
+/// The keys of [train] that shape a cross entropy in training; evaluations know nothing of them.
 struct LossConfig {
-  double label_smoothing = 0.0;
+  double label_smoothing = 0.0, z_loss = 0.0;
   template <class F>
   void fields(F& f) {
     f("label_smoothing", label_smoothing,
       "share of the target's probability spread over all classes or tokens", rule::probability);
+    f("z_loss", z_loss,
+      "coefficient of log^2 Z, Z = sum of exp(logits), in the loss that is trained, not in that of "
+      "evaluations "
+      "(PaLM, Chowdhery et al. 2022: 1e-4); 0 = none",
+      rule::non_negative);
   }
 };
 
@@ -58,6 +63,8 @@ struct TaskInput {
   std::uint64_t seed() const { return std::uint64_t(config.section("run").read<RunConfig>().seed); }
   Index max_length() const { return config.section("model").read<LengthConfig>().max_seq_len; }
   std::string model_type() const { return config.section("model").type(Model::kDefault); }
+  /// Whether the model may copy words of a source.
+  bool copies() const { return config.section("model").given<bool>("copy").value_or(false); }
   /// The keys of [train] that a task has: LossConfig, or a struct that adds to it.
   template <class Config = LossConfig>
   Config loss() const {
