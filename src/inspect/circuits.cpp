@@ -30,9 +30,13 @@ struct Words {
   std::vector<std::string> names;
 };
 
-// middle [d, d] between words: from middle to^T, and its `top` largest entries.
-Circuit circuit(const Words& from, const Tensor& middle, const Words& to, Index width, std::size_t top) {
-  const Tensor all = matmul(matmul(from.vectors, middle), transpose(to.vectors)).value();
+// middle [d, d] between words: (from middle + own) to^T, and its `top` largest entries. own [words, d] is
+// what each word adds by itself, if defined.
+Circuit circuit(const Words& from, const Tensor& middle, const Words& to, Index width, std::size_t top,
+                const Tensor& own = {}) {
+  Var moved = matmul(from.vectors, middle);
+  if (own.defined()) moved = moved + own;
+  const Tensor all = matmul(moved, transpose(to.vectors)).value();
   const Index C = all.dim(1);
   const double* values = all.data<double>();
   std::vector<Index> every(std::size_t(all.size())), order(std::min(top, every.size()));
@@ -76,6 +80,9 @@ void add_layer(const Experiment& e, const Weights& weights, const std::string& p
     fail(Fault::usage, "inspect circuits: all layers must be as wide as the embedding; got {} and {}",
          Q.shape(), words.vectors.shape());
   words.vectors = normed(weights, path, words.vectors);
+  // Value embeddings: a word's values are a W_V x + b E.
+  const std::string embed = replace_all(path.substr(0, path.rfind('.')), "layers.", "value_embed.");
+  const Tensor E = weight_of(weights, embed + ".weight"), ab = weight_of(weights, embed + ".lambdas");
   const Index D = head_width(e, path, Q.dim(0)), H = Q.dim(0) / D, group = H / (K.dim(0) / D);
   if (choice.head >= H) fail(Fault::usage, "inspect: --head must be in [0, {}]; got {}", H - 1, choice.head);
   for (Index h = 0; h < H; h++) {
@@ -83,9 +90,13 @@ void add_layer(const Experiment& e, const Weights& weights, const std::string& p
     const Tensor q = Q.rows(h * D, D), k = K.rows(h / group * D, D), v = V.rows(h / group * D, D);  // [D, d]
     const Tensor o = slice(O, 1, h * D, (h + 1) * D).value();                                       // [d, D]
     const Tensor qk = mul(matmul(transpose(q), k), 1 / std::sqrt(double(D))).value();
-    const Tensor ov = matmul(transpose(v), transpose(o)).value();  // [d, d], as qk
-    result.push_back(
-        {path, h, circuit(words, qk, words, D, choice.pairs), circuit(words, ov, answers, D, choice.pairs)});
+    Tensor ov = matmul(transpose(v), transpose(o)).value(), own;  // [d, d], as qk; [words, d]
+    if (E.defined()) {
+      const Var rows = slice(E.rows(0, words.vectors.dim(0)), 1, h / group * D, (h / group + 1) * D);
+      ov = mul(ov, ab.at(0)).value(), own = mul(matmul(rows, transpose(o)), ab.at(1)).value();
+    }
+    result.push_back({path, h, circuit(words, qk, words, D, choice.pairs),
+                      circuit(words, ov, answers, D, choice.pairs, own)});
   }
 }
 

@@ -6,10 +6,8 @@ namespace qkv {
 namespace {
 
 const std::vector<std::pair<std::string, Json>> kActivations{
-    {"gelu-erf", "gelu"}, {"gelu-erf", "gelu_python"},
-    {"gelu", "gelu_new"}, {"gelu", "gelu_pytorch_tanh"},
-    {"relu", "relu"},     {"silu", "silu"},
-    {"silu", "swish"}};
+    {"gelu-erf", "gelu"}, {"gelu-erf", "gelu_python"}, {"gelu", "gelu_new"}, {"gelu", "gelu_pytorch_tanh"},
+    {"relu", "relu"},     {"relu2", "relu2"},          {"silu", "silu"},     {"silu", "swish"}};
 
 // What both are.
 const std::vector<KeyRow> kEncoder{

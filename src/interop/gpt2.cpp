@@ -22,6 +22,7 @@ Family gpt2() {
         {"gelu-erf", "gelu"},
         {"gelu-erf", "gelu_python"},
         {"relu", "relu"},
+        {"relu2", "relu2"},
         {"silu", "silu"},
         {"silu", "swish"}}},
       {"model.norm.eps", "layer_norm_epsilon", KeyKind::number, 1e-5},

@@ -8,6 +8,7 @@
 namespace qkv {
 
 void check_encoder(const Section& section, EncoderConfig& c, const DataShape& shape) {
+  c.stack.vocab_size = shape.vocab_size;
   Index& d = c.stack.d_model;
   if (c.embedding == EmbeddingKind::one_hot && d == 0) d = shape.vocab_size;
   if (d == 0) {
@@ -41,6 +42,7 @@ Var Encoder::encode(const Batch& batch) const {
     x = x + embedding(types ? *types : Tensor::full({1, 1}, 0, Dtype::i32), token_types);
   }
   Context context;
+  context.ids = batch.at("ids");
   context.mask.key_keep = batch.at("keep");
   position.extend(context, 0, x.dim(1));
   const Var h = stack(x, context);

@@ -8,7 +8,7 @@
 
 namespace qkv {
 
-struct EncoderConfig : LengthConfig {
+struct EncoderConfig : LengthConfig, HeadConfig {
   StackConfig stack;
   EmbeddingKind embedding = EmbeddingKind::learned;
   Index token_types = 0;
@@ -17,6 +17,7 @@ struct EncoderConfig : LengthConfig {
   void fields(F& f) {
     stack.fields(f);
     LengthConfig::fields(f);
+    HeadConfig::fields(f);
     f("embedding", embedding, "how a word is represented");
     f("token_types", token_types,
       "rows of a table of token types, such as the two texts of a pair (BERT); 0 = none",

@@ -19,6 +19,7 @@ EncoderClassifier::EncoderClassifier(const Scope& s, const Section& section, con
 EncoderClassifier::EncoderClassifier(const Scope& s, const Section& section, const DataShape& shape,
                                      EncoderClassifierConfig c)
     : Encoder(s, section, c, shape), config(std::move(c)), head(s / "head", read_width(), shape.n_class) {
+  head.cap = config.logit_softcap;
   if (config.pooler != Pooler::none) pooler.emplace(s / "pooler", read_width(), read_width());
   if (config.bag > 0) W_B = s.param("W_B", {shape.vocab_size, shape.n_class}, init::zeros());
 }

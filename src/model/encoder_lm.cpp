@@ -20,6 +20,7 @@ EncoderLm::EncoderLm(const Scope& s, const Section& section, const DataShape& sh
       decoder(config.tie_embeddings && !embed.one_hot
                   ? Linear(s / "mlm", embed.weight)
                   : Linear(s / "mlm", config.stack.d_model, shape.vocab_size, false)) {
+  decoder.cap = config.logit_softcap;
   decoder.bias = (s / "mlm").param("bias", {shape.vocab_size});
   if (config.tie_embeddings && embed.one_hot)
     section.report("tie_embeddings", "needs a table of words; got embedding = \"one-hot\"");

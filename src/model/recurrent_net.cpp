@@ -20,7 +20,7 @@ std::vector<std::string> names_of(StateReadout) {
   return {"target", "last", "mean"};
 }
 
-struct RecurrentNetConfig : LengthConfig {
+struct RecurrentNetConfig : LengthConfig, HeadConfig {
   Index n_layer = 1, d_model = 32, d_embed = 0;
   bool bidirectional = false;
   double dropout = 0.0;
@@ -32,6 +32,7 @@ struct RecurrentNetConfig : LengthConfig {
     f("d_model", d_model, "width of the hidden state", rule::positive);
     f("d_embed", d_embed, "width of the token vectors; 0 = d_model", rule::non_negative);
     LengthConfig::fields(f);
+    HeadConfig::fields(f);
     f("bidirectional", bidirectional, "read from both ends; not where the next token is predicted");
     f("dropout", dropout, "probability of zeroing an activation between the layers while training",
       rule::dropping);
@@ -101,7 +102,9 @@ struct RecurrentNet : Model, Generator {
         embed(s / "embed", config.embedding, shape.vocab_size, shape.ngram_buckets,
               embedding_width(config, shape)),
         layers(make_layers(s, cell, config, embedding_width(config, shape))),
-        head(s / "head", layers.back().out_width(), classifies ? shape.n_class : shape.vocab_size) {}
+        head(s / "head", layers.back().out_width(), classifies ? shape.n_class : shape.vocab_size) {
+    head.cap = config.logit_softcap;
+  }
 
   /// The states [B, T, width] of the last layer. `states`, one per layer, are started from and moved on.
   Var encode(const Var& x, const Tensor& lengths, std::vector<RecurrentState>* states = nullptr) const {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
 
 #include "qkv/base/text.h"
 #include "tensor/bf16.h"
@@ -104,6 +105,15 @@ Parameter ParameterStore::add(const std::string& name, const Shape& shape, const
   QKV_CHECK(shape.rank() >= 1, "parameter '{}': must have at least one axis; got a scalar", name);
   Shape row(shape.begin() + 1, shape.rank() - 1);
   return add_packed({name}, {shape[0]}, row, init);
+}
+
+Parameter ParameterStore::shared(const std::string& name, const Shape& shape) {
+  int s = 0;
+  while (s < size() && slots_[std::size_t(s)].parts[0].name != name) s++;
+  const Shape found = s < size() ? slots_[std::size_t(s)].value.shape() : Shape{};
+  QKV_CHECK(found == shape, "parameter '{}': must have been made with the shape {}; got {}", name, shape,
+            found);
+  return Parameter(this, s);
 }
 
 Parameter ParameterStore::add_packed(const std::vector<std::string>& names, const std::vector<Index>& rows,
@@ -248,25 +258,29 @@ void ParameterStore::freeze(const std::vector<std::string>& patterns) {
   match(patterns, "train.freeze", [](int, Part& part) { return part.frozen = true; });
 }
 
-std::string Scope::join(const std::string& name) const {
+std::string Scope::join(const std::string& to, const std::string& name) const {
   QKV_CHECK(!name.empty() && name.find('.') == std::string::npos,
             "scope '{}': a name must not be empty or hold a dot; got '{}'", path_, name);
-  return path_.empty() ? name : path_ + "." + name;
+  return to.empty() ? name : to + "." + name;
 }
 
 Scope Scope::operator/(const std::string& name) const {
-  return Scope(*store_, join(name));
+  return Scope(*store_, join(path_, name), join(owner_, name));
 }
 
 Parameter Scope::param(const std::string& name, const Shape& shape, const Init& init) const {
-  return store_->add(join(name), shape, init);
+  const std::string full = join(owner_, name);
+  return owner_ == path_ ? store_->add(full, shape, init) : store_->shared(full, shape);
 }
 
 Parameter Scope::packed(const std::vector<std::string>& names, const std::vector<Index>& rows,
                         const Shape& row, const Init& init) const {
   std::vector<std::string> full;
-  for (const std::string& name : names) full.push_back(join(name));
-  return store_->add_packed(full, rows, row, init);
+  for (const std::string& name : names) full.push_back(join(owner_, name));
+  if (owner_ == path_) return store_->add_packed(full, rows, row, init);
+  Shape shape{std::accumulate(rows.begin(), rows.end(), Index{0})};
+  for (Index extent : row) shape.push_back(extent);
+  return store_->shared(full.at(0), shape);
 }
 
 }  // namespace qkv

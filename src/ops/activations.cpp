@@ -18,6 +18,14 @@ const Op kTanh("tanh", [](GradSuite& g) { check_unary(g, tanh); });
 const Op kErf("erf", [](GradSuite& g) { check_unary(g, erf); });
 const Op kSigmoid("sigmoid", [](GradSuite& g) { check_unary(g, sigmoid); });
 const Op kRelu("relu", [](GradSuite& g) { check_unary(g, relu); });
+const Op kReluSquared("relu_squared", [](GradSuite& g) {
+  check_unary(g, relu_squared, -2, 2, [](const Vars& in) { return square(relu(in[0])); });
+});
+const Op kSoftcap("softcap", [](GradSuite& g) {
+  check_unary(
+      g, [](const Var& x) { return softcap(x, 1.5); }, -4, 4,
+      [](const Vars& in) { return 1.5 * tanh(in[0] / 1.5); });
+});
 const Op kLeakyRelu("leaky_relu",
                     [](GradSuite& g) { check_unary(g, [](const Var& x) { return leaky_relu(x, 0.2); }); });
 const Op kElu("elu", [](GradSuite& g) { check_unary(g, [](const Var& x) { return elu(x, 1.5); }); });
@@ -90,6 +98,27 @@ Var relu(const Var& x) {
   return of_output(  // the second operand of max comes out where one is nan
       kRelu, x, [](auto v) { return xsimd::max(lanes(v, 0), v); },
       [](auto g, auto y) { return xsimd::select(y > lanes(y, 0), g, lanes(y, 0)); });
+}
+
+Var relu_squared(const Var& x) {
+  return of_input(
+      kReluSquared, x,
+      [](auto v) {
+        const auto r = xsimd::max(lanes(v, 0), v);
+        return r * r;
+      },
+      [](auto g, auto v) { return g * lanes(v, 2) * xsimd::max(lanes(v, 0), v); });
+}
+
+Var softcap(const Var& x, double cap) {
+  QKV_CHECK(cap > 0, "softcap: cap must be positive; got {}", cap);
+  Note()("cap", cap);
+  return of_output(
+      kSoftcap, x, [=](auto v) { return lanes(v, cap) * simd::tanh(v / lanes(v, cap)); },
+      [=](auto g, auto y) {
+        const auto u = y / lanes(y, cap);
+        return g - g * u * u;
+      });
 }
 
 Var leaky_relu(const Var& x, double slope) {

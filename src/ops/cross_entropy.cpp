@@ -15,7 +15,8 @@ namespace {
 using Loss = Var (*)(const Var&, const Tensor&, const CrossEntropyOptions&);
 void check_options(GradSuite& g, Loss loss, Loss composed, bool smooth);
 
-// The definition from separate ops: sum_c q_c (-log p_c), q the targets with weights and smoothing.
+// The definition from separate ops: sum_c q_c (-log p_c) + z w_t log^2 Z, q the targets with weights and
+// smoothing.
 Var each_composed(const Var& logits, const Tensor& targets, const CrossEntropyOptions& o);
 Var sum_composed(const Var& logits, const Tensor& targets, const CrossEntropyOptions& o) {
   return sum(each_composed(logits, targets, o));
@@ -34,13 +35,17 @@ const Op kNllLossEach("nll_loss_each", [](GradSuite& g) { check_options(g, nll_l
 // The checked arguments of one call.
 struct Targets {
   Index rows, V, ignore;
-  double smoothing;
+  double smoothing, z_loss;
   Tensor targets, weights;
   double weight = 0.0;        // sum of w_t over the targets that count
   double class_weight = 0.0;  // sum of w_c over all classes
 
   Targets(const char* op, const Var& logits, const Tensor& t, const CrossEntropyOptions& o)
-      : ignore(o.ignore_index), smoothing(o.label_smoothing), targets(t), weights(o.class_weights) {
+      : ignore(o.ignore_index),
+        smoothing(o.label_smoothing),
+        z_loss(o.z_loss),
+        targets(t),
+        weights(o.class_weights) {
     const int rank = logits.rank();
     QKV_CHECK(logits.dtype() != Dtype::i32, "{}: dtype must be f32 or f64; got i32", op);
     QKV_CHECK(rank >= 1 && t.defined() && t.shape() == Shape(logits.shape().begin(), rank - 1) &&
@@ -84,7 +89,8 @@ struct Targets {
   }
 };
 
-// loss = (1 - e) w_t (m + log s - x_t) + e / V sum_c w_c (m + log s - x_c) with log sum exp x = m + log s
+// loss = (1 - e) w_t (m + log s - x_t) + e / V sum_c w_c (m + log s - x_c) + z w_t log^2 Z, with log Z = log
+// sum exp x = m + log s
 template <class T>
 double forward_row(const Targets& p, const T* x, Index target, const simd::LogSumExp<T>& of) {
   const double log_sum = std::log(double(of.sum));
@@ -97,17 +103,25 @@ double forward_row(const Targets& p, const T* x, Index target, const simd::LogSu
                                         : simd::sum_of<T>(p.V, x, [&](auto v) { return top - v; });
     loss += p.smoothing / double(p.V) * (double(below) + p.class_weight * log_sum);
   }
+  if (p.z_loss > 0) {
+    const double log_Z = double(of.top) + log_sum;
+    loss += p.z_loss * double(p.weight_of<T>(target)) * log_Z * log_Z;
+  }
   return loss;
 }
 
-// dx_j = dy (p_j ((1 - e) w_t + e / V sum_c w_c) - [j = t] (1 - e) w_t - e / V w_j); `dx` may be `x`.
+// dx_j = dy (p_j ((1 - e) w_t + e / V sum_c w_c + 2 z w_t log Z) - [j = t] (1 - e) w_t - e / V w_j); `dx` may
+// be `x`.
 template <class T>
 void backward_row(const Targets& p, const T* x, Index target, const simd::LogSumExp<T>& of, double dy,
                   double beta, T* dx) {
   const double hard = dy * (1 - p.smoothing) * double(p.weight_of<T>(target));
   const double soft = dy * p.smoothing / double(p.V);
-  const simd::Batch<T> top(of.top), each(static_cast<T>(soft)),
-      factor(T((hard + soft * p.class_weight) / double(of.sum)));
+  double shared = hard + soft * p.class_weight;
+  if (p.z_loss > 0)
+    shared +=
+        2 * dy * p.z_loss * double(p.weight_of<T>(target)) * (double(of.top) + std::log(double(of.sum)));
+  const simd::Batch<T> top(of.top), each(static_cast<T>(soft)), factor(T(shared / double(of.sum)));
   if (soft == 0)
     simd::apply_beta(beta, p.V, dx, x, [&](auto v) { return simd::exp(v - top) * factor; });
   else if (!p.weights.defined())
@@ -120,13 +134,17 @@ void backward_row(const Targets& p, const T* x, Index target, const simd::LogSum
 
 Var each_composed(const Var& logits, const Tensor& targets, const CrossEntropyOptions& o) {
   const Targets of("cross_entropy", logits, targets, o);
-  Tensor q = Tensor::zeros(logits.shape(), Dtype::f64);
+  Tensor q = Tensor::zeros(logits.shape(), Dtype::f64), w = Tensor::zeros(targets.shape(), Dtype::f64);
   for (Index i = 0; i < q.size(); i++) {
     const Index target = of.target(i / of.V), c = i % of.V;
     const double share = of.smoothing / double(of.V) + (c == target ? 1 - of.smoothing : 0);
-    if (target >= 0) q.data<double>()[i] = share * (of.weights.defined() ? of.weights.at(c) : 1);
+    if (target < 0) continue;
+    q.data<double>()[i] = share * (of.weights.defined() ? of.weights.at(c) : 1);
+    w.data<double>()[i / of.V] = of.weights.defined() ? of.weights.at(target) : 1;
   }
-  return -sum(Var(q.to(logits.dtype())) * log_softmax(logits), -1);
+  const Var log_Z = logsumexp(logits, -1);
+  return Var(w.to(logits.dtype())) * square(log_Z) * of.z_loss -
+         sum(Var(q.to(logits.dtype())) * log_softmax(logits), -1);
 }
 
 void check_options(GradSuite& g, Loss loss, Loss composed, bool smooth) {
@@ -150,6 +168,8 @@ void check_options(GradSuite& g, Loss loss, Loss composed, bool smooth) {
   if (!smooth) return;
   check("smoothing", {3, 9}, g.ints({3}, {8, -100, 4}), {-100, {}, 0.1});
   check("smoothing, weights", {3, 4}, g.ints({3}, {3, 1, 1}), {1, weights, 0.25});
+  check("Z-loss", {3, 9}, g.ints({3}, {8, -100, 4}), {-100, {}, 0, 0.5});
+  check("Z-loss, smoothing, weights", {3, 4}, g.ints({3}, {3, 1, 0}), {1, weights, 0.25, 0.3});
 }
 
 enum class Reduce { sum, mean, each };
@@ -217,8 +237,9 @@ Var cross_entropy_each(const Var& logits, const Tensor& targets, const CrossEntr
 }
 
 Var nll_loss_each(const Var& log_probs, const Tensor& targets, const CrossEntropyOptions& options) {
-  QKV_CHECK(options.label_smoothing == 0, "nll_loss: label_smoothing must be 0; got {}",
-            options.label_smoothing);
+  QKV_CHECK(options.label_smoothing == 0 && options.z_loss == 0,
+            "nll_loss: label_smoothing and z_loss must be 0; got {} and {}", options.label_smoothing,
+            options.z_loss);
   const Targets plan("nll_loss", log_probs, targets, options);
   if (log_probs.is_symbolic() || targets.is_symbolic())
     return Tensor::symbolic(targets.shape(), log_probs.dtype());

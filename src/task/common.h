@@ -109,7 +109,7 @@ inline Index count_targets(const Tensor& targets) {
 }
 
 /// Cross entropy of logits [.., V] against targets [..], kNoTarget where there is none.
-Loss token_loss(const Var& logits, const Tensor& targets, double label_smoothing = 0);
+Loss token_loss(const Var& logits, const Tensor& targets, const LossConfig& config = {});
 /// Adds its mean to the metrics.
 Loss add_loss(const Var& logits, const Tensor& targets, Metrics& metrics);
 

@@ -35,6 +35,7 @@ class MaskedLanguageModel : public Task, public Surveyed {
   explicit MaskedLanguageModel(const TaskInput& input)
       : windows_(make_windows(input, {kFrame, "model.max_seq_len - 2 ([CLS] and [SEP])", Frame::names()})),
         data_(input.data()),
+        loss_(input.loss()),
         seed_(input.seed()) {
     input.options().read(options_);
     if (input.max_length() <= kFrame)
@@ -92,7 +93,7 @@ class MaskedLanguageModel : public Task, public Surveyed {
   }
 
   Loss loss(const Model& model, const Batch& batch) const override {
-    return token_loss(logits(model, batch), batch.at("targets"));
+    return token_loss(logits(model, batch), batch.at("targets"), loss_);
   }
 
   void score(const Model& model, const Batch& batch, Metrics& metrics) const override {
@@ -237,6 +238,7 @@ class MaskedLanguageModel : public Task, public Surveyed {
 
   std::unique_ptr<Task> windows_;
   Section data_;
+  LossConfig loss_;
   MaskedOptions options_;
   std::uint64_t seed_;
   Frame frame_;

@@ -9,12 +9,11 @@ namespace qkv {
 /// give logits [B, T, V].
 class NextTokenTask : public Task {
  public:
-  explicit NextTokenTask(const TaskInput& input)
-      : label_smoothing_(input.loss().label_smoothing), tokenizer_(input.tokenizer) {}
+  explicit NextTokenTask(const TaskInput& input) : loss_(input.loss()), tokenizer_(input.tokenizer) {}
 
   Index tokens(const Batch& batch) const override { return count_targets(batch.at("targets")); }
   Loss loss(const Model& model, const Batch& batch) const override {
-    return token_loss(model.forward(batch), batch.at("targets"), label_smoothing_);
+    return token_loss(model.forward(batch), batch.at("targets"), loss_);
   }
 
   // ---- a look inside: the tokens of a text
@@ -36,7 +35,7 @@ class NextTokenTask : public Task {
   GenerateOptions likeliest() const;
   ProbeText probe_of(const std::vector<int>& ids) const;
 
-  double label_smoothing_;
+  LossConfig loss_;
   TokenizerConfig tokenizer_config_;
   std::shared_ptr<Tokenizer> tokenizer_;
 };

@@ -117,9 +117,9 @@ void collate(const Task& task, Split split, const int* indices, Index n, const S
 
 // ---- loss and scores
 
-Loss token_loss(const Var& logits, const Tensor& targets, double label_smoothing) {
+Loss token_loss(const Var& logits, const Tensor& targets, const LossConfig& config) {
   CrossEntropyOptions options;
-  options.label_smoothing = label_smoothing;
+  options.label_smoothing = config.label_smoothing, options.z_loss = config.z_loss;
   const CrossEntropy loss = cross_entropy(logits, targets, options);
   return {loss.sum, loss.weight};
 }

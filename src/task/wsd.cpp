@@ -252,7 +252,7 @@ void WordSenses::fill(const Encoded* examples, const int* indices, Index n, cons
 
 Loss WordSenses::loss(const Model& model, const Batch& batch) const {
   CrossEntropyOptions options;
-  options.label_smoothing = loss_.label_smoothing;
+  options.label_smoothing = loss_.label_smoothing, options.z_loss = loss_.z_loss;
   Loss loss{Var(), 0};
   model.for_each_vote(batch, [&](const Var& logits) {  // [B, n_class]
     if (class_weights_.defined()) options.class_weights = class_weights_.to(logits.dtype());

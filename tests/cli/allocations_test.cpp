@@ -96,7 +96,8 @@ class_weights = "balanced"
   for (const char* change :
        {"", "model.ffn.activation=\"swiglu\"", "model.norm.type=\"rmsnorm\"", "model.norm.place=\"post\"",
         "model.attention.qkv=\"identity\"", "model.embedding=\"learned\"", "optimizer.type=\"sgd\"",
-        "model.bag=8", "train.freeze=[\"embed.*\"]", "run.dtype=\"f64\""}) {
+        "model.value_embeddings=1", "model.residual_scalars=true", "model.logit_softcap=5",
+        "train.z_loss=0.01", "model.bag=8", "train.freeze=[\"embed.*\"]", "run.dtype=\"f64\""}) {
     CAPTURE(change);
     std::vector<std::string> sets;
     if (*change) sets.push_back(change);

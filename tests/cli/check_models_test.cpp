@@ -100,8 +100,14 @@ TEST_CASE("each broken config of a model that generates gives one message, which
       {kDecoder, "norm.place = \"middle\"",
        "14:14: model.norm.place must be one of \"pre\", \"post\"; got \"middle\""},
       {kDecoder, "ffn.activation = \"swish\"",
-       "14:18: model.ffn.activation must be one of \"gelu\", \"gelu-erf\", \"relu\", \"silu\", \"swiglu\"; "
-       "got \"swish\""},
+       "14:18: model.ffn.activation must be one of \"gelu\", \"gelu-erf\", \"relu\", \"relu2\", \"silu\", "
+       "\"swiglu\"; got \"swish\""},
+      {kDecoder, "share_layers = 2", "14:16: model.share_layers must divide the number of blocks, 1; got 2"},
+      {kDecoder, "final_logit_softcapping = 30",
+       "14:1: unknown key 'model.final_logit_softcapping' (`final_logit_softcapping` is called "
+       "`logit_softcap`)"},
+      {kDecoder, "value_embeddings = 1\n[[model.layers]]\ntype = \"block\"",
+       "14:20: model.value_embeddings must be 0 with [[model.layers]], which are no equal blocks; got 1"},
       {kDecoder, "dropout = -0.1", "14:11: model.dropout must be between 0 and 0.999; got -0.1"},
       {kDecoder, "n_layer = -3", "14:11: model.n_layer must be between 0 and 1000; got -3"},
       {kDecoder, "[optimizer]\nbetas = [0.9, 1.5]",

@@ -1,7 +1,10 @@
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "cli/process.h"
+#include "inspect/circuits.h"
+#include "inspect/look.h"
 #include "paths.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
@@ -108,6 +111,53 @@ TEST_CASE(
     CHECK(singular.size() == 32);
     CHECK(std::is_sorted(singular.rbegin(), singular.rend()));
   }
+}
+
+TEST_CASE(
+    "circuits and explanations of shared layers with value embeddings are those of the parameters in use") {
+  SmallData data;
+  const std::string config = data.config(
+      "[model]\nn_layer = 2\nshare_layers = 2\nd_model = 16\nmax_seq_len = 12\n[model.attention]\n"
+      "n_head = 4\nn_kv_head = 2\n[model.ffn]\nd_ff = 16\n");
+  const Experiment plain = build_experiment(Section::load(config, {"run.dtype=\"f64\""})),
+                   with = build_experiment(
+                       Section::load(config, {"run.dtype=\"f64\"", "model.value_embeddings=1"}));
+  auto parameter = [&](const char* name) {
+    return tensor_named(name, with.parameters->named());
+  };
+  const Tensor E = parameter("value_embed.0.weight"), W_O = parameter("layers.0.attn.W_O"),
+               classes = parameter("head.weight");
+  Tensor ab = parameter("value_embed.0.lambdas");
+  ab.copy_from(Tensor::from<double>({2}, {0.75, -2.0}));
+  CircuitChoice choice;
+  choice.pairs = 100'000;
+  const auto before = head_circuits(plain, choice), after = head_circuits(with, choice);
+  REQUIRE(before.size() == 4);  // heads of one set of parameters
+  REQUIRE(after.size() == 4);
+  const std::vector<std::string> words = with.task->vocabulary(), labels = with.task->classes();
+  auto place = [](const std::vector<std::string>& names, const std::string& name) {
+    return std::find(names.begin(), names.end(), name) - names.begin();
+  };
+  for (Index h = 0; h < 4; h++) {
+    std::map<std::pair<std::string, std::string>, double> old;
+    for (const auto& pair : before[std::size_t(h)].ov.pairs) old[{pair.from, pair.to}] = pair.score;
+    REQUIRE(after[std::size_t(h)].ov.pairs.size() == old.size());
+    for (const auto& pair : after[std::size_t(h)].ov.pairs) {
+      const Index from = place(words, pair.from), to = place(labels, pair.to);
+      double own = 0;  // E of the key/value head, through the head's columns of W_O, to the class
+      for (Index c = 0; c < 16; c++)
+        for (Index i = 0; i < 4; i++)
+          own += E.at(from * 8 + h / 2 * 4 + i) * W_O.at(c * 16 + h * 4 + i) * classes.at(to * 16 + c);
+      CHECK(pair.score == doctest::Approx(0.75 * old.at({pair.from, pair.to}) - 2 * own).epsilon(1e-9));
+    }
+  }
+  const Look look = look_at(with, "they saw the [bank] with cash");
+  REQUIRE(look.layers.size() == 2);
+  CHECK(look.layers[1].layer == "layers.1.attn");
+  for (Index layer : {0, 1}) CHECK(explanation_of(look, 0, layer, 0).learned);
+  const Experiment fixed = build_experiment(
+      Section::load(config, {"model.attention.qkv=\"identity\"", "model.attention.n_kv_head=0"}));
+  CHECK_FALSE(explanation_of(look_at(fixed, "they saw the [bank] with cash"), 0, 1, 0).learned);
 }
 
 TEST_CASE("a map of uniform attention must not be believed") {

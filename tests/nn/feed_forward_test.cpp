@@ -12,6 +12,7 @@ namespace {
 
 double apply(Activation activation, double v, double gate) {
   if (activation == Activation::relu) return std::max(v, 0.0);
+  if (activation == Activation::relu2) return v > 0 ? v * v : 0.0;
   if (activation == Activation::silu) return v / (1 + std::exp(-v));
   if (activation == Activation::swiglu) return gate / (1 + std::exp(-gate)) * v;
   if (activation == Activation::gelu_erf) return 0.5 * v * (1 + std::erf(v / std::sqrt(2.0)));
@@ -21,8 +22,8 @@ double apply(Activation activation, double v, double gate) {
 }  // namespace
 
 TEST_CASE("FeedForward is down(f(up(x))) for every activation, with gradients of all parameters") {
-  for (Activation activation :
-       {Activation::gelu, Activation::gelu_erf, Activation::relu, Activation::silu, Activation::swiglu}) {
+  for (Activation activation : {Activation::gelu, Activation::gelu_erf, Activation::relu, Activation::relu2,
+                                Activation::silu, Activation::swiglu}) {
     CAPTURE(text_of(activation));
     ParameterStore store(1, Dtype::f64);
     const Scope root(store);

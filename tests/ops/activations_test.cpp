@@ -54,6 +54,10 @@ TEST_CASE("activations agree with their formulas in libm") {
   check(
       unary(relu), [](double v) { return v > 0 ? v : 0; }, -3, 3);
   check(
+      unary(relu_squared), [](double v) { return v > 0 ? v * v : 0; }, -3, 3);
+  check([](const Var& x) { return softcap(x, 15.0); }, [](double v) { return 15 * std::tanh(v / 15); }, -200,
+        200);
+  check(
       unary(softplus), [](double v) { return std::max(v, 0.0) + std::log1p(std::exp(-std::abs(v))); }, -60,
       60);
   check([](const Var& x) { return leaky_relu(x, 0.2); }, [](double v) { return v > 0 ? v : 0.2 * v; }, -3, 3);
@@ -85,15 +89,17 @@ TEST_CASE("activations keep their limits at huge arguments and show not-a-number
     CHECK(values(erf(x)) == std::vector<double>{-1, 1, -1, 1});
     CHECK(values(sigmoid(x)) == std::vector<double>{0, 1, 0, 1});
     CHECK(values(relu(x)) == std::vector<double>{0, 1e4, 0, inf});
+    CHECK(values(relu_squared(x)) == std::vector<double>{0, 1e8, 0, inf});
+    CHECK(values(softcap(x, 30.0)) == std::vector<double>{-30, 30, -30, 30});
     CHECK(values(softplus(x)) == std::vector<double>{0, 1e4, 0, inf});
     CHECK(values(elu(x)) == std::vector<double>{-1, 1e4, -1, inf});
     const Var large = Tensor::from<double>({2}, {-1e4, 1e4}).to(dtype);
     for (const Var& y : {gelu(large), gelu(large, GeluForm::tanh), silu(large)})
       CHECK(values(y) == std::vector<double>{0, 1e4});
     const Var nan = Tensor::full({9}, std::nan(""), dtype);
-    for (const Var& y :
-         {exp(nan), log(nan), sqrt(nan), tanh(nan), erf(nan), sigmoid(nan), relu(nan), leaky_relu(nan),
-          elu(nan), softplus(nan), gelu(nan), gelu(nan, GeluForm::tanh), silu(nan), swiglu(nan, nan)})
+    for (const Var& y : {exp(nan), log(nan), sqrt(nan), tanh(nan), erf(nan), sigmoid(nan), relu(nan),
+                         leaky_relu(nan), elu(nan), softplus(nan), gelu(nan), gelu(nan, GeluForm::tanh),
+                         silu(nan), swiglu(nan, nan), relu_squared(nan), softcap(nan, 30.0)})
       for (double v : values(y)) CHECK(std::isnan(v));
   }
 }
@@ -124,6 +130,7 @@ TEST_CASE("recording changes no bit of a value") {
 TEST_CASE("activations pass symbolic and empty tensors through and reject integers") {
   CHECK(gelu(Tensor::symbolic({2, 3})).is_symbolic());
   CHECK(tanh(Tensor::empty({0, 3})).shape() == Shape{0, 3});
+  CHECK_THROWS_WITH_AS(softcap(Tensor::zeros({3}), 0.0), "softcap: cap must be positive; got 0", Error);
   CHECK_THROWS_WITH_AS(exp(Tensor::zeros({3}, Dtype::i32)), "exp: dtype must be f32 or f64; got i32", Error);
   CHECK_THROWS_WITH_AS(swiglu(Tensor::zeros({3}), Tensor::zeros({2})),
                        "swiglu: shapes must agree; got gate f32 [3], up f32 [2]", Error);

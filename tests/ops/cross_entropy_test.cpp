@@ -27,22 +27,24 @@ std::vector<double> reference(const Tensor& logits, const Tensor& targets, const
     };
     for (Index c = 0; c < V; c++) even -= static_cast<long double>(weight(c)) * log_p(c);
     const double e = o.label_smoothing;
-    losses.push_back(t == o.ignore_index ? 0.0
-                                         : static_cast<double>(-(1 - e) * weight(t) * log_p(t) +
-                                                               e / static_cast<double>(V) * even));
+    const long double z = static_cast<long double>(o.z_loss) * std::log(sum) * std::log(sum);
+    losses.push_back(t == o.ignore_index
+                         ? 0.0
+                         : static_cast<double>(-(1 - e) * weight(t) * log_p(t) +
+                                               e / static_cast<double>(V) * even + weight(t) * z));
   }
   return losses;
 }
 
-CrossEntropyOptions options(int ignore, const Tensor& weights, double smoothing) {
+CrossEntropyOptions options(int ignore, const Tensor& weights, double smoothing, double z_loss = 0) {
   CrossEntropyOptions o;
-  o.ignore_index = ignore, o.class_weights = weights, o.label_smoothing = smoothing;
+  o.ignore_index = ignore, o.class_weights = weights, o.label_smoothing = smoothing, o.z_loss = z_loss;
   return o;
 }
 
 }  // namespace
 
-TEST_CASE("cross entropy follows PyTorch's definition with weights, smoothing and ignored targets") {
+TEST_CASE("cross entropy follows PyTorch's definition with weights, smoothing, Z-loss and ignored targets") {
   for (Dtype dtype : {Dtype::f32, Dtype::f64})
     for (Index V : {1, 5, 65}) {
       const Tensor logits = test::normal({2, 4, V}, dtype, 3, 2.0);
@@ -51,10 +53,11 @@ TEST_CASE("cross entropy follows PyTorch's definition with weights, smoothing an
       Tensor weights = test::normal({V}, Dtype::f64, 4);
       for (Index c = 0; c < V; c++) weights.data<double>()[c] = 0.5 + std::abs(weights.at(c));
       for (const Tensor& w : {Tensor(), weights.to(dtype)})
-        for (double smoothing : {0.0, 0.1, 1.0})
+        for (const auto& [smoothing, z_loss] :
+             {std::pair(0.0, 0.0), {0.1, 0.0}, {1.0, 0.0}, {0.0, 0.3}, {0.2, 1e-3}})
           for (int ignore : {-100, 0}) {
             if (ignore == 0 && V == 1) continue;
-            const CrossEntropyOptions o = options(ignore, w, smoothing);
+            const CrossEntropyOptions o = options(ignore, w, smoothing, z_loss);
             Tensor t = targets.clone();
             if (ignore == 0) t.data<std::int32_t>()[4] = 0;
             const std::vector<double> losses = reference(logits, t, o);
@@ -71,7 +74,7 @@ TEST_CASE("cross entropy follows PyTorch's definition with weights, smoothing an
             CHECK(std::abs(got.weight - weight) <= 1e-12 * weight);
             CHECK(distance({cross_entropy_mean(logits, t, o).value().item()}, {sum / weight}) <=
                   test::tolerance(dtype));
-            if (smoothing == 0)
+            if (smoothing == 0 && z_loss == 0)
               CHECK(distance(nll_loss_each(log_softmax(logits), t, o).value().to_vector(), losses) <=
                     2 * test::tolerance(dtype));
           }
@@ -166,5 +169,5 @@ TEST_CASE("cross entropy says what is wrong with its arguments") {
   CHECK_THROWS_WITH_AS(cross_entropy(x, test::ids({2}, {0, 0}), options(-100, Tensor::zeros({2}), 0)),
                        "cross_entropy: class_weights must be f32 [3]; got f32 [2]", Error);
   CHECK_THROWS_WITH_AS(nll_loss_each(x, test::ids({2}, {0, 0}), options(-100, {}, 0.1)),
-                       "nll_loss: label_smoothing must be 0; got 0.1", Error);
+                       "nll_loss: label_smoothing and z_loss must be 0; got 0.1 and 0", Error);
 }

@@ -18,6 +18,7 @@ Var all_ops(const Var& x, const Tensor& ids, const Tensor& mask, const RotaryTab
   Var y = (x + row) * column - x / (square(column) + 1.0) + pow(abs(x) + 0.5, 1.5) * 0.1;
   y = y + exp(clip(x, -1, 1)) + log(softplus(x)) + sqrt(sigmoid(x)) + tanh(x) * erf(x) - relu(-x);
   y = y + gelu(x) + gelu(x, GeluForm::tanh) + silu(x) + swiglu(x, y) + elu(x) + leaky_relu(x);
+  y = mix(y + relu_squared(x), softcap(x, 2.0), slice(reshape(x, {128}), 0, 0, 2));
   y = where(mask, y, x) + maximum(x, row) - minimum(x, column);
   y = y + sum(x, 0) + mean(x, 1, true) + max(x, 1, true) + min(x, 0) + logsumexp(x) + cumsum(x, 1);
   y = y + transpose(transpose(x)) + reshape(permute(reshape(x, {2, 4, 2, 8}), {0, 2, 1, 3}), {8, 16});

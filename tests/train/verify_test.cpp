@@ -33,7 +33,7 @@ std::string problems_of(const std::string& path) {
   return join(verify(path).problems, "\n");
 }
 
-void flip_bit(const std::string& file) {
+void change_bit(const std::string& file) {
   std::string bytes = read_file(file);
   bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 4);
   write_file_atomic(file, bytes);
@@ -67,7 +67,7 @@ TEST_CASE("a bit flipped or a tail cut off in any file of a run is found, and th
       else if (cut)
         fs::resize_file(file, whole.size() / 2);
       else
-        flip_bit(file);
+        change_bit(file);
       CHECK(problems_of(run).find(fs::path(file).filename().string()) != std::string::npos);
       write_file_atomic(file, whole);
       damaged++;

@@ -72,7 +72,7 @@ class ParameterStore {
     std::string name;
     Index begin, rows;
     bool frozen = false;
-    Index heads = 1;  ///< blocks of equal numbers of rows: attention heads
+    Index heads = 1;     ///< blocks of equal numbers of rows: attention heads
     bool stored = true;  ///< in checkpoints; not where adapters stand for it (nn/adapters.h)
     /// The rows of the part in a tensor of the slot's shape: its value, a gradient, a moment.
     Tensor of(const Tensor& slot) const { return slot.rows(begin, rows); }
@@ -95,6 +95,9 @@ class ParameterStore {
 
   /// Throws `parameter 'x': name must be unique; got it twice`.
   Parameter add(const std::string& name, const Shape& shape, const Init& init);
+  /// One that was made before, of which a packed one has the name of its first part. Throws `parameter 'x':
+  /// must have been made with the shape ..; got ..`.
+  Parameter shared(const std::string& name, const Shape& shape);
   /// One tensor [sum of rows, row...]; `names` and `rows` give its parts, each initialised on its own.
   Parameter add_packed(const std::vector<std::string>& names, const std::vector<Index>& rows,
                        const Shape& row, const Init& init);
@@ -143,7 +146,9 @@ class ParameterStore {
 /// "attn.weight". Names must not be empty or hold a dot.
 class Scope {
  public:
-  explicit Scope(ParameterStore& store, std::string path = "") : store_(&store), path_(std::move(path)) {}
+  explicit Scope(ParameterStore& store, std::string path = "") : Scope(store, path, path) {}
+  /// This place with the parameters of another, which were made before: two layers that share them.
+  Scope sharing(const Scope& other) const { return Scope(*store_, path_, other.owner_); }
   Scope operator/(const std::string& name) const;
   Scope operator/(int index) const { return *this / std::to_string(index); }
   Parameter param(const std::string& name, const Shape& shape, const Init& init = init::zeros()) const;
@@ -153,9 +158,11 @@ class Scope {
   ParameterStore& store() const { return *store_; }
 
  private:
-  std::string join(const std::string& name) const;
+  Scope(ParameterStore& store, std::string path, std::string owner)
+      : store_(&store), path_(std::move(path)), owner_(std::move(owner)) {}
+  std::string join(const std::string& to, const std::string& name) const;
   ParameterStore* store_;
-  std::string path_;
+  std::string path_, owner_;  // owner: the place that names the parameters
 };
 
 }  // namespace qkv

@@ -15,12 +15,17 @@ Var erf(const Var& x);
 Var sigmoid(const Var& x);
 /// max(x, 0), with gradient 0 at 0.
 Var relu(const Var& x);
+/// max(x, 0)^2 (So et al. 2021, "Primer").
+Var relu_squared(const Var& x);
 /// x where x > 0, else slope * x.
 Var leaky_relu(const Var& x, double slope = 0.01);
 /// x where x > 0, else alpha (exp(x) - 1) (Clevert et al. 2016).
 Var elu(const Var& x, double alpha = 1.0);
 /// log(1 + exp(x)), without overflow.
 Var softplus(const Var& x);
+/// cap tanh(x / cap): x where |x| is far below `cap`, and never beyond it (Gemma team 2024, "Gemma 2").
+/// Throws `softcap: cap must be positive; got ..`.
+Var softcap(const Var& x, double cap);
 
 enum class GeluForm {
   erf,  ///< x Phi(x), Phi the normal distribution function: exact

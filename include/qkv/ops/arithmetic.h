@@ -22,7 +22,6 @@ Var minimum(const Var& a, const Var& b);
 /// a where `condition` (i32) is not 0, else b; all three broadcast. Throws `where: condition must be i32; got
 /// ..`.
 Var where(const Tensor& condition, const Var& a, const Var& b);
-
 /// The same with a number for all elements.
 Var add(const Var& x, double value);
 Var sub(const Var& x, double value);
@@ -41,6 +40,11 @@ Var abs(const Var& x);
 Var square(const Var& x);
 /// min(max(x, low), high); the gradient passes where low <= x <= high.
 Var clip(const Var& x, double low, double high);
+/// x [.., n], of which columns begin .. begin + w - 1 become weights[0] times themselves plus weights[1] y,
+/// for y [.., w] with as many rows and weights [2]: residual streams and values with learned scalars
+/// (modded-nanogpt, Jordan et al. 2024). The gradient of a weight is added up in f64.
+/// Throws `mix: y must ..; got ..`.
+Var mix(const Var& x, const Var& y, const Var& weights, Index begin = 0);
 
 inline Var operator+(const Var& a, const Var& b) {
   return add(a, b);

@@ -24,8 +24,10 @@ Json items_of() {
 // What an op is for; the formulas stand in its header.
 std::string purpose(const std::string& op) {
   static const std::pair<const char*, std::vector<std::string>> kPurposes[] = {
-      {"activation", {"elu", "gelu", "leaky_relu", "relu", "sigmoid", "silu", "softplus", "swiglu", "tanh"}},
+      {"activation", {"elu", "gelu", "leaky_relu", "relu", "relu_squared", "sigmoid", "silu", "softcap"}},
+      {"activation", {"softplus", "swiglu", "tanh"}},
       {"function of each element", {"abs", "clip", "erf", "exp", "log", "neg", "sqrt", "square"}},
+      {"mean by learned weights", {"mix"}},
       {"arithmetic of two tensors", {"add", "div", "maximum", "minimum", "mul", "pow", "sub", "where"}},
       {"along axes", {"cumsum", "log_softmax", "logsumexp", "max", "mean", "min", "softmax", "sum"}},
       {"product of matrices", {"linear", "matmul"}},

@@ -21,6 +21,7 @@ const logistic = v => 1 / (1 + Math.exp(-v));
 const kActivations = {
   gelu: v => v * logistic(2 * Math.sqrt(2 / Math.PI) * (v + 0.044715 * v * v * v)),  // the tanh form
   relu: v => Math.max(0, v),
+  relu2: v => Math.max(0, v) ** 2,
   silu: v => v * logistic(v),
 };
 
