@@ -74,8 +74,10 @@ Family llama() {
 Family mistral() {
   Family f = llama();
   f.model_type = "mistral", f.architecture = "MistralForCausalLM", f.bare = "MistralModel";
-  for (KeyRow& row : f.keys)
+  for (KeyRow& row : f.keys) {
     if (row.theirs == "num_key_value_heads") row.value = 8;
+    if (row.theirs == "attention_bias" || row.theirs == "mlp_bias") row.theirs.clear();  // it has none
+  }
   f.keys.push_back({"model.attention.window", "sliding_window", KeyKind::count, 4096u, {}, {}, 0u});
   return f;
 }

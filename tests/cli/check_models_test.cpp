@@ -85,9 +85,8 @@ TEST_CASE("each broken config of a model that generates gives one message, which
       {kDecoder, "attention.n_head = 4\nattention.n_kv_head = 3",
        "15:23: model.attention.n_kv_head must divide n_head = 4; got 3 (try 2)"},
       {kDecoder, "attention.n_head = 0", "14:20: model.attention.n_head must be positive; got 0"},
-      {kDecoder, "attention.qk_norm = true",
-       "14:11: unknown key 'model.attention.qk_norm' (known: type, n_head, "
-       "n_kv_head, d_head, qkv, scale, bias)"},
+      {kDecoder, "attention.qk_norm = \"layernorm\"",
+       "14:21: model.attention.qk_norm must be one of \"none\", \"rms\", \"rms-gain\"; got \"layernorm\""},
       {kDecoder, "attention.dropout = 0.5",
        "14:11: unknown key 'model.attention.dropout' (did you mean 'model.dropout'?)"},
       {kDecoder, "tie_embeddings = true\n[[model.layers]]\ntype = \"linear\"\nd_out = 16",
@@ -123,7 +122,7 @@ TEST_CASE("each broken config of a model that generates gives one message, which
       {kData, "type = \"gru\"\nn_layer = 0", "13:11: model.n_layer must be between 1 and 1000; got 0"},
       {kData, "type = \"rnn\"\nattention.n_head = 2",
        "13:1: unknown table 'model.attention' (known: max_seq_len, type, n_layer, d_model, d_embed, "
-       "bidirectional, dropout, embedding, readout)"},
+       "logit_softcap, bidirectional, dropout, embedding, readout)"},
       {kData, "type = \"lsmt\"", "12:8: model.type must be one of *; got \"lsmt\" (did you mean 'lstm'?)"},
       {kTranslation, "attention.n_head = 3",
        "12:20: model.attention.n_head must divide d_model = 32; got 3 (try 2 or 4)"},

@@ -195,14 +195,14 @@ TEST_CASE("each broken model config gives one message, which says where and what
       {"odd buckets", "position.type = \"t5\"\nposition.buckets = 7\nposition.origin = \"start\"",
        "config.toml:11:20: model.position.buckets must be even; got 7"},
       {"less distance than buckets", "position = {type = \"t5\", max_distance = 16, origin = \"start\"}",
-       "config.toml:10:42: model.position.max_distance must be more than half of buckets = 32; got 16"},
+       "config.toml:10:41: model.position.max_distance must be more than half of buckets = 32; got 16"},
       {"shaw without queries",
        "attention.qkv = \"identity\"\nposition = {type = \"shaw\", origin = \"start\"}",
-       "config.toml:11:21: model.position.type \"shaw\" needs model.attention.qkv = \"learned\"; got "
+       "config.toml:11:20: model.position.type \"shaw\" needs model.attention.qkv = \"learned\"; got "
        "\"identity\""},
       {"shaw with listed layers",
        "position = {type = \"shaw\", origin = \"start\"}\n[[model.layers]]\ntype = \"block\"",
-       "config.toml:10:21: model.position.type needs n_layer blocks with model.attention.type = "
+       "config.toml:10:20: model.position.type needs n_layer blocks with model.attention.type = "
        "\"attention\", which "
        "learn it; got other layers"},
       {"unknown activation", "ffn.activation = \"gleu\"",

@@ -71,7 +71,7 @@ inline const std::vector<ModelCase>& model_cases() {
       {"text-alibi", "stories",
        text({"model.position.type=\"alibi\"", "model.norm={place=\"post\"}",
              "model.ffn.activation=\"silu\""})},
-      {"text-modern", "stories",
+      {"text-window", "stories",
        text({"model.position={type=\"rope\",rotary_fraction=0.5}", "model.attention.qk_norm=\"rms-gain\"",
              "model.attention.softcap=2.0", "model.attention.window=3",
              "model.attention.window_pattern=\"SL\"", "model.attention.n_head=4",

@@ -30,8 +30,9 @@ const OwnModel kOwn[] = {
      "[model.position]\ntype = \"rope\"\ntheta = 300.0\n[model.ffn]\nd_ff = 20\nactivation = \"swiglu\"\n"
      "bias = false\n[model.norm]\ntype = \"rmsnorm\"\neps = 1e-6\n"},
     {"mistral-window", "char",
-     "d_model = 12\nn_layer = 2\n[model.attention]\nn_head = 3\nwindow = 2\n[model.position]\n"
-     "type = \"rope\"\n[model.ffn]\nd_ff = 20\nactivation = \"swiglu\"\n[model.norm]\ntype = \"rmsnorm\"\n"},
+     "d_model = 12\nn_layer = 2\n[model.attention]\nn_head = 3\nwindow = 2\nbias = false\n"
+     "[model.position]\ntype = \"rope\"\n[model.ffn]\nbias = false\nd_ff = 20\nactivation = "
+     "\"swiglu\"\n[model.norm]\ntype = \"rmsnorm\"\n"},
 };
 
 constexpr const char* kText =

@@ -79,6 +79,7 @@ MORE = {
     "distilbert-two-classes": distilbert(SORTING),
     "gpt2-untied": gpt2(tie_word_embeddings=False, activation_function="gelu", n_inner=20, layer_norm_epsilon=1e-3),
     "gpt2-relu": gpt2(activation_function="relu", n_head=1, scale_attn_weights=False),
+    "gpt2-relu2": gpt2(activation_function="relu2"),
     "gpt2-silu": gpt2(activation_function="silu", n_head=12, attn_pdrop=0.0, resid_pdrop=0.3),
     "gpt2-odd": gpt2(n_embd=35, n_head=5, n_layer=3),
     "gpt2-spare": gpt2(vocab_size=99),
