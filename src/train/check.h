@@ -13,6 +13,7 @@ namespace qkv {
 struct ModelSize {
   std::int64_t parameters = 0, trained = 0;
   int adapters = 0;
+  std::vector<Optimizer::Assignment> assignments = {};  ///< with [[optimizer.groups]]: who changes them
   /// "1,024 parameters, 96 of them trained in 4 adapters".
   std::string text() const;
 };
@@ -26,7 +27,6 @@ struct CheckReport {
   std::vector<std::string> data_problems;    ///< of the data files
   std::vector<std::string> warnings, notes;  ///< warnings: valid, but perhaps not intended
   ModelSize size;
-  std::vector<Optimizer::Assignment> assignments;  ///< with [[optimizer.groups]]
   std::int64_t steps = 0, batch_size = 0;
   std::int64_t eval_every = 0;                        ///< steps; 0 without validation data
   std::size_t memory_bytes = 0;                       ///< estimate for training

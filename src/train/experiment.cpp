@@ -257,7 +257,7 @@ CheckReport check_config(const Section& config, bool survey) {
       if (e.task->examples(Split::val) > 0) report.eval_every = training.tables.eval.every;
       report.memory_bytes = memory_estimate(training) + resident_memory();
       if (training.optimizer->has_groups())
-        report.assignments = training.optimizer->assignments(*e.parameters);
+        report.size.assignments = training.optimizer->assignments(*e.parameters);
       if (!survey) return;
       report.facts = e.task->facts();
       if (auto* surveyed = dynamic_cast<Surveyed*>(e.task.get())) surveyed->survey(report.data);

@@ -39,7 +39,7 @@ Numbers orthogonalized(Numbers x, Index m, Index n) {
   const bool tall = m > n;
   if (tall) x = transposed(x, m, n), std::swap(m, n);
   const double norm = std::sqrt(std::inner_product(x.begin(), x.end(), x.begin(), 0.0));
-  for (double& v : x) v /= norm + 1e-7;
+  for (double& v : x) v /= norm;
   for (int step = 0; step < 5; step++) {
     const Numbers a = product(x, transposed(x, m, n), m, n, m), a2 = product(a, a, m, m, m);
     Numbers b(a.size());
@@ -271,17 +271,16 @@ TEST_CASE("what is wrong with groups is a config error with its line") {
   };
   const std::string group = "[[groups]]\ntype = \"sgd\"\nlr = 0.1\n";
   CHECK(has(problem(group + "match = [\"layer.X*\"]"),
-            "4:9: optimizer.groups[0].match must match parameters; "
+            "optimizer:4:9: groups[0].match must match parameters; "
             "got 'layer.X*', which matches none"));
   CHECK(has(problem(group + "match = [\"layer.b\"]\nndim = 2"), "got 'layer.b', which matches none"));
   CHECK(has(problem(group + "match = [\"*.W\"]\n" + group + "match = [\"*\"]"),
-            "optimizer.groups[1].match must match each parameter in one group only; got 'layer.W' in two"));
+            "groups[1].match must match each parameter in one group only; got 'layer.W' in two"));
   CHECK(has(problem(group), "groups[0].match must name parameters; got no pattern"));
   CHECK(has(
       problem("type = \"muon\""),
-      "1:8: optimizer.type must fit all parameters that it changes; got 'layer.b' [5], which is no matrix"));
-  CHECK(
-      has(problem("[[groups]]\nmatch = [\"*\"]\ntype = \"muon\""), "3:8: optimizer.groups[0].type must fit"));
+      "optimizer:1:8: type must fit all parameters that it changes; got 'layer.b' [5], which is no matrix"));
+  CHECK(has(problem("[[groups]]\nmatch = [\"*\"]\ntype = \"muon\""), "3:8: groups[0].type must fit"));
   CHECK(has(problem(group + "match = [\"*\"]\nbeta = 1"), "unknown key"));
 }
 

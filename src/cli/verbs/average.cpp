@@ -27,9 +27,6 @@ void take_mean(const std::vector<std::string>& folders, const Experiment& e) {
   Json meaning;
   for (const std::string& folder : folders) {
     const Checkpoint c = read_checkpoint(folder);
-    if (c.state->contains("base"))
-      fail(Fault::usage, "average: {} must hold weights as a whole; got adapters (qkv merge folds them in)",
-           folder);
     if (meaning.is_null()) meaning = meaning_of(c);
     if (meaning != meaning_of(c))
       fail(Fault::usage, "average: {} must have the vocabulary and classes of {}; got others", folder,
@@ -98,6 +95,10 @@ struct Average : Verb {
       for (std::size_t i = all.size() - static_cast<std::size_t>(last); i < all.size(); i++)
         folders.push_back(all[i].second);
     }
+    for (const std::string& folder : folders)
+      if (read_checkpoint_state(folder).contains("base"))
+        fail(Fault::usage, "average: {} must hold weights as a whole; got adapters (qkv merge folds them in)",
+             folder);
     if (folders.size() < 2)
       fail(Fault::usage,
            "average: there must be two checkpoints or more; got one (--last 3 takes three of a run)");

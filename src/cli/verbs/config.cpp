@@ -87,7 +87,7 @@ struct Config : Verb {
     if (!json) {
       console().print("{}", config.dump(true));
       for (const std::string& note : config.notes()) console().print("# {}\n", note);
-      for (const Optimizer::Assignment& one : report.assignments)
+      for (const Optimizer::Assignment& one : report.size.assignments)
         console().print("# {}: {}\n", one.parameter,
                         one.frozen ? "frozen" : fmt::format("{}, lr {}", one.type, one.lr));
       if (report.size.adapters > 0) console().print("# {}\n", report.size.text());
@@ -97,7 +97,7 @@ struct Config : Verb {
     for (const ResolvedKey& key : config.resolved())
       keys[key.key] = {{"value", value_json(&key)}, {"origin", key.origin}, {"help", key.help}};
     if (!config.notes().empty()) keys["notes"] = config.notes();
-    for (const Optimizer::Assignment& one : report.assignments)
+    for (const Optimizer::Assignment& one : report.size.assignments)
       keys["assignments"].push_back(
           {{"parameter", one.parameter}, {"type", one.type}, {"lr", one.lr}, {"frozen", one.frozen}});
     if (report.size.adapters > 0)
