@@ -101,15 +101,16 @@ void Communicator::agree(const Error* own) {
                     static_cast<Fault>(first->front()));
 }
 
-// When a process dies, mpirun first sends SIGTERM to the others, and SIGKILL a second later. Those that live
-// still answer; the first of them reports the ones that do not. Others, which may also wait for that one,
-// have a little more patience.
-bool Communicator::wait_for(const std::vector<int>& missing, double& silent_since) {
-  constexpr double kPatience = 0.3, kMore = 0.15;
-  if (reported_ || missing.empty() || !stopping || !stopping()) return false;
+// When a process dies, the network reports a broken connection to some of the others, and mpirun sends them
+// SIGTERM, and SIGKILL a second later. Those that live still answer; the first of them reports the ones that
+// do not. Others, which may also wait for that one, have a little more patience.
+bool Communicator::wait_for(const std::vector<int>& missing, bool broken, double& silent_since) {
+  constexpr double kPatience = 0.3, kMore = 0.15, kLongest = 5;
+  if (reported_ || missing.empty() || !(broken || (stopping && stopping()))) return false;
   if (silent_since == 0) silent_since = steady_seconds();
-  if (steady_seconds() - silent_since < kPatience + kMore * rank_) return false;
-  for (int r = 0; r < rank_; r++)
+  const double silent = steady_seconds() - silent_since;
+  if (silent < kPatience + kMore * rank_) return false;
+  for (int r = 0; r < rank_ && silent < kLongest; r++)
     if (!std::count(missing.begin(), missing.end(), r)) return false;
   reported_ = true;
   if (report)

@@ -60,7 +60,7 @@ class Communicator {
   /// For implementations, called again and again while nothing comes from these ranks: reports ranks that
   /// seem to have died, and returns true when it has, for the others to be told. `silent_since` is 0 at the
   /// first call of a wait.
-  bool wait_for(const std::vector<int>& missing, double& silent_since);
+  bool wait_for(const std::vector<int>& missing, bool broken, double& silent_since);
 
  private:
   int rank_, size_;

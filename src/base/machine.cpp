@@ -113,9 +113,11 @@ std::string library_folder() {
 std::size_t available_memory() {
   std::size_t bytes =
       static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-  rlimit addresses{};
-  if (getrlimit(RLIMIT_AS, &addresses) == 0 && addresses.rlim_cur != RLIM_INFINITY)
-    bytes = std::min<std::size_t>(bytes, addresses.rlim_cur);
+  for (const auto limit : {RLIMIT_AS, RLIMIT_DATA}) {
+    rlimit most{};
+    if (getrlimit(limit, &most) == 0 && most.rlim_cur != RLIM_INFINITY)
+      bytes = std::min<std::size_t>(bytes, most.rlim_cur);
+  }
   return std::min(bytes, group_limits().bytes);
 }
 

@@ -90,7 +90,8 @@ Json final_metrics(Training& t, MetricSinks& sinks, std::string& bad, int& signa
   Json result = {{"step", step}};
   for (Split split : {Split::val, Split::test}) {
     if (e.task->examples(split) == 0 || (split == Split::test && !t.tables.eval.test)) continue;
-    const Metrics metrics = evaluate(*e.task, *e.model, split, 128, 0, 0, signal_received);
+    const Metrics metrics =
+        evaluate(*e.task, *e.model, split, e.tables.batches.eval_batch_size, 0, 0, signal_received);
     if ((signal = agreed_signal())) return {};
     result[name_of(split)] = metrics.json();
     if (const auto names = metrics.nonfinite(); !names.empty() && bad.empty())

@@ -182,6 +182,7 @@ Json keys_there(const Family& family, const KeyValues& keys, std::vector<std::st
   std::map<std::string, Json> own;
   for (const auto& [key, value] : keys)
     if (key == "task.type" || starts_with(key, "model.")) own[key] = parse_json(value, key);
+  if (own["task.type"] == "prompt-answer") own["task.type"] = "language-model";  // the same, tuned to answer
   // A width of heads and a number of them that are the defaults are as if not given.
   auto number = [&](const char* key) {
     return own.count(key) ? own[key].get<std::int64_t>() : 0;

@@ -74,7 +74,8 @@ class Mpi : public Communicator {
     for (std::size_t at = 0; at < piece.bytes; at += kBlock) {
       const std::size_t bytes = std::min(kBlock, piece.bytes - at);
       requests_.push_back(MPI_REQUEST_NULL), owners_.push_back(owner);
-      check(start(static_cast<char*>(piece.data) + at, static_cast<int>(bytes), &requests_.back()), "MPI");
+      if (start(static_cast<char*>(piece.data) + at, static_cast<int>(bytes), &requests_.back()))
+        broken_ = true, lost_.push_back(owner);
     }
   }
 
@@ -83,25 +84,28 @@ class Mpi : public Communicator {
     const double start = steady_seconds();
     double look = start + kLook, silent_since = 0;
     for (int done = 0; !done;) {
-      check(MPI_Testall(static_cast<int>(requests_.size()), requests_.data(), &done, MPI_STATUSES_IGNORE),
-            "MPI");
+      const int count = static_cast<int>(requests_.size());
+      if (MPI_Testall(count, requests_.data(), &done, MPI_STATUSES_IGNORE) != MPI_SUCCESS) broken_ = true;
+      if (broken_) done = 0;
       const double now = done ? start : steady_seconds();
       if (now > start + kSpin) ::sched_yield();
       if (now < look) continue;
       look = now + kLook;
       int goodbye = 0;
       MPI_Iprobe(MPI_ANY_SOURCE, kGoodbye, MPI_COMM_WORLD, &goodbye, MPI_STATUS_IGNORE);
-      if (!goodbye && wait_for(missing(), silent_since)) say_goodbye();
+      if (goodbye || !wait_for(missing(), broken_, silent_since)) continue;
+      say_goodbye();
+      if (broken_) MPI_Abort(MPI_COMM_WORLD, 1);
     }
   }
 
   // The ranks to or from which something is still under way.
   std::vector<int> missing() {
-    std::vector<int> ranks;
+    std::vector<int> ranks = lost_;
     for (std::size_t i = 0; i < requests_.size(); i++) {
       int done = 0;
-      check(MPI_Request_get_status(requests_[i], &done, MPI_STATUS_IGNORE), "MPI");
-      if (!done) ranks.push_back(owners_[i]);
+      if (MPI_Request_get_status(requests_[i], &done, MPI_STATUS_IGNORE) != MPI_SUCCESS || !done)
+        ranks.push_back(owners_[i]);
     }
     std::sort(ranks.begin(), ranks.end());
     ranks.erase(std::unique(ranks.begin(), ranks.end()), ranks.end());
@@ -110,6 +114,8 @@ class Mpi : public Communicator {
 
   std::vector<MPI_Request> requests_;
   std::vector<int> owners_;
+  bool broken_ = false;    // the network has reported an error: perhaps of a rank that is dead
+  std::vector<int> lost_;  // where an exchange could not begin
 };
 
 }  // namespace

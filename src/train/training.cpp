@@ -65,10 +65,9 @@ Index batch_examples(Task& task, const BatchConfig& config) {
 // An evaluation frees what it computes. Its tensors are larger than those of training, so the pool holds
 // both.
 double evaluation_bytes(const Experiment& e, Index batch_size, double threads) {
-  constexpr Index kFinalBatch = 128;
   const Index n = e.task->examples(Split::val);
   if (n == 0) return 0;
-  const Index examples = std::min(n, std::max(kFinalBatch, batch_size));
+  const Index examples = std::min(n, batch_size);
   const double batches = std::ceil(static_cast<double>(n) / static_cast<double>(examples));
   return (walk(e, examples).reused + e.task->scoring_bytes(*e.model)) * std::min(threads, batches);
 }

@@ -56,6 +56,7 @@ cat >text.toml <<'TOML'
 train = "text.manifest"
 val_fraction = 0.0005
 batch_size = 16
+eval_batch_size = 16
 [task]
 type = "language-model"
 [tokenizer]

@@ -130,6 +130,15 @@ TEST_CASE("every verb works on an imported run, and a run can begin with its wei
     qkv({"eval", "runs/tuned", "--split", "val"});
     fs::remove_all(folder / "runs/tuned");
   }
+  write_file_atomic(folder / "pairs.tsv", "the bank\tthe river\nthe river\tthe bank\n");
+  qkv({"train", "runs/gpt2/config.toml", "--set", "run.name=\"tuned\"", "--set",
+       "task.type=\"prompt-answer\"", "--set", "data.train=\"pairs.tsv\"", "--set", "data.end=\"e\"", "--set",
+       "train.max_steps=2", "--set", "train.lora.rank=2", "--set", "train.lora.targets=[\"*.W_Q\"]"});
+  qkv({"export", "runs/tuned", "--format", "hf"});
+  qkv({"merge", "runs/tuned"});
+  const Experiment back = load_experiment(import_folder(folder / "tuned-hf", folder / "runs/back", {}).run);
+  check_same_bits(back.parameters->named(),
+                  load_experiment(folder / "runs/tuned-merged").parameters->named());
 }
 
 TEST_CASE("a model without counterpart is refused by the name of the feature, and nothing is written") {

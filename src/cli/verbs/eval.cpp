@@ -68,7 +68,7 @@ struct Eval : Verb {
     if (split.empty()) split = e.task->examples(Split::test) > 0 ? "test" : "val";
     for (const std::string& warning : data_warnings(*e.task))
       if (warning.find(" of the " + split + " split ") != std::string::npos) console().warn("{}", warning);
-    Metrics metrics = evaluate(*e.task, *e.model, split_from(split), 128);
+    Metrics metrics = evaluate(*e.task, *e.model, split_from(split), e.tables.batches.eval_batch_size);
     if (const auto bad = metrics.nonfinite(); !bad.empty())
       console().warn("eval: {} of {} must be finite; got {}: the other values mean nothing either",
                      bad.front(), split, metric_text(metrics.value(bad.front())));
