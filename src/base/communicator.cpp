@@ -19,7 +19,9 @@ namespace {
 
 struct Alone : Communicator {
   Alone() : Communicator(0, 1) {}
-  void exchange(const std::vector<Piece>&, const std::vector<Piece>&) override {}
+  void start(const std::vector<Piece>&, const std::vector<Piece>&) override {}
+  bool progress() override { return true; }
+  void finish() override {}
   void abort(int code) override { ::_exit(code); }
 };
 
@@ -60,7 +62,8 @@ void Communicator::gather(void* all, const std::vector<std::size_t>& begins) {
   Pieces in;
   for (std::size_t r = 0; r + 1 < begins.size(); r++)
     in.push_back({static_cast<char*>(all) + begins[r], begins[r + 1] - begins[r]});
-  exchange(Pieces(in.size(), in[static_cast<std::size_t>(rank_)]), in);
+  start(Pieces(in.size(), in[static_cast<std::size_t>(rank_)]), in);
+  finish();
 }
 
 std::vector<std::string> Communicator::all(const std::string& own) {
@@ -86,7 +89,8 @@ void Communicator::broadcast(void* data, std::size_t bytes) {
     if (rank_ == 0) out[r] = piece;
     if (static_cast<int>(r) == rank_) in[0] = piece;
   }
-  exchange(out, in);
+  start(out, in);
+  finish();
   gather(data, begins);
 }
 
@@ -101,15 +105,16 @@ void Communicator::agree(const Error* own) {
                     static_cast<Fault>(first->front()));
 }
 
-// When a process dies, mpirun first sends SIGTERM to the others, and SIGKILL a second later. Those that live
-// still answer; the first of them reports the ones that do not. Others, which may also wait for that one,
-// have a little more patience.
-bool Communicator::wait_for(const std::vector<int>& missing, double& silent_since) {
-  constexpr double kPatience = 0.3, kMore = 0.15;
-  if (reported_ || missing.empty() || !stopping || !stopping()) return false;
+// When a process dies, the network reports a broken connection to some of the others, and mpirun sends them
+// SIGTERM, and SIGKILL a second later. Those that live still answer; the first of them reports the ones that
+// do not. Others, which may also wait for that one, have a little more patience.
+bool Communicator::wait_for(const std::vector<int>& missing, bool broken, double& silent_since) {
+  constexpr double kPatience = 0.3, kMore = 0.15, kLongest = 5;
+  if (reported_ || missing.empty() || !(broken || (stopping && stopping()))) return false;
   if (silent_since == 0) silent_since = steady_seconds();
-  if (steady_seconds() - silent_since < kPatience + kMore * rank_) return false;
-  for (int r = 0; r < rank_; r++)
+  const double silent = steady_seconds() - silent_since;
+  if (silent < kPatience + kMore * rank_) return false;
+  for (int r = 0; r < rank_ && silent < kLongest; r++)
     if (!std::count(missing.begin(), missing.end(), r)) return false;
   reported_ = true;
   if (report)
