@@ -4,6 +4,7 @@
 #include <atomic>
 #include <string>
 
+#include "autograd/backward_listener.h"
 #include "autograd/trace.h"
 #include "autograd/watch.h"
 #include "base/at.h"
@@ -211,6 +212,8 @@ void Tape::backward_from(const Var& output, const Tensor& upstream, Gradients& i
   s.held.clear();
   s.held.resize(s.nodes.size());
   at(s.held, last).gradient = upstream;
+  BackwardListener* listener = BackwardListener::current();
+  if (listener && &listener->tape() != this) listener = nullptr;
   for (int i = last; i >= 0; i--) {
     Node& node = at(s.nodes, i);
     Tensor gradient = std::move(at(s.held, i).gradient);
@@ -221,6 +224,7 @@ void Tape::backward_from(const Var& output, const Tensor& upstream, Gradients& i
       } else if (gradient.defined()) {  // only when the output is itself a parameter
         into.accumulate(node.slot, gradient);
       }
+      if (listener) listener->passed(node.slot);
       continue;
     }
     if (gradient.defined()) {
@@ -230,6 +234,7 @@ void Tape::backward_from(const Var& output, const Tensor& upstream, Gradients& i
     }
     node.destroy(node.closure);  // frees the saved tensors as early as possible
     node.closure = nullptr;
+    if (listener) listener->passed(-1);
   }
 }
 

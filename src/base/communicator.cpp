@@ -19,7 +19,9 @@ namespace {
 
 struct Alone : Communicator {
   Alone() : Communicator(0, 1) {}
-  void exchange(const std::vector<Piece>&, const std::vector<Piece>&) override {}
+  void start(const std::vector<Piece>&, const std::vector<Piece>&) override {}
+  bool progress() override { return true; }
+  void finish() override {}
   void abort(int code) override { ::_exit(code); }
 };
 
@@ -60,7 +62,8 @@ void Communicator::gather(void* all, const std::vector<std::size_t>& begins) {
   Pieces in;
   for (std::size_t r = 0; r + 1 < begins.size(); r++)
     in.push_back({static_cast<char*>(all) + begins[r], begins[r + 1] - begins[r]});
-  exchange(Pieces(in.size(), in[static_cast<std::size_t>(rank_)]), in);
+  start(Pieces(in.size(), in[static_cast<std::size_t>(rank_)]), in);
+  finish();
 }
 
 std::vector<std::string> Communicator::all(const std::string& own) {
@@ -86,7 +89,8 @@ void Communicator::broadcast(void* data, std::size_t bytes) {
     if (rank_ == 0) out[r] = piece;
     if (static_cast<int>(r) == rank_) in[0] = piece;
   }
-  exchange(out, in);
+  start(out, in);
+  finish();
   gather(data, begins);
 }
 

@@ -14,7 +14,7 @@ struct AgreedError : Error {
   using Error::Error;
 };
 
-/// All ranks call the same members in the same order, each from one thread.
+/// All ranks call the same members in the same order (`progress` at any time), each from one thread.
 class Communicator {
  public:
   struct Piece {
@@ -30,9 +30,13 @@ class Communicator {
   /// Where the part of each rank begins, and the last one ends, of n things of so many bytes each.
   std::vector<std::size_t> parts(std::size_t n, std::size_t bytes = 1) const;
 
-  /// Sends out[r] to each rank r and fills in[r] with what that rank sends here; both know its size. Pieces
-  /// for oneself are left alone.
-  virtual void exchange(const std::vector<Piece>& out, const std::vector<Piece>& in) = 0;
+  /// Begins to send out[r] to each rank r and to fill in[r] with what that rank sends here; both know its
+  /// size. Pieces for oneself are left alone.
+  virtual void start(const std::vector<Piece>& out, const std::vector<Piece>& in) = 0;
+  /// Goes on with what was started, without waiting; whether all of it is done.
+  virtual bool progress() = 0;
+  /// Waits for all that was started.
+  virtual void finish() = 0;
   /// Ends the processes of all ranks.
   [[noreturn]] virtual void abort(int code) = 0;
 

@@ -58,8 +58,8 @@ int side_by_side(std::size_t n, int at_once, const std::function<int(std::size_t
         ++one;
         continue;
       }
-      const int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-      go_on = ended(one->second, code) && go_on;
+      if (!WIFEXITED(status)) console().error("a process was ended by signal {}", WTERMSIG(status));
+      go_on = ended(one->second, WIFEXITED(status) ? WEXITSTATUS(status) : 1) && go_on;
       one = running.erase(one);
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(5));

@@ -164,7 +164,7 @@ static int train_config(const TrainingRequest& request) {
                     resolved, request.command);
   }
   training.files.run = run.path(), training.files.resolved = kept_config(e, "../../");
-  training.pause_at = request.pause_at;
+  training.files.pause_at = request.pause_at;
   start.resume = !old.empty();
   if (!old.empty()) start.config = resolved;  // of which threads and logs may differ
   start.check_expect = request.check_expect;

@@ -26,7 +26,7 @@ struct TrainingRequest {
   bool check_expect = false;
   std::string parent;         ///< of one of many runs (sweep.h): the directory of the runs, else empty
   std::string name;           ///< with `parent`: name of the run in it
-  std::int64_t pause_at = 0;  ///< with `parent`: Training::pause_at
+  std::int64_t pause_at = 0;  ///< with `parent`: RunFiles::pause_at
   const Watcher* watcher = nullptr;
 
   Section load() const {

@@ -33,11 +33,16 @@ class Mpi : public Communicator {
  public:
   Mpi() : Communicator(ask(MPI_Comm_rank), ask(MPI_Comm_size)) {
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+    MPI_Comm near;  // the ranks of this machine
+    check(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &near), "MPI");
+    int neighbours = 0;
+    MPI_Comm_size(near, &neighbours);
+    MPI_Comm_free(&near);
+    if (neighbours < size()) block_ = 60000;
   }
   ~Mpi() override { MPI_Finalize(); }
 
-  void exchange(const std::vector<Piece>& out, const std::vector<Piece>& in) override {
-    requests_.clear(), owners_.clear();
+  void start(const std::vector<Piece>& out, const std::vector<Piece>& in) override {
     for (int i = 1; i < size(); i++) {  // not all to the same rank first
       const int from = (rank() + size() - i) % size();
       each_block(in[static_cast<std::size_t>(from)], from, [&](char* data, int bytes, MPI_Request* request) {
@@ -50,7 +55,32 @@ class Mpi : public Communicator {
         return MPI_Isend(data, bytes, MPI_BYTE, to, kData, MPI_COMM_WORLD, request);
       });
     }
-    wait();
+  }
+
+  bool progress() override {
+    const int count = static_cast<int>(requests_.size());
+    int done = 0;
+    if (MPI_Testall(count, requests_.data(), &done, MPI_STATUSES_IGNORE) != MPI_SUCCESS) broken_ = true;
+    if (!done || broken_) return false;
+    requests_.clear(), owners_.clear();
+    return true;
+  }
+
+  void finish() override {
+    constexpr double kSpin = 50e-6, kLook = 0.05;
+    const double start = steady_seconds();
+    double look = start + kLook, silent_since = 0;
+    while (!progress()) {
+      const double now = steady_seconds();
+      if (now > start + kSpin) ::sched_yield();
+      if (now < look) continue;
+      look = now + kLook;
+      int goodbye = 0;
+      MPI_Iprobe(MPI_ANY_SOURCE, kGoodbye, MPI_COMM_WORLD, &goodbye, MPI_STATUS_IGNORE);
+      if (goodbye || !wait_for(missing(), broken_, silent_since)) continue;
+      say_goodbye();
+      if (broken_) MPI_Abort(MPI_COMM_WORLD, 1);
+    }
   }
 
   void abort(int code) override {
@@ -70,32 +100,11 @@ class Mpi : public Communicator {
 
   template <class F>
   void each_block(const Piece& piece, int owner, F start) {
-    constexpr std::size_t kBlock = std::size_t{1} << 30;  // MPI counts in int
-    for (std::size_t at = 0; at < piece.bytes; at += kBlock) {
-      const std::size_t bytes = std::min(kBlock, piece.bytes - at);
+    for (std::size_t at = 0; at < piece.bytes; at += block_) {
+      const std::size_t bytes = std::min(block_, piece.bytes - at);
       requests_.push_back(MPI_REQUEST_NULL), owners_.push_back(owner);
       if (start(static_cast<char*>(piece.data) + at, static_cast<int>(bytes), &requests_.back()))
         broken_ = true, lost_.push_back(owner);
-    }
-  }
-
-  void wait() {
-    constexpr double kSpin = 50e-6, kLook = 0.05;
-    const double start = steady_seconds();
-    double look = start + kLook, silent_since = 0;
-    for (int done = 0; !done;) {
-      const int count = static_cast<int>(requests_.size());
-      if (MPI_Testall(count, requests_.data(), &done, MPI_STATUSES_IGNORE) != MPI_SUCCESS) broken_ = true;
-      if (broken_) done = 0;
-      const double now = done ? start : steady_seconds();
-      if (now > start + kSpin) ::sched_yield();
-      if (now < look) continue;
-      look = now + kLook;
-      int goodbye = 0;
-      MPI_Iprobe(MPI_ANY_SOURCE, kGoodbye, MPI_COMM_WORLD, &goodbye, MPI_STATUS_IGNORE);
-      if (goodbye || !wait_for(missing(), broken_, silent_since)) continue;
-      say_goodbye();
-      if (broken_) MPI_Abort(MPI_COMM_WORLD, 1);
     }
   }
 
@@ -114,6 +123,9 @@ class Mpi : public Communicator {
 
   std::vector<MPI_Request> requests_;
   std::vector<int> owners_;
+  // Bytes sent at once: MPI counts in int. To other machines so few that MPI does not first ask the receiver,
+  // which may be computing.
+  std::size_t block_ = std::size_t{1} << 30;
   bool broken_ = false;    // the network has reported an error: perhaps of a rank that is dead
   std::vector<int> lost_;  // where an exchange could not begin
 };

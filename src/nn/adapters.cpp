@@ -63,6 +63,12 @@ void Adapters::set_base() {
   for (Adapter& one : adapters_) one.base = one.part.of(store_.slot(one.slot).value).clone();
 }
 
+std::vector<Tensor> Adapters::base() const {
+  std::vector<Tensor> all;
+  for (const Adapter& one : adapters_) all.push_back(one.base);
+  return all;
+}
+
 void Adapters::compose() {
   if (store_.symbolic()) return;
   pool().run(count(), [&](int i, int) {

@@ -20,6 +20,8 @@ class Adapters {
 
   /// Takes the present values of the matrices as W.
   void set_base();
+  /// W of each matrix; the tensors share the buffers.
+  std::vector<Tensor> base() const;
   /// Gives the matrices the values that the model reads, from W and the adapters.
   void compose();
   /// From the gradient of the sum, G: those of A, (alpha / rank) B^T G, and of B, (alpha / rank) G A^T.

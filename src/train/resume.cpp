@@ -283,6 +283,8 @@ void share_weights(ParameterStore& parameters) {
 
 void share_state(Training& t) {
   share_weights(*t.experiment.parameters);
+  if (t.adapters)
+    for (Tensor W : t.adapters->base()) communicator().broadcast(W.bytes(), W.byte_size());
   share_tensors(t.optimizer->state(*t.experiment.parameters));
   if (t.average) {
     const WeightAverage::InUse averaged(t.average.get(), *t.experiment.parameters);

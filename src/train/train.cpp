@@ -145,7 +145,7 @@ std::optional<StopReason> stop_reason(const Training& t, int signal) {
   if (patience > 0 && t.state.stale_evals >= patience) return StopReason::early_stop;
   if (signal) return StopReason::interrupted;
   if (t.state.step >= t.max_steps()) return StopReason::max_steps;
-  if (t.pause_at > 0 && t.state.step >= t.pause_at) return StopReason::interrupted;
+  if (t.files.pause_at > 0 && t.state.step >= t.files.pause_at) return StopReason::interrupted;
   return std::nullopt;
 }
 

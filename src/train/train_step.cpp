@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "base/clock.h"
 #include "model/skip_gram.h"
@@ -14,8 +15,8 @@ namespace qkv {
 
 TrainStep::TrainStep(const Task& task, TrainBatches& batches, std::int64_t accumulated)
     : batches_(batches),
-      task_(task),
       accumulated_(accumulated),
+      task_(task),
       shards_(static_cast<std::size_t>(batches.shards())) {
   const std::vector<std::size_t> begins = communicator().parts(shards_.size());
   const auto rank = static_cast<std::size_t>(communicator().rank());
@@ -30,6 +31,7 @@ const StepReport& TrainStep::make(std::int64_t number, double lr) {
   for (std::int64_t k = 0; k < accumulated_; k++) run_shards((number - 1) * accumulated_ + k);
   {
     const Timer timer(r.seconds.reduce);
+    send();
     if (!communicator().alone()) share_findings();
   }
   r.loss_sum = r.count = 0, r.tokens = 0;
@@ -139,15 +141,23 @@ class GradientStep : public TrainStep {
     shard.found.loss += loss.sum.value().item();
     shard.found.count += loss.count;
     const double forwarded = steady_seconds();
+    // The last shard of a step sends gradients while it computes others. Those of adapters come later.
+    std::optional<Reduction::Sender> sender;
+    if (own_shards() == 1 && !communicator().alone() && !adapters_ && (batch + 1) % accumulated_ == 0)
+      sender.emplace(tape, reduction_, gradients_);
     tape.backward(loss.sum, gradients_[static_cast<std::size_t>(s)]);
     shard.forward_s += forwarded - start;
     shard.backward_s += steady_seconds() - forwarded;
   }
 
-  double add_up(StepReport& report) override {
+  void send() override {
     if (adapters_)
       pool().run(static_cast<int>(gradients_.size()),
                  [&](int s, int) { adapters_->project(gradients_[static_cast<std::size_t>(s)]); });
+    reduction_.send(gradients_);
+  }
+
+  double add_up(StepReport& report) override {
     const double squares = reduction_.reduce(gradients_, report.squares);
     report.gradients = &gradients_[0];
     if (report.step == 1) check_all_have_gradients(gradients_[0], *experiment_.parameters);

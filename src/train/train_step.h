@@ -72,7 +72,9 @@ class TrainStep {
   /// Computes one shard of a batch and adds to its loss, count and seconds. Called by several threads at
   /// once.
   virtual void learn(std::int64_t batch, int s, Shard& shard, double lr) = 0;
-  /// Adds up what the shards have learned, and returns the sum of squares of the gradient.
+  /// After the last shard: begins to tell the other ranks what the shards have learned.
+  virtual void send() {}
+  /// Adds up what the shards of all ranks have learned, and returns the sum of squares of the gradient.
   virtual double add_up(StepReport& report) = 0;
   /// Changes the parameters.
   virtual void update(const StepReport&) {}
@@ -81,13 +83,13 @@ class TrainStep {
   int own_shards() const { return end_ - first_; }
 
   TrainBatches& batches_;
+  std::int64_t accumulated_;  // batches of a step
 
  private:
   void run_shards(std::int64_t batch);
   void share_findings();
 
   const Task& task_;
-  std::int64_t accumulated_;  // batches of a step
   std::vector<Shard> shards_;
   int first_ = 0, end_ = 0;  // the shards of this rank
   StepReport report_;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "autograd/backward_listener.h"
 #include "base/machine.h"
 #include "qkv/autograd/gradcheck.h"
 #include "qkv/ops/activations.h"
@@ -113,6 +114,41 @@ TEST_CASE("a parameter is one leaf, and its gradients go to its slot, over input
   tape.backward(matmul(tape.leaf(&store, 2, w), x), all);
   CHECK(all.of_slot(2).item() == 5);  // what was there is forgotten, the buffer is the same
   CHECK(test::share_buffer(all.of_slot(2), buffer));
+}
+
+TEST_CASE("a listener learns of each parameter when its gradient is final, of its own tape only") {
+  const Tensor w = numbers({1, 1}, {3}), v = numbers({1, 1}, {5});
+  const int store = 0;
+  Gradients all;
+  struct Listener : BackwardListener {
+    Listener(const Tape& tape, const Gradients& gradients) : BackwardListener(tape), all(gradients) {}
+    void passed(int slot) override {
+      nodes++;
+      if (slot >= 0) slots.push_back(slot), values.push_back(all.of_slot(slot).item());
+    }
+    const Gradients& all;
+    int nodes = 0;
+    std::vector<int> slots;
+    Numbers values;
+  };
+  Tape tape;
+  Listener listener(tape, all);
+  const Var first = tape.leaf(&store, 0, w);  // read twice: at the beginning and at the end
+  const Var second = tape.leaf(&store, 1, v), third = tape.leaf(&store, 2, v);
+  const Var y = matmul(matmul(matmul(first, second), third), first);
+  const int nodes = tape.size();
+  {
+    Tape other;
+    Gradients others;
+    other.backward(matmul(other.leaf(&store, 1, w), v), others);
+    CHECK(others.has_slot(1));
+  }
+  CHECK(listener.nodes == 0);
+  tape.backward(y, all);
+  CHECK(listener.nodes == nodes);
+  CHECK(listener.slots == std::vector<int>{2, 1, 0});
+  CHECK(listener.values == Numbers{45, 45, 150});  // of w v v w
+  CHECK(all.of_slot(0).item() == 150);
 }
 
 TEST_CASE("a slot whose shape changes starts anew") {

@@ -80,7 +80,7 @@ def check_steps(name, tensors, count, model, sessions):
         encode = sessions["encode"]
         results = encode.run(None, fed(encode, batch))
         states.update(zip([o.name for o in encode.get_outputs()], results))
-        states["source_keep"] = batch["source_keep"]
+        states.update({name: batch[name] for name in ("source_keep", "copy_ids") if name in batch})
     names = [o.name for o in decode.get_outputs()]
     seen = 0
     for i in range(3):

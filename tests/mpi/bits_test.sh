@@ -26,4 +26,13 @@ check frozen bank.toml --set train.max_epochs=1 --set 'train.freeze=["*.attn.*"]
 check few bank.toml --set train.max_steps=6 --set schedule.warmup_steps=2 --set data.batch_size=5 --set train.grad_accum_steps=3 --set eval.every=3 \
   --set 'run.dtype="f64"' --set model.d_model=32
 check stop bank.toml --set train.max_epochs=20 --set eval.every=4 --set eval.patience=1 --set model.d_model=32
-echo "counted: 56 runs of 1 to 4 processes with 1 and 2 threads compared"
+echo "-- one shard per process where there are four"
+check each bench/w2.toml --set run.shards=4 --set train.max_steps=6 --set train.grad_accum_steps=2 --set eval.every=3
+check tied bench/w2.toml --set run.shards=4 --set train.max_steps=6 --set eval.every=3 --set model.tie_embeddings=true --set train.grad_clip_norm=0.1 \
+  --set 'train.freeze=["layers.2.*"]'
+check uneven bank.toml --set run.shards=4 --set train.max_steps=6 --set schedule.warmup_steps=2 --set data.batch_size=3 --set eval.every=3
+short=(--set run.shards=4 --set train.max_steps=6 --set schedule.warmup_steps=2 --set eval.every=3)
+ranks 1 base train "$source/configs/bank.toml" "${short[@]}" || fault "$(cat base/out)"
+check adapters bank.toml "${short[@]}" --set "train.init_from=\"$scratch/base/runs/bank\"" --set train.lora.rank=2 \
+  --set 'train.lora.targets=["*.attn.*"]'
+echo "counted: 88 runs of 1 to 4 processes with 1 and 2 threads compared"

@@ -15,6 +15,13 @@ same one two
 [[ -z $(ls -A other) ]] || fault "rank 1 has written $(ls -A other)"
 [[ $(grep -c 'step .* loss' two/out) == $(grep -c 'step .* loss' one/out) ]] || fault "output differs: $(cat two/out)"
 
+echo "-- one shard per process, which sends gradients while it computes others"
+early=(train "$source/configs/bench/w2.toml" --set train.max_steps=6 --set train.grad_accum_steps=2 --set train.grad_clip_norm=0.1 --set eval.every=3
+  --set data.examples=48 --set run.shards=2 --set model.tie_embeddings=true)
+ranks 1 late "${early[@]}" --set run.threads=2 || fault "$(cat late/out)"
+ranks 2 early "${early[@]}" --set run.threads=1 || fault "$(cat early/out)"
+same late early
+
 echo "-- a plain run loads no MPI"
 "$qkv" --version >/dev/null
 strace -V >/dev/null 2>&1 || true

@@ -281,10 +281,9 @@ TEST_CASE("texts and configs that cannot serve are refused with their place") {
             .find("must hold documents with data.packing = \"documents\"; got none") != std::string::npos);
   CHECK(error_of("[data]\nsource = \"synthetic\"\npacking = \"documents\"\n" + kModel, Fault::usage)
             .find("data.packing \"documents\" needs a text") != std::string::npos);
-  CHECK(
-      error_of("[data]\ntrain = \"a.txt\"\npacking = \"documents\"\ntask.type = \"language-model\"\n[model]\n"
-               "type = \"lstm\"\n",
-               Fault::usage)
-          .find("data.packing \"documents\" needs a text and model.type = \"decoder-lm\"; got model "
-                "\"lstm\"") != std::string::npos);
+  CHECK(error_of("[data]\ntrain = \"a.txt\"\npacking = \"documents\"\n[task]\ntype = \"language-model\"\n"
+                 "[model]\ntype = \"lstm\"\n",
+                 Fault::usage)
+            .find("data.packing \"documents\" needs a text and model.type = \"decoder-lm\"; got model "
+                  "\"lstm\"") != std::string::npos);
 }

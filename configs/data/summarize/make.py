@@ -5,9 +5,13 @@ Each text has three to five sentences in any order. One tells what has just happ
 summary: active, in the present, without articles and circumstances. The others tell of former years, of plans, of
 other towns, of the weather, in the same words, so that only what a sentence says makes it the one that counts.
 The three files share no text and no order of sentences of one. The same call writes the same files.
+
+make.py --names FOLDER writes the files there, with a made-up name for each of the people, which no other text has.
 """
 import pathlib
 import random
+import re
+import sys
 
 SIZES = {"train": 2000, "val": 200, "test": 200}
 
@@ -25,6 +29,9 @@ PEOPLE = ["baker", "farmer", "nurse", "teacher", "painter", "driver"]
 PRIZES = ["cake contest", "chess game", "boat race", "singing contest"]
 LOST = ["dog", "ring", "boat", "goat", "painting"]
 KINDS = ["young", "tall", "local", "angry", "clever"]
+
+SYLLABLES = ["ka", "ri", "mo", "le", "tu", "san", "bor", "vel", "ni", "qua", "esh", "yo", "pim", "gro", "fa", "zil",
+             "hun", "wec", "ast"]
 
 RECENT = ["on Monday", "on Friday", "this morning", "last night", "yesterday", "an hour ago"]
 FORMER = ["last year", "ten years ago", "in the last century", "two winters ago"]
@@ -117,11 +124,38 @@ def texts(seed):
             yield f"{text}\t{headline.capitalize()}\n"
 
 
+def with_names(line, rng, used):
+    """The same text with a new name for each of its people, in the headline too."""
+    names = {}
+
+    def name(person):
+        person = person.lower()
+        while person not in names:
+            new = "".join(rng.choice(SYLLABLES) for _ in range(3)).capitalize()
+            if new not in used:
+                used.add(new)
+                names[person] = new
+        return names[person]
+
+    text, headline = line.rstrip("\n").split("\t")
+    people = "|".join(PEOPLE)
+    text = re.sub(rf"\b(?:an?|the)(?: (?:{'|'.join(KINDS)}))? ({people})\b", lambda m: name(m[1]), text, flags=re.I)
+    headline = re.sub(rf"^({people})\b", lambda m: name(m[1]), headline, flags=re.I)
+    return f"{text}\t{headline}\n"
+
+
 def main():
-    drawn = texts(1)
+    folder = pathlib.Path(__file__).parent
+    named = sys.argv[1:2] == ["--names"]
+    if named:
+        folder = pathlib.Path(sys.argv[2])
+        folder.mkdir(parents=True, exist_ok=True)
+    drawn, rng, used = texts(1), random.Random(2), set()
     for name, size in SIZES.items():
-        path = pathlib.Path(__file__).with_name(f"{name}.tsv")
-        path.write_text("".join(next(drawn) for _ in range(size)), encoding="utf-8")
+        lines = [next(drawn) for _ in range(size)]
+        if named:
+            lines = [with_names(line, rng, used) for line in lines]
+        (folder / f"{name}.tsv").write_text("".join(lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

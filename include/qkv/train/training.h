@@ -66,12 +66,13 @@ struct BaseWeights {
   std::string path, checksum;
 };
 
-/// Where the checkpoints of a run go. Without a directory a run leaves no trace.
+/// Where the checkpoints of a run go, and where it pauses. Without a directory a run leaves no trace.
 struct RunFiles {
   std::string run;               ///< the run directory
   std::string resolved;          ///< config.resolved.toml of each checkpoint; its paths are relative to that
   std::int64_t last_saved = -1;  ///< step of the newest checkpoint
   BaseWeights base = {};         ///< with [train.lora]: what its checkpoints stand on
+  std::int64_t pause_at = 0;  ///< after this step `train` stops as if interrupted, to be resumed; 0: nowhere
 };
 
 /// What a run consists of. Made by prepare_training; movable, and it must not outlive the experiment.
@@ -101,8 +102,7 @@ struct Training {
   std::unique_ptr<Captures> captures;
   RunFiles files;
   TrainState state;
-  TrainSeconds seconds;       ///< of this process
-  std::int64_t pause_at = 0;  ///< after this step `train` stops as if interrupted, to be resumed; 0: nowhere
+  TrainSeconds seconds;  ///< of this process
 };
 
 /// Reads the tables [optimizer] and [schedule] and the data, finishes the config, and makes what the steps
