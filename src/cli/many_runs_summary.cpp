@@ -113,24 +113,31 @@ std::vector<Setting> means_of(const std::vector<KeyValues>& each, const std::vec
   return result;
 }
 
+// Losses of settings that nearly diverged are very large.
+std::string number_text(double value) {
+  return std::fabs(value) < 1e6 ? fmt::format("{:.4f}", value) : fmt::format("{:.3g}", value);
+}
+
 // Of a sweep with the score on validation data, before the metrics of what was trained whole.
 Table settings_table(const ManyRuns& many, const std::vector<KeyValues>& keys,
                      const std::vector<Setting>& settings, const Judge& judge, bool test) {
   std::vector<Column> columns;
   for (const KeyValues& one : keys) columns.push_back({one[0], one[0]});
   if (many.halving > 0) columns.push_back({"steps", "/steps"});
-  if (many.sweep) columns.push_back({"val " + judge.metric, "/score", "{:.4f}"});
-  if (many.sweep && many.seeds > 1) columns.push_back({"sd", "/sd", "{:.4f}"});
+  if (many.sweep) columns.push_back({"val " + judge.metric, "/score"});
+  if (many.sweep && many.seeds > 1) columns.push_back({"sd", "/sd"});
   std::map<std::string, double> all;
   for (const Setting& setting : settings) all.insert(setting.metrics.begin(), setting.metrics.end());
   for (auto& [metric, value] : all)
     if (!many.sweep || test || metric != judge.metric)
-      columns.push_back({(many.sweep && test ? "test " : "") + metric, metric, "{:.4f}"});
+      columns.push_back({(many.sweep && test ? "test " : "") + metric, metric});
   Json rows = Json::array();
   for (const Setting& setting : settings) {
-    Json& row = rows.emplace_back(setting.metrics);
+    Json& row = rows.emplace_back(Json::object());
+    for (auto& [metric, value] : setting.metrics) row[metric] = number_text(value);
     if (setting.reached > 0) row["/steps"] = setting.reached;
-    if (!std::isnan(setting.score)) row["/score"] = setting.score, row["/sd"] = setting.sd;
+    if (!std::isnan(setting.score))
+      row["/score"] = number_text(setting.score), row["/sd"] = number_text(setting.sd);
     if (setting.diverged) row[many.sweep || all.empty() ? "/score" : all.begin()->first] = "diverged";
     for (std::size_t k = 0; k < keys.size(); k++) {
       const std::string& value = setting.values[k];

@@ -85,7 +85,13 @@ std::string parallel_coordinates(const std::vector<KeyValues>& keys, const std::
     return 60 + 170 * static_cast<double>(axis);
   };
   const std::string metric = "val " + judge.metric;
-  const auto [low, high] = std::minmax(ranked.order[0]->score, ranked.order[ranked.scored - 1]->score);
+  // Those far beyond the median end at the end of the axis.
+  const double best = ranked.order[0]->score, worst = ranked.order[ranked.scored - 1]->score,
+               far = best + 5 * (ranked.order[ranked.scored / 2]->score - best),
+               last = far == best              ? worst
+                      : judge.higher_is_better ? std::max(worst, far)
+                                               : std::min(worst, far);
+  const auto [low, high] = std::minmax(best, last);
   const Scale score{low, high, kBottom, kTop};
   std::vector<KeyAxis> axes;
   for (const KeyValues& key : keys) axes.emplace_back(key, kBottom, kTop);
@@ -94,8 +100,9 @@ std::string parallel_coordinates(const std::vector<KeyValues>& keys, const std::
     const Setting& one = *ranked.order[rank];
     std::vector<std::pair<double, double>> points;
     for (std::size_t k = 0; k < keys.size(); k++) points.emplace_back(x(k), axes[k].at(one.values[k]));
-    const double worst = judge.higher_is_better ? kBottom : kTop;
-    points.emplace_back(x(keys.size()), rank < ranked.scored ? score.at(one.score) : worst);
+    const double end = judge.higher_is_better ? kBottom : kTop;
+    points.emplace_back(x(keys.size()),
+                        rank < ranked.scored ? std::clamp(score.at(one.score), kTop, kBottom) : end);
     elements += svg_line(points, ranked.colour(rank), rank == 0 ? 3 : 1.5);
   }
   for (std::size_t k = 0; k <= keys.size(); k++) {

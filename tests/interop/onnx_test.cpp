@@ -104,7 +104,8 @@ TEST_CASE("every op that a forward pass can run has a row, and no row is without
     CHECK(onnx::rows().count(op) + kOfTraining.count(op) == 1);
   }
   // what `record` never sees
-  for (const char* op : {"cast", "lengths", "last_positions", "one_hot", "positions", "relative_positions"})
+  for (const char* op : {"cast", "lengths", "last_positions", "one_hot", "positions", "relative_positions",
+                         "document_positions"})
     ops.insert(op);
   for (const auto& [op, row] : onnx::rows()) {
     CAPTURE(op);
