@@ -15,6 +15,10 @@ void check_base(const std::string& folder, const Json& state);
 /// The weights below the adapters of a checkpoint, and in `found` where they were. Throws as `check_base`.
 std::vector<NamedTensor> base_weights(const Checkpoint& checkpoint, BaseWeights& found);
 
+/// Drops what train.init_except names, and copies in the others. With adapters, the weights that stay as they
+/// are must all be there. The number of tensors taken.
+int take_initial(Training& t, std::vector<NamedTensor>& weights, const std::string& where);
+
 /// All weights of a checkpoint, with its adapters in them where it has such.
 std::vector<NamedTensor> whole_weights(const Checkpoint& checkpoint);
 /// Loads these.

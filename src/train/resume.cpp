@@ -1,7 +1,5 @@
-// The state in which a run begins: weights of another run, or a checkpoint of its own; and what it saves for
-// that.
+// The checkpoints of a run: what they hold, and a run that goes on from one.
 #include <algorithm>
-#include <filesystem>
 #include <map>
 #include <type_traits>
 
@@ -21,48 +19,6 @@
 
 namespace qkv {
 namespace {
-
-// The names of the tensors that the others lack: "none" or "3 (a, b, c)".
-std::string without(const std::vector<NamedTensor>& tensors, const std::vector<NamedTensor>& others) {
-  std::vector<std::string> names;
-  for (const NamedTensor& one : tensors)
-    if (!tensor_named(one.name, others).defined()) names.push_back(one.name);
-  return names.empty() ? "none" : fmt::format("{} ({})", names.size(), join(names, ", ", 8));
-}
-
-// The rows of an embedding stand for words, and only for those of its own vocabulary. Another number of words
-// is reported as another shape.
-void check_same_words(const Tokenizer& own, const Tokenizer& theirs, const std::string& where) {
-  const std::vector<std::string>&a = own.vocab().tokens(), &b = theirs.vocab().tokens();
-  if (a.size() != b.size() || a == b) return;
-  const auto [here, there] = std::mismatch(a.begin(), a.end(), b.begin());
-  fail(Fault::usage,
-       "{}: must have the vocabulary of this run; got another one of equal size, whose token {} is {}, not "
-       "{} (tokenizer.type = \"file\" uses a tokenizer.json)",
-       where, here - a.begin(), in_quotes(*there), in_quotes(*here));
-}
-
-// Drops what train.init_except names, and copies in the others. With adapters, the weights that stay as they
-// are must all be there. The number of tensors taken.
-int take_initial(Training& t, std::vector<NamedTensor>& weights, const std::string& where) {
-  ParameterStore& store = *t.experiment.parameters;
-  store.match(t.tables.train.init_except, "train.init_except", [&](int, ParameterStore::Part& part) {
-    drop_if(weights, [&](const NamedTensor& one) { return one.name == part.name; });
-    return true;
-  });
-  std::vector<NamedTensor> kept;
-  store.each_part([&](int s, const ParameterStore::Part& part) {
-    if (!part.stored) kept.push_back({part.name, part.of(store.slot(s).value)});
-  });
-  if (const std::string lacking = without(kept, weights); lacking != "none")
-    fail(Fault::data,
-         "{}: must hold all that [train.lora] does not train; it lacks {} (what train.init_except names is "
-         "trained as a whole)",
-         where, lacking);
-  const int taken = store.load(weights, where, true);
-  if (t.adapters) t.adapters->set_base();
-  return taken;
-}
 
 // The members of TrainState by the name they have in state.json.
 template <class State, class F>
@@ -175,45 +131,6 @@ void compare_configs(Training& t, const std::string& folder) {
 }
 
 }  // namespace
-
-std::string warm_start(Training& t) {
-  const std::string& from = t.tables.train.init_from;
-  const Experiment& e = t.experiment;
-  if (from.empty()) return "";
-  const std::string where = "train.init_from '" + from + "'";
-  const bool file = ends_with(from, ".safetensors");
-  const std::string folder =
-      file ? std::filesystem::absolute(from).parent_path().string() : find_checkpoint(from, "best");
-  const Json own = e.task->state();
-  Json theirs;
-  std::vector<NamedTensor> weights;
-  if (file) {
-    weights = read_safetensors(from);
-  } else {
-    const Checkpoint c = read_checkpoint(folder);
-    weights = whole_weights(c), theirs = c.state->at("task");
-  }
-  const int taken = take_initial(t, weights, where);
-  if (t.adapters) t.files.base = base_from(from);
-  if (t.average) t.average->restart(*e.parameters);
-  if (taken == 0) fail(Fault::data, "{}: must hold tensors of this model; got none", where);
-  const Tokenizer* words = e.task->tokenizer();
-  if (words && exists(folder + "/tokenizer.json"))
-    check_same_words(*words, *Tokenizer::load(folder + "/tokenizer.json"), where);
-  const Json source = member_or_null(own, "source_tokenizer"),
-             other = member_or_null(theirs, "source_tokenizer");
-  if (!source.is_null() && !other.is_null())
-    check_same_words(*Tokenizer::from_json(source), *Tokenizer::from_json(other), where);
-  std::vector<NamedTensor> mine = e.parameters->named();
-  if (t.adapters)
-    mine.resize(mine.size() - 2 * static_cast<std::size_t>(t.adapters->count()));  // they come last
-  std::string line = fmt::format("{}: {} of {} tensors loaded; missing: {}; unused: {}", where, taken,
-                                 mine.size(), without(mine, weights), without(weights, mine));
-  const Json labels = member_or_null(own, "labels"), old = member_or_null(theirs, "labels");
-  if (!old.is_null() && old.size() == labels.size() && old != labels)
-    line += fmt::format("; its classes are {} instead of {}", dump_json(old), dump_json(labels));
-  return line;
-}
 
 // state.json of a checkpoint.
 static Json state_json(const std::string& run, const Experiment& e, const TrainState& s) {
