@@ -44,7 +44,9 @@ for victim in 0 2; do
   code=0
   wait $job || code=$?
   ((code != 0)) || fault "exit code 0"
-  one_line dead "error: train: all ranks must answer; got nothing from rank $victim"
+  # Open MPI ends the others itself where it was about to send to the one that is dead.
+  grep -q '^error' dead/out || grep -qE 'Open MPI failed to TCP connect|unexpectedly disconnected' dead/out || fault "$(cat dead/out)"
+  ! grep -q '^error' dead/out || one_line dead "error: train: all ranks must answer; got nothing from rank $victim"
   on 3 dead -- resume runs/bank || fault "$(cat dead/out)"
   same one dead
 done
