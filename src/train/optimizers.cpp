@@ -6,6 +6,23 @@
 namespace qkv {
 namespace {
 
+// Reads keys among which `betas` stands for beta1 and beta2; `example`: of a hint.
+template <class Config>
+void read_with_betas(const Section& config, Config& c, const char* example) {
+  config.read(c);
+  if (c.betas.size() != 2)
+    config.fail("betas", fmt::format("must be two numbers; got {} (try {})", c.betas.size(), example));
+  c.beta1 = c.betas[0], c.beta2 = c.betas[1];
+}
+
+// The formula's numbers in a step of the training.
+template <class Formula>
+Formula at_step(Formula s, const Optimizer::Step& step, bool decay) {
+  s.learning_rate = step.lr, s.scale = step.gradient_scale;
+  if (!decay) s.weight_decay = 0.0;
+  return s;
+}
+
 struct AdamConfig : AdamStep {
   std::vector<double> betas{beta1, beta2};
   template <class F>
@@ -22,16 +39,12 @@ struct AdamBase : Optimizer {
   AdamBase(const Section& config, const ParameterStore& store)
       : Optimizer(config, store, {"exp_avg", "exp_avg_sq"}) {
     c.weight_decay = kDecoupled ? 0.01 : 0.0;
-    config.read(c);
-    if (c.betas.size() != 2)
-      config.fail("betas", fmt::format("must be two numbers; got {} (try [0.9, 0.999])", c.betas.size()));
-    c.beta1 = c.betas[0], c.beta2 = c.betas[1];
+    read_with_betas(config, c, "[0.9, 0.999]");
   }
   void update(const Chunk& chunk, Tensor& value, const Tensor& gradient, const Step& step,
               bool decay) override {
-    AdamStep s = c;
-    s.learning_rate = step.lr, s.scale = step.gradient_scale, s.step = step.number;
-    if (!decay) s.weight_decay = 0.0;
+    AdamStep s = at_step<AdamStep>(c, step, decay);
+    s.step = step.number;
     dispatch("adam", value.dtype(), [&](auto t) {
       using T = decltype(t);
       (kDecoupled ? adamw_update<T> : adam_update<T>)(value.data<T>() + chunk.begin, moment<T>(0, chunk),
@@ -59,9 +72,7 @@ struct Sgd : Optimizer {
   }
   void update(const Chunk& chunk, Tensor& value, const Tensor& gradient, const Step& step,
               bool decay) override {
-    SgdStep s = c;
-    s.learning_rate = step.lr, s.scale = step.gradient_scale;
-    if (!decay) s.weight_decay = 0.0;
+    const auto s = at_step<SgdStep>(c, step, decay);
     dispatch("sgd", value.dtype(), [&](auto t) {
       using T = decltype(t);
       sgd_update<T>(value.data<T>() + chunk.begin, moment<T>(0, chunk), gradient.data<T>() + chunk.begin,
@@ -84,16 +95,11 @@ struct LionConfig : LionStep {
 struct Lion : Optimizer {
   Lion(const Section& config, const ParameterStore& store)
       : Optimizer(config, store, {"momentum_buffer"}, 1e-4) {
-    config.read(c);
-    if (c.betas.size() != 2)
-      config.fail("betas", fmt::format("must be two numbers; got {} (try [0.9, 0.99])", c.betas.size()));
-    c.beta1 = c.betas[0], c.beta2 = c.betas[1];
+    read_with_betas(config, c, "[0.9, 0.99]");
   }
   void update(const Chunk& chunk, Tensor& value, const Tensor& gradient, const Step& step,
               bool decay) override {
-    LionStep s = c;
-    s.learning_rate = step.lr, s.scale = step.gradient_scale;
-    if (!decay) s.weight_decay = 0.0;
+    const auto s = at_step<LionStep>(c, step, decay);
     dispatch("lion", value.dtype(), [&](auto t) {
       using T = decltype(t);
       lion_update<T>(value.data<T>() + chunk.begin, moment<T>(0, chunk), gradient.data<T>() + chunk.begin,
