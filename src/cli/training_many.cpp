@@ -26,7 +26,7 @@ namespace {
 constexpr int kDiverged = 4;  // exit code
 
 RunConfig run_config(const TrainingRequest& request) {
-  auto run = Section::load(request.config, request.sets).section("run").read<RunConfig>();
+  auto run = request.load().section("run").read<RunConfig>();
   run.name = run_name(run, request.config);
   return run;
 }
@@ -113,7 +113,7 @@ bool train_all(const std::vector<TrainingRequest*>& runs, const ManyRuns& many, 
 
 // A task that can cut its data has the key data.folds.
 void check_folds(const TrainingRequest& request) {
-  const CheckReport report = check_config(Section::load(request.config, request.sets));
+  const CheckReport report = check_config(request.load());
   const auto keys = report.config.resolved();
   const bool has = std::any_of(keys.begin(), keys.end(), [](auto& one) { return one.key == "data.folds"; });
   if (report.problems.empty() && !has)  // problems are reported with the whole request

@@ -240,7 +240,7 @@ Imported import_folder(const std::string& path, const std::string& out,
                          : RunDir::create(target.has_parent_path() ? target.parent_path().string() : ".",
                                           target.filename().string(), false);
   result.run = run.path();
-  try {
+  run.fill([&] {
     KeyValues first = keys;  // what is trained from config.toml begins with these weights
     first.emplace_back("train.init_from", toml_string("checkpoints/best"));
     write_run_files(run, e,
@@ -248,11 +248,7 @@ Imported import_folder(const std::string& path, const std::string& out,
                     e.config.dump(), command);
     save_untrained(run.path(), e,
                    resolved_config(e.config, {{"tokenizer.file", toml_string("tokenizer.json")}}));
-  } catch (...) {
-    std::error_code ignored;
-    fs::remove_all(run.path(), ignored);
-    throw;
-  }
+  });
   return result;
 }
 

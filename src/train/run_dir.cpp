@@ -106,14 +106,18 @@ RunDir RunDir::make(const std::string& verb, const std::string& path,
   const fs::path target = fs::absolute(path.substr(0, path.find_last_not_of('/') + 1));
   if (exists(target.string())) fail(Fault::usage, "{}: {} must not exist yet", verb, target.string());
   RunDir made = create(target.parent_path().string(), target.filename().string(), false);
+  made.fill([&] { fill(made); });
+  return made;
+}
+
+void RunDir::fill(const std::function<void()>& write) const {
   try {
-    fill(made);
+    write();
   } catch (...) {
     std::error_code ignored;
-    fs::remove_all(made.path(), ignored);
+    fs::remove_all(path(), ignored);
     throw;
   }
-  return made;
 }
 
 RunDir RunDir::open(const std::string& given) {

@@ -23,6 +23,8 @@ class RunDir {
   /// Makes one of this path, which must not exist, and fills it; where that throws, nothing is left.
   static RunDir make(const std::string& verb, const std::string& path,
                      const std::function<void(const RunDir&)>& fill);
+  /// Writes what a new one holds; where that throws, the directory is removed.
+  void fill(const std::function<void()>& write) const;
   /// Takes over an existing one. Throws when another process holds it.
   static RunDir open(const std::string& path);
 
