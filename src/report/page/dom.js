@@ -27,6 +27,18 @@ function section(id, title, lead, ...children) {
   return node;
 }
 
+// A table with the names of its columns; those whose name is in `numbers` are right-aligned. `caption` may be null.
+// Rows are lists of texts or nodes; the first of each is its name.
+function dataTable(caption, columns, numbers, rows) {
+  const right = i => numbers.includes(columns[i]) ? "n" : null;
+  return el("table", {}, caption && el("caption", {}, caption),
+    el("thead", {}, el("tr", {}, columns.map((name, i) => el("th", {scope: "col", class: right(i)}, name)))),
+    el("tbody", {}, rows.map(row => el("tr", {}, row.map((cell, i) => i ? el("td", {class: right(i)}, cell) : el("th", {scope: "row"}, cell))))));
+}
+
+// A card whose content may be wider than the screen: reached and scrolled with the keyboard.
+const scrollCard = (name, ...children) => el("div", {class: "card scroll", tabindex: 0, role: "region", "aria-label": name}, ...children);
+
 function select(label, id, options, change) {
   const node = el("select", {id, onchange: () => change(Number(node.value))},
                   options.map((text, i) => el("option", {value: i}, text)));
@@ -45,15 +57,17 @@ const mix = (a, b, share) => a.map((v, i) => Math.round(v + (b[i] - v) * share))
 // Words that were joined with spaces, as they are written: no space before punctuation.
 const tidy = sentence => sentence.replace(/ ([.,;:!?%)]|'s\b|n't\b)/g, "$1");
 
-// A number as people read it: four digits, small and large ones with an exponent.
-function text(x) {
-  if (typeof x === "string") return x;
-  if (x === null || x === undefined || Number.isNaN(x)) return "–";
+// A loss or a score, as metric_text writes it (log/number_text.h).
+function metricText(x) {
+  if (typeof x !== "number" || Number.isNaN(x)) return "–";
   const size = Math.abs(x);
-  if (Number.isInteger(x)) return x.toLocaleString("en");
-  if (size !== 0 && (size < 1e-3 || size >= 1e6)) return x.toExponential(2);
-  return size >= 1000 ? Math.round(x).toLocaleString("en") : String(Number(x.toPrecision(4)));
+  if (!Number.isFinite(x)) return x > 0 ? "inf" : "-inf";
+  if (size !== 0 && (size < 1e-3 || size >= 1e6)) return x.toExponential(2).replace(/e([+-])(\d)$/, "e$10$2");
+  return x.toFixed(size < 100 ? 4 : 2);
 }
+
+// Any number: whole ones are counts.
+const text = x => typeof x === "string" ? x : Number.isInteger(x) ? x.toLocaleString("en") : metricText(x);
 
 // ---- packed numbers: report/report.h
 
