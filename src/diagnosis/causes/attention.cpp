@@ -1,0 +1,44 @@
+#include <algorithm>
+
+#include "diagnosis/cause.h"
+
+namespace qkv {
+
+static Suspicion uniform_attention(const RunCase& c) {
+  // Of the largest entropy, in every head: such weights tell no key from another.
+  constexpr double kUniform = 0.995;
+  Suspicion s;
+  if (c.entropy.empty()) return s;
+  const double least = *std::min_element(c.entropy.begin(), c.entropy.end());
+  if (least < kUniform) return s;
+  s.score = c.solved() ? 0.35 : 0.65;
+  s.because("in all {} heads the attention weights have at least {:.2f}% of the entropy of equal ones",
+            c.entropy.size(), 100 * least);
+  s.advice =
+      "model.attention.scale = \"sqrt_d_k\", no small softcap; more steps, or a higher rate for W_Q and W_K";
+  return s;
+}
+
+static Suspicion collapsed_attention(const RunCase& c) {
+  // One key gets all the weight, at every query of every head: the scores are so large that softmax passes on
+  // no gradient.
+  constexpr double kOneKey = 0.99;
+  Suspicion s;
+  if (c.top.empty()) return s;
+  const double least = *std::min_element(c.top.begin(), c.top.end());
+  const double mean = std::accumulate(c.top.begin(), c.top.end(), 0.0) / double(c.top.size());
+  if (c.solved() || mean < kOneKey) return s;
+  s.score = 0.75;
+  s.because("one key gets {:.1f}% of the weight in the mean of all {} heads (in the least {:.1f}%)",
+            100 * mean, c.top.size(), 100 * least);
+  s.advice =
+      "model.attention.scale = \"sqrt_d_k\", model.attention.qk_norm = \"rms\", or a lower optimizer.lr";
+  return s;
+}
+
+QKV_REGISTER(Cause, "uniform-attention", CauseOf<uniform_attention>,
+             "attention is uniform: it chooses nothing");
+QKV_REGISTER(Cause, "collapsed-attention", CauseOf<collapsed_attention>,
+             "attention has collapsed to one key");
+
+}  // namespace qkv

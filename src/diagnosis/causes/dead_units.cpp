@@ -1,0 +1,19 @@
+#include "diagnosis/cause.h"
+
+namespace qkv {
+
+static Suspicion dead_units(const RunCase& c) {
+  constexpr double kShare = 0.4;  // ReLU layers that learn well have up to a tenth
+  Suspicion s;
+  if (!(c.dead > kShare) || c.solved()) return s;
+  s.score = 0.5 + 0.4 * (c.dead - kShare) / (1 - kShare);
+  s.because("{:.0f}% of the units of feed-forward layers are silent in all examples looked at", 100 * c.dead);
+  s.advice =
+      "a lower optimizer.lr or longer schedule.warmup_steps, model.ffn.activation = \"gelu\" instead of "
+      "\"relu\"";
+  return s;
+}
+
+QKV_REGISTER(Cause, "dead-units", CauseOf<dead_units>, "many units of the feed-forward layers are dead");
+
+}  // namespace qkv

@@ -1,0 +1,58 @@
+#include <algorithm>
+
+#include "diagnosis/cause.h"
+#include "qkv/base/text.h"
+
+namespace qkv {
+
+static Suspicion frozen_layers(const RunCase& c) {
+  constexpr double kStill = 0.02;  // of what the median matrix moved
+  Suspicion s;
+  if (c.e.tables.lora.rank > 0 || c.moved.empty()) return s;
+  std::vector<double> free;
+  std::vector<std::string> frozen, still;
+  for (const auto& one : c.moved)
+    if (!one.frozen && one.matrix) free.push_back(one.share);
+  const double usual = median(free);
+  for (const auto& one : c.moved) {
+    if (one.frozen) frozen.push_back(one.name);
+    if (!one.frozen && one.matrix && one.share < kStill * usual) still.push_back(one.name);
+  }
+  const bool starts_trained = !c.e.tables.train.init_from.empty();
+  if (!frozen.empty() && !starts_trained) {
+    s.score = 0.88;
+    s.because("train.freeze keeps {} of {} parameters at their random start: {}", frozen.size(),
+              c.moved.size(), join(frozen, ", ", 4));
+  }
+  if (!still.empty()) {
+    s.score = std::max(s.score, 0.7);
+    s.because("{} matrices moved less than {:.0f}% as far as others: {}", still.size(), 100 * kStill,
+              join(still, ", ", 4));
+  }
+  s.advice =
+      "take the pattern out of train.freeze, or the rate out of [[optimizer.groups]]; freeze only what "
+      "train.init_from brings";
+  return s;
+}
+
+static Suspicion idle_layers(const RunCase& c) {
+  constexpr double kNoEffect = 1e-3;  // of what was learned
+  Suspicion s;
+  if (c.solved() || !(c.learned() > 0.05)) return s;
+  std::vector<std::string> idle;
+  for (const auto& one : c.effects)
+    if (std::fabs(one.loss) < kNoEffect * (c.start() - c.val_best)) idle.push_back(one.layer);
+  if (idle.empty()) return s;
+  s.score = 0.6;
+  s.because("the validation loss stays the same without {} of {} layers: {}", idle.size(), c.effects.size(),
+            join(idle, ", ", 4));
+  s.advice =
+      "look at the gradients of these layers (`norms` in metrics.jsonl): too small a start, dead units, or a "
+      "layer too many";
+  return s;
+}
+
+QKV_REGISTER(Cause, "frozen-layers", CauseOf<frozen_layers>, "parameters did not move");
+QKV_REGISTER(Cause, "idle-layers", CauseOf<idle_layers>, "a layer has no effect");
+
+}  // namespace qkv

@@ -1,0 +1,50 @@
+#include <algorithm>
+
+#include "diagnosis/cause.h"
+
+namespace qkv {
+
+static Suspicion leak_from_the_future(const RunCase& c) {
+  constexpr double kChange = 1e-3;  // of the answers; rounding gives 1e-6
+  Suspicion s;
+  if (c.future > kChange) {
+    s.score = 0.97;
+    s.because(
+        "answers at the first half of a text change by {:.2g}% when only the second half is another one",
+        100 * c.future);
+  }
+  if (c.answers_shown > 0.95) {
+    s.score = 0.97;
+    s.because("{:.0f}% of the tokens that are asked for stand in the input at their place",
+              100 * c.answers_shown);
+  }
+  s.advice =
+      "a causal mask in every layer that mixes positions (context.mask.causal), and targets that are one "
+      "token ahead";
+  return s;
+}
+
+static Suspicion leak_between_splits(const RunCase& c) {
+  constexpr double kRepeated = 0.1;  // share of the validation examples
+  Suspicion s;
+  double worst = 0;
+  for (const char* split : {"val", "test"}) {
+    const Json one = c.survey.value(split, Json::object());
+    const double all = one.value("looked_at", 0.0);
+    const double repeated = one.value("repeated", Json::object()).value("train", 0.0);
+    if (!(all > 0 && repeated / all > kRepeated)) continue;
+    worst = std::max(worst, repeated / all);
+    s.because("{:.0f} of {:.0f} examples of the {} split are also in the training data", repeated, all,
+              split);
+  }
+  if (worst > 0) s.score = 0.6 + 0.38 * worst;
+  s.advice = "validation and test data of their own: the scores say how well the training data is remembered";
+  return s;
+}
+
+QKV_REGISTER(Cause, "leak-from-the-future", CauseOf<leak_from_the_future>,
+             "the model sees the answers it is asked for");
+QKV_REGISTER(Cause, "leak-between-splits", CauseOf<leak_between_splits>,
+             "validation examples are in the training data");
+
+}  // namespace qkv

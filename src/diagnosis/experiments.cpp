@@ -1,0 +1,262 @@
+// Experiments with a trained model: what changes when something is taken from it.
+#include <algorithm>
+#include <map>
+
+#include "diagnosis/case.h"
+#include "qkv/autograd/capture.h"
+#include "qkv/base/text.h"
+#include "train/train_step.h"
+
+namespace qkv {
+namespace {
+
+constexpr Index kExamples = 32;  // looked at for a loss
+
+Batch batch_of(Task& task, Split split, Index some) {
+  const std::vector<int> examples = spread_examples(task, split, some);
+  Batch batch;
+  collate(task, split, examples.data(), Index(examples.size()), nullptr, batch);
+  return batch;
+}
+
+void measure(RunCase& c) {
+  const Index length = std::max<Index>(1, c.e.task->length(Split::train, 0));
+  const Index some = std::clamp<Index>(20000 / length, 32, 512);
+  for (auto [split, into] : {std::pair{Split::train, &c.train}, std::pair{Split::val, &c.val}}) {
+    if (c.examples(split) == 0) continue;
+    const Metrics metrics = evaluate(*c.e.task, *c.e.model, split, 64, 8, some);
+    into->loss = metrics.value("loss");
+    for (const char* wanted : kAccuracies)
+      for (const auto& [name, value] : metrics.values())
+        if (name == wanted) into->accuracy = value;
+  }
+  if (!std::isnan(c.val.loss)) c.val_last = c.val.loss;
+}
+
+// ---- attention and activations
+
+// As many examples as have some thousand tokens: of attention, squares are looked at.
+Index few(const RunCase& c) {
+  return std::clamp<Index>(2000 / std::max<Index>(1, c.e.task->length(Split::train, 0)), 2, 16);
+}
+
+void look_inside(RunCase& c) {
+  const Batch batch = batch_of(*c.e.task, Split::train, few(c));
+  Capture capture({"weights", "bias", "activations"});
+  c.e.model->forward(batch);
+  double dead = 0, units = 0;
+  for (const auto& [name, values] : capture.all()) {
+    if (ends_with(name, ".activations")) {
+      const Index width = values.dim(-1), rows = values.size() / width;
+      std::vector<double> most(std::size_t(width), 0.0);
+      for (Index i = 0; i < rows; i++)
+        for (Index j = 0; j < width; j++)
+          most[std::size_t(j)] = std::max(most[std::size_t(j)], std::fabs(values.at(i * width + j)));
+      const double usual = *std::max_element(most.begin(), most.end());
+      for (double one : most) dead += one <= 1e-3 * usual;
+      units += double(width);
+    }
+    if (!ends_with(name, ".weights") || values.rank() != 4) continue;
+    const Tensor* bias = capture.find(name.substr(0, name.size() - 7) + "bias");
+    const Index B = values.dim(0), H = values.dim(1), T = values.dim(2), S = values.dim(3);
+    for (Index h = 0; h < H; h++) {
+      double entropy = 0, top = 0, rows = 0;
+      for (Index b = 0; b < B; b++)
+        for (Index t = 0; t < T; t++) {
+          const Index row = ((b * H + h) * T + t) * S;
+          double seen = 0, sum = 0, largest = 0;
+          for (Index s = 0; s < S; s++) {
+            const double w = values.at(row + s);
+            if (bias ? std::isfinite(bias->at(row + s)) : w > 0) seen++;
+            if (w > 0) sum -= w * std::log(w);
+            largest = std::max(largest, w);
+          }
+          if (seen < 4) continue;
+          entropy += sum / std::log(seen), top += largest, rows++;
+        }
+      if (rows > 0) c.entropy.push_back(entropy / rows), c.top.push_back(top / rows);
+    }
+  }
+  if (units > 0) c.dead = dead / units;
+}
+
+// ---- what comes later
+
+// Answers at the first half of a text, when its second half is another one.
+void look_ahead(RunCase& c) {
+  Batch batch = batch_of(*c.e.task, Split::val, few(c));
+  const Tensor *ids = batch.find("ids"), *targets = batch.find("targets");
+  if (!ids || !targets || ids->rank() != 2 || targets->shape() != ids->shape() || ids->dim(1) < 4 ||
+      c.e.task->shape().both_sides)
+    return;
+  const Index B = ids->dim(0), T = ids->dim(1), half = T / 2;
+  double shown = 0, asked = 0;
+  for (Index i = 0; i < targets->size(); i++)
+    if (targets->at(i) >= 0) asked++, shown += targets->at(i) == ids->at(i);
+  if (asked > 0) c.answers_shown = shown / asked;
+  const Tensor before = c.e.model->forward(batch).value();
+  if (before.rank() != 3 || before.dim(1) != T) return;
+  Tensor other = ids->clone();
+  for (Index b = 0; b < B; b++)
+    for (Index t = half; t < T; t++)
+      other.data<std::int32_t>()[b * T + t] = ids->data<std::int32_t>()[((b + 1) % B) * T + T - 1 + half - t];
+  batch.set("ids", other);
+  const Tensor after = c.e.model->forward(batch).value();
+  double change = 0, size = 1e-12;
+  for (Index b = 0, V = before.dim(2); b < B; b++)
+    for (Index i = b * T * V; i < (b * T + half) * V; i++)
+      change += std::fabs(after.at(i) - before.at(i)), size += std::fabs(before.at(i));
+  c.future = change / size;
+}
+
+// How much is still gained by more context, where a text is cut into windows.
+void look_at_windows(RunCase& c) {
+  const Batch batch = batch_of(*c.e.task, Split::val, kExamples);
+  const Tensor* targets = batch.find("targets");
+  if (!c.whole_text || !c.from_files || !targets || targets->rank() != 2 || targets->dim(1) < 4) return;
+  const Tensor logits = c.e.model->forward(batch).value();
+  if (logits.rank() != 3 || logits.dim(1) != targets->dim(1)) return;
+  const Index T = targets->dim(1), V = logits.dim(2);
+  double early = 0, early_n = 0, late = 0, late_n = 0;
+  for (Index i = 0; i < targets->size(); i++) {
+    const Index t = i % T, gold = Index(targets->at(i));
+    if (gold < 0 || t < T / 4) continue;
+    double most = -INFINITY, sum = 0;
+    for (Index v = 0; v < V; v++) most = std::max(most, logits.at(i * V + v));
+    for (Index v = 0; v < V; v++) sum += std::exp(logits.at(i * V + v) - most);
+    const double loss = most + std::log(sum) - logits.at(i * V + gold);
+    (t < T / 2 ? early : late) += loss, (t < T / 2 ? early_n : late_n)++;
+  }
+  if (early_n > 0 && late_n > 0) c.still_falling = early / early_n - late / late_n;
+}
+
+// ---- layers, noise
+
+// "decoder.layers.1" of "decoder.layers.1.ffn.down.weight", or "".
+std::string layer_of(const std::string& name) {
+  const std::size_t at = name.find("layers.");
+  if (at == std::string::npos) return "";
+  const std::size_t end = name.find('.', at + 7);
+  return end == std::string::npos ? "" : name.substr(0, end);
+}
+
+void take_layers(RunCase& c) {
+  const std::vector<int> examples = spread_examples(*c.e.task, Split::val, kExamples);
+  std::map<std::string, std::vector<Tensor>> layers;  // what they write into the residual stream
+  for (const NamedTensor& one : c.e.parameters->named())
+    for (const char* end : {".W_O", ".b_O", ".down.weight", ".down.bias"})
+      if (ends_with(one.name, end) && !layer_of(one.name).empty())
+        layers[layer_of(one.name)].push_back(one.tensor);
+  if (layers.empty() || layers.size() > 12) return;
+  const double before = loss_of(*c.e.task, *c.e.model, Split::val, examples);
+  for (auto& [layer, tensors] : layers) {
+    std::vector<Tensor> kept;
+    for (Tensor& one : tensors) kept.push_back(one.clone()), one.fill(0);
+    c.effects.push_back({layer, loss_of(*c.e.task, *c.e.model, Split::val, examples) - before});
+    for (std::size_t i = 0; i < tensors.size(); i++) tensors[i].copy_from(kept[i]);
+  }
+}
+
+// The simple noise scale of McCandlish et al. 2018, "An empirical model of large-batch training", appendix A:
+// from the gradients of small batches and of all of them.
+void measure_noise(RunCase& c) {
+  constexpr Index kBatches = 16;
+  const Index size = std::min<Index>(c.e.tables.batches.by_tokens() ? 8 : c.e.tables.batches.batch_size, 8);
+  const std::vector<int> examples = spread_examples(*c.e.task, Split::train, kBatches * size);
+  if (Index(examples.size()) < kBatches * size) return;
+  Gradients sum;
+  double each = 0;
+  for (Index k = 0; k < kBatches; k++) {
+    std::vector<int> own;  // not neighbours, which may be alike
+    for (Index i = 0; i < size; i++) own.push_back(examples[std::size_t(i * kBatches + k)]);
+    Batch batch;
+    collate(*c.e.task, Split::train, own.data(), size, nullptr, batch);
+    Tape tape;
+    const Loss loss = c.e.task->loss(*c.e.model, batch);
+    if (loss.sum.node() < 0 || !(loss.count > 0)) return;
+    Gradients one;
+    tape.backward(loss.sum, one, 1.0 / loss.count);
+    for (int slot = 0; slot < one.slots(); slot++)
+      if (one.has_slot(slot)) {
+        each += squares_of(one.of_slot(slot)) / double(kBatches);
+        sum.accumulate(slot, one.of_slot(slot));
+      }
+  }
+  double all = 0;
+  for (int slot = 0; slot < sum.slots(); slot++)
+    if (sum.has_slot(slot)) all += squares_of(sum.of_slot(slot)) / double(kBatches * kBatches);
+  const double noise = (each - all) * double(kBatches) / double(kBatches - 1);  // of one small batch
+  const double gradient = std::max(all - noise / double(kBatches), 1e-4 * noise);
+  const double batch = double(c.e.tables.batches.batch_size * c.e.tables.train.grad_accum_steps);
+  if (!c.e.tables.batches.by_tokens() && gradient > 0) c.noise = noise * double(size) / batch / gradient;
+}
+
+}  // namespace
+
+void try_model(RunCase& c) {
+  measure(c);
+  look_inside(c);
+  if (c.table("task").type(Task::kDefault) != "word2vec") measure_noise(c);
+  if (c.examples(Split::val) == 0) return;
+  look_ahead(c);
+  look_at_windows(c);
+  take_layers(c);
+}
+
+void try_first_step(RunCase& c, Training& t) {
+  ParameterStore& store = *t.experiment.parameters;
+  const std::vector<int> all = t.batches->examples(0);
+  const std::vector<int> own(all.begin(),
+                             all.begin() + std::min<std::ptrdiff_t>(32, std::ptrdiff_t(all.size())));
+  std::vector<Tensor> before, change;
+  for (int s = 0; s < store.size(); s++) before.push_back(store.slot(s).value.clone());
+
+  if (c.trained) {
+    const std::vector<NamedTensor> last = c.e.parameters->named();
+    store.each_part([&](int s, const ParameterStore::Part& part) {
+      const Tensor now = tensor_named(part.name, last), start = part.of(before[std::size_t(s)]);
+      if (!now.defined() || now.shape() != start.shape()) return;
+      double squares = 0;
+      for (Index i = 0; i < now.size(); i++) squares += std::pow(now.at(i) - start.at(i), 2);
+      c.moved.push_back(
+          {part.name, std::sqrt(squares / std::max(1e-30, squares_of(start))), part.frozen, now.rank() == 2});
+    });
+  }
+
+  const double rate = t.optimizer->lr(), loss = loss_of(*c.e.task, *t.experiment.model, Split::train, own);
+  if (!(rate > 0) || !t.one_step->make(1, rate).finite) return;
+  std::vector<double> ratios;
+  for (int s = 0; s < store.size(); s++) {
+    Tensor difference = store.slot(s).value.clone();
+    Tensor minus = before[std::size_t(s)].clone();
+    for (Index i = 0; i < minus.size() && minus.dtype() == Dtype::f32; i++) minus.data<float>()[i] *= -1;
+    if (minus.dtype() != Dtype::f32) return;
+    difference.add(minus);
+    if (difference.rank() == 2 && squares_of(difference) > 0 && squares_of(minus) > 0)
+      ratios.push_back(std::sqrt(squares_of(difference) / squares_of(minus)));
+    change.push_back(difference);
+  }
+  c.update_ratio = median(ratios);
+  double rates = 0;
+  for (std::int64_t step = 1; step <= std::max<std::int64_t>(1, c.steps); step++)
+    rates += t.schedule->rate(step) / rate;
+  c.reach = c.update_ratio * rates;
+
+  double lowest = loss;
+  c.best_factor = 0;
+  for (int k = -6; k <= 6; k++) {
+    const double factor = std::pow(10.0, k / 2.0);
+    for (int s = 0; s < store.size(); s++) {
+      Tensor value = store.slot(s).value;
+      const float* from = before[std::size_t(s)].data<float>();
+      const float* by = change[std::size_t(s)].data<float>();
+      for (Index i = 0; i < value.size(); i++) value.data<float>()[i] = from[i] + float(factor) * by[i];
+    }
+    if (t.adapters) break;  // the weights are made of others
+    const double there = loss_of(*c.e.task, *t.experiment.model, Split::train, own);
+    if (k == 0) c.overshoot = there / loss;
+    if (there < lowest) lowest = there, c.best_factor = factor;
+  }
+}
+
+}  // namespace qkv

@@ -1,0 +1,150 @@
+// The data of a run as its rules see it: examples as token ids, how frequent each answer is, what is unknown.
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "diagnosis/case.h"
+#include "qkv/base/text.h"
+
+namespace qkv {
+namespace {
+
+constexpr Index kAtOnce = 64;
+
+const std::int32_t* ints(const Tensor& tensor) {
+  return tensor.data<std::int32_t>();
+}
+
+// The ids of row b whose `keep`, if there is one, is 1.
+std::vector<int> kept(const Tensor& ids, const Tensor* keep, Index b) {
+  const Index T = ids.dim(1);
+  std::vector<int> row;
+  for (Index i = b * T; i < (b + 1) * T; i++)
+    if (!keep || ints(*keep)[i] == 1) row.push_back(ints(ids)[i]);
+  return row;
+}
+
+SampledExample example_of(const Batch& batch, Index b) {
+  SampledExample one;
+  const Tensor *ids = batch.find("ids"), *source = batch.find("source_ids"), *label = batch.find("label"),
+               *targets = batch.find("targets");
+  if (source)
+    one.source = kept(*source, batch.find("source_keep"), b);
+  else if (ids && ids->rank() == 2)
+    one.source = kept(*ids, batch.find("keep"), b);
+  if (label) one.target = {ints(*label)[b]};
+  if (!targets || targets->rank() != 2) return one;
+  const Index T = targets->dim(1);
+  std::size_t first = 0;
+  for (Index t = 0; t < T; t++) {
+    const int id = ints(*targets)[b * T + t];
+    if (id < 0) continue;
+    if (one.target.empty()) first = std::size_t(t) + 1;
+    one.target.push_back(id);
+  }
+  // What comes after the first question is answers.
+  if (!source && first > 1) one.source.resize(std::min(first, one.source.size()));
+  return one;
+}
+
+double log_loss(const std::map<int, double>& counts) {
+  double all = 0, sum = 0;
+  for (const auto& [id, n] : counts) all += n, sum += n * std::log(n);
+  return all > 0 ? std::log(all) - sum / all : kUnknown;
+}
+
+// Words per text and tokens per word, where the tokens are those of a text.
+double tokens_per_word(const Tokenizer& tokenizer, const Sample& sample) {
+  double tokens = 0, words = 0;
+  for (std::size_t i = 0; i < std::min<std::size_t>(sample.size(), 200); i++) {
+    tokens += double(sample[i].source.size());
+    words += double(split_words(tokenizer.decode(sample[i].source)).size());
+  }
+  return words > 0 ? tokens / words : kUnknown;
+}
+
+}  // namespace
+
+double median(std::vector<double> values) {
+  if (values.empty()) return kUnknown;
+  const auto middle = values.begin() + std::ptrdiff_t(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+std::vector<int> spread_examples(Task& task, Split split, Index some) {
+  const Index n = task.examples(split), size = std::min(n, some);
+  std::vector<int> result;
+  for (Index i = 0; i < size; i++) result.push_back(int(i * n / size));
+  return result;
+}
+
+double loss_of(const Task& task, const Model& model, Split split, const std::vector<int>& examples) {
+  double sum = 0, count = 0;
+  for (std::size_t i = 0; i < examples.size(); i += 16) {
+    Batch batch;
+    collate(task, split, examples.data() + i, Index(std::min<std::size_t>(16, examples.size() - i)), nullptr,
+            batch);
+    const Loss loss = task.loss(model, batch);
+    sum += loss.sum.value().item(), count += loss.count;
+  }
+  return count > 0 ? sum / count : kUnknown;
+}
+
+Sample sample_of(Task& task, Split split, Index most) {
+  const std::vector<int> examples = spread_examples(task, split, most);
+  Sample sample;
+  for (std::size_t i = 0; i < examples.size(); i += kAtOnce) {
+    Batch batch;
+    const Index n = Index(std::min<std::size_t>(kAtOnce, examples.size() - i));
+    collate(task, split, examples.data() + i, n, nullptr, batch);
+    for (Index b = 0; b < n; b++) sample.push_back(example_of(batch, b));
+  }
+  return sample;
+}
+
+void look_at_data(RunCase& c, Index most) {
+  Task& task = *c.e.task;
+  c.survey = Json::object();
+  c.from_files = !task.files().empty();
+  if (auto* surveyed = dynamic_cast<Surveyed*>(&task);
+      surveyed && task.examples(Split::train) <= std::max<Index>(most * 5, 20000)) {
+    DataSurvey survey;
+    surveyed->survey(survey);
+    c.survey = survey.json();
+  }
+  if (c.table("task").type(Task::kDefault) == "word2vec") return;  // its examples are drawn pairs
+  for (Split split : {Split::train, Split::val})
+    c.samples[split] = sample_of(task, split, split == Split::train ? most : most / 2);
+
+  const Sample& sample = c.samples[Split::train];
+  std::map<int, double> answers;
+  double tokens = 0, unknown = 0, asked = 0;
+  const Tokenizer* tokenizer = task.tokenizer();
+  for (const SampledExample& one : sample) {
+    for (int id : one.target) answers[id]++;
+    asked += double(one.target.size()), tokens += double(one.source.size());
+    if (tokenizer) unknown += double(std::count(one.source.begin(), one.source.end(), tokenizer->unk_id()));
+  }
+  if (asked > 0) c.prior = log_loss(answers);
+  c.whole_text = !c.classes() && asked >= 0.9 * tokens && c.table("model").type("") != "encoder-decoder";
+  if (tokenizer && tokens > 0) {
+    if (tokenizer->vocab().unk_id() >= 0) c.unknown = unknown / tokens;
+    c.tokens_per_word = tokens_per_word(*tokenizer, sample);
+  }
+  if (c.classes()) {
+    std::map<int, double> labels;
+    for (const SampledExample& one : c.samples[Split::val])
+      if (!one.target.empty()) labels[one.target[0]]++;
+    for (const auto& [label, n] : labels)
+      c.majority = std::fmax(c.majority, n / double(c.samples[Split::val].size()));
+  }
+  if (!c.from_files) return;
+  compare_sources(c);
+  if (c.classes())
+    check_labels(c);
+  else if (!c.whole_text)
+    check_pairs(c);
+}
+
+}  // namespace qkv
