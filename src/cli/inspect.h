@@ -6,6 +6,7 @@
 
 #include "cli/answers.h"
 #include "inspect/look.h"
+#include "log/svg.h"
 
 namespace qkv {
 
@@ -20,6 +21,11 @@ struct Inspection {
   virtual bool needs_subject() const { return true; }
   /// A runnable example for --help.
   virtual std::string example() const = 0;
+
+  /// True where --svg is given: `run` then adds pictures.
+  bool draws() const { return !svg.empty(); }
+  std::string svg;
+  std::vector<Svg> pictures;
 };
 
 QKV_DECLARE_REGISTRY(Inspection);

@@ -2,6 +2,7 @@
 #pragma once
 #include <cmath>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,13 +33,13 @@ struct Setting {
   std::string name = {};                       ///< of its run: the names of the values
   std::vector<std::string> values = {};        ///< of the keys, in their order
   SeedRuns runs = {};                          ///< of one seed, one run
+  std::optional<CheckReport> check = {};       ///< of the first of them
   std::map<std::string, double> metrics = {};  ///< of the test split, else validation: means
   bool diverged = false;                       ///< one of its runs has
   // Of a sweep:
-  std::vector<double> scores = {};         ///< Judge::metric of each seed
-  double score = NAN, sd = 0;              ///< their mean and standard deviation
-  std::int64_t steps = 0, eval_every = 0;  ///< of a whole run
-  std::int64_t reached = 0;                ///< of these steps, when it was compared
+  std::vector<double> scores = {};  ///< Judge::metric of each seed
+  double score = NAN, sd = 0;       ///< their mean and standard deviation
+  std::int64_t reached = 0;         ///< of these steps, when it was compared
 };
 
 /// The settings that are asked for, and their keys with all values that occur. Usage errors where two could

@@ -5,7 +5,8 @@
 
 #include "base/toml.h"
 #include "cli/sweep.h"
-#include "log/svg.h"
+#include "log/charts.h"
+#include "log/number_text.h"
 #include "qkv/base/text.h"
 #include "train/check.h"
 
@@ -13,7 +14,7 @@ namespace qkv {
 namespace {
 
 constexpr std::size_t kFewValues = 10, kLabel = 18;
-constexpr double kTop = 50, kBottom = 400;
+constexpr double kTop = 70, kBottom = 420;
 
 double number_of(const std::string& text) {
   double value = NAN;
@@ -48,29 +49,26 @@ struct KeyAxis {
       const std::string name = value.find('/') == std::string::npos ? value : name_of_value(value);
       if (even) result.emplace_back(at(value), name.substr(0, kLabel));
     }
-    if (!even)
-      for (double tick : scale.ticks()) result.emplace_back(scale.at(tick), fmt::format("{:g}", tick));
-    return result;
+    return even ? result : scale.marks();
   }
   std::vector<std::string> values;
   bool even;
   Scale scale;
 };
 
-// Settings by their score, with colours from dark blue for the best to a light one; grey without a score.
+// Settings by their score: the stronger the colour, the better; grey without a score.
 struct Ranked {
   Ranked(const std::vector<Setting>& settings, const Judge& judge) {
     for (const Setting& setting : settings) order.push_back(&setting);
     std::stable_sort(order.begin(), order.end(), [&](auto* a, auto* b) { return judge.better(*a, *b); });
     while (scored < order.size() && !std::isnan(order[scored]->score)) scored++;
   }
-  std::string colour(std::size_t rank) const {
-    if (rank >= scored) return "#bbb";
-    const double part = static_cast<double>(rank) / std::max(1.0, static_cast<double>(scored) - 1);
-    return fmt::format("rgb({:.0f},{:.0f},{:.0f})", 8 + 197 * part, 48 + 173 * part, 107 + 131 * part);
+  // Of a colour from 1 for the best to weak ones.
+  double strength(std::size_t rank) const {
+    return 1 - 0.85 * static_cast<double>(rank) / std::max(1.0, static_cast<double>(scored) - 1);
   }
   std::string legend() const {
-    return scored < order.size() ? "darker is better, grey has diverged" : "darker is better";
+    return scored < order.size() ? "stronger is better, grey has diverged" : "stronger is better";
   }
   std::vector<const Setting*> order;
   std::size_t scored = 0;
@@ -95,30 +93,27 @@ std::string parallel_coordinates(const std::vector<KeyValues>& keys, const std::
   const Scale score{low, high, kBottom, kTop};
   std::vector<KeyAxis> axes;
   for (const KeyValues& key : keys) axes.emplace_back(key, kBottom, kTop);
-  std::string elements;
+  Svg svg(x(keys.size()) + 100, kBottom + 40, "settings and " + metric);
   for (std::size_t rank = settings.size(); rank-- > 0;) {  // the best one on top
     const Setting& one = *ranked.order[rank];
-    std::vector<std::pair<double, double>> points;
+    Points points;
     for (std::size_t k = 0; k < keys.size(); k++) points.emplace_back(x(k), axes[k].at(one.values[k]));
     const double end = judge.higher_is_better ? kBottom : kTop;
     points.emplace_back(x(keys.size()),
                         rank < ranked.scored ? std::clamp(score.at(one.score), kTop, kBottom) : end);
-    elements += svg_line(points, ranked.colour(rank), rank == 0 ? 3 : 1.5);
+    svg.line(points, rank < ranked.scored ? "accent" : "soft", rank == 0 ? 3 : 1.5, false,
+             rank < ranked.scored ? ranked.strength(rank) : 0.5);
   }
   for (std::size_t k = 0; k <= keys.size(); k++) {
-    std::vector<std::pair<double, std::string>> ticks;
-    if (k < keys.size())
-      ticks = axes[k].ticks();
-    else
-      for (double tick : score.ticks()) ticks.emplace_back(score.at(tick), fmt::format("{:g}", tick));
-    elements += svg_line({{x(k), kTop - 8}, {x(k), kBottom + 8}}, "#333") +
-                svg_text(x(k), kTop - 22, k < keys.size() ? keys[k][0] : metric);
-    for (auto& [y, text] : ticks)
-      elements += svg_box(x(k) + 4, y - 8, 7 * static_cast<double>(text.size()) + 3, 15, "#fffc") +
-                  svg_text(x(k) + 6, y + 4, text, "start");
+    svg.line({{x(k), kTop - 8}, {x(k), kBottom + 8}}, "ink");
+    svg.text(x(k), kTop - 16, k < keys.size() ? keys[k][0] : metric);
+    for (auto& [y, text] : k < keys.size() ? axes[k].ticks() : score.marks()) {
+      svg.box(x(k) + 4, y - 8, text_width(text) + 4, 15, "paper", 0.8);
+      svg.text(x(k) + 6, y + 4, text, "start");
+    }
   }
-  return svg_page(x(keys.size()) + 100, kBottom + 40, "settings and " + metric,
-                  elements + svg_text(x(0), kBottom + 30, ranked.legend(), "start", "#777"));
+  svg.text(x(0), kBottom + 30, ranked.legend(), "start", "soft");
+  return svg.str();
 }
 
 std::string heat_map(const std::vector<KeyValues>& keys, const std::vector<Setting>& settings,
@@ -129,23 +124,25 @@ std::string heat_map(const std::vector<KeyValues>& keys, const std::vector<Setti
   // Cells of a grid; values that were drawn have small ones.
   const double width = across.even ? (kRight - kLeft) / static_cast<double>(across.values.size()) : 14,
                height = down.even ? (kBottom - kTop) / static_cast<double>(down.values.size()) : 14;
-  std::string elements;
+  Svg svg(kRight + 30, kBottom + 60,
+          fmt::format("val {} by {} and {}: {}", judge.metric, keys[0][0], keys[1][0], ranked.legend()));
   for (std::size_t rank = settings.size(); rank-- > 0;) {
     const Setting& one = *ranked.order[rank];
     const double x = across.at(one.values[1]), y = down.at(one.values[0]);
-    const std::string text = rank < ranked.scored ? fmt::format("{:.4g}", one.score) : "diverged";
-    elements += svg_box(x - width / 2 + 1, y - height / 2 + 1, width - 2, height - 2, ranked.colour(rank));
-    if (width > 7 * static_cast<double>(text.size()) && height > 16)
-      elements += svg_text(x, y + 4, text, "middle", 2 * rank < ranked.scored ? "white" : "#333");
+    const bool scored = rank < ranked.scored;
+    const double strength = scored ? ranked.strength(rank) : 0.5;
+    const std::string text = scored ? metric_text(one.score) : "diverged";
+    svg.box(x - width / 2 + 1, y - height / 2 + 1, width - 2, height - 2, scored ? "accent" : "soft",
+            strength, fmt::format("{}: {}", one.name, text));
+    if (width > text_width(text) && height > 16)
+      svg.text(x, y + 4, text, "middle", scored && strength > 0.6 ? "paper" : "ink");
   }
-  elements += svg_line({{kLeft, kTop}, {kLeft, kBottom}, {kRight, kBottom}}, "#333");
-  for (auto& [y, text] : down.ticks()) elements += svg_text(kLeft - 10, y + 4, text, "end");
-  for (auto& [x, text] : across.ticks()) elements += svg_text(x, kBottom + 20, text);
-  return svg_page(
-      kRight + 30, kBottom + 60, "val " + judge.metric + " over two keys",
-      elements + svg_text(10, kTop - 16, keys[0][0], "start") +
-          svg_text((kLeft + kRight) / 2, kBottom + 44, keys[1][0]) +
-          svg_text(kRight, kTop - 16, "val " + judge.metric + ": " + ranked.legend(), "end", "#777"));
+  svg.line({{kLeft, kTop}, {kLeft, kBottom}, {kRight, kBottom}}, "soft");
+  for (auto& [y, text] : down.ticks()) svg.text(kLeft - 10, y + 4, text, "end", "soft");
+  for (auto& [x, text] : across.ticks()) svg.text(x, kBottom + 20, text, "middle", "soft");
+  svg.text(10, kTop - 10, keys[0][0], "start");
+  svg.text((kLeft + kRight) / 2, kBottom + 44, keys[1][0]);
+  return svg.str();
 }
 
 std::string config_of_setting(const ManyRuns& many, const std::vector<KeyValues>& keys,

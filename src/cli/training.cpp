@@ -117,18 +117,22 @@ std::string run_name(const RunConfig& run, const std::string& config_file) {
   return run.name.empty() ? fs::path(config_file).stem().string() : run.name;
 }
 
-void check_config(const TrainingRequest& request) {
+CheckReport check_request(const TrainingRequest& request) {
   const Section config = request.load();
+  CheckReport report = check_config(config);
+  if (!report.problems.empty()) throw Error(join(report.problems, "\n"), Fault::usage);
+  if (!report.data_problems.empty()) throw Error(join(report.data_problems, "\n"), Fault::data);
+  const std::string run = request.place();
+  if (request.parent.empty() || request.overwrite || !exists(run + "/config.resolved.toml")) return report;
   Experiment e = build_experiment(config, true);
   finish_config(e);
-  const std::string run = request.parent + "/" + request.name;
-  if (request.parent.empty() || request.overwrite || !exists(run + "/config.resolved.toml")) return;
   const std::string difference = difference_of_run(run, config, kept_config(e, ""), *e.task);
   if (!difference.empty())
     fail(Fault::usage,
          "{}: an existing run must have the config and data of this command; got {} (--overwrite trains all "
          "again, another run.name keeps both)",
          run, difference);
+  return report;
 }
 
 static void use_threads(const RunConfig& run) {

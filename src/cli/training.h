@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "qkv/train/training.h"
+#include "train/check.h"
 #include "train/run_dir.h"
 
 namespace qkv {
@@ -65,6 +66,6 @@ int resume_run(const std::string& run, const std::vector<std::string>& sets,
                const Watcher* watcher = nullptr);
 /// Throws what is wrong with a request's config and data, or, with `parent`, that its run is there and was
 /// made from others; writes nothing.
-void check_config(const TrainingRequest& request);
+CheckReport check_request(const TrainingRequest& request);
 
 }  // namespace qkv

@@ -73,21 +73,30 @@ double score_of(const TrainingRequest& run, const Judge& judge) {
 
 // Two runs with half of the threads each make more steps than one with all, if the memory is there. A run
 // whose config says how many threads it has keeps them.
-int runs_at_a_time(const TrainingRequest& run) {
-  const CheckReport report = check_config(run.load());
-  const auto threads = static_cast<int>(report.config.section("run").read<RunConfig>().threads);
+int runs_at_a_time(const std::vector<Setting>& settings) {
+  std::size_t memory = 0;
+  for (const Setting& one : settings) memory = std::max(memory, one.check->memory_bytes);
+  const auto threads = static_cast<int>(settings[0].check->config.section("run").read<RunConfig>().threads);
   const bool fit = 2 * std::max(1, threads) <= available_threads();
-  return fit && 2 * report.memory_bytes <= available_memory() ? 2 : 1;
+  return fit && 2 * memory <= available_memory() ? 2 : 1;
 }
 
-// Trains what is not done of these runs, and notes the worst exit code. False where not all could be trained;
+std::vector<TrainingRequest*> runs_of(std::vector<Setting>& settings) {
+  std::vector<TrainingRequest*> runs;
+  for (Setting& setting : settings)
+    for (std::vector<TrainingRequest>& seed : setting.runs)
+      for (TrainingRequest& one : seed) runs.push_back(&one);
+  return runs;
+}
+
+// Trains what is not done of their runs, and notes the worst exit code. False where not all could be trained;
 // of settings that diverge the others go on.
-bool train_all(const std::vector<TrainingRequest*>& runs, const ManyRuns& many, const Judge& judge,
-               int& worst) {
+bool train_all(std::vector<Setting>& settings, const ManyRuns& many, const Judge& judge, int& worst) {
+  const std::vector<TrainingRequest*> runs = runs_of(settings);
   std::vector<const TrainingRequest*> open;
   for (const TrainingRequest* run : runs)
     if (!is_done(*run, many)) open.push_back(run);
-  const int jobs = many.jobs > 0 ? many.jobs : open.size() > 1 ? runs_at_a_time(*open[0]) : 1;
+  const int jobs = many.jobs > 0 ? many.jobs : open.size() > 1 ? runs_at_a_time(settings) : 1;
   std::size_t done = runs.size() - open.size();
   const auto ended = [&](std::size_t i, int code) {
     const bool lost = code == kDiverged && has_settings(many);
@@ -129,7 +138,7 @@ void remove_old(const std::string& parent) {
   remove_folder(parent);
 }
 
-// Those of a request. All are checked before any is trained.
+// Those of a request.
 SeedRuns runs_of_many(const TrainingRequest& request, int seeds, int folds) {
   const RunConfig run = run_config(request);
   if (folds > 0) check_folds(request);
@@ -149,13 +158,12 @@ SeedRuns runs_of_many(const TrainingRequest& request, int seeds, int folds) {
       if (folds > 0)
         one.sets.insert(one.sets.end(),
                         {fmt::format("data.folds={}", folds), fmt::format("data.fold={}", fold)});
-      // One part stands for all, where no old run is in its place.
-      if ((s == 0 && fold == 0) || exists(parent + "/" + one.name)) check_config(one);
     }
   return runs;
 }
 
-// Gives each setting its runs. All are checked.
+// Gives each setting its runs. The first is checked; it stands for the others where no old run is in their
+// place.
 void plan(std::vector<Setting>& settings, const std::vector<KeyValues>& keys, const ManyRuns& many,
           const std::string& folder) {
   for (Setting& setting : settings) {
@@ -163,50 +171,38 @@ void plan(std::vector<Setting>& settings, const std::vector<KeyValues>& keys, co
     for (std::size_t k = 0; k < keys.size(); k++) one.sets.push_back(keys[k][0] + "=" + setting.values[k]);
     if (!keys.empty()) one.parent = folder, one.name = setting.name;
     one.resume = !one.overwrite;
-    if (many.seeds > 1 || many.folds > 1) {
-      setting.runs = runs_of_many(one, many.seeds, many.folds);
-    } else {
-      check_config(one);
-      setting.runs = {{one}};
-    }
+    setting.runs = {{one}};
+    if (many.seeds > 1 || many.folds > 1) setting.runs = runs_of_many(one, many.seeds, many.folds);
+    setting.check = check_request(setting.runs[0][0]);
+    for (const std::vector<TrainingRequest>& seed : setting.runs)
+      for (const TrainingRequest& run : seed)
+        if (&run != &setting.runs[0][0] && exists(run.place())) check_request(run);
   }
 }
 
-// By what the settings of a sweep are compared; notes in them when.
-Judge judge_of(std::vector<Setting>& settings, const std::vector<KeyValues>& keys, bool halving) {
+// By what the settings of a sweep are compared.
+Judge judge_of(const std::vector<Setting>& settings, const std::vector<KeyValues>& keys) {
   for (const KeyValues& key : keys)
     if (key[0] == "eval.metric" || key[0] == "eval.mode")
       fail(Fault::usage, "sweep: {} must be the same in all settings, since it says which is best", key[0]);
-  EvalConfig eval;
-  for (Setting& setting : settings) {
-    if (&setting != &settings[0] && !halving) break;
-    const CheckReport report = check_config(setting.runs[0][0].load());
-    report.config.section("eval").read(eval);
-    setting.steps = report.steps, setting.eval_every = report.eval_every;
-    if (report.eval_every == 0)
+  for (const Setting& setting : settings)
+    if (setting.check->eval_every == 0)
       fail(Fault::usage, "sweep: the config must have validation data, on which settings are compared");
-  }
+  const auto eval = settings[0].check->config.section("eval").read<EvalConfig>();
   return {eval.metric, eval.higher_is_better()};
-}
-
-std::vector<TrainingRequest*> runs_of(std::vector<Setting>& settings) {
-  std::vector<TrainingRequest*> runs;
-  for (Setting& setting : settings)
-    for (std::vector<TrainingRequest>& seed : setting.runs)
-      for (TrainingRequest& one : seed) runs.push_back(&one);
-  return runs;
 }
 
 // All runs of a setting stop where it has made 1 / share of its steps and is evaluated.
 void set_pause(Setting& setting, double share) {
-  const double steps = std::max(1.0, static_cast<double>(setting.steps) / share);
-  const auto every = static_cast<double>(setting.eval_every);
+  const std::int64_t whole = setting.check->steps;
+  const double steps = std::max(1.0, static_cast<double>(whole) / share);
+  const auto every = static_cast<double>(setting.check->eval_every);
   if (share > 1 && every > steps)
     fail(Fault::usage,
          "sweep: with --halving, settings must be evaluated within the first {:.0f} of their {} steps; got "
          "eval.every = {}",
-         steps, setting.steps, setting.eval_every);
-  setting.reached = share > 1 ? static_cast<std::int64_t>(std::ceil(steps / every) * every) : setting.steps;
+         steps, whole, setting.check->eval_every);
+  setting.reached = share > 1 ? static_cast<std::int64_t>(std::ceil(steps / every) * every) : whole;
   for (std::vector<TrainingRequest>& seed : setting.runs)
     for (TrainingRequest& one : seed) one.pause_at = share > 1 ? setting.reached : 0;
 }
@@ -226,7 +222,7 @@ bool train_settings(std::vector<Setting>& settings, const ManyRuns& many, const 
     for (const Setting& setting : settings)
       if (setting.runs[0][0].overwrite && (many.seeds > 1 || many.folds > 1))
         remove_old(setting.runs[0][0].parent);
-    if (!train_all(runs_of(settings), many, judge, worst)) return false;
+    if (!train_all(settings, many, judge, worst)) return false;
     for (Setting& setting : settings) {
       setting.scores.clear();
       for (std::vector<TrainingRequest>& seed : setting.runs)
@@ -258,7 +254,7 @@ int train_many(const ManyRuns& many) {
   std::vector<KeyValues> keys;
   std::vector<Setting> settings = settings_of(many, static_cast<std::uint64_t>(run.seed), keys);
   plan(settings, keys, many, folder);
-  const Judge judge = many.sweep ? judge_of(settings, keys, many.halving > 0) : Judge();
+  const Judge judge = many.sweep ? judge_of(settings, keys) : Judge();
   int worst = 0;
   if (!train_settings(settings, many, judge, worst)) return worst;
   const auto lost = static_cast<std::size_t>(

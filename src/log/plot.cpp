@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 
+#include "log/number_text.h"
 #include "log/terminal_text.h"
 #include "qkv/base/text.h"
 
@@ -64,12 +66,12 @@ class Canvas {
     }
   }
 
-  std::string row(int r, bool color) const {
+  std::string row(int r, bool color, const char* blank) const {
     std::string text;
     for (int c = 0; c < columns_; c++) {
       const auto i = static_cast<std::size_t>(r * columns_ + c);
       if (dots_[i] == 0) {
-        text += ' ';
+        text += blank;
       } else if (fine_x_ == 1) {
         text += in_color(curve_[i], kMarks[curve_[i] % std::size(kMarks)], color);
       } else {
@@ -96,25 +98,6 @@ class Canvas {
   std::vector<std::size_t> curve_;
 };
 
-// As many digits as distinguish neighbouring ticks, with an exponent for all of them or for none; `size` is
-// that of the largest.
-std::string tick_text(double v, double step, double size) {
-  if (v == 0) return "0";
-  if (size >= 1e5 || step < 1e-4) {
-    const double digits = std::floor(std::log10(std::fabs(v)) + 1e-9) - std::floor(std::log10(step) + 1e-9);
-    return fmt::format("{:.{}e}", v, std::clamp(static_cast<int>(digits), 1, 6));
-  }
-  const int digits = std::clamp(static_cast<int>(std::ceil(-std::log10(step) - 1e-9)), 0, 6);
-  return fmt::format("{:.{}f}", v, digits);
-}
-
-std::string count_text(double v) {
-  const double size = std::fabs(v);
-  if (size >= 1e6) return fmt::format("{:.4g}M", v / 1e6);
-  if (size >= 1e4) return fmt::format("{:.4g}k", v / 1e3);
-  return fmt::format("{:.6g}", v);
-}
-
 struct Tick {
   double at;  // on the scale of the axis
   std::string text;
@@ -126,10 +109,9 @@ std::vector<Tick> y_ticks(const Range& y, bool log, int rows) {
   std::vector<double> at = round_ticks(y.low, y.high, wanted);
   while (at.size() < 2 && wanted < 20)
     at = round_ticks(y.low, y.high, ++wanted);  // one number shows no scale
-  const double step = at.size() > 1 ? at[1] - at[0] : 1;
-  const double size = std::max(std::fabs(y.low), std::fabs(y.high));
-  for (double v : at)
-    ticks.push_back({v, log ? fmt::format("{:.2g}", std::pow(10, v)) : tick_text(v, step, size)});
+  const std::vector<std::string> texts = tick_texts(at);
+  for (std::size_t i = 0; i < at.size(); i++)
+    ticks.push_back({at[i], log ? fmt::format("{:.2g}", std::pow(10, at[i])) : texts[i]});
   return ticks;
 }
 
@@ -139,9 +121,12 @@ std::string x_axis(const Range& x, int columns, int margin, const PlotOptions& o
   std::vector<bool> ticks(numbers.size(), false);
   const int free = columns - static_cast<int>(o.x_label.size()) - 1;
   int next = 0;
-  for (double v : round_ticks(x.low, x.high, std::max(2, columns / 12))) {
-    const std::string text = count_text(v);
-    const int column = std::clamp(place(x, v, columns), 0, columns - 1), size = static_cast<int>(text.size());
+  const std::vector<double> at = round_ticks(x.low, x.high, std::max(2, columns / 12));
+  const std::vector<std::string> texts = tick_texts(at);
+  for (std::size_t i = 0; i < at.size(); i++) {
+    const std::string& text = texts[i];
+    const int column = std::clamp(place(x, at[i], columns), 0, columns - 1),
+              size = static_cast<int>(text.size());
     const int begin = std::clamp(column - size / 2, 0, columns - size);
     if (begin < next || begin + size > free) continue;
     ticks[static_cast<std::size_t>(column)] = true;
@@ -152,6 +137,24 @@ std::string x_axis(const Range& x, int columns, int margin, const PlotOptions& o
   std::string line = pad_left(o.unicode ? "└" : "+", margin + 1);
   for (bool tick : ticks) line += o.unicode ? (tick ? "┬" : "─") : (tick ? "+" : "-");
   return line + "\n" + pad_left("", margin + 1) + numbers + "\n";
+}
+
+// The names of the levels by the row, from the top, that they are in. The range grows to hold those that are
+// near to the curves; others are left out.
+std::map<int, std::string> level_rows(const PlotOptions& o, Range& y, int rows) {
+  const double room = 0.25 * (y.high - y.low), low = y.low - room, high = y.high + room;
+  const auto scaled = [&](const PlotLevel& level) {
+    const double v = o.log_y ? std::log10(level.y) : level.y;
+    return v >= low && v <= high ? v : NAN;
+  };
+  for (const PlotLevel& level : o.levels) y.add(scaled(level));
+  std::map<int, std::string> result;
+  for (const PlotLevel& level : o.levels) {
+    if (std::isnan(scaled(level))) continue;
+    std::string& names = result[rows - 1 - place(y, scaled(level), rows)];
+    names += (names.empty() ? "" : ", ") + level.name;
+  }
+  return result;
 }
 
 }  // namespace
@@ -191,10 +194,14 @@ std::string plot(const std::vector<Curve>& curves, const PlotOptions& o) {
   x.widen(), y.widen();
 
   const int rows = std::max(6, o.height) - 3 - (o.title.empty() ? 0 : 1);
+  const std::map<int, std::string> levels = level_rows(o, y, rows);
   const std::vector<Tick> ticks = y_ticks(y, o.log_y, rows);
   int margin = 1;
   for (const Tick& tick : ticks) margin = std::max(margin, visible_width(tick.text));
-  const int columns = std::max(30, o.width) - margin - 3;
+  int names = 0;  // columns of the names of levels
+  for (const auto& [row, text_of_row] : levels)
+    names = std::min(std::max(30, o.width) / 3, std::max(names, 1 + visible_width(text_of_row)));
+  const int columns = std::max(30, o.width) - margin - 3 - names;
   const bool braille = o.unicode && (o.color || curves.size() == 1);
   Canvas canvas(columns, rows, braille);
   for (std::size_t c = 0; c < shown.size(); c++) {
@@ -212,7 +219,9 @@ std::string plot(const std::vector<Curve>& curves, const PlotOptions& o) {
       if (rows - 1 - place(y, tick.at, rows) == r) label = tick.text;
     text += pad_left(label, margin);
     text += o.unicode ? (label.empty() ? "│" : "┤") : (label.empty() ? "|" : "+");
-    std::string row = canvas.row(r, o.color);
+    const auto level = levels.find(r);
+    std::string row = canvas.row(r, o.color, level == levels.end() ? " " : o.unicode ? "╌" : "-");
+    if (level != levels.end()) row += " " + fit_width(level->second, names - 1, o.unicode);
     row.erase(row.find_last_not_of(' ') + 1);
     text += row + "\n";
   }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "log/run_log.h"
+#include "log/svg.h"
 #include "qkv/base/json_fwd.h"
 #include "qkv/train/experiment.h"
 
@@ -15,10 +16,19 @@ namespace qkv {
 /// where there is no such directory.
 Json report_data(const std::vector<std::string>& runs);
 
-/// The page: needs no network and no other file. Text of the data cannot end the element that holds it.
-std::string report_page(const Json& data);
+/// The page: needs no network and no other file. Text of the data cannot end the element that holds it. With
+/// a `nonce`, scripts and styles run only with it, and data with the member "serve" makes the live page.
+std::string report_page(const Json& data, const std::string& nonce = "");
+/// What a browser may do with the page: a Content-Security-Policy.
+std::string page_policy(const std::string& nonce);
+
+/// The pictures of the page by their names: curves, confusion, weights, attention, maps, norms, time.
+std::vector<std::pair<std::string, Svg>> report_pictures(const Json& data);
 
 using Problems = std::vector<std::string>;
+
+/// The entry of a run in "runs", without its problems.
+Json run_json(const RunLog& log, Problems& problems);
 
 /// Positions of at most about `most` of the points, in order: the first, the last, and of each of equal
 /// stretches the lowest and the highest value and a first one that is not finite. No extreme is lost.
@@ -28,6 +38,9 @@ std::vector<std::size_t> thin(const std::vector<double>& y, std::size_t most);
 Json curves_json(const RunLog& log);
 /// {"steps", "weight": {parameter: [norm ..]}, "gradient": {..}}, or null where the log has none.
 Json norms_json(const RunLog& log);
+/// [{"text", "answers": [{"step", "answer"}], "last": step}]: how the answers to inspect.samples changed from
+/// evaluation to evaluation; answers that stayed are listed once.
+Json samples_json(const RunLog& log);
 /// [{"part", "seconds"}] from the end line, or null.
 Json seconds_json(const RunLog& log);
 
@@ -38,8 +51,8 @@ Json seconds_json(const RunLog& log);
 /// `<` and `\`. Values beyond `most` are cut, those that are not finite become 0. 2 <= bits <= 24.
 std::string pack(const float* values, Index n, double most, int bits);
 
-/// {"shape": [rows, columns], "bits", "most", "scales", "data"}: row r is packed with its own largest
-/// magnitude, scales[r] (18 bits, packed against `most`). A vector is one row.
+/// {"shape", "bits", "whole": numbers are integers, "most", "scales", "data"}: row r, along the last axis, is
+/// packed with its own largest magnitude, scales[r] (18 bits, packed against `most`). A vector is one row.
 Json packed_matrix(const Tensor& matrix, int bits);
 /// Characters that `packed_matrix` takes.
 std::size_t packed_size(Index rows, Index columns, int bits);
@@ -58,11 +71,15 @@ Json expectations_json(const std::string& run, const Json& result, Problems& pro
 /// examples that it gets wrong most surely. Null for tasks without classes or examples to show.
 Json evaluation_json(const Experiment& e, Split split, std::size_t most, Problems& problems);
 
+/// {"texts", "believed", "reason", "methods": [{"name", "agreement", "correlation"}]}: whether the attention
+/// map says which word decides (inspect/faithful.h), measured on a few examples; null where that cannot be.
+Json faithful_json(const Experiment& e, Split split);
+
 /// The captures of a run, frame by frame (captures.h); null where it has none.
 Json film_json(const std::string& run, Problems& problems);
 
-/// An encoder classifier of word senses with its weights, for the page to compute with, as long as it takes
-/// at most `limit` bytes; else {"missing": why}.
+/// The graphs of a model with its weights and its tokenizer, for the page to run (page/model.js), as long as
+/// it takes at most `limit` bytes; else {"missing": why}.
 Json model_json(const Experiment& e, std::size_t limit);
 
 }  // namespace qkv

@@ -60,14 +60,17 @@ void make_parameters(Experiment& e, bool symbolic) {
   build_model(e, e.task->shape());
 }
 
-// Weights, their gradients and what the optimizer keeps, before any of it is made.
+// Weights, their gradients and what the optimizer keeps, before any of it is made. With adapters, gradients
+// and moments are those of small matrices.
 void check_memory(const Experiment& e) {
   const double limit = static_cast<double>(available_memory());
   const double weights = static_cast<double>(e.parameters->bytes());
   if (weights * 4 < limit) return;
-  const auto optimizer = make_optimizer(e.config.section("optimizer"), *e.parameters);
-  const double bytes =
-      weights * (learns_in_place(*optimizer) ? 1 : 2) + static_cast<double>(optimizer->bytes());
+  double bytes = weights;
+  if (e.tables.lora.rank == 0) {
+    const auto optimizer = make_optimizer(e.config.section("optimizer"), *e.parameters);
+    bytes = weights * (learns_in_place(*optimizer) ? 1 : 2) + static_cast<double>(optimizer->bytes());
+  }
   if (bytes > limit)
     fail(Fault::memory,
          "memory: weights, gradients and moments of the optimizer must fit into it; got {} for the {} that "
@@ -160,11 +163,11 @@ Experiment build_experiment(const Section& config, bool symbolic) {
   Experiment e = assemble(config, nullptr, nullptr);
   make_parameters(e, true);
   check_shapes(e);
+  read_training(e);
   if (!symbolic) {
     check_memory(e);
     make_parameters(e, false);
   }
-  read_training(e);
   return e;
 }
 

@@ -126,6 +126,10 @@ TEST_CASE("a model that no memory can hold is refused") {
   options.max_memory_bytes = std::size_t{4} << 30;
   check_refused(run_qkv({"train", "a.toml"}, options), 1,
                 "memory: weights, gradients and moments of the optimizer must fit into it; got 262144.2 TiB");
+  check_refused(
+      run_qkv({"train", "a.toml", "--set", "train.lora.rank=2", "--set", "train.lora.targets=['W_Q']"},
+              options),
+      1, "must fit into it; got 65536.0 TiB");  // with adapters, the weights alone
   CHECK(!exists(data.folder / "runs"));
 }
 #endif

@@ -140,9 +140,10 @@ TEST_CASE("inspect: what is drawn, in the terminal and as a page") {
       trained.qkv({"inspect", "runs/small", "attention", "bank & <loan>", "--html", "maps.html"});
   CHECK(written.out == "maps.html\n");
   const std::string page = read_file(trained.data.folder / "maps.html");
-  CHECK(count(page, "<table>") == 8);
-  CHECK(count(page, "<h2>bank &amp; &lt;loan&gt;</h2>") == 1);
-  for (const char* foreign : {"http", "<loan>", "src="}) CHECK(count(page, foreign) == 0);
+  CHECK(count(page, ">layers.") == 8);
+  CHECK(count(page, "<title>bank &amp; &lt;loan&gt;</title>") == 1);
+  for (const char* foreign : {"http://", "<loan>", "src=", "href="})
+    CHECK(count(page, foreign) == (std::string(foreign) == "http://" ? 1 : 0));  // the name of SVG itself
 
   const Finished table = trained.qkv({"inspect", "runs/small", "qkv", kText, "--head", "1"});
   CHECK(count(table.out, "head 1 of 4, d_k = 4") == 1);

@@ -47,7 +47,7 @@ TEST_CASE("log says in one line what is wrong") {
   const Case cases[] = {
       {{"log", "runs/none"}, 3, "it does not exist"},
       {{"log", "runs/small", "--metric", "acuracy"}, 2, "did you mean 'accuracy'?"},
-      {{"log", "-f", "--json", "runs/small"}, 2, "--follow must not be given with --json or --csv"},
+      {{"log", "-f", "--json", "runs/small"}, 2, "--follow must not be given with --json, --csv or --svg"},
       {{"log", "-f", "runs/small", "runs/small"}, 2, "--follow needs one run; got 2"},
   };
   for (const Case& c : cases) {

@@ -32,11 +32,18 @@ small=(--set model.d_model=48 --set model.attention.n_head=4 --set train.max_epo
   --set model.max_seq_len=6 --set 'model.position.origin="start"' --set 'model.ffn.activation="silu"' \
   --set 'model.embedding="learned"' --set model.attention.bias=false --set 'model.readout="mean"'
 "$qkv" report runs/bank-static runs/bank -o runs/two.html
+"$qkv" report runs/bank runs/bank-static -o runs/pictures.html --svg runs/pictures
 "$qkv" report runs/stories
 awk -F'\t' '!/^#/ && NF == 2 && n < 200 { print $2; n++ }' "$source/configs/data/bank/test.tsv" >sentences.txt
 for run in bank post short; do
   "$qkv" report "runs/$run"
   "$qkv" predict "runs/$run" --json <sentences.txt >"runs/$run.jsonl"
 done
-cp "$source/tests/report/browser_test.mjs" .
-exec node browser_test.mjs "$browser" "$scratch"
+"$source/tests/report/answers_test.sh" "$source" "$qkv" "" "$scratch/kinds"
+for texts in kinds/*.texts; do
+  name=$(basename "$texts" .texts)
+  "$qkv" report "kinds/runs/$name" -o "kinds/$name.html"
+done
+cp "$source"/tests/report/*_test.mjs "$source"/tests/report/page_model.mjs .
+node browser_test.mjs "$browser" "$scratch"
+exec node looks_test.mjs "$browser" "$scratch"

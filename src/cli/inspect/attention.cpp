@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "cli/inspect.h"
+#include "log/charts.h"
 #include "log/terminal_text.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
@@ -102,67 +103,26 @@ Json json_of(const Look& look, const HeadChoice& choice) {
   return json;
 }
 
-// ---- the page
-
-constexpr const char* kHead = R"(<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Attention</title><style>
-:root { color-scheme: light dark; font: 15px/1.4 system-ui, sans-serif }
-body { margin: 1.5rem }
-.heads { display: flex; flex-wrap: wrap; gap: 1.5rem }
-figure { margin: 0; overflow-x: auto }
-table { border-collapse: collapse; font-size: 12px }
-td { min-width: 2.6em; height: 1.7em; text-align: center; border: 1px solid rgb(128 128 128 / .25);
-  background: rgb(226 102 32 / var(--w)) }
-thead th { writing-mode: vertical-rl; transform: rotate(180deg); text-align: left }
-tbody th { text-align: right; padding-right: .5em }
-th { font-weight: normal; white-space: pre }
-.target { font-weight: bold }
-</style></head><body>
-<h1>Attention</h1>
-<p>Each row is a word that looks, each column a word that is looked at. A row sums to 1.</p>
-)";
-
-std::string escaped(std::string text) {
-  for (auto [character, entity] : {std::pair{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"\"", "&quot;"}})
-    text = replace_all(text, character, entity);
-  return text;
+Svg drawn(const Look& look, const HeadChoice& choice) {
+  const std::vector<std::string> words = printable(look.text.words);
+  std::vector<Svg> maps;
+  for (Index l : choice.layers(look)) {
+    const AttentionLook& layer = look.layers[static_cast<std::size_t>(l)];
+    for (Index h : choice.heads(layer))
+      maps.push_back(matrix_chart({fmt::format("{}, head {}", layer.layer, h), "query", "key", words, words,
+                                   layer.weights.rows(h, 1).to_vector(), "accent", look.text.target}));
+  }
+  return svg_grid(look.text.text, maps);
 }
 
-std::string matrix(const Json& look, const Json& weights) {
-  const Json& words = look.at("words");
-  const std::size_t target = look.value("target", words.size());
-  auto header = [&](std::size_t t, const char* scope) {
-    return fmt::format("<th scope=\"{}\"{}>{}</th>", scope, t == target ? " class=\"target\"" : "",
-                       escaped(words[t].get<std::string>()));
-  };
-  std::string html = "<table><thead><tr><td style=\"--w:0\"></td>";
-  for (std::size_t s = 0; s < words.size(); s++) html += header(s, "col");
-  html += "</tr></thead><tbody>\n";
-  for (std::size_t t = 0; t < words.size(); t++) {
-    html += "<tr>" + header(t, "row");
-    for (const Json& weight : weights[t]) {
-      const double w = to_double(weight, "attention");
-      html += fmt::format("<td style=\"--w:{:.3f}\">{:.2f}</td>", w, w);
-    }
-    html += "</tr>\n";
-  }
-  return html + "</tbody></table>";
-}
-
-// A self-contained page of what --json prints, one object per text.
-std::string attention_page(const std::vector<Json>& looks) {
-  std::string html = kHead;
-  for (const Json& look : looks) {
-    html += "<h2>" + escaped(look.at("text").get<std::string>()) + "</h2>\n";
-    for (const Json& layer : look.at("layers")) {
-      html += "<h3>" + escaped(layer.at("layer").get<std::string>()) + "</h3><div class=\"heads\">\n";
-      for (const Json& head : layer.at("heads"))
-        html += fmt::format("<figure><figcaption>head {}</figcaption>{}</figure>\n",
-                            head.at("head").get<int>(), matrix(look, head.at("weights")));
-      html += "</div>\n";
-    }
-  }
+// A page that needs no other file.
+std::string attention_page(const std::vector<Svg>& pictures) {
+  std::string html =
+      "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Attention</title>\n"
+      "<style>:root { color-scheme: light dark; font: 15px/1.4 sans-serif } body { margin: 1.5rem } "
+      "svg { display: block; margin-bottom: 1.5rem }</style></head><body>\n<h1>Attention</h1>\n"
+      "<p>Each row is a word that looks, each column a word that is looked at. A row sums to 1.</p>\n";
+  for (const Svg& one : pictures) html += one.str();
   return html + "</body></html>\n";
 }
 
@@ -178,13 +138,14 @@ struct InspectAttention : Inspection {
     for (const std::string& text : texts) {
       const Look look = look_at(e, text);
       check_attention(e, !look.layers.empty());
-      if (subject.json || !html.empty())
+      if (draws() || !html.empty()) pictures.push_back(drawn(look, choice));
+      if (subject.json)
         looks.push_back(json_of(look, choice));
-      else
+      else if (html.empty())
         console().print("{}{}", text == texts.front() ? "" : "\n", drawing(look, choice));
     }
     if (!html.empty()) {
-      write_file_atomic(html, attention_page(looks));
+      write_file_atomic(html, attention_page(pictures));
       if (!subject.json) console().print("{}\n", html);
     }
     if (subject.json)

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "cli/inspect.h"
+#include "log/charts.h"
 #include "log/table.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
@@ -140,12 +141,25 @@ struct InspectExplain : Inspection {
                           : !stated.empty() ? stated_explanation(stated, token, scale)
                                             : of_run(subject);
     subject.print(json_of(e), text_of(e));
+    if (draws()) draw(e);
     return 0;
   }
   bool needs_subject() const override { return false; }
   std::string example() const override {
     return "qkv inspect explain --example\n  qkv inspect runs/bank explain \"We sat by the river bank.\" "
            "--head 3";
+  }
+
+  void draw(const Explanation& e) {
+    const std::vector<std::string> names = printable(e.words);
+    BarChart scores{"scores: " + e.title, "scaled score", {}, "K"},
+        weights{"attention: " + e.title, "weight", {}};
+    for (std::size_t s = 0; s < names.size(); s++) {
+      if (std::isinf(e.bias[s])) continue;
+      scores.bars.emplace_back(names[s], e.scaled[s]);
+      weights.bars.emplace_back(names[s], e.weights[s]);
+    }
+    pictures = {bar_chart(scores), bar_chart(weights)};
   }
 
   Explanation of_run(const Subject& subject) const {

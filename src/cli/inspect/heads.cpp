@@ -4,6 +4,7 @@
 #include "cli/inspect.h"
 #include "inspect/circuits.h"
 #include "inspect/faithful.h"
+#include "log/charts.h"
 #include "qkv/base/json.h"
 #include "qkv/log/console.h"
 
@@ -49,9 +50,22 @@ struct InspectHeads : Inspection {
                         "the word occurred before, on the\nsame word and on the word after it; on the "
                         "deciding word; and at the distance with the largest weight.\n",
                         texts.size()));
+    if (draws()) draw(list);
     return 0;
   }
   std::string example() const override { return "qkv inspect runs/induction-heads heads"; }
+
+  void draw(const Json& heads) {
+    MatrixChart chart{"what each head attends to: mean weights", "head", "", {}, {}, {}};
+    chart.columns.assign(std::begin(HeadScores::kNames), std::end(HeadScores::kNames));
+    chart.columns.emplace_back("positional");
+    for (const Json& head : heads) {
+      chart.rows.push_back(fmt::format("{} {}", head["layer"].get<std::string>(), head["head"].get<Index>()));
+      for (const std::string& score : chart.columns)
+        chart.values.push_back(head[score].is_null() ? NAN : to_double(head[score], score));
+    }
+    pictures = {matrix_chart(chart)};
+  }
 
   TextChoice choice;
 };
@@ -89,6 +103,9 @@ struct InspectCircuits : Inspection {
     Json list = Json::array();
     std::string text;
     for (const HeadCircuits& one : head_circuits(subject.load(), choice)) {
+      for (auto [circuit, what, colour] : {std::tuple{&one.qk, "QK: which word looks for which", "Q"},
+                                           {&one.ov, "OV: which word favours which answer", "V"}})
+        if (draws()) draw(fmt::format("{}, head {}. {}", one.layer, one.head, what), *circuit, colour);
       list.push_back(
           {{"layer", one.layer}, {"head", one.head}, {"qk", json_of(one.qk)}, {"ov", json_of(one.ov)}});
       text += fmt::format("{}, head {}\n", one.layer, one.head) +
@@ -99,6 +116,13 @@ struct InspectCircuits : Inspection {
     return 0;
   }
   std::string example() const override { return "qkv inspect runs/planted-cues circuits --head 0"; }
+
+  void draw(const std::string& title, const Circuit& circuit, const char* colour) {
+    BarChart chart{title, "score", {}, colour};
+    for (const WordPair& pair : circuit.pairs)
+      chart.bars.emplace_back(printable(pair.from) + " → " + printable(pair.to), pair.score);
+    pictures.push_back(bar_chart(chart));
+  }
 
   CircuitChoice choice;
 };
@@ -151,6 +175,16 @@ struct InspectFaithful : Inspection {
                    {"methods", methods},
                    {"examples", examples}},
                   table.str(console().unicode()) + conclusion(faith));
+    if (!draws()) return 0;
+    MatrixChart chart{"whether the map can be trusted", "", "", {}, {}, {}};
+    chart.columns = {"names the cue", "agrees with ablation", "rank correlation"};
+    for (std::size_t m = 0; m < WordWorth::kCount; m++) {
+      chart.rows.emplace_back(WordWorth::kNames[m]);
+      for (double value :
+           {faith.cues() > 0 ? faith.precision(m) : NAN, faith.agreement(m), faith.correlation(m)})
+        chart.values.push_back(value);
+    }
+    pictures = {matrix_chart(chart)};
     return 0;
   }
   std::string example() const override { return "qkv inspect runs/planted-cues faithful"; }

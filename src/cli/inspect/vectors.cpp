@@ -5,6 +5,7 @@
 
 #include "cli/inspect.h"
 #include "inspect/vectors.h"
+#include "log/charts.h"
 #include "log/table.h"
 #include "qkv/base/json.h"
 #include "qkv/log/console.h"
@@ -66,11 +67,35 @@ struct InspectQkv : Inspection {
       check_attention(e, !look.layers.empty());
       subject.print(subject.json ? vectors_json(look, choice) : Json(),
                     subject.json ? "" : words_table(look, choice));
+      if (draws()) draw(look);
     }
     return 0;
   }
   std::string example() const override {
     return "qkv inspect runs/bank qkv \"We sat by the river bank.\" --layer 0 --head 3";
+  }
+
+  // Of the layer and head of the table.
+  void draw(const Look& look) {
+    const AttentionLook& layer = look.layers[static_cast<std::size_t>(choice.layers(look).front())];
+    const Index h = choice.heads(layer).front();
+    using Part = std::vector<double> (AttentionLook::*)(Index, Index) const;
+    for (auto [what, part, colour] : {std::tuple{"queries", Part{&AttentionLook::query}, "Q"},
+                                      {"keys", Part{&AttentionLook::key}, "K"},
+                                      {"values", Part{&AttentionLook::value}, "V"}}) {
+      MatrixChart chart{fmt::format("{}, head {}: {}", layer.layer, h, what),
+                        "word",
+                        "dimension",
+                        printable(look.text.words),
+                        {},
+                        {},
+                        colour,
+                        look.text.target};
+      for (Index d = 0; d < layer.d_head; d++) chart.columns.push_back(std::to_string(d));
+      for (Index t = 0; t < layer.T; t++)
+        for (double x : (layer.*part)(h, t)) chart.values.push_back(x);
+      pictures.push_back(matrix_chart(chart));
+    }
   }
 
   HeadChoice choice;
@@ -133,10 +158,34 @@ struct InspectVectors : Inspection {
   int run(const Subject& subject) override {
     const Occurrences all = occurrences_of(subject.load(), word, texts);
     subject.print(vectors_json(all, word), tables_of(all, word));
+    if (draws()) draw(all);
     return 0;
   }
   std::string example() const override {
     return "qkv inspect runs/bank vectors bank \"We sat by the river bank.\" \"The bank lent us money.\"";
+  }
+
+  void draw(const Occurrences& all) {
+    MatrixChart cosines{"cosines of the contextual vectors", "", "", {}, {}, all.cosines.to_vector()};
+    const Pca& plane = all.plane;
+    const Index n = all.vectors.dim(0), k = plane.projected.defined() ? plane.projected.dim(1) : 0;
+    const auto axis = [&](Index c) {
+      return fmt::format("component {} ({:.0f} % of the variance)", c + 1, 100 * plane.variance_ratio.at(c));
+    };
+    PointChart points{fmt::format("contextual vectors of \"{}\"", printable(word)), "", "", {}};
+    for (Index i = 0; i < n; i++) {
+      cosines.columns.push_back(std::to_string(i + 1));
+      cosines.rows.push_back(
+          fmt::format("{} {}", i + 1, printable(all.places[static_cast<std::size_t>(i)].text)));
+      if (k >= 2)
+        points.points.push_back(
+            {plane.projected.at(i * k), plane.projected.at(i * k + 1), cosines.rows.back()});
+    }
+    if (k >= 2) {
+      points.x_label = axis(0), points.y_label = axis(1);
+      pictures.push_back(point_chart(points));
+    }
+    pictures.push_back(matrix_chart(cosines));
   }
 
   std::string word;
@@ -156,6 +205,12 @@ struct WordInspection : Inspection {
   }
   WordVectors vectors_of(const Subject& subject) const {
     return word_table(subject.path, table, subject.checkpoint, subject.sets);
+  }
+  void draw(const std::string& title, const Json& rows, const char* name, const char* value) {
+    BarChart chart{title, value, {}};
+    for (const Json& row : rows)
+      chart.bars.emplace_back(printable(row[name].get<std::string>()), to_double(row[value], value));
+    if (draws()) pictures.push_back(bar_chart(chart));
   }
   std::string table;
   int k = 10;
@@ -190,6 +245,7 @@ struct Neighbors : WordInspection {
     for (const std::string& word : words) {
       const Json found = json_of(all.nearest(row_of(all, word), k));
       subject.print({{"word", word}, {"neighbors", found}}, word + "\n" + text_of(found));
+      draw("nearest to " + printable(word), found, "word", "cosine");
     }
     if (pairs.empty()) return 0;
     const PairScore s = score_pairs(all, pairs);
@@ -221,13 +277,14 @@ struct Analogy : WordInspection {
           json_of(all.analogy(row_of(all, words[0]), row_of(all, words[1]), row_of(all, words[2]), k));
       subject.print({{"question", words}, {"answers", found}},
                     fmt::format("{} is to {} as {} is to\n", words[0], words[1], words[2]) + text_of(found));
+      draw(fmt::format("{} is to {} as {} is to", words[0], words[1], words[2]), found, "word", "cosine");
     }
     if (!questions.empty()) score(all, subject);
     return 0;
   }
   std::string example() const override { return "qkv inspect runs/word2vec analogy man king woman"; }
 
-  void score(const WordSpace& all, const Subject& subject) const {
+  void score(const WordSpace& all, const Subject& subject) {
     std::vector<AnalogyScore> sections = score_analogies(all, questions);
     sections.push_back(total(sections));
     Json list = Json::array();
@@ -243,6 +300,7 @@ struct Analogy : WordInspection {
                                                         {"right", "right"},
                                                         {"accuracy", "accuracy", "{:.4f}"}})
                                             .str(console().unicode()));
+    draw("share of right answers", list, "section", "accuracy");
   }
 
   std::vector<std::string> words;

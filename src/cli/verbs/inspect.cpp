@@ -2,6 +2,7 @@
 
 #include <numeric>
 
+#include "base/file.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
@@ -67,6 +68,7 @@ struct Inspect : Verb {
       Options& own = options.add_verb(name, entry.help);
       inspections.push_back(entry.make());
       inspections.back()->setup(own);
+      own.add("--svg", &inspections.back()->svg, "write the picture to this file, too");
       subject.add(own, "print JSON, one object per text if there are texts");
       own.example = inspections.back()->example();
     }
@@ -77,12 +79,21 @@ struct Inspect : Verb {
     for (const Options& verb : *verbs) {
       if (verb.chosen && subject.path.empty() && (*inspection)->needs_subject())
         fail(Fault::usage, "inspect: a run must be given before '{}'; got none", verb.name);
-      if (verb.chosen) return (*inspection)->run(subject);
+      if (verb.chosen) return look(**inspection, verb.name);
       ++inspection;
     }
     return 0;
   }
   std::string example() const override { return "qkv inspect runs/word2vec neighbors king"; }
+
+  int look(Inspection& inspection, const std::string& what) const {
+    const int code = inspection.run(subject);
+    if (!inspection.draws()) return code;
+    if (inspection.pictures.empty())
+      fail(Fault::usage, "inspect {}: --svg must have something to draw; got no text or word", what);
+    write_file_atomic(inspection.svg, svg_grid(what, inspection.pictures).str());
+    return code;
+  }
 
   std::vector<std::unique_ptr<Inspection>> inspections;  // as in *verbs
   const std::list<Options>* verbs = nullptr;

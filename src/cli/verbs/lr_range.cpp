@@ -4,8 +4,7 @@
 
 #include "base/file.h"
 #include "cli/answers.h"
-#include "log/plot.h"
-#include "log/svg.h"
+#include "log/charts.h"
 #include "qkv/base/json.h"
 #include "qkv/base/threads.h"
 #include "qkv/log/console.h"
@@ -96,38 +95,14 @@ struct LrRange : Verb {
   }
 
   std::string picture() const {
-    constexpr double kLeft = 60, kTop = 40, kRight = 690, kBottom = 380;
-    const auto [low, high] = std::minmax_element(means.begin(), means.end());
-    const double room = 0.1 * (*high - *low) + 1e-9;
-    const Scale x{rates.front(), rates.back(), kLeft, kRight, true},
-        y{*low - room, *high + room, kBottom, kTop};
-    std::string elements;
-    for (double tick : y.ticks())
-      elements += svg_line({{kLeft, y.at(tick)}, {kRight, y.at(tick)}}, "#ddd") +
-                  svg_text(kLeft - 8, y.at(tick) + 4, fmt::format("{:g}", tick), "end");
-    for (double tick : x.ticks())
-      elements += svg_line({{x.at(tick), kTop}, {x.at(tick), kBottom}}, "#ddd") +
-                  svg_text(x.at(tick), kBottom + 18, fmt::format("{:g}", tick));
-    const auto curve = [&](const std::vector<double>& values, const char* colour, double width) {
-      std::vector<std::pair<double, double>> points;
-      for (std::size_t i = 0; i < values.size(); i++)
-        points.emplace_back(x.at(rates[i]), std::clamp(y.at(values[i]), kTop, kBottom));
-      elements += svg_line(points, colour, width);
-    };
-    curve(losses, "#b8c9dc", 1);
-    curve(means, "#08306b", 2);
-    const auto mark = [&](double rate, const char* colour, const char* what, double height) {
-      if (rate < rates.front()) return;
-      const bool left = x.at(rate) > (kLeft + kRight) / 2;
-      elements += svg_line({{x.at(rate), kTop}, {x.at(rate), kBottom}}, colour, 1.5) +
-                  svg_text(x.at(rate) + (left ? -5 : 5), height, fmt::format("{} {:.2g}", what, rate),
-                           left ? "end" : "start", colour);
-    };
-    mark(diverges, "#b03030", "diverges", kTop + 12);
-    mark(suggested, "#1a7f37", "suggested", kTop + 28);
-    return svg_page(kRight + 30, kBottom + 60, "training loss by learning rate",
-                    elements + svg_text((kLeft + kRight) / 2, kBottom + 44, "learning rate") +
-                        svg_text(kLeft, kTop - 14, "training loss, and its running mean", "start"));
+    LineChart chart{"training loss by learning rate", "learning rate", "training loss"};
+    chart.curves = {{"each step", rates, losses}, {"running mean", rates, means}};
+    chart.colours = {"rule", "accent"};
+    chart.log_x = chart.fit_last = true;
+    for (auto [name, rate, colour] :
+         {std::tuple{"diverges", diverges, "bad"}, {"suggested", suggested, "good"}})
+      if (rate >= rates.front()) chart.marks.push_back({fmt::format("{} {:.2g}", name, rate), rate, colour});
+    return line_chart(chart).str();
   }
 
   std::string text() const {

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "cli/answers.h"
 #include "qkv/base/json.h"
+#include "qkv/base/text.h"
 #include "qkv/log/console.h"
 
 namespace qkv {
@@ -13,10 +14,12 @@ struct Report : Verb {
     options.add("run", &runs, "run directories; curves of all, details of the first").required = true;
     options.add("-o,--output", &output,
                 "file to write, - for standard output; report.html in the first run directory");
+    options.add("--svg", &svg, "write each picture to a file of this folder, too");
     options.add("--json", &json, "print the data of the page instead");
   }
   int run() override {
     const Json data = report_data(runs);
+    if (!svg.empty()) write_pictures(data);
     if (json) {
       print_json(data);
       return 0;
@@ -34,8 +37,15 @@ struct Report : Verb {
   }
   std::string example() const override { return "qkv report runs/bank"; }
 
+  // A metric may have any name.
+  void write_pictures(const Json& data) const {
+    make_directories(svg);
+    for (auto& [name, picture] : report_pictures(data))
+      write_file_atomic(svg + "/" + replace_all(name, "/", "-") + ".svg", picture.str());
+  }
+
   std::vector<std::string> runs;
-  std::string output;
+  std::string output, svg;
   bool json = false;
 };
 

@@ -1,7 +1,8 @@
 // Curves over training steps: drag to zoom, double-click or Escape to see all, arrows and + - on the keyboard.
 //
 //   lineChart(title, series, levels) -> {node, update(series, levels)}
-//     series: [{name, x: [..], y: [..], colour, dash}], x in ascending order; a y that is not a number leaves a gap
+//     series: [{name, x: [..], y: [..], colour, dash, key}], x in ascending order; a y that is not a number leaves a gap;
+//             those with the same `key` are one entry of the legend
 //     levels: [{name, value, meaning}], drawn as named horizontal lines; may be left out
 //     update: shows other or longer series in the same element, from the next frame on. A zoomed chart stays zoomed,
 //     another one shows all of the run as it grows. The arrays may be the same ones with values appended.
@@ -17,11 +18,13 @@ function ticks(low, high, count) {
 
 // Labels of an axis have one form, with as many digits as tell them apart: the rule of tick_texts (log/number_text.h).
 function tickTexts(values) {
-  const most = Math.max(...values.map(Math.abs)), step = values.length > 1 ? values[1] - values[0] : 10 ** Math.floor(Math.log10(most) + 1e-9);
-  const digits = unit => Math.max(0, Math.ceil(-Math.log10(step / unit) - 1e-9));
+  const power = v => Math.floor(Math.log10(Math.abs(v)) + 1e-9), most = Math.max(...values.map(Math.abs));
+  const step = values.length > 1 ? values[1] - values[0] : 10 ** power(most);
   const [unit, name] = most >= 1e9 ? [1e9, "G"] : most >= 1e6 ? [1e6, "M"] : most >= 1e4 ? [1e3, "k"] : [1, ""];
-  const power = v => Math.floor(Math.log10(Math.abs(v)) + 1e-9), plain = step >= 1e-4 * (1 - 1e-9) && most < 1e12 && digits(unit) <= 6;
-  return values.map(v => v === 0 ? "0" : plain ? (v / unit).toFixed(digits(unit)) + name : v.toExponential(Math.max(0, power(v) - power(step))).replace("e+", "e"));
+  let digits = 0;
+  while (digits < 7 && Math.abs((step / unit).toFixed(digits) - step / unit) > 1e-6 * step / unit) digits++;
+  const plain = step >= 1e-4 * (1 - 1e-9) && most < 1e12 && digits <= 6;
+  return values.map(v => v === 0 ? "0" : plain ? (v / unit).toFixed(digits) + name : exponential(v, Math.max(0, power(v) - power(step))));
 }
 
 function nearest(xs, x) {
@@ -121,7 +124,8 @@ function lineChart(title, series, levels) {
     const words = `${title} by step: ${series.map(s => `${s.name} ends at ${metricText(s.y[s.y.length - 1])}`).join(", ")}` + levels.map(l => `; ${l.name} ${metricText(l.value)}`).join("");
     node.setAttribute("aria-label", words);
     name.textContent = title;
-    keys.replaceChildren(legend([...series, ...levels.map(l => ({name: `${l.name} ${metricText(l.value)}`, level: true}))]));
+    const entries = new Map(series.map(s => [s.key || s.name, {name: s.key || s.name, colour: s.colour}]));
+    keys.replaceChildren(legend([...entries.values(), ...levels.map(l => ({name: `${l.name} ${metricText(l.value)}`, level: true}))]));
   }
   const at = event => {
     const box = node.getBoundingClientRect();
@@ -185,9 +189,9 @@ function lineChart(title, series, levels) {
   };
 }
 
-// [{name, colour, dash, level}]
+// [{name, colour, level}]
 const legend = entries => el("div", {class: "legend"}, entries.map(s =>
-  el("span", {}, s.level ? el("i", {class: "level"}) : el("i", {style: `background:${s.colour}`, class: s.dash ? "dashed" : null}), s.name)));
+  el("span", {}, s.level ? el("i", {class: "level"}) : el("i", {style: `background:${s.colour}`}), s.name)));
 
 // A curve as small as a word.
 function sparkline(values, colour) {

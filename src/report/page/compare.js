@@ -13,7 +13,7 @@ const metricsOf = runs => [...new Set(runs.flatMap(run => Object.keys(run.curves
 function seriesOf(runs, metric, colours = runColour) {
   const one = runs.length === 1;
   return runs.flatMap((run, i) => Object.entries((run.curves || {})[metric] || {}).map(([split, curve]) => ({
-    name: one ? splitTitle(split) : `${run.name}, ${splitTitle(split)}`, x: curve.x, y: curve.y,
+    name: one ? splitTitle(split) : `${run.name}, ${splitTitle(split)}`, key: one ? null : run.name, x: curve.x, y: curve.y,
     colour: !one ? colours(i) : split === "val" ? "var(--K)" : "var(--Q)", dash: split === "train" && !one ? "4 3" : null})));
 }
 
@@ -81,18 +81,18 @@ function difference(list, first, noise) {
 
 // One row a group: a dot for each run, a line from a deviation below the mean to one above it.
 function dotPlot(title, groups, values, colours) {
-  const W = 700, L = 200, R = 24, row = 26, H = groups.length * row + 40, all = values.flat();
+  const W = 440, L = 10, R = 10, row = 38, H = groups.length * row + 40, all = values.flat();
   let low = Math.min(...all), high = Math.max(...all);
   const room = (high - low || Math.abs(low) || 1) * 0.06;
   low -= room, high += room;
   const x = v => L + (v - low) / (high - low) * (W - L - R), at = ticks(low, high, 6), texts = tickTexts(at);
-  return svg("svg", {viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `${title} of each run: ${groups.map((g, i) => `${g.name} ${values[i].map(metricText).join(", ")}`).join("; ")}`},
+  return svg("svg", {viewBox: `0 0 ${W} ${H}`, class: "dots", role: "img", "aria-label": `${title} of each run: ${groups.map((g, i) => `${g.name} ${values[i].map(metricText).join(", ")}`).join("; ")}`},
     svg("title", {}, title),
     at.map((v, i) => [svg("line", {class: "axis", x1: x(v), x2: x(v), y1: 4, y2: H - 34}), svg("text", {x: x(v), y: H - 20, "text-anchor": "middle"}, texts[i])]),
     svg("text", {x: (L + W - R) / 2, y: H - 4, "text-anchor": "middle"}, title),
     groups.map((g, i) => {
-      const y = 4 + (i + 0.5) * row, m = mean(values[i]), s = deviation(values[i]) || 0;
-      return [svg("text", {class: "word", x: L - 10, y: y + 4, "text-anchor": "end"}, g.name.length > 28 ? g.name.slice(0, 27) + "…" : g.name),
+      const y = (i + 0.7) * row, m = mean(values[i]), s = deviation(values[i]) || 0;
+      return [svg("text", {class: "word", x: L, y: y - 12}, g.name.length > 60 ? g.name.slice(0, 59) + "…" : g.name),
               s > 0 && svg("line", {class: "line", x1: x(m - s), x2: x(m + s), y1: y, y2: y, style: `stroke:${colours(i)}`}),
               svg("line", {class: "line", x1: x(m), x2: x(m), y1: y - 8, y2: y + 8, style: `stroke:${colours(i)}`}),
               values[i].map(v => svg("circle", {cx: x(v), cy: y, r: 4, style: `fill:${colours(i)};fill-opacity:.7`}, svg("title", {}, metricText(v))))];
@@ -104,7 +104,7 @@ function comparison() {
   const cell = list => [metricText(mean(list)), list.length > 1 && el("span", {class: "soft"}, ` ± ${metricText(deviation(list))}`)];
   return {node, update(runs, colours = runColour) {
     const groups = groupsOf(runs), keys = varied(groups), shown = runs.map(finalOf), final = run => shown[runs.indexOf(run)];
-    for (const g of groups) g.name = g.runs.length > 1 ? `${g.runs[0].name} and ${g.runs.length - 1} more` : g.runs[0].name;
+    for (const g of groups) g.name = g.runs.length > 1 ? `${g.runs[0].name} and ${g.runs.length - 1} like it` : g.runs[0].name;
     const metrics = [...new Set(shown.flatMap(f => Object.keys(f.values)))].sort((a, b) => rank(a) - rank(b)).slice(0, 6);
     const wanted = runs.length && (runs[0].start || {}).metric, main = metrics.includes(wanted) ? wanted : metrics[0];
     if (!main) {

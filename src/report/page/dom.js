@@ -57,44 +57,19 @@ const mix = (a, b, share) => a.map((v, i) => Math.round(v + (b[i] - v) * share))
 // Words that were joined with spaces, as they are written: no space before punctuation.
 const tidy = sentence => sentence.replace(/ ([.,;:!?%)]|'s\b|n't\b)/g, "$1");
 
+const exponential = (x, digits) => x.toExponential(digits).replace(/e([+-])(\d)$/, "e$10$2");  // e-05, as C writes it
+
 // A loss or a score, as metric_text writes it (log/number_text.h).
 function metricText(x) {
   if (typeof x !== "number" || Number.isNaN(x)) return "–";
   const size = Math.abs(x);
   if (!Number.isFinite(x)) return x > 0 ? "inf" : "-inf";
-  if (size !== 0 && (size < 1e-3 || size >= 1e6)) return x.toExponential(2).replace(/e([+-])(\d)$/, "e$10$2");
+  if (size !== 0 && (size < 1e-3 || size >= 1e6)) return exponential(x, 2);
   return x.toFixed(size < 100 ? 4 : 2);
 }
 
 // Any number: whole ones are counts.
 const text = x => typeof x === "string" ? x : Number.isInteger(x) ? x.toLocaleString("en") : metricText(x);
-
-// ---- packed numbers: report/report.h
-
-const kDigits = new Uint8Array(128);
-for (let k = 0, c = 33; k < 91; c++) if (!"\"<\\".includes(String.fromCharCode(c))) kDigits[c] = k++;
-
-function unpack(packed, n, most, bits) {
-  const out = new Float64Array(n), half = 2 ** (bits - 1) - 1;
-  let pending = 0, count = 0, at = 0;
-  for (let i = 0; i < n; i++) {
-    for (; count < bits; count += 13, at += 2)
-      pending = pending * 8192 + kDigits[packed.charCodeAt(at)] * 91 + kDigits[packed.charCodeAt(at + 1)];
-    const unit = 2 ** (count - bits), level = Math.floor(pending / unit);
-    pending -= level * unit;
-    count -= bits;
-    out[i] = (level - half) / half * most;
-  }
-  return out;
-}
-
-// {shape, rows x columns values}
-function unpackMatrix(m) {
-  const [rows, columns] = m.shape, values = unpack(m.data, rows * columns, 1, m.bits);
-  const scales = unpack(m.scales, rows, m.most, 18);
-  for (let i = 0; i < values.length; i++) values[i] *= scales[Math.floor(i / columns)];
-  return values;
-}
 
 // ---- the tip that follows the pointer
 
@@ -116,6 +91,9 @@ function setTheme(theme) {
 }
 const preference = matchMedia("(prefers-color-scheme: dark)");
 setTheme(preference.matches ? "dark" : "light");
+let shownTheme = null;  // while the light one is printed
+addEventListener("beforeprint", () => { shownTheme = document.documentElement.dataset.theme; setTheme("light"); });
+addEventListener("afterprint", () => setTheme(shownTheme));
 preference.addEventListener("change", () => setTheme(preference.matches ? "dark" : "light"));
 document.getElementById("theme").addEventListener(
   "click", () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));

@@ -66,7 +66,7 @@ function showCurves(runs) {
   if (!metricsOf(runs).length) return;
   const grid = curveGrid();
   grid.update(runs);
-  section("curves", "Curves", "How the run went: drag over a curve to zoom, double-click to see all of it; with the keyboard, + and − zoom, arrows move, Escape resets." + (runs.length > 1 ? " Dashed lines are of the training, whole ones of the validation." : ""), grid.node);
+  section("curves", "Curves", "How the run went: drag over a curve to zoom, double-click to see all of it; with the keyboard, + and − zoom, arrows move, Escape resets." + (runs.length > 1 ? " Dashed lines are of the training, whole ones of the validation." : ""), grid.node, lossNote(runs[0]), checkpointNote(runs[0]));
 }
 
 function showComparison(runs) {
@@ -91,6 +91,7 @@ function showEvaluation(evaluation) {
       el("td", {style: `background:color-mix(in srgb, var(${g === p ? "--V" : "--bad"}) ${(n ? 12 + 68 * n / row(g) : 0).toFixed(0)}%, var(--wash))`, title: `${n} of ${row(g)} “${label}” answered “${labels[p]}”`}, n || "·"))))));
   const mistakes = dataTable(null, ["sentence", "is", "answered", "p", "p of right"], ["p", "p of right"],
     evaluation.mistakes.map(m => [marked(m.text), labels[m.label], el("span", {class: "missed"}, labels[m.answer]), m.probability.toFixed(2), m.right.toFixed(2)]));
+  mistakes.className = "wide";
   section("evaluation", "Evaluation", `The best checkpoint on ${text(evaluation.examples)} examples of the ${splitTitle(evaluation.split)} split, which it was not trained on: ${(100 * evaluation.accuracy).toFixed(1)} % right.`,
     el("div", {class: "grid"},
        scrollCard("scores per class", el("h3", {}, "Per class"), table, el("p", {class: "note"}, "Precision: how often an answer is right; recall: how much of a class is found; F1: their harmonic mean.")),
@@ -141,10 +142,10 @@ function main() {
   showLevels(run);
   showComparison(data.runs);
   if (data.runs.length > 1) document.getElementById("main").append(el("p", {class: "note"}, `The comparison and the curves are those of all runs; everything else is of ${run.name}.`));
-  const examples = film && film.texts.length ? film.texts : data.evaluation ? data.evaluation.mistakes : [];
-  showModel(data.model, examples.map(t => t.text));
+  if (data.model) showModel(data.model.missing ? null : new PageModel(data.model), data.model, examplesFor(data.model));
+  showSamples(run.samples);
   showFilm(film);
-  showAttention(film);
+  showAttention(film, data.faithful);
   showCurves(data.runs);
   showEvaluation(data.evaluation);
   showNorms(run.norms);
@@ -152,4 +153,4 @@ function main() {
   showConfig(run);
   document.getElementById("main").append(el("p", {class: "note", style: "margin-top:3rem"}, `Made by qkv ${data.version} from the files of the run; this page needs no network.`));
 }
-document.addEventListener("DOMContentLoaded", main);  // when all files of the page have been read
+document.addEventListener("DOMContentLoaded", () => data.serve ? serve() : main());  // when all files of the page have been read
