@@ -53,7 +53,7 @@ struct RunCase {
   bool whole_text = false;     ///< every token of a text is asked for
   double prior = kUnknown;     ///< loss of who knows how frequent each answer is and nothing else
   double majority = kUnknown;  ///< of a task with classes: share of the most frequent one in validation
-  double unknown = kUnknown;   ///< share of unknown tokens in sources
+  BySplit<double> unknown{kUnknown, kUnknown, kUnknown};  ///< share of unknown tokens in sources
   double tokens_per_word = kUnknown;
   double drift = kUnknown, usual_drift = kUnknown;  ///< nats by which validation resp. parts of the training
                                                     ///< data differ from the rest of it
@@ -64,6 +64,7 @@ struct RunCase {
   } labels;
   struct {
     double agreement = kUnknown, by_chance = kUnknown;  ///< target words whose source word is there
+    double usual = kUnknown;                            ///< median of the former
     double wrong = kUnknown;                            ///< share of the pairs that are like random ones
   } pairs;
 
@@ -84,7 +85,7 @@ struct RunCase {
   double noise = kUnknown;           ///< squares of the noise of a batch's gradient / of the gradient
   double future = kUnknown;          ///< change of answers by later tokens / size of the answers
   double answers_shown = kUnknown;   ///< share of targets that stand in the input at their place
-  double still_falling = kUnknown;   ///< loss in the second quarter of a text - in its second half
+  double source = kUnknown;          ///< loss with the sources of other pairs / loss
   struct Effect {
     std::string layer;
     double loss;  ///< increase without it
@@ -98,6 +99,7 @@ struct RunCase {
   double number(const std::string& table_name, const std::string& key, double otherwise) const {
     return table(table_name).given<double>(key).value_or(otherwise);
   }
+  double rate() const { return number("optimizer", "lr", 1e-3); }
   /// The best that is known of the loss on training examples: without dropout, else of the records.
   double train_loss() const { return std::isnan(train.loss) ? last_loss : train.loss; }
   /// What a loss is compared with: the prior, else the first loss.

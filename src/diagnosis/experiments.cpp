@@ -19,8 +19,13 @@ Batch batch_of(Task& task, Split split, Index some) {
   return batch;
 }
 
+// Of the first example, whose part is loaded; 1 without one.
+Index first_length(const RunCase& c, Split split) {
+  return c.e.task->examples(split) > 0 ? std::max<Index>(1, c.e.task->length(split, 0)) : 1;
+}
+
 void measure(RunCase& c) {
-  const Index length = std::max<Index>(1, c.e.task->length(Split::train, 0));
+  const Index length = first_length(c, Split::train);
   const Index some = std::clamp<Index>(20000 / length, 32, 512);
   for (auto [split, into] : {std::pair{Split::train, &c.train}, std::pair{Split::val, &c.val}}) {
     if (c.examples(split) == 0) continue;
@@ -37,7 +42,7 @@ void measure(RunCase& c) {
 
 // As many examples as have some thousand tokens: of attention, squares are looked at.
 Index few(const RunCase& c) {
-  return std::clamp<Index>(2000 / std::max<Index>(1, c.e.task->length(Split::train, 0)), 2, 16);
+  return std::clamp<Index>(2000 / first_length(c, Split::train), 2, 16);
 }
 
 void look_inside(RunCase& c) {
@@ -109,25 +114,19 @@ void look_ahead(RunCase& c) {
   c.future = change / size;
 }
 
-// How much is still gained by more context, where a text is cut into windows.
-void look_at_windows(RunCase& c) {
-  const Batch batch = batch_of(*c.e.task, Split::val, kExamples);
-  const Tensor* targets = batch.find("targets");
-  if (!c.whole_text || !c.from_files || !targets || targets->rank() != 2 || targets->dim(1) < 4) return;
-  const Tensor logits = c.e.model->forward(batch).value();
-  if (logits.rank() != 3 || logits.dim(1) != targets->dim(1)) return;
-  const Index T = targets->dim(1), V = logits.dim(2);
-  double early = 0, early_n = 0, late = 0, late_n = 0;
-  for (Index i = 0; i < targets->size(); i++) {
-    const Index t = i % T, gold = Index(targets->at(i));
-    if (gold < 0 || t < T / 4) continue;
-    double most = -INFINITY, sum = 0;
-    for (Index v = 0; v < V; v++) most = std::max(most, logits.at(i * V + v));
-    for (Index v = 0; v < V; v++) sum += std::exp(logits.at(i * V + v) - most);
-    const double loss = most + std::log(sum) - logits.at(i * V + gold);
-    (t < T / 2 ? early : late) += loss, (t < T / 2 ? early_n : late_n)++;
+// Pairs with the source of the pair before.
+void change_sources(RunCase& c) {
+  Batch batch = batch_of(*c.e.task, Split::val, kExamples);
+  if (!batch.find("source_ids")) return;
+  const double before = c.e.task->loss(*c.e.model, batch).sum.value().item();
+  for (const char* name : {"source_ids", "source_keep", "copy_ids"}) {
+    if (!batch.find(name)) continue;
+    const Tensor own = batch.at(name);
+    Tensor other = own.clone();
+    for (Index b = 0, B = own.dim(0); b < B; b++) other.rows((b + 1) % B, 1).copy_from(own.rows(b, 1));
+    batch.set(name, other);
   }
-  if (early_n > 0 && late_n > 0) c.still_falling = early / early_n - late / late_n;
+  c.source = c.e.task->loss(*c.e.model, batch).sum.value().item() / before;
 }
 
 // ---- layers, noise
@@ -199,7 +198,7 @@ void try_model(RunCase& c) {
   if (c.table("task").type(Task::kDefault) != "word2vec") measure_noise(c);
   if (c.examples(Split::val) == 0) return;
   look_ahead(c);
-  look_at_windows(c);
+  change_sources(c);
   take_layers(c);
 }
 

@@ -53,6 +53,15 @@ double log_loss(const std::map<int, double>& counts) {
   return all > 0 ? std::log(all) - sum / all : kUnknown;
 }
 
+double unknown_share(const Tokenizer& tokenizer, const Sample& sample) {
+  double unknown = 0, tokens = 0;
+  for (const SampledExample& one : sample) {
+    unknown += double(std::count(one.source.begin(), one.source.end(), tokenizer.vocab().unk_id()));
+    tokens += double(one.source.size());
+  }
+  return tokens > 0 ? unknown / tokens : kUnknown;
+}
+
 // Words per text and tokens per word, where the tokens are those of a text.
 double tokens_per_word(const Tokenizer& tokenizer, const Sample& sample) {
   double tokens = 0, words = 0;
@@ -119,17 +128,17 @@ void look_at_data(RunCase& c, Index most) {
 
   const Sample& sample = c.samples[Split::train];
   std::map<int, double> answers;
-  double tokens = 0, unknown = 0, asked = 0;
+  double tokens = 0, asked = 0;
   const Tokenizer* tokenizer = task.tokenizer();
   for (const SampledExample& one : sample) {
     for (int id : one.target) answers[id]++;
     asked += double(one.target.size()), tokens += double(one.source.size());
-    if (tokenizer) unknown += double(std::count(one.source.begin(), one.source.end(), tokenizer->unk_id()));
   }
   if (asked > 0) c.prior = log_loss(answers);
   c.whole_text = !c.classes() && asked >= 0.9 * tokens && c.table("model").type("") != "encoder-decoder";
   if (tokenizer && tokens > 0) {
-    if (tokenizer->vocab().unk_id() >= 0) c.unknown = unknown / tokens;
+    for (Split split : {Split::train, Split::val})
+      c.unknown[split] = unknown_share(*tokenizer, c.samples[split]);
     c.tokens_per_word = tokens_per_word(*tokenizer, sample);
   }
   if (c.classes()) {

@@ -5,52 +5,11 @@
 #include <set>
 #include <unordered_map>
 
+#include "data/kneser_ney.h"
 #include "diagnosis/case.h"
 
 namespace qkv {
 namespace {
-
-// Unigrams and bigrams of sources; the loss of other sources under them, in nats per token.
-class Bigrams {
- public:
-  explicit Bigrams(double vocabulary) : vocabulary_(vocabulary) {}
-  void add(const std::vector<int>& ids) {
-    for (std::size_t i = 0; i < ids.size(); i++) {
-      ones_[ids[i]]++, all_++;
-      if (i > 0) twos_[key(ids[i - 1], ids[i])]++, before_[ids[i - 1]]++;
-    }
-  }
-  /// Witten-Bell is not needed: only differences of losses count. Unigrams with 1/2 added, and half of a
-  /// bigram's frequency.
-  double loss(const std::vector<int>& ids) const {
-    double sum = 0;
-    for (std::size_t i = 0; i < ids.size(); i++) {
-      const double one = (count(ones_, ids[i]) + 0.5) / (all_ + 0.5 * vocabulary_);
-      const double n = i > 0 ? count(before_, ids[i - 1]) : 0;
-      const double two = n > 0 ? count(twos_, key(ids[i - 1], ids[i])) / n : one;
-      sum -= std::log(0.5 * one + 0.5 * two);
-    }
-    return sum;
-  }
-
- private:
-  static std::uint64_t key(int a, int b) { return std::uint64_t(std::uint32_t(a)) << 32 | std::uint32_t(b); }
-  template <class Map, class Key>
-  static double count(const Map& map, Key key) {
-    const auto found = map.find(key);
-    return found == map.end() ? 0 : found->second;
-  }
-  double vocabulary_, all_ = 0;
-  std::unordered_map<int, double> ones_, before_;
-  std::unordered_map<std::uint64_t, double> twos_;
-};
-
-double mean_loss(const Bigrams& bigrams, const Sample& sample, std::size_t begin, std::size_t end) {
-  double loss = 0, tokens = 0;
-  for (std::size_t i = begin; i < end; i++)
-    loss += bigrams.loss(sample[i].source), tokens += double(sample[i].source.size());
-  return tokens > 0 ? loss / tokens : kUnknown;
-}
 
 // Naive Bayes over the words of a text: each counts once.
 class BagOfTokens {
@@ -89,26 +48,36 @@ bool has(const std::vector<int>& ids, int id) {
 
 }  // namespace
 
-// Parts of the training data stand for what differs by chance, or from chapter to chapter.
+// Bigrams of the rest of the training data predict a part of it, which stands for what differs by chance or
+// from chapter to chapter, and the validation data.
 void compare_sources(RunCase& c) {
-  constexpr std::size_t kParts = 5, kLeast = 10;
+  constexpr std::size_t kParts = 4, kLeast = 10, kTokens = 100000;
   const Sample &train = c.samples[Split::train], &val = c.samples[Split::val];
   if (train.size() < kParts * kLeast || val.size() < kLeast) return;
-  const auto vocabulary = double(std::max(c.e.task->shape().vocab_size, c.e.task->shape().source_vocab_size));
-  std::vector<double> losses;
-  double of_val = 0;
+  const DataShape shape = c.e.task->shape();
+  const Tokenizer* tokenizer = c.e.task->tokenizer();
+  const int unknown = tokenizer ? tokenizer->vocab().unk_id() : -1;
+  std::size_t tokens = 0;
+  for (const SampledExample& one : train) tokens += one.source.size();
+  const std::size_t stride = 1 + tokens / kTokens;
+  const auto loss = [&](const KneserNey& bigrams, const Sample& sample, std::size_t begin, std::size_t end) {
+    double sum = 0, n = 0;
+    for (std::size_t i = begin; i < end; i += stride)
+      for (std::size_t t = 0; t < sample[i].source.size(); t++)
+        if (sample[i].source[t] != unknown) sum += bigrams.score(sample[i].source, t)[1], n++;
+    return n > 0 ? sum / n : kUnknown;
+  };
+  double of_parts = 0, of_val = 0, most = 0;
   for (std::size_t part = 0; part < kParts; part++) {
     const std::size_t begin = part * train.size() / kParts, end = (part + 1) * train.size() / kParts;
-    Bigrams rest(vocabulary);
-    for (std::size_t i = 0; i < train.size(); i++)
+    KneserNey rest(std::max(shape.vocab_size, shape.source_vocab_size));
+    for (std::size_t i = 0; i < train.size(); i += stride)
       if (i < begin || i >= end) rest.add(train[i].source);
-    losses.push_back(mean_loss(rest, train, begin, end));
-    of_val += mean_loss(rest, val, 0, val.size()) / double(kParts);
+    rest.finish();
+    const double own = loss(rest, train, begin, end);
+    most = std::max(most, own), of_parts += own / kParts, of_val += loss(rest, val, 0, val.size()) / kParts;
   }
-  double mean = 0;
-  for (double loss : losses) mean += loss / double(kParts);
-  c.drift = of_val - mean;
-  c.usual_drift = *std::max_element(losses.begin(), losses.end()) - mean;
+  c.drift = of_val - of_parts, c.usual_drift = most - of_parts;
 }
 
 // Each fifth of the examples is answered from the others. What is a hard example is answered with little
@@ -140,7 +109,7 @@ void check_labels(RunCase& c) {
   for (const auto& [label, count] : counts) most = std::max(most, count);
   std::stable_sort(answers.begin(), answers.end(),
                    [](const Answer& a, const Answer& b) { return a.margin > b.margin; });
-  for (std::size_t i = 0; i < answers.size() / 2; i++) sure++, denied += !answers[i].right;
+  for (std::size_t i = 0; i < answers.size() / 4; i++) sure++, denied += !answers[i].right;
   c.labels.examples = n;
   c.labels.accuracy = right / n, c.labels.majority = most / n;
   if (sure > 0) c.labels.contradicted = denied / sure;
@@ -195,6 +164,7 @@ void check_pairs(RunCase& c) {
   for (double one : own) wrong += (one < border) / double(own.size());
   double other_wrong = 0;  // random pairs also agree at times
   for (double one : other) other_wrong += (one < border) / double(other.size());
+  c.pairs.usual = median(own);
   c.pairs.agreement = agreement, c.pairs.by_chance = by_chance;
   c.pairs.wrong = other_wrong > 0 ? std::min(1.0, wrong / other_wrong) : kUnknown;
 }

@@ -12,10 +12,9 @@ static Suspicion uniform_attention(const RunCase& c) {
   const double least = *std::min_element(c.entropy.begin(), c.entropy.end());
   if (least < kUniform) return s;
   s.score = c.solved() ? 0.35 : 0.65;
-  s.because("in all {} heads the attention weights have at least {:.2f}% of the entropy of equal ones",
-            c.entropy.size(), 100 * least);
-  s.advice =
-      "model.attention.scale = \"sqrt_d_k\", no small softcap; more steps, or a higher rate for W_Q and W_K";
+  s.because("the weights of all {} heads have over {:.2f}% of the entropy of equal ones", c.entropy.size(),
+            100 * least);
+  s.advice = "model.attention.scale = \"sqrt_d_k\", no small softcap, and more steps";
   return s;
 }
 
@@ -25,12 +24,10 @@ static Suspicion collapsed_attention(const RunCase& c) {
   constexpr double kOneKey = 0.99;
   Suspicion s;
   if (c.top.empty()) return s;
-  const double least = *std::min_element(c.top.begin(), c.top.end());
   const double mean = std::accumulate(c.top.begin(), c.top.end(), 0.0) / double(c.top.size());
   if (c.solved() || mean < kOneKey) return s;
   s.score = 0.75;
-  s.because("one key gets {:.1f}% of the weight in the mean of all {} heads (in the least {:.1f}%)",
-            100 * mean, c.top.size(), 100 * least);
+  s.because("one key gets {:.1f}% of the weight, in the mean of {} heads", 100 * mean, c.top.size());
   s.advice =
       "model.attention.scale = \"sqrt_d_k\", model.attention.qk_norm = \"rms\", or a lower optimizer.lr";
   return s;

@@ -5,30 +5,23 @@
 namespace qkv {
 
 static Suspicion cut_texts(const RunCase& c) {
-  constexpr double kShare = 0.15;   // of the training examples
-  constexpr double kFalling = 0.1;  // nats that the second half of a window is better than the quarter before
-  constexpr std::int64_t kWindow = 3;
+  constexpr double kShare = 0.15;  // of the training examples
+  constexpr double kWords = 5;     // of a window: less than a sentence
   Suspicion s;
   const Json train = c.survey.value("train", Json::object());
   const double all = train.value("looked_at", 0.0), cut = train.value("cut", 0.0);
   const auto room = c.table("model").read<LengthConfig>().max_seq_len;
   if (all > 0 && cut / all > kShare) {
     s.score = std::min(0.9, 0.5 + 0.45 * cut / all);
-    s.because("{:.0f} of {:.0f} training examples are longer than model.max_seq_len = {} and are cut", cut,
-              all, room);
+    s.because("{:.0f} of {:.0f} training examples are longer than model.max_seq_len = {}", cut, all, room);
   }
   const auto window = c.table("data").given<std::int64_t>("window").value_or(0);
-  if (window > 0 && window < kWindow) {
-    s.score = std::max(s.score, 0.6);
-    s.because("data.window keeps {} words on each side of the target", window);
-  }
-  if (c.still_falling > kFalling) {
+  const double words = c.whole_text && c.from_files ? double(room) / c.tokens_per_word : kUnknown;
+  if (words < kWords || (window > 0 && double(window) < kWords / 2)) {
     s.score = std::max(s.score, 0.7);
-    s.because(
-        "in windows of {} tokens the loss still falls by {:.2g} from the second quarter to the second half",
-        room, c.still_falling);
+    s.because("the model sees {:.1f} words at once", window > 0 ? 2.0 * double(window) + 1 : words);
   }
-  s.advice = "a larger model.max_seq_len";
+  s.advice = "a larger model.max_seq_len or data.window";
   return s;
 }
 

@@ -7,10 +7,8 @@ static Suspicion dead_units(const RunCase& c) {
   Suspicion s;
   if (!(c.dead > kShare) || c.solved()) return s;
   s.score = 0.5 + 0.4 * (c.dead - kShare) / (1 - kShare);
-  s.because("{:.0f}% of the units of feed-forward layers are silent in all examples looked at", 100 * c.dead);
-  s.advice =
-      "a lower optimizer.lr or longer schedule.warmup_steps, model.ffn.activation = \"gelu\" instead of "
-      "\"relu\"";
+  s.because("{:.0f}% of the units of feed-forward layers are always silent", 100 * c.dead);
+  s.advice = "a lower optimizer.lr, more schedule.warmup_steps, or model.ffn.activation = \"gelu\"";
   return s;
 }
 

@@ -18,20 +18,17 @@ static Suspicion frozen_layers(const RunCase& c) {
     if (one.frozen) frozen.push_back(one.name);
     if (!one.frozen && one.matrix && one.share < kStill * usual) still.push_back(one.name);
   }
-  const bool starts_trained = !c.e.tables.train.init_from.empty();
-  if (!frozen.empty() && !starts_trained) {
+  if (!frozen.empty() && c.e.tables.train.init_from.empty()) {
     s.score = 0.88;
-    s.because("train.freeze keeps {} of {} parameters at their random start: {}", frozen.size(),
-              c.moved.size(), join(frozen, ", ", 4));
+    s.because("{} of {} parameters are frozen as they were drawn: {}", frozen.size(), c.moved.size(),
+              join(frozen, ", ", 4));
   }
   if (!still.empty()) {
     s.score = std::max(s.score, 0.7);
     s.because("{} matrices moved less than {:.0f}% as far as others: {}", still.size(), 100 * kStill,
               join(still, ", ", 4));
   }
-  s.advice =
-      "take the pattern out of train.freeze, or the rate out of [[optimizer.groups]]; freeze only what "
-      "train.init_from brings";
+  s.advice = "see train.freeze and [[optimizer.groups]]; freeze only what train.init_from brings";
   return s;
 }
 
@@ -46,9 +43,7 @@ static Suspicion idle_layers(const RunCase& c) {
   s.score = 0.6;
   s.because("the validation loss stays the same without {} of {} layers: {}", idle.size(), c.effects.size(),
             join(idle, ", ", 4));
-  s.advice =
-      "look at the gradients of these layers (`norms` in metrics.jsonl): too small a start, dead units, or a "
-      "layer too many";
+  s.advice = "look at its gradients (norms in metrics.jsonl), or take the layer out";
   return s;
 }
 

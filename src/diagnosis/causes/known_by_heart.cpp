@@ -12,10 +12,8 @@ static Suspicion known_by_heart(const RunCase& c) {
   s.score = std::min(0.8, 0.5 + 0.1 * (c.val_last / c.val_best - 1) + 0.2 * (c.gap() - kGap));
   s.because("the validation loss was lowest at step {} ({:.3g}) and rose to {:.3g}", c.val_best_step,
             c.val_best, c.val_last);
-  s.because("the training loss is {:.3g} after {:.1f} epochs: from step {} on examples were learned by heart",
-            c.train_loss(), c.epochs, c.val_best_step);
-  s.advice =
-      "stop there (eval.patience), more data, model.dropout, optimizer.weight_decay, or a smaller model";
+  s.because("the training loss is {:.3g}, after {:.1f} epochs", c.train_loss(), c.epochs);
+  s.advice = "stop there (eval.patience), more data, model.dropout, or a smaller model";
   return s;
 }
 

@@ -15,12 +15,9 @@ static Suspicion leak_from_the_future(const RunCase& c) {
   }
   if (c.answers_shown > 0.95) {
     s.score = 0.97;
-    s.because("{:.0f}% of the tokens that are asked for stand in the input at their place",
-              100 * c.answers_shown);
+    s.because("{:.0f}% of the tokens asked for are in the input at their place", 100 * c.answers_shown);
   }
-  s.advice =
-      "a causal mask in every layer that mixes positions (context.mask.causal), and targets that are one "
-      "token ahead";
+  s.advice = "a causal mask in every layer that mixes positions, and targets one token ahead";
   return s;
 }
 
@@ -34,11 +31,10 @@ static Suspicion leak_between_splits(const RunCase& c) {
     const double repeated = one.value("repeated", Json::object()).value("train", 0.0);
     if (!(all > 0 && repeated / all > kRepeated)) continue;
     worst = std::max(worst, repeated / all);
-    s.because("{:.0f} of {:.0f} examples of the {} split are also in the training data", repeated, all,
-              split);
+    s.because("{:.0f} of {:.0f} {} examples are also in the training data", repeated, all, split);
   }
   if (worst > 0) s.score = 0.6 + 0.38 * worst;
-  s.advice = "validation and test data of their own: the scores say how well the training data is remembered";
+  s.advice = "validation and test data of their own: what was seen in training proves nothing";
   return s;
 }
 

@@ -8,17 +8,14 @@ static Suspicion no_warmup(const RunCase& c) {
   Suspicion s;
   const double warmup = double(c.table("schedule").given<std::int64_t>("warmup_steps").value_or(0));
   if (warmup > 0.005 * double(c.steps) && warmup >= 5) return s;
-  const bool overshoots = c.best_factor < 0.4 && c.overshoot > 1;
+  const bool overshoots = c.best_factor < 0.4;
   const bool rose = c.highest_early > kRise * c.first_loss;
   if (c.solved() || (!overshoots && !rose)) return s;
   s.score = rose && overshoots ? 0.8 : rose ? 0.6 : 0.4;
   s.because("schedule.warmup_steps is {:.0f} of {} steps", warmup, c.steps);
   if (rose) s.because("early the training loss rose from {:.3g} to {:.3g}", c.first_loss, c.highest_early);
-  if (overshoots)
-    s.because("the first update, at the full rate, multiplies the loss of its own examples by {:.3g}",
-              c.overshoot);
-  s.advice =
-      fmt::format("schedule.warmup_steps = {} (5% of the steps)", std::max<std::int64_t>(10, c.steps / 20));
+  if (overshoots) s.because("{:.1g} of the first update would be best for its own examples", c.best_factor);
+  s.advice = fmt::format("schedule.warmup_steps = {}", std::max<std::int64_t>(10, c.steps / 20));
   return s;
 }
 

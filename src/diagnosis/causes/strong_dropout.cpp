@@ -17,9 +17,8 @@ static Suspicion strong_dropout(const RunCase& c) {
   s.score = rate >= 0.8 ? 0.9 : 0.65;
   s.because("{} is {:g}", key, rate);
   if (ratio > 1)
-    s.because("the training loss is {:.3g} with dropout and {:.3g} without", c.last_loss, c.train.loss);
-  s.advice =
-      fmt::format("{} = 0.1, and more only while the validation loss is far above that of training", key);
+    s.because("the training loss is {:.3g} with it and {:.3g} without", c.last_loss, c.train.loss);
+  s.advice = fmt::format("{} = 0.1; more only while validation is far worse than training", key);
   return s;
 }
 
