@@ -1,11 +1,15 @@
 // One training from its first step to its result.
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <set>
 
 #include "base/communicator.h"
 #include "base/file.h"
 #include "base/machine.h"
 #include "cli/training.h"
+#include "diagnosis/cause.h"
+#include "inspect/continuation.h"
 #include "log/jsonl.h"
 #include "log/number_text.h"
 #include "log/record_keys.h"
@@ -15,7 +19,6 @@
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
 #include "qkv/log/console.h"
-#include "qkv/model/generate.h"
 #include "qkv/train/experiment.h"
 #include "qkv/version.h"
 #include "tensor/bf16.h"
@@ -23,6 +26,7 @@
 #include "train/check.h"
 #include "train/checkpoint.h"
 #include "train/expect.h"
+#include "train/levels.h"
 #include "train/run_logger.h"
 
 namespace qkv {
@@ -53,10 +57,7 @@ Record start_record(Experiment& e, const Training& t, const RunDir& run, bool re
 // What to do with the trained model.
 std::string next_step(const Experiment& e, const std::string& path) {
   if (dynamic_cast<const SkipGram*>(e.model.get())) return fmt::format("inspect {} neighbors WORD", path);
-  const auto* generator = dynamic_cast<const Generator*>(e.model.get());
-  const bool writes = generator && !generator->needs_source() && e.task->tokenizer() &&
-                      e.task->shape().n_class == 0 && e.config.section("task").type("") != "prompt-answer";
-  return fmt::format("{} {}", writes ? "generate" : "predict", path);
+  return fmt::format("{} {}", continues_texts(e) ? "generate" : "predict", path);
 }
 
 // What of this machine will not do for the run, or is not used as it could be.
@@ -134,6 +135,19 @@ int check_expectations(const Section& config, const Json& metrics) {
        run, result.failed_step);
 }
 
+// Reports the reference levels, and from now on those that are passed.
+void show_levels(const Training& t, const std::vector<ReferenceLevel>& levels, const std::string& run,
+                 MetricSinks& sinks) {
+  std::map<std::string, std::vector<std::string>> shown;
+  for (const ReferenceLevel& one : levels)
+    shown[one.metric].push_back(fmt::format("{} {}", one.name, metric_text(one.value)));
+  for (const std::string& metric : std::set<std::string>{"loss", t.tables.eval.metric})
+    if (!shown[metric].empty())
+      console().info("  levels   {}{}", metric == "loss" ? "" : metric + ": ", join(shown[metric], ", "));
+  if (t.tables.log.tensorboard) write_level_lines(levels, run, t.max_steps());
+  sinks.add(std::make_unique<LevelSink>(levels, run));
+}
+
 struct WatcherSink : MetricSink {
   explicit WatcherSink(const Watcher& w) : watcher(w) {}
   void write(const Record& record) override { watcher.record(record); }
@@ -183,6 +197,9 @@ int run_training(Training& t, RunDir& run, const Start& start) {
   const std::size_t weights = e.parameters->bytes();
   warn_of_limits(e, bytes + std::max(resident_memory(), weights) - weights);
   for (const std::string& warning : data_warnings(*e.task)) console().warn("{}", warning);
+  const bool other_data = std::any_of(start.changes.begin(), start.changes.end(),
+                                      [](const std::string& change) { return starts_with(change, "data."); });
+  if (t.tables.eval.levels) show_levels(t, levels_of_run(*e.task, run.path(), other_data), run.path(), sinks);
   const Watcher* watcher = start.watcher;
   if (!watcher) install_signal_handlers();
   communicator().agree();
@@ -231,6 +248,9 @@ int run_training(Training& t, RunDir& run, const Start& start) {
     write_file_atomic(run.file("result.json"), dump_json(metrics, 2) + "\n");
     write_run_checksums(run.path());
   }
+  if (whole)
+    if (const std::string cause = first_cause(e, run.path()); !cause.empty())
+      console().info("  why      {} (qkv why {} shows more)", cause, run.path());
   console().detach_file();
   if (whole) console().info("  next     qkv {}, qkv report {}", next_step(e, run.path()), run.path());
   if (result.reason == StopReason::diverged) fail_diverged(result, t, run.path());

@@ -7,14 +7,16 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <vector>
 
 #include "qkv/base/text.h"
 
 namespace qkv {
 
+static constexpr int kGzip = 16 + MAX_WBITS;  // zlib.h: a gzip header and no other
+
 struct ByteReader::Inflate {
   Inflate() {
-    constexpr int kGzip = 16 + MAX_WBITS;  // zlib.h: a gzip header and no other
     QKV_CHECK(inflateInit2(&stream, kGzip) == Z_OK, "gzip: zlib must start; got {}", zlibVersion());
   }
   ~Inflate() { inflateEnd(&stream); }
@@ -89,6 +91,20 @@ std::size_t ByteReader::unpack(char* to, std::size_t room) {
     }
   }
   return room - stream.avail_out;
+}
+
+std::size_t gzip_size(std::string_view text) {
+  z_stream stream = {};
+  QKV_CHECK(deflateInit2(&stream, 9, Z_DEFLATED, kGzip, 8, Z_DEFAULT_STRATEGY) == Z_OK,
+            "gzip: zlib must start; got {}", zlibVersion());
+  std::vector<Bytef> out(ByteReader::kBlock);
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));  // is not written to
+  stream.avail_in = static_cast<uInt>(text.size());
+  do {
+    stream.next_out = out.data(), stream.avail_out = static_cast<uInt>(out.size());
+  } while (deflate(&stream, Z_FINISH) == Z_OK);
+  deflateEnd(&stream);
+  return stream.total_out;
 }
 
 }  // namespace qkv

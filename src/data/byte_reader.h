@@ -2,6 +2,7 @@
 #pragma once
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "base/file.h"
 
@@ -28,5 +29,8 @@ class ByteReader {
   Descriptor file_;
   std::unique_ptr<Inflate> inflate_;  // of gzip
 };
+
+/// How many bytes gzip -9 makes of a text.
+std::size_t gzip_size(std::string_view text);
 
 }  // namespace qkv

@@ -77,6 +77,23 @@ double TokenWindows::characters_per_token() const {
   return characters / tokens;
 }
 
+void TokenWindows::for_sequences(Index most, std::int32_t end,
+                                 const std::function<void(const std::vector<std::int32_t>&)>& take) const {
+  constexpr Index kPart = 1 << 14;
+  const Index all = tokens(), step = (all + most - 1) / most, part = step == 1 ? all : kPart;
+  std::vector<std::int32_t> ids;
+  for (const TokenCorpus& text : texts_)
+    for (Index begin = 0; begin < text.size(); begin += step * part) {
+      ids.resize(static_cast<std::size_t>(std::min(part, text.size() - begin)));
+      text.read(begin, static_cast<Index>(ids.size()), ids.data());
+      for (auto from = ids.begin(), to = from; from != ids.end(); from = to) {
+        to = end < 0 ? ids.end() : std::find(from, ids.end(), end);
+        if (to != ids.end()) ++to;
+        take({from, to});
+      }
+    }
+}
+
 bool TokenWindows::hold(std::int32_t id) const {
   std::vector<std::int32_t> ids(4096);
   for (const TokenCorpus& text : texts_)

@@ -1,5 +1,6 @@
 // TokenWindows: the examples of a language model, windows of one text or of a mixture of texts.
 #pragma once
+#include <functional>
 #include <vector>
 
 #include "data/token_corpus.h"
@@ -37,6 +38,10 @@ class TokenWindows {
   double unknown_share() const;
   /// Of an epoch.
   double characters_per_token() const;
+  /// Takes the texts one after the other or, of more than `most` tokens, parts of them that are evenly
+  /// spread; in pieces that end with the token `end`, unless that is negative.
+  void for_sequences(Index most, std::int32_t end,
+                     const std::function<void(const std::vector<std::int32_t>& ids)>& take) const;
   /// Whether any text has this token.
   bool hold(std::int32_t id) const;
 

@@ -2,9 +2,11 @@
 
 #include "base/embedded.h"
 #include "base/file.h"
+#include "diagnosis/cause.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/version.h"
+#include "train/levels.h"
 
 namespace qkv {
 
@@ -36,25 +38,6 @@ Json without_folders(Json json) {
   return json;
 }
 
-Json run_json(const RunLog& log, Problems& problems) {
-  const std::string& run = log.path;
-  problems.insert(problems.end(), log.problems.begin(), log.problems.end());
-  const Json result = read_part(run + "/result.json", "the run has no final metrics", problems);
-  Json one = {{"name", log.name},
-              {"start", log.start.type().empty() ? Json() : without_folders(json_of(log.start))},
-              {"end", log.ended() ? without_folders(json_of(log.end)) : Json()}};
-  one["last"] = log.train.empty() ? Json() : json_of(log.train.back());
-  one["best"] = log.best() ? json_of(*log.best()) : Json();
-  one["env"] = without_folders(read_part(run + "/env.json", "the machine is unknown", problems));
-  one["result"] = result;
-  one["expect"] = expectations_json(run, result, problems);
-  one["config"] = config_json(run, problems);
-  one["curves"] = curves_json(log);
-  one["norms"] = norms_json(log);
-  one["seconds"] = seconds_json(log);
-  return one;
-}
-
 std::size_t page_size() {
   std::size_t size = 0;
   for (const auto& [name, text] : kReportPage) size += text.size();
@@ -69,8 +52,10 @@ void add_details(const std::string& run, Json& data, Problems& problems) {
     Experiment e = load_experiment(run);
     const Split shown = e.task->examples(Split::test) > 0 ? Split::test : Split::val;
     data["evaluation"] = evaluation_json(e, shown, kMistakes, problems);
+    data["faithful"] = faithful_json(e, shown);
     const std::size_t rest = dump_json(data).size() + page_size();
     data["model"] = model_json(e, rest < kPageBytes ? kPageBytes - rest : 0);
+    data["runs"][0]["diagnosis"] = diagnosis_json(run);
   } catch (const Error& e) {
     problems.push_back(e.what());
   }
@@ -91,6 +76,27 @@ std::string harmless(const Json& data) {
 
 }  // namespace
 
+Json run_json(const RunLog& log, Problems& problems) {
+  const std::string& run = log.path;
+  problems.insert(problems.end(), log.problems.begin(), log.problems.end());
+  const Json result = read_part(run + "/result.json", "the run has no final metrics", problems);
+  Json one = {{"name", log.name},
+              {"start", log.start.type().empty() ? Json() : without_folders(json_of(log.start))},
+              {"end", log.ended() ? without_folders(json_of(log.end)) : Json()}};
+  one["last"] = log.train.empty() ? Json() : json_of(log.train.back());
+  one["best"] = log.best() ? json_of(*log.best()) : Json();
+  one["env"] = without_folders(read_part(run + "/env.json", "the machine is unknown", problems));
+  one["result"] = result;
+  one["expect"] = expectations_json(run, result, problems);
+  one["config"] = config_json(run, problems);
+  one["curves"] = curves_json(log);
+  one["levels"] = json_of(read_levels(run, problems));
+  one["norms"] = norms_json(log);
+  one["samples"] = samples_json(log);
+  one["seconds"] = seconds_json(log);
+  return one;
+}
+
 Json report_data(const std::vector<std::string>& paths) {
   Json data = {{"version", kVersion}, {"runs", Json::array()}};
   const std::vector<RunLog> logs = read_run_logs(paths);
@@ -102,13 +108,26 @@ Json report_data(const std::vector<std::string>& paths) {
   return data;
 }
 
-std::string report_page(const Json& data) {
+std::string page_policy(const std::string& nonce) {
+  const std::string own = nonce.empty() ? "'unsafe-inline'" : "'nonce-" + nonce + "'";
+  return fmt::format(
+      "default-src 'none'; style-src {0}; script-src {0}; img-src data:{1}; base-uri 'none'; form-action "
+      "'none'",
+      own, nonce.empty() ? "" : " 'self'; connect-src 'self'");
+}
+
+std::string report_page(const Json& data, const std::string& nonce) {
   std::string page, style, script;
   for (const auto& [name, text] : kReportPage) {
+    if (starts_with(name, "serve") && !data.contains("serve")) continue;
     if (ends_with(name, ".html")) page = text;
     if (ends_with(name, ".css")) style += text;
     if (ends_with(name, ".js")) script += text + "\n";
   }
+  embedded(page, "/*policy*/", page_policy(nonce));
+  if (!nonce.empty())
+    for (const std::string element : {"<style", "<script"})
+      page = replace_all(page, element, element + " nonce=\"" + nonce + "\"");
   embedded(page, "/*style*/", style);
   embedded(page, "/*script*/", script);
   embedded(page, "/*data*/", harmless(data));

@@ -131,6 +131,8 @@ class ClassTask : public Task {
     score_classes(model.forward(batch), batch, labels_, metrics);
   }
   std::vector<std::string> metrics() const override { return {"loss", "accuracy", "macro_f1"}; }
+  /// Chance, the majority class and a bag of words.
+  std::vector<ReferenceLevel> levels() override;
 
  protected:
   std::vector<std::string> labels_;

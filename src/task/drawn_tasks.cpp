@@ -78,6 +78,11 @@ struct Adding : Puzzle<AddingData> {
     metrics.add("accuracy", right, double(expected.size()));
   }
   std::vector<std::string> metrics() const override { return {"loss", "accuracy"}; }
+  // A sum of two uniform numbers is less than d from 1 with probability 1 - (1 - d)^2.
+  std::vector<ReferenceLevel> levels() override {
+    return {{"chance", "loss", memoryless_loss_, "the answer is always 1"},
+            {"chance", "accuracy", 1 - std::pow(1 - kTolerance, 2), "the answer is always 1"}};
+  }
 
   static Var answers_of(const Model& model, const Batch& batch) {
     const Var logits = model.forward(batch);  // [B, T, V]

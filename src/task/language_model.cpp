@@ -9,6 +9,7 @@
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
 #include "task/language_model_data.h"
+#include "task/levels.h"
 #include "task/next_token.h"
 #include "task/survey.h"
 #include "task/windows.h"
@@ -25,7 +26,7 @@ constexpr std::string_view kEndOfText = "<|endoftext|>";
 /// "documents" also starts [B, T] (i32), the place in the row where the document of each token begins; the
 /// token that ends a document then has no target (Grattafiori et al. 2024, "The Llama 3 herd of models",
 /// section 3.2). Metrics: loss (nats per token), perplexity, bits_per_char.
-class LanguageModel : public NextTokenTask, public Surveyed {
+class LanguageModel : public NextTokenTask, public Surveyed, public TokenSequences {
  public:
   explicit LanguageModel(const TaskInput& input, const WindowOptions& options = {})
       : NextTokenTask(input), seed_(input.seed()) {
@@ -54,11 +55,11 @@ class LanguageModel : public NextTokenTask, public Surveyed {
       add_specials(tokenizer_config_, {std::string(kEndOfText)});
       tokenizer_ = Tokenizer::make(tokenizer_config_);
     }
-    const std::vector<double> weights = this->weights();
+    const std::vector<double> weights = data_.mix_weights();
     const double all = std::accumulate(weights.begin(), weights.end(), 0.0);
     std::vector<std::string> sample;
     for (std::size_t k = 0; k < weights.size(); k++) {
-      const std::string path = paths(Split::train)[k];
+      const std::string path = data_.paths(Split::train)[k];
       const TextShare text = share(Split::train, path);
       std::vector<std::string> own =
           tokenizer_sample(text.source, text.source.border(text.end), *tokenizer_, weights[k] / all);
@@ -138,7 +139,7 @@ class LanguageModel : public NextTokenTask, public Surveyed {
     if (synthetic()) return;
     for (Split split : kSplits) {
       Index found = 0;
-      for (const std::string& path : paths(split)) {
+      for (const std::string& path : data_.paths(split)) {
         const TextShare text = share(split, path);
         for_lines_of(text.source, text.source.border(text.begin), text.source.border(text.end),
                      [&](std::string_view line) {
@@ -149,6 +150,23 @@ class LanguageModel : public NextTokenTask, public Surveyed {
                      });
       }
     }
+  }
+
+  Index sequences(Split split, const Take& take) override {
+    if (synthetic() || examples(split) == 0) return 0;
+    parts_[split]->for_sequences(
+        kMost, packed_ ? tokenizer_->end_id() : -1,
+        [&](const std::vector<std::int32_t>& ids) { take(ids, split == Split::train ? 0 : 1); });
+    return parts_[split]->tokens();
+  }
+
+  std::vector<ReferenceLevel> levels() override {
+    if (synthetic() || examples(Split::val) == 0) return {};
+    std::vector<ReferenceLevel> result = ngram_levels(*this, tokenizer_->vocab_size());
+    std::vector<TextShare> texts;
+    for (const std::string& path : data_.paths(Split::val)) texts.push_back(share(Split::val, path));
+    result.push_back(gzip_level(texts, parts_[Split::val]->characters_per_token()));
+    return result;
   }
 
   void score(const Model& model, const Batch& batch, Metrics& metrics) const override {
@@ -220,19 +238,10 @@ class LanguageModel : public NextTokenTask, public Surveyed {
   Index most_tokens() const override { return data_.length; }
   bool synthetic() const { return data_.synthetic(); }
 
-  // The share of the training text that it is trained on; what follows may be the validation part.
-  double border() const { return data_.val.empty() ? 1 - data_.val_fraction : 1; }
-  std::vector<std::string> paths(Split split) const {
-    if (split == Split::train || (split == Split::val && data_.val.empty() && border() < 1))
-      return data_.mix.empty() && !data_.train.empty() ? std::vector<std::string>{data_.train} : data_.mix;
-    const std::string& path = split == Split::val ? data_.val : data_.test;
-    return path.empty() ? std::vector<std::string>() : std::vector<std::string>{path};
-  }
-  std::vector<double> weights() const { return data_.mix.empty() ? std::vector<double>{1} : data_.weights; }
   TextShare share(Split split, const std::string& path) {
     const auto text = sources_.try_emplace(path, path, data_.files).first;
-    if (split == Split::train) return {text->second, 0, border()};
-    return {text->second, split == Split::val && data_.val.empty() ? border() : 0, 1};
+    if (split == Split::train) return {text->second, 0, data_.border()};
+    return {text->second, split == Split::val && data_.val.empty() ? data_.border() : 0, 1};
   }
 
   // Says where the document of each token of a row begins; what ends one has no target.
@@ -246,7 +255,7 @@ class LanguageModel : public NextTokenTask, public Surveyed {
 
   void load(Split split) {
     std::optional<TokenWindows>& part = parts_[split];
-    const std::vector<std::string> paths = this->paths(split);
+    const std::vector<std::string> paths = data_.paths(split);
     if (part || paths.empty() || !tokenizer_) return;
     TokenCache cache{data_.cache.empty() ? cache_folder() : data_.cache};
     cache.tell = [](const std::string& text) {
@@ -264,7 +273,7 @@ class LanguageModel : public NextTokenTask, public Surveyed {
         fail(Fault::data, "{}: the {} part must hold at least {} tokens; got {}", path, name_of(split), least,
              texts.back().size());
     }
-    part.emplace(std::move(texts), data_.length, learns ? weights() : std::vector<double>());
+    part.emplace(std::move(texts), data_.length, learns ? data_.mix_weights() : std::vector<double>());
     if (learns && packed_ && !part->hold(tokenizer_->end_id()))
       fail(Fault::data,
            "{}: must hold documents with data.packing = \"documents\"; got none (JSONL, "

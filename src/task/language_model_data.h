@@ -5,7 +5,7 @@
 
 #include "data/text_source.h"
 #include "qkv/base/config.h"
-#include "qkv/tensor/shape.h"
+#include "qkv/task/task.h"
 
 namespace qkv {
 
@@ -48,6 +48,15 @@ struct LanguageModelData {
       rule::between(1, 1 << 24));
   }
   bool synthetic() const { return source == LanguageSource::synthetic; }
+  /// The share of the training text that it is trained on; what follows may be the validation part.
+  double border() const { return val.empty() ? 1 - val_fraction : 1; }
+  std::vector<std::string> paths(Split split) const {
+    if (split == Split::train || (split == Split::val && val.empty() && border() < 1))
+      return mix.empty() && !train.empty() ? std::vector<std::string>{train} : mix;
+    const std::string& path = split == Split::val ? val : test;
+    return path.empty() ? std::vector<std::string>() : std::vector<std::string>{path};
+  }
+  std::vector<double> mix_weights() const { return mix.empty() ? std::vector<double>{1} : weights; }
   /// Reports keys that exclude or lack each other; a `trained` model needs no text.
   void check(const Section& section, bool trained) const {
     if (train.empty() && mix.empty() && !trained)

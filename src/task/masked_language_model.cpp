@@ -8,6 +8,7 @@
 #include "qkv/ops/reduce.h"
 #include "qkv/ops/shape_ops.h"
 #include "task/frame.h"
+#include "task/levels.h"
 #include "task/survey.h"
 #include "task/windows.h"
 
@@ -30,7 +31,7 @@ struct MaskedOptions {
 /// every epoch has other masks; in an evaluation, of seed, split and example. Batches: ids, keep [B, T],
 /// masked [M], the places b T + t that are asked for, and targets [M], their tokens. Metrics: loss (nats per
 /// masked token), accuracy, perplexity.
-class MaskedLanguageModel : public Task, public Surveyed {
+class MaskedLanguageModel : public Task, public Surveyed, public TokenSequences {
  public:
   explicit MaskedLanguageModel(const TaskInput& input)
       : windows_(make_windows(input, {kFrame, "model.max_seq_len - 2 ([CLS] and [SEP])", Frame::names()})),
@@ -184,6 +185,25 @@ class MaskedLanguageModel : public Task, public Surveyed {
   KeyedFiles files() const override { return windows_->files(); }
   std::vector<std::pair<std::string, double>> facts() override { return windows_->facts(); }
   void survey(DataSurvey& survey) override { dynamic_cast<Surveyed&>(*windows_).survey(survey); }
+  // Texts to learn from; of a masked token to say, what is in front of it, back to the last masked one.
+  Index sequences(Split split, const Take& take) override {
+    if (split == Split::train) return dynamic_cast<TokenSequences&>(*windows_).sequences(split, take);
+    const Index n = examples(split), all = n > 0 ? n * length(split, 0) : 0;
+    Batch batch;
+    for (Index i = 0; i < n; i += stride(all)) {
+      const auto example = int(i);
+      collate(split, &example, 1, nullptr, batch);
+      for (Index m = 0; m < batch.at("masked").size(); m++) {
+        std::vector<std::int32_t> seen{batch.at("targets").data<std::int32_t>()[m]};
+        const std::int32_t* ids = batch.at("ids").data<std::int32_t>();
+        for (Index t = batch.at("masked").data<std::int32_t>()[m] - 1; t > 0 && ids[t] != frame_.mask; t--)
+          seen.insert(seen.begin(), ids[t]);
+        take(seen, seen.size() - 1);
+      }
+    }
+    return all;
+  }
+  std::vector<ReferenceLevel> levels() override { return ngram_levels(*this, tokenizer()->vocab_size()); }
 
  private:
   static constexpr Index kFrame = 2;

@@ -3,6 +3,7 @@
 #include "data/random_choice.h"
 #include "qkv/base/text.h"
 #include "qkv/ops/reduce.h"
+#include "task/levels.h"
 #include "task/next_token.h"
 #include "task/survey.h"
 
@@ -41,7 +42,7 @@ struct PromptAnswerData {
 /// where the model has no room for all of it. Metrics of the answers' tokens: loss (nats per token),
 /// perplexity, token_accuracy; exact_match is the share of the answers that greedy generation writes as they
 /// are.
-class PromptAnswer : public NextTokenTask, public Surveyed {
+class PromptAnswer : public NextTokenTask, public Surveyed, public TokenSequences {
  public:
   explicit PromptAnswer(const TaskInput& input)
       : NextTokenTask(input), seed_(input.seed()), max_length_(input.max_length()) {
@@ -122,6 +123,26 @@ class PromptAnswer : public NextTokenTask, public Surveyed {
                            fmt::format("{} pair {}", name_of(split), i + 1), length(split, int(i)),
                            at(parts_[split].examples, int(i)).cut});
     }
+  }
+
+  Index sequences(Split split, const Take& take) override {
+    const Index n = examples(split);
+    const auto first = [&](Index i) {
+      return std::max<Index>(1, at(parts_[split].examples, i).prompt);
+    };
+    Index all = 0;
+    for (Index i = 0; i < n; i++) all += std::max<Index>(0, length(split, int(i)) + 1 - first(i));
+    for (Index i = 0, step = stride(all); i < n; i += std::max<Index>(1, step))
+      take(at(parts_[split].examples, i).ids, std::size_t(first(i)));
+    return all;
+  }
+
+  std::vector<ReferenceLevel> levels() override {
+    std::vector<ReferenceLevel> result = ngram_levels(*this, tokenizer_->vocab_size());
+    for (ReferenceLevel& one :
+         pair_levels(pairs(Split::train), pairs(Split::val), TextScores({"exact_match"}, "none")))
+      result.push_back(std::move(one));
+    return result;
   }
 
   void score(const Model& model, const Batch& batch, Metrics& metrics) const override {

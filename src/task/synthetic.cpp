@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 #include <numeric>
+#include <set>
 
 #include "data/random_choice.h"
 #include "model/finite.h"
@@ -78,6 +79,34 @@ void SyntheticTask::score_logits(const Var& logits, const Batch& batch, Metrics&
   }
   metrics.add("accuracy", right, answers);
   metrics.add("exact_match", exact, double(B));
+}
+
+std::vector<ReferenceLevel> SyntheticTask::levels() {
+  if (examples(Split::val) == 0) return {};
+  const Index most = std::clamp<Index>((1 << 20) / length(Split::train, 0), 64, 4096);
+  std::vector<std::set<std::int32_t>> known;  // answers so far, by place among the targets of a row
+  Metrics chance;
+  SyntheticRow row;
+  for (Split split : {Split::train, Split::val})
+    for (Index i = 0; i < std::min(most, examples(split)); i++) {
+      write(split, i, row);
+      std::size_t place = 0;
+      double whole = 1;
+      for (std::int32_t target : row.targets) {
+        if (target == kNoTarget) continue;
+        if (known.size() == place) known.emplace_back();
+        known[place].insert(target);
+        const auto choices = double(known[place++].size());
+        if (split == Split::train) continue;
+        chance.add("loss", std::log(choices), 1);
+        if (is_answer(target)) chance.add("accuracy", 1 / choices, 1), whole /= choices;
+      }
+      if (split == Split::val && place > 0) chance.add("exact_match", whole, 1);
+    }
+  std::vector<ReferenceLevel> result;
+  for (const auto& [metric, value] : chance.values())
+    result.push_back({"chance", metric, value, "of the answers that occur at a place, all alike"});
+  return result;
 }
 
 // ---- questions

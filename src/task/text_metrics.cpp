@@ -99,7 +99,7 @@ void merge_ngrams(NgramSums<kOrder>& sums, const NgramSums<kOrder>& other) {
   }
 }
 
-std::vector<char32_t> characters_of(std::string_view text) {
+std::vector<char32_t> visible_characters(std::string_view text) {
   std::vector<char32_t> characters = code_points(text);
   characters.erase(std::remove_if(characters.begin(), characters.end(), is_space), characters.end());
   return characters;
@@ -216,7 +216,7 @@ void TextScores::add(std::string_view hypothesis, std::string_view reference) {
                     r = lowercase_ ? lower_case(reference) : std::string(reference);
   texts_++;
   if (wants("bleu")) add_ngrams(words_, words_of(h, tokenize_), words_of(r, tokenize_), false);
-  if (wants("chrf")) add_ngrams(characters_, characters_of(h), characters_of(r), true);
+  if (wants("chrf")) add_ngrams(characters_, visible_characters(h), visible_characters(r), true);
   sums_["exact_match"] += exact_match(h, r, tokenize_);
   if (!wants("rouge")) return;
   const Rouge one = rouge(h, r);

@@ -8,7 +8,7 @@
 #include "data/pair_corpus.h"
 #include "model/beam_search.h"
 #include "qkv/task/task.h"
-#include "task/common.h"
+#include "task/levels.h"
 #include "task/survey.h"
 
 namespace qkv {
@@ -101,7 +101,7 @@ constexpr const char *kBos = "<bos>", *kEos = "<eos>";
 /// targets the target and <eos>. What is longer than model.max_seq_len is cut. Metrics: the loss and
 /// token_accuracy of the next token given the reference, and scores of texts generated without it, against
 /// the targets as they were read; both are lower-cased first where the tokenizer does that.
-class Translation : public Task, public Surveyed {
+class Translation : public Task, public Surveyed, public TokenSequences {
  public:
   explicit Translation(const TaskInput& input)
       : Translation(input, "translation", {"bleu", "chrf", "exact_match"}) {}
@@ -120,6 +120,9 @@ class Translation : public Task, public Surveyed {
   Batch symbolic_batch(Index batch_size) override;
   std::vector<std::pair<std::string, double>> facts() override;
   void survey(DataSurvey& survey) override;
+  /// The targets, whose n-grams know nothing of the sources.
+  Index sequences(Split split, const Take& take) override;
+  std::vector<ReferenceLevel> levels() override;
   Loss loss(const Model& model, const Batch& batch) const override {
     return token_loss(model.forward(batch), batch.at("targets"), loss_);
   }
@@ -148,6 +151,7 @@ class Translation : public Task, public Surveyed {
  private:
   /// Texts that are generated at a time, so that the beams fit in memory.
   static constexpr Index kTogether = 32;
+  static constexpr Index kMadeUp = 5000;  ///< generated pairs that reference levels come from
   struct Part {
     std::vector<std::vector<int>> source_ids;  ///< source <eos>
     std::vector<std::vector<int>> target_ids;  ///< <bos> target <eos>
@@ -182,6 +186,7 @@ class Translation : public Task, public Surveyed {
   std::vector<std::size_t> looked_at(const std::vector<int>& ids, const Model& model,
                                      const std::string& source) const;
   Batch source_batch(const std::string& text, UnknownCount* unknown, Index& cut) const;
+  TextScores empty_scores() const;
   /// Words, not pieces of words, are copied: also those that the vocabulary lacks.
   bool copies_new_words() const { return copies_ && target_ && !target_->subwords(); }
   /// What copying each of the tokens `ids` of a source gives: an id of the target's vocabulary or, for a word

@@ -46,8 +46,7 @@ void Translation::score(const Model& model, const Batch& batch, Metrics& metrics
   std::vector<int> rows;
   for (Index b = 0; b < example.size(); b++)
     if (!sampled || sampled->data<std::int32_t>()[b]) rows.push_back(int(b));
-  const bool lowercase = target_->normalize("A").find('A') == std::string::npos;
-  TextScores scores(scores_, options_.bleu_tokenize, lowercase);
+  TextScores scores = empty_scores();
   if (!std::isfinite(nats)) rows.clear();  // such a model writes no texts
   for (std::size_t begin = 0; begin < rows.size(); begin += kTogether) {
     const std::size_t end = std::min(rows.size(), begin + kTogether);
@@ -64,6 +63,42 @@ void Translation::score(const Model& model, const Batch& batch, Metrics& metrics
     }
   }
   metrics.texts.merge(scores);
+}
+
+TextScores Translation::empty_scores() const {
+  const bool lowercase = target_->normalize("A").find('A') == std::string::npos;
+  return TextScores(scores_, options_.bleu_tokenize, lowercase);
+}
+
+// ---- without a model
+
+Index Translation::sequences(Split split, const Take& take) {
+  const std::vector<std::vector<int>>& targets = part(split).target_ids;
+  Index all = 0;
+  for (const std::vector<int>& ids : targets) all += Index(ids.size()) - 1;
+  const Index n = Index(targets.size()), step = made_up() ? std::max<Index>(1, n / kMadeUp) : stride(all);
+  for (Index i = 0; i < n; i += step) {
+    std::vector<int> ids = at(targets, i);  // those beyond the vocabulary are words of the source
+    for (int& id : ids) id = id < target_->vocab_size() ? id : target_->unk_id();
+    take(ids, 1);
+  }
+  return all;
+}
+
+std::vector<ReferenceLevel> Translation::levels() {
+  if (examples(Split::val) == 0) return {};
+  const auto pairs_of = [&](Split split) {
+    std::vector<TextPair> result;
+    if (!made_up()) return pairs(split);
+    for (Index i = 0; i < std::min(kMadeUp, examples(split)); i++)
+      result.push_back(made_up_pair(made_up_pairs(), seed_, int(split), i));
+    return result;
+  };
+  std::vector<ReferenceLevel> result = ngram_levels(*this, target_->vocab_size());
+  for (ReferenceLevel& one : pair_levels(pairs_of(Split::train), pairs_of(Split::val), empty_scores()))
+    result.push_back(std::move(one));
+  cut_ = {};
+  return result;
 }
 
 Batch Translation::source_batch(const std::string& text, UnknownCount* unknown, Index& cut) const {

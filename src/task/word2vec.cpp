@@ -185,6 +185,10 @@ class Word2vec : public Task {
   }
 
   std::vector<std::string> metrics() const override { return {"loss"}; }
+  std::vector<ReferenceLevel> levels() override {
+    return {
+        {"chance", "loss", double(1 + config_.negatives) * std::log(2.0), "each word is true or not alike"}};
+  }
   Json state() const override { return {{"counts", counts_}}; }
 
   const Tokenizer* tokenizer() const override { return tokenizer_.get(); }

@@ -34,7 +34,7 @@ std::string made_text(std::size_t bytes, unsigned seed) {
 }
 
 // The rule by which a text is cut, on the text as a whole.
-std::vector<std::string> cut(std::string_view rest) {
+std::vector<std::string> pieces_by_rule(std::string_view rest) {
   std::vector<std::string> pieces;
   while (!rest.empty()) {
     std::size_t n = rest.size();
@@ -78,7 +78,7 @@ TEST_CASE("the pieces of a text are those of the text as a whole, however it is 
           folder.write("b.txt", gzipped(half) + gzipped(text.substr(half.size())))}) {
       TextSource source(path);
       const std::vector<TextPiece> pieces = pieces_of(source);
-      CHECK(texts(pieces) == cut(text));
+      CHECK(texts(pieces) == pieces_by_rule(text));
       CHECK(source.border(1) == static_cast<std::int64_t>(count_code_points(text)));
       CHECK(source.bytes() == text.size());
       for (const TextPiece& piece : pieces) CHECK(piece.last == (&piece == &pieces.back()));

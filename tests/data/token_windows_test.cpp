@@ -120,3 +120,27 @@ TEST_CASE("the places of one text are those of a mixture of one") {
   CHECK(windows.hold(letters.tokenizer->id("a")));
   CHECK_FALSE(windows.hold(letters.tokenizer->id("b")));
 }
+
+TEST_CASE(
+    "of texts with too many tokens, equal parts are read that are spread evenly; pieces end with a token") {
+  Letters letters({200000, 40000});
+  const TokenWindows windows = letters.windows(10);
+  std::map<std::int32_t, std::size_t> tokens;
+  std::size_t pieces = 0;
+  const auto take = [&](const std::vector<std::int32_t>& ids) {
+    tokens[ids[0]] += ids.size(), pieces++;
+    CHECK(std::count(ids.begin(), ids.end(), ids[0]) == static_cast<std::ptrdiff_t>(ids.size()));
+  };
+  windows.for_sequences(100000, -1, take);
+  const std::int32_t a = letters.tokenizer->id("a"), b = letters.tokenizer->id("b");
+  CHECK(pieces == 5 + 1);
+  CHECK(tokens[a] == 16384 * 4 + 200000 - 4 * 3 * 16384);
+  CHECK(tokens[b] == 16384);
+  tokens.clear(), pieces = 0;
+  windows.for_sequences(240000, -1, take);  // all, text by text
+  CHECK(pieces == 2);
+  CHECK(tokens == std::map<std::int32_t, std::size_t>{{a, 200000}, {b, 40000}});
+  pieces = 0;
+  windows.for_sequences(240000, b, take);  // b ends a piece
+  CHECK(pieces == 1 + 40000);
+}

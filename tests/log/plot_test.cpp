@@ -84,3 +84,17 @@ TEST_CASE("several curves have different marks; in Unicode one curve is braille"
   CHECK(one.find("\xE2\xA0") != std::string::npos);  // U+2800 and what follows
   CHECK(one.find("└") != std::string::npos);
 }
+
+TEST_CASE("a level is a line with its name at the right, unless it is far from the curves") {
+  const Curve curve{"val", {0, 50, 100}, {2.0, 1.0, 0.0}};
+  PlotOptions o = plain();
+  o.levels = {{"middle", 1.0}, {"also middle", 1.01}, {"below", -0.2}, {"far", 9}, {"none", NAN}};
+  const std::string text = plot({curve}, o);
+  for (const std::string& line : split(text, '\n')) CHECK(line.size() <= 40);
+  CHECK(text.find("- middle, als~\n") != std::string::npos);
+  CHECK(text.find("- below\n") != std::string::npos);
+  CHECK(text.find("far") == std::string::npos);
+  CHECK(text.find("none") == std::string::npos);
+  o.log_y = true;  // of which a negative level has no place
+  CHECK(plot({curve}, o).find("below") == std::string::npos);
+}

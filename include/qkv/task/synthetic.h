@@ -39,6 +39,8 @@ class SyntheticTask : public Task {
   Loss loss(const Model& model, const Batch& batch) const override;
   void score(const Model& model, const Batch& batch, Metrics& metrics) const override;
   std::vector<std::string> metrics() const override { return {"loss", "accuracy", "exact_match"}; }
+  /// Chance: of the answers that occur at a place of a row, all alike.
+  std::vector<ReferenceLevel> levels() override;
   /// {"text", "answer"}: the question `text` is continued by the likeliest tokens.
   Json predict(const Model& model, const std::string& text) const override;
   std::string readable(const Json& prediction) const override;

@@ -72,6 +72,14 @@ struct TaskInput {
   }
 };
 
+/// A value of a metric on the validation split that takes no training, to compare a model with: "bigrams",
+/// "majority class".
+struct ReferenceLevel {
+  std::string name, metric;
+  double value;
+  std::string meaning;  ///< one sentence
+};
+
 enum class Split { train, val, test };
 constexpr Split kSplits[] = {Split::train, Split::val, Split::test};
 const char* name_of(Split split);
@@ -147,6 +155,9 @@ struct Task {
   /// Bytes that a thread keeps beside activations while it scores, such as caches of texts that are
   /// generated; for an estimate of the memory a run takes. Default: 0.
   virtual double scoring_bytes(const Model&) const { return 0; }
+
+  /// Reference levels, computed from the data in a second or so. Default: none.
+  virtual std::vector<ReferenceLevel> levels() { return {}; }
 
   // ---- use of a trained model
   /// The task's answer for one text, as an object with stable keys; "cut_tokens" is how much of the text the

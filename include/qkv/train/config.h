@@ -97,7 +97,7 @@ struct EvalConfig {
   std::int64_t every = 0, patience = 0, samples = 0, train_examples = 0;
   std::string metric = "loss";
   Better mode = Better::by_metric;
-  bool test = true;
+  bool test = true, levels = true;
   template <class F>
   void fields(F& f) {
     f("every", every, "steps between evaluations; 0 = once per epoch", rule::non_negative);
@@ -113,6 +113,8 @@ struct EvalConfig {
       "training examples, evenly spread, that each evaluation also scores, as train_loss and so on; 0 = none",
       rule::non_negative);
     f("test", test, "evaluate the best checkpoint on the test split at the end");
+    f("levels", levels,
+      "compute at the start what needs no training, for comparison: n-grams, the majority class, ...");
   }
   bool higher_is_better() const {
     return mode == Better::max || (mode == Better::by_metric && metric != "loss" && metric != "perplexity");
@@ -146,7 +148,7 @@ struct LogConfig {
 
 /// What is kept of the inside of the model while it trains (captures.h).
 struct InspectConfig {
-  std::vector<std::string> capture = {"attention", "qkv", "vectors"}, sentences;
+  std::vector<std::string> capture = {"attention", "qkv", "vectors"}, sentences, samples;
   std::int64_t every = 0, frames = 24, examples = 2, points = 120;
   template <class F>
   void fields(F& f) {
@@ -154,6 +156,7 @@ struct InspectConfig {
       "what is kept: attention (weights and scores), qkv (W_Q, W_K, W_V), vectors (of the target word); [] = "
       "nothing");
     f("sentences", sentences, "texts whose attention is kept");
+    f("samples", samples, "texts that the model answers at each evaluation, kept in metrics.jsonl");
     f("every", every, "steps between captures; 0 = `frames` of them, closer together at the start",
       rule::non_negative);
     f("frames", frames, "number of captures if `every` is 0", rule::between(4, 1000));

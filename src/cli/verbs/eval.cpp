@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "cli/answers.h"
 #include "data/lines.h"
+#include "inspect/gains.h"
 #include "inspect/look.h"
 #include "log/number_text.h"
 #include "qkv/base/json.h"
@@ -56,6 +57,10 @@ struct Eval : Verb {
         options.add("--mistakes", &mistakes, "also list this many mistakes, most confident first");
     listing.alone = "20";
     listing.range = {1, 100000};
+    options
+        .add("--by", &by,
+             "also group the losses of tokens: class, position, frequency, distance (repeatable)")
+        .choices = {"class", "position", "frequency", "distance"};
     subject.add(options, "print one JSON object");
   }
   int run() override {
@@ -75,7 +80,8 @@ struct Eval : Verb {
     if (groups > 1) metrics.add("group_accuracy", metrics.group_accuracy(groups), 1);
     Json result = metrics.json();
     const std::string wrong = mistakes > 0 ? listed(answers_of(e), result) : "";
-    subject.print(result, tables(metrics, data.empty() ? split : data, console().unicode()) + wrong);
+    const std::string bins = by.empty() ? "" : gains(e, result);
+    subject.print(result, tables(metrics, data.empty() ? split : data, console().unicode()) + bins + wrong);
     return 0;
   }
   std::string example() const override { return "qkv eval runs/bank --split val"; }
@@ -90,6 +96,37 @@ struct Eval : Verb {
            config.section("task").type(Task::kDefault));
     subject.sets.push_back("data.test=" + Json(data).dump());
     if (config.section("data").has("folds")) subject.sets.push_back("data.folds=0");
+  }
+
+  // The losses of tokens by class, position, ...
+  std::string gains(const Experiment& e, Json& result) const {
+    std::string text;
+    const auto all = gains_of(e, split_from(split), by);
+    for (std::size_t k = 0; k < by.size(); k++) {
+      std::vector<GainBin> bins = all[k];
+      GainBin sum{"all"};
+      for (const GainBin& bin : bins) sum.add(bin);
+      bins.push_back(sum);
+      Json& rows = result["by"][by[k]] = Json::array();
+      for (const GainBin& bin : bins) {
+        const auto n = static_cast<double>(bin.tokens);
+        const double gain = bin.unigrams - bin.nats, whole = sum.unigrams - sum.nats;
+        rows.push_back({{"name", bin.name},
+                        {"tokens", bin.tokens},
+                        {"loss", json_number(bin.nats / n)},
+                        {"unigrams", json_number(bin.unigrams / n)},
+                        {"gain", json_number(gain / n)},
+                        {"share", json_number(gain / whole)}});
+      }
+      const Table table = table_of(rows, {{by[k], "name"},
+                                          {"tokens", "tokens"},
+                                          {"loss", "loss", "{:.4f}"},
+                                          {"unigrams", "unigrams", "{:.4f}"},
+                                          {"gain", "gain", "{:.4f}"},
+                                          {"share of gain", "share", "{:.3f}"}});
+      text += "\n" + table.str(console().unicode());
+    }
+    return text;
   }
 
   ClassAnswers answers_of(const Experiment& e) const {
@@ -120,6 +157,7 @@ struct Eval : Verb {
 
   Subject subject;
   std::string split, data;
+  std::vector<std::string> by;
   int groups = 1, mistakes = 0;
 };
 

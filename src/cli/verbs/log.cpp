@@ -2,13 +2,16 @@
 #include <chrono>
 #include <thread>
 
+#include "base/file.h"
 #include "cli/answers.h"
+#include "log/charts.h"
 #include "log/number_text.h"
 #include "log/record_keys.h"
 #include "log/run_log.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
+#include "train/levels.h"
 #include "train/run_dir.h"
 
 namespace qkv {
@@ -23,7 +26,9 @@ Json json_of(const RunLog& log) {
     result[name] = std::move(list);
   }
   if (log.ended()) result["end"] = json_of(log.end);
-  result["problems"] = log.problems;
+  std::vector<std::string> problems = log.problems;
+  result["levels"] = json_of(read_levels(log.path, problems));
+  result["problems"] = problems;
   return result;
 }
 
@@ -74,18 +79,21 @@ struct Log : Verb {
     options.add("--rows", &rows, "evaluations in the table; 0 = all").range = {0, std::int64_t{1} << 62};
     options.add("--height", &height, "height of a plot in lines").range = {6, 200};
     options.add("--log-y", &log_y, "logarithmic y axis");
+    options.add("--svg", &svg, "write the curves to this file, too");
     options.add("-f,--follow", &follow, "follow the run until it ends");
     options.add("--json", &json, "print one JSON object per run");
     options.add("--csv", &csv, "print a table for other programs").excludes = {"--json"};
   }
 
   int run() override {
-    if (follow && (json || csv)) fail(Fault::usage, "log: --follow must not be given with --json or --csv");
+    if (follow && (json || csv || !svg.empty()))
+      fail(Fault::usage, "log: --follow must not be given with --json, --csv or --svg");
     if (follow && runs.size() == 1) runs = runs_of(runs[0]);
     if (follow && runs.size() > 1) fail(Fault::usage, "log: --follow needs one run; got {}", runs.size());
     if (follow) return follow_run();
     const std::vector<RunLog> logs = read_run_logs(runs);
     check_metrics(logs);
+    if (!svg.empty()) write_file_atomic(svg, chart(logs).str());
     if (json)
       for (const RunLog& log : logs) print_json(json_of(log));
     else if (csv)
@@ -199,15 +207,30 @@ struct Log : Verb {
     std::string text;
     for (const std::string& metric : chosen(logs)) {
       o.title = metric;
+      o.levels = shared_levels(logs, metric);
       text += plot(curves(logs, metric), o) + "\n";
     }
     for (const RunLog& log : logs) {
       text += summary(log);
       const std::string evaluations = table(log);
       text += evaluations.empty() ? "" : "\n" + evaluations;
+      const std::string levels = level_table(log, chosen(logs));
+      text += levels.empty() ? "" : "\n" + levels;
       if (&log != &logs.back()) text += "\n";
     }
     return text;
+  }
+
+  Svg chart(const std::vector<RunLog>& logs) const {
+    std::vector<Svg> charts;
+    for (const std::string& metric : chosen(logs)) {
+      LineChart one{metric_title(metric)};
+      one.curves = curves(logs, metric);
+      one.log_y = log_y;
+      for (const PlotLevel& level : shared_levels(logs, metric)) one.levels.push_back({level.name, level.y});
+      charts.push_back(line_chart(one));
+    }
+    return svg_grid(logs.size() == 1 ? logs[0].name : fmt::format("{} runs", logs.size()), charts, 0);
   }
 
   // On a terminal the picture is drawn again; elsewhere each new record is a line.
@@ -252,6 +275,7 @@ struct Log : Verb {
   }
 
   std::vector<std::string> runs, metrics;
+  std::string svg;
   std::int64_t rows = 10;
   int height = 16;
   bool follow = false, json = false, csv = false, log_y = false;
