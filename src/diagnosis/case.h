@@ -41,6 +41,7 @@ struct RunCase {
   double epochs = 0;
   double first_loss = kUnknown, last_loss = kUnknown;  ///< of training, with dropout; last: mean of a tenth
   double highest_early = kUnknown;  ///< highest loss of a record in the first fifth, after the first
+  double jitter = kUnknown;         ///< median change of the loss from record to record / last_loss
   double val_best = kUnknown, val_last = kUnknown;
   double clipped = kUnknown;     ///< share of the records with a gradient above train.grad_clip_norm
   double clip_ratio = kUnknown;  ///< median of gradient norm / train.grad_clip_norm
@@ -82,7 +83,6 @@ struct RunCase {
   std::vector<Moved> moved;
   std::vector<double> entropy, top;  ///< of each attention head: 1 = uniform; mean largest weight
   double dead = kUnknown;            ///< share of the units of feed-forward layers
-  double noise = kUnknown;           ///< squares of the noise of a batch's gradient / of the gradient
   double future = kUnknown;          ///< change of answers by later tokens / size of the answers
   double answers_shown = kUnknown;   ///< share of targets that stand in the input at their place
   double source = kUnknown;          ///< loss with the sources of other pairs / loss

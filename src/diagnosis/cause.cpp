@@ -15,7 +15,8 @@ QKV_DEFINE_REGISTRY(Cause);
 std::vector<Suspicion> suspicions(const RunCase& c) {
   std::vector<Suspicion> found;
   for (const auto& [name, entry] : Registry<Cause>::instance().entries()) {
-    Suspicion one = entry.make()->look(c);
+    Suspicion one;
+    entry.make()->look(c, one);
     one.name = name, one.cause = entry.help;
     if (one.score >= kLeastScore) found.push_back(std::move(one));
   }

@@ -27,19 +27,19 @@ struct Suspicion {
 /// The help of the registration is what is said of a run where the cause is found. A comparison with a value
 /// that was not measured (NaN) is false: then a rule finds nothing.
 ///
-///     Suspicion mine(const RunCase& c) { ... }
+///     static void mine(const RunCase& c, Suspicion& s) { if (bad) s.score = 0.8, s.because(..); }
 ///     QKV_REGISTER(Cause, "mine", CauseOf<mine>, "what is wrong, in one sentence");
 struct Cause {
   using Factory = std::unique_ptr<Cause>();
   virtual ~Cause() = default;
-  virtual Suspicion look(const RunCase& c) const = 0;
+  virtual void look(const RunCase& c, Suspicion& s) const = 0;
 };
 
 QKV_DECLARE_REGISTRY(Cause);
 
-template <Suspicion (*kLook)(const RunCase&)>
+template <void (*kLook)(const RunCase&, Suspicion&)>
 struct CauseOf : Cause {
-  Suspicion look(const RunCase& c) const override { return kLook(c); }
+  void look(const RunCase& c, Suspicion& s) const override { kLook(c, s); }
 };
 
 /// What was found, the likeliest first. Scores below kLeastScore are dropped.

@@ -129,7 +129,7 @@ void change_sources(RunCase& c) {
   c.source = c.e.task->loss(*c.e.model, batch).sum.value().item() / before;
 }
 
-// ---- layers, noise
+// ---- layers
 
 // "decoder.layers.1" of "decoder.layers.1.ffn.down.weight", or "".
 std::string layer_of(const std::string& name) {
@@ -156,46 +156,11 @@ void take_layers(RunCase& c) {
   }
 }
 
-// The simple noise scale of McCandlish et al. 2018, "An empirical model of large-batch training", appendix A:
-// from the gradients of small batches and of all of them.
-void measure_noise(RunCase& c) {
-  constexpr Index kBatches = 16;
-  const Index size = std::min<Index>(c.e.tables.batches.by_tokens() ? 8 : c.e.tables.batches.batch_size, 8);
-  const std::vector<int> examples = spread_examples(*c.e.task, Split::train, kBatches * size);
-  if (Index(examples.size()) < kBatches * size) return;
-  Gradients sum;
-  double each = 0;
-  for (Index k = 0; k < kBatches; k++) {
-    std::vector<int> own;  // not neighbours, which may be alike
-    for (Index i = 0; i < size; i++) own.push_back(examples[std::size_t(i * kBatches + k)]);
-    Batch batch;
-    collate(*c.e.task, Split::train, own.data(), size, nullptr, batch);
-    Tape tape;
-    const Loss loss = c.e.task->loss(*c.e.model, batch);
-    if (loss.sum.node() < 0 || !(loss.count > 0)) return;
-    Gradients one;
-    tape.backward(loss.sum, one, 1.0 / loss.count);
-    for (int slot = 0; slot < one.slots(); slot++)
-      if (one.has_slot(slot)) {
-        each += squares_of(one.of_slot(slot)) / double(kBatches);
-        sum.accumulate(slot, one.of_slot(slot));
-      }
-  }
-  double all = 0;
-  for (int slot = 0; slot < sum.slots(); slot++)
-    if (sum.has_slot(slot)) all += squares_of(sum.of_slot(slot)) / double(kBatches * kBatches);
-  const double noise = (each - all) * double(kBatches) / double(kBatches - 1);  // of one small batch
-  const double gradient = std::max(all - noise / double(kBatches), 1e-4 * noise);
-  const double batch = double(c.e.tables.batches.batch_size * c.e.tables.train.grad_accum_steps);
-  if (!c.e.tables.batches.by_tokens() && gradient > 0) c.noise = noise * double(size) / batch / gradient;
-}
-
 }  // namespace
 
 void try_model(RunCase& c) {
   measure(c);
   look_inside(c);
-  if (c.table("task").type(Task::kDefault) != "word2vec") measure_noise(c);
   if (c.examples(Split::val) == 0) return;
   look_ahead(c);
   change_sources(c);

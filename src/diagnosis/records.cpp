@@ -8,7 +8,7 @@ namespace qkv {
 
 void read_records(RunCase& c) {
   const std::vector<Record>& train = c.log.train;
-  std::vector<double> ratios;
+  std::vector<double> ratios, changes;
   const double limit = c.e.tables.train.grad_clip_norm;
   const std::size_t tail = std::max<std::size_t>(1, train.size() / 10);
   double sum = 0;
@@ -19,10 +19,12 @@ void read_records(RunCase& c) {
     if (i > 0 && i <= std::max<std::size_t>(1, train.size() / 5))
       c.highest_early = std::fmax(c.highest_early, loss);
     if (i + tail >= train.size()) sum += loss;
+    if (i > train.size() / 2) changes.push_back(std::fabs(loss - train[i - 1].number(key::loss)));
     if (limit > 0) ratios.push_back(train[i].number(key::grad_norm) / limit);
   }
   if (!train.empty()) {
     c.last_loss = sum / double(tail);
+    c.jitter = median(changes) / c.last_loss;
     c.steps = train.back().step();
     c.epochs = train.back().number(key::epoch, 0);
   }

@@ -1,5 +1,6 @@
 #include "qkv/nn/block.h"
 
+#include "qkv/autograd/capture.h"
 #include "qkv/base/make.h"
 #include "qkv/base/text.h"
 #include "qkv/ops/activations.h"
@@ -37,7 +38,10 @@ FeedForward::FeedForward(const Scope& s, const FeedForwardConfig& config, Index 
 
 Var FeedForward::operator()(const Var& x) const {
   const Var h = up(x);  // [.., d_ff]
-  return down(qkv::dropout(gate ? swiglu((*gate)(x), h) : activate(h, activation), dropout));
+  const Var active = gate ? swiglu((*gate)(x), h) : activate(h, activation);
+  if (Capture* capture = Capture::wanting("activations"))
+    capture->put(up.path, "activations", active.value());
+  return down(qkv::dropout(active, dropout));
 }
 
 void BlockConfig::complete(const Section& where, Index width) {

@@ -279,10 +279,12 @@ TEST_CASE("qkv why explains a diverged run from its directory, without changing 
   const Finished why = run_qkv({"why", "runs/small"}, here);
   CAPTURE(why.out);
   CHECK(why.code == 0);
-  CHECK(has(why.out, "first value that is not finite: "));
+  CHECK(has(why.out, "1. a value became NaN or infinite (not-finite)"));
   CHECK(snapshot(data.folder / "runs") == before);
-  const Json json = parse_json(run_qkv({"why", "runs/small", "--json"}, here).out, "why");
-  CHECK(json.at("finite") == false);
+  const Json causes = parse_json(run_qkv({"why", "runs/small", "--json"}, here).out, "why").at("causes");
+  const std::string evidence = causes.at(0).at("evidence").get<std::string>();  // "step 2 was not finite: .."
+  const Finished replay = run_qkv({"why", "runs/small", split(evidence, ' ').at(1)}, here);
+  CHECK(has(replay.out, "first value that is not finite: "));
   check_refused(run_qkv({"why", "runs/small", "99"}, here), 2, "must be one of 1 .. 12; got 99");
   check_refused(run_qkv({"why", "runs/none"}, here), 3, "does not exist");
 }

@@ -4,33 +4,29 @@
 
 namespace qkv {
 
-static Suspicion uniform_attention(const RunCase& c) {
+static void uniform_attention(const RunCase& c, Suspicion& s) {
   // Of the largest entropy, in every head: such weights tell no key from another.
   constexpr double kUniform = 0.995;
-  Suspicion s;
-  if (c.entropy.empty()) return s;
+  if (c.entropy.empty()) return;
   const double least = *std::min_element(c.entropy.begin(), c.entropy.end());
-  if (least < kUniform) return s;
+  if (least < kUniform) return;
   s.score = c.solved() ? 0.35 : 0.65;
   s.because("the weights of all {} heads have over {:.2f}% of the entropy of equal ones", c.entropy.size(),
             100 * least);
   s.advice = "model.attention.scale = \"sqrt_d_k\", no small softcap, and more steps";
-  return s;
 }
 
-static Suspicion collapsed_attention(const RunCase& c) {
+static void collapsed_attention(const RunCase& c, Suspicion& s) {
   // One key gets all the weight, at every query of every head: the scores are so large that softmax passes on
   // no gradient.
   constexpr double kOneKey = 0.99;
-  Suspicion s;
-  if (c.top.empty()) return s;
+  if (c.top.empty()) return;
   const double mean = std::accumulate(c.top.begin(), c.top.end(), 0.0) / double(c.top.size());
-  if (c.solved() || mean < kOneKey) return s;
+  if (c.solved() || mean < kOneKey) return;
   s.score = 0.75;
   s.because("one key gets {:.1f}% of the weight, in the mean of {} heads", 100 * mean, c.top.size());
   s.advice =
       "model.attention.scale = \"sqrt_d_k\", model.attention.qk_norm = \"rms\", or a lower optimizer.lr";
-  return s;
 }
 
 QKV_REGISTER(Cause, "uniform-attention", CauseOf<uniform_attention>,

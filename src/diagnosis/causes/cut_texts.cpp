@@ -4,10 +4,9 @@
 
 namespace qkv {
 
-static Suspicion cut_texts(const RunCase& c) {
+static void cut_texts(const RunCase& c, Suspicion& s) {
   constexpr double kShare = 0.15;  // of the training examples
   constexpr double kWords = 5;     // of a window: less than a sentence
-  Suspicion s;
   const Json train = c.survey.value("train", Json::object());
   const double all = train.value("looked_at", 0.0), cut = train.value("cut", 0.0);
   const auto room = c.table("model").read<LengthConfig>().max_seq_len;
@@ -22,7 +21,6 @@ static Suspicion cut_texts(const RunCase& c) {
     s.because("the model sees {:.1f} words at once", window > 0 ? 2.0 * double(window) + 1 : words);
   }
   s.advice = "a larger model.max_seq_len or data.window";
-  return s;
 }
 
 QKV_REGISTER(Cause, "cut-texts", CauseOf<cut_texts>, "texts are cut");

@@ -5,10 +5,9 @@
 
 namespace qkv {
 
-static Suspicion frozen_layers(const RunCase& c) {
+static void frozen_layers(const RunCase& c, Suspicion& s) {
   constexpr double kStill = 0.02;  // of what the median matrix moved
-  Suspicion s;
-  if (c.e.tables.lora.rank > 0 || c.moved.empty()) return s;
+  if (c.e.tables.lora.rank > 0 || c.moved.empty()) return;
   std::vector<double> free;
   std::vector<std::string> frozen, still;
   for (const auto& one : c.moved)
@@ -29,22 +28,19 @@ static Suspicion frozen_layers(const RunCase& c) {
               join(still, ", ", 4));
   }
   s.advice = "see train.freeze and [[optimizer.groups]]; freeze only what train.init_from brings";
-  return s;
 }
 
-static Suspicion idle_layers(const RunCase& c) {
+static void idle_layers(const RunCase& c, Suspicion& s) {
   constexpr double kNoEffect = 1e-3;  // of what was learned
-  Suspicion s;
-  if (c.solved() || !(c.learned() > 0.05)) return s;
+  if (c.solved() || !(c.learned() > 0.05)) return;
   std::vector<std::string> idle;
   for (const auto& one : c.effects)
     if (std::fabs(one.loss) < kNoEffect * (c.start() - c.val_best)) idle.push_back(one.layer);
-  if (idle.empty()) return s;
+  if (idle.empty()) return;
   s.score = 0.6;
   s.because("the validation loss stays the same without {} of {} layers: {}", idle.size(), c.effects.size(),
             join(idle, ", ", 4));
   s.advice = "look at its gradients (norms in metrics.jsonl), or take the layer out";
-  return s;
 }
 
 QKV_REGISTER(Cause, "frozen-layers", CauseOf<frozen_layers>, "parameters did not move");

@@ -4,9 +4,8 @@
 
 namespace qkv {
 
-static Suspicion shuffled_labels(const RunCase& c) {
+static void shuffled_labels(const RunCase& c, Suspicion& s) {
   constexpr double kLeast = 150;  // examples; below, chance explains much
-  Suspicion s;
   const auto& l = c.labels;
   const double deviation = std::sqrt(l.majority * (1 - l.majority) / l.examples);
   if (l.examples >= kLeast && l.accuracy < l.majority + 3 * deviation &&
@@ -23,15 +22,13 @@ static Suspicion shuffled_labels(const RunCase& c) {
               100 * p.agreement, 100 * p.by_chance);
   }
   s.advice = "compare lines of the training file with their answers: was one column sorted alone?";
-  return s;
 }
 
-static Suspicion noisy_labels(const RunCase& c) {
+static void noisy_labels(const RunCase& c, Suspicion& s) {
   constexpr double kLeast = 150;          // examples; below, chance explains much
   constexpr double kContradicted = 0.06;  // of the surest quarter of the answers
   constexpr double kRatio = 0.4;          // to the errors of all: hard examples are those with unsure answers
   constexpr double kWrongPairs = 0.12;
-  Suspicion s;
   const auto& l = c.labels;
   if (l.examples >= kLeast && l.contradicted > std::max(kContradicted, kRatio * (1 - l.accuracy)) &&
       l.accuracy > l.majority + 0.25 * (1 - l.majority)) {
@@ -49,7 +46,6 @@ static Suspicion noisy_labels(const RunCase& c) {
     s.because("{:.0f}% of the training pairs go together no better than random ones", 100 * p.wrong);
   }
   s.advice = "read the training examples that the trained model contradicts most surely";
-  return s;
 }
 
 QKV_REGISTER(Cause, "shuffled-labels", CauseOf<shuffled_labels>, "the answers do not belong to the examples");

@@ -4,9 +4,8 @@
 
 namespace qkv {
 
-static Suspicion leak_from_the_future(const RunCase& c) {
+static void leak_from_the_future(const RunCase& c, Suspicion& s) {
   constexpr double kChange = 1e-3;  // of the answers; rounding gives 1e-6
-  Suspicion s;
   if (c.future > kChange) {
     s.score = 0.97;
     s.because(
@@ -18,12 +17,10 @@ static Suspicion leak_from_the_future(const RunCase& c) {
     s.because("{:.0f}% of the tokens asked for are in the input at their place", 100 * c.answers_shown);
   }
   s.advice = "a causal mask in every layer that mixes positions, and targets one token ahead";
-  return s;
 }
 
-static Suspicion leak_between_splits(const RunCase& c) {
+static void leak_between_splits(const RunCase& c, Suspicion& s) {
   constexpr double kRepeated = 0.1;  // share of the validation examples
-  Suspicion s;
   double worst = 0;
   for (const char* split : {"val", "test"}) {
     const Json one = c.survey.value(split, Json::object());
@@ -35,7 +32,6 @@ static Suspicion leak_between_splits(const RunCase& c) {
   }
   if (worst > 0) s.score = 0.6 + 0.38 * worst;
   s.advice = "validation and test data of their own: what was seen in training proves nothing";
-  return s;
 }
 
 QKV_REGISTER(Cause, "leak-from-the-future", CauseOf<leak_from_the_future>,

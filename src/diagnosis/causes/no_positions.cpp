@@ -2,16 +2,14 @@
 
 namespace qkv {
 
-static Suspicion no_positions(const RunCase& c) {
-  Suspicion s;
+static void no_positions(const RunCase& c, Suspicion& s) {
   const std::string model = c.table("model").type(Model::kDefault);
   const bool attends = model == "decoder-lm" || starts_with(model, "encoder-");
   if (!attends || c.solved() || c.table("model").section("position").given<std::string>("type") != "none")
-    return s;
+    return;
   s.score = c.classes() ? 0.5 : 0.7;
   s.because("model.position.type is \"none\": attention sees words, but not where they stand");
   s.advice = "model.position.type = \"learned\" or \"rope\"";
-  return s;
 }
 
 QKV_REGISTER(Cause, "no-positions", CauseOf<no_positions>, "the model has no positions");

@@ -3,9 +3,8 @@
 
 namespace qkv {
 
-static Suspicion not_finite(const RunCase& c) {
-  Suspicion s;
-  if (!c.nonfinite) return s;
+static void not_finite(const RunCase& c, Suspicion& s) {
+  if (!c.nonfinite) return;
   const Record& r = *c.nonfinite;
   s.score = 1;
   s.because("step {} was not finite: pass {}{}{}", r.step(), r.text(key::pass),
@@ -13,7 +12,6 @@ static Suspicion not_finite(const RunCase& c) {
             r.has(key::parameters) ? fmt::format(", parameter '{}'", r.text(key::parameters)) : "");
   if (r.has(key::examples)) s.because("training examples {} give such values", r.text(key::examples));
   s.advice = fmt::format("`qkv why RUN {}` replays the step and shows what went into the op", r.step());
-  return s;
 }
 
 QKV_REGISTER(Cause, "not-finite", CauseOf<not_finite>, "a value became NaN or infinite");

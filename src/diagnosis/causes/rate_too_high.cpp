@@ -4,14 +4,13 @@
 
 namespace qkv {
 
-static Suspicion rate_too_high(const RunCase& c) {
+static void rate_too_high(const RunCase& c, Suspicion& s) {
   // The first update, shortened, is tried on its own examples. With a rate that fits, the whole update is
   // near the best one; warm-up allows for some overshooting. One that is best at a thirtieth has left the
   // region in which the gradient says anything.
   constexpr double kBestFactor = 0.04;
   // Weights that change by their own size in a step forget what they were; usual are 0.1 to 10%.
   constexpr double kUpdateRatio = 0.15, kForgets = 1;
-  Suspicion s;
   const bool overshoots = c.best_factor < kBestFactor && c.overshoot > 1;
   const bool large = c.update_ratio > kUpdateRatio;
   const bool lost = c.last_loss > 0.95 * c.start() || c.last_loss > c.first_loss;
@@ -22,7 +21,7 @@ static Suspicion rate_too_high(const RunCase& c) {
     s.score = lost || c.update_ratio > kForgets ? 0.85 : overshoots && large ? 0.75 : 0.55;
   else if (std::isnan(c.overshoot) && c.last_loss > 1.1 * c.first_loss)
     s.score = 0.5;
-  if (s.score == 0) return s;
+  if (s.score == 0) return;
   if (lost) s.because("the training loss began at {:.3g} and ends at {:.3g}", c.first_loss, c.last_loss);
   if (overshoots)
     s.because(
@@ -34,7 +33,6 @@ static Suspicion rate_too_high(const RunCase& c) {
   if (s.evidence.empty()) s.because("step {} was not finite", c.nonfinite->step());
   s.advice = fmt::format("optimizer.lr = {:.2g}; see `qkv lr-range`",
                          c.rate() * (c.best_factor > 0 ? c.best_factor : 0.01));
-  return s;
 }
 
 QKV_REGISTER(Cause, "rate-too-high", CauseOf<rate_too_high>, "the learning rate is too high");

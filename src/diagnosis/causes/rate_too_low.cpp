@@ -2,16 +2,15 @@
 
 namespace qkv {
 
-static Suspicion rate_too_low(const RunCase& c) {
+static void rate_too_low(const RunCase& c, Suspicion& s) {
   // Hundreds of updates in one step would still lower the loss: the curvature allows for far longer steps.
   constexpr double kBestFactor = 90;
   // All updates of the run, in one direction, change the weights by no more than this share of their size.
   constexpr double kReach = 0.3, kShort = 1;
-  Suspicion s;
   const bool timid = c.best_factor > kBestFactor;
-  if (c.solved() || c.steps < 20) return s;
+  if (c.solved() || c.steps < 20) return;
   s.score = timid && c.reach < kShort ? 0.85 : c.reach < kReach || c.best_factor > 300 ? 0.6 : 0;
-  if (s.score == 0) return s;
+  if (s.score == 0) return;
   if (timid) s.because("{:.0f} times the first update would be best for its examples", c.best_factor);
   s.because(
       "an update changes the weights by {:.2g}% of their size, all {} steps together by at most {:.2g}%",
@@ -19,7 +18,6 @@ static Suspicion rate_too_low(const RunCase& c) {
   s.because("the training loss fell from {:.3g} to {:.3g}", c.first_loss, c.last_loss);
   s.advice = fmt::format("optimizer.lr = {:.2g}, or more steps; see `qkv lr-range`",
                          c.rate() * (timid ? c.best_factor : 10));
-  return s;
 }
 
 QKV_REGISTER(Cause, "rate-too-low", CauseOf<rate_too_low>, "the learning rate is too low");
