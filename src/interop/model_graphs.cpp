@@ -165,14 +165,16 @@ Batch example_batch(const Experiment& e, const Sizes& sizes, Stream& dice) {
 
 std::vector<Graph> graphs_of(const Experiment& e) {
   const auto* generator = dynamic_cast<const Generator*>(e.model.get());
-  const bool decodes = generator && e.task->shape().n_class == 0;
-  const Index longest = e.config.section("model").read<LengthConfig>().max_seq_len, least = decodes ? 7 : 5;
+  const Index longest = e.config.section("model").read<LengthConfig>().max_seq_len;
+  const Index least = generator && generator->needs_source() ? 5 : 3;
+  const bool decodes = generator && e.task->shape().n_class == 0 && longest >= 7;
   if (longest < least)
     fail(Fault::usage, "export: model.max_seq_len must be at least {}; got {}", least, longest);
   Stream dice(0, "graph");
   std::vector<Batch> batches;
   std::vector<Traced> forward, encode, decode;
-  for (const Sizes& sizes : kPasses) {
+  for (Sizes sizes : kPasses) {
+    if (longest < 5) sizes["T"] = sizes["T"] == 4 ? 1 : sizes["T"];
     batches.push_back(example_batch(e, sizes, dice));
     forward.push_back(trace_forward(e, sizes, batches.back()));
   }

@@ -52,7 +52,7 @@ inline std::string key_of(std::string_view name, std::string_view part) {
   KEY(unknown, "unknown_WHAT_SPLIT", "start", "number", "", "share of the words or tokens that are unknown") \
   KEY(cut, "cut_WHAT_SPLIT", "start", "number", "", "examples that are longer than `model.max_seq_len`")     \
   KEY(split, "split", "eval", "text", "", "`val`, or at the end `test`")                                     \
-  KEY(step, "step", "train eval norms spike nonfinite end", "integer", "step",                               \
+  KEY(step, "step", "train eval norms sample spike nonfinite end", "integer", "step",                        \
       "optimizer steps done, skipped ones included; of `nonfinite` the step that failed")                    \
   KEY(epoch, "epoch", "train", "number", "", "passes over the training data")                                \
   KEY(loss, "loss", "train eval spike nonfinite", "number", "",                                              \
@@ -87,6 +87,8 @@ inline std::string key_of(std::string_view name, std::string_view part) {
   KEY(weight, "weight/PARAMETER", "norms", "number", "", "norm of a parameter")                              \
   KEY(gradient, "gradient/PARAMETER", "norms", "number", "",                                                 \
       "norm of its gradient in this step before clipping")                                                   \
+  KEY(sample_text, "text", "sample", "text", "", "one of `inspect.samples`")                                 \
+  KEY(sample_answer, "answer", "sample", "text", "", "the model's answer, as `qkv predict` prints it")       \
   KEY(pass, "pass", "nonfinite", "text", "", "`forward`, `backward`, `reduce` or `update`")                  \
   KEY(op, "op", "nonfinite", "text", "", "op that gave the first value that is not finite")                  \
   KEY(layer, "layer", "nonfinite", "text", "", "layer that ran the op")                                      \

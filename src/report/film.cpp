@@ -20,6 +20,7 @@ namespace {
 
 constexpr std::size_t kMatrixBytes = 200'000;     // of all heat maps of all frames
 constexpr std::size_t kAttentionBytes = 200'000;  // of all attention
+constexpr std::size_t kWordBytes = 240'000;       // of queries, keys and values of words
 constexpr std::size_t kFrames = 60, kTexts = 16, kWords = 48;
 constexpr int kLevels = 5, kShare = 10, kFine = 12;  // bits of a cell, of a score or weight, of a coordinate
 
@@ -62,6 +63,7 @@ class Film {
     Json film = {{"steps", steps_}, {"classes", head.at("classes")}, {"texts", texts_}, {"bits", kShare}};
     film["matrices"] = matrices();
     film["attention"] = attention();
+    film["words"] = words();
     film["probabilities"] = probabilities();
     film["points"] = points(head.at("points"));
     return film;
@@ -106,22 +108,26 @@ class Film {
         names.push_back(name);
     Json list = Json::array();
     if (names.empty()) return list;
-    const double cells = double(kMatrixBytes) / double(names.size() * frames_.size());
+    const double cells = double(kMatrixBytes) / double(2 * names.size() * frames_.size());
     const Index side = std::max<Index>(4, Index(std::sqrt(cells)));
     for (const std::string& name : names) {
       std::vector<Tensor> small = all(name);
       if (small.size() != frames_.size()) continue;
       const Index rows = small.back().dim(0), columns = small.back().dim(1);
       for (Tensor& x : small) x = shrink(x, side);
-      const float most = largest(small);
-      list.push_back({{"layer", name.substr(0, name.size() - 4)},
-                      {"which", name.substr(name.size() - 1)},
-                      {"rows", small.back().dim(0)},
-                      {"columns", small.back().dim(1)},
-                      {"of", {rows, columns}},
-                      {"most", json_number(most)},
-                      {"bits", kLevels},
-                      {"frames", packed(small, most, kLevels)}});
+      std::vector<Tensor> change;  // from the first frame
+      for (const Tensor& x : small) change.push_back(sub(x, small.front()).value());
+      const float most = largest(small), changed = largest(change);
+      list.push_back(
+          {{"layer", name.substr(0, name.size() - 4)},
+           {"which", name.substr(name.size() - 1)},
+           {"rows", small.back().dim(0)},
+           {"columns", small.back().dim(1)},
+           {"of", {rows, columns}},
+           {"most", json_number(most)},
+           {"bits", kLevels},
+           {"frames", packed(small, most, kLevels)},
+           {"change", {{"most", json_number(changed)}, {"frames", packed(change, changed, kLevels)}}}});
     }
     return list;
   }
@@ -154,6 +160,32 @@ class Film {
       if (bytes > kAttentionBytes && i > 0) break;
       list.push_back(std::move(layers));
     }
+    return list;
+  }
+
+  // Queries, keys and values of the words of the first texts in each frame, as long as there is room.
+  Json words() const {
+    Json list = Json::array();
+    std::size_t bytes = 0;
+    for (std::size_t i = 0; i < texts_.size(); i++)
+      for (const auto& [name, last] : frames_.back()) {
+        const std::string start = fmt::format("text{}.", numbers_[i]);
+        const std::vector<Tensor> frames =
+            starts_with(name, start) && ends_with(name, ".qkv") && last.rank() == 2 ? all(name)
+                                                                                    : std::vector<Tensor>();
+        const auto alike = [&](const Tensor& x) {
+          return x.shape() == last.shape();
+        };
+        if (frames.size() != frames_.size() || !std::all_of(frames.begin(), frames.end(), alike)) continue;
+        const float most = largest(frames);
+        list.push_back({{"text", i},
+                        {"layer", name.substr(start.size(), name.size() - start.size() - 4)},
+                        {"rows", last.dim(0)},
+                        {"columns", last.dim(1)},
+                        {"most", json_number(most)},
+                        {"frames", packed(frames, most, kLevels)}});
+        if ((bytes += dump_json(list.back()).size()) > kWordBytes) list.erase(list.size() - 1);
+      }
     return list;
   }
 

@@ -3,13 +3,15 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/at.h"
 #include "data/split.h"
+#include "inspect/faithful.h"
 #include "inspect/look.h"
-#include "model/encoder_classifier.h"
+#include "interop/graph.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
+#include "qkv/model/generate.h"
 #include "report/report.h"
-#include "task/wsd.h"
 
 namespace qkv {
 
@@ -97,8 +99,9 @@ Json packed_matrix(const Tensor& matrix, int bits) {
     for (Index c = 0; c < columns; c++)
       out.write(level(values[r * columns + c], steps / half * most, bits), bits);
   }
-  return {{"shape", {rows, columns}},
+  return {{"shape", std::vector<Index>(x.shape().begin(), x.shape().end())},
           {"bits", bits},
+          {"whole", matrix.dtype() == Dtype::i32},
           {"most", most},
           {"scales", pack(scales.data(), rows, most, kScaleBits)},
           {"data", out.finish()}};
@@ -141,129 +144,143 @@ Json evaluation_json(const Experiment& e, Split split, std::size_t most, Problem
           {"mistakes", std::move(mistakes)}};
 }
 
+Json faithful_json(const Experiment& e, Split split) {
+  constexpr Index kTexts = 16;
+  constexpr double kMost = 3e9;  // weights times words: about a second
+  Faithfulness measured;
+  try {
+    const auto n = std::max<Index>(1, Index(e.task->classes().size()));
+    for (const ProbeText& text : e.task->probe_examples(split, std::max<Index>(1, kTexts / n))) {
+      const auto words = double(text.words.size());
+      if (measured.texts() == kTexts || words < 2 ||
+          kTexts * words * words * double(e.parameters->count()) > kMost)
+        continue;
+      measured.add(text, word_worth(e, text));
+    }
+  } catch (const Error&) {  // no attention, or none that can be changed
+    return nullptr;
+  }
+  if (measured.texts() < 4) return nullptr;
+  Json methods = Json::array();
+  for (std::size_t m = 0; m < WordWorth::kCount; m++)
+    methods.push_back({{"name", WordWorth::kNames[m]},
+                       {"agreement", json_number(float(measured.agreement(m)))},
+                       {"correlation", json_number(float(measured.correlation(m)))}});
+  return {{"texts", measured.texts()},
+          {"believed", measured.believed()},
+          {"reason", measured.reason()},
+          {"methods", methods}};
+}
+
 namespace {
 
-// Bits per weight of layers, word vectors and n-gram vectors. The latter are many and only serve unknown
-// words.
-struct Precision {
-  int layers, words, ngrams;
-};
-constexpr Precision kPrecisions[] = {{20, 20, 18}, {18, 18, 14}, {16, 15, 12}};
+constexpr int kMostBits = 24, kBits[] = {20, 18, 16, 14};  // per weight: the most that there is room for
 
-// The vector of each word plus the mean of those of its n-grams, as the first layer sees it: [V, d].
-Tensor word_table(const EncoderClassifier& model, const WordSenses& task) {
-  const Tensor& words = model.embed.weight.value();
-  Tensor table = words.to(Dtype::f64).clone();
-  if (!model.embed.ngrams.defined()) return table;
-  const Tensor ngrams = model.embed.ngrams.value().to(Dtype::f64);
-  const Index d = words.dim(1);
-  const NgramConfig config = task.data().ngrams();
-  std::vector<int> ids;
-  for (int w = task.tokenizer()->vocab().n_specials(); w < task.tokenizer()->vocab_size(); w++) {
-    ids.clear();
-    append_ngrams(task.tokenizer()->token(w), config, ids);
-    double* row = table.data<double>() + w * d;
-    for (int id : ids)
-      for (Index i = 0; i < d; i++) row[i] += ngrams.data<double>()[id * d + i] / double(ids.size());
+// Values of the config that the page reads a text by.
+constexpr const char* kSettings[] = {
+    "data.window",     "data.ngram_min",    "data.ngram_max",      "data.length",  "data.ngram_buckets",
+    "data.between",    "data.end",          "data.digits",         "data.reverse", "data.modulus",
+    "data.max_length", "model.max_seq_len", "model.copy",          "task.beam",    "task.max_tokens",
+    "task.normalize",  "task.unknown",      "task.length_penalty", "task.top_k"};
+
+Json settings_json(const Section& config) {
+  Json result = Json::object();
+  for (const ResolvedKey& key : config.resolved())
+    if (std::count(std::begin(kSettings), std::end(kSettings), key.key) > 0) result[key.key] = key.value;
+  return result;
+}
+
+// tokenizer.json with its vocabulary as a list, and what it does not say.
+Json tokenizer_json(const Tokenizer& tokenizer) {
+  Json json = tokenizer.to_json(), special = Json::array();
+  json.at("model").erase("vocab");
+  for (int id = 0; id < tokenizer.vocab_size(); id++)
+    if (tokenizer.vocab().is_special(id)) special.push_back(id);
+  return {{"json", std::move(json)},          {"tokens", tokenizer.vocab().tokens()},
+          {"special", std::move(special)},    {"type", tokenizer.config().type},
+          {"subwords", tokenizer.subwords()}, {"pad", tokenizer.pad_id()},
+          {"unk", tokenizer.vocab().unk_id()}};
+}
+
+// Texts to begin with: what the run answers while it trains, else the first examples.
+Json examples_json(const Experiment& e) {
+  constexpr std::size_t kMost = 4, kLongest = 400;
+  const InspectConfig config = e.config.section("inspect").read<InspectConfig>();
+  std::vector<std::string> texts = config.samples;
+  texts.insert(texts.end(), config.sentences.begin(), config.sentences.end());
+  for (Split split : {Split::test, Split::val})
+    if (texts.size() < kMost && e.task->examples(split) > 0)
+      for (const ProbeText& text : e.task->probe_examples(split, 2)) texts.push_back(text.text);
+  drop_if(texts, [](const std::string& text) { return text.size() > kLongest; });
+  texts.resize(std::min(texts.size(), kMost));
+  return texts;
+}
+
+// How a page reads texts and what it runs, but for the weights, which come to `tensors`.
+Json graphs_json(const Experiment& e, std::vector<NamedTensor>& tensors) {
+  const Task& task = *e.task;
+  Json result = {{"task", e.config.section("task").type(Task::kDefault)},
+                 {"classes", task.classes()},
+                 {"examples", examples_json(e)},
+                 {"settings", settings_json(e.config)},
+                 {"words_regex", split_regex()},
+                 {"end", task.end_id()},
+                 {"room", TaskInput{e.config}.max_length()}};
+  const Json state = task.state();
+  for (const char* key : {"target_forms"})
+    if (state.contains(key)) result["state"][key] = state.at(key);
+  if (const Tokenizer* tokenizer = task.tokenizer()) {
+    result["tokenizer"] = tokenizer_json(*tokenizer);
+    result["never"] = tokenizer->unwritten();
+    if (const Json own = state.value("source_tokenizer", Json()); !own.is_null())
+      result["source_tokenizer"] = tokenizer_json(*Tokenizer::from_json(own));
+  } else {
+    result["vocabulary"] = task.vocabulary();
   }
-  return table;
+  const auto* generator = dynamic_cast<const Generator*>(e.model.get());
+  if (generator && !generator->needs_source() && task.shape().n_class == 0)
+    result["room"] = generator->start({}, 1)->room();
+  for (const Graph& graph : graphs_of(e)) {
+    result["graphs"][graph.name] = json_of(graph);
+    for (const Graph::Value& value : graph.values)
+      if (value.kind == Graph::Kind::constant && value.tensor.defined())
+        result["packed"][value.name] = packed_matrix(value.tensor, kMostBits);
+      else if (value.tensor.defined() && !tensor_named(value.name, tensors).defined())
+        tensors.push_back({value.name, value.tensor});
+  }
+  return result;
 }
 
-std::string obstacle(const Experiment& e, const EncoderClassifier* model, const WordSenses* task) {
-  if (!model || !task) return "it computes only an encoder classifier of word senses";
-  if (!e.config.section("model").sections("layers").empty())
-    return "it computes only equal blocks, not [[model.layers]]";
-  if (const std::string& type = model->config.stack.block.attention.type; type != "attention")
-    return "it computes no attention of type " + type;
-  const PositionType position = model->config.position.type;
-  if (const AttentionConfig& heads = model->config.stack.block.attention;
-      heads.qk_norm != QkNorm::none || heads.softcap > 0 || heads.window > 0)
-    return "it computes no attention with qk_norm, softcap or window";
-  if (in_attention(position)) return "it computes no positions of type " + text_of(position);
-  if (model->config.pooler != Pooler::none) return "it computes no pooler";
-  const StackConfig& stack = model->config.stack;
-  for (const auto& [has, what] : {std::pair(stack.embed_norm, "norm of the embeddings"),
-                                  {stack.share_layers > 1, "shared layers"},
-                                  {stack.value_embeddings > 0, "value embeddings"},
-                                  {stack.residual_scalars, "residual scalars"},
-                                  {model->config.logit_softcap > 0, "soft-cap of the logits"},
-                                  {stack.block.ffn.activation == Activation::gelu_erf, "gelu-erf"}})
-    if (has) return fmt::format("it computes no {}", what);
-  if (model->token_types.defined()) return "it computes no token types";
-  if (model->config.bag > 0) return "it computes no bag of words beside the network";
-  if (task->tokenizer()->config().type != "word") return "it cuts text only as the word tokenizer does";
-  return "";
-}
-
-Json shape_json(const EncoderClassifier& model) {
-  const BlockConfig& block = model.config.stack.block;
-  const AttentionOptions options = block.attention.options(model.config.stack.d_model);
-  return {{"layers", model.stack.layers.size()},
-          {"width", model.config.stack.d_model},
-          {"heads", options.n_head},
-          {"kv_heads", options.n_kv_head},
-          {"head_width", block.attention.head_width(model.config.stack.d_model)},
-          {"scale", options.scale},
-          {"learned", block.attention.qkv == Projections::learned},
-          {"rms", block.norm.type == NormType::rmsnorm},
-          {"eps", block.norm.eps},
-          {"pre", block.norm.place == NormPlace::pre},
-          {"ffn", block.ffn.d_ff > 0 ? text_of(block.ffn.activation) : ""},
-          {"readout", text_of(model.config.readout)},
-          {"relative", model.position.relative},
-          {"position", text_of(model.config.position.type)},
-          {"max_length", model.config.max_seq_len},
-          {"one_hot", model.embed.one_hot}};
+std::size_t packed_bytes(const Tensor& x, int bits) {
+  const Index columns = x.rank() == 0 ? 1 : std::max<Index>(1, x.dim(-1));
+  return packed_size(x.size() / columns, columns, bits);
 }
 
 }  // namespace
 
 Json model_json(const Experiment& e, std::size_t limit) {
-  const auto* model = dynamic_cast<const EncoderClassifier*>(e.model.get());
-  const auto* task = dynamic_cast<const WordSenses*>(e.task.get());
-  if (const std::string why = obstacle(e, model, task); !why.empty()) return {{"missing", why}};
-  std::vector<NamedTensor> tensors = e.parameters->named();
-  if (model->position.fixed.defined()) tensors.push_back({"position.weight", model->position.fixed});
-  const bool ngrams = model->embed.ngrams.defined();
-  auto bits_of = [](const std::string& name, const Precision& p) {
-    return name == "embed.ngrams" ? p.ngrams : name == "embed.weight" ? p.words : p.layers;
+  const auto too_large = [&] {
+    return Json{
+        {"missing", fmt::format("its {} weights take more than the {:.1f} MB that the page has for them",
+                                e.parameters->count(), double(limit) / 1e6)}};
   };
-  auto size = [&](const Precision& p) {
-    std::size_t bytes = 0;
-    for (const NamedTensor& named : tensors) {
-      const Index columns = named.tensor.dim(-1);
-      bytes += packed_size(named.tensor.size() / columns, columns, bits_of(named.name, p));
-    }
-    for (const std::string& word : task->tokenizer()->vocab().tokens()) bytes += word.size() + 3;
-    return bytes;
-  };
-  const auto* precision = std::find_if(std::begin(kPrecisions), std::end(kPrecisions),
-                                       [&](const Precision& p) { return size(p) <= limit; });
-  if (precision == std::end(kPrecisions))
-    return {{"missing", fmt::format("its {} weights take more than {:.1f} MB", e.parameters->count(),
-                                    double(limit) / 1e6)}};
-  const TokenizerConfig& tokens = task->tokenizer()->config();
-  Json result = {
-      {"shape", shape_json(*model)},
-      {"labels", task->labels()},
-      {"targets", task->state().at("target_forms")},
-      {"lowercase", !tokens.lowercase                                    ? ""
-                    : task->tokenizer()->normalize("\u00dc") == "\u00dc" ? "A-Z"  // of an earlier version
-                                                                         : "all"},
-      {"words_regex", split_regex()},
-      {"vocab", task->tokenizer()->vocab().tokens()},
-      {"specials", task->tokenizer()->vocab().n_specials()},
-      {"split", tokens.split},
-      {"window", task->data().window}};
-  if (ngrams)
-    result["ngrams"] = {{"min", task->data().ngram_min},
-                        {"max", task->data().ngram_max},
-                        {"buckets", task->data().ngram_buckets}};
-  for (const NamedTensor& named : tensors)
-    result["tensors"][named.name] =
-        packed_matrix(named.name == "embed.weight" ? word_table(*model, *task) : named.tensor,
-                      bits_of(named.name, *precision));
-  return result;
+  if (std::size_t(e.parameters->count()) > limit) return too_large();  // do not trace it
+  std::vector<NamedTensor> tensors;
+  Json result;
+  try {
+    result = graphs_json(e, tensors);
+  } catch (const Error& error) {
+    return {{"missing", fmt::format("it is no graph ({})", error.what())}};
+  }
+  const std::size_t rest = dump_json(result).size();
+  for (int bits : kBits) {
+    std::size_t size = rest;
+    for (const NamedTensor& named : tensors) size += packed_bytes(named.tensor, bits) + named.name.size();
+    if (size > limit) continue;
+    for (const NamedTensor& named : tensors) result["packed"][named.name] = packed_matrix(named.tensor, bits);
+    return result;
+  }
+  return too_large();
 }
 
 }  // namespace qkv

@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::size_t kPoints = 1200;  // per curve: more than a screen has columns
 constexpr std::size_t kNorms = 60;     // records
+constexpr std::size_t kSamples = 40;   // texts, and answers of each
 
 Json number(double value) {
   return json_number(float(value));
@@ -92,6 +93,28 @@ Json norms_json(const RunLog& log) {
     }
   }
   return result;
+}
+
+Json samples_json(const RunLog& log) {
+  Json list = Json::array();
+  for (const Record& record : log.other) {
+    if (record.type() != "sample" || list.size() > kSamples) continue;
+    const std::string text(record.text(key::sample_text)), answer(record.text(key::sample_answer));
+    auto own =
+        std::find_if(list.begin(), list.end(), [&](const Json& one) { return one.at("text") == text; });
+    if (own == list.end()) own = list.insert(list.end(), Json{{"text", text}, {"answers", Json::array()}});
+    Json& answers = own->at("answers");
+    if (answers.empty() || answers.back().at("answer") != answer)
+      answers.push_back({{"step", record.step()}, {"answer", answer}});
+    (*own)["last"] = record.step();
+  }
+  for (Json& one : list) {  // evenly chosen, the first and the last among them
+    Json all = std::move(one.at("answers")), &kept = one["answers"] = Json::array();
+    const std::size_t n = all.size(), wanted = std::min(n, kSamples);
+    for (std::size_t k = 0; k < wanted; k++)
+      kept.push_back(std::move(all[wanted > 1 ? k * (n - 1) / (wanted - 1) : n - 1]));
+  }
+  return list;
 }
 
 Json seconds_json(const RunLog& log) {

@@ -19,6 +19,7 @@ namespace {
 constexpr Index kMatrix = 128;         // largest extent of a weight matrix as it is stored
 constexpr std::size_t kMatrices = 48;  // of the first layers
 constexpr Index kPointsPerJob = 20;
+constexpr int kWordTexts = 3;  // the first texts: queries, keys and values of their words
 
 Json json_of(const std::vector<ProbeText>& texts) {
   Json list = Json::array();
@@ -248,14 +249,19 @@ void Captures::add_texts(std::vector<NamedTensor>& out) const {
   pool().run(static_cast<int>(texts_.size()), [&](int i, int) {
     const auto n = static_cast<std::size_t>(i);
     const ProbeText& text = texts_[n];
-    const Capture capture({"weights", "scores"});
+    std::vector<std::string> names{"weights", "scores"};
+    if (wants("qkv") && i < kWordTexts) names.push_back("qkv");
+    const Capture capture(names);
     const Tensor y = experiment_.model->forward(experiment_.task->probe_batch(&text, 1)).value();
     if (y.rank() == 2) logits[n] = y.to(Dtype::f32);
-    for (auto& [name, tensor] : capture.all())
+    const auto T = static_cast<Index>(text.words.size());
+    for (auto& [name, tensor] : capture.all()) {
+      const std::string own = fmt::format("text{}.{}", i, name);
       if (tensor.rank() == 4 && tensor.dim(2) == tensor.dim(3))
-        found[n].push_back(
-            {fmt::format("text{}.{}", i, name),
-             without_padding(tensor, std::min<Index>(tensor.dim(2), static_cast<Index>(text.words.size())))});
+        found[n].push_back({own, without_padding(tensor, std::min(tensor.dim(2), T))});
+      else if (ends_with(name, ".qkv") && tensor.dim(1) >= T)
+        found[n].push_back({own, tensor.reshape({tensor.dim(1), tensor.dim(2)}).rows(0, T).to(Dtype::f32)});
+    }
   });
   for (auto& tensors : found) out.insert(out.end(), tensors.begin(), tensors.end());
   add_rows("texts.logits", logits, out);

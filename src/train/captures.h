@@ -6,6 +6,8 @@
 //     layers.0.attn.W_Q (W_K, W_V)          weights; means of blocks if they are larger than 128 x 128
 //     text3.layers.0.attn.scores, .weights  [H, T, T] of text 3: scaled products of queries and keys, and the
 //                                           attention weights
+//     text0.layers.0.attn.qkv               [T, (H + 2 H_kv) D] of the first three texts: queries, keys and
+//                                           values of their words
 //     texts.logits [n, n_class]             answers to the texts
 //     points.vectors, points.static [p, d]  vectors of the target word in many sentences: after the last
 //                                           layer, and before the first

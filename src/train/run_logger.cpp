@@ -138,18 +138,21 @@ void RunLogger::histograms(const StepReport& report) {
 }
 
 void RunLogger::samples() {
-  if (!t_.tables.log.tensorboard) return;
-  const std::vector<std::string>& sentences = t_.tables.inspect.sentences;
-  for (std::size_t i = 0; i < sentences.size(); i++) {
-    std::string text;
+  const InspectConfig& c = t_.tables.inspect;
+  const auto answer = [&](const std::string& text) -> std::string {
     try {
       const Task& task = *t_.experiment.task;
-      text = task.readable(task.predict(*t_.experiment.model, sentences[i]));
+      return task.readable(task.predict(*t_.experiment.model, text));
     } catch (const Error& error) {
-      text = error.what();
+      return error.what();
     }
-    sinks_.text(fmt::format("samples/{}", i + 1), t_.state.step, text);
-  }
+  };
+  for (const std::string& text : c.samples)
+    sinks_.write(
+        Record("sample", t_.state.step).add(key::sample_text, text).add(key::sample_answer, answer(text)));
+  if (!t_.tables.log.tensorboard) return;
+  for (std::size_t i = 0; i < c.sentences.size(); i++)
+    sinks_.text(fmt::format("samples/{}", i + 1), t_.state.step, answer(c.sentences[i]));
 }
 
 // ---- what TensorBoard gets of a run besides its records

@@ -149,9 +149,9 @@ TEST_CASE("each reason to stop has its words") {
 TEST_CASE("unknown values and unknown records are shown by their names") {
   Run run;
   run.sink.write(Record("train", 3).add("loss", NAN).add("perplexity", 12.5).add("skipped", 1234));
-  run.sink.write(Record("sample", 3).add("text", "the bass\nswam").add("ok", true));
+  run.sink.write(Record("other", 3).add("text", "the bass\nswam").add("ok", true));
   CHECK(run.log() ==
         "step      3  loss    nan  perplexity 12.5000  skipped 1,234\n"
-        "sample  step 3  text the bass\n"
+        "other  step 3  text the bass\n"
         "swam  ok yes\n");
 }

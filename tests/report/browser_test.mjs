@@ -1,6 +1,6 @@
 // What a reader does with a report: see browser_test.sh.   node browser_test.mjs CHROMIUM SCRATCH_DIR
 import assert from "node:assert/strict";
-import {readFileSync, statSync} from "node:fs";
+import {existsSync, readdirSync, readFileSync, statSync} from "node:fs";
 import {chromium} from "playwright-core";
 
 const [executablePath, scratch] = process.argv.slice(2);
@@ -42,6 +42,13 @@ await page.locator("#film-layer").selectOption("1");
 assert.notEqual(await pixels(page, 0), atEnd[0]);
 await page.locator("#film-head").selectOption("3");
 assert.notEqual(await content(page, "#film .rows"), atEnd[3]);
+const weights = await pixels(page, 0), words = await pixels(page, 3);
+await page.locator("#film-show").selectOption("1");
+assert.notEqual(await pixels(page, 0), weights);
+await page.locator("#film-slider").fill("0");
+assert.notEqual(await pixels(page, 3), words);
+await page.locator("#film-slider").fill(String(last));
+await page.locator("#film-show").selectOption("0");
 assert(await page.locator(".band").first().isVisible());
 
 // The senses part: in the last frame a dot's nearest neighbours are more often of its own sense than in the first.
@@ -81,38 +88,67 @@ assert.notEqual(await path(), zoomed);
 assert.equal(await content(page, "#curves .chart path.line"), whole);
 
 // ---- the model in the page
+const settled = page => page.waitForFunction(() => !document.querySelector("#model .card").hasAttribute("aria-busy"));
+async function asked(page, text) {
+  await page.locator("#ask").fill("");
+  await settled(page);
+  await page.locator("#ask").fill(text);
+  await page.waitForTimeout(300);
+  await settled(page);
+  return page.locator("#answer").textContent();
+}
 for (const [sentence, sense] of [["I went to the bank to deposit money.", "money"], ["We sat by the river bank.", "river"]]) {
-  await page.locator("#ask").fill(sentence);
+  assert.equal(await asked(page, sentence), `bank = ${sense}`);
   assert.equal(await page.locator("#answer span").textContent(), sense);
 }
-await page.locator("#ask").fill("<img src=x onerror=alert(1)> </script>");
+await asked(page, "<img src=x onerror=alert(1)> </script>");
 assert(await page.locator("#ask-problem").isVisible());
-await page.locator("#ask").fill("<img src=x onerror=alert(1)> at the river bank </script>");
-assert.equal(await page.locator("#answer span").textContent(), "river");
-await page.locator("#ask").fill("We sat by the river bank.");
+assert.match(await asked(page, "<img src=x onerror=alert(1)> at the river bank </script>"), /river/);
+await asked(page, "We sat by the river bank.");
+await page.locator("#model details summary").click();
+assert.equal(await page.locator("#ask-attention-layer option").count(), 2);
 
-// Every sense and logit that the page computes is that of the program.
+// Every sense and logit that the page computes is that of the program, within a frame or two.
 const sentences = readFileSync(`${scratch}/sentences.txt`, "utf8").trim().split("\n");
 assert.equal(sentences.length, 200);
 async function compare(page, run) {
   const predictions = readFileSync(`${scratch}/runs/${run}.jsonl`, "utf8").trim().split("\n").map(line => JSON.parse(line));
-  const answers = await page.evaluate(list => list.map(sentence => {
-    const {model} = window.qkv, {sense, logits} = model.predict(sentence);
-    return {sense, logits: Object.fromEntries(model.labels.map((label, i) => [label, logits[i]]))};
-  }), sentences);
+  const answers = await page.evaluate(async list => {
+    const results = [];
+    for (const sentence of list) {
+      const begin = performance.now(), {prediction} = await window.qkv.model.answer(sentence);
+      results.push({...prediction, ms: performance.now() - begin});
+    }
+    return results;
+  }, sentences);
   let furthest = 0;
   answers.forEach((answer, i) => {
     for (const [label, value] of Object.entries(predictions[i].logits)) furthest = Math.max(furthest, Math.abs(value - answer.logits[label]));
     assert.equal(answer.sense, predictions[i].sense, sentences[i]);
   });
-  console.log(`${run}: logits of ${answers.length} sentences differ by at most ${furthest.toExponential(2)} from those of the program`);
-  assert(furthest <= 1e-4);
+  console.log(`${run}: logits of ${answers.length} sentences differ by at most ${furthest.toExponential(2)} from those of the program; median ${answers.map(a => a.ms).sort((a, b) => a - b)[100].toFixed(1)} ms`);
+  assert(furthest <= 1e-3);
 }
 await compare(page, "bank");
 for (const run of ["post", "short"]) {
   const other = await open(`${run}/report.html`);
   await compare(other, run);
   other.check();
+}
+
+// ---- every kind of model is asked in its page
+for (const name of readdirSync(`${scratch}/kinds`).filter(file => file.endsWith(".html"))) {
+  const other = await open(`../kinds/${name}`), texts = readFileSync(`${scratch}/kinds/${name.replace(".html", ".texts")}`, "utf8").trim().split("\n");
+  const predict = `${scratch}/kinds/${name.replace(".html", ".predict")}`, wanted = existsSync(predict) ? readFileSync(predict, "utf8").trim().split("\n").map(line => JSON.parse(line)) : [];
+  for (const [i, text] of texts.slice(0, 2).entries()) {
+    assert.notEqual((await asked(other, text)).trim(), "", name);
+    assert(await other.locator("#ask-problem").isHidden(), name);
+    const got = JSON.parse(await other.locator("#answer").getAttribute("data-answer"));
+    for (const key of ["sense", "label", "translation", "summary", "answer", "filled"])
+      if (wanted[i] && key in wanted[i]) assert.equal(got[key], wanted[i][key], `${name}: ${text}`);
+  }
+  other.check();
+  await other.close();
 }
 
 // ---- dark and light
@@ -132,8 +168,14 @@ const two = await open("two.html");
 assert.match(await content(two, "#curves .legend"), /bank-static, val[\s\S]*bank, val/);
 two.check();
 const stories = await open("stories/report.html");
-for (const id of ["film", "attention", "curves", "norms", "time", "config"]) assert.equal(await stories.locator(`#${id}`).count(), 1, id);
-for (const id of ["evaluation", "ask"]) assert.equal(await stories.locator(`#${id}`).count(), 0, id);
+for (const id of ["model", "samples", "film", "attention", "curves", "norms", "time", "config"]) assert.equal(await stories.locator(`#${id}`).count(), 1, id);
+assert.equal(await stories.locator("#evaluation").count(), 0);
+const beginning = await content(stories, "#answer");
+await stories.locator("#ask-temperature").fill("1");
+await stories.waitForTimeout(400);
+await settled(stories);
+assert.notEqual(await content(stories, "#answer"), beginning);
+assert.equal(await stories.locator("#samples tbody tr").count() >= 1, true);
 assert.equal(await stories.locator("#film-layer option").count(), 3);
 stories.check();
 // ---- on paper: as wide as A4, nothing is cut off or scrolled, and what only a screen can do is gone

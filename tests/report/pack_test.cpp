@@ -71,7 +71,9 @@ TEST_CASE("a packed matrix has a scale per row, so that small rows are as exact 
   }
   CHECK(packed.at("data").get<std::string>().size() + packed.at("scales").get<std::string>().size() <=
         packed_size(4, 50, 16));
-  CHECK(packed_matrix(Tensor::zeros({3}), 8).at("shape") == Json({1, 3}));
+  CHECK(packed_matrix(Tensor::zeros({3}), 8).at("shape") == Json({3}));
+  CHECK(packed_matrix(Tensor::zeros({2, 3, 4}), 8).at("shape") == Json({2, 3, 4}));
+  CHECK(packed_matrix(Tensor::zeros({3}, Dtype::i32), 8).at("whole") == true);
 }
 
 }  // namespace qkv::test

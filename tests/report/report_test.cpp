@@ -100,6 +100,10 @@ TEST_CASE("the film of a report shows the captures, on one basis for all frames"
   CHECK(film.at("matrices").size() == 3);
   CHECK(film.at("matrices")[0].at("frames").size() == 13);
   CHECK(film.at("matrices")[0].at("of") == Json({16, 16}));
+  CHECK(film.at("matrices")[0].at("change").at("frames").size() == 13);
+  CHECK(film.at("words")[0].at("rows") == film.at("texts")[0].at("words").size());
+  CHECK(film.at("words")[0].at("columns") == 3 * 16);
+  CHECK(film.at("words")[0].at("frames").size() == 13);
   CHECK(film.at("attention")[0][0].at("heads") == 2);
   CHECK(film.at("points").at("vectors").at("frames").size() == 13);
   const CaptureIndex index = read_capture_index(run.path());
@@ -115,12 +119,29 @@ TEST_CASE("a report holds the model as long as there is room, else says why not"
   const Run run;
   Experiment e = load_experiment(run.path());
   const Json model = model_json(e, 1'000'000);
-  CHECK(model.at("labels") == Json({"money", "river"}));
-  CHECK(model.at("targets") == Json({"bank"}));
-  CHECK(model.at("shape").at("heads") == 2);
-  for (const NamedTensor& named : e.parameters->named())
-    CHECK(model.at("tensors").at(named.name).at("shape")[1] == named.tensor.dim(-1));
+  CHECK(model.at("classes") == Json({"money", "river"}));
+  CHECK(model.at("state").at("target_forms") == Json({"bank"}));
+  CHECK(model.at("packed").at("head.weight").at("shape") == Json({2, 16}));
+  CHECK(model.at("packed").at("head.weight").at("bits") == 20);
+  for (const Json& name : model.at("graphs").at("forward").at("tensors"))
+    CHECK(model.at("packed").contains(name.get<std::string>()));
+  const std::size_t most = dump_json(model).size();
+  const Json smaller = model_json(e, most - 1000);  // fewer bits for each weight
+  CHECK(smaller.at("packed").at("head.weight").at("bits") < 20);
+  CHECK(dump_json(smaller).size() < most);
   CHECK(has(model_json(e, 1'000).at("missing"), "weights take more than"));
+}
+
+TEST_CASE("a report shows how the answers to the samples of a run changed") {
+  const Run run({"inspect.samples=[\"a boat at the bank\", \"no such word\"]"});
+  const Json samples = report_data({run.path()}).at("runs")[0].at("samples");
+  REQUIRE(samples.size() == 2);
+  CHECK(samples[0].at("text") == "a boat at the bank");
+  CHECK(samples[0].at("answers")[0].at("step") == 4);
+  CHECK(samples[0].at("last") == 12);
+  CHECK(has(samples[0].at("answers")[0].at("answer"), "bank = "));
+  CHECK(samples[1].at("answers").size() == 1);  // it stayed
+  CHECK(has(samples[1].at("answers")[0].at("answer"), "must hold one target word"));
 }
 
 TEST_CASE("no text of a run can leave the element that holds the data") {

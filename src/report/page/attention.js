@@ -1,21 +1,37 @@
 // Attention from token to token, as lines and as a matrix.
 
-// What can be drawn: {words, target, layers: [{name, heads, weight(h, t, s)}]}
+const kDrawn = 40;  // more words than that are no picture
+
+// What can be drawn: {target, cut, layers: [{name, heads, queries: [words], keys: [words], weight(h, t, s)}]}; `cut`: how many
+// words before them are left out.
 function recordedAttention(film, i) {
-  return {
-    words: film.texts[i].words, target: film.texts[i].target,
-    layers: film.attention[i].map(layer => {
-      const T = layer.words, all = unpack(layer.all, layer.heads * T * T, 1, film.bits);
-      return {name: layer.layer, heads: layer.heads, words: T, weight: (h, t, s) => all[(h * T + t) * T + s]};
-    }),
-  };
+  const {words, target} = film.texts[i];
+  return {target, cut: 0, layers: film.attention[i].map(layer => {
+    const T = layer.words, all = unpack(layer.all, layer.heads * T * T, 1, film.bits), own = words.slice(0, T);
+    return {name: layer.layer, heads: layer.heads, queries: own, keys: own, weight: (h, t, s) => all[(h * T + t) * T + s]};
+  })};
+}
+// The last words of an answer (model.js) and their attention.
+function answeredAttention(answer) {
+  const cut = Math.max(0, answer.words.length - kDrawn), sourceCut = Math.max(0, (answer.source || []).length - kDrawn);
+  const source = (answer.source || []).slice(sourceCut), words = answer.words.slice(cut), side = which => which === "source" ? [source, sourceCut] : [words, cut];
+  return {target: answer.target - cut, cut: cut + sourceCut, layers: answer.attention.map(layer => {
+    const [queries, t0] = side(layer.queries), [keys, s0] = side(layer.keys);
+    return {name: layer.layer, heads: layer.heads, queries, keys, weight: (h, t, s) => layer.weights[h][t + t0][s + s0]};
+  })};
+}
+
+// "decoder, layer 2, to the source"
+function layerTitle(name) {
+  const part = /^(encoder|decoder)\./.exec(name), number = /\d+/.exec(name);
+  return [part && part[1], number ? `layer ${Number(number[0]) + 1}` : name, name.endsWith("cross_attn") && "to the source"].filter(Boolean).join(", ");
 }
 
 // A word as it is drawn: spaces are made visible.
-const visible = word => word === " " ? "␣" : word === "\n" ? "↵" : word;
+const visible = word => word.replace(/^[ \u0120]/, "␣").replace(/[\n\u010a]/g, "↵");
 
 function attentionView(id, source) {
-  let chosen = source(), layer = 0, head = -1, pinned = null;
+  let chosen = source(), layer = Math.max(0, chosen.layers.map(l => l.name.endsWith("cross_attn")).lastIndexOf(true)), head = -1, pinned = null;
   const lines = el("div", {class: "card"}), matrix = el("div", {class: "card"});
   const pickers = el("div", {class: "controls"});
   const current = () => chosen.layers[Math.min(layer, chosen.layers.length - 1)];
@@ -28,12 +44,12 @@ function attentionView(id, source) {
   };
 
   function drawLines() {
-    const n = current().words, gap = n > 20 ? 15 : 24, W = 460, left = 150, right = 310, H = n * gap + 26;
+    const {queries, keys} = current(), n = Math.max(queries.length, keys.length), gap = n > 20 ? 15 : 24, W = 460, left = 150, right = 310, H = n * gap + 26;
     const curves = svg("g", {}), words = svg("g", {});
     const show = row => {
       curves.replaceChildren();
-      for (let t = 0; t < n; t++)
-        for (let s = 0; s < n; s++) {
+      for (let t = 0; t < queries.length; t++)
+        for (let s = 0; s < keys.length; s++) {
           const w = weight(t, s);
           if (w < 0.02 || (row !== null && t !== row)) continue;
           const y1 = t * gap + 36, y2 = s * gap + 36, middle = (left + right) / 2;
@@ -43,38 +59,38 @@ function attentionView(id, source) {
         }
     };
     words.append(svg("text", {x: left - 8, y: 14, "text-anchor": "end"}, "query"), svg("text", {x: right + 8, y: 14}, "key"));
-    for (let t = 0; t < n; t++) {
+    keys.forEach((word, s) => words.append(svg("text", {x: right + 8, y: s * gap + 40, class: "word", style: keys === queries && s === chosen.target ? "font-weight:650" : ""}, visible(word).slice(0, 14))));
+    for (let t = 0; t < queries.length; t++) {
       const y = t * gap + 40, bold = t === chosen.target ? "font-weight:650" : "";
       const query = svg("text", {x: left - 8, y, class: "word", "text-anchor": "end", style: bold + ";cursor:pointer", tabindex: 0, role: "button",
-                                 "aria-label": `attention of ${chosen.words[t]}`}, visible(chosen.words[t]).slice(0, 20));
+                                 "aria-label": `attention of ${queries[t]}`}, visible(queries[t]).slice(0, 20));
       const pin = () => { pinned = pinned === t ? null : t; show(pinned); };
       query.addEventListener("pointerenter", () => show(t));
       query.addEventListener("pointerleave", () => show(pinned));
       query.addEventListener("click", pin);
       query.addEventListener("keydown", event => { if (event.key === "Enter" || event.key === " ") event.preventDefault(), pin(); });
-      words.append(query, svg("text", {x: right + 8, y, class: "word", style: bold}, visible(chosen.words[t]).slice(0, 14)));
+      words.append(query);
     }
-    if (pinned === undefined || pinned >= n) pinned = null;
+    if (pinned === undefined || pinned >= queries.length) pinned = null;
     show(pinned);
     lines.replaceChildren(el("h3", {}, "From token to token"), svg("svg", {viewBox: `0 0 ${W} ${H}`, role: "group", "aria-label": "attention lines"}, curves, words),
                           el("p", {class: "note"}, "Point at a word on the left, or select it, to see only its attention; thicker means more weight."));
   }
 
   function drawMatrix() {
-    const n = current().words, cell = Math.max(11, Math.min(30, 320 / n)), edge = 92, size = edge + n * cell + 4;
-    const cells = svg("g", {});
-    for (let t = 0; t < n; t++) {
-      for (let s = 0; s < n; s++) {
+    const {queries, keys} = current(), n = Math.max(queries.length, keys.length), cell = Math.max(11, Math.min(30, 320 / n)), edge = 92;
+    const cells = svg("g", {}), bold = t => keys === queries && t === chosen.target ? "font-weight:650" : "";
+    keys.forEach((word, s) => cells.append(svg("text", {transform: `translate(${edge + s * cell + cell / 2 + 3} ${edge - 6}) rotate(-55)`, style: "fill:var(--ink);" + bold(s)}, visible(word).slice(0, 12))));
+    for (let t = 0; t < queries.length; t++) {
+      for (let s = 0; s < keys.length; s++) {
         const w = weight(t, s);
         cells.append(svg("rect", {x: edge + s * cell, y: edge + t * cell, width: cell - 1, height: cell - 1, rx: 2,
                                   style: `fill:color-mix(in srgb, var(--accent) ${(100 * Math.sqrt(w)).toFixed(1)}%, var(--wash))`,
-                                  onpointermove: event => showTip(event, `${visible(chosen.words[t])} → ${visible(chosen.words[s])}\n${w.toFixed(3)}`), onpointerleave: hideTip}));
+                                  onpointermove: event => showTip(event, `${visible(queries[t])} → ${visible(keys[s])}\n${w.toFixed(3)}`), onpointerleave: hideTip}));
       }
-      const middle = edge + t * cell + cell / 2, bold = t === chosen.target ? "font-weight:650" : "";
-      cells.append(svg("text", {x: edge - 6, y: middle + 4, "text-anchor": "end", style: "fill:var(--ink);" + bold}, visible(chosen.words[t]).slice(0, 13)),
-                   svg("text", {transform: `translate(${middle + 3} ${edge - 6}) rotate(-55)`, style: "fill:var(--ink);" + bold}, visible(chosen.words[t]).slice(0, 12)));
+      cells.append(svg("text", {x: edge - 6, y: edge + t * cell + cell / 2 + 4, "text-anchor": "end", style: "fill:var(--ink);" + bold(t)}, visible(queries[t]).slice(0, 13)));
     }
-    matrix.replaceChildren(el("h3", {}, "As a matrix"), svg("svg", {viewBox: `0 0 ${size + 34} ${size}`, role: "img", "aria-label": "attention matrix"}, cells),
+    matrix.replaceChildren(el("h3", {}, "As a matrix"), svg("svg", {viewBox: `0 0 ${edge + keys.length * cell + 38} ${edge + queries.length * cell + 4}`, role: "img", "aria-label": "attention matrix"}, cells),
                            el("p", {class: "note"}, "Each row is a query and adds up to 1; the stronger its colour, the more of that word's value goes into the row's new vector."));
   }
 
@@ -84,7 +100,7 @@ function attentionView(id, source) {
     const heads = ["mean of all heads", ...Array.from({length: current().heads}, (_, h) => `head ${h + 1}`)];
     head = Math.min(head, current().heads - 1);
     pickers.replaceChildren(
-      select("Layer", id + "-layer", chosen.layers.map((_, i) => `${i + 1} of ${chosen.layers.length}`), v => { layer = v; choose(); }),
+      select("Layer", id + "-layer", chosen.layers.map(l => layerTitle(l.name)), v => { layer = v; choose(); }),
       select("Head", id + "-head", heads, v => { head = v - 1; draw(); }));
     pickers.querySelector(`#${id}-layer`).value = layer;
     pickers.querySelector(`#${id}-head`).value = head + 1;
@@ -99,12 +115,12 @@ function attentionView(id, source) {
   return {node: el("div", {id}, pickers, el("div", {class: "grid"}, lines, matrix)), update};
 }
 
-function showAttention(film) {
+function showAttention(film, faithful) {
   if (!film || !film.attention.some(layers => layers.length)) return;
   let chosen = 0;
   const view = attentionView("attention-view", () => recordedAttention(film, chosen));
   section("attention", "Attention",
           `The attention of each word, after training (step ${text(film.steps[film.steps.length - 1])}).`,
           el("div", {class: "controls"}, select("Sentence", "attention-text", film.attention.map((_, i) => tidy(film.texts[i].text).slice(0, 90)), i => { chosen = i; view.update(); })),
-          view.node);
+          view.node, faithfulNote(faithful));
 }

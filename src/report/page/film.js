@@ -2,37 +2,55 @@
 
 const kQuantity = {Q: ["what a word looks for", "queries"], K: ["what a word offers", "keys"], V: ["what a word passes on", "values"]};
 
-// Draws one matrix: the colour of its quantity for positive weights, grey for negative ones.
-function heatMap(canvas, matrix, frame) {
-  const values = unpack(matrix.frames[frame], matrix.rows * matrix.columns, 1, matrix.bits);
-  const paper = rgb("--wash"), plus = rgb("--" + matrix.which), minus = rgb("--soft");
-  canvas.width = matrix.columns, canvas.height = matrix.rows;
-  const context = canvas.getContext("2d"), image = context.createImageData(matrix.columns, matrix.rows);
+// Draws values in [-1, 1] as [rows, columns]: the colour of their quantity for positive ones, grey for negative ones.
+function heatMap(canvas, values, rows, columns, which) {
+  const paper = rgb("--wash"), plus = rgb("--" + which), minus = rgb("--soft");
+  canvas.width = columns, canvas.height = rows;
+  const context = canvas.getContext("2d"), image = context.createImageData(columns, rows);
   for (let i = 0; i < values.length; i++) {
     const v = Math.sign(values[i]) * Math.sqrt(Math.abs(values[i]));
-    const colour = mix(paper, v > 0 ? plus : minus, Math.min(1, Math.abs(v)));
-    image.data.set([...colour, 255], 4 * i);
+    image.data.set([...mix(paper, v > 0 ? plus : minus, Math.min(1, Math.abs(v))), 255], 4 * i);
   }
   context.putImageData(image, 0, 0);
 }
+const heatScale = (which, least, most) => el("div", {class: "scale"}, least, el("i", {style: `background:linear-gradient(90deg,var(--soft),var(--wash),var(--${which}))`}), most);
 
 function heatCard(which) {
   const canvas = el("canvas", {role: "img", "aria-label": `heat map of W_${which}`});
   const most = el("span", {}), least = el("span", {class: "least"}), note = el("p", {class: "note"}), band = el("div", {class: "band", hidden: true});
-  const card = el("div", {class: "card heat"}, el("h3", {style: `color:var(--${which})`}, el("b", {}, "W", el("sub", {}, which)), el("span", {}, " ", kQuantity[which][1])), el("div", {class: "plate"}, canvas, band),
-                  el("div", {class: "scale"}, least, el("i", {style: `background:linear-gradient(90deg,var(--soft),var(--wash),var(--${which}))`}), most),
-                  note);
-  return {card, show(matrix, frame, head, heads) {
+  const card = el("div", {class: "card heat"}, el("h3", {style: `color:var(--${which})`}, el("b", {}, "W", el("sub", {}, which)), el("span", {}, " ", kQuantity[which][1])), el("div", {class: "plate"}, canvas, band), heatScale(which, least, most), note);
+  return {card, show(matrix, frame, head, heads, change) {
     card.hidden = !matrix;
     if (!matrix) return;
-    heatMap(canvas, matrix, frame);
-    canvas.style.aspectRatio = `${matrix.columns} / ${matrix.rows}`;
-    least.textContent = "−" + text(matrix.most);
-    most.textContent = "+" + text(matrix.most);
-    const [rows, columns] = matrix.of, block = [Math.ceil(rows / matrix.rows), Math.ceil(columns / matrix.columns)];
-    note.textContent = `${kQuantity[which][0]}; ${rows} × ${columns} weights` + (block[0] * block[1] > 1 ? `, each cell the mean of ${block[0]} × ${block[1]}` : "");
+    const {frames, most: top} = change ? matrix.change : matrix, {rows: R, columns: C} = matrix, [rows, columns] = matrix.of;
+    heatMap(canvas, unpack(frames[frame], R * C, 1, matrix.bits), R, C, which);
+    canvas.style.aspectRatio = `${C} / ${R}`;
+    least.textContent = "−" + text(top);
+    most.textContent = "+" + text(top);
+    const block = [Math.ceil(rows / R), Math.ceil(columns / C)];
+    note.textContent = `${change ? "how far each weight has moved" : kQuantity[which][0]}; ${rows} × ${columns} weights` + (block[0] * block[1] > 1 ? `, each cell the mean of ${block[0]} × ${block[1]}` : "");
     band.hidden = head < 0 || rows % heads !== 0;
     band.style.cssText = `top:calc(${100 * head / heads}% - 2px);height:calc(${100 / heads}% + 4px)`;
+  }};
+}
+
+// Query, key and value of each word of a text: a row each, one head or all beside each other.
+function wordsCard() {
+  const parts = ["Q", "K", "V"].map(which => [which, el("canvas", {role: "img", "aria-label": kQuantity[which][1]})]), names = el("div", {class: "names"}), scale = el("span", {class: "soft"});
+  const card = el("div", {class: "card next"}, el("h3", {}, "Queries, keys and values of the words ", scale), el("div", {class: "words"}, names, parts.map(([which, canvas]) => el("div", {}, el("b", {style: `color:var(--${which})`}, which), canvas))),
+    el("p", {class: "note"}, "A word attends to those whose key points the way of its query; what it takes from them are their values. Each row is a word, each column a dimension; colour is positive, grey negative."));
+  return {card, show(found, sentence, frame, head, heads, groups, bits) {
+    card.hidden = !found;
+    if (!found) return;
+    const {rows: T, columns: W} = found, D = W / (heads + 2 * groups), all = unpack(found.frames[frame], T * W, 1, bits);
+    names.replaceChildren(...sentence.words.slice(0, T).map(word => el("span", {}, visible(word))));
+    scale.textContent = `−${text(found.most)} to +${text(found.most)}`;
+    parts.forEach(([which, canvas], k) => {
+      const n = which === "Q" ? heads : groups, begin = [0, heads, heads + groups][k] * D, own = which === "Q" ? head : Math.floor(head / (heads / groups));
+      const from = begin + (head < 0 ? 0 : own * D), width = head < 0 ? n * D : D, part = new Float64Array(T * width);
+      for (let t = 0; t < T; t++) part.set(all.subarray(t * W + from, t * W + from + width), t * width);
+      heatMap(canvas, part, T, width, which);
+    });
   }};
 }
 
@@ -48,13 +66,6 @@ function rowTable(words, target, scores, weights, most) {
               el("span", {class: "bar"}, el("i", {style: `left:0;width:${width(weights[s])};background:var(--accent)`})),
               el("span", {class: "n"}, weights[s].toFixed(2))];
     }));
-}
-
-function answerBars(classes, p, label) {
-  return el("div", {class: "answers"}, classes.map((name, c) => [
-    el("span", {style: c === label ? "font-weight:650" : null}, name),
-    el("span", {class: "bar"}, el("i", {style: `left:0;width:${(100 * p[c]).toFixed(1)}%;background:${classColour(c)}`})),
-    el("span", {class: "n"}, p[c].toFixed(3))]));
 }
 
 // One dot per sentence, moved from frame to frame.
@@ -92,9 +103,9 @@ function showFilm(film) {
   const heads = Math.max(1, ...film.attention.flat().map(l => l.heads));
   const of = which => film.matrices.find(m => m.layer === layers[layer] && m.which === which);
   const grouped = () => of("Q") && of("K") && of("Q").of[0] !== of("K").of[0];  // fewer heads of keys and values
-  let frame = film.steps.length - 1, layer = 0, head = -1, chosen = 0, timer = null;
+  let frame = film.steps.length - 1, layer = 0, head = -1, chosen = 0, timer = null, change = 0;
   const cards = ["Q", "K", "V"].map(which => [which, heatCard(which)]);
-  const rows = el("div", {class: "card"}), answers = el("div", {class: "card"}), step = el("output", {id: "film-step"});
+  const words = wordsCard(), rows = el("div", {class: "card"}), answers = el("div", {class: "card"}), step = el("output", {id: "film-step"});
   const slider = el("input", {type: "range", id: "film-slider", min: 0, max: film.steps.length - 1, value: frame, "aria-label": "training step", oninput: () => { frame = Number(slider.value); draw(); }});
   const play = el("button", {type: "button", id: "film-play", "aria-label": "play", onclick: () => timer ? stop() : start()}, "▶");
   const points = film.points, maps = [];
@@ -132,13 +143,15 @@ function showFilm(film) {
     answers.hidden = !film.probabilities || !film.classes.length;
     if (answers.hidden) return;
     const C = film.classes.length, p = unpack(film.probabilities[frame], film.texts.length * C, 1, film.bits), label = film.texts[chosen].label;
-    answers.replaceChildren(el("h3", {}, "What the model answers at this step"), answerBars(film.classes, p.slice(chosen * C, chosen * C + C), label),
+    answers.replaceChildren(el("h3", {}, "What the model answers at this step"), barTable(film.classes.map((name, c) => ({name, value: p[chosen * C + c], colour: classColour(c), bold: c === label})), "probabilities"),
       el("p", {class: "note"}, label === undefined ? "The sentence has no label." : `The right answer is “${film.classes[label]}”.`));
   }
   function draw() {
     step.textContent = `step ${text(film.steps[frame])} of ${text(film.steps[film.steps.length - 1])}`;
     slider.setAttribute("aria-valuetext", step.textContent);
-    for (const [which, card] of cards) card.show(film.matrices.find(m => m.layer === layers[layer] && m.which === which), frame, which === "Q" || !grouped() ? Math.min(head, heads - 1) : -1, heads);
+    for (const [which, card] of cards) card.show(film.matrices.find(m => m.layer === layers[layer] && m.which === which), frame, which === "Q" || !grouped() ? Math.min(head, heads - 1) : -1, heads, change);
+    const vectors = (film.words || []).find(w => w.text === chosen && w.layer === layers[layer]), queries = of("Q"), keys = of("K");
+    words.show(vectors, film.texts[chosen], frame, Math.min(head, heads - 1), heads, queries && keys ? heads * keys.of[0] / queries.of[0] : heads, 5);
     drawRow();
     drawAnswers();
     for (const map of maps) map.place(frame);
@@ -147,10 +160,12 @@ function showFilm(film) {
           "Move the slider from the first step to the last: weights, scores, attention and vectors are those of that step.",
           el("div", {class: "film-bar"}, play, slider, step),
           el("div", {class: "controls"},
-             layers.length > 0 && select("Layer", "film-layer", layers.map((_, i) => `${i + 1} of ${layers.length}`), v => { layer = v; draw(); }),
+             layers.length > 0 && select("Layer", "film-layer", layers.map(layerTitle), v => { layer = v; draw(); }),
+             film.matrices.length > 0 && select("Show", "film-show", ["the weights", "their change since the start"], v => { change = v; draw(); }),
              heads > 1 && select("Head", "film-head", ["mean of all heads", ...Array.from({length: heads}, (_, h) => `head ${h + 1}`)], v => { head = v - 1; draw(); }),
              film.attention.length > 0 && select("Sentence", "film-text", film.attention.map((_, i) => tidy(film.texts[i].text).slice(0, 70)), v => { chosen = v; draw(); })),
           el("div", {class: "grid three"}, cards.map(([, card]) => card.card)),
+          words.card,
           el("div", {class: "grid", style: "margin-top:1rem"}, rows, answers),
           maps.length > 0 && el("div", {class: "grid", style: "margin-top:1rem"}, maps.map(m => m.card)),
           maps.length > 0 && legend(film.classes.map((name, c) => ({name, colour: classColour(c)}))));
