@@ -14,6 +14,7 @@ find_library(QKV_XXHASH xxhash REQUIRED)
 find_library(QKV_ONIG onig REQUIRED)
 find_library(QKV_UTF8PROC utf8proc REQUIRED)
 find_package(ZLIB REQUIRED)
+find_library(QKV_HTTPLIB cpp-httplib REQUIRED)
 
 # MPI is for runs in several processes alone.
 set(QKV_MPI AUTO CACHE STRING "runs in several processes through MPI: ON, OFF, or AUTO: where MPI is found")
@@ -30,4 +31,4 @@ target_link_libraries(qkv_public_dependencies INTERFACE fmt::fmt xtensor xtensor
 add_library(qkv_private_dependencies INTERFACE)
 target_link_libraries(qkv_private_dependencies INTERFACE xtensor-blas BLAS::BLAS spdlog::spdlog
                       tomlplusplus::tomlplusplus CLI11::CLI11 nlohmann_json::nlohmann_json ${QKV_XXHASH}
-                      ${QKV_ONIG} ${QKV_UTF8PROC} ZLIB::ZLIB Threads::Threads)
+                      ${QKV_ONIG} ${QKV_UTF8PROC} ${QKV_HTTPLIB} ZLIB::ZLIB Threads::Threads)

@@ -1,7 +1,7 @@
 // The class Model: a trained model, for several threads.
 #include <pybind11/stl.h>
 
-#include "cli/continuation.h"
+#include "inspect/continuation.h"
 #include "inspect/look.h"
 #include "model/finite.h"
 #include "qkv/autograd/capture.h"

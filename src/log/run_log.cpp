@@ -15,6 +15,14 @@ namespace fs = std::filesystem;
 
 namespace qkv {
 
+void RunLog::add(Record record) {
+  const std::string& type = record.type();
+  if (type == "start" || type == "end")
+    (type == "start" ? start : end) = std::move(record);
+  else
+    (type == "train" ? train : type == "eval" ? eval : other).push_back(std::move(record));
+}
+
 std::vector<std::string> RunLog::metrics() const {
   std::vector<std::string> names;
   for (const std::vector<Record>* records : {&train, &eval})
@@ -72,11 +80,7 @@ bool RunLogReader::poll() {
       continue;
     }
     any = true;
-    const std::string& type = record.type();
-    if (type == "start" || type == "end")
-      (type == "start" ? log_.start : log_.end) = std::move(record);
-    else
-      (type == "train" ? log_.train : type == "eval" ? log_.eval : log_.other).push_back(std::move(record));
+    log_.add(std::move(record));
   }
   return any;
 }

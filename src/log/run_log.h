@@ -15,6 +15,8 @@ struct RunLog {
   std::vector<Record> train = {}, eval = {}, other = {};
   std::vector<std::string> problems = {};  ///< what is missing or damaged, one line each
 
+  /// Adds a record where its type belongs.
+  void add(Record record);
   bool ended() const { return end.type() == "end"; }
   /// Names of the numbers in the records, in the order they first occur, without step and clocks.
   std::vector<std::string> metrics() const;

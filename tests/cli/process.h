@@ -71,6 +71,8 @@ class Process {
     if (id_ > 0 && ::waitpid(id_, &status_, WNOHANG) == id_) id_ = -1;
     return id_ > 0;
   }
+  /// Standard output so far.
+  std::string output() const { return exists(output_) ? read_file(output_) : ""; }
   /// Most memory so far; 0 at the end.
   std::size_t peak_bytes() const {
     std::ifstream status("/proc/" + std::to_string(id_) + "/status");

@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "cli/answers.h"
-#include "cli/continuation.h"
 #include "data/lines.h"
+#include "inspect/continuation.h"
 #include "qkv/base/json.h"
 #include "qkv/base/threads.h"
 #include "qkv/cli/verb.h"

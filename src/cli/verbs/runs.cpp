@@ -1,5 +1,4 @@
 // The runs of a folder, and an end to those that are not wanted.
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmath>
@@ -17,29 +16,17 @@
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
 #include "train/run_dir.h"
+#include "train/run_list.h"
 
 namespace fs = std::filesystem;
 
 namespace qkv {
 namespace {
 
-constexpr int kDeepest = 3;  // runs/NAME-each/VALUE-3seeds/seed-1337
-
-struct Run {
-  std::string name;  // the path below the folder
-  std::string state, metric;
-  std::int64_t steps = 0, max_steps = 0, best_step = -1;
-  double best = NAN, sorted_by = NAN;
+struct Run : RunSummary {
+  double sorted_by = NAN;
   std::uintmax_t bytes = 0;
-  std::time_t date = 0;
 };
-
-std::string state_of(const RunLog& log) {
-  if (is_training(log.path)) return "training";
-  if (!log.ended()) return log.start.type().empty() ? "not begun" : "killed";
-  const std::string reason(log.end.text(key::reason));
-  return reason == "max_steps" ? "finished" : reason == "early_stop" ? "stopped early" : reason;
-}
 
 std::uintmax_t bytes_below(const std::string& folder) {
   std::uintmax_t total = 0;
@@ -47,35 +34,6 @@ std::uintmax_t bytes_below(const std::string& folder) {
   for (fs::recursive_directory_iterator at(folder, ignored), end; at != end; at.increment(ignored))
     if (at->is_regular_file(ignored) && !at->is_symlink(ignored)) total += at->file_size(ignored);
   return total;
-}
-
-Run look(const std::string& path, const std::string& name) {
-  const RunLog log = read_run_log(path);
-  Run run{name, state_of(log), std::string(log.start.text(key::metric))};
-  run.max_steps = log.start.integer(key::max_steps);
-  if (!log.train.empty()) run.steps = log.train.back().step();
-  if (log.ended()) run.steps = log.end.step();
-  if (const Record* best = log.best()) run.best_step = best->step(), run.best = best->number(run.metric);
-  run.bytes = bytes_below(path);
-  struct stat about {};
-  if (::stat((path + "/metrics.jsonl").c_str(), &about) == 0 || ::stat(path.c_str(), &about) == 0)
-    run.date = about.st_mtime;
-  return run;
-}
-
-bool is_run(const std::string& path) {
-  return exists(path + "/config.resolved.toml") || exists(path + "/metrics.jsonl") || exists(path + "/.lock");
-}
-
-void collect(const std::string& folder, const std::string& below, int depth, std::vector<Run>& runs) {
-  for (const std::string& name : entries_of(folder)) {
-    const std::string path = folder + "/" + name;
-    if (!is_directory(path)) continue;
-    if (is_run(path))
-      runs.push_back(look(path, below + name));
-    else if (depth > 1)
-      collect(path, below + name + "/", depth - 1, runs);
-  }
 }
 
 std::string date_text(std::time_t time) {
@@ -97,12 +55,15 @@ struct Runs : Verb {
   }
 
   int run() override {
-    if (!is_directory(folder))
-      fail(Fault::data, "{}: must be a folder of runs; {}", folder, not_a_directory(folder));
+    RunList list(folder);
     if (is_run(folder))
       fail(Fault::usage, "{0}: must be a folder of runs; got a run (see qkv log {0})", folder);
+    list.refresh();
     std::vector<Run> runs;
-    collect(folder, "", kDeepest, runs);
+    for (const RunSummary* run : list.runs()) {
+      runs.push_back({*run});
+      runs.back().bytes = bytes_below(run->path);
+    }
     if (!unwanted.empty()) return remove(runs);
     order(runs);
     for (const Run& run : runs)
@@ -158,13 +119,7 @@ struct Runs : Verb {
   }
 
   static Json json_of(const Run& run) {
-    Json result = {
-        {"name", run.name}, {"state", run.state}, {"step", run.steps}, {"max_steps", run.max_steps}};
-    if (run.best_step >= 0) {
-      result["metric"] = run.metric;
-      result["best_value"] = json_number(run.best);
-      result["best_step"] = run.best_step;
-    }
+    Json result = qkv::json_of(static_cast<const RunSummary&>(run));
     result["bytes"] = run.bytes;
     result["date"] = run.date;
     return result;

@@ -1,6 +1,7 @@
-#include "cli/continuation.h"
+#include "inspect/continuation.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "data/text_stream.h"
 #include "inspect/look.h"
@@ -8,6 +9,7 @@
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
+#include "qkv/ops/reduce.h"
 
 namespace qkv {
 namespace {
@@ -31,6 +33,12 @@ std::string answer_text(const Tokenizer& tokenizer, const std::vector<int>& begi
 }
 
 }  // namespace
+
+bool continues_texts(const Experiment& e) {
+  const auto* generator = dynamic_cast<const Generator*>(e.model.get());
+  return generator && !generator->needs_source() && e.task->tokenizer() && e.task->shape().n_class == 0 &&
+         e.config.section("task").type("") != "prompt-answer";
+}
 
 Continuation::Continuation(const Experiment& e, GenerateOptions options, bool allow_unk)
     : model_(dynamic_cast<const Generator*>(e.model.get())),
@@ -79,6 +87,25 @@ Json Continuation::draw(const std::string& prompt, const Pieces& pieces) const {
           {"text", answer_text(*tokenizer_, begin, prompt, ids)},
           {"tokens", ids.size()},
           {"cut_tokens", cut}};
+}
+
+Json Continuation::next(const std::string& prompt, std::size_t most) const {
+  std::vector<int> ids = ids_of(prompt);
+  const std::unique_ptr<Decoding> decoding = model_->start({}, 1);
+  if (const Index room = decoding->room(); room >= 0 && static_cast<Index>(ids.size()) > room)
+    ids.erase(ids.begin(), ids.end() - room);
+  const Tensor logits = decoding->feed(Tensor::from({1, static_cast<Index>(ids.size())}, ids));
+  const std::vector<double> p = softmax(logits.to(Dtype::f64)).value().to_vector();
+  std::vector<int> order(p.size());
+  std::iota(order.begin(), order.end(), 0);
+  most = std::min(most, p.size());
+  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(most), order.end(),
+                    [&](int a, int b) { return p[std::size_t(a)] > p[std::size_t(b)]; });
+  Json list = Json::array();
+  for (std::size_t i = 0; i < most; i++)
+    list.push_back({{"token", tokenizer_->token(order[i])},
+                    {"probability", json_number(float(p[std::size_t(order[i])]))}});
+  return list;
 }
 
 Json Continuation::search(const std::string& prompt, int beam, const Pieces& pieces) const {

@@ -10,6 +10,9 @@
 
 namespace qkv {
 
+/// Whether a run is asked with a beginning that it continues, and not with a text that it answers.
+bool continues_texts(const Experiment& e);
+
 class Continuation {
  public:
   /// Receives the text that is added, piece by piece, and returns false to end it.
@@ -24,6 +27,8 @@ class Continuation {
   /// {"prompt", "beams", "cut_tokens"}: the likeliest texts, found by beam search of this width; the first of
   /// them is the piece.
   Json search(const std::string& prompt, int beam, const Pieces& pieces = {}) const;
+  /// [{"token", "probability"}]: the likeliest tokens after a text, at most `most`.
+  Json next(const std::string& prompt, std::size_t most) const;
 
  private:
   std::vector<int> ids_of(const std::string& prompt) const;

@@ -1,0 +1,155 @@
+// What a reader does with the live page: see browser_test.sh.   node browser_test.mjs CHROMIUM SCRATCH_DIR QKV_BINARY
+import assert from "node:assert/strict";
+import {execFileSync, spawn} from "node:child_process";
+import {cpSync, readdirSync, readFileSync} from "node:fs";
+import {chromium} from "playwright-core";
+
+const [executablePath, scratch, qkv] = process.argv.slice(2);
+const kName = "<img src=x onerror=window.hacked=1>";
+const log = run => readFileSync(`${scratch}/runs/${run}/metrics.jsonl`, "utf8").trim().split("\n").map(line => JSON.parse(line));
+
+// ---- the server, on a free port
+async function served(folder) {
+  const server = spawn(qkv, ["serve", folder, "--port", "0", "--json"], {cwd: scratch, stdio: ["ignore", "pipe", "inherit"]});
+  const {url} = await new Promise(done => server.stdout.once("data", bytes => done(JSON.parse(bytes))));
+  return {url, server, end: () => new Promise(done => { server.once("exit", code => done(code)); server.kill("SIGINT"); })};
+}
+const {url, end} = await served("runs");
+const browser = await chromium.launch({executablePath, args: ["--no-sandbox"]});
+async function open(path, options = {}) {
+  const page = await browser.newPage({viewport: {width: 1280, height: 900}, ...options});
+  const faults = [];
+  page.on("console", message => { if (!/status of 400/.test(message.text())) faults.push(`console: ${message.text()}`); });
+  page.on("pageerror", error => faults.push(`error: ${error.stack}`));
+  page.on("request", request => { if (!request.url().startsWith(options.origin || url) && !request.url().startsWith("data:")) faults.push(`request: ${request.url()}`); });
+  await page.goto(path);
+  page.check = async () => {
+    assert.deepEqual(faults, [], path);
+    assert.equal(await page.evaluate(() => window.hacked), undefined);
+  };
+  return page;
+}
+// (waitForFunction would evaluate a text, which the page forbids.)
+async function until(page, what, condition, argument) {
+  for (const end = Date.now() + 20000; Date.now() < end; await page.waitForTimeout(40))
+    if (await page.evaluate(condition, argument).catch(() => false)) return;
+  assert.fail(`waited in vain: ${what}`);
+}
+
+// ---- the table
+const page = await open(url);
+await until(page, "six runs", () => document.querySelectorAll("#runs tbody tr").length === 6);
+const names = () => page.locator("#runs tbody th").allTextContents();
+assert((await names()).includes(kName), "the name of a run is shown as it is");
+const sorted = async column => {
+  await page.locator("#runs thead button", {hasText: new RegExp(`^${column}$`)}).click();
+  return names();
+};
+const losses = async () => (await page.locator("#runs tbody tr td:nth-child(6)").allTextContents()).map(Number);
+await sorted("training loss");
+const upwards = await losses();
+assert.deepEqual(upwards, [...upwards].sort((a, b) => a - b));
+await sorted("training loss");
+assert.deepEqual(await losses(), [...upwards].reverse());
+assert.equal(await page.locator("th[aria-sort=descending]").count(), 1);
+await page.locator("#run-filter").fill("seed-");
+assert.equal((await names()).length, 3);
+assert.match(await page.locator("#run-count").textContent(), /^3 of 6 runs$/);
+
+// ---- comparison, with the noise of seeds
+await page.locator("#runs thead input").check();
+await page.locator("#run-filter").fill("");
+await page.locator("#runs tbody tr", {hasText: "other"}).locator("input").check();
+await until(page, "the comparison", () => document.querySelectorAll("#compare table tbody tr").length === 2);
+const compared = await page.locator("#compare table").first().textContent();
+assert.match(compared, /seed-1337 and 2 like it/);
+assert.match(compared, /±/);
+assert.match(compared, /optimizer\.lr/);
+assert(await page.locator("#compare .chart path.line").count() >= 4);
+assert.equal(new URL(page.url()).searchParams.getAll("compare").length, 4);
+await page.reload();
+await until(page, "the comparison after a reload", () => document.querySelectorAll("#compare table tbody tr").length === 2);
+assert.equal(await page.locator(".picture img").count(), 1);
+assert(await page.locator(".picture img").evaluate(async image => { image.loading = "eager"; await image.decode(); return image.naturalWidth > 0; }));
+await page.check();
+
+// ---- a name that would be a script, everywhere
+await page.locator("#runs tbody tr", {hasText: kName}).locator("a").click();
+await until(page, "the run", name => document.querySelector("#config") && document.querySelector("h1").textContent.startsWith(name), kName);
+await page.check();
+
+// ---- a model of every kind answers as predict does
+const asked = {bow: ["We sat by the river bank.", "I went to the bank to deposit money."], other: ["We sat by the river bank."]};
+for (const [run, texts] of Object.entries(asked)) {
+  const one = await open(`${url}?run=${run}`);
+  await until(one, "the model", () => document.querySelector("#ask"));
+  for (const text of texts) {
+    const expected = JSON.parse(execFileSync(qkv, ["predict", `runs/${run}`, text, "--json"], {cwd: scratch}));
+    await one.locator("#ask").fill(text);
+    await until(one, `the answer to ${text}`, text => { const said = document.querySelector("#answer").dataset.answer; return said && JSON.parse(said).text === text; }, expected.text);
+    const answer = JSON.parse(await one.locator("#answer").getAttribute("data-answer"));
+    assert.equal(answer.sense, expected.sense);
+    for (const [sense, logit] of Object.entries(expected.logits)) assert(Math.abs(logit - answer.logits[sense]) <= 1e-3);
+  }
+  await one.locator("#ask").fill("<img src=x onerror=window.hacked=1> ]");
+  await until(one, "the refusal", () => !document.querySelector("#ask-problem").hidden);
+  await one.check();
+  await one.close();
+}
+
+// ---- curves grow while a run trains; it is stopped, and goes on
+const trainer = spawn(qkv, ["-q", "train", `${scratch}/bow.toml`, "--set", "run.name=live", "--set", "train.max_steps=1000000", "--set", "log.every=10", "--set", "eval.every=200"], {cwd: scratch, stdio: "inherit"});
+const left = new Promise(done => trainer.once("exit", code => done(code)));
+const live = await open(`${url}?run=live`);
+await until(live, "the curve", () => document.querySelectorAll("#curves .chart path.line").length >= 2);
+const drawn = () => live.evaluate(() => ({step: Number(document.querySelector("#stats b").textContent.replaceAll(",", "")), d: document.querySelector("#curves .chart path.line").getAttribute("d")}));
+const before = await drawn();
+const delays = [];
+for (let i = 0; i < 8; i++) {
+  const step = log("live").filter(record => record.type === "train").pop().step, start = Date.now();
+  await until(live, "growth", step => Number(document.querySelector("#stats b").textContent.replaceAll(",", "")) >= step, step);
+  delays.push(Date.now() - start);
+  await live.waitForTimeout(130);
+}
+console.log(`a line of the log is on the page after at most ${Math.max(...delays)} ms`);
+const after = await drawn();
+assert(after.step > before.step);
+assert.notEqual(after.d, before.d);
+await live.locator("#stop").click();
+assert.equal(await left, 130);
+await until(live, "the end", () => document.querySelector("h1 .pill").textContent === "interrupted");
+assert(await live.locator("#stop").isHidden());
+const reached = log("live").pop();
+assert.equal(reached.reason, "interrupted");
+await live.locator("#extend-steps").fill(String(reached.step + 500));
+await live.locator("#extend").click();
+await until(live, "more steps", () => document.querySelector("h1 .pill").textContent === "finished");
+assert.equal(log("live").pop().step, reached.step + 500);
+await until(live, "its last step", step => document.querySelector("#stats b").textContent.replaceAll(",", "") === String(step), reached.step + 500);
+await live.check();
+
+// ---- on paper and on a phone nothing is cut
+const wide = page => page.locator(".card:visible").evaluateAll(cards => cards.filter(c => c.scrollWidth > c.clientWidth + 1 && getComputedStyle(c).overflowX !== "auto").map(c => c.textContent.slice(0, 60)));
+for (const path of [url, `${url}?run=bow`]) {
+  const phone = await open(path, {viewport: {width: 390, height: 844}, colorScheme: "dark"});
+  await until(phone, "the page", () => document.querySelectorAll("tbody tr").length > 0);
+  assert(await phone.evaluate(() => document.documentElement.scrollWidth) <= 390, `${path} is wider than a phone`);
+  assert.deepEqual(await wide(phone), []);
+  await phone.screenshot({path: `${scratch}/phone${path === url ? "" : "-run"}.png`});
+  await phone.check();
+}
+await page.screenshot({path: `${scratch}/run.png`, fullPage: true});
+
+// ---- 200 runs
+for (let i = 0; i < 200; i++) cpSync(`${scratch}/runs/bow`, `${scratch}/many/run-${i}`, {recursive: true, verbatimSymlinks: true});
+const many = await served("many");
+const start = Date.now(), all = await open(many.url, {origin: many.url});
+await until(all, "200 runs", () => document.querySelectorAll("#runs tbody tr").length === 200);
+console.log(`200 runs are on the page after ${Date.now() - start} ms`);
+await all.screenshot({path: `${scratch}/table.png`});
+await all.check();
+assert.equal(await many.end(), 0);
+assert.equal(await end(), 0);
+await browser.close();
+assert(readdirSync(`${scratch}/runs`).includes("live"));
+console.log("the live page is whole");
