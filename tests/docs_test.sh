@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every command of the ```sh blocks in README.md and docs/*.md, from a folder that looks like a checkout. A command
-# that must fail says so in a comment: `# exit code 2: reason`.
+# that must fail says so in a comment: `# exit code 2: reason`. The pictures of docs/images are made by these commands.
 #   docs_test.sh SOURCE_DIR QKV_BINARY SCRATCH_DIR
 set -eu
 source=$1 binary=$2 scratch=$3
@@ -33,6 +33,14 @@ for file in README.md docs/*.md; do
       echo "FAILED (exit $code) in $file: $command" && tail -n 5 out.txt
     fi
   done < <(commands "$file")
+done
+# Every picture is one that these commands have made: a file of that name with that title.
+title() { sed -n 's/.*<title>\(.*\)<\/title>.*/\1/p' "$1" | head -n 1; }
+for picture in docs/images/*; do
+  made=$(find . -name "$(basename "$picture")" -not -path './docs/*' | head -n 1)
+  [ -n "$made" ] && [ -n "$(title "$picture")" ] && [ "$(title "$made")" = "$(title "$picture")" ] && continue
+  failed=$((failed + 1))
+  echo "FAILED: no command makes $picture"
 done
 echo "$passed commands ran, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 5 ]

@@ -134,11 +134,16 @@ Svg line_chart(const LineChart& c) {
   const double below = kBottom + 60;
   Svg svg(kRight + 30, below + draw_legend(nullptr, kLeft, 0, kRight, names, colours), c.title);
   draw_axes(svg, x, y, c.x_label, c.y_label);
+  std::vector<double> named;  // a name stands at the right end, or where another one is near at the left
   for (const ChartLine& level : c.levels) {
     if (!drawn(level.at, c.log_y)) continue;
-    svg.line({{kLeft, y.at(level.at)}, {kRight, y.at(level.at)}}, level.colour, 1, true);
-    svg.text(kRight, y.at(level.at) - 4, fmt::format("{} {}", level.name, metric_text(level.at)), "end",
-             level.colour);
+    const double at = y.at(level.at);
+    const bool left =
+        std::any_of(named.begin(), named.end(), [&](double v) { return std::fabs(v - at) < 12; });
+    svg.line({{kLeft, at}, {kRight, at}}, level.colour, 1, true);
+    svg.text(left ? kLeft + 6 : kRight, at - 4, fmt::format("{} {}", level.name, metric_text(level.at)),
+             left ? "start" : "end", level.colour);
+    if (!left) named.push_back(at);
   }
   for (std::size_t i = 0; i < c.curves.size(); i++) {
     Points points;
@@ -169,12 +174,14 @@ Svg line_chart(const LineChart& c) {
 Svg matrix_chart(const MatrixChart& c) {
   const std::vector<std::string> rows = fitted(c.rows), columns = fitted(c.columns);
   const auto n = static_cast<double>(columns.size());
-  double most = 0;
+  double most = c.most;
   for (double v : c.values)
     if (std::isfinite(v)) most = std::max(most, std::fabs(v));
   const bool upright = n > 0 && widest(columns) > 44;
   const bool wordy = c.numbers && n <= 16;
-  const double cell = wordy ? 48 : std::clamp(640 / std::max(1.0, n), 4.0, 24.0), height = wordy ? 26 : cell;
+  const double cell =
+                   wordy ? 48 : std::clamp((widest(columns) > 0 ? 640 : 320) / std::max(1.0, n), 4.0, 24.0),
+               height = wordy ? 26 : cell;
   // Of names that are closer than letters are high, every second, third, ... is written.
   const auto apart = [](double needed, double step) {
     return static_cast<std::size_t>(std::max(1.0, std::ceil(needed / step)));
@@ -203,7 +210,7 @@ Svg matrix_chart(const MatrixChart& c) {
   for (std::size_t k = 0; k < columns.size(); k += every_column) {
     const double x = left + (static_cast<double>(k) + 0.5) * cell;
     svg.text(upright ? x + 4 : x, top - 8, columns[k], upright ? "start" : "middle", "ink", upright ? -90 : 0,
-             static_cast<int>(k) == c.marked);
+             static_cast<int>(k) == c.marked && c.rows == c.columns);
   }
   svg.text(left, Svg::kTitle + 12, c.column_label, "start", "soft");
   svg.text(16, (top + below) / 2, c.row_label, "middle", "soft", -90);

@@ -42,7 +42,8 @@ struct MatrixChart {
   std::vector<std::string> rows, columns;
   std::vector<double> values;     ///< row by row; those that are not finite are left out
   std::string colour = "accent";  ///< of positive values; negative ones are grey
-  int marked = -1;                ///< the row and column of this number have bold names
+  int marked = -1;                ///< this row has a bold name, and of equal names the column
+  double most = 0;                ///< what has the strongest colour; 0: the largest value
   int decimals = 2;               ///< of the numbers
   bool numbers = true;            ///< written into the cells, where there is room
 };

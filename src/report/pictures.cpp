@@ -1,6 +1,7 @@
 // The pictures of the page as SVG, made of the same data.
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
 
 #include "inspect/look.h"
@@ -47,15 +48,16 @@ void add_curves(const Json& runs, Pictures& pictures) {
     for (auto& [metric, splits] : run.at("curves").items()) metrics.insert(metric);
   for (const std::string& metric : metrics) {
     LineChart chart{metric_title(metric)};
-    for (const Json& run : runs)
-      for (auto& [split, curve] : run.at("curves").value(metric, Json::object()).items())
+    for (const Json& run : runs) {
+      const Json splits = run.at("curves").value(metric, Json::object());
+      for (auto& [split, curve] : splits.items())
         chart.curves.push_back({(runs.size() > 1 ? run.at("name").get<std::string>() + ", " : "") + split,
                                 doubles(curve.at("x")), doubles(curve.at("y"))});
-    if (runs.size() == 1)
-      for (const Json& level : runs[0].value("levels", Json::array()))
-        if (level.at("metric") == metric)
-          chart.levels.push_back(
-              {level.at("name").get<std::string>(), to_double(level.at("value"), "levels")});
+    }
+    const Json levels = runs.size() == 1 ? runs[0].value("levels", Json::array()) : Json::array();
+    for (const Json& level : levels)
+      if (level.at("metric") == metric)
+        chart.levels.push_back({level.at("name").get<std::string>(), to_double(level.at("value"), "levels")});
     pictures.emplace_back("curve-" + metric, line_chart(chart));
   }
 }
@@ -87,19 +89,22 @@ void add_confusion(const Json& evaluation, Pictures& pictures) {
 
 // W_Q, W_K and W_V, and attention as the mean of the heads, of the last frame.
 void add_film(const Json& film, Pictures& pictures) {
-  std::vector<Svg> weights;
+  std::map<std::string, Svg> weights;  // by layer and Q, K, V
   for (const Json& one : film.at("matrices")) {
     const std::size_t rows = one.at("rows"), columns = one.at("columns");
-    const std::string which = one.at("which");
-    weights.push_back(matrix_chart(
-        {one.at("layer").get<std::string>() + ", W_" + which, "", "", std::vector<std::string>(rows),
-         std::vector<std::string>(columns),
-         unpacked(one.at("frames").back(), rows * columns, to_double(one.at("most"), which), one.at("bits")),
-         which}));
+    const std::string which = one.at("which"), layer = one.at("layer");
+    const std::vector<double> values =
+        unpacked(one.at("frames").back(), rows * columns, to_double(one.at("most"), which), one.at("bits"));
+    weights.emplace(layer + std::string("QKV").substr(0, std::string("QKV").find(which)),
+                    matrix_chart({layer + ", W_" + which, "", "", std::vector<std::string>(rows),
+                                  std::vector<std::string>(columns), values, which}));
   }
-  if (!weights.empty()) pictures.emplace_back("weights", svg_grid("weights at the last step", weights, 1000));
+  std::vector<Svg> sorted;
+  for (auto& [name, picture] : weights) sorted.push_back(picture);
+  if (!sorted.empty()) pictures.emplace_back("weights", svg_grid("weights at the last step", sorted, 1200));
   for (std::size_t i = 0; i < film.at("attention").size(); i++) {
-    std::vector<Svg> layers;
+    std::vector<MatrixChart> layers;
+    double most = 0;
     for (const Json& layer : film["attention"][i]) {
       const std::size_t heads = layer.at("heads"), T = layer.at("words");
       const std::vector<double> all = unpacked(layer.at("all"), heads * T * T, 1, film.at("bits"));
@@ -113,10 +118,13 @@ void add_film(const Json& film, Pictures& pictures) {
                         words,
                         std::vector<double>(T * T)};
       for (std::size_t k = 0; k < all.size(); k++) chart.values[k % (T * T)] += all[k] / double(heads);
-      layers.push_back(matrix_chart(chart));
+      most = std::max(most, *std::max_element(chart.values.begin(), chart.values.end()));
+      layers.push_back(chart);
     }
+    std::vector<Svg> maps;
+    for (MatrixChart& chart : layers) chart.most = most, maps.push_back(matrix_chart(chart));
     const std::string text = printable(film.at("texts").at(i).at("text").get<std::string>());
-    if (!layers.empty()) pictures.emplace_back(fmt::format("attention-{}", i + 1), svg_grid(text, layers));
+    if (!maps.empty()) pictures.emplace_back(fmt::format("attention-{}", i + 1), svg_grid(text, maps));
   }
 }
 

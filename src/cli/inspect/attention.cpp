@@ -63,13 +63,19 @@ std::string heat_maps(const Look& look, const AttentionLook& layer, const std::v
   return join(lines, "\n") + "\n";
 }
 
-// As many heads in a line as the terminal is wide.
-std::string drawing(const Look& look, const HeadChoice& choice) {
+// The largest weight of the heads that are shown.
+double largest(const Look& look, const HeadChoice& choice) {
   double most = 0;
   for (Index l : choice.layers(look)) {
     const AttentionLook& layer = look.layers[static_cast<std::size_t>(l)];
     for (Index h : choice.heads(layer)) most = std::max(most, largest(layer, h));
   }
+  return most;
+}
+
+// As many heads in a line as the terminal is wide.
+std::string drawing(const Look& look, const HeadChoice& choice) {
+  const double most = largest(look, choice);
   std::string text = fmt::format("{}\nshades of all heads: 0 to {:.2f}\n", printable(look.text.text), most);
   for (Index l : choice.layers(look)) {
     const AttentionLook& layer = look.layers[static_cast<std::size_t>(l)];
@@ -110,7 +116,8 @@ Svg drawn(const Look& look, const HeadChoice& choice) {
     const AttentionLook& layer = look.layers[static_cast<std::size_t>(l)];
     for (Index h : choice.heads(layer))
       maps.push_back(matrix_chart({fmt::format("{}, head {}", layer.layer, h), "query", "key", words, words,
-                                   layer.weights.rows(h, 1).to_vector(), "accent", look.text.target}));
+                                   layer.weights.rows(h, 1).to_vector(), "accent", look.text.target,
+                                   largest(look, choice)}));
   }
   return svg_grid(look.text.text, maps);
 }

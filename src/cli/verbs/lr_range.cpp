@@ -97,7 +97,7 @@ struct LrRange : Verb {
   std::string picture() const {
     LineChart chart{"training loss by learning rate", "learning rate", "training loss"};
     chart.curves = {{"each step", rates, losses}, {"running mean", rates, means}};
-    chart.colours = {"rule", "accent"};
+    chart.colours = {"c7", "accent"};
     chart.log_x = chart.fit_last = true;
     for (auto [name, rate, colour] :
          {std::tuple{"diverges", diverges, "bad"}, {"suggested", suggested, "good"}})

@@ -82,7 +82,7 @@ function lineChart(title, series, levels) {
       for (let [i, end] = within(s.x, range); i <= end; i++)
         if (s.x[i] >= range[0] && s.x[i] <= range[1] && Number.isFinite(s.y[i])) low = Math.min(low, s.y[i]), high = Math.max(high, s.y[i]);
     if (!(low <= high)) low = 0, high = 1;
-    if (low === high) low -= Math.abs(low) * 0.1 + 1e-9, high += Math.abs(high) * 0.1 + 1e-9;
+    if (low === high) low -= Math.abs(high) * 0.1 || 1, high += Math.abs(high) * 0.1 || 1;
     const near = (high - low) * (range[0] === whole[0] && range[1] === whole[1] ? 0.6 : 0), [least, most] = [low, high];
     for (const {value} of levels)
       if (value >= least - near && value <= most + near) low = Math.min(low, value), high = Math.max(high, value);
