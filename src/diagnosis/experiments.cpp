@@ -167,23 +167,34 @@ void try_model(RunCase& c) {
   take_layers(c);
 }
 
+static Tensor times(const Tensor& x, double factor) {
+  Tensor y = x.clone();
+  dispatch("diagnosis", y.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    for (Index i = 0; i < y.size(); i++) y.data<T>()[i] *= T(factor);
+  });
+  return y;
+}
+
+// a - b, and its size relative to b.
+static std::pair<Tensor, double> change(const Tensor& a, const Tensor& b) {
+  Tensor difference = times(b, -1);
+  difference.add(a);
+  return {difference, std::sqrt(squares_of(difference) / std::max(1e-30, squares_of(b)))};
+}
+
 void try_first_step(RunCase& c, Training& t) {
   ParameterStore& store = *t.experiment.parameters;
-  const std::vector<int> all = t.batches->examples(0);
-  const std::vector<int> own(all.begin(),
-                             all.begin() + std::min<std::ptrdiff_t>(32, std::ptrdiff_t(all.size())));
-  std::vector<Tensor> before, change;
+  std::vector<int> own = t.batches->examples(0);
+  own.resize(std::min(own.size(), std::size_t(kExamples)));
+  std::vector<Tensor> before, update;
   for (int s = 0; s < store.size(); s++) before.push_back(store.slot(s).value.clone());
-
   if (c.trained) {
     const std::vector<NamedTensor> last = c.e.parameters->named();
     store.each_part([&](int s, const ParameterStore::Part& part) {
       const Tensor now = tensor_named(part.name, last), start = part.of(before[std::size_t(s)]);
-      if (!now.defined() || now.shape() != start.shape()) return;
-      double squares = 0;
-      for (Index i = 0; i < now.size(); i++) squares += std::pow(now.at(i) - start.at(i), 2);
-      c.moved.push_back(
-          {part.name, std::sqrt(squares / std::max(1e-30, squares_of(start))), part.frozen, now.rank() == 2});
+      if (now.defined() && now.shape() == start.shape())
+        c.moved.push_back({part.name, change(now, start).second, part.frozen, now.rank() == 2});
     });
   }
 
@@ -191,32 +202,24 @@ void try_first_step(RunCase& c, Training& t) {
   if (!(rate > 0) || !t.one_step->make(1, rate).finite) return;
   std::vector<double> ratios;
   for (int s = 0; s < store.size(); s++) {
-    Tensor difference = store.slot(s).value.clone();
-    Tensor minus = before[std::size_t(s)].clone();
-    for (Index i = 0; i < minus.size() && minus.dtype() == Dtype::f32; i++) minus.data<float>()[i] *= -1;
-    if (minus.dtype() != Dtype::f32) return;
-    difference.add(minus);
-    if (difference.rank() == 2 && squares_of(difference) > 0 && squares_of(minus) > 0)
-      ratios.push_back(std::sqrt(squares_of(difference) / squares_of(minus)));
-    change.push_back(difference);
+    const auto [difference, ratio] = change(store.slot(s).value, before[std::size_t(s)]);
+    if (difference.rank() == 2 && ratio > 0 && ratio < 1e6) ratios.push_back(ratio);
+    update.push_back(difference);
   }
   c.update_ratio = median(ratios);
   double rates = 0;
-  for (std::int64_t step = 1; step <= std::max<std::int64_t>(1, c.steps); step++)
-    rates += t.schedule->rate(step) / rate;
+  for (std::int64_t step = 1; step <= c.steps; step++) rates += t.schedule->rate(step) / rate;
   c.reach = c.update_ratio * rates;
+  if (t.adapters) return;  // the weights are made of others
 
   double lowest = loss;
   c.best_factor = 0;
   for (int k = -6; k <= 6; k++) {
     const double factor = std::pow(10.0, k / 2.0);
     for (int s = 0; s < store.size(); s++) {
-      Tensor value = store.slot(s).value;
-      const float* from = before[std::size_t(s)].data<float>();
-      const float* by = change[std::size_t(s)].data<float>();
-      for (Index i = 0; i < value.size(); i++) value.data<float>()[i] = from[i] + float(factor) * by[i];
+      store.slot(s).value.copy_from(before[std::size_t(s)]);
+      store.slot(s).value.add(times(update[std::size_t(s)], factor));
     }
-    if (t.adapters) break;  // the weights are made of others
     const double there = loss_of(*c.e.task, *t.experiment.model, Split::train, own);
     if (k == 0) c.overshoot = there / loss;
     if (there < lowest) lowest = there, c.best_factor = factor;

@@ -8,7 +8,8 @@ static void rate_too_low(const RunCase& c, Suspicion& s) {
   // All updates of the run, in one direction, change the weights by no more than this share of their size.
   constexpr double kReach = 0.3, kShort = 1;
   const bool timid = c.best_factor > kBestFactor;
-  if (c.solved() || c.steps < 20) return;
+  const bool tuned = !c.e.tables.train.init_from.empty() && c.last_loss < 0.8 * c.first_loss;
+  if (c.solved() || tuned || c.steps < 20) return;
   s.score = timid && c.reach < kShort ? 0.85 : c.reach < kReach || c.best_factor > 300 ? 0.6 : 0;
   if (s.score == 0) return;
   if (timid) s.because("{:.0f} times the first update would be best for its examples", c.best_factor);
