@@ -118,12 +118,14 @@ std::string run_name(const RunConfig& run, const std::string& config_file) {
 }
 
 CheckReport check_request(const TrainingRequest& request) {
-  const Section config = request.load();
-  CheckReport report = check_config(config);
-  if (!report.problems.empty()) throw Error(join(report.problems, "\n"), Fault::usage);
-  if (!report.data_problems.empty()) throw Error(join(report.data_problems, "\n"), Fault::data);
+  CheckReport report = check_config(request.load());
   const std::string run = request.place();
-  if (request.parent.empty() || request.overwrite || !exists(run + "/config.resolved.toml")) return report;
+  if (request.parent.empty() || request.overwrite || !exists(run + "/config.resolved.toml")) {
+    if (!report.problems.empty()) throw Error(join(report.problems, "\n"), Fault::usage);
+    if (!report.data_problems.empty()) throw Error(join(report.data_problems, "\n"), Fault::data);
+    return report;
+  }
+  const Section config = request.load();  // an old run need not find again what it began with
   Experiment e = build_experiment(config, true);
   finish_config(e);
   const std::string difference = difference_of_run(run, config, kept_config(e, ""), *e.task);

@@ -191,7 +191,10 @@ Svg matrix_chart(const MatrixChart& c) {
   const double left = 24 + widest(rows) + (c.row_label.empty() ? 0 : 16),
                top = Svg::kTitle + (c.column_label.empty() ? 0 : 18) + (upright ? widest(columns) + 12 : 22);
   const double width = left + n * cell, below = top + static_cast<double>(rows.size()) * height;
-  Svg svg(std::max(width, text_width(c.title) * 1.1) + 24, below + 28, c.title);
+  const bool negative = std::any_of(c.values.begin(), c.values.end(), [](double v) { return v < 0; });
+  const std::string scale =
+      fmt::format("strongest colour: {}{}", metric_text(most), negative ? "; grey is negative" : "");
+  Svg svg(std::max({width, text_width(c.title) * 1.1, left + text_width(scale)}) + 24, below + 28, c.title);
   for (std::size_t r = 0; r < rows.size(); r++) {
     const double y = top + static_cast<double>(r) * height;
     if (r % every_row == 0)
@@ -214,12 +217,7 @@ Svg matrix_chart(const MatrixChart& c) {
   }
   svg.text(left, Svg::kTitle + 12, c.column_label, "start", "soft");
   svg.text(16, (top + below) / 2, c.row_label, "middle", "soft", -90);
-  svg.text(left, below + 18,
-           fmt::format("strongest colour: {}{}", metric_text(most),
-                       std::any_of(c.values.begin(), c.values.end(), [](double v) { return v < 0; })
-                           ? "; grey is negative"
-                           : ""),
-           "start", "soft");
+  svg.text(left, below + 18, scale, "start", "soft");
   return svg;
 }
 

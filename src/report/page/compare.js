@@ -103,7 +103,7 @@ function comparison() {
   const node = el("div", {});
   const cell = list => [metricText(mean(list)), list.length > 1 && el("span", {class: "soft"}, ` ± ${metricText(deviation(list))}`)];
   return {node, update(runs, colours = runColour) {
-    const groups = groupsOf(runs), keys = varied(groups), shown = runs.map(finalOf), final = run => shown[runs.indexOf(run)];
+    const groups = groupsOf(runs), all = varied(groups), keys = all.length <= 3 ? all : [], shown = runs.map(finalOf), final = run => shown[runs.indexOf(run)];
     for (const g of groups) g.name = g.runs.length > 1 ? `${g.runs[0].name} and ${g.runs.length - 1} like it` : g.runs[0].name;
     const metrics = [...new Set(shown.flatMap(f => Object.keys(f.values)))].sort((a, b) => rank(a) - rank(b)).slice(0, 6);
     const wanted = runs.length && (runs[0].start || {}).metric, main = metrics.includes(wanted) ? wanted : metrics[0];
@@ -118,17 +118,20 @@ function comparison() {
       const {by, error} = difference(values(g, main), first, noise), better = by < 0 === lowerIsBetter(main), clear = Math.abs(by) > 2 * error;
       return el("td", {class: clear ? (better ? "n met" : "n missed") : "n"}, `${by < 0 ? "−" : "+"}${metricText(Math.abs(by))}`, Number.isFinite(error) && el("span", {class: "soft"}, ` ± ${metricText(error)}`));
     };
+    const value = (g, key) => el("code", {}, g.keys.has(key) ? g.keys.get(key) : "–");
     const head = ["runs", ...keys.map(key => el("code", {}, key)), ...metrics.map(metricTitle), groups.length > 1 && `${metricTitle(main)} against the first`].filter(Boolean);
     const table = el("table", {}, el("caption", {}, `Final numbers, ${[...new Set(shown.map(f => splitTitle(f.split)))].join(" and ")} split`),
       el("thead", {}, el("tr", {}, head.map((h, i) => el("th", {scope: "col", class: i > keys.length ? "n" : null}, h)))),
-      el("tbody", {}, groups.map(g => el("tr", {}, el("th", {scope: "row"}, g.name), keys.map(key => el("td", {}, el("code", {}, g.keys.has(key) ? g.keys.get(key) : "–"))),
+      el("tbody", {}, groups.map(g => el("tr", {}, el("th", {scope: "row"}, g.name), keys.map(key => el("td", {}, value(g, key))),
         metrics.map(metric => el("td", {class: "n"}, values(g, metric).length ? cell(values(g, metric)) : "–")), groups.length > 1 && against(g)))));
     const words = noises.length
       ? `± is the standard deviation of the seeds; of the difference it is the standard error. A difference in colour is more than twice its error${groups.some(g => g.runs.length === 1) ? "; a single run is given the noise of the others" : ""}.`
       : "Each row is one run: differences smaller than the noise of the seed mean nothing. Several seeds show that noise: qkv train CONFIG --seeds 5.";
+    const differences = all.length > keys.length && groups.length <= 6 && el("div", {class: "next"}, scrollCard("what differs",
+      dataTable("What differs", ["key", ...groups.map(g => g.name)], [], all.map(key => [el("code", {}, key), ...groups.map(g => value(g, key))]))));
     const drawn = groups.filter(g => values(g, main).length);
-    node.replaceChildren(el("div", {class: "card scroll", tabindex: 0, role: "region", "aria-label": "final numbers"}, table, el("p", {class: "note"}, words)),
-      el("div", {class: "card", style: "margin-top:1rem"}, el("h3", {}, `${metricTitle(main)} of each run`),
-         dotPlot(metricTitle(main), drawn, drawn.map(g => values(g, main)), i => colours(runs.indexOf(drawn[i].runs[0])))));
+    node.replaceChildren(...[scrollCard("final numbers", table, el("p", {class: "note"}, words)), differences,
+      el("div", {class: "card next"}, el("h3", {}, `${metricTitle(main)} of each run`),
+         dotPlot(metricTitle(main), drawn, drawn.map(g => values(g, main)), i => colours(runs.indexOf(drawn[i].runs[0]))))].filter(Boolean));
   }};
 }
