@@ -2,6 +2,7 @@
 // compute with.
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "base/at.h"
 #include "data/split.h"
@@ -175,6 +176,7 @@ Json faithful_json(const Experiment& e, Split split) {
 namespace {
 
 constexpr int kMostBits = 24, kBits[] = {20, 18, 16, 14};  // per weight: the most that there is room for
+constexpr int kAveraged = 4;                               // bits less of those of which many are averaged
 
 // Values of the config that the page reads a text by.
 constexpr const char* kSettings[] = {
@@ -216,8 +218,15 @@ Json examples_json(const Experiment& e) {
   return texts;
 }
 
-// How a page reads texts and what it runs, but for the weights, which come to `tensors`.
-Json graphs_json(const Experiment& e, std::vector<NamedTensor>& tensors) {
+struct Weight {
+  std::string name;
+  Tensor tensor;
+  int less;  ///< bits
+  int bits(int most) const { return most - less; }
+};
+
+// How a page reads texts and what it runs, but for the weights, which come to `weights`.
+Json graphs_json(const Experiment& e, std::vector<Weight>& weights) {
   const Task& task = *e.task;
   Json result = {{"task", e.config.section("task").type(Task::kDefault)},
                  {"classes", task.classes()},
@@ -240,13 +249,16 @@ Json graphs_json(const Experiment& e, std::vector<NamedTensor>& tensors) {
   const auto* generator = dynamic_cast<const Generator*>(e.model.get());
   if (generator && !generator->needs_source() && task.shape().n_class == 0)
     result["room"] = generator->start({}, 1)->room();
+  std::set<std::string> known, averaged;
   for (const Graph& graph : graphs_of(e)) {
     result["graphs"][graph.name] = json_of(graph);
+    for (const Graph::Node& node : graph.nodes)
+      if (node.op == "embedding_bag") averaged.insert(at(graph.values, node.inputs.at(0)).name);
     for (const Graph::Value& value : graph.values)
       if (value.kind == Graph::Kind::constant && value.tensor.defined())
         result["packed"][value.name] = packed_matrix(value.tensor, kMostBits);
-      else if (value.tensor.defined() && !tensor_named(value.name, tensors).defined())
-        tensors.push_back({value.name, value.tensor});
+      else if (value.tensor.defined() && known.insert(value.name).second)
+        weights.push_back({value.name, value.tensor, averaged.count(value.name) ? kAveraged : 0});
   }
   return result;
 }
@@ -265,19 +277,19 @@ Json model_json(const Experiment& e, std::size_t limit) {
                                 e.parameters->count(), double(limit) / 1e6)}};
   };
   if (std::size_t(e.parameters->count()) > limit) return too_large();  // do not trace it
-  std::vector<NamedTensor> tensors;
+  std::vector<Weight> weights;
   Json result;
   try {
-    result = graphs_json(e, tensors);
+    result = graphs_json(e, weights);
   } catch (const Error& error) {
     return {{"missing", fmt::format("it is no graph ({})", error.what())}};
   }
   const std::size_t rest = dump_json(result).size();
   for (int bits : kBits) {
     std::size_t size = rest;
-    for (const NamedTensor& named : tensors) size += packed_bytes(named.tensor, bits) + named.name.size();
+    for (const Weight& one : weights) size += packed_bytes(one.tensor, one.bits(bits)) + one.name.size();
     if (size > limit) continue;
-    for (const NamedTensor& named : tensors) result["packed"][named.name] = packed_matrix(named.tensor, bits);
+    for (const Weight& one : weights) result["packed"][one.name] = packed_matrix(one.tensor, one.bits(bits));
     return result;
   }
   return too_large();

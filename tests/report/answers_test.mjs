@@ -40,6 +40,7 @@ for (const name of names) {
       assert.equal(weights[0].length, answer[queries].length, layer);
       for (const row of weights.flat()) assert(row.length === answer[keys].length && Math.abs(row.reduce((a, b) => a + b) - 1) < 0.01, `${name} ${layer}: ${row}`);
     }
+    if (answer.read > 1 && answer.words.length > answer.read && !answer.source) assert.equal(answer.words[answer.read], answer.next[0].token, name);
     if (answer.next) assert(answer.next.every((t, k) => k === 0 || t.probability <= answer.next[k - 1].probability), name);
     if (kGenerate[name]) assert.equal((await model.answer(text, kGenerate[name])).written, JSON.parse(lines(`${name}.generate`)[i]).text, name);
   }

@@ -17,19 +17,25 @@ async function written(model, prompt, text, options, ended = () => false) {
 // What a text and its continuation look like inside: as much of its end as the model has room for.
 function inside(model, prompt, ids, source) {
   const room = model.config("model.max_seq_len"), all = [...prompt, ...ids], from = Math.max(0, all.length - room), read = Math.max(0, prompt.length - from);
-  const {logits, attention} = model.look(all.slice(from), source), {tokenizer} = model;
-  return {words: all.slice(from).map(id => model.words[id] ?? `copy ${id - model.words.length}`), read, target: -1, known: all.slice(from).map(id => !tokenizer || id !== tokenizer.unk), attention, logits};
+  const {attention} = model.look(all.slice(from), source), {tokenizer} = model;
+  return {words: all.slice(from).map(id => model.words[id] ?? `copy ${id - model.words.length}`), read, target: -1, known: all.slice(from).map(id => !tokenizer || id !== tokenizer.unk), attention};
 }
 function nextTokens(model, logits, t, never = []) {
   return likeliest(model, rowOf(logits, Math.max(0, t)), 10, id => !never.includes(id)).map(({token, probability}) => ({token, probability}));
+}
+
+// What follows a prompt, of which the model may have room for the end only.
+function ahead(model, prompt) {
+  const read = prompt.slice(-model.config("model.max_seq_len"));
+  return nextTokens(model, model.forward([read]).logits, read.length - 1, model.never);
 }
 
 async function continuedAnswer(model, text, options) {
   const {tokenizer} = model, prompt = tokenizer.encodeMarked(text);
   if (!prompt.length) refuse("The text must hold a token", text);
   const ids = await written(model, prompt, text, {...options, stop: model.end, never: model.never});
-  const {logits, ...rest} = inside(model, prompt, ids), cut = model.room < 0 ? 0 : Math.max(0, prompt.length - model.room);
-  return {prediction: {text, continuation: tokenizer.decode(ids), cut_tokens: cut}, ...rest, written: addedText(tokenizer, prompt, text, ids), next: nextTokens(model, logits, rest.read - 1, model.never)};
+  const cut = model.room < 0 ? 0 : Math.max(0, prompt.length - model.room);
+  return {prediction: {text, continuation: tokenizer.decode(ids), cut_tokens: cut}, ...inside(model, prompt, ids), written: addedText(tokenizer, prompt, text, ids), next: ahead(model, prompt)};
 }
 
 async function promptAnswer(model, text, options) {
@@ -38,8 +44,7 @@ async function promptAnswer(model, text, options) {
   const prompt = all.slice(Math.max(0, all.length + 1 - room)), end = tokenizer.encodeMarked(model.config("data.end"));
   const over = ids => ids.length >= end.length && end.every((id, i) => ids[ids.length - end.length + i] === id);
   const whole = await written(model, prompt, asked, {...options, max_tokens: room - prompt.length, never: model.never}, over), ids = over(whole) ? whole.slice(0, -end.length) : whole;
-  const {logits, ...rest} = inside(model, prompt, ids);
-  return {prediction: {text, answer: tokenizer.decode(ids), cut_tokens: all.length - prompt.length}, ...rest, written: tokenizer.decode(ids), next: nextTokens(model, logits, rest.read - 1, model.never)};
+  return {prediction: {text, answer: tokenizer.decode(ids), cut_tokens: all.length - prompt.length}, ...inside(model, prompt, ids), written: tokenizer.decode(ids), next: ahead(model, prompt)};
 }
 
 // ---- translations and summaries

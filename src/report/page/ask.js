@@ -36,7 +36,7 @@ function answerCards(answer) {
   if (p.probabilities) cards.push(["How sure it is", barTable(answer.classes.map((name, c) => ({name, value: p.probabilities[name], colour: classColour(c)})), "probabilities")]);
   for (const {position, tokens} of p.masks || []) cards.push([`Token ${position + 1}`, tokenBars(tokens, "likeliest tokens")]);
   if (p.neighbors) cards.push(["Nearest words (cosine)", barTable(p.neighbors.map(n => ({name: n.word, value: n.cosine})), "cosines")]);
-  if (answer.next && !p.masks) cards.push([p.neighbors ? "Words it predicts around" : answer.source ? "The first token" : `After “${visible(answer.words[answer.read - 1])}”`, tokenBars(answer.next, "likeliest tokens")]);
+  if (answer.next && !p.masks) cards.push([p.neighbors ? "Words it predicts around" : answer.source ? "The first token" : answer.read > 0 ? `After “${visible(answer.words[answer.read - 1])}”` : "After what you typed", tokenBars(answer.next, "likeliest tokens")]);
   if (p.candidates && p.candidates.length > 1) cards.push(["Hypotheses of the beam", dataTable(null, ["text", "score"], ["score"], p.candidates.map(c => [c.text, c.score.toFixed(3)]))]);
   return cards;
 }
@@ -83,7 +83,7 @@ function showModel(model, about, examples) {
     more.replaceChildren(el("details", {open: Boolean(answer.source) || writes, style: "margin-top:1rem"}, el("summary", {}, "Where it looks: all layers and heads"), el("div", {style: "margin-top:.8rem"}, view.node)));
   }
   async function run() {
-    const own = ++turn, started = () => own === turn;
+    const own = ++turn, started = () => own === turn, asked = input.value;
     result.hidden = cards.hidden = more.hidden = input.value === "";
     if (input.value === "") return void (problem.hidden = true);
     result.setAttribute("aria-busy", "true");
@@ -100,6 +100,7 @@ function showModel(model, about, examples) {
       result.style.opacity = 0.35;
     }
     result.removeAttribute("aria-busy");
+    result.dataset.asked = asked;
   }
   // What takes long waits for a pause in typing.
   const soon = () => { clearTimeout(waiting); waiting = setTimeout(run, kAsked[about.task] && !writes && about.task !== "summarization" ? 0 : 250); };
@@ -110,7 +111,7 @@ function showModel(model, about, examples) {
        examples.length > 1 && examples.slice(0, 2).map((sentence, i) => el("button", {type: "button", onclick: () => { input.value = sentence; run(); }}, `example ${i + 1}`))),
     writes && el("div", {class: "controls"}, number("Temperature", "temperature", {min: 0, max: 5, step: 0.1}), number("Tokens", "max_tokens", {min: 1, max: 500}), number("Seed", "seed", {min: 0})),
     problem, result, cards,
-    el("p", {class: "note"}, about.note || "The answer is that of the best checkpoint, whose weights this page holds with 14 to 20 bits each; the last one may answer otherwise.",
+    el("p", {class: "note"}, about.note || "The answer is that of the best checkpoint, whose weights this page holds with 10 to 20 bits each; the last one may answer otherwise.",
        writes ? " Temperature 0 takes the likeliest token each time; a higher one draws, the same for the same seed." : "",
        about.classes && about.classes.length ? " The attention says where a word looked, not why it was answered so: “Attention” below says whether it may be trusted." : ""), more);
   run();

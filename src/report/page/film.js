@@ -18,7 +18,7 @@ const heatScale = (which, least, most) => el("div", {class: "scale"}, least, el(
 function heatCard(which) {
   const canvas = el("canvas", {role: "img", "aria-label": `heat map of W_${which}`});
   const most = el("span", {}), least = el("span", {class: "least"}), note = el("p", {class: "note"}), band = el("div", {class: "band", hidden: true});
-  const card = el("div", {class: "card heat"}, el("h3", {style: `color:var(--${which})`}, el("b", {}, "W", el("sub", {}, which)), el("span", {}, " ", kQuantity[which][1])), el("div", {class: "plate"}, canvas, band), heatScale(which, least, most), note);
+  const card = el("div", {class: "card heat"}, el("h3", {}, el("b", {style: `color:var(--${which})`}, "W", el("sub", {}, which)), el("span", {}, " ", kQuantity[which][1])), el("div", {class: "plate"}, canvas, band), heatScale(which, least, most), note);
   return {card, show(matrix, frame, head, heads, change) {
     card.hidden = !matrix;
     if (!matrix) return;
