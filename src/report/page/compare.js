@@ -2,7 +2,7 @@
 //
 //   curveGrid() -> {node, update(runs)}: a chart for each metric of the runs, with the levels of its metric
 //   comparison() -> {node, update(runs)}: final numbers; runs that differ in the seed alone are one row with its noise
-//   A run: {name, curves: {metric: {split: {x, y}}}, levels, start, result, best, config: [{key, value}]}; only the name
+//   A run: {name, curves: {metric: {split: {x, y}}}, levels, start, result, best, config: [{key, value, origin}]}; only the name
 //   must be there. `colours` of update, a function of the position, is runColour unless given.
 
 const kFirst = ["loss", "accuracy", "exact_match", "macro_f1", "bits_per_char", "perplexity", "bleu", "chrf"];
@@ -56,13 +56,14 @@ function finalOf(run) {
   return {split: "val", values};
 }
 
-// [{runs, keys: Map of key to value}]: runs whose configs are the same but for the seed and for what does not change results.
+// [{runs, keys: Map of key to value, given: keys that are set}]: runs whose configs are the same but for the seed and for what does not change results.
 function groupsOf(runs) {
   const kSame = ["run.name", "run.seed", "run.out_dir", "run.threads"], groups = new Map();
   for (const run of runs) {
     const keys = (run.config || []).filter(one => !kSame.includes(one.key)).map(one => [one.key, one.value]);
     const name = keys.length ? JSON.stringify(keys) : `run ${run.name}`;
-    if (!groups.has(name)) groups.set(name, {runs: [], keys: new Map(keys)});
+    const given = (run.config || []).filter(one => one.origin !== "default").map(one => one.key);
+    if (!groups.has(name)) groups.set(name, {runs: [], keys: new Map(keys), given});
     groups.get(name).runs.push(run);
   }
   return [...groups.values()];
@@ -70,8 +71,8 @@ function groupsOf(runs) {
 const mean = list => list.reduce((a, b) => a + b, 0) / list.length;
 const deviation = list => list.length < 2 ? NaN : Math.sqrt(list.reduce((sum, v) => sum + (v - mean(list)) ** 2, 0) / (list.length - 1));
 
-// Keys that not all groups have the same value of.
-const varied = groups => [...new Set(groups.flatMap(g => [...g.keys.keys()]))].filter(key => new Set(groups.map(g => g.keys.get(key))).size > 1);
+// Keys that someone has set and that not all groups have the same value of.
+const varied = groups => [...new Set(groups.flatMap(g => g.given.filter(key => g.keys.has(key))))].filter(key => new Set(groups.map(g => g.keys.get(key))).size > 1);
 
 // Difference of the means of two lists and its standard error; the noise of single runs is that of all groups.
 function difference(list, first, noise) {

@@ -21,7 +21,7 @@ function showSummary(data) {
   document.title = `${run.name} – qkv report`;
   const main = document.getElementById("main");
   const kind = [start.task, start.model].filter(Boolean).join(", ");
-  main.append(el("h1", {}, data.runs.length > 4 ? `${data.runs.length} runs` : data.runs.map(r => r.name).join(" · ")),
+  main.append(el("h1", {}, data.runs.length > 3 ? `${data.runs.length} runs` : data.runs.map(r => r.name).join(" · ")),
               el("p", {class: "lead"}, kind ? `A run of the task ${start.task} with the model ${start.model}` : "A run", start.parameters ? `: ${text(start.parameters)} parameters, ${text(start.train_examples)} training examples.` : "."));
   for (const one of data.runs) {
     const problems = showProblems(one);
