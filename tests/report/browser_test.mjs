@@ -186,8 +186,8 @@ stories.check();
   assert.deepEqual(wide, []);
   for (const screen of [".top", ".film-bar", ".controls", ".ask"]) assert(!await paper.locator(screen).first().isVisible(), screen);
   assert.equal(await paper.evaluate(() => getComputedStyle(document.querySelector(".scroll")).overflowX), "visible");
-  assert.deepEqual(await paper.evaluate(() => tickTexts([0, 5e-4, 1e-3])), ["0.0000", "0.0005", "0.0010"]);
-  assert.deepEqual(await paper.evaluate(() => tickTexts([0, 1e-5, 2e-5])), ["0", "1e-5", "2e-5"]);
+  assert.deepEqual(await paper.evaluate(() => tickTexts([0, 5e-4, 1e-3])), ["0", "0.0005", "0.0010"]);
+  assert.deepEqual(await paper.evaluate(() => tickTexts([0, 1e-5, 2e-5])), ["0", "1e-05", "2e-05"]);
   assert.doesNotMatch(await paper.evaluate(() => JSON.stringify(data)), /"[^"]*\/(home|root|tmp|work)\//);
   paper.check();
 }
