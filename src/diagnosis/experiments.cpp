@@ -184,6 +184,7 @@ static std::pair<Tensor, double> change(const Tensor& a, const Tensor& b) {
 }
 
 void try_first_step(RunCase& c, Training& t) {
+  if (learns_in_place(*t.optimizer)) return;  // many small steps per batch
   ParameterStore& store = *t.experiment.parameters;
   std::vector<int> own = t.batches->examples(0);
   own.resize(std::min(own.size(), std::size_t(kExamples)));

@@ -6,7 +6,7 @@
 namespace qkv {
 
 static void frozen_layers(const RunCase& c, Suspicion& s) {
-  constexpr double kStill = 0.02;  // of what the median matrix moved
+  constexpr double kStill = 1e-3;  // of what the median matrix moved
   if (c.e.tables.lora.rank > 0 || c.moved.empty()) return;
   std::vector<double> free;
   std::vector<std::string> frozen, still;
@@ -24,7 +24,7 @@ static void frozen_layers(const RunCase& c, Suspicion& s) {
   }
   if (!still.empty()) {
     s.score = std::max(s.score, 0.7);
-    s.because("{} matrices moved less than {:.0f}% as far as others: {}", still.size(), 100 * kStill,
+    s.because("{} matrices moved less than {:.1f}% as far as others: {}", still.size(), 100 * kStill,
               join(still, ", ", 4));
   }
   s.advice = "see train.freeze and [[optimizer.groups]]; freeze only what train.init_from brings";

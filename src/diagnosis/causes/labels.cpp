@@ -35,7 +35,7 @@ static void noisy_labels(const RunCase& c, Suspicion& s) {
     s.score = std::min(0.9, 0.5 + 2 * l.contradicted);
     s.because("{:.1f}% of the labels are denied where words are surest of another", 100 * l.contradicted);
   }
-  if (c.classes() && c.from_files && c.val.accuracy - c.train.accuracy > 0.08) {
+  if (c.classes() && c.from_files && c.val.accuracy - c.train.accuracy > 0.15) {
     s.score = std::max(s.score, 0.6);
     s.because("the model is right in {:.1f}% of validation and {:.1f}% of training examples",
               100 * c.val.accuracy, 100 * c.train.accuracy);

@@ -6,7 +6,7 @@ namespace qkv {
 
 static void little_data(const RunCase& c, Suspicion& s) {
   constexpr double kGap = 0.2;  // share of what was learned that validation does not show
-  constexpr double kExamples = 1000, kTokens = 20000;  // of targets; rules of a language need more
+  constexpr double kExamples = 1000, kTokens = 5000;  // of targets; rules of a language need more
   double asked = 0;
   for (const SampledExample& one : c.samples[Split::train]) asked += double(one.target.size());
   const auto sampled = double(c.samples[Split::train].size()), n = double(c.e.task->examples(Split::train));

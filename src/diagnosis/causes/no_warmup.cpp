@@ -9,7 +9,7 @@ static void no_warmup(const RunCase& c, Suspicion& s) {
   if (warmup > 0.005 * double(c.steps) && warmup >= 5) return;
   const bool overshoots = c.best_factor < 0.4;
   const bool rose = c.highest_early > kRise * c.first_loss;
-  if (c.solved() || (!overshoots && !rose)) return;
+  if (c.solved() || c.steps < 20 || (!overshoots && !rose)) return;
   s.score = rose && overshoots ? 0.8 : rose ? 0.6 : 0.4;
   s.because("schedule.warmup_steps is {:.0f} of {} steps", warmup, c.steps);
   if (rose) s.because("early the training loss rose from {:.3g} to {:.3g}", c.first_loss, c.highest_early);

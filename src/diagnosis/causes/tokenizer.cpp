@@ -5,7 +5,7 @@
 namespace qkv {
 
 static void tokenizer_loses(const RunCase& c, Suspicion& s) {
-  constexpr double kUnknownShare = 0.15;
+  constexpr double kUnknownShare = 0.25;
   const double most = c.unknown[Split::train];
   if (!(most > kUnknownShare)) return;
   const bool grams = c.e.task->shape().ngram_buckets > 0;  // an unknown word still has those
@@ -16,7 +16,7 @@ static void tokenizer_loses(const RunCase& c, Suspicion& s) {
 }
 
 static void tokenizer_splits(const RunCase& c, Suspicion& s) {
-  constexpr double kPieces = 3;  // tokens per word
+  constexpr double kPieces = 2.5;  // tokens per word
   const std::string type = c.table("tokenizer").type("word");
   if (c.whole_text && type == "char") return;  // a model of characters is meant
   if (!(c.tokens_per_word > kPieces) || c.solved()) return;
