@@ -1,7 +1,6 @@
 // One training from its first step to its result.
 #include <algorithm>
 #include <cmath>
-#include <map>
 #include <set>
 
 #include "base/communicator.h"
@@ -138,14 +137,19 @@ int check_expectations(const Section& config, const Json& metrics) {
 // Reports the reference levels, and from now on those that are passed.
 void show_levels(const Training& t, const std::vector<ReferenceLevel>& levels, const std::string& run,
                  MetricSinks& sinks) {
-  std::map<std::string, std::vector<std::string>> shown;
-  for (const ReferenceLevel& one : levels)
-    shown[one.metric].push_back(fmt::format("{} {}", one.name, metric_text(one.value)));
-  for (const std::string& metric : std::set<std::string>{"loss", t.tables.eval.metric})
-    if (!shown[metric].empty())
-      console().info("  levels   {}{}", metric == "loss" ? "" : metric + ": ", join(shown[metric], ", "));
+  std::vector<ReferenceLevel> followed;
+  for (const std::string& metric : std::set<std::string>{"loss", t.tables.eval.metric}) {
+    std::vector<std::string> texts;
+    for (const ReferenceLevel& one : levels) {
+      if (one.metric != metric) continue;
+      followed.push_back(one);
+      texts.push_back(fmt::format("{} {}", one.name, metric_text(one.value)));
+    }
+    if (!texts.empty())
+      console().info("  levels   {}{}", metric == "loss" ? "" : metric + ": ", join(texts, ", "));
+  }
   if (t.tables.log.tensorboard) write_level_lines(levels, run, t.max_steps());
-  sinks.add(std::make_unique<LevelSink>(levels, run));
+  sinks.add(std::make_unique<LevelSink>(followed, run));
 }
 
 struct WatcherSink : MetricSink {

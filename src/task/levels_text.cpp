@@ -24,7 +24,7 @@ std::vector<ReferenceLevel> ngram_levels(TokenSequences& task, Index vocab_size)
     }
   });
   if (tokens == 0) return {};
-  std::string meaning = "modified Kneser-Ney, counted on the training text";
+  std::string meaning = "; modified Kneser-Ney, counted on the training text";
   if (ngrams.tokens() < all)
     meaning += fmt::format(" ({} of {} tokens, evenly spread)", grouped(ngrams.tokens()), grouped(all));
   if (of_val > TokenSequences::kMost) meaning += "; on parts of the validation text";
@@ -32,7 +32,12 @@ std::vector<ReferenceLevel> ngram_levels(TokenSequences& task, Index vocab_size)
       {"uniform", "loss", std::log(double(vocab_size)), "all tokens are alike"}};
   const std::pair<int, const char*> orders[] = {
       {1, "unigrams"}, {2, "bigrams"}, {3, "trigrams"}, {5, "5-grams"}};
-  for (const auto& [n, name] : orders) result.push_back({name, "loss", at(sums, n - 1) / tokens, meaning});
+  for (const auto& [n, name] : orders) {
+    const std::string after = n == 1   ? "by their frequency"
+                              : n == 2 ? "after the one before"
+                                       : fmt::format("after the {} before", n - 1);
+    result.push_back({name, "loss", at(sums, n - 1) / tokens, "tokens " + after + meaning});
+  }
   return result;
 }
 
