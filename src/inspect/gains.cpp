@@ -106,7 +106,8 @@ std::vector<std::vector<GainBin>> gains_of(const Experiment& e, Split split,
     Batch batch;
     collate(task, split, examples.data(), Index(examples.size()), nullptr, batch);
     for (const Said& one : said_of(*e.model, batch)) {
-      const double other = one.token < V ? unigrams.score({one.token}, 0)[0] : std::log(double(V));
+      const std::int32_t known = one.token < V ? one.token : task.tokenizer()->unk_id();  // as in levels
+      const double other = unigrams.score({known}, 0)[0];
       for (std::size_t k = 0; k < by.size(); k++)
         at(parts, b)[k][bin_of(by[k], one)].add({"", 1, one.nats, other});
     }

@@ -116,7 +116,7 @@ struct Eval : Verb {
                         {"loss", json_number(bin.nats / n)},
                         {"unigrams", json_number(bin.unigrams / n)},
                         {"gain", json_number(gain / n)},
-                        {"share", json_number(gain / whole)}});
+                        {"share", whole > 0 ? json_number(gain / whole) : Json(nullptr)}});
       }
       const Table table = table_of(rows, {{by[k], "name"},
                                           {"tokens", "tokens"},
