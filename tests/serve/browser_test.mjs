@@ -79,23 +79,22 @@ await until(page, "the run", name => document.querySelector("#config") && docume
 await page.check();
 
 // ---- a model of every kind answers as predict does
-const asked = {bow: ["We sat by the river bank.", "I went to the bank to deposit money."], other: ["We sat by the river bank."]};
-for (const [run, texts] of Object.entries(asked)) {
-  const one = await open(`${url}?run=${run}`);
+const kinds = await served("kinds");
+const asked = {bow: "We sat by the river bank.", adder: "12+34", "translate-toy": "the red cat", "masked-words": "the [MASK] sat", summarize: "the cat sat on the mat .", stories: "Once upon a"};
+for (const [run, text] of Object.entries(asked)) {
+  const one = await open(`${kinds.url}?run=${run}`, {origin: kinds.url}), {continuation = "", ...expected} = JSON.parse(execFileSync(qkv, ["predict", `kinds/${run}`, text, "--json"], {cwd: scratch}));
   await until(one, "the model", () => document.querySelector("#ask"));
-  for (const text of texts) {
-    const expected = JSON.parse(execFileSync(qkv, ["predict", `runs/${run}`, text, "--json"], {cwd: scratch}));
-    await one.locator("#ask").fill(text);
-    await until(one, `the answer to ${text}`, text => { const said = document.querySelector("#answer").dataset.answer; return said && JSON.parse(said).text === text; }, expected.text);
-    const answer = JSON.parse(await one.locator("#answer").getAttribute("data-answer"));
-    assert.equal(answer.sense, expected.sense);
-    for (const [sense, logit] of Object.entries(expected.logits)) assert(Math.abs(logit - answer.logits[sense]) <= 1e-3);
-  }
-  await one.locator("#ask").fill("<img src=x onerror=window.hacked=1> ]");
+  await one.locator("#ask").fill(text);
+  await until(one, `the answer to ${text}`, text => { const said = document.querySelector("#answer").dataset.answer; return said && JSON.parse(said).text === text; }, expected.text);
+  const {continuation: written = "", ...answer} = JSON.parse(await one.locator("#answer").getAttribute("data-answer"));
+  assert.deepEqual(answer, expected);
+  assert(continuation.startsWith(written.trimEnd()));
+  await one.locator("#ask").fill("<img src=x onerror=window.hacked=1> ] \u0000");
   await until(one, "the refusal", () => !document.querySelector("#ask-problem").hidden);
   await one.check();
   await one.close();
 }
+assert.equal(await kinds.end(), 0);
 
 // ---- curves grow while a run trains; it is stopped, and goes on
 const trainer = spawn(qkv, ["-q", "train", `${scratch}/bow.toml`, "--set", "run.name=live", "--set", "train.max_steps=1000000", "--set", "log.every=10", "--set", "eval.every=200"], {cwd: scratch, stdio: "inherit"});

@@ -15,7 +15,7 @@ if [ ! -d node_modules/playwright-core ]; then
   echo '{"private": true}' >package.json
   npm install --no-audit --no-fund --silent playwright-core@1.49.1
 fi
-rm -rf runs many
+rm -rf runs many kinds
 printf 'extends = ["%s/configs/bank-bow.toml"]\n' "$source" >bow.toml
 train=("$qkv" -q train bow.toml --set train.max_epochs=1)
 "${train[@]}" --set run.name=bow
@@ -24,5 +24,10 @@ train=("$qkv" -q train bow.toml --set train.max_epochs=1)
 "${train[@]}" --set run.name=named
 mv runs/named 'runs/<img src=x onerror=window.hacked=1>'
 echo '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 10"><title>x</title><script>window.hacked=1</script></svg>' >runs/sweep.svg
+for task in adder translate-toy masked-words summarize stories; do
+  "$qkv" -q train "$source/configs/$task.toml" --set run.out_dir=kinds --set train.max_steps=3 --set schedule.warmup_steps=1 \
+    --set eval.test=false --set eval.levels=false
+done
+cp -r runs/bow kinds/bow
 cp "$source/tests/serve/browser_test.mjs" .
 exec node browser_test.mjs "$browser" "$scratch" "$qkv"
