@@ -16,7 +16,7 @@ run() {
   local name=$1 config=$source/configs/$2.toml set=()
   shift 2
   cat >"$name.texts"
-  for one in "run.out_dir=$scratch/runs" "run.name=$name" train.max_steps=30 schedule.warmup_steps=1 eval.every=30 eval.samples=4 \
+  for one in "run.out_dir=$scratch/runs" "run.name=$name" train.max_steps=15 schedule.warmup_steps=1 eval.every=15 eval.samples=4 \
     eval.test=false eval.levels=false 'inspect.capture=[]' 'inspect.samples=[]' "$@"; do set+=(--set "$one"); done
   "$qkv" -q train "$config" "${set[@]}" >"$name.log" 2>&1 || { cat "$name.log" && exit 1; }
   "$qkv" report "runs/$name" --json >"$name.json"
@@ -32,8 +32,8 @@ texts() {
 small=(model.d_model=32 model.ffn.d_ff=48)
 
 sentences=$(awk -F'\t' '!/^#/ && NF == 2 && n < 40 { print $2; n++ }' "$source/configs/data/bank/test.tsv")
-run bank bank "${small[@]}" <<<"$sentences"
-run bank-lstm bank 'model={type="lstm",d_model=16,readout="last",bidirectional=true}' <<<"$sentences"
+run bank bank "${small[@]}" data.ngram_buckets=1000 <<<"$sentences"
+run bank-lstm bank data.ngram_buckets=1000 'model={type="lstm",d_model=16,readout="last",bidirectional=true}' <<<"$sentences"
 run bank-pieces bank "${small[@]}" 'tokenizer={type="wordpiece",vocab_size=600}' data.ngram_buckets=0 'model.embedding="learned"' data.window=6 <<<"$sentences"
 run bank-bow bank-bow <<<"$sentences"
 for i in 1 2 3 4 5 6; do printf 'yes\tthe red house\nno\ta blue car\tparked\nyes\tred roses\nno\tblue sky\n'; done >classes.tsv
