@@ -137,6 +137,14 @@ for (const path of [url, `${url}?run=bow`]) {
   await phone.screenshot({path: `${scratch}/phone${path === url ? "" : "-run"}.png`});
   await phone.check();
 }
+for (const path of [url, `${url}?compare=bow&compare=other`, `${url}?run=bow`]) {  // as wide as A4
+  const paper = await open(path, {viewport: {width: 718, height: 1000}});
+  await until(paper, "the page", () => document.querySelectorAll("tbody tr").length > 2);
+  await paper.emulateMedia({media: "print"});
+  assert.deepEqual(await paper.locator(".card:visible").evaluateAll(cards => cards.filter(c => c.scrollWidth > c.clientWidth + 1).map(c => c.textContent.slice(0, 40))), [], path);
+  assert((await paper.pdf()).length > 1000);
+  await paper.check();
+}
 await page.screenshot({path: `${scratch}/run.png`, fullPage: true});
 
 // ---- 200 runs
