@@ -46,9 +46,10 @@ std::string trained(const std::string& folder, const std::string& name, const st
 std::vector<std::string> runs_of_all_kinds(const SmallData& data) {
   const std::string folder = data.folder / "runs", encoder = data.encoder();
   std::vector<std::string> runs;
-  runs.push_back(trained(folder, "wsd", encoder,
-                         {"train.max_steps=60", "train.spike=0.001", "eval.train_examples=5",
-                          "model.max_seq_len=6", "log.every=30", "eval.every=30"}));
+  runs.push_back(trained(
+      folder, "wsd", encoder,
+      {"train.max_steps=60", "train.spike=0.001", "eval.train_examples=5",
+       "inspect.samples=[\"a boat at the bank\"]", "model.max_seq_len=6", "log.every=30", "eval.every=30"}));
   runs.push_back(trained(folder, "skips", encoder,
                          {"train.on_nonfinite=\"skip\"", "optimizer.type=\"sgd\"", "optimizer.lr=1e25",
                           "schedule.type=\"constant\"", "schedule.warmup_steps=0", "train.max_steps=3"},
