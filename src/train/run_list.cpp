@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "log/record_keys.h"
 #include "qkv/base/json.h"
@@ -63,6 +64,7 @@ RunList::RunList(std::string folder, bool inside) : folder_(std::move(folder)), 
     fail(Fault::data, "{}: must be a folder of runs; {}", folder_, not_a_directory(folder_));
   std::error_code error;
   root_ = fs::canonical(folder_, error).string();
+  version_ = static_cast<std::uint64_t>(1e3 * epoch_seconds());  // beyond those of an earlier list
 }
 
 bool RunList::holds(const std::string& path) const {

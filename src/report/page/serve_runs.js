@@ -31,7 +31,12 @@ class Runs {
     await this.grow(run);
     return run;
   }
-  async grow(run) {
+  // One after the other, so that no line is taken twice.
+  grow(run) {
+    run.growth = (run.growth || Promise.resolve()).catch(() => {}).then(() => this.read(run));
+    return run.growth;
+  }
+  async read(run) {
     for (let more = true; more;) {
       const got = await ask(address("/api/curves", {run: run.name, from: run.to, mark: run.mark}));
       if (got.again) run.curves = {}, run.end = run.best = null;
