@@ -20,6 +20,20 @@ namespace {
 constexpr const char* kTemporary = ".tmp.";  // between name and process of an atomic file
 constexpr const char* kManifest = ".manifest";
 
+// Whether another process lives: not one that is ending, or that has ended and not been waited for.
+bool is_at_work(pid_t process) {
+  if (process == ::getpid() || (::kill(process, 0) != 0 && errno == ESRCH)) return false;
+  std::ifstream in(fmt::format("/proc/{}/stat", process));  // NUMBER (NAME) STATE and six numbers, then flags
+  std::string text;
+  std::getline(in, text);
+  const std::vector<std::string> fields =
+      split_words(text.substr(std::min(text.rfind(')') + 1, text.size())));
+  if (fields.size() < 7) return true;
+  constexpr unsigned long kExiting = 4;
+  return fields[0] != "Z" && fields[0] != "X" &&
+         (std::strtoul(fields[6].c_str(), nullptr, 10) & kExiting) == 0;
+}
+
 const char* kind_of(mode_t mode) {
   if (S_ISDIR(mode)) return "a directory";
   if (S_ISFIFO(mode)) return "a pipe";
@@ -132,10 +146,8 @@ void remove_left_overs(const std::string& folder, const std::string& name) {
     if (mark == std::string::npos || !starts_with(file, name)) continue;
     const std::string id = file.substr(mark + std::strlen(kTemporary));
     if (!all_digits(id) || id.size() > 9) continue;
-    const auto writer = static_cast<pid_t>(std::stol(id));
     std::error_code ignored;
-    if (writer == ::getpid() || (::kill(writer, 0) != 0 && errno == ESRCH))
-      fs::remove(folder + "/" + file, ignored);
+    if (!is_at_work(static_cast<pid_t>(std::stol(id)))) fs::remove(folder + "/" + file, ignored);
   }
 }
 

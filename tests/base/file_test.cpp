@@ -194,6 +194,14 @@ TEST_CASE("what a killed process left of an atomic file goes, that of a living o
   CHECK(files_below(folder.path) == std::vector<std::string>{"a", "a.tmp.1", "a.tmp.x", other});
   remove_left_overs(folder.path);
   CHECK(files_below(folder.path) == std::vector<std::string>{"a", "a.tmp.1", "a.tmp.x"});
+  const pid_t ended = ::fork();  // and nobody has waited for it
+  if (ended == 0) ::_exit(0);
+  siginfo_t state{};
+  REQUIRE(::waitid(P_PID, static_cast<id_t>(ended), &state, WEXITED | WNOWAIT) == 0);
+  write_file_atomic(folder / fmt::format("c.tmp.{}", ended), "x");
+  remove_left_overs(folder.path);
+  CHECK(files_below(folder.path).size() == 3);
+  ::waitpid(ended, nullptr, 0);
 }
 
 TEST_CASE("a folder is copied with its sub-folders, whatever its modes") {
