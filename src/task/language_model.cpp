@@ -72,7 +72,6 @@ class LanguageModel : public NextTokenTask, public Surveyed, public TokenSequenc
   }
 
   DataShape shape() const override { return {tokenizer_ ? tokenizer_->vocab_size() : data_.vocab_size}; }
-
   Index examples(Split split) override {
     if (synthetic())
       return split == Split::test    ? 0
@@ -81,7 +80,6 @@ class LanguageModel : public NextTokenTask, public Surveyed, public TokenSequenc
     load(split);
     return parts_[split] ? parts_[split]->examples() : 0;
   }
-
   Index length(Split, int) const override { return data_.length; }
   bool uniform_length() const override { return true; }
   void collate(Split split, const int* indices, Index n, const Stream* noise, Batch& batch) const override {
