@@ -62,12 +62,13 @@ double unknown_share(const Tokenizer& tokenizer, const Sample& sample) {
   return tokens > 0 ? unknown / tokens : kUnknown;
 }
 
-// Words per text and tokens per word, where the tokens are those of a text.
-double tokens_per_word(const Tokenizer& tokenizer, const Sample& sample) {
+// Of sources, or of targets where sources have a tokenizer of their own.
+double tokens_per_word(const Tokenizer& tokenizer, const Sample& sample, bool of_targets) {
   double tokens = 0, words = 0;
   for (std::size_t i = 0; i < std::min<std::size_t>(sample.size(), 200); i++) {
-    tokens += double(sample[i].source.size());
-    words += double(split_words(tokenizer.decode(sample[i].source)).size());
+    const std::vector<int>& ids = of_targets ? sample[i].target : sample[i].source;
+    tokens += double(ids.size());
+    words += double(split_words(tokenizer.decode(ids)).size());
   }
   return words > 0 ? tokens / words : kUnknown;
 }
@@ -139,7 +140,7 @@ void look_at_data(RunCase& c, Index most) {
   if (tokenizer && tokens > 0) {
     for (Split split : {Split::train, Split::val})
       c.unknown[split] = unknown_share(*tokenizer, c.samples[split]);
-    c.tokens_per_word = tokens_per_word(*tokenizer, sample);
+    c.tokens_per_word = tokens_per_word(*tokenizer, sample, task.shape().source_vocab_size > 0);
   }
   if (c.classes()) {
     std::map<int, double> labels;

@@ -14,32 +14,37 @@ namespace {
 // Naive Bayes over the words of a text: each counts once.
 class BagOfTokens {
  public:
+  explicit BagOfTokens(double vocabulary) : vocabulary_(vocabulary) {}
   void add(const SampledExample& one) {
-    auto& [n, words] = classes_[one.target[0]];
-    n++;
-    for (int id : std::set<int>(one.source.begin(), one.source.end())) words[id]++;
+    Class& own = classes_[one.target[0]];
+    own.examples++;
+    for (int id : std::set<int>(one.source.begin(), one.source.end())) own.words[id]++, own.tokens++;
   }
   /// The likeliest class, and by how many nats.
   std::pair<int, double> answer(const std::vector<int>& source) const {
     const std::set<int> ids(source.begin(), source.end());
     int best = -1;
     double most = -INFINITY, second = -INFINITY;
-    for (const auto& [label, counts] : classes_) {
-      double score = std::log(counts.first);
+    for (const auto& [label, own] : classes_) {
+      double score = std::log(own.examples);
       for (int id : ids) {
-        const auto found = counts.second.find(id);
-        score += std::log(((found == counts.second.end() ? 0 : found->second) + 0.5) / (counts.first + 1));
+        const auto found = own.words.find(id);
+        score += std::log(((found == own.words.end() ? 0 : found->second) + 0.5) /
+                          (own.tokens + 0.5 * vocabulary_));
       }
-      if (score > most)
-        second = most, most = score, best = label;
-      else
-        second = std::max(second, score);
+      second = std::max(second, std::min(score, most));
+      if (score > most) most = score, best = label;
     }
     return {best, most - second};
   }
 
  private:
-  std::map<int, std::pair<double, std::unordered_map<int, double>>> classes_;
+  struct Class {
+    double examples = 0, tokens = 0;
+    std::unordered_map<int, double> words;
+  };
+  double vocabulary_;
+  std::map<int, Class> classes_;
 };
 
 bool has(const std::vector<int>& ids, int id) {
@@ -93,7 +98,7 @@ void check_labels(RunCase& c) {
   std::vector<Answer> answers;
   std::map<int, double> counts;
   for (std::size_t part = 0; part < kParts; part++) {
-    BagOfTokens rest;
+    BagOfTokens rest(double(c.e.task->shape().vocab_size));
     for (std::size_t i = 0; i < sample.size(); i++)
       if (i % kParts != part) rest.add(sample[i]);
     for (std::size_t i = part; i < sample.size(); i += kParts) {

@@ -5,15 +5,17 @@
 namespace qkv {
 
 static void shuffled_labels(const RunCase& c, Suspicion& s) {
-  constexpr double kLeast = 150;  // examples; below, chance explains much
+  constexpr double kLeast = 150;     // examples; below, chance explains much
+  constexpr double kMajority = 0.8;  // above, always the same answer is hard to beat
   const auto& l = c.labels;
   const double deviation = std::sqrt(l.majority * (1 - l.majority) / l.examples);
-  if (l.examples >= kLeast && l.accuracy < l.majority + 3 * deviation &&
+  if (l.examples >= kLeast && l.majority < kMajority && l.accuracy < l.majority + 3 * deviation &&
       !(c.val.accuracy > c.majority + 0.1)) {
     s.score = 0.95;
     s.because("words tell {:.1f}% of the labels of other training examples; always the same label: {:.1f}%",
               100 * l.accuracy, 100 * l.majority);
-    s.because("the model is right in {:.1f}% of the validation examples", 100 * c.val.accuracy);
+    if (c.val.accuracy >= 0)
+      s.because("the model is right in {:.1f}% of the validation examples", 100 * c.val.accuracy);
   }
   const auto& p = c.pairs;
   if (p.agreement < p.by_chance + 0.1 * (1 - p.by_chance) && !(c.source > 1.05) && !c.solved()) {
@@ -31,7 +33,7 @@ static void noisy_labels(const RunCase& c, Suspicion& s) {
   constexpr double kWrongPairs = 0.12;
   const auto& l = c.labels;
   if (l.examples >= kLeast && l.contradicted > std::max(kContradicted, kRatio * (1 - l.accuracy)) &&
-      l.accuracy > l.majority + 0.25 * (1 - l.majority)) {
+      l.accuracy > l.majority + 0.25 * (1 - l.majority) && !(c.tokens_per_word > 2)) {
     s.score = std::min(0.9, 0.5 + 2 * l.contradicted);
     s.because("{:.1f}% of the labels are denied where words are surest of another", 100 * l.contradicted);
   }
