@@ -11,6 +11,7 @@ const log = run => readFileSync(`${scratch}/runs/${run}/metrics.jsonl`, "utf8").
 // ---- the server, on a free port
 async function served(folder) {
   const server = spawn(qkv, ["serve", folder, "--port", "0", "--json"], {cwd: scratch, stdio: ["ignore", "pipe", "inherit"]});
+  process.on("exit", () => server.kill("SIGKILL"));
   const {url} = await new Promise(done => server.stdout.once("data", bytes => done(JSON.parse(bytes))));
   return {url, server, end: () => new Promise(done => { server.once("exit", code => done(code)); server.kill("SIGINT"); })};
 }
