@@ -1,10 +1,8 @@
 #include "diagnosis/cause.h"
 
 #include <algorithm>
-#include <optional>
 
 #include "qkv/base/json.h"
-#include "qkv/base/threads.h"
 #include "train/checkpoint.h"
 #include "train/run_dir.h"
 
@@ -32,7 +30,6 @@ std::vector<Suspicion> diagnose_run(const std::string& run) {
   const RunLog log = read_run_log(run);
   const bool trained = !list_checkpoints(run).empty();
   Experiment last = trained ? load_experiment(run, "last") : build_experiment(Section::load(file));
-  set_threads(static_cast<int>(last.run.threads));
   RunCase c(last, log);
   c.trained = trained;
   read_records(c);
