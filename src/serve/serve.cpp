@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "log/jsonl.h"
+#include "log/record_keys.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/version.h"
@@ -39,12 +40,12 @@ std::uint64_t number_of(const HttpRequest& request, const std::string& name) {
 
 Json summary_json(const RunSummary& run) {
   Json one = json_of(run);
-  one.update({{"task", run.task},
-              {"model", run.model},
-              {"parameters", run.parameters},
+  one.update({{"task", run.start.text(key::task)},
+              {"model", run.start.text(key::model)},
+              {"parameters", run.start.integer(key::parameters)},
               {"date", run.date},
-              {"loss", json_number(float(run.loss))},
-              {"time_s", json_number(float(run.seconds))}});
+              {"loss", json_number(float(run.last.number(key::loss)))},
+              {"time_s", json_number(float(run.last.number(key::time_s, 0)))}});
   one["metric"] = run.metric;
   Json course = Json::array();
   const std::size_t every = run.course.size() / kCourse + 1;

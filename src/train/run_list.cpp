@@ -47,10 +47,10 @@ std::int64_t max_steps_of(const std::string& run) {
 
 Json json_of(const RunSummary& run) {
   Json result = {{"name", run.name}, {"state", run.state}, {"step", run.steps}, {"max_steps", run.max_steps}};
-  if (run.best_step >= 0) {
+  if (run.best.step >= 0) {
     result["metric"] = run.metric;
-    result["best_value"] = json_number(run.best);
-    result["best_step"] = run.best_step;
+    result["best_value"] = json_number(run.best.value);
+    result["best_step"] = run.best.step;
   }
   return result;
 }
@@ -110,14 +110,12 @@ void RunList::collect(const std::string& folder, const std::string& below, int d
 void RunList::take(Entry& entry, const Record& record) {
   RunSummary& run = entry.summary;
   if (record.type() == "start") {
-    run.task = record.text(key::task), run.model = record.text(key::model);
-    run.metric = record.text(key::metric);
-    run.max_steps = record.integer(key::max_steps), run.parameters = record.integer(key::parameters);
+    run.start = record, run.metric = record.text(key::metric), run.max_steps = record.integer(key::max_steps);
   } else if (record.type() == "train") {
-    run.steps = record.step(), run.loss = record.number(key::loss), run.seconds = record.number(key::time_s);
+    run.last = record, run.steps = record.step();
   } else if (record.type() == "eval" && record.text(key::split) == "val") {
     run.course.push_back(record.number(run.metric));
-    if (record.flag(key::best)) run.best_step = record.step(), run.best = record.number(run.metric);
+    if (record.flag(key::best)) run.best = {record.step(), record.number(run.metric)};
   } else if (record.type() == "end") {
     entry.ended = true;
     run.steps = record.step();

@@ -16,9 +16,13 @@ struct RunSummary {
   std::string name;   ///< the path below the folder
   std::string path;   ///< with the folder
   std::string state;  ///< "training", "finished", "stopped early", "killed", "not begun", or why it ended
-  std::string task = {}, model = {}, metric = {};
-  std::int64_t parameters = 0, steps = 0, max_steps = 0, best_step = -1;
-  double best = NAN, loss = NAN, seconds = 0;
+  std::string metric = {};
+  Record start{}, last{};  ///< the first record, and the last of a training step
+  std::int64_t steps = 0, max_steps = 0;
+  struct {
+    std::int64_t step = -1;
+    double value = NAN;  ///< of `metric`
+  } best = {};
   std::vector<double> course = {};  ///< `metric` at the evaluations of the validation split
   std::time_t date = 0;             ///< of the last record
   std::uint64_t version = 0;        ///< of the list, when this last changed

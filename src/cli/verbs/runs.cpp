@@ -91,13 +91,13 @@ struct Runs : Verb {
         for (const std::string& metric : log.metrics()) metrics.insert(metric);
         const Record* best = log.best();
         run.metric = sort;
-        run.best = best && best->has(sort) ? best->number(sort) : NAN;
+        run.best.value = best && best->has(sort) ? best->number(sort) : NAN;
       }
       run.sorted_by = sort == "date"                 ? static_cast<double>(run.date)
                       : sort == "steps"              ? static_cast<double>(run.steps)
                       : sort == "size"               ? static_cast<double>(run.bytes)
-                      : higher_is_better(run.metric) ? run.best
-                                                     : -run.best;
+                      : higher_is_better(run.metric) ? run.best.value
+                                                     : -run.best.value;
     }
     if (by_metric && !runs.empty() && !metrics.count(sort)) {
       names.insert(names.end(), metrics.begin(), metrics.end());
@@ -113,7 +113,7 @@ struct Runs : Verb {
     for (const Run& run : runs)
       table.row({run.name, run.state,
                  grouped(run.steps) + (run.max_steps > run.steps ? "/" + grouped(run.max_steps) : ""),
-                 std::isnan(run.best) ? "" : run.metric + " " + metric_text(run.best),
+                 std::isnan(run.best.value) ? "" : run.metric + " " + metric_text(run.best.value),
                  byte_text(static_cast<double>(run.bytes)), date_text(run.date)});
     return table.str(console().unicode());
   }
