@@ -53,7 +53,7 @@ void merge(ConfigTable& base, ConfigTable&& over) {
 }
 
 // What relative paths in a file are relative to; in one that comes through a pipe, the working directory.
-std::string folder_of(const std::string& file) {
+std::string config_folder(const std::string& file) {
   if (starts_with(file, "/dev/") || starts_with(file, "/proc/")) return "";
   return std::filesystem::path(file).parent_path().string();
 }
@@ -113,7 +113,7 @@ void load(ConfigDocument& document, std::string_view text, const std::string& na
 void extend(ConfigDocument& document, const ConfigValue& base, const std::string& file, Chain& chain) {
   if (base.kind != Kind::string || base.text.empty())
     fail_at(base.origin, fmt::format("extends must name files; got {}", short_text(base)));
-  const std::string path = resolve_path({file, folder_of(file)}, base.text);
+  const std::string path = resolve_path({file, config_folder(file)}, base.text);
   for (auto& open : chain)
     if (identity(open) == identity(path))
       fail_at(base.origin,
@@ -132,7 +132,7 @@ void extend(ConfigDocument& document, const ConfigValue& base, const std::string
 }
 
 void load(ConfigDocument& document, std::string_view text, const std::string& name, Chain& chain) {
-  auto source = std::make_shared<ConfigSource>(ConfigSource{name, folder_of(name), 0});
+  auto source = std::make_shared<ConfigSource>(ConfigSource{name, config_folder(name), 0});
   chain.push_back(name);
   ConfigTable table = parse_toml(text, source);
   if (ConfigEntry* extends = table.find("extends")) {
