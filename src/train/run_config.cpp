@@ -82,8 +82,8 @@ std::map<std::string, std::string> resolved_values(const std::string& text) {
 }
 
 bool decides_result(const std::string& key) {
-  for (const char* other : {"run.name", "run.out_dir", "run.threads", "data.cache", "eval.levels", "log.", "inspect.",
-                            "checkpoint.", "bench.", "expect."})
+  for (const char* other : {"run.name", "run.out_dir", "run.threads", "data.cache", "eval.levels", "log.",
+                            "inspect.", "checkpoint.", "bench.", "expect."})
     if (starts_with(key, other)) return false;
   return true;
 }
