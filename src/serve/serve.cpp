@@ -6,14 +6,13 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "log/jsonl.h"
-#include "log/record_keys.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/version.h"
 #include "report/report.h"
 #include "serve/guard.h"
 #include "serve/models.h"
+#include "serve/run_data.h"
 #include "serve/trainings.h"
 #include "train/run_list.h"
 
@@ -22,8 +21,7 @@ namespace fs = std::filesystem;
 namespace qkv {
 namespace {
 
-constexpr std::size_t kCurveBytes = std::size_t{1} << 21, kPictureBytes = std::size_t{1} << 23;
-constexpr std::size_t kPictures = 200, kCourse = 40;
+constexpr std::size_t kPictureBytes = std::size_t{1} << 23;
 constexpr double kRefresh = 0.25;  // seconds between two looks at the folder
 
 HttpResponse json_response(const Json& json) {
@@ -36,34 +34,6 @@ std::uint64_t number_of(const HttpRequest& request, const std::string& name) {
   if (!all_digits(text) || text.size() > 18)
     fail(Fault::usage, "{} must be a number; got {}", name, in_quotes(text));
   return std::stoull(text);
-}
-
-Json summary_json(const RunSummary& run) {
-  Json one = json_of(run);
-  one.update({{"task", run.start.text(key::task)},
-              {"model", run.start.text(key::model)},
-              {"parameters", run.start.integer(key::parameters)},
-              {"date", run.date},
-              {"loss", json_number(float(run.last.number(key::loss)))},
-              {"time_s", json_number(float(run.last.number(key::time_s, 0)))}});
-  one["metric"] = run.metric;
-  Json course = Json::array();
-  const std::size_t every = run.course.size() / kCourse + 1;
-  for (std::size_t i = (run.course.size() + every - 1) % every; i < run.course.size(); i += every)
-    course.push_back(json_number(float(run.course[i])));
-  one["course"] = std::move(course);
-  return one;
-}
-
-// Pictures that sweeps and other verbs left in the folder, by their paths below it.
-void find_pictures(const RunList& list, const std::string& folder, const std::string& below, int depth,
-                   std::vector<std::string>& found) {
-  for (const std::string& name : entries_of(folder)) {
-    const std::string path = folder + "/" + name;
-    if (found.size() >= kPictures || !list.holds(path)) continue;
-    if (ends_with(name, ".svg") && !is_directory(path)) found.push_back(below + name);
-    if (depth > 0 && is_directory(path)) find_pictures(list, path, below + name + "/", depth - 1, found);
-  }
 }
 
 }  // namespace
@@ -181,27 +151,9 @@ struct Serve::Parts {
     return json_response(result);
   }
 
-  // What came to the log of a run since a place: {"to", "mark", "again", "more", "curves", "last", "best",
-  // "end"}
   HttpResponse curves(const HttpRequest& request) {
-    const std::string file = path_of(request) + "/metrics.jsonl";
-    const Growth growth =
-        read_growth(file, number_of(request, "from"), request.parameter("mark"), kCurveBytes);
-    RunLog log;
-    std::size_t damaged = 0;
-    for (std::string_view rest = growth.lines; !rest.empty(); rest.remove_prefix(rest.find('\n') + 1)) {
-      try {
-        log.add(parse_metrics_line(rest.substr(0, rest.find('\n')), file));
-      } catch (const Error&) {
-        damaged++;
-      }
-    }
-    Json result = {{"to", growth.to},     {"mark", growth.mark},      {"again", growth.again},
-                   {"more", growth.more}, {"damaged_lines", damaged}, {"curves", curves_json(log)}};
-    if (!log.train.empty()) result["last"] = json_of(log.train.back());
-    if (log.best()) result["best"] = json_of(*log.best());
-    if (log.ended()) result["end"] = json_of(log.end);
-    return json_response(result);
+    return json_response(curves_since(path_of(request) + "/metrics.jsonl", number_of(request, "from"),
+                                      request.parameter("mark")));
   }
 
   // The entry of a run in the data of a report, without the curves.
@@ -242,14 +194,9 @@ struct Serve::Parts {
   HttpResponse data(const HttpRequest& request) { return json_response(models.report(path_of(request))); }
   HttpResponse why(const HttpRequest& request) { return json_response(models.diagnosis(path_of(request))); }
 
-  HttpResponse pictures(const HttpRequest&) {
-    std::vector<std::string> found;
-    find_pictures(list, options.folder, "", 3, found);
-    return json_response({{"pictures", found}});
-  }
+  HttpResponse pictures(const HttpRequest&) { return json_response({{"pictures", pictures_of(list)}}); }
   HttpResponse picture(const HttpRequest& request) {
-    std::vector<std::string> found;
-    find_pictures(list, options.folder, "", 3, found);
+    const std::vector<std::string> found = pictures_of(list);
     const std::string name = request.parameter("file");
     if (!std::count(found.begin(), found.end(), name))
       return refused(404, "there is no such picture in the folder");
