@@ -1,24 +1,9 @@
 #!/usr/bin/env bash
 # Opens reports in a browser: no error, no request, and the page says what the program says.
 #   browser_test.sh SOURCE_DIR QKV_BINARY SCRATCH_DIR
-# Needs node and npm (playwright-core is fetched into the scratch folder) and Debian's chromium; exits with 77 where
-# there is no browser.
 set -euo pipefail
 source=$1 qkv=$2 scratch=$3
-browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
-if [ -z "$browser" ] && [ "$(id -u)" = 0 ]; then
-  (apt-get update && apt-get install -y --no-install-recommends chromium) >/dev/null 2>&1 || true
-  browser=$(command -v chromium || true)
-fi
-[ -n "$browser" ] || { echo "skipped: there is no chromium (apt-get install chromium)" && exit 77; }
-command -v node >/dev/null && command -v npm >/dev/null ||
-  { echo "skipped: there is no node or npm (apt-get install nodejs npm)" && exit 77; }
-
-mkdir -p "$scratch" && cd "$scratch"
-if [ ! -d node_modules/playwright-core ]; then
-  echo '{"private": true}' >package.json
-  npm install --no-audit --no-fund --silent playwright-core@1.49.1
-fi
+source "$source/tests/browser.sh"
 rm -rf runs
 set=(--set "run.out_dir=$scratch/runs")
 "$qkv" -q train "$source/configs/bank.toml" "${set[@]}"

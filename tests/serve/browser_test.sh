@@ -1,20 +1,9 @@
 #!/usr/bin/env bash
 # Opens the live page in a browser: table, comparison, growth, stop and continuation, and names that would be scripts.
 #   browser_test.sh SOURCE_DIR QKV_BINARY SCRATCH_DIR
-# Needs node and npm (playwright-core is fetched into the scratch folder) and Debian's chromium; exits with 77 where
-# there is no browser.
 set -euo pipefail
 source=$1 qkv=$2 scratch=$3
-browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
-[ -n "$browser" ] || { echo "skipped: there is no chromium (apt-get install chromium)" && exit 77; }
-command -v node >/dev/null && command -v npm >/dev/null ||
-  { echo "skipped: there is no node or npm (apt-get install nodejs npm)" && exit 77; }
-
-mkdir -p "$scratch" && cd "$scratch"
-if [ ! -d node_modules/playwright-core ]; then
-  echo '{"private": true}' >package.json
-  npm install --no-audit --no-fund --silent playwright-core@1.49.1
-fi
+source "$source/tests/browser.sh"
 rm -rf runs many kinds
 printf 'extends = ["%s/configs/bank-bow.toml"]\n' "$source" >bow.toml
 train=("$qkv" -q train bow.toml --set train.max_epochs=1)
