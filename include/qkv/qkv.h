@@ -37,6 +37,7 @@
 #include "qkv/ops/norm.h"
 #include "qkv/ops/recurrent.h"
 #include "qkv/ops/reduce.h"
+#include "qkv/ops/replace.h"
 #include "qkv/ops/shape_ops.h"
 #include "qkv/task/synthetic.h"
 #include "qkv/task/task.h"

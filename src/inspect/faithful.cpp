@@ -6,6 +6,7 @@
 #include "data/word_space.h"
 #include "inspect/look.h"
 #include "qkv/autograd/capture.h"
+#include "qkv/base/text.h"
 #include "qkv/ops/reduce.h"
 #include "qkv/ops/shape_ops.h"
 #include "qkv/tensor/xt.h"
@@ -22,13 +23,12 @@ Var answers(const Var& logits) {
   return reshape(slice(logits, 1, T - 1, T), {logits.dim(0), logits.dim(2)});
 }
 
-// Row b of a batch of T equal texts has word b set to zero, in the columns from `first` on.
-Var without_word(const Var& x, Index first) {
+// Row b of a batch of T equal texts [T, T, ..] has word b set to zero.
+Var without_word(const Var& x) {
   Tensor changed = x.value().clone();
-  dispatch("without_word", changed.dtype(), [&](auto zero) {
-    auto words = view<decltype(zero), 3>(changed);
-    for (Index b = 0; b < x.dim(0); b++) xt::view(words, b, b, xt::range(first, x.dim(2))) = zero;
-  });
+  const Index T = x.dim(0);
+  const Tensor words = changed.reshape({T * T, changed.size() / (T * T)});
+  for (Index b = 0; b < T; b++) words.rows(b * T + b, 1).fill(0);
   return changed;
 }
 
@@ -84,18 +84,18 @@ WordWorth word_worth(const Experiment& e, const ProbeText& text) {
       to_tensor(xt::mean(xt::view(weights, xt::all(), asking(text), xt::all()), {0})).to_vector();
   std::set<std::string> changed;
   worth.by[WordWorth::zeroing] = losses(e, text, answer, whole, [&](const std::string& name, const Var& x) {
-    if (name == "static") return x;
+    if (!ends_with(name, ".values") || x.dim(1) != x.dim(0)) return x;
     changed.insert(name);
-    const Index H = first.n_head, H_kv = first.n_kv_head;
-    return without_word(x, x.dim(2) * (H + H_kv) / (H + 2 * H_kv));
+    return without_word(x);
   });
-  if (changed.size() < look.layers.size())  // a registered layer
+  if (changed.size() < look.layers.size())  // a registered layer that does not `attend`
     fail(Fault::usage,
-         "inspect faithful: every attention layer must let its values be changed (Intervention::apply); "
+         "inspect faithful: every attention layer must let its values be changed (see attend, "
+         "qkv/nn/attention.h); "
          "got {} of {}",
          changed.size(), look.layers.size());
   worth.by[WordWorth::ablation] = losses(e, text, answer, whole, [](const std::string& name, const Var& x) {
-    return name == "static" ? without_word(x, 0) : x;
+    return name == "static" ? without_word(x) : x;
   });
   worth.by[WordWorth::gradient] = gradients(e, text, answer);
   return worth;

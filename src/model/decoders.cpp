@@ -115,11 +115,8 @@ Var DecoderLm::forward(const Batch& batch) const {
   context.ids = batch.at("ids");
   if (const Tensor* keep = batch.find("keep")) context.mask.key_keep = *keep;
   if (const Tensor* starts = batch.find("starts")) context.mask.starts = *starts;
-  const Var words = Intervention::apply("", "static", word_vectors(embed, batch));  // [B, T, d]
-  Capture::offer("static", words.value());
-  const Var h = encode(words, context, 0);
-  Capture::offer("vectors", h.value());
-  return head(h);
+  const Var words = activation("static", word_vectors(embed, batch));  // [B, T, d]
+  return head(activation("vectors", encode(words, context, 0)));
 }
 
 std::unique_ptr<Decoding> DecoderLm::start(const Batch&, Index rows) const {
@@ -224,7 +221,7 @@ struct EncoderDecoder : Model, Generator {
 
   // [B, S] -> [B, S, d]
   Var encode(const Tensor& ids, const Tensor& keep) const {
-    const Var x = source_position(source_embed(ids));  // [B, S, d]
+    const Var x = source_position(activation("source", source_embed(ids)));  // [B, S, d]
     Context context;
     context.ids = ids;
     context.mask.key_keep = keep;
@@ -236,7 +233,7 @@ struct EncoderDecoder : Model, Generator {
   /// holds the memory, which padding of it is not seen, and maybe a cache.
   Var decode(const Tensor& given, Context context, Index start) const {
     const Tensor ids = copy ? copy->known(given, target_embed.vocabulary) : given;
-    const Var x = target_position(target_embed(ids), {}, start);  // [B, T, d]
+    const Var x = target_position(activation("static", target_embed(ids)), {}, start);  // [B, T, d]
     context.ids = ids;
     context.mask.causal = true;
     target_position.extend(context, start, x.dim(1));
@@ -247,7 +244,7 @@ struct EncoderDecoder : Model, Generator {
     Context context;
     context.memory_keep = batch.at("source_keep");
     context.memory = encode(batch.at("source_ids"), context.memory_keep);
-    const Var h = decode(batch.at("ids"), context, 0), logits = head(h);
+    const Var h = activation("vectors", decode(batch.at("ids"), context, 0)), logits = head(h);
     if (!copy) return logits;
     context.memory_ids = batch.at("copy_ids");
     return (*copy)(h, logits, context);

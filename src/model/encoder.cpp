@@ -34,8 +34,7 @@ Encoder::Encoder(const Scope& s, const Section& section, const EncoderConfig& c,
 
 Var Encoder::encode(const Batch& batch) const {
   const Tensor target = position.relative ? batch.at("target") : Tensor();
-  const Var words = Intervention::apply("", "static", word_vectors(embed, batch));  // [B, T, d]
-  Capture::offer("static", words.value());
+  const Var words = activation("static", word_vectors(embed, batch));  // [B, T, d]
   Var x = position(words, target);
   if (token_types.defined()) {
     const Tensor* types = batch.find("token_types");
@@ -45,9 +44,7 @@ Var Encoder::encode(const Batch& batch) const {
   context.ids = batch.at("ids");
   context.mask.key_keep = batch.at("keep");
   position.extend(context, 0, x.dim(1));
-  const Var h = stack(x, context);
-  Capture::offer("vectors", h.value());
-  return h;
+  return activation("vectors", stack(x, context));
 }
 
 }  // namespace qkv

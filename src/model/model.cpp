@@ -137,7 +137,7 @@ Var Stack::operator()(const Var& x, const Context& context) const {
     if (!residual.empty()) h = mix(h, x0, residual[i]);
     own.value_embedding = value_embed[i].defined() ? embedding(context.ids, value_embed[i]) : Var();
     own.value_lambdas = value_lambdas[i];
-    h = layers[i]->forward(h, own);
+    h = (*layers[i])(h, own);
     QKV_CHECK(h.dim(-1) == layers[i]->out_width(),
               "layer: output must have the width {} it says; got {} (is its out_width() right?)",
               layers[i]->out_width(), h.shape());

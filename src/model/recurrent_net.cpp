@@ -118,10 +118,8 @@ struct RecurrentNet : Model, Generator {
 
   Var forward(const Batch& batch) const override {
     const Tensor lengths = lengths_of(batch.find("keep"));
-    const Var words = word_vectors(embed, batch);
-    Capture::offer("static", words.value());
-    const Var h = encode(words, lengths);  // [B, T, width]
-    Capture::offer("vectors", h.value());
+    const Var words = activation("static", word_vectors(embed, batch));
+    const Var h = activation("vectors", encode(words, lengths));  // [B, T, width]
     QKV_CHECK(h.dim(1) <= config.max_seq_len, "recurrent: length must be at most max_seq_len = {}; got {}",
               config.max_seq_len, h.dim(1));
     Var read = h;

@@ -120,43 +120,68 @@ static Var continued_in_trace(const Var& qkv, KeyValueCache& cache, const Attent
 
 namespace {
 
-// Where queries, keys and values lie in rows [B, T, ld]: the column at which each begins.
-struct QkvColumns {
-  Index query, key, value;
-};
+// ---- what listeners read and change
 
-// `heads` heads of every row from `column` on: [B, T, heads, D].
-Tensor part(const Tensor& rows, Index column, Index heads, Index D) {
-  return reshape(slice(rows, -1, column, column + heads * D), {rows.dim(0), rows.dim(1), heads, D}).value();
+bool heard_in(const Var& x) {
+  return Listener::any() && !x.is_symbolic();
 }
 
-// scale q k^T of each head, soft-capped, before any mask: [B, H, T, T].
-Tensor scores(const Tensor& rows, const QkvColumns& columns, const AttentionOptions& o, Index D) {
-  const Index B = rows.dim(0), T = rows.dim(1), H_kv = o.n_kv_head, group = o.n_head / H_kv;
-  const Var q = permute(part(rows, columns.query, o.n_head, D), {0, 2, 1, 3}),
-            k = permute(part(rows, columns.key, H_kv, D), {0, 2, 3, 1});
-  const Var products = matmul(reshape(q, {B, H_kv, group, T, D}), reshape(k, {B, H_kv, 1, D, T}));
-  const Var scores = reshape(products, {B, o.n_head, T, T}) * o.scale;
+// x [B, T, heads * D] passes as [B, T, heads, D].
+Var pass_heads(const char* name, const Var& x, Index heads) {
+  return reshape(activation(name, reshape(x, {x.dim(0), x.dim(1), heads, -1})), x.shape());
+}
+
+struct Qkv {
+  Var q, k, v;  // [B, T, H * D], [B, S, H_kv * D]
+};
+
+Qkv pass_inputs(const Qkv& in, const AttentionOptions& o) {
+  return {pass_heads("queries", in.q, o.n_head), pass_heads("keys", in.k, o.n_kv_head),
+          pass_heads("values", in.v, o.n_kv_head)};
+}
+
+// scale q k^T of each head, soft-capped, before any mask: [B, H, T, S].
+Tensor scores(const Var& queries, const Var& keys, const AttentionOptions& o) {
+  const Index B = queries.dim(0), T = queries.dim(1), S = keys.dim(1), H_kv = o.n_kv_head;
+  const Var q = permute(reshape(queries, {B, T, o.n_head, -1}), {0, 2, 1, 3}),
+            k = permute(reshape(keys, {B, S, H_kv, -1}), {0, 2, 3, 1});
+  const Var products = matmul(reshape(q, {B, H_kv, o.n_head / H_kv, T, -1}), reshape(k, {B, H_kv, 1, -1, S}));
+  const Var scores = reshape(products, {B, o.n_head, T, S}) * o.scale;
   return o.softcap > 0 ? softcap(scores, o.softcap).value() : scores.value();
 }
 
-// Offers what a capture of this thread wants of "scores", "queries", "keys", "values", "scale" and "bias", as
-// MultiHeadAttention says. `o` holds the mask; D is the width of a head.
-void offer_inside(const std::string& path, const Tensor& rows, const QkvColumns& columns,
-                  const AttentionOptions& o, Index D) {
+// Offers what a capture of this thread wants of "scores", "scale", "softcap" and "bias", as
+// MultiHeadAttention says. `o` holds the mask.
+void offer_scores(const Qkv& in, const AttentionOptions& o) {
   auto offer = [&](const char* name, auto&& make) {
-    if (Capture* capture = Capture::wanting(name)) capture->put(path, name, make());
+    if (Capture::wanting(name)) Capture::offer(name, make());
   };
-  offer("scores", [&] { return scores(rows, columns, o, D); });
-  offer("queries", [&] { return part(rows, columns.query, o.n_head, D); });
-  offer("keys", [&] { return part(rows, columns.key, o.n_kv_head, D); });
-  offer("values", [&] { return part(rows, columns.value, o.n_kv_head, D); });
+  offer("scores", [&] { return scores(in.q, in.k, o); });
   offer("scale", [&] { return Tensor::scalar(o.scale, Dtype::f64); });
   offer("softcap", [&] { return Tensor::scalar(o.softcap, Dtype::f64); });
   offer("bias", [&] {
-    const Index B = rows.dim(0), T = rows.dim(1);
-    return masked_scores(Tensor::zeros({B, o.n_head, T, T}, rows.dtype()), o.mask).value();
+    const Shape shape{in.q.dim(0), o.n_head, in.q.dim(1), in.k.dim(1)};
+    return masked_scores(Tensor::zeros(shape, in.q.dtype()), o.mask).value();
   });
+}
+
+// `fused` computes attention and maybe its weights; `in` is the same for who changes the weights. Passes
+// "weights" [B, H, T, S] and "heads" [B, T, H, D].
+template <class Fused>
+Var pass_weights(const AttentionOptions& o, const Fused& fused, const std::function<Qkv()>& in) {
+  Var y;
+  if (Intervention::wanting("weights")) {
+    const Qkv parts = in();
+    y = attention_composed(parts.q, parts.k, parts.v, o, [&](const Var& weights) {
+      return dropout(activation("weights", weights), o.dropout);
+    });
+  } else {
+    const bool wanted = Capture::wanting("weights");
+    Tensor weights;
+    y = fused(wanted ? &weights : nullptr);
+    if (wanted) Capture::offer("weights", weights);
+  }
+  return pass_heads("heads", y, o.n_head);
 }
 
 }  // namespace
@@ -169,55 +194,47 @@ Var MultiHeadAttention::forward(const Var& x, const Context& context) const {
   if (relative.defined()) o.mask.relative = relative.table(o.mask.causal);
   QKV_CHECK(learned || (!context.rotary.cos.defined() && !context.cache),
             "attention: rotary positions and decoding need qkv = \"learned\"; got \"identity\"");
-  Tensor weights;
-  Capture* capture = x.is_symbolic() ? nullptr : Capture::wanting("weights");
-  Tensor* wanted = capture ? &weights : nullptr;
-  auto show = [&](const Tensor& rows, const QkvColumns& columns) {
-    if (Capture::current() && !x.is_symbolic() && !context.cache)
-      offer_inside(path, rows, columns, o, d_head);
-  };
-  Var y;  // [B, T, H * D]
-  if (learned) {
-    Var qkv = linear(x, W_QKV, b_QKV);  // [B, T, (H + 2 H_kv) * D]
-    if (context.value_embedding.defined())
-      qkv = mix(qkv, context.value_embedding, context.value_lambdas, (o.n_head + o.n_kv_head) * d_head);
-    if (qk_norm) qkv = qkv::qk_norm(qkv, g_QK, d_head, o.n_head, o.n_kv_head, norm_eps);
-    if (context.rotary.cos.defined()) {  // queries and keys, not values
-      RotaryOptions turned(o.n_head + o.n_kv_head, d_head);
-      turned.interleaved = context.interleaved;
-      qkv = rotary(qkv, context.rotary, turned);
-    }
-    qkv = Intervention::apply(path, "qkv", qkv);
-    if (Capture* c = Capture::wanting("qkv")) c->put(path, "qkv", qkv.value());
-    if (a_K.defined())  // scale q_t . a_d for each distance d: [B, T, H, 2 k + 1], never the square
-      o.mask.relative =
-          linear(reshape(slice(qkv, -1, 0, o.n_head * d_head), {x.dim(0), x.dim(1), o.n_head, d_head}), a_K) *
-          o.scale;
-    show(qkv.value(), {0, o.n_head * d_head, (o.n_head + o.n_kv_head) * d_head});
-    y = !context.cache     ? attention_packed(qkv, o, wanted)
-        : Trace::current() ? continued_in_trace(qkv, *context.cache, o, d_head)
-                           : Var(continued(qkv.value(), *context.cache, o, d_head, wanted));
-  } else {
-    show(x.value(), {0, 0, 0});
-    y = Intervention::current()
-            ? attention_packed(Intervention::apply(path, "qkv", concat({x, x, x}, -1)), o, wanted)
-            : attention(x, x, x, o, wanted);
+  if (!learned) return attend(x, x, x, o);
+  Var qkv = linear(x, W_QKV, b_QKV);  // [B, T, (H + 2 H_kv) * D]
+  if (context.value_embedding.defined())
+    qkv = mix(qkv, context.value_embedding, context.value_lambdas, (o.n_head + o.n_kv_head) * d_head);
+  if (qk_norm) qkv = qkv::qk_norm(qkv, g_QK, d_head, o.n_head, o.n_kv_head, norm_eps);
+  if (context.rotary.cos.defined()) {  // queries and keys, not values
+    RotaryOptions turned(o.n_head + o.n_kv_head, d_head);
+    turned.interleaved = context.interleaved;
+    qkv = rotary(qkv, context.rotary, turned);
   }
-  if (capture) capture->put(path, "weights", weights);
-  return learned ? linear(y, W_O, b_O) : y;  // [B, T, d]
+  const Index end_q = o.n_head * d_head, end_k = end_q + o.n_kv_head * d_head;
+  auto parts = [&]() -> Qkv {
+    return {slice(qkv, -1, 0, end_q), slice(qkv, -1, end_q, end_k), slice(qkv, -1, end_k, qkv.dim(2))};
+  };
+  const bool heard = heard_in(x);
+  if (heard) {
+    qkv = activation("qkv", qkv);
+    const Qkv passed = pass_inputs(parts(), o);
+    if (Intervention::current()) qkv = concat({passed.q, passed.k, passed.v}, -1);
+  }
+  if (a_K.defined())  // scale q_t . a_d for each distance d: [B, T, H, 2 k + 1], never the square
+    o.mask.relative =
+        linear(reshape(slice(qkv, -1, 0, end_q), {x.dim(0), x.dim(1), o.n_head, d_head}), a_K) * o.scale;
+  auto fused = [&](Tensor* weights) {
+    return !context.cache     ? attention_packed(qkv, o, weights)
+           : Trace::current() ? continued_in_trace(qkv, *context.cache, o, d_head)
+                              : Var(continued(qkv.value(), *context.cache, o, d_head, weights));
+  };
+  if (!heard) return linear(fused(nullptr), W_O, b_O);  // [B, T, d]
+  QKV_CHECK(!context.cache || !Intervention::wanting("weights"),
+            "intervention: \"weights\" can be changed where a text is read as a whole; got decoding");
+  if (!context.cache) offer_scores(parts(), o);
+  return linear(pass_weights(o, fused, parts), W_O, b_O);
 }
 
 Var attend(const Var& q, const Var& k, const Var& v, const AttentionOptions& o) {
-  if (!Capture::current() || q.is_symbolic()) return attention(q, k, v, o);
-  const std::string path = LayerPath::current() ? *LayerPath::current() : "";
-  if (q.dim(1) == k.dim(1) && k.dim(2) == v.dim(2))  // else it decodes, or looks at a memory
-    offer_inside(path, concat({q, k, v}, -1).value(), {0, q.dim(2), q.dim(2) + k.dim(2)}, o,
-                 q.dim(2) / o.n_head);
-  Capture* capture = Capture::wanting("weights");
-  Tensor weights;
-  const Var y = attention(q, k, v, o, capture ? &weights : nullptr);
-  if (capture) capture->put(path, "weights", weights);
-  return y;
+  if (!heard_in(q)) return attention(q, k, v, o);
+  const Qkv in = pass_inputs({q, k, v}, o);
+  if (q.dim(1) == k.dim(1) && k.dim(2) == v.dim(2)) offer_scores(in, o);  // else it decodes, or has a memory
+  return pass_weights(
+      o, [&](Tensor* weights) { return attention(in.q, in.k, in.v, o, weights); }, [&] { return in; });
 }
 
 CrossAttention::CrossAttention(const Scope& s, const AttentionConfig& c, Index width, Index memory_width)
@@ -253,13 +270,9 @@ Var CrossAttention::operator()(const Var& x, const Context& context) const {
     if (qk_norm) k = qkv::qk_norm(k, g_K, k.dim(2) / o.n_kv_head, o.n_kv_head, 0, norm_eps);
     if (entry) entry->keys = k.value(), entry->values = v.value();
   }
-  Tensor weights;
-  Capture* capture = x.is_symbolic() ? nullptr : Capture::wanting("weights");
   Var q = linear(x, W_Q, b_Q);  // [B, T, H * D]
   if (qk_norm) q = qkv::qk_norm(q, g_Q, q.dim(2) / o.n_head, o.n_head, 0, norm_eps);
-  const Var y = attention(q, k, v, o, capture ? &weights : nullptr);  // [B, T, H * D]
-  if (capture) capture->put(path, "weights", weights);
-  return linear(y, W_O, b_O);  // [B, T, d]
+  return activation("out", linear(attend(q, k, v, o), W_O, b_O));  // [B, T, d]
 }
 
 }  // namespace qkv

@@ -38,9 +38,11 @@ FeedForward::FeedForward(const Scope& s, const FeedForwardConfig& config, Index 
 
 Var FeedForward::operator()(const Var& x) const {
   const Var h = up(x);  // [.., d_ff]
-  const Var active = gate ? swiglu((*gate)(x), h) : activate(h, activation);
-  if (Capture* capture = Capture::wanting("activations"))
-    capture->put(up.path, "activations", active.value());
+  Var active = gate ? swiglu((*gate)(x), h) : activate(h, activation);
+  {
+    LayerPath here(up.path);
+    active = qkv::activation("activations", std::move(active));
+  }
   return down(qkv::dropout(active, dropout));
 }
 
@@ -72,7 +74,8 @@ Block::Block(const Scope& s, const BlockConfig& c, Index width)
       pre(c.norm.place == NormPlace::pre),
       norm1(s / "norm1", c.norm, width),
       attn(make_attention(s / "attn", c, width)),
-      attn_path_((s / "attn").path()) {
+      attn_path_((s / "attn").path()),
+      ffn_path_((s / "ffn").path()) {
   if (c.memory_width > 0) {
     norm_cross.emplace(s / "norm_cross", c.norm, width);
     cross_attn.emplace(s / "cross_attn", c.attention, width, c.memory_width);
@@ -96,15 +99,20 @@ Block::Block(const Scope& s, const Section& section, Index width)
     : Block(s, read_block(section, width), width) {}
 
 Var Block::forward(const Var& x, const Context& context) const {
-  auto residual = [&](const Var& x, const Norm& norm, auto&& f) {
-    return pre ? x + qkv::dropout(f(norm(x)), dropout) : norm(x + qkv::dropout(f(x), dropout));
+  auto residual = [&](const std::string& path, const Var& x, const Norm& norm, auto&& f) {
+    auto within = [&](const Var& v) {
+      LayerPath here(path);
+      return qkv::dropout(f(v), dropout);
+    };
+    Var y = pre ? x + within(norm(x)) : norm(x + within(x));
+    LayerPath here(path);
+    return activation("residual", std::move(y));
   };
-  Var h = residual(x, norm1, [&](const Var& v) {
-    LayerPath here(attn_path_);
-    return attn->forward(v, context);
-  });  // [B, T, d]
-  if (cross_attn) h = residual(h, *norm_cross, [&](const Var& v) { return (*cross_attn)(v, context); });
-  return ffn ? residual(h, *norm2, [&](const Var& v) { return (*ffn)(v); }) : h;
+  Var h = residual(attn_path_, x, norm1, [&](const Var& v) { return (*attn)(v, context); });  // [B, T, d]
+  if (cross_attn)
+    h = residual(cross_attn->path, h, *norm_cross, [&](const Var& v) { return (*cross_attn)(v, context); });
+  if (!ffn) return h;
+  return residual(ffn_path_, h, *norm2, [&](const Var& v) { return activation("out", (*ffn)(v)); });
 }
 
 }  // namespace qkv

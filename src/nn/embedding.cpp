@@ -1,5 +1,6 @@
 #include "qkv/nn/embedding.h"
 
+#include "qkv/autograd/capture.h"
 #include "qkv/ops/arithmetic.h"
 #include "qkv/ops/embedding.h"
 #include "qkv/ops/shape_ops.h"
@@ -20,11 +21,11 @@ TokenEmbedding::TokenEmbedding(const Scope& s, EmbeddingKind kind, Index vocabul
 Var TokenEmbedding::operator()(const Tensor& ids, const Tensor& ngram_ids,
                                const Tensor& ngram_offsets) const {
   LayerPath here(path);
-  if (one_hot) return qkv::one_hot(ids, vocabulary, dtype);
+  if (one_hot) return activation("out", qkv::one_hot(ids, vocabulary, dtype));
   Var x = embedding(ids, weight);  // [B, T, d]
-  if (!ngrams.defined()) return x;
+  if (!ngrams.defined()) return activation("out", std::move(x));
   Var bags = embedding_bag(ngram_ids, ngram_offsets, ngrams);  // [B * T, d]
-  return x + reshape(bags, x.shape());
+  return activation("out", x + reshape(bags, x.shape()));
 }
 
 }  // namespace qkv

@@ -163,8 +163,8 @@ Var Position::operator()(const Var& x, const Tensor& origin, Index start) const 
     else
       Note()("begin", start).add("positions", rows);
   }
-  if (weight.defined()) return x + embedding(rows, weight);  // [B, T, d]
-  return x * std::sqrt(double(x.dim(2))) + embedding(rows, fixed);
+  return activation("out", weight.defined() ? x + embedding(rows, weight)  // [B, T, d]
+                                            : x * std::sqrt(double(x.dim(2))) + embedding(rows, fixed));
 }
 
 }  // namespace qkv

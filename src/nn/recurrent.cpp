@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "qkv/autograd/capture.h"
 #include "qkv/ops/shape_ops.h"
 
 namespace qkv {
@@ -40,10 +41,10 @@ Var Recurrent::operator()(const Var& x, const Tensor& lengths, RecurrentState* s
   LayerPath here(path);
   RecurrentOptions options;
   options.lengths = lengths;
-  const Var y = run(forward, x, options, state);  // [B, T, H]
-  if (!backward.W_ih.defined()) return y;
+  Var y = run(forward, x, options, state);  // [B, T, H]
+  if (!backward.W_ih.defined()) return activation("out", std::move(y));
   options.reverse = true;
-  return concat({y, run(backward, x, options, nullptr)}, -1);  // [B, T, 2 H]
+  return activation("out", concat({y, run(backward, x, options, nullptr)}, -1));  // [B, T, 2 H]
 }
 
 }  // namespace qkv

@@ -189,7 +189,7 @@ Var masked_scores(Var scores, const AttentionMask& m) {
 
 // The definition from separate ops.
 Var attention_composed(const Var& q, const Var& k, const Var& v, const AttentionOptions& o,
-                       const Tensor& dropped) {
+                       const std::function<Var(const Var&)>& change) {
   const Index B = q.dim(0), T = q.dim(1), S = k.dim(1), group = o.n_head / o.n_kv_head;
   auto heads = [](const Var& x, Index H) {  // [B, T, H D] -> [B, H, T, D]
     return permute(reshape(x, {x.dim(0), x.dim(1), H, -1}), {0, 2, 1, 3});
@@ -203,7 +203,7 @@ Var attention_composed(const Var& q, const Var& k, const Var& v, const Attention
   Var scores = matmul(heads(q, o.n_head), transpose(repeated(k))) * o.scale;
   if (o.softcap > 0) scores = tanh(scores / o.softcap) * o.softcap;
   scores = masked_scores(scores, o.mask);
-  const Var weights = dropped.defined() ? softmax(scores) * dropped : softmax(scores);
+  const Var weights = change ? change(softmax(scores)) : softmax(scores);
   return reshape(permute(matmul(weights, repeated(v)), {0, 2, 1, 3}), {B, T, -1});
 }
 

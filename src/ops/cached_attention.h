@@ -1,6 +1,8 @@
 // Attention of new tokens over a cache of keys and values, for decoding; and its definition from separate
 // ops.
 #pragma once
+#include <functional>
+
 #include "qkv/ops/attention.h"
 
 namespace qkv {
@@ -16,9 +18,9 @@ Tensor cached_attention(const T* q, Index ld, Index B, Index n, const Tensor& ke
 /// Scores [B, H, T, S] with what the mask adds to them: bias, relative, -inf where a key may not be seen.
 Var masked_scores(Var scores, const AttentionMask& mask);
 
-/// `attention` from separate ops, for gradient checks and tests. `dropped` [B, H, T, S], where given, is what
-/// dropout multiplies the weights with.
+/// `attention` from separate ops, for checks and for who changes the weights: `change`, where given, makes of
+/// the weights [B, H, T, S] those that multiply the values. Dropout is not applied.
 Var attention_composed(const Var& q, const Var& k, const Var& v, const AttentionOptions& options,
-                       const Tensor& dropped = {});
+                       const std::function<Var(const Var&)>& change = {});
 
 }  // namespace qkv

@@ -5,7 +5,7 @@
 
 using namespace qkv;
 
-TEST_CASE("an intervention changes what layers offer while it lives; the innermost counts") {
+TEST_CASE("an intervention changes what passes while it lives; the innermost acts last") {
   const Var x = Tensor::full({2}, 1.0);
   CHECK_FALSE(Intervention::current());
   CHECK(test::share_buffer(Intervention::apply("layer", "qkv", x).value(), x.value()));

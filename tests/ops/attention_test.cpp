@@ -56,7 +56,12 @@ Results results(Tape& tape, const Operands& in, F f) {
 }
 Results composed(const Operands& in, const AttentionOptions& o, const Tensor& dropped = {}) {
   Tape tape;
-  return results(tape, in, [&](auto q, auto k, auto v) { return attention_composed(q, k, v, o, dropped); });
+  std::function<Var(const Var&)> change;
+  if (dropped.defined())
+    change = [&](const Var& weights) {
+      return weights * dropped;
+    };
+  return results(tape, in, [&](auto q, auto k, auto v) { return attention_composed(q, k, v, o, change); });
 }
 Results fused(const Operands& in, const AttentionOptions& o, const Stream* stream = nullptr,
               Tensor* weights = nullptr) {

@@ -18,6 +18,8 @@ class ThreadScoped {
  protected:
   ThreadScoped() : outer_(innermost()) { innermost() = static_cast<T*>(this); }
   ~ThreadScoped() { innermost() = outer_; }
+  /// The live one around this, or null.
+  T* outer() const { return outer_; }
 
  private:
   static T*& innermost() {

@@ -53,7 +53,7 @@ struct Block : Layer {
   std::optional<FeedForward> ffn;
 
  private:
-  std::string attn_path_;
+  std::string attn_path_, ffn_path_;
 };
 
 }  // namespace qkv

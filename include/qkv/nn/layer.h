@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "qkv/autograd/capture.h"
 #include "qkv/base/config.h"
 #include "qkv/base/registry.h"
 #include "qkv/nn/parameter.h"
@@ -82,6 +83,11 @@ struct Layer {
   virtual ~Layer() = default;
   /// x [B, T, width] (f32, f64) -> [B, T, out_width()]. Called by several threads at once.
   virtual Var forward(const Var& x, const Context& context) const = 0;
+  /// `forward` with the activations "in" and "out" of the layer path that is current.
+  Var operator()(const Var& x, const Context& context) const {
+    if (!Listener::any()) return forward(x, context);
+    return activation("out", forward(activation("in", x), context));
+  }
   virtual Index out_width() const = 0;
   /// True if `forward` continues from context.cache if there is one: it then gets only the new tokens. Layers
   /// that process each token separately may return true. If a layer of a model returns false, generation

@@ -2,6 +2,7 @@
 #pragma once
 #include <optional>
 
+#include "qkv/autograd/capture.h"
 #include "qkv/base/config.h"
 #include "qkv/nn/parameter.h"
 #include "qkv/ops/activations.h"
@@ -22,7 +23,7 @@ struct Linear {
     LayerPath here(path);
     Var y = linear(x, weight, bias);
     if (cap > 0) y = softcap(y, cap);
-    return y;
+    return activation("out", std::move(y));
   }
 
   Parameter weight, bias;

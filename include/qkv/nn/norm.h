@@ -1,5 +1,6 @@
 // Norm: layer norm or RMS norm, as the config says.
 #pragma once
+#include "qkv/autograd/capture.h"
 #include "qkv/base/config.h"
 #include "qkv/nn/parameter.h"
 #include "qkv/ops/norm.h"
@@ -41,7 +42,7 @@ struct Norm {
         path(s.path()) {}
   Var operator()(const Var& x) const {
     LayerPath here(path);
-    return rms ? rms_norm(x, weight, eps) : layer_norm(x, weight, bias, eps);
+    return activation("out", rms ? rms_norm(x, weight, eps) : layer_norm(x, weight, bias, eps));
   }
 
   bool rms;
