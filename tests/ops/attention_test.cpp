@@ -59,7 +59,7 @@ Results composed(const Operands& in, const AttentionOptions& o, const Tensor& dr
   std::function<Var(const Var&)> change;
   if (dropped.defined())
     change = [&](const Var& weights) {
-      return weights * dropped;
+      return weights * Var(dropped);
     };
   return results(tape, in, [&](auto q, auto k, auto v) { return attention_composed(q, k, v, o, change); });
 }
