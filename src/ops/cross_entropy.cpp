@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ops/loss_rows.h"
 #include "qkv/autograd/gradcheck.h"
 #include "qkv/ops/arithmetic.h"
 #include "qkv/ops/reduce.h"
@@ -72,16 +73,17 @@ struct Targets {
     const std::int32_t* ids = t.data<std::int32_t>();
     for (Index r = 0; r < rows; r++) {
       if (ids[r] == ignore) continue;
-      QKV_CHECK(ids[r] >= 0 && ids[r] < V,
+      const std::int32_t id = ids[r] <= muted(0) ? muted(ids[r]) : ids[r];
+      QKV_CHECK(id >= 0 && id < V,
                 "{}: target must be in [0, {}) or the ignored {}; got {} at position {} (logits {})", op, V,
                 ignore, ids[r], r, logits.shape());
-      weight += weighted ? weights.at(ids[r]) : 1.0;
+      weight += weighted ? weights.at(id) : 1.0;
     }
   }
-  // Class of row r, or -1 when it is ignored.
+  // Class of row r, or -1 when it is ignored or muted.
   Index target(Index r) const {
     const Index id = targets.data<std::int32_t>()[r];
-    return id == ignore ? -1 : id;
+    return id == ignore || id <= muted(0) ? -1 : id;
   }
   template <class T>
   T weight_of(Index c) const {
@@ -164,6 +166,7 @@ void check_options(GradSuite& g, Loss loss, Loss composed, bool smooth) {
   check("ignored class", {3, 4}, g.ints({3}, {2, 1, 2}), {2, {}, 0});
   check("all ignored", {2, 3}, g.ints({2}, {-100, -100}), {});
   check("weights", {4, 4}, g.ints({4}, {0, 3, -100, 1}), {-100, weights, 0});
+  check("muted, weights", {3, 4}, g.ints({3}, {0, muted(2), 1}), {-100, weights, 0});
   check("one class", {2, 1}, g.ints({2}, {0, 0}), {});
   if (!smooth) return;
   check("smoothing", {3, 9}, g.ints({3}, {8, -100, 4}), {-100, {}, 0.1});
@@ -181,6 +184,7 @@ Var cross_entropy_of(const Op& op, const Targets& plan, const Var& logits, Reduc
   Tensor y = Tensor::empty(shape, dtype), stats = Tensor::empty({plan.rows, 2}, dtype);
   // The mean of nothing is 0.
   const double scale = reduce != Reduce::mean ? 1.0 : plan.weight != 0.0 ? 1.0 / plan.weight : 0.0;
+  LossRows* const rows = LossRows::current();
   dispatch(op.name, dtype, [&](auto t) {
     using T = decltype(t);
     double total = 0.0;
@@ -192,6 +196,7 @@ Var cross_entropy_of(const Op& op, const Targets& plan, const Var& logits, Reduc
       const double loss = target < 0 ? 0.0 : forward_row(plan, x, target, row);
       stats.data<T>()[2 * r] = row.top, stats.data<T>()[2 * r + 1] = row.sum;
       total += loss;
+      if (rows && reduce == Reduce::sum) rows->values.push_back(loss);
       if (reduce == Reduce::each) y.data<T>()[r] = T(loss);
     }
     if (reduce != Reduce::each) y.data<T>()[0] = T(scale * total);

@@ -13,6 +13,7 @@
 #include "qkv/log/console.h"
 #include "qkv/train/training.h"
 #include "train/base_weights.h"
+#include "train/cut_heads.h"
 #include "train/run_dir.h"
 #include "train/train_step.h"
 #include "train/weight_average.h"
@@ -174,6 +175,7 @@ void save_checkpoint(Training& t, bool best) {
 void load_stored(const Training& t, const Checkpoint& c) {
   t.experiment.parameters->load(c.weights, c.folder + "/model.safetensors");
   if (t.adapters) t.adapters->compose();
+  if (t.cut) t.cut->cut();
 }
 
 void restore(Training& t, const std::string& checkpoint) {

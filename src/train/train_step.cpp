@@ -9,6 +9,8 @@
 #include "nn/adapters.h"
 #include "ops/optimizer_kernels.h"
 #include "qkv/base/threads.h"
+#include "train/attention_loss.h"
+#include "train/cut_heads.h"
 #include "train/reduction.h"
 
 namespace qkv {
@@ -34,10 +36,12 @@ const StepReport& TrainStep::make(std::int64_t number, double lr) {
     send();
     if (!communicator().alone()) share_findings();
   }
-  r.loss_sum = r.count = 0, r.tokens = 0;
+  r.loss_sum = r.count = r.attention_loss = 0, r.tokens = 0;
   for (const Shard& shard : shards_)
-    r.loss_sum += shard.found.loss, r.count += shard.found.count, r.tokens += shard.found.tokens;
+    r.loss_sum += shard.found.loss, r.count += shard.found.count, r.tokens += shard.found.tokens,
+        r.attention_loss += shard.found.divergence;
   r.loss = r.count > 0 ? r.loss_sum / r.count : 0.0;
+  r.attention_loss = r.count > 0 ? r.attention_loss / r.count : 0.0;
   r.gradient_scale = r.count > 0 ? 1.0 / r.count : 0.0;
   {
     const Timer timer(r.seconds.reduce);
@@ -112,15 +116,16 @@ void check_all_have_gradients(const Gradients& gradients, const ParameterStore& 
 // A step along the gradient of one or more batches.
 class GradientStep : public TrainStep {
  public:
-  GradientStep(Experiment& e, const TrainConfig& config, TrainBatches& batches, Optimizer& optimizer,
-               Adapters* adapters)
-      : TrainStep(*e.task, batches, config.grad_accum_steps),
-        experiment_(e),
-        optimizer_(optimizer),
-        adapters_(adapters),
-        clip_norm_(config.grad_clip_norm),
-        gradients_(static_cast<std::size_t>(batches.shards())),
-        reduction_(*e.parameters, batches.shards()) {}
+  explicit GradientStep(const Training& t)
+      : TrainStep(*t.experiment.task, *t.batches, t.tables.train.grad_accum_steps),
+        experiment_(t.experiment),
+        optimizer_(*t.optimizer),
+        adapters_(t.adapters.get()),
+        cut_(t.cut.get()),
+        attention_loss_(t.attention_loss.get()),
+        clip_norm_(t.tables.train.grad_clip_norm),
+        gradients_(static_cast<std::size_t>(t.batches->shards())),
+        reduction_(*t.experiment.parameters, t.batches->shards()) {}
 
   double bytes(double activations, double threads) const override {
     const auto shards = static_cast<double>(gradients_.size()), own = static_cast<double>(own_shards());
@@ -140,20 +145,26 @@ class GradientStep : public TrainStep {
     const Loss loss = experiment_.task->loss(*experiment_.model, shard.batch);
     shard.found.loss += loss.sum.value().item();
     shard.found.count += loss.count;
+    const Var sum = attention_loss_
+                        ? attention_loss_->add_to(loss, s, batches_.shards(), shard.found.divergence)
+                        : loss.sum;
     const double forwarded = steady_seconds();
-    // The last shard of a step sends gradients while it computes others. Those of adapters come later.
+    // The last shard of a step sends gradients while it computes others, unless they are to be changed.
     std::optional<Reduction::Sender> sender;
-    if (own_shards() == 1 && !communicator().alone() && !adapters_ && (batch + 1) % accumulated_ == 0)
+    if (own_shards() == 1 && !communicator().alone() && !adapters_ && !cut_ &&
+        (batch + 1) % accumulated_ == 0)
       sender.emplace(tape, reduction_, gradients_);
-    tape.backward(loss.sum, gradients_[static_cast<std::size_t>(s)]);
+    tape.backward(sum, gradients_[static_cast<std::size_t>(s)]);
     shard.forward_s += forwarded - start;
     shard.backward_s += steady_seconds() - forwarded;
   }
 
   void send() override {
-    if (adapters_)
-      pool().run(static_cast<int>(gradients_.size()),
-                 [&](int s, int) { adapters_->project(gradients_[static_cast<std::size_t>(s)]); });
+    if (adapters_ || cut_)
+      pool().run(static_cast<int>(gradients_.size()), [&](int s, int) {
+        if (adapters_) adapters_->project(gradients_[static_cast<std::size_t>(s)]);
+        if (cut_) cut_->cut(gradients_[static_cast<std::size_t>(s)]);
+      });
     reduction_.send(gradients_);
   }
 
@@ -170,11 +181,14 @@ class GradientStep : public TrainStep {
     optimizer_.update(*experiment_.parameters, gradients_[0],
                       {report.step, report.lr, report.gradient_scale * factor});
     if (adapters_) adapters_->compose();
+    if (cut_) cut_->cut();
   }
 
   Experiment& experiment_;
   Optimizer& optimizer_;
   Adapters* adapters_;
+  CutHeads* cut_;
+  const AttentionLoss* attention_loss_;
   double clip_norm_;
   std::vector<Gradients> gradients_;  // of each shard; after reduction their sum is in the first
   Reduction reduction_;
@@ -268,17 +282,19 @@ void check_in_place(const Experiment& e, const TrainConfig& config, const Optimi
     e.config.section("optimizer").report("groups", "must be left out with optimizer \"sparse-sgd\"");
   if (!config.freeze.empty())
     train.report("freeze", "must be empty with optimizer \"sparse-sgd\", which trains all rows");
+  if (e.tables.attention_loss.weight > 0)
+    train.section("attention_loss")
+        .report("weight", "must be 0 with optimizer \"sparse-sgd\", whose models have no attention");
   if (e.tables.lora.rank > 0)
     train.section("lora").report("rank",
                                  "must be 0 with optimizer \"sparse-sgd\", which trains rows in place");
 }
 
-std::unique_ptr<TrainStep> make_step(Experiment& e, const TrainConfig& config, TrainBatches& batches,
-                                     Optimizer& optimizer, Adapters* adapters) {
-  if (const auto* rows = dynamic_cast<const SparseSgd*>(&optimizer))
-    return std::make_unique<InPlaceStep>(*e.task, dynamic_cast<RowLearner&>(*e.model), rows->sharing,
-                                         batches);
-  return std::make_unique<GradientStep>(e, config, batches, optimizer, adapters);
+std::unique_ptr<TrainStep> make_step(const Training& t) {
+  if (const auto* rows = dynamic_cast<const SparseSgd*>(t.optimizer.get()))
+    return std::make_unique<InPlaceStep>(*t.experiment.task, dynamic_cast<RowLearner&>(*t.experiment.model),
+                                         rows->sharing, *t.batches);
+  return std::make_unique<GradientStep>(t);
 }
 
 }  // namespace qkv

@@ -2,6 +2,7 @@
 // optimizer step of them and reports all that it found.
 #pragma once
 #include <memory>
+#include <unordered_set>
 
 #include "data/sampler.h"
 #include "qkv/train/training.h"
@@ -23,6 +24,11 @@ class TrainBatches {
   };
   /// Makes the batch of one shard of these examples; without any, `out` stays as it is.
   Part collate(const std::vector<int>& examples, std::int64_t batch, int shard, Batch& out) const;
+  /// Leaves out the lessons of these examples and of no others: from now on, their targets in batches are
+  /// muted (ops/loss.h).
+  void leave_out(const std::vector<std::int64_t>& numbers);
+  /// From the losses of all targets of a batch of `size` examples to those of the examples.
+  static std::vector<double> by_example(const Batch& batch, Index size, const std::vector<double>& losses);
   /// The draws of dropout in a shard.
   Stream dropout(std::int64_t batch, int shard) const { return Stream(seed_, "dropout", batch, shard); }
 
@@ -30,11 +36,14 @@ class TrainBatches {
   std::int64_t per_epoch() const { return sampler_.steps_per_epoch(); }
 
  private:
+  void mute(const Part& part, Batch& batch) const;
+
   const Task& task_;
   Sampler sampler_;
   std::uint64_t seed_;
   int shards_;
   std::vector<int> examples_;
+  std::unordered_set<std::int64_t> without_;
 };
 
 /// Reads the data of all splits, so that a fault in it is reported before a run directory is made, and
@@ -45,7 +54,7 @@ std::unique_ptr<TrainBatches> make_batches(Task& task, const BatchConfig& config
 /// What one shard of a step has computed. Reused, so that a step does not allocate.
 struct Shard {
   struct Found {
-    double loss = 0, count = 0;
+    double loss = 0, count = 0, divergence = 0;
     std::int64_t tokens = 0;
     int signal = 0;  // that its rank has received
   };
@@ -108,9 +117,8 @@ void check_in_place(const Experiment& e, const TrainConfig& config, const Optimi
 /// Reports what in a config does not allow for several ranks.
 void check_ranks(const Experiment& e, const TrainBatches& batches, const Optimizer& optimizer);
 
-/// The step that the optimizer asks for: along the gradient of a batch, or in place, example by example.
-/// `adapters`: those that are trained, or null.
-std::unique_ptr<TrainStep> make_step(Experiment& e, const TrainConfig& config, TrainBatches& batches,
-                                     Optimizer& optimizer, Adapters* adapters);
+/// The step that the optimizer asks for: along the gradient of a batch, or in place, example by example. The
+/// other parts of the training must be there.
+std::unique_ptr<TrainStep> make_step(const Training& t);
 
 }  // namespace qkv

@@ -3,11 +3,14 @@
 #include <algorithm>
 #include <cmath>
 
+#include "model/skip_gram.h"
 #include "nn/adapters.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
 #include "tensor/pool.h"
+#include "train/attention_loss.h"
 #include "train/captures.h"
+#include "train/cut_heads.h"
 #include "train/train_step.h"
 #include "train/weight_average.h"
 
@@ -36,6 +39,21 @@ void check_metric(const Experiment& e, const EvalConfig& eval) {
   if (std::find(names.begin(), names.end(), eval.metric) == names.end())
     e.config.section("eval").report("metric", fmt::format("must be one of {}; got '{}'{}", join(names, ", "),
                                                           eval.metric, suggest(eval.metric, names)));
+}
+
+// Mutes what train.without names.
+void leave_out(Training& t) {
+  const std::vector<std::int64_t>& without = t.tables.train.without;
+  if (without.empty()) return;
+  const Experiment& e = t.experiment;
+  const std::int64_t n = e.task->examples(Split::train),
+                     most = *std::max_element(without.begin(), without.end());
+  if (most >= n)
+    e.config.section("train").report(
+        "without", fmt::format("must be numbers of training examples, 0 .. {}; got {}", n - 1, most));
+  if (dynamic_cast<RowLearner*>(e.model.get()))
+    e.config.section("train").report("without", "must be empty with a model whose rows learn in place");
+  t.batches->leave_out(without);
 }
 
 struct Walk {
@@ -80,26 +98,38 @@ Training::~Training() = default;
 
 Training prepare_training(Experiment& e) {
   Training t(e);
-  t.batches = make_batches(*e.task, t.tables.batches, e.run, e.parameters->symbolic());
+  RunConfig run = e.run;
+  if (t.tables.train.seed > 0) run.seed = t.tables.train.seed;
+  t.batches = make_batches(*e.task, t.tables.batches, run, e.parameters->symbolic());
   set_limits(t);
+  leave_out(t);
   const LoraConfig& lora = t.tables.lora;
   if (lora.rank > 0)
     t.adapters = std::make_unique<Adapters>(*e.parameters, lora.rank, lora.alpha, lora.targets,
                                             t.tables.train.init_except);
   if (lora.rank > 0 && t.tables.train.ema_decay > 0)
     e.config.section("train").report("ema_decay", "must be 0 with [train.lora]");
+  if (!t.tables.train.ablate.empty()) {
+    const Section train = e.config.section("train");
+    t.cut = std::make_unique<CutHeads>(*e.parameters, train, t.tables.train.ablate);
+    if (lora.rank > 0 || t.tables.train.ema_decay > 0)
+      train.report("ablate", "must be empty with [train.lora] and with ema_decay, which keep other weights");
+  }
   t.optimizer = make_optimizer(e.config.section("optimizer"), *e.parameters);
   t.schedule = make_schedule(e.config.section("schedule"), t.optimizer->lr(), t.max_steps());
   check_in_place(e, t.tables.train, *t.optimizer);
   check_ranks(e, *t.batches, *t.optimizer);
   check_metric(e, t.tables.eval);
+  if (!t.tables.attention_loss.file.empty())
+    t.attention_loss = std::make_unique<AttentionLoss>(e, t.tables.attention_loss);
   t.captures = std::make_unique<Captures>(e, t.tables.inspect, t.max_steps());
   e.config.finish();  // every key is read: what is wrong with them comes out together
 
   e.parameters->freeze(t.tables.train.freeze);
   if (e.parameters->trainable_count() == 0)
     fail(Fault::usage, "train.freeze: must leave something to train; got everything");
-  t.one_step = make_step(e, t.tables.train, *t.batches, *t.optimizer, t.adapters.get());
+  if (t.cut && !e.parameters->symbolic()) t.cut->cut();
+  t.one_step = make_step(t);
   if (const double decay = t.tables.train.ema_decay; decay > 0)
     t.average = std::make_unique<WeightAverage>(*e.parameters, decay);
   return t;

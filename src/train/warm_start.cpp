@@ -10,6 +10,7 @@
 #include "qkv/base/text.h"
 #include "qkv/train/training.h"
 #include "train/base_weights.h"
+#include "train/cut_heads.h"
 #include "train/weight_average.h"
 
 namespace qkv {
@@ -54,6 +55,7 @@ int take_initial(Training& t, std::vector<NamedTensor>& weights, const std::stri
          where, lacking);
   const int taken = store.load(weights, where, true);
   if (t.adapters) t.adapters->set_base();
+  if (t.cut) t.cut->cut();
   return taken;
 }
 

@@ -14,6 +14,12 @@ struct CrossEntropyOptions {
   double z_loss = 0;
 };
 
+/// The target t of an example whose lesson is left out: it counts in what a mean divides by, but has no loss
+/// and no gradient. muted(muted(t)) is t.
+constexpr std::int32_t muted(std::int32_t target) {
+  return -1'000'000 - target;
+}
+
 /// A sum and what a mean divides it by.
 struct CrossEntropy {
   Var sum;        ///< scalar: sum of the losses of the targets that count

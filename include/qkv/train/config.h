@@ -40,8 +40,10 @@ inline std::vector<std::string> names_of(OnNonfinite) {
 /// The table [train].
 struct TrainConfig {
   std::int64_t max_steps = 0, max_epochs = 0, grad_accum_steps = 1;
+  std::int64_t seed = 0;
   double grad_clip_norm = 1.0, spike = 8.0, ema_decay = 0.0;
-  std::vector<std::string> freeze, init_except;
+  std::vector<std::string> freeze, init_except, ablate;
+  std::vector<std::int64_t> without;
   std::string init_from;
   OnNonfinite on_nonfinite = OnNonfinite::stop;
   template <class F>
@@ -62,6 +64,14 @@ struct TrainConfig {
       "run directory or safetensors file with initial values for parameters of the same name", rule::path);
     f("init_except", init_except,
       "name patterns (with *) of parameters that do not get theirs from init_from, such as a new head");
+    f("seed", seed, "seed of the order of the examples, of dropout and of other noise; 0 = run.seed",
+      rule::non_negative);
+    f("without", without,
+      "numbers of training examples, from 0, that keep their places in the batches but have no loss",
+      rule::non_negative);
+    f("ablate", ablate,
+      "attention heads that are cut out, LAYER.HEAD: \"0.1\", \"decoder.layers.0.cross.1\"; their columns of "
+      "W_O stay 0");
     f("on_nonfinite", on_nonfinite, "at a NaN or infinity: stop, or skip the step");
     f("spike", spike,
       "a loss or gradient norm this many standard deviations above its running mean is logged; 0 = never",
@@ -82,6 +92,26 @@ struct LoraConfig {
       "name patterns (with *) of matrices W of init_from that become W + (alpha / rank) B A; only A and B "
       "are "
       "trained, and what init_except names");
+  }
+};
+
+/// The table [train.attention_loss]: attention that somebody has drawn (train/attention_loss.h).
+struct AttentionLossConfig {
+  std::string file;
+  double weight = 0;
+  std::vector<std::string> heads = {"0.*"};
+  template <class F>
+  void fields(F& f) {
+    f("file", file,
+      "drawn attention: JSON lines such as {\"text\": \"the river [bank]\", \"arrows\": [[\"bank\", "
+      "\"river\"]]}",
+      rule::path);
+    f("weight", weight,
+      "factor of the mean KL(drawn || attention) over the words from which arrows start, which is added to "
+      "the "
+      "mean loss; 0 = none",
+      rule::non_negative);
+    f("heads", heads, "name patterns (with *) of the heads that are to follow, LAYER.HEAD from 0");
   }
 };
 
@@ -148,13 +178,15 @@ struct LogConfig {
 
 /// What is kept of the inside of the model while it trains (captures.h).
 struct InspectConfig {
-  std::vector<std::string> capture = {"attention", "qkv", "vectors"}, sentences, samples;
+  std::vector<std::string> capture = {"attention", "qkv", "vectors", "circuits"}, sentences, samples;
   std::int64_t every = 0, frames = 24, examples = 2, points = 120;
+  double circuit_share = 0.1;
   template <class F>
   void fields(F& f) {
     f("capture", capture,
-      "what is kept: attention (weights and scores), qkv (W_Q, W_K, W_V), vectors (of the target word); [] = "
-      "nothing");
+      "what is kept: attention (weights and scores), qkv (W_Q, W_K, W_V), vectors (of the target word), "
+      "circuits "
+      "(what each head does for the answers); [] = nothing");
     f("sentences", sentences, "texts whose attention is kept");
     f("samples", samples, "texts that the model answers at each evaluation, kept in metrics.jsonl");
     f("every", every, "steps between captures; 0 = `frames` of them, closer together at the start",
@@ -163,6 +195,11 @@ struct InspectConfig {
     f("examples", examples, "evaluation examples of each class whose attention is also kept",
       rule::between(0, 100));
     f("points", points, "evaluation examples whose vectors are kept", rule::between(0, 10000));
+    f("circuit_share", circuit_share,
+      "share of the training's arithmetic that scoring heads may take; it decides on how many texts and at "
+      "how many "
+      "captures they are scored",
+      rule::probability);
   }
 };
 
@@ -189,6 +226,7 @@ struct TrainingTables {
   BatchConfig batches;
   TrainConfig train;
   LoraConfig lora;
+  AttentionLossConfig attention_loss;
   EvalConfig eval;
   CheckpointConfig checkpoint;
   LogConfig log;

@@ -13,7 +13,9 @@
 namespace qkv {
 
 class Adapters;
+class AttentionLoss;
 class Captures;
+class CutHeads;
 class TrainBatches;
 class TrainStep;
 class WeightAverage;
@@ -21,7 +23,7 @@ class WeightAverage;
 /// Wall-clock seconds by what was done in them. Forward and backward share the time of the workers in
 /// proportion.
 struct TrainSeconds {
-  double data = 0, forward = 0, backward = 0, reduce = 0, update = 0, evaluate = 0, capture = 0,
+  double data = 0, forward = 0, backward = 0, reduce = 0, update = 0, evaluate = 0, capture = 0, circuits = 0,
          checkpoint = 0;
 };
 
@@ -30,6 +32,7 @@ struct StepReport {
   std::int64_t step = 0;  ///< 1, 2, ...
   double loss_sum = 0, count = 0, loss = 0;
   double grad_norm = 0, lr = 0;
+  double attention_loss = 0;  ///< mean divergence of the attention from that which was drawn
   double gradient_scale = 0;  ///< 1 / count: from sums over examples to the gradient of the mean loss
   std::int64_t tokens = 0;
   bool finite = true;  ///< loss and gradient norm; where they are not, no parameter was changed
@@ -93,7 +96,9 @@ struct Training {
 
   Experiment& experiment;
   TrainingTables tables;  ///< those of the experiment, with train.max_steps and eval.every in steps
-  std::unique_ptr<Adapters> adapters;  ///< null without [train.lora]
+  std::unique_ptr<Adapters> adapters;             ///< null without [train.lora]
+  std::unique_ptr<AttentionLoss> attention_loss;  ///< null without [train.attention_loss]
+  std::unique_ptr<CutHeads> cut;                  ///< null without train.ablate
   std::unique_ptr<TrainBatches> batches;
   std::unique_ptr<Optimizer> optimizer;
   std::unique_ptr<Schedule> schedule;

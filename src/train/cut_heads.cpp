@@ -1,0 +1,71 @@
+#include "train/cut_heads.h"
+
+#include <algorithm>
+
+#include "qkv/base/text.h"
+
+namespace qkv {
+namespace {
+
+// Calls f(path, slot of W_O, number of heads) for each attention that has a W_O.
+template <class F>
+void each_attention(const ParameterStore& store, F f) {
+  store.each_part([&](int, const ParameterStore::Part& queries) {
+    if (!ends_with(queries.name, ".W_Q")) return;
+    const std::string path = queries.name.substr(0, queries.name.size() - 4);
+    store.each_part([&](int slot, const ParameterStore::Part& out) {
+      if (out.name == path + ".W_O") f(path, slot, queries.heads);
+    });
+  });
+}
+
+// Whether a layer is meant by its path, or by its number.
+bool names_layer(const std::string& name, const std::string& path) {
+  return name == path || (all_digits(name) && path == "layers." + name + ".attn");
+}
+
+void zero_columns(Tensor W, Index begin, Index end) {
+  const Index rows = W.dim(0), width = W.dim(1);
+  dispatch("cut_heads", W.dtype(), [&](auto zero) {
+    auto* w = W.data<decltype(zero)>();
+    for (Index r = 0; r < rows; r++) std::fill(w + r * width + begin, w + r * width + end, decltype(zero)(0));
+  });
+}
+
+}  // namespace
+
+std::vector<std::string> heads_of(const ParameterStore& store) {
+  std::vector<std::string> all;
+  each_attention(store, [&](const std::string& path, int, Index heads) {
+    for (Index h = 0; h < heads; h++) all.push_back(fmt::format("{}.{}", path, h));
+  });
+  return all;
+}
+
+CutHeads::CutHeads(ParameterStore& store, const Section& train, const std::vector<std::string>& heads)
+    : store_(store) {
+  for (const std::string& name : heads) {
+    const std::size_t dot = std::min(name.rfind('.'), name.size()), known = columns_.size();
+    const std::string layer = name.substr(0, dot), head = name.substr(std::min(dot + 1, name.size()));
+    each_attention(store, [&](const std::string& path, int slot, Index n) {
+      if (!names_layer(layer, path) || !all_digits(head) || head.size() > 6 || std::stoll(head) >= n) return;
+      const Index width = store.slot(slot).value.dim(1) / n, h = std::stoll(head);
+      columns_.push_back({slot, h * width, (h + 1) * width});
+    });
+    if (columns_.size() > known) continue;
+    const std::vector<std::string> all = heads_of(store);
+    train.report("ablate", fmt::format("must name heads with a W_O, LAYER.HEAD ({}); got {}",
+                                       all.empty() ? "there are none" : join(all, ", ", 8), in_quotes(name)));
+  }
+}
+
+void CutHeads::cut() {
+  for (const Columns& c : columns_) zero_columns(store_.slot(c.slot).value, c.begin, c.end);
+}
+
+void CutHeads::cut(const Gradients& gradients) const {
+  for (const Columns& c : columns_)
+    if (gradients.has_slot(c.slot)) zero_columns(gradients.of_slot(c.slot), c.begin, c.end);
+}
+
+}  // namespace qkv

@@ -1,0 +1,32 @@
+// CutHeads: attention heads that a run trains without (train.ablate). What a head adds to the residual stream
+// is its columns of W_O times its output: these columns stay 0, and have no gradient. So every use of the
+// trained model finds the head cut, whatever runs it.
+#pragma once
+#include "qkv/base/config.h"
+#include "qkv/nn/parameter.h"
+
+namespace qkv {
+
+class CutHeads {
+ public:
+  /// Reports in `train` what of train.ablate names no head of the store.
+  CutHeads(ParameterStore& store, const Section& train, const std::vector<std::string>& heads);
+
+  /// Sets the columns of the weights to 0.
+  void cut();
+  /// The same for their gradients.
+  void cut(const Gradients& gradients) const;
+
+ private:
+  struct Columns {
+    int slot;
+    Index begin, end;
+  };
+  ParameterStore& store_;
+  std::vector<Columns> columns_;
+};
+
+/// The heads of a model as train.ablate calls them: "layers.0.attn.1".
+std::vector<std::string> heads_of(const ParameterStore& store);
+
+}  // namespace qkv
