@@ -44,6 +44,13 @@ void check_lora(const Section& table, const TrainConfig& train, const LoraConfig
     table.report("init_except", "must be empty without init_from; got patterns");
 }
 
+void check_attention_loss(const Section& table, const AttentionLossConfig& drawn) {
+  if ((drawn.weight > 0) == drawn.file.empty())
+    table.report(drawn.file.empty() ? "file" : "weight", drawn.file.empty()
+                                                             ? "must name the drawn attention; got none"
+                                                             : "must be positive with file; got 0");
+}
+
 // The keys of [expect] are `METRIC_min` and `METRIC_max`; whether they hold is asked at the end of a run.
 void read_expectations(const Section& config, const std::vector<std::string>& metrics) {
   const Section expect = config.section("expect");
@@ -98,6 +105,7 @@ void TrainingTables::read(const Section& config, const std::vector<std::string>&
   limits.exclusive({"max_steps"}, {"max_epochs"});
   limits.read(train);
   limits.section("lora").read(lora);
+  limits.section("attention_loss").read(attention_loss);
   config.section("eval").read(eval);
   config.section("checkpoint").read(checkpoint);
   config.section("log").read(log);
@@ -106,6 +114,7 @@ void TrainingTables::read(const Section& config, const std::vector<std::string>&
   data.read(batches);
   check_length(limits, train);
   check_lora(limits, train, lora);
+  check_attention_loss(limits.section("attention_loss"), attention_loss);
   at_most(1'000'000, limits, "grad_accum_steps",
           train.grad_accum_steps);  // a signal waits for the step's end
   at_most(BatchConfig::kMax, data, "batch_size", batches.batch_size);

@@ -4,6 +4,7 @@
 
 #include "autograd/watch.h"
 #include "qkv/base/text.h"
+#include "train/attention_loss.h"
 #include "train/checkpoint.h"
 #include "train/diagnosis.h"
 #include "train/train_step.h"
@@ -81,14 +82,17 @@ void watch_shard(const Training& t, const std::vector<int>& numbers, std::int64_
   Watch watch;
   Tape tape(t.batches->dropout(batch_number, s));
   const Loss loss = t.experiment.task->loss(*t.experiment.model, batch);
-  if (!watch.finding()) tape.backward(loss.sum, gradients);
+  double divergence = 0;
+  const Var sum =
+      t.attention_loss ? t.attention_loss->add_to(loss, s, t.batches->shards(), divergence) : loss.sum;
+  if (!watch.finding()) tape.backward(sum, gradients);
   if (!watch.finding()) {
     if (users.empty())
       for (int slot = 0; slot < store.size(); slot++) {
         const auto [op, layer] = watch.user_of(slot);
         users.push_back({op, layer});
       }
-    const double value = loss.sum.value().item();
+    const double value = sum.value().item();
     if (!std::isfinite(value)) describe_loss(value, d);
     return;
   }

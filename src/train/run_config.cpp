@@ -20,10 +20,10 @@ namespace fs = std::filesystem;
 namespace qkv {
 namespace {
 
-// The key of [data] whose files are not those that the run directory keeps, or was made from where it refers
+// The key whose files are not those that the run directory keeps, or was made from where it refers
 // to them; "" where all are.
-std::string changed_data(const std::string& run, const Task& task) {
-  for (const DataPlace& data : data_places(task)) {
+std::string changed_data(const std::string& run, const Task& task, const Section& config) {
+  for (const DataPlace& data : data_places(task, config)) {
     const std::string copy = run + "/" + data.place;
     const std::string before = !data.copied   ? env_value(run, "checksum of " + data.key)
                                : exists(copy) ? content_checksum(copy)
@@ -53,12 +53,12 @@ Json origins(const Section& config) {
 // config.resolved.toml comes last: a directory that has it can be resumed.
 void write_run_files(const RunDir& run, const Experiment& e, const std::string& config,
                      const std::string& resolved, const std::vector<std::string>& command) {
-  keep_data(run.path(), *e.task);
+  keep_data(run.path(), *e.task, e.config);
   keep_plugins(run.path());
   write_file_atomic(run.file("config.toml"), config);
   Json env = environment(command, pool().size(), e.run.seed);
   env["id"] = make_run_id(e.config, *e.task);
-  for (const DataPlace& data : data_places(*e.task))  // of data that stays where it is
+  for (const DataPlace& data : data_places(*e.task, e.config))  // of data that stays where it is
     if (!data.copied) env["checksum of " + data.key] = content_checksum(data.source);
   if (const std::string sum = start_checksum(e.config); !sum.empty())
     env["checksum of train.init_from"] = sum;
@@ -114,8 +114,8 @@ std::string start_checksum(const Section& config) {
 std::string make_run_id(const Section& config, const Task& task) {
   std::string text;
   std::set<std::string> paths{"plugins"};
-  for (auto& [key, path] : task.files()) {
-    paths.insert("data." + key.substr(0, key.find('[')));
+  for (auto& [key, path] : data_files(task, config)) {
+    paths.insert(key.substr(0, key.find('[')));
     text += key + " " + content_checksum(path) + "\n";
   }
   for (const ResolvedKey& key : config.resolved())
@@ -138,7 +138,7 @@ std::string difference_of_run(const std::string& run, const Section& config, con
     if (decides_result(key)) return fmt::format("{} is not set (was {})", key, value);
   const std::string start = start_checksum(config), before = env_value(run, "checksum of train.init_from");
   if (!start.empty() && !before.empty() && before != start) return "other weights in train.init_from";
-  const std::string changed = changed_data(run, task);
+  const std::string changed = changed_data(run, task, config);
   return changed.empty() ? "" : fmt::format("another content of {}", changed);
 }
 

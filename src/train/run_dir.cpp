@@ -17,6 +17,7 @@
 #include "qkv/base/plugin.h"
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
+#include "qkv/train/config.h"
 #include "train/checksums.h"
 
 namespace fs = std::filesystem;
@@ -143,8 +144,17 @@ bool is_training(const std::string& run) {
   return lock && ::flock(lock.get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
 }
 
-std::vector<DataPlace> data_places(const Task& task) {
-  const auto files = task.files();
+std::vector<std::pair<std::string, std::string>> data_files(const Task& task, const Section& config) {
+  std::vector<std::pair<std::string, std::string>> files;
+  for (auto& [key, path] : task.files()) files.emplace_back("data." + key, path);
+  const std::string drawn =
+      config.section("train").section("attention_loss").read<AttentionLossConfig>().file;
+  if (!drawn.empty()) files.emplace_back("train.attention_loss.file", drawn);
+  return files;
+}
+
+std::vector<DataPlace> data_places(const Task& task, const Section& config) {
+  const auto files = data_files(task, config);
   std::uintmax_t total = 0;
   for (auto& [key, path] : files) total += size_of_tree(path);
   const bool copied = total <= kKeepBytes;
@@ -153,14 +163,15 @@ std::vector<DataPlace> data_places(const Task& task) {
     const fs::path source = fs::absolute(path).lexically_normal();
     std::string type = source.extension().string();
     if (type == ".gz") type = source.stem().extension().string() + type;
-    const std::string name = replace_all(replace_all(key, "[", "-"), "]", "");
-    places.push_back({"data." + key, path, copied ? "data/" + name + type : source.string(), copied});
+    std::string name = replace_all(replace_all(key.substr(key.find('.') + 1), "[", "-"), "]", "");
+    name = replace_all(name, ".", "-");
+    places.push_back({key, path, copied ? "data/" + name + type : source.string(), copied});
   }
   return places;
 }
 
-void keep_data(const std::string& run, const Task& task) {
-  for (const DataPlace& data : data_places(task)) {
+void keep_data(const std::string& run, const Task& task, const Section& config) {
+  for (const DataPlace& data : data_places(task, config)) {
     if (!data.copied) continue;
     make_directories(run + "/data");
     copy_files(data.source, run + "/" + data.place);

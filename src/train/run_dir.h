@@ -41,7 +41,9 @@ class RunDir {
 /// Whether a process trains in the run directory at this moment.
 bool is_training(const std::string& run);
 
-/// A data file (or folder) of a task, and where a run directory has it.
+/// The data files of a task and the drawn attention: their keys, such as "data.train", and paths.
+std::vector<std::pair<std::string, std::string>> data_files(const Task& task, const Section& config);
+/// A data file (or folder), and where a run directory has it.
 struct DataPlace {
   std::string key, source;  ///< "data.train" or, of a list, "data.mix[0]", and the file that it names
   /// The key without its index: "data.mix".
@@ -49,9 +51,9 @@ struct DataPlace {
   std::string place;  ///< "data/train.tsv" below the run directory, or an absolute path
   bool copied;        ///< data of more than 64 MiB stays where it is
 };
-std::vector<DataPlace> data_places(const Task& task);
-/// Copies the task's data files to those places: see `copy_files`.
-void keep_data(const std::string& run, const Task& task);
+std::vector<DataPlace> data_places(const Task& task, const Section& config);
+/// Copies the data files to those places: see `copy_files`.
+void keep_data(const std::string& run, const Task& task, const Section& config);
 
 /// Writes what a new run directory has beside checkpoints and logs: its data and plug-ins, `config` (the text
 /// of config.toml), `resolved` (that of config.resolved.toml), env.json, origins.json, checksums.

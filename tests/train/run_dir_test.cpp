@@ -62,12 +62,12 @@ TEST_CASE("the run to resume has the same name, configuration and data, and is t
   Session session(data.encoder());
   const Task& task = *session.experiment.task;
   std::vector<std::pair<std::string, std::string>> replaced_keys;
-  for (const DataPlace& place : data_places(task))
+  for (const DataPlace& place : data_places(task, Section::parse("")))
     replaced_keys.emplace_back(place.key, toml_string(place.place));
   const std::string runs = data.folder / "runs", text = resolved_config(session.config, replaced_keys);
   auto make = [&](const std::string& name) {
     const RunDir run = RunDir::create(runs, name, false);
-    keep_data(run.path(), task);
+    keep_data(run.path(), task, Section::parse(""));
     write_file_atomic(run.file("config.resolved.toml"), text);
     return run.path();
   };
