@@ -14,6 +14,7 @@
 #include <set>
 
 #include "base/file.h"
+#include "base/toml.h"
 #include "qkv/base/error.h"
 #include "qkv/base/text.h"
 #include "train/run_dir.h"
@@ -71,18 +72,47 @@ void Continuations::start(const std::string& name, const std::string& run, std::
     fail(Fault::usage,
          "{}: the last step must be after {}, which the run has reached, and at most 1000000000; got {}",
          name, step, max_steps);
+  if (is_training(run)) fail(Fault::usage, "{}: it is in training", name);
+  spawn(name, {"resume", run, "--set", fmt::format("train.max_steps={}", max_steps)});
+}
+
+std::string Continuations::draw(const std::string& name, const std::string& run, const std::string& lines,
+                                double weight, const std::vector<std::string>& heads) {
+  idle(name);
+  std::string drawn = run + "-drawn";
+  for (int k = 2; exists(drawn); k++) drawn = fmt::format("{}-drawn-{}", run, k);
+  std::vector<std::string> patterns;
+  for (const std::string& head : heads) patterns.push_back(toml_string(head));
+  const fs::path place(drawn);
+  const std::string file = drawn + ".jsonl";
+  write_file_atomic(file, lines);
+  spawn(name, {"train", run + "/config.resolved.toml", "--set",
+               "run.name=" + toml_string(place.filename().string()), "--set",
+               "run.out_dir=" + toml_string(place.parent_path().string()), "--set",
+               "train.attention_loss.file=" + toml_string(fs::absolute(file).string()), "--set",
+               fmt::format("train.attention_loss.weight={}", weight), "--set",
+               "train.attention_loss.heads=[" + join(patterns, ", ") + "]"});
+  return place.filename().string();
+}
+
+Continuations::Child& Continuations::idle(const std::string& name) {
   Child& child = children_[name];
   reap(child);
-  if (child.process > 0 || is_training(run)) fail(Fault::usage, "{}: it is in training", name);
+  if (child.process > 0) fail(Fault::usage, "{}: it is in training", name);
+  return child;
+}
+
+void Continuations::spawn(const std::string& name, std::vector<std::string> arguments) {
+  Child& child = idle(name);
   if (child.output >= 0) ::close(child.output);
   child = Child{};
   child.output = ::memfd_create("qkv", MFD_CLOEXEC);
-  std::string program = "/proc/self/exe", quiet = "-q", verb = "resume", set = "--set",
-              value = fmt::format("train.max_steps={}", max_steps), path = run;
   std::error_code error;
-  program = fs::read_symlink(program, error).string();
-  char* arguments[] = {program.data(), quiet.data(), verb.data(), path.data(),
-                       set.data(),     value.data(), nullptr};
+  const std::string program = fs::read_symlink("/proc/self/exe", error).string();
+  arguments.insert(arguments.begin(), {program, "-q"});
+  std::vector<char*> pointers;
+  for (std::string& argument : arguments) pointers.push_back(argument.data());
+  pointers.push_back(nullptr);
   posix_spawn_file_actions_t files;
   posix_spawnattr_t attributes;
   ::posix_spawn_file_actions_init(&files);
@@ -96,7 +126,8 @@ void Continuations::start(const std::string& name, const std::string& run, std::
   ::posix_spawnattr_setsigdefault(&attributes, &usual);
   ::posix_spawnattr_setflags(&attributes,
                              POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  const int fault = ::posix_spawn(&child.process, program.c_str(), &files, &attributes, arguments, environ);
+  const int fault =
+      ::posix_spawn(&child.process, program.c_str(), &files, &attributes, pointers.data(), environ);
   ::posix_spawn_file_actions_destroy(&files);
   ::posix_spawnattr_destroy(&attributes);
   if (fault != 0)

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 namespace qkv {
 
@@ -15,11 +16,16 @@ pid_t trainer_of(const std::string& run);
 /// Has a training stop after its step and save, as Ctrl-C does. A usage error where none can be found.
 void stop_training(const std::string& run);
 
-/// `qkv resume RUN --set train.max_steps=N`, each in its own session, so that it outlives this process.
+/// Trainings that this process starts, each in its own session, so that it outlives this process.
 class Continuations {
  public:
-  /// `run` is the directory, at `step`. A usage error where it trains, or has come as far.
+  /// `qkv resume RUN --set train.max_steps=N`. `run` is the directory, at `step`. A usage error where it
+  /// trains, or has come as far.
   void start(const std::string& name, const std::string& run, std::int64_t step, std::int64_t max_steps);
+  /// Trains the config of a run again with [train.attention_loss]: `lines` become its file, beside the new
+  /// run RUN-drawn, RUN-drawn-2, ..., whose name is returned. One at a time of each run.
+  std::string draw(const std::string& name, const std::string& run, const std::string& lines, double weight,
+                   const std::vector<std::string>& heads);
   /// Why those that did not end well did not: the end of what they said, by the names of the runs.
   std::map<std::string, std::string> faults();
   /// How many still run.
@@ -32,6 +38,10 @@ class Continuations {
     std::string fault = {};
   };
   static void reap(Child& child);
+  /// What ran last for that name; a usage error where it still runs.
+  Child& idle(const std::string& name);
+  /// Runs this program.
+  void spawn(const std::string& name, std::vector<std::string> arguments);
   std::map<std::string, Child> children_;
 };
 

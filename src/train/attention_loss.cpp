@@ -33,8 +33,9 @@ Index end_of_arrow(const Task& task, const ProbeText& text, const Json& end, con
     if (plain(at(text.words, i)) == word) found.push_back(i);
   if (text.target >= 0 && plain(at(text.words, text.target)) == word) return text.target;
   if (found.size() != 1)
-    fail(Fault::data, "{}: the text must hold the word {} once; got it {} times{}", where, brief(end),
-         found.size(), found.empty() ? suggest(word, text.words) : " (give its position from 0)");
+    fail(Fault::data, "{}: the text must hold the word {} once; got it {} times{}", where,
+         in_quotes(end.get<std::string>()), found.size(),
+         found.empty() ? suggest(word, text.words) : " (give its position from 0)");
   return found[0];
 }
 
@@ -63,6 +64,15 @@ DrawnText read_arrows(const Task& task, const ProbeText& text, const Json& list,
 struct LayerWeights {
   std::string name;
   Var weights;  // [B, H, T, T]
+  // Whether a pattern names the head, by the path of its layer, or by the number of layers.N.attn.
+  bool chosen(Index head, const std::vector<std::string>& patterns) const {
+    std::string number = starts_with(name, "layers.") ? name.substr(7) : "";
+    if (ends_with(number, ".attn")) number.resize(number.size() - 5);
+    return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) {
+      return matches(pattern, fmt::format("{}.{}", name, head)) ||
+             (all_digits(number) && matches(pattern, fmt::format("{}.{}", number, head)));
+    });
+  }
   Index element(Index b, Index head, const DrawnText::Arrow& arrow) const {
     const Index H = weights.dim(1), T = weights.dim(2);
     return ((b * H + head) * T + arrow.from) * T + arrow.to;
@@ -123,15 +133,14 @@ AttentionLoss::AttentionLoss(const Experiment& e, const AttentionLossConfig& con
     : experiment_(e), config_(config), texts_(read_drawn(*e.task, config.file)) {
   if (e.parameters->symbolic()) return;
   for (const DrawnText& drawn : texts_) {
-    const std::vector<LayerWeights> layers = weights_of(e, {drawn.text});
-    for (std::size_t l = 0; l < layers.size(); l++)
-      for (Index head = 0; head < layers[l].weights.dim(1); head++) {
-        if (!chosen(l, head)) continue;
+    for (const LayerWeights& layer : weights_of(e, {drawn.text}))
+      for (Index head = 0; head < layer.weights.dim(1); head++) {
+        if (!layer.chosen(head, config.heads)) continue;
         rows_ += static_cast<double>(drawn.rows);
         for (const DrawnText::Arrow& arrow : drawn.arrows)
-          if (layers[l].weights.value().at(layers[l].element(0, head, arrow)) == 0)
-            fail(Fault::data, "{}: arrows must lead to words that head {}.{} may see; got {} to {} in {}",
-                 config.file, l, head, arrow.from, arrow.to, in_quotes(drawn.text.text));
+          if (layer.weights.value().at(layer.element(0, head, arrow)) == 0)
+            fail(Fault::data, "{}: arrows must lead to words that head {} of {} can see; got {} to {} in {}",
+                 config.file, head, layer.name, arrow.from, arrow.to, in_quotes(drawn.text.text));
       }
   }
   if (rows_ == 0)
@@ -144,12 +153,6 @@ AttentionLoss::AttentionLoss(const Experiment& e, const AttentionLossConfig& con
                 join(config.heads, ", ")));
 }
 
-bool AttentionLoss::chosen(std::size_t layer, Index head) const {
-  const std::string name = fmt::format("{}.{}", layer, head);
-  return std::any_of(config_.heads.begin(), config_.heads.end(),
-                     [&](const std::string& pattern) { return matches(pattern, name); });
-}
-
 Var AttentionLoss::add_to(const Loss& loss, int s, int shards, double& divergence) const {
   std::vector<ProbeText> texts;
   std::vector<const DrawnText*> own;
@@ -158,22 +161,20 @@ Var AttentionLoss::add_to(const Loss& loss, int s, int shards, double& divergenc
   if (own.empty()) return loss.sum;
   Var sum_of_logs;
   double entropy = 0;  // minus the sum of p log p
-  const std::vector<LayerWeights> layers = weights_of(experiment_, texts);
-  for (std::size_t l = 0; l < layers.size(); l++) {
-    Tensor wanted = Tensor::zeros(layers[l].weights.shape(), Dtype::f64);  // p
+  for (const LayerWeights& layer : weights_of(experiment_, texts)) {
+    Tensor wanted = Tensor::zeros(layer.weights.shape(), Dtype::f64);  // p
     bool any = false;
     for (Index head = 0; head < wanted.dim(1); head++) {
-      if (!chosen(l, head)) continue;
+      if (!layer.chosen(head, config_.heads)) continue;
       any = true;
       for (std::size_t b = 0; b < own.size(); b++)
         for (const DrawnText::Arrow& arrow : own[b]->arrows) {
-          wanted.data<double>()[layers[l].element(static_cast<Index>(b), head, arrow)] = arrow.share;
+          wanted.data<double>()[layer.element(static_cast<Index>(b), head, arrow)] = arrow.share;
           entropy -= arrow.share * std::log(arrow.share);
         }
     }
     if (!any) continue;
-    const Var& weights = layers[l].weights;
-    const Var logs = sum(log(weights + kLeast) * wanted.to(weights.dtype()));
+    const Var logs = sum(log(layer.weights + kLeast) * wanted.to(layer.weights.dtype()));
     sum_of_logs = sum_of_logs.defined() ? sum_of_logs + logs : logs;
   }
   const double scale = loss.count * shards / rows_;

@@ -45,8 +45,6 @@ class AttentionLoss {
   Var add_to(const Loss& loss, int s, int shards, double& divergence) const;
 
  private:
-  bool chosen(std::size_t layer, Index head) const;
-
   const Experiment& experiment_;
   AttentionLossConfig config_;
   std::vector<DrawnText> texts_;

@@ -111,7 +111,9 @@ struct AttentionLossConfig {
       "the "
       "mean loss; 0 = none",
       rule::non_negative);
-    f("heads", heads, "name patterns (with *) of the heads that are to follow, LAYER.HEAD from 0");
+    f("heads", heads,
+      "name patterns (with *) of the heads that are to follow, LAYER.HEAD: \"0.*\", "
+      "\"encoder.layers.0.attn.1\"");
   }
 };
 

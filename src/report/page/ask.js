@@ -77,6 +77,7 @@ function showModel(model, about, examples) {
     fill(answerLine, {"data-answer": JSON.stringify(answer.prediction)}, []).replaceChildren(...answerText(lastAnswer, about.task));
     words.replaceChildren(...wordLine(lastAnswer));
     cards.replaceChildren(...answerCards(lastAnswer).map(([title, content]) => el("div", {class: "card"}, el("h3", {}, title), content)));
+    if (model.drawing) model.drawing.show(input.value, lastAnswer);
     if (!(answer.attention || []).length) return more.replaceChildren();
     if (view && more.contains(view.node)) return view.update();
     view = attentionView("ask-attention", () => answeredAttention(lastAnswer));
@@ -113,7 +114,7 @@ function showModel(model, about, examples) {
     problem, result, cards,
     el("p", {class: "note"}, about.note || "The answer is that of the best checkpoint, whose weights this page holds with 10 to 20 bits each; the last one may answer otherwise.",
        writes ? " Temperature 0 takes the likeliest token each time; a higher one draws, the same for the same seed." : "",
-       about.classes && about.classes.length ? " The attention says where a word looked, not why it was answered so: “Attention” below says whether it may be trusted." : ""), more);
+       about.classes && about.classes.length ? " The attention says where a word looked, not why it was answered so: “Attention” below says whether it may be trusted." : ""), more, model.drawing && model.drawing.node);
   run();
   window.qkv = {model, data};
 }

@@ -19,6 +19,6 @@ function address(path, parameters) {
 const pageAddress = (path, parameters) => address(path, {...parameters, token: data.serve.access});
 
 class ServerModel {
-  constructor(run) { this.name = run; }
+  constructor(run) { this.name = run, this.drawing = drawing(run); }
   answer(text, {progress, ...options} = {}) { return ask("/api/answer", {run: this.name, text, options}); }
 }
