@@ -129,7 +129,9 @@ void Optimizer::list_units(const ParameterStore& store, std::vector<Unit>& units
     if (own_[static_cast<std::size_t>(chunk.named)]) units.push_back({this, chunk});
 }
 
-void Optimizer::update(ParameterStore& store, const Gradients& gradients, const Step& step) {
+// Calls f(optimizer, chunk, step of its group, whether it decays) for each chunk, on the workers.
+template <class F>
+void Optimizer::each_unit(const ParameterStore& store, const Step& step, F f) {
   if (units_.empty()) {
     each([&](Optimizer& one) { one.list_units(store, units_); });
     std::stable_sort(units_.begin(), units_.end(),  // so that no worker begins a long one at the end
@@ -137,13 +139,36 @@ void Optimizer::update(ParameterStore& store, const Gradients& gradients, const 
   }
   pool().run(static_cast<int>(units_.size()), [&](int u, int) {
     const auto& [optimizer, chunk] = units_[static_cast<std::size_t>(u)];
-    if (chunk.frozen || !gradients.has_slot(chunk.slot)) return;
-    ParameterStore::Slot& slot = store.slot(chunk.slot);
     const Step own{step.number, optimizer == this ? step.lr : step.lr * (optimizer->lr_ / lr_),
                    step.gradient_scale};
-    optimizer->update(chunk, slot.value, gradients.of_slot(chunk.slot), own,
-                      optimizer->decay_1d_ || !slot.vector);
+    f(u, *optimizer, chunk, own, optimizer->decay_1d_ || !store.slot(chunk.slot).vector);
   });
+}
+
+void Optimizer::update(ParameterStore& store, const Gradients& gradients, const Step& step) {
+  each_unit(store, step, [&](int, Optimizer& own, const Chunk& chunk, const Step& own_step, bool decay) {
+    if (chunk.frozen || !gradients.has_slot(chunk.slot)) return;
+    own.update(chunk, store.slot(chunk.slot).value, gradients.of_slot(chunk.slot), own_step, decay);
+  });
+}
+
+std::vector<Optimizer::Linear> Optimizer::linearize(const ParameterStore& store, const Step& step,
+                                                    std::vector<Tensor>& reach) {
+  reach.clear();
+  for (int s = 0; s < store.size(); s++)
+    reach.push_back(Tensor::zeros(store.slot(s).value.shape(), store.dtype()));
+  std::vector<Linear> result(units_.size());
+  each_unit(store, step, [&](int u, Optimizer& own, const Chunk& chunk, const Step& own_step, bool decay) {
+    Linear& one = result[static_cast<std::size_t>(u)];
+    if (!chunk.frozen) one = own.linear(chunk, own_step, decay, reach[static_cast<std::size_t>(chunk.slot)]);
+    one.chunk = chunk;
+  });
+  return result;
+}
+
+Optimizer::Linear Optimizer::linear(const Chunk&, const Step&, bool, Tensor&) {
+  fail(Fault::usage, "optimizer: its steps must be those of adamw, adam or sgd; got '{}'",
+       config_.type(kDefault));
 }
 
 void Optimizer::step(ParameterStore& store, const Gradients& gradients, double scale) {

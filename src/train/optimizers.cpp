@@ -1,5 +1,8 @@
 // The optimizers that come with qkv. Their formulas are those of ops/optimizer_kernels.h; Muon is in
 // muon.cpp.
+#include <algorithm>
+#include <cmath>
+
 #include "ops/optimizer_kernels.h"
 #include "qkv/train/optimizer.h"
 
@@ -52,6 +55,20 @@ struct AdamBase : Optimizer {
                                                       chunk.size, s);
     });
   }
+  // Where there was no gradient yet, nothing is reached.
+  Linear linear(const Chunk& chunk, const Step& step, bool decay, Tensor& reach) override {
+    const auto number = static_cast<double>(step.number);
+    const double lr = step.lr / (1 - std::pow(c.beta1, number)), v = 1 - std::pow(c.beta2, number);
+    dispatch("adam", reach.dtype(), [&](auto t) {
+      using T = decltype(t);
+      const T* squares = moment<T>(1, chunk);
+      T* r = reach.data<T>() + chunk.begin;
+      for (Index i = 0; i < chunk.size; i++)
+        r[i] = squares[i] > 0 ? static_cast<T>(lr / (std::sqrt(double(squares[i]) / v) + c.eps)) : T(0);
+    });
+    const double decays = decay ? c.weight_decay : 0;
+    return {chunk, c.beta1, 1 - c.beta1, kDecoupled ? step.lr * decays : 0, kDecoupled ? 0 : decays};
+  }
   AdamConfig c;
 };
 using AdamW = AdamBase<true>;
@@ -78,6 +95,14 @@ struct Sgd : Optimizer {
       sgd_update<T>(value.data<T>() + chunk.begin, moment<T>(0, chunk), gradient.data<T>() + chunk.begin,
                     chunk.size, s);
     });
+  }
+  Linear linear(const Chunk& chunk, const Step& step, bool decay, Tensor& reach) override {
+    if (c.nesterov) return Optimizer::linear(chunk, step, decay, reach);
+    dispatch("sgd", reach.dtype(), [&](auto t) {
+      using T = decltype(t);
+      std::fill_n(reach.data<T>() + chunk.begin, chunk.size, static_cast<T>(step.lr));
+    });
+    return {chunk, c.momentum, 1, 0, decay ? c.weight_decay : 0};
   }
   SgdConfig c;
 };

@@ -41,6 +41,16 @@ class Optimizer {
   /// its ratio to that of [optimizer].
   void update(ParameterStore& store, const Gradients& gradients, const Step& step);
 
+  /// An update of a chunk as a linear function of gradient and momentum, what it divides them by held fixed:
+  ///   g = gradient_scale * gradient + l2 p;  m = keep m + share g;  p = (1 - decay) p - reach m
+  struct Linear {
+    Chunk chunk = {};
+    double keep = 0, share = 1, decay = 0, l2 = 0;
+  };
+  /// Of the last update, which was `step`; `reach` for each element of each slot. A usage error for an
+  /// optimizer that is no such function.
+  std::vector<Linear> linearize(const ParameterStore& store, const Step& step, std::vector<Tensor>& reach);
+
   /// One update, for your own training loop: step 1, 2, ... at rate `lr()`, of gradients times `scale`.
   void step(ParameterStore& store, const Gradients& gradients, double scale = 1.0);
 
@@ -69,6 +79,8 @@ class Optimizer {
   /// Updates elements [chunk.begin, chunk.begin + chunk.size) of a slot.
   virtual void update(const Chunk& chunk, Tensor& value, const Tensor& gradient, const Step& step,
                       bool decay) = 0;
+  /// The update of `chunk` that `step` made as a linear one, and its `reach`, a tensor of the slot's shape.
+  virtual Linear linear(const Chunk& chunk, const Step& step, bool decay, Tensor& reach);
   /// How many elements of a parameter, a part of the slot `value`, `update` is given at once, at most; those
   /// of the whole part for an optimizer of matrices: part.of(value).size().
   virtual Index chunk_elements(const ParameterStore::Part& part, const Tensor& value) const;
@@ -94,6 +106,8 @@ class Optimizer {
   void own(const ParameterStore& store, std::vector<bool> parameters);
   void assign_groups(const Section& config, const ParameterStore& store);
   void list_units(const ParameterStore& store, std::vector<Unit>& units);
+  template <class F>
+  void each_unit(const ParameterStore& store, const Step& step, F f);
   // Calls f(optimizer) for this one and those of the groups.
   template <class F>
   void each(F f) {
