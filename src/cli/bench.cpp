@@ -14,6 +14,7 @@
 #include "qkv/model/generate.h"
 #include "qkv/train/training.h"
 #include "tensor/gemm.h"
+#include "train/captures.h"
 
 namespace qkv {
 namespace {
@@ -89,6 +90,22 @@ Json measure(const BenchRequest& request, const Experiment& e, const Work& work)
       {"allocations_per_step", allocations() ? number(static_cast<double>(allocated) / n) : Json(nullptr)}};
 }
 
+// Scores the heads once, and what this will take of the time of the whole run.
+Json bench_circuits(const Training& training, double step_seconds) {
+  const std::unique_ptr<Circuits> circuits = training.captures->make_circuits();
+  if (!circuits || circuits->plan().steps.empty()) return nullptr;
+  const CircuitPlan& plan = circuits->plan();
+  const double start = steady_seconds();
+  const double passes = circuits->score(training.state.step).passes,
+               each = (steady_seconds() - start) / passes;
+  const double run = step_seconds * static_cast<double>(training.max_steps());
+  return {{"steps", plan.steps.size()},
+          {"texts", plan.texts},
+          {"passes", plan.passes},
+          {"share_of_arithmetic", number(plan.share)},
+          {"share_of_time", number(each * plan.passes / run)}};
+}
+
 Json bench_training(const BenchRequest& request, Experiment& e) {
   Training training = prepare_training(e);
   Work work;
@@ -108,7 +125,10 @@ Json bench_training(const BenchRequest& request, Experiment& e) {
     work.step();
     if (request.warmup == 0 && i >= 1 && steady_seconds() - begin > 1) break;
   }
-  return measure(request, e, work);
+  Json result = measure(request, e, work);
+  if (request.circuits)
+    result["circuits"] = bench_circuits(training, result["step_ms"]["mean"].get<double>() / 1e3);
+  return result;
 }
 
 // One text after another, each greedily after a prompt of tokens 0. A step is a token.

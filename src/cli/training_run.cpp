@@ -239,6 +239,7 @@ int run_training(Training& t, RunDir& run, const Start& start) {
                                {key::update_s, s.update},
                                {key::eval_s, s.evaluate},
                                {key::capture_s, s.capture},
+                               {key::circuits_s, s.circuits},
                                {key::checkpoint_s, s.checkpoint}})
     end.add(part, static_cast<float>(seconds));
   if (result.best_step >= 0)

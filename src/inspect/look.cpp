@@ -188,46 +188,24 @@ Explanation explanation_of(std::vector<std::string> words, std::vector<std::vect
 
 // ---- heads
 
-namespace {
-
-// Row t of a text: what a head takes from each word.
-void add_row(HeadScores& head, const ProbeText& text, std::size_t t, const std::vector<double>& row) {
+// Words as numbers, equal ones alike.
+static ReadTokens tokens_of(const ProbeText& text) {
+  ReadTokens read{{}, text.target, text.cue};
   const std::vector<std::string>& words = text.words;
-  head.scores[HeadScores::self].add(row[t]);
-  head.scores[HeadScores::first].add(row[0]);
-  if (t > 0) head.scores[HeadScores::previous].add(row[t - 1]);
-  double equal = 0, behind = 0;
-  bool seen = false;
-  for (std::size_t s = 0; s < t; s++) {
-    if (words[s] != words[t]) continue;
-    seen = true;
-    equal += row[s];
-    if (s + 1 < t) behind += row[s + 1];
-  }
-  if (seen) head.scores[HeadScores::duplicate].add(equal), head.scores[HeadScores::induction].add(behind);
-  if (int(t) == text.target && text.cue >= 0) head.scores[HeadScores::cue].add(row[std::size_t(text.cue)]);
-  for (std::size_t s = 0; s < words.size(); s++) head.at_distance[Index(s) - Index(t)].add(row[s]);
-}
-
-}  // namespace
-
-std::pair<Index, double> HeadScores::position() const {
-  std::pair<Index, double> best{0, 0};
-  for (const auto& [distance, mean] : at_distance)
-    if (mean.count * 10 >= scores[self].count && *mean.value() > best.second)
-      best = {distance, *mean.value()};
-  return best;
+  for (const std::string& word : words)
+    read.ids.push_back(std::int32_t(std::find(words.begin(), words.end(), word) - words.begin()));
+  return read;
 }
 
 std::vector<HeadScores> head_scores(const Experiment& e, const std::vector<ProbeText>& texts) {
   std::vector<HeadScores> found;
   for (const ProbeText& text : texts) {
     std::size_t at = 0;
+    const ReadTokens read = tokens_of(text);
     for (const AttentionLook& layer : look_at(e, text).layers)
       for (Index h = 0; h < layer.n_head; h++, at++) {
-        if (at == found.size()) found.push_back({layer.layer, h, {}, {}});
-        for (Index t = 0; t < layer.T; t++)
-          add_row(found[at], text, std::size_t(t), layer.row(layer.weights, h, t));
+        if (at == found.size()) found.push_back({layer.layer, h});
+        for (Index t = 0; t < layer.T; t++) found[at].add(read, t, layer.row(layer.weights, h, t).data());
       }
   }
   check_attention(e, !found.empty(), "inspect heads");

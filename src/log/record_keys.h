@@ -52,11 +52,14 @@ inline std::string key_of(std::string_view name, std::string_view part) {
   KEY(unknown, "unknown_WHAT_SPLIT", "start", "number", "", "share of the words or tokens that are unknown") \
   KEY(cut, "cut_WHAT_SPLIT", "start", "number", "", "examples that are longer than `model.max_seq_len`")     \
   KEY(split, "split", "eval", "text", "", "`val`, or at the end `test`")                                     \
-  KEY(step, "step", "train eval norms sample spike nonfinite end", "integer", "step",                        \
+  KEY(step, "step", "train eval norms circuits sample spike nonfinite end", "integer", "step",               \
       "optimizer steps done, skipped ones included; of `nonfinite` the step that failed")                    \
   KEY(epoch, "epoch", "train", "number", "", "passes over the training data")                                \
-  KEY(loss, "loss", "train eval spike nonfinite", "number", "",                                              \
-      "mean loss since the record before; of the split; of this step")                                       \
+  KEY(loss, "loss", "train eval circuits spike nonfinite", "number", "",                                     \
+      "mean loss since the record before; of the split; of the texts on which heads are scored; of this "    \
+      "step")                                                                                                \
+  KEY(attention_loss, "attention_loss", "train", "number", "",                                               \
+      "mean divergence of the attention from what was drawn, of this step (`[train.attention_loss]`)")       \
   KEY(usual_loss, "usual_loss", "spike", "number", "", "running mean of the loss before")                    \
   KEY(lr, "lr", "train", "number", "", "learning rate of this step")                                         \
   KEY(grad_norm, "grad_norm", "train spike nonfinite", "number", "",                                         \
@@ -87,6 +90,13 @@ inline std::string key_of(std::string_view name, std::string_view part) {
   KEY(weight, "weight/PARAMETER", "norms", "number", "", "norm of a parameter")                              \
   KEY(gradient, "gradient/PARAMETER", "norms", "number", "",                                                 \
       "norm of its gradient in this step before clipping")                                                   \
+  KEY(ablation, "ablation/HEAD", "circuits", "number", "nats",                                               \
+      "what the loss gains when the mean output of the head takes the place of its output")                  \
+  KEY(role, "role/HEAD", "circuits", "text", "", "what a head attends to that the answers need")             \
+  KEY(match, "match/HEAD", "circuits", "number", "", "share of its attention that fits the role")            \
+  KEY(head_cut, "cut/HEAD", "circuits", "number", "nats", "what the loss gains on other texts without the head")  \
+  KEY(patching, "patching/FROM > TO", "circuits", "number", "nats",                                          \
+      "what the loss gains when TO has the output that it has after the ablation of FROM")                   \
   KEY(sample_text, "text", "sample", "text", "", "one of `inspect.samples`")                                 \
   KEY(sample_answer, "answer", "sample", "text", "", "the model's answer, as `qkv predict` prints it")       \
   KEY(pass, "pass", "nonfinite", "text", "", "`forward`, `backward`, `reduce` or `update`")                  \
@@ -103,6 +113,7 @@ inline std::string key_of(std::string_view name, std::string_view part) {
   KEY(update_s, "update_s", "end", "number", "s", "spent in the optimizer")                                  \
   KEY(eval_s, "eval_s", "end", "number", "s", "spent on evaluations")                                        \
   KEY(capture_s, "capture_s", "end", "number", "s", "spent on captures")                                     \
+  KEY(circuits_s, "circuits_s", "end", "number", "s", "spent on scoring heads")                              \
   KEY(checkpoint_s, "checkpoint_s", "end", "number", "s", "spent on checkpoints")                            \
   KEY(best_step, "best_step", "end", "integer", "step", "step of the best evaluation")                       \
   KEY(best_value, "best_value", "end", "number", "", "its value of `eval.metric`")                           \

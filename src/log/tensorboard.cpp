@@ -228,6 +228,8 @@ void TensorboardSink::write(const Record& record) {
     scalars(record.text(key::split), record);
   } else if (record.type() == "norms") {
     scalars("norm", record);
+  } else if (record.type() == "circuits") {
+    scalars("circuits", record);
   } else if (record.type() == "spike" || record.type() == "nonfinite") {
     text("events", record.step(), dump_json(json_of(record)));
   } else if (record.type() == "end") {

@@ -64,8 +64,9 @@ class EventFile {
 std::vector<std::string> event_files(const std::string& folder);
 
 /// Numbers of a "train" record are scalars `train/NAME`, those of an "eval" record `SPLIT/NAME`, those of a
-/// "norms" record `norm/NAME`; histograms and texts keep their tags; what is not finite or out of the
-/// ordinary is a text. The HParams plug-in gets the config's values, and whether the run ended well.
+/// "norms" record `norm/NAME`, those of a "circuits" record `circuits/NAME`; histograms and texts keep their
+/// tags; what is not finite or out of the ordinary is a text. The HParams plug-in gets the config's values,
+/// and whether the run ended well.
 class TensorboardSink : public MetricSink {
  public:
   struct Run {

@@ -88,7 +88,8 @@ void ConsoleSink::write(const Record& record) {
   if (record.type() == "train") return train(record);
   if (record.type() == "eval") return eval(record);
   if (record.type() == "end") return end(record);
-  if (record.type() == "norms" || record.type() == "sample") return;  // too long to be read
+  if (record.type() == "norms" || record.type() == "sample" || record.type() == "circuits")
+    return;  // too long to be read
   const bool warning = record.type() == "spike" || record.type() == "nonfinite";
   const std::string line = record.type() + other_columns(record);
   warning ? console_.warn("{}", line) : console_.info("{}", line);

@@ -47,7 +47,8 @@ Json packed(const std::vector<Tensor>& frames, double most, int bits) {
 
 class Film {
  public:
-  Film(const std::string& run, Problems& problems) : problems_(problems), index_(read_capture_index(run)) {}
+  Film(const std::string& run, Problems& problems)
+      : run_(run), problems_(problems), index_(read_capture_index(run)) {}
 
   Json make() {
     problems_.insert(problems_.end(), index_.problems.begin(), index_.problems.end());
@@ -66,6 +67,7 @@ class Film {
     film["words"] = words();
     film["probabilities"] = probabilities();
     film["points"] = points(head.at("points"));
+    film["circuits"] = circuits_json(run_);
     return film;
   }
 
@@ -254,6 +256,7 @@ class Film {
             {"frames", packed(flat, most, kFine)}};
   }
 
+  const std::string& run_;
   Problems& problems_;
   CaptureIndex index_;
   std::vector<Frame> frames_;

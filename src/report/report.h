@@ -12,8 +12,8 @@
 namespace qkv {
 
 /// Everything the page shows: {"version", "runs": [..]} of all runs, and of the first one also "evaluation",
-/// "film" and "model". What a damaged run lacks is named in the "problems" of its entry. Throws a data error
-/// where there is no such directory.
+/// "film", "model", and where it is a fork beside others "fork" (inspect/futures.h). What a damaged run lacks is
+/// named in the "problems" of its entry. Throws a data error where there is no such directory.
 Json report_data(const std::vector<std::string>& runs);
 
 /// The page: needs no network and no other file. Text of the data cannot end the element that holds it. With
@@ -77,6 +77,8 @@ Json faithful_json(const Experiment& e, Split split);
 
 /// The captures of a run, frame by frame (captures.h); null where it has none.
 Json film_json(const std::string& run, Problems& problems);
+/// Its part "circuits".
+Json circuits_json(const std::string& run);
 
 /// The graphs of a model with its weights and its tokenizer, for the page to run (page/model.js), as long as
 /// it takes at most `limit` bytes; else {"missing": why}.

@@ -105,7 +105,7 @@ struct PlantedCuesData {
 /// ("cue2.3" is the cue of family 2 for class 3), among fillers ("w17"): the cue of the family that it asks
 /// for decides, the others are decoys. The target is the word that asks. So a method that claims to find the
 /// deciding word can be checked. Drawn from Stream(seed, split, index). Batches: ids, keep [B, T], target,
-/// label, example [B].
+/// label, cue, example [B].
 class PlantedCues : public ClassTask {
  public:
   explicit PlantedCues(const TaskInput& input) : seed_(input.seed()) {
@@ -201,7 +201,9 @@ class PlantedCues : public ClassTask {
     fill_words(batch, texts, n, "keep", [&](auto& word) { return ids_.at(word); });
     std::int32_t* target = batch.fill("target", {n}, Dtype::i32).data<std::int32_t>();
     std::int32_t* label = batch.fill("label", {n}, Dtype::i32).data<std::int32_t>();
-    for (Index b = 0; b < n; b++) target[b] = texts[b].target, label[b] = std::max(0, texts[b].label);
+    std::int32_t* cue = batch.fill("cue", {n}, Dtype::i32).data<std::int32_t>();
+    for (Index b = 0; b < n; b++)
+      target[b] = texts[b].target, label[b] = std::max(0, texts[b].label), cue[b] = texts[b].cue;
   }
 
   PlantedCuesData data_;

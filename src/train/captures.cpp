@@ -143,10 +143,11 @@ Tensor shrink(const Tensor& matrix, Index most) {
 Captures::Captures(Experiment& e, const InspectConfig& config, std::int64_t max_steps)
     : experiment_(e), config_(config) {
   const Section section = e.config.section("inspect");
+  const std::vector<std::string> known{"attention", "qkv", "vectors", "circuits"};
   for (const std::string& what : config.capture)
-    if (what != "attention" && what != "qkv" && what != "vectors")
-      section.report("capture", fmt::format("must list some of 'attention', 'qkv', 'vectors'; got '{}'{}",
-                                            what, suggest(what, {"attention", "qkv", "vectors"})));
+    if (!std::count(known.begin(), known.end(), what))
+      section.report("capture", fmt::format("must list some of '{}'; got '{}'{}", join(known, "', '"), what,
+                                            suggest(what, known)));
   try {
     if (wants("attention")) texts_ = e.task->probe_texts(config.sentences);
     if (wants("attention") && texts_.size() != config.sentences.size())
@@ -174,24 +175,6 @@ bool Captures::wants(const char* what) const {
   return std::count(config_.capture.begin(), config_.capture.end(), what) > 0;
 }
 
-// Powers of two as long as they lie closer together than equal distances would, then equal distances: what is
-// learned first is learned fast.
-void Captures::choose_steps(std::int64_t max_steps) {
-  steps_ = {0};
-  std::int64_t distance = config_.every;
-  if (distance == 0) {
-    std::int64_t doublings = 0;
-    do {
-      const std::int64_t rest = std::max<std::int64_t>(1, config_.frames - 1 - doublings);
-      distance = (max_steps + rest - 1) / rest;
-    } while ((std::int64_t{1} << doublings) < distance && ++doublings < config_.frames - 2);
-    for (std::int64_t i = 0; i < doublings && (std::int64_t{1} << i) < distance; i++)
-      steps_.push_back(std::int64_t{1} << i);
-  }
-  for (std::int64_t step = distance; step < max_steps; step += distance) steps_.push_back(step);
-  steps_.push_back(max_steps);
-}
-
 void Captures::open(const std::string& run, std::int64_t step) {
   folder_ = run + "/captures";
   if (config_.capture.empty()) return;
@@ -202,6 +185,7 @@ void Captures::open(const std::string& run, std::int64_t step) {
     if (entry.step <= step && exists(index.file(entry))) taken_.push_back(entry);
   make_directories(folder_);
   write_index();
+  circuits_ = make_circuits();
   std::error_code ignored;
   for (const std::string& name : entries_of(folder_)) {
     const auto is_it = [&](const CaptureIndex::Entry& entry) {

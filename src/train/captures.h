@@ -19,6 +19,7 @@
 
 #include "qkv/tensor/safetensors.h"
 #include "qkv/train/experiment.h"
+#include "train/circuits.h"
 
 namespace qkv {
 
@@ -55,6 +56,9 @@ class Captures {
   void take(std::int64_t step);
 
   const std::vector<std::int64_t>& steps() const { return steps_; }
+  /// What scores heads at some of these steps, or null.
+  const Circuits* circuits() const { return circuits_.get(); }
+  std::unique_ptr<Circuits> make_circuits() const;
 
  private:
   void choose_steps(std::int64_t max_steps);
@@ -67,6 +71,7 @@ class Captures {
   Experiment& experiment_;
   InspectConfig config_;
   std::vector<std::int64_t> steps_;
+  std::unique_ptr<Circuits> circuits_;
   std::vector<ProbeText> texts_, points_;
   std::string folder_;
   std::vector<CaptureIndex::Entry> taken_;

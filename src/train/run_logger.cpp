@@ -72,6 +72,7 @@ void RunLogger::line(const StepReport& report) {
   record.add(key::epoch, static_cast<float>(epoch));
   record.add(key::loss, static_cast<float>(mean)).add(key::lr, static_cast<float>(report.lr));
   record.add(key::grad_norm, static_cast<float>(report.grad_norm)).add(key::tokens, state.tokens);
+  if (t_.attention_loss) record.add(key::attention_loss, static_cast<float>(report.attention_loss));
   if (!report.finite) record.add(key::skipped, state.skipped);
   // Of the time since the last line.
   const double seconds = std::max(1e-9, state.seconds - line_.seconds);
@@ -120,6 +121,10 @@ void RunLogger::norms(const StepReport& report) {
     if (!part.frozen) record.add(key_of(key::gradient, part.name), static_cast<float>(norm));
   });
   sinks_.write(record);
+}
+
+void RunLogger::circuits(const CircuitScores& scores) {
+  if (std::isfinite(scores.loss)) sinks_.write(scores.record());
 }
 
 // How the values of each parameter are spread, and those of its gradient of this step before clipping.

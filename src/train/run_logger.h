@@ -1,6 +1,7 @@
 // RunLogger: what a run records of itself while it trains; log/record_keys.h lists the keys.
 #pragma once
 #include "log/tensorboard.h"
+#include "train/circuits.h"
 #include "train/diagnosis.h"
 
 namespace qkv {
@@ -30,6 +31,8 @@ class RunLogger {
   void evaluation(const Metrics& metrics, const Metrics& of_training, bool best);
   /// The norm of each parameter, and of its gradient in the last step.
   void norms(const StepReport& report);
+  /// What the heads do for the answers.
+  void circuits(const CircuitScores& scores);
   /// What the model says of the sentences of [inspect], for TensorBoard.
   void samples();
 

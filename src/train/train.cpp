@@ -54,10 +54,16 @@ bool finite_parameters(const ParameterStore& store) {
   return true;
 }
 
-void capture(Training& t, bool last) {
-  const Timer timer(t.seconds.capture);
+void capture(Training& t, RunLogger& log, bool last) {
+  if (!t.captures->due(t.state.step, last)) return;
   const WeightAverage::InUse averaged(t.average.get(), *t.experiment.parameters);
-  if (t.captures->due(t.state.step, last)) t.captures->take(t.state.step);
+  {
+    const Timer timer(t.seconds.capture);
+    t.captures->take(t.state.step);
+  }
+  const Timer timer(t.seconds.circuits);
+  const Circuits* circuits = t.captures->circuits();
+  if (circuits && circuits->plan().has(t.state.step)) log.circuits(circuits->score(t.state.step));
 }
 
 void save(Training& t, MetricSinks& sinks, bool best) {
@@ -132,7 +138,7 @@ void begin(Training& t, MetricSinks& sinks, RunLogger& log) {
     make_directories(t.files.run);
     t.captures->open(t.files.run, t.state.step);
   }
-  if (t.state.step == 0) capture(t, t.max_steps() == 0);
+  if (t.state.step == 0) capture(t, log, t.max_steps() == 0);
   if (t.max_steps() > 0 || t.files.last_saved >= 0) return;
   if (!finite_parameters(*t.experiment.parameters))
     fail(Fault::data, "train: the weights must be finite; got a NaN or an infinity");
@@ -172,7 +178,7 @@ TrainResult train(Training& t, MetricSinks& sinks, const std::function<void(std:
     if (on_step) on_step(state.step);
     stop = stop_reason(t, t.one_step->signal());
     if (stop == StopReason::interrupted) result.signal = t.one_step->signal();
-    capture(t, stop && stop != StopReason::interrupted);
+    capture(t, log, stop && stop != StopReason::interrupted);
     if (evaluation.best || stop || checkpoint_due(t)) {
       if (finite_parameters(*t.experiment.parameters))
         save(t, sinks, evaluation.best);

@@ -28,8 +28,8 @@ bool is_number(const MetricValue& value, double* number = nullptr);
 /// Example: `Record("eval").add("split", "val").add("step", 100).add("loss", 0.58f)`.
 class Record {
  public:
-  /// Types in use: "start", "train", "eval", "norms", "sample", "spike", "nonfinite", "end"; sinks pass
-  /// others through.
+  /// Types in use: "start", "train", "eval", "norms", "circuits", "sample", "spike", "nonfinite", "end";
+  /// sinks pass others through.
   explicit Record(std::string_view type = {}) : type_(type) {}
   Record(std::string_view type, std::int64_t step) : type_(type) { add("step", step); }
 

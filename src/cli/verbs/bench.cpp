@@ -95,6 +95,7 @@ struct Bench : Verb {
     time.range = {0, std::numeric_limits<std::int64_t>::max()};
     time.shows_default = true;
     options.add("--warmup", &request.warmup, "warm-up steps; 0 = an epoch, at most 1 s");
+    options.add("--circuits", &request.circuits, "also time what scores heads while training");
     options.add("--scaling", &scaling, "how cost grows with batch, length, width, depth and steps");
     options.add("--json", &json, "print one JSON object per config, or per line of the table");
   }
@@ -161,6 +162,16 @@ struct Bench : Verb {
     const std::string allocated = r.at("allocations_per_step").is_null()
                                       ? "not counted"
                                       : fmt::format("{:g} per step", of("allocations_per_step"));
+    std::string circuits;
+    if (const Json scored = r.value("circuits", Json()); scored.is_object())
+      circuits = fmt::format(
+          "  circuits     {} times on {} texts: {:.1f} % of the arithmetic, {:.1f} % of the time of "
+          "training\n",
+          scored.at("steps").get<std::size_t>(), scored.at("texts").get<Index>(),
+          100 * scored.at("share_of_arithmetic").get<double>(),
+          100 * scored.at("share_of_time").get<double>());
+    else if (r.contains("circuits"))
+      circuits = "  circuits     not scored\n";
     return fmt::format(
         "{}\n"
         "  parameters   {:.0f}\n"
@@ -169,11 +180,11 @@ struct Bench : Verb {
         "  products     {:.4g} GFLOP per step, {:.1f} GFLOP/s\n"
         "  threads      {} ({} shards)\n"
         "  memory       {:.0f} MiB at most\n"
-        "  allocations  {}\n",
+        "  allocations  {}\n{}",
         r.at("name").get<std::string>(), of("params"), ms.at("mean").get<double>(),
         ms.at("median").get<double>(), ms.at("min").get<double>(), ms.at("p90").get<double>(),
         r.at("steps").get<std::size_t>(), of("tokens_per_s"), of("gflop_per_step"), of("gflops"),
-        r.at("threads").get<int>(), r.at("shards").get<int>(), of("peak_rss_mib"), allocated);
+        r.at("threads").get<int>(), r.at("shards").get<int>(), of("peak_rss_mib"), allocated, circuits);
   }
 
   BenchRequest request;

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "cli/answers.h"
+#include "cli/circuits.h"
 #include "log/charts.h"
 #include "log/number_text.h"
 #include "log/record_keys.h"
@@ -27,6 +28,8 @@ Json json_of(const RunLog& log) {
   }
   if (log.ended()) result["end"] = json_of(log.end);
   std::vector<std::string> problems = log.problems;
+  for (const DatedCircuit& one : dated_circuits(circuit_scores(log.other)))
+    result["circuits"].push_back(json_of(one));
   result["levels"] = json_of(read_levels(log.path, problems));
   result["problems"] = problems;
   return result;
@@ -76,6 +79,8 @@ struct Log : Verb {
   void setup(Options& options) override {
     options.add("run", &runs, "run directories, or folders of them").required = true;
     options.add("--metric", &metrics, "draw these instead: loss, accuracy, lr, grad_norm, ... (repeatable)");
+    options.add("--circuits", &circuits, "when heads and paths between them were born, instead of curves")
+        .excludes = {"--metric"};
     options.add("--rows", &rows, "evaluations in the table; 0 = all").range = {0, std::int64_t{1} << 62};
     options.add("--height", &height, "height of a plot in lines").range = {6, 200};
     options.add("--log-y", &log_y, "logarithmic y axis");
@@ -205,12 +210,16 @@ struct Log : Verb {
     o.color = console().out_color();
     o.log_y = log_y;
     std::string text;
-    for (const std::string& metric : chosen(logs)) {
+    for (const std::string& metric : circuits ? std::vector<std::string>() : chosen(logs)) {
       o.title = metric;
       o.levels = shared_levels(logs, metric);
       text += plot(curves(logs, metric), o) + "\n";
     }
     for (const RunLog& log : logs) {
+      if (circuits) {
+        text += circuit_table(log) + (&log != &logs.back() ? "\n" : "");
+        continue;
+      }
       text += summary(log);
       const std::string evaluations = table(log);
       text += evaluations.empty() ? "" : "\n" + evaluations;
@@ -223,7 +232,9 @@ struct Log : Verb {
 
   Svg chart(const std::vector<RunLog>& logs) const {
     std::vector<Svg> charts;
-    for (const std::string& metric : chosen(logs)) {
+    if (circuits)
+      for (const RunLog& log : logs) charts.push_back(line_chart(circuit_chart(log)));
+    for (const std::string& metric : circuits ? std::vector<std::string>() : chosen(logs)) {
       LineChart one{metric_title(metric)};
       one.curves = curves(logs, metric);
       one.log_y = log_y;
@@ -278,7 +289,7 @@ struct Log : Verb {
   std::string svg;
   std::int64_t rows = 10;
   int height = 16;
-  bool follow = false, json = false, csv = false, log_y = false;
+  bool circuits = false, follow = false, json = false, csv = false, log_y = false;
 };
 
 QKV_REGISTER(Verb, "log", Log, "the curves, evaluations and speed of runs, in the terminal");

@@ -108,7 +108,7 @@ function showFilm(film) {
   const words = wordsCard(), rows = el("div", {class: "card"}), answers = el("div", {class: "card"}), step = el("output", {id: "film-step"});
   const slider = el("input", {type: "range", id: "film-slider", min: 0, max: film.steps.length - 1, value: frame, "aria-label": "training step", oninput: () => { frame = Number(slider.value); draw(); }});
   const play = el("button", {type: "button", id: "film-play", "aria-label": "play", onclick: () => timer ? stop() : start()}, "▶");
-  const points = film.points, maps = [];
+  const points = film.points, maps = [], circuits = circuitsCard(film.circuits);
   if (points && points.static) maps.push(mapCard("Static vectors: before the first layer", "The same form of a word has one vector, whatever the sentence says.", points, "static", film.classes));
   if (points) maps.push(mapCard("Contextual vectors: after the last layer", "One dot per sentence; training moves equal senses together and different ones apart.", points, "vectors", film.classes));
 
@@ -155,6 +155,7 @@ function showFilm(film) {
     drawRow();
     drawAnswers();
     for (const map of maps) map.place(frame);
+    if (circuits) circuits.show(film.steps[frame]);
   }
   section("film", "The training, step by step",
           "Move the slider from the first step to the last: weights, scores, attention and vectors are those of that step.",
@@ -167,6 +168,7 @@ function showFilm(film) {
           el("div", {class: "grid three"}, cards.map(([, card]) => card.card)),
           words.card,
           el("div", {class: "grid", style: "margin-top:1rem"}, rows, answers),
+          circuits && circuits.card,
           maps.length > 0 && el("div", {class: "grid", style: "margin-top:1rem"}, maps.map(m => m.card)),
           maps.length > 0 && legend(film.classes.map((name, c) => ({name, colour: classColour(c)}))));
   draw();

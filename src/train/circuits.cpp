@@ -1,0 +1,280 @@
+#include "train/circuits.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/at.h"
+#include "qkv/base/text.h"
+#include "qkv/base/threads.h"
+#include "qkv/ops/replace.h"
+#include "train/head_scores.h"
+
+namespace qkv {
+namespace {
+
+constexpr Index kGroupTokens = 2048;  // of texts that pass together
+
+// What one group of texts gives: the sum of the losses, and of how many answers.
+struct Answers {
+  double loss = 0, count = 0;
+};
+
+// A number measured on groups of texts, and its standard error.
+struct Effect {
+  double value = 0, error = 0;
+  bool sure() const { return value > 3 * error && value > 0; }
+};
+
+Effect effect_of(const std::vector<Answers>& whole, const std::vector<double>& changed) {
+  double loss = 0, count = 0, squares = 0;
+  for (std::size_t g = 0; g < whole.size(); g++) loss += changed[g] - whole[g].loss, count += whole[g].count;
+  const double mean = loss / count, n = static_cast<double>(whole.size());
+  for (std::size_t g = 0; g < whole.size(); g++)
+    squares += std::pow((changed[g] - whole[g].loss) / whole[g].count - mean, 2);
+  return {mean, std::sqrt(squares / (n - 1) / n)};
+}
+
+}  // namespace
+
+struct Circuits::Parts {
+  struct Layer {
+    std::string path;
+    Index heads;
+  };
+  struct Head {
+    std::size_t layer;
+    Index head;
+  };
+  // One group of texts as the whole model reads it.
+  struct Seen {
+    std::vector<HeadScores> all, asked;  // by head: of all rows, and of those with answers
+    std::vector<Tensor> sums;            // by layer: of the outputs [H, D] (f64)
+    std::vector<double> rows;            // by layer: that these are the sums of
+  };
+  using Batches = std::vector<Batch>;
+
+  const Experiment& e;
+  CircuitPlan plan = {};
+  std::vector<Layer> layers = {};  // in the order of the forward pass
+  std::vector<Head> heads = {};
+  Batches texts = {}, others = {};
+
+  Part part(std::size_t head) const { return {layers[heads[head].layer].path + ".heads", heads[head].head}; }
+  std::string name(std::size_t head) const {
+    return fmt::format("{}.{}", layers[heads[head].layer].path, heads[head].head);
+  }
+  Answers answer(const Batch& batch) const {
+    const Loss loss = e.task->loss(*e.model, batch);
+    return {loss.sum.value().item(), loss.count};
+  }
+  double loss_with(const Batch& batch, std::size_t head, const Source& source) const {
+    const Intervention change({"heads"}, replacing({{part(head), source}}));
+    return answer(batch).loss;
+  }
+
+  void find_heads(Split split);
+  Batches batches(Split split, Index first) const;
+  Answers read(const Batch& batch, Seen& seen) const;
+  std::vector<Effect> effects(const Batches& batches, const std::vector<Answers>& whole,
+                              const std::vector<std::size_t>& chosen, const std::vector<Source>& by) const;
+  void add_paths(const std::vector<Answers>& whole, const std::vector<Source>& means,
+                 const std::vector<Effect>& ablations, CircuitScores& result) const;
+  void add_roles(const std::vector<Seen>& seen, const std::vector<Effect>& ablations,
+                 CircuitScores& result) const;
+};
+
+// ---- the plan
+
+void Circuits::Parts::find_heads(Split split) {
+  Batch batch;
+  const int first = 0;
+  collate(*e.task, split, &first, 1, nullptr, batch);
+  const Capture capture({"heads"});
+  answer(batch);
+  for (const auto& [name, tensor] : capture.all()) {
+    for (Index h = 0; h < tensor.dim(2); h++) heads.push_back({layers.size(), h});
+    layers.push_back({name.substr(0, name.rfind('.')), tensor.dim(2)});
+  }
+}
+
+// Groups of the examples `first`, `first` + 2, .. of twice as many as the plan has, spread evenly.
+Circuits::Parts::Batches Circuits::Parts::batches(Split split, Index first) const {
+  const Index n = e.task->examples(split);
+  std::vector<int> examples;
+  Index longest = 1;
+  for (Index i = first; i < 2 * plan.texts; i += 2) {
+    examples.push_back(static_cast<int>(i * n / (2 * plan.texts)));
+    longest = std::max(longest, e.task->length(split, examples.back()));
+  }
+  const Index group = std::clamp<Index>(kGroupTokens / longest, 1, 8);
+  Batches result;
+  for (Index i = 0; i < plan.texts; i += group) {
+    result.emplace_back();
+    collate(*e.task, split, &at(examples, i), std::min(group, plan.texts - i), nullptr, result.back());
+  }
+  return result;
+}
+
+Circuits::Circuits(const Experiment& e, double share, const std::vector<std::int64_t>& captures,
+                   std::int64_t max_steps)
+    : parts_(new Parts{e}) {
+  Parts& p = *parts_;
+  const Split split = circuit_split(*e.task);
+  if (share == 0 || e.task->examples(split) == 0) return;
+  p.find_heads(split);
+  p.plan =
+      plan_circuits(e, static_cast<Index>(p.heads.size()), p.layers.size() > 1, share, captures, max_steps);
+  if (p.plan.steps.empty()) return;
+  p.texts = p.batches(split, 0), p.others = p.batches(split, 1);
+}
+
+Circuits::~Circuits() = default;
+
+const CircuitPlan& Circuits::plan() const {
+  return parts_->plan;
+}
+
+// ---- scores
+
+// Reads a group of texts with the whole model.
+Answers Circuits::Parts::read(const Batch& batch, Seen& seen) const {
+  const Capture capture({"heads", "weights"});
+  const Answers answers = answer(batch);
+  seen.all.resize(heads.size()), seen.asked.resize(heads.size());
+  std::vector<double> row;
+  std::size_t first = 0;  // head of the layer
+  for (const Layer& layer : layers) {
+    const Tensor *outputs = capture.find(layer.path + ".heads"),
+                 *weights = capture.find(layer.path + ".weights");
+    const Index B = outputs->dim(0), T = outputs->dim(1), H = layer.heads, width = H * outputs->dim(3);
+    const bool self = weights && weights->dim(3) == T && !ends_with(layer.path, "cross_attn");
+    Tensor sum = Tensor::zeros({H, outputs->dim(3)}, Dtype::f64);
+    seen.rows.push_back(0);
+    for (Index b = 0; b < B; b++) {
+      const ReadTokens text = self ? tokens_of(batch, layer.path, b, T) : ReadTokens();
+      const auto known = static_cast<Index>(text.ids.size());
+      const Index size = known > 0 ? known : T, begin = b * T * width;
+      for (Index i = 0; i < size * width; i++) sum.data<double>()[i % width] += outputs->at(begin + i);
+      seen.rows.back() += static_cast<double>(size);
+      row.resize(text.ids.size());
+      for (Index h = 0; h < H; h++)
+        for (Index t = 0; t < known; t++) {
+          for (Index s = 0; s < known; s++) at(row, s) = weights->at(((b * H + h) * T + t) * T + s);
+          const std::size_t head = first + static_cast<std::size_t>(h);
+          seen.all[head].add(text, t, row.data());
+          if (answers_at(batch, text, b, T, t)) seen.asked[head].add(text, t, row.data());
+        }
+    }
+    seen.sums.push_back(sum);
+    first += static_cast<std::size_t>(H);
+  }
+  return answers;
+}
+
+// What the loss gains with `by` in the place of each chosen head.
+std::vector<Effect> Circuits::Parts::effects(const Batches& batches, const std::vector<Answers>& whole,
+                                             const std::vector<std::size_t>& chosen,
+                                             const std::vector<Source>& by) const {
+  std::vector<std::vector<double>> losses(chosen.size(), std::vector<double>(batches.size()));
+  pool().run(static_cast<int>(chosen.size() * batches.size()), [&](int i, int) {
+    const std::size_t h = static_cast<std::size_t>(i) / batches.size(),
+                      g = static_cast<std::size_t>(i) % batches.size();
+    losses[h][g] = loss_with(batches[g], chosen[h], by[h]);
+  });
+  std::vector<Effect> result;
+  for (const std::vector<double>& changed : losses) result.push_back(effect_of(whole, changed));
+  return result;
+}
+
+// Of the heads that the answers need, the pairs whose lesser one they need most.
+void Circuits::Parts::add_paths(const std::vector<Answers>& whole, const std::vector<Source>& means,
+                                const std::vector<Effect>& ablations, CircuitScores& result) const {
+  struct Path {
+    std::size_t from, to;
+    double need;
+  };
+  std::vector<Path> paths;
+  for (std::size_t a = 0; a < heads.size(); a++)
+    for (std::size_t b = a + 1; b < heads.size(); b++)
+      if (heads[a].layer < heads[b].layer && ablations[a].sure() && ablations[b].sure())
+        paths.push_back({a, b, std::min(ablations[a].value, ablations[b].value)});
+  std::stable_sort(paths.begin(), paths.end(), [](const Path& a, const Path& b) { return a.need > b.need; });
+  paths.resize(std::min(paths.size(), static_cast<std::size_t>(plan.paths)));
+  std::vector<std::vector<double>> losses(paths.size(), std::vector<double>(texts.size()));
+  pool().run(static_cast<int>(paths.size() * texts.size()), [&](int i, int) {
+    const std::size_t p = static_cast<std::size_t>(i) / texts.size(),
+                      g = static_cast<std::size_t>(i) % texts.size();
+    const Capture capture({"heads"});
+    loss_with(texts[g], paths[p].from, means[paths[p].from]);
+    losses[p][g] = loss_with(texts[g], paths[p].to, with_value(*capture.find(part(paths[p].to).name)));
+  });
+  result.passes += static_cast<double>(2 * paths.size() * static_cast<std::size_t>(plan.texts));
+  for (std::size_t p = 0; p < paths.size(); p++)
+    if (const Effect patching = effect_of(whole, losses[p]); patching.sure())
+      result.paths.push_back({name(paths[p].from), name(paths[p].to), patching.value});
+}
+
+// Names heads that the answers need, and cuts them out to confirm it.
+void Circuits::Parts::add_roles(const std::vector<Seen>& seen, const std::vector<Effect>& ablations,
+                                CircuitScores& result) const {
+  std::vector<std::size_t> chosen;
+  for (std::size_t h = 0; h < heads.size(); h++) {
+    HeadScores all, asked;
+    for (const Seen& one : seen) all.merge(one.all[h]), asked.merge(one.asked[h]);
+    const HeadRole role = role_of(all, asked);
+    result.heads[h].role = role.name, result.heads[h].match = role.match;
+    if (!result.heads[h].role.empty() && ablations[h].sure()) chosen.push_back(h);
+  }
+  std::stable_sort(chosen.begin(), chosen.end(),
+                   [&](std::size_t a, std::size_t b) { return ablations[a].value > ablations[b].value; });
+  chosen.resize(std::min(chosen.size(), static_cast<std::size_t>(plan.cuts)));
+  std::vector<Answers> whole(chosen.empty() ? 0 : others.size());
+  pool().run(static_cast<int>(whole.size()), [&](int g, int) { at(whole, g) = answer(at(others, g)); });
+  const std::vector<Effect> cuts =
+      effects(others, whole, chosen, std::vector<Source>(chosen.size(), with_zero()));
+  if (!chosen.empty())
+    result.passes += static_cast<double>((1 + chosen.size()) * static_cast<std::size_t>(plan.texts));
+  std::vector<bool> confirmed(heads.size());
+  for (std::size_t i = 0; i < chosen.size(); i++) {
+    confirmed[chosen[i]] = cuts[i].sure();
+    result.heads[chosen[i]].cut = cuts[i].value;
+  }
+  for (std::size_t h = 0; h < heads.size(); h++)
+    if (!confirmed[h]) result.heads[h].role.clear(), result.heads[h].match = result.heads[h].cut = 0;
+}
+
+CircuitScores Circuits::score(std::int64_t step) const {
+  const Parts& p = *parts_;
+  std::vector<Answers> whole(p.texts.size());
+  std::vector<Parts::Seen> seen(p.texts.size());
+  pool().run(static_cast<int>(p.texts.size()),
+             [&](int g, int) { at(whole, g) = p.read(at(p.texts, g), at(seen, g)); });
+  CircuitScores result;
+  result.step = step;
+  double count = 0;
+  for (const Answers& one : whole) result.loss += one.loss, count += one.count;
+  result.loss /= count;
+  std::vector<Source> means;
+  std::vector<std::size_t> all;
+  for (std::size_t h = 0; h < p.heads.size(); h++) {
+    const std::size_t layer = p.heads[h].layer;
+    Tensor sum = seen[0].sums[layer].clone();
+    double rows = seen[0].rows[layer];
+    for (std::size_t g = 1; g < seen.size(); g++) {
+      rows += seen[g].rows[layer];
+      for (Index i = 0; i < sum.size(); i++) sum.data<double>()[i] += seen[g].sums[layer].at(i);
+    }
+    for (Index i = 0; i < sum.size(); i++) sum.data<double>()[i] /= rows;
+    means.push_back(with_value(sum.to(p.e.parameters->dtype())));
+    all.push_back(h);
+    result.heads.push_back({p.name(h)});
+  }
+  const std::vector<Effect> ablations = p.effects(p.texts, whole, all, means);
+  for (std::size_t h = 0; h < ablations.size(); h++) result.heads[h].ablation = ablations[h].value;
+  p.add_paths(whole, means, ablations, result);
+  p.add_roles(seen, ablations, result);
+  result.passes += static_cast<double>((1 + p.heads.size()) * static_cast<std::size_t>(p.plan.texts));
+  return result;
+}
+
+}  // namespace qkv
