@@ -39,7 +39,7 @@ async function until(page, what, condition, argument) {
 
 // ---- the table
 const page = await open(url);
-await until(page, "six runs", () => document.querySelectorAll("#runs tbody tr").length === 6);
+await until(page, "seven runs", () => document.querySelectorAll("#runs tbody tr").length === 7);
 const names = () => page.locator("#runs tbody th").allTextContents();
 assert((await names()).includes(kName), "the name of a run is shown as it is");
 const sorted = async column => {
@@ -55,7 +55,7 @@ assert.deepEqual(await losses(), [...upwards].reverse());
 assert.equal(await page.locator("th[aria-sort=descending]").count(), 1);
 await page.locator("#run-filter").fill("seed-");
 assert.equal((await names()).length, 3);
-assert.match(await page.locator("#run-count").textContent(), /^3 of 6 runs$/);
+assert.match(await page.locator("#run-count").textContent(), /^3 of 7 runs$/);
 
 // ---- comparison, with the noise of seeds
 await page.locator("#runs thead input").check();
@@ -127,6 +127,36 @@ await until(live, "more steps", () => document.querySelector("h1 .pill").textCon
 assert.equal(log("live").pop().step, reached.step + 500);
 await until(live, "its last step", step => document.querySelector("#stats b").textContent.replaceAll(",", "") === String(step), reached.step + 500);
 await live.check();
+
+// ---- arrows are drawn with mouse and keyboard, saved, and trained with
+const seen = await open(`${url}?run=seen`);
+await until(seen, "words to draw on", () => document.querySelectorAll("#draw .from-to").length > 4);
+await seen.locator("#ask").fill("A [bank] of fog hid the river.");
+await until(seen, "the words of the text", () => document.querySelector("#draw").textContent.includes("fog"));
+const word = text => seen.locator("#draw .from-to", {hasText: new RegExp(`^${text}$`)}).last();
+const arrows = () => seen.locator("#draw .arrow").count();
+assert(await seen.locator("#draw-train").isDisabled());
+await word("bank").click();
+assert.match(await seen.locator("#draw-note").textContent(), /“bank”/);
+await word("fog").click();
+assert.equal(await arrows(), 1);
+await word("river").press("Enter");
+await word("hid").press("Enter");
+assert.equal(await arrows(), 2);
+await seen.locator("#draw .arrow").last().press("Delete");
+assert.equal(await arrows(), 1);
+await seen.screenshot({path: `${scratch}/draw.png`, fullPage: true});
+const [saved] = await Promise.all([seen.waitForEvent("download"), seen.locator("#draw-save").click()]);
+const kept = {text: "A [bank] of fog hid the river.", arrows: [[1, 3]]};
+assert.deepEqual(JSON.parse(readFileSync(await saved.path(), "utf8")), kept);
+await seen.locator("#draw-train").click();
+await until(seen, "the answer", () => document.querySelector("#draw-note").textContent.includes("seen-drawn"));
+assert.deepEqual(JSON.parse(readFileSync(`${scratch}/runs/seen-drawn.jsonl`, "utf8")), kept);
+const drawnRun = await open(`${url}?run=seen-drawn`);
+await until(drawnRun, "its end", () => document.querySelector("h1 .pill") && document.querySelector("h1 .pill").textContent === "finished");
+assert(log("seen-drawn").filter(record => record.type === "train").every(record => record.attention_loss >= 0));
+await seen.check();
+await drawnRun.check();
 
 // ---- on paper and on a phone nothing is cut
 const wide = page => page.locator(".card:visible").evaluateAll(cards => cards.filter(c => c.scrollWidth > c.clientWidth + 1 && getComputedStyle(c).overflowX !== "auto").map(c => c.textContent.slice(0, 60)));

@@ -97,4 +97,42 @@ TEST_CASE(
   CHECK(end.err.empty());
 }
 
+TEST_CASE("arrows that are drawn in the page become a file and a run that is trained with them") {
+  const SmallData data;
+  const std::string folder = data.folder.path, file = data.folder / "runs/small-drawn.jsonl";
+  CHECK(run_qkv({"-q", "train", data.encoder()}, {folder}).code == 0);
+  Program server(folder);
+  const Json text = {{"text", "near a [bank] with reeds"}, {"arrows", {{2, 4}, {2, 1, 0.5}}}};
+  const Json asked = {{"run", "small"}, {"texts", {text}}, {"weight", 0.5}, {"heads", {"0.1"}}};
+  for (const char* member : {"texts", "weight", "heads", "run"}) {
+    Json wrong = asked;
+    wrong[member] = Json::array({Json::object()});
+    CHECK(server.change("draw", wrong).status == 400);
+    wrong.erase(member);
+    CHECK(server.change("draw", wrong).status == 400);
+  }
+  CHECK(!exists(file));
+  CHECK(server.change("draw", asked).json().at("run") == "small-drawn");
+  server.wait_for("small-drawn", [](const Json& run) { return run["state"] == "finished"; });
+  CHECK(read_file(file) == dump_json(text) + "\n");
+  const std::string run = data.folder / "runs/small-drawn";
+  CHECK(read_file(run + "/data/attention_loss-file.jsonl") == read_file(file));
+  const std::string config = read_file(run + "/config.resolved.toml");
+  CHECK(has(config, "heads = [\"0.1\"]"));
+  CHECK(has(config, "weight = 0.5"));
+  CHECK(has(read_file(run + "/metrics.jsonl"), "\"attention_loss\":"));
+
+  // The second one has a name of its own. What does not fit the model says why.
+  Json other = asked;
+  other["texts"][0]["arrows"] = {{2, 50}};
+  CHECK(server.change("draw", other).json().at("run") == "small-drawn-2");
+  Json faults;
+  for (int i = 0; i < 500 && faults.empty(); i++) {
+    faults = server.client.get("/api/runs").json().at("faults");
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  CHECK(has(faults.value("small", ""), "positions in [0, 5); got"));
+  CHECK(!exists(data.folder / "runs/small-drawn-2"));
+}
+
 }  // namespace qkv::test

@@ -17,14 +17,14 @@ function arrowPicture({words, arrows}, from, pick, drop) {
       onkeydown: event => { if (event.key === "Enter" || event.key === " ") event.preventDefault(), pick(t); }},
     svg("rect", {x: left[t] + 1, y: H + 4, width: widths[t] - 2, height: 26, rx: 6, style: t === from ? "fill:var(--accent);fill-opacity:.35" : "fill:var(--wash)"}),
     svg("text", {x: middle(t), y: H + 22, "text-anchor": "middle", class: "word"}, visible(word))));
-  return svg("svg", {viewBox: `0 0 ${W} ${H + 34}`, width: W, role: "group", "aria-label": "words and arrows", style: "display:block"}, arcs, buttons);
+  return svg("svg", {viewBox: `0 0 ${W} ${H + 34}`, role: "group", "aria-label": "words and arrows", style: `display:block;max-width:${1.15 * W}px`}, arcs, buttons);
 }
 
 // The part of a run's page in which arrows are drawn; `show(text, answer)` offers a text that was answered.
 function drawing(run) {
   const texts = new Map(), card = el("div", {class: "card next", id: "draw", hidden: true});
   const list = el("div", {class: "scroll", id: "draw-texts"}), said = el("p", {class: "note", role: "status", id: "draw-note"});
-  const weight = el("input", {type: "number", id: "draw-weight", min: 0.001, step: "any", value: /*default*/ 0.1});
+  const weight = el("input", {type: "number", id: "draw-weight", min: 0.001, step: "any", value: 0.1});
   const heads = el("input", {type: "text", id: "draw-heads", value: "0.*", size: 12, spellcheck: "false"});
   let shown = null, from = -1;
   const request = () => ({run, texts: [...texts].filter(([, one]) => one.arrows.length).map(([text, {arrows}]) => ({text, arrows})),
