@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cli/answers.h"
+#include "inspect/asked.h"
 #include "inspect/look.h"
 #include "log/svg.h"
 
@@ -48,6 +49,18 @@ struct TextChoice {
 
   std::vector<std::string> texts;
   Index examples = 50;
+};
+
+/// A question about one text, as the command line asks it.
+struct AskChoice {
+  /// Argument text unless the verb has its own, and options --reply, --word and with 1 --answer, with 2 also
+  /// --against.
+  void add(Options& options, int answers, bool one_text = true);
+  static std::string answer_of(const Asked& asked);
+  static Json json_of(const Asked& asked);
+
+  std::string text;
+  AskOptions options;
 };
 
 /// Four significant digits: 0.6, -1.204.

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "data/word_space.h"
+#include "inspect/asked.h"
 #include "inspect/look.h"
 #include "qkv/autograd/capture.h"
 #include "qkv/base/text.h"
@@ -15,13 +16,6 @@ namespace qkv {
 namespace {
 
 using Vector = std::vector<double>;
-
-// Of logits [B, C], or [B, T, C] of which the last position counts: [B, C].
-Var answers(const Var& logits) {
-  if (logits.rank() == 2) return logits;
-  const Index T = logits.dim(1);
-  return reshape(slice(logits, 1, T - 1, T), {logits.dim(0), logits.dim(2)});
-}
 
 // Row b of a batch of T equal texts [T, T, ..] has word b set to zero.
 Var without_word(const Var& x) {
@@ -35,10 +29,9 @@ Var without_word(const Var& x) {
 // How much the answer of the whole text loses when word s goes, for each s.
 Vector losses(const Experiment& e, const ProbeText& text, Index answer, double whole,
               const Intervention::Change& change) {
-  const std::vector<ProbeText> copies(text.words.size(), text);
-  const Batch batch = e.task->probe_batch(copies.data(), Index(copies.size()));
+  const Batch batch = rows_of(e, text, Index(text.words.size()));
   const Intervention intervention(change);
-  const Tensor logits = answers(e.model->forward(batch)).value();
+  const Tensor logits = answers_at(e.model->forward(batch)).value();
   Vector result;
   for (Index b = 0; b < logits.dim(0); b++) result.push_back(whole - logits.at(b * logits.dim(1) + answer));
   return result;
@@ -50,7 +43,7 @@ Vector gradients(const Experiment& e, const ProbeText& text, Index answer) {
   const Intervention intervention([&](const std::string& name, const Var& x) {
     return name == "static" ? words = tape.variable(x.value()) : x;
   });
-  const Var logits = answers(e.model->forward(e.task->probe_batch(&text, 1)));
+  const Var logits = answers_at(e.model->forward(rows_of(e, text, 1)));
   QKV_CHECK(words.defined(), "inspect faithful: the model must offer its word vectors; got none");
   const Tensor dx = tape.backward(sum(slice(logits, 1, answer, answer + 1))).of(words).to(Dtype::f64);
   const Tensor x = words.value().to(Dtype::f64);
@@ -74,7 +67,7 @@ Index asking(const ProbeText& text) {
 WordWorth word_worth(const Experiment& e, const ProbeText& text) {
   const Look look = look_at(e, text);
   check_attention(e, !look.layers.empty(), "inspect faithful");
-  const Tensor logits = answers(e.model->forward(e.task->probe_batch(&text, 1))).value();
+  const Tensor logits = answers_at(e.model->forward(rows_of(e, text, 1))).value();
   const auto answer = Index(argmax(logits, -1).at(0));
   const double whole = logits.at(answer);
   const AttentionLook& first = look.layers[0];

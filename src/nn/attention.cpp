@@ -126,8 +126,13 @@ bool heard_in(const Var& x) {
   return Listener::any() && !x.is_symbolic();
 }
 
+bool wanted(const char* name) {
+  return Capture::wanting(name) || Intervention::wanting(name);
+}
+
 // x [B, T, heads * D] passes as [B, T, heads, D].
 Var pass_heads(const char* name, const Var& x, Index heads) {
+  if (!wanted(name)) return x;
   return reshape(activation(name, reshape(x, {x.dim(0), x.dim(1), heads, -1})), x.shape());
 }
 
@@ -211,8 +216,10 @@ Var MultiHeadAttention::forward(const Var& x, const Context& context) const {
   const bool heard = heard_in(x);
   if (heard) {
     qkv = activation("qkv", qkv);
-    const Qkv passed = pass_inputs(parts(), o);
-    if (Intervention::current()) qkv = concat({passed.q, passed.k, passed.v}, -1);
+    if (wanted("queries") || wanted("keys") || wanted("values")) {
+      const Qkv passed = pass_inputs(parts(), o);
+      if (Intervention::current()) qkv = concat({passed.q, passed.k, passed.v}, -1);
+    }
   }
   if (a_K.defined())  // scale q_t . a_d for each distance d: [B, T, H, 2 k + 1], never the square
     o.mask.relative =
@@ -225,7 +232,7 @@ Var MultiHeadAttention::forward(const Var& x, const Context& context) const {
   if (!heard) return linear(fused(nullptr), W_O, b_O);  // [B, T, d]
   QKV_CHECK(!context.cache || !Intervention::wanting("weights"),
             "intervention: \"weights\" can be changed where a text is read as a whole; got decoding");
-  if (!context.cache) offer_scores(parts(), o);
+  if (Capture::current() && !context.cache) offer_scores(parts(), o);
   return linear(pass_weights(o, fused, parts), W_O, b_O);
 }
 

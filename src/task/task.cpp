@@ -74,6 +74,10 @@ std::string Task::readable(const Json& prediction) const {
   return dump_json(prediction, 2) + "\n";
 }
 
+ProbeText Task::probe_pair(const std::string&, const std::string&) const {
+  fail(Fault::usage, "inspect: --reply must be left out for a model that reads no source; got one");
+}
+
 Batch Task::probe_batch(const ProbeText*, Index) const {
   fail(Fault::usage,
        "task: must say how its texts become a batch; got one that does not (override Task::probe_batch, "

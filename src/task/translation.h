@@ -137,6 +137,8 @@ class Translation : public Task, public Surveyed, public TokenSequences {
   /// {"text", "translation" (or "summary"), "log_prob", "score", "unknown_words", "cut_tokens", "candidates":
   /// [{"text", "score"}]}, best first.
   Json predict(const Model& model, const std::string& text) const override;
+  ProbeText probe_pair(const std::string& source, const std::string& answer) const override;
+  Batch probe_batch(const ProbeText* texts, Index n) const override;
   std::string readable(const Json& prediction) const override {
     return prediction.at(output_).get<std::string>() + "\n";
   }

@@ -111,6 +111,34 @@ Batch Translation::source_batch(const std::string& text, UnknownCount* unknown, 
   return batch;
 }
 
+ProbeText Translation::probe_pair(const std::string& text, const std::string& answer) const {
+  ProbeText result{text, {kBos}};
+  Index cut = 0, cut_answer = 0;
+  for (int id : ids_of(text, source(), nullptr, cut)) result.source.push_back(source().token(id));
+  for (int id : ids_of(answer, *target_, nullptr, cut_answer)) result.words.push_back(target_->token(id));
+  result.words.pop_back();  // <eos>
+  result.cut = int(cut + cut_answer);
+  return result;
+}
+
+Batch Translation::probe_batch(const ProbeText* texts, Index n) const {
+  std::vector<std::vector<int>> sources, copies;
+  auto id_of = [](const Tokenizer& tokenizer, const std::string& token) {
+    const int id = tokenizer.id(token);
+    return id < 0 ? tokenizer.unk_id() : id;
+  };
+  for (Index i = 0; i < n; i++) {
+    sources.emplace_back();
+    for (const std::string& word : texts[i].source) sources.back().push_back(id_of(source(), word));
+    if (copies_) copies.push_back(copy_ids_of(texts[i].text, sources.back()));
+  }
+  Batch batch;
+  fill_words(batch, texts, n, nullptr, [&](auto& word) { return id_of(*target_, word); });
+  fill_rows(batch, "source_ids", "source_keep", n, 0, [&](Index i) { return IdSpan(at(sources, i)); });
+  if (copies_) fill_rows(batch, "copy_ids", nullptr, n, 0, [&](Index i) { return IdSpan(at(copies, i)); });
+  return batch;
+}
+
 // The source place that gets most of the last layer's attention, as mean over its heads, at each token.
 std::vector<std::size_t> Translation::looked_at(const std::vector<int>& ids, const Model& model,
                                                 const std::string& source_text) const {

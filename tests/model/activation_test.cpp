@@ -12,23 +12,25 @@ using namespace qkv::test;
 
 namespace {
 
-const std::string kSize = "n_layer = 2\nd_model = 4\nmax_seq_len = 6\nattention.n_head = 2\nffn.d_ff = 5\n";
-const std::string kKinds[] = {"type = \"decoder-lm\"\n" + kSize, "type = \"encoder-decoder\"\n" + kSize,
-                              "type = \"encoder-lm\"\nnorm.place = \"post\"\n" + kSize,
-                              "type = \"encoder-classifier\"\nposition.type = \"sinusoidal\"\n" + kSize,
-                              "type = \"lstm\"\nn_layer = 2\nd_model = 4\nmax_seq_len = 6\n"};
+const std::string kTwoLayers =
+    "n_layer = 2\nd_model = 4\nmax_seq_len = 6\nattention.n_head = 2\nffn.d_ff = 5\n";
+const std::string kNamedModels[] = {
+    "type = \"decoder-lm\"\n" + kTwoLayers, "type = \"encoder-decoder\"\n" + kTwoLayers,
+    "type = \"encoder-lm\"\nnorm.place = \"post\"\n" + kTwoLayers,
+    "type = \"encoder-classifier\"\nposition.type = \"sinusoidal\"\n" + kTwoLayers,
+    "type = \"lstm\"\nn_layer = 2\nd_model = 4\nmax_seq_len = 6\n"};
 
-Batch inputs() {
+Batch both_texts() {
   Batch batch = batch_of({{{1, 2, 3, 1}, 2}, {{4, 5}, 0}});
   batch.set("source_ids", ids({2, 3}, {7, 8, 9, 1, 2, 0}));
   batch.set("source_keep", ids({2, 3}, {1, 1, 1, 1, 1, 0}));
   return batch;
 }
 
-Tensor changed(const TestModel& m, const Part& part, const Source& source) {
+Tensor answer_with(const TestModel& m, const Part& part, const Source& source) {
   const std::string& name = part.name;
   const Intervention change({name.substr(name.rfind('.') + 1)}, replacing({{part, source}}));
-  return m.logits(inputs());
+  return m.logits(both_texts());
 }
 
 // A layer without a line about captures; it looks at each token by itself.
@@ -43,10 +45,10 @@ QKV_REGISTER(Layer, "test-own-layer", OwnLayer, "x + inner(x)");
 }  // namespace
 
 TEST_CASE("activations: reading all of them changes no bit of any model") {
-  for (const std::string& kind : kKinds) {
+  for (const std::string& kind : kNamedModels) {
     CAPTURE(kind);
     const TestModel m(kind);
-    const Batch batch = inputs();
+    const Batch batch = both_texts();
     const Tensor plain = m.logits(batch);
     const Capture all;
     CHECK(same_bits(m.logits(batch), plain));
@@ -57,11 +59,11 @@ TEST_CASE("activations: reading all of them changes no bit of any model") {
 }
 
 TEST_CASE("activations: the residual stream is the sum of what the sub-layers add; head.out are the logits") {
-  for (const std::string& kind : {kKinds[0], kKinds[1]}) {
+  for (const std::string& kind : {kNamedModels[0], kNamedModels[1]}) {
     const TestModel m(kind);
-    const std::string stack = kind == kKinds[1] ? "decoder." : "";
+    const std::string stack = kind == kNamedModels[1] ? "decoder." : "";
     Capture c;
-    const Tensor logits = m.logits(inputs());
+    const Tensor logits = m.logits(both_texts());
     auto at = [&](const std::string& name) {
       CAPTURE(name);
       REQUIRE(c.find(name));
@@ -84,18 +86,18 @@ TEST_CASE("activations: the residual stream is the sum of what the sub-layers ad
 }
 
 TEST_CASE("a head that is zeroed is the model without its columns of W_O") {
-  for (const std::string& kind : {kKinds[0], kKinds[1], kKinds[2], kKinds[3]})
+  for (const std::string& kind : {kNamedModels[0], kNamedModels[1], kNamedModels[2], kNamedModels[3]})
     for (const std::string& attn :
          {std::string("layers.1.attn"), std::string("decoder.layers.0.cross_attn")}) {
-      const bool crosses = kind == kKinds[1];
+      const bool crosses = kind == kNamedModels[1];
       if (crosses != (attn.size() > 13)) continue;
       CAPTURE(kind);
       const TestModel m(kind), without(kind);
       Tensor W_O = named(without.store, attn + ".W_O");  // [4, 2 * 2]
       for (Index i = 0; i < 4; i++) W_O.data<double>()[i * 4 + 2] = W_O.data<double>()[i * 4 + 3] = 0;
-      const Tensor cut = changed(m, {attn + ".heads", 1}, with_zero());
-      CHECK(distance(cut, without.logits(inputs())) < 1e-14);
-      CHECK(distance(cut, m.logits(inputs())) > 1e-3);
+      const Tensor cut = answer_with(m, {attn + ".heads", 1}, with_zero());
+      CHECK(distance(cut, without.logits(both_texts())) < 1e-14);
+      CHECK(distance(cut, m.logits(both_texts())) > 1e-3);
     }
 }
 
@@ -104,27 +106,28 @@ TEST_CASE("attention weights: replaced by themselves they change only rounding, 
        {"", "attention.softcap = 1\nattention.window = 2\nattention.n_kv_head = 1\n",
         "position.type = \"rope\"\nattention.qk_norm = \"rms\"\n",
         "position.type = \"shaw\"\nposition.max_distance = 2\n", "position.type = \"alibi\"\n"})
-    for (const std::string& kind : {kKinds[0], kKinds[1], kKinds[2]}) {
+    for (const std::string& kind : {kNamedModels[0], kNamedModels[1], kNamedModels[2]}) {
       CAPTURE(kind + keys);
       const TestModel m(kind + keys);
-      const Tensor plain = m.logits(inputs());
+      const Tensor plain = m.logits(both_texts());
       std::vector<std::string> seen;
       const Intervention same({"weights"}, [&](const std::string& name, const Var& x) {
         seen.push_back(name);
         return x;
       });
       Capture c({"weights"});
-      CHECK(distance(m.logits(inputs()), plain) < 1e-12);
-      REQUIRE(seen.size() == (kind == kKinds[1] ? 6 : 2));
+      CHECK(distance(m.logits(both_texts()), plain) < 1e-12);
+      REQUIRE(seen.size() == (kind == kNamedModels[1] ? 6 : 2));
       CHECK(c.all().size() == seen.size());
-      CHECK(distance(changed(m, {seen[1], 0}, with_value(Tensor::scalar(0.25, Dtype::f64))), plain) > 1e-4);
+      CHECK(distance(answer_with(m, {seen[1], 0}, with_value(Tensor::scalar(0.25, Dtype::f64))), plain) >
+            1e-4);
     }
 }
 
 TEST_CASE("the residual stream of another text makes the answer of that text") {
-  const TestModel m(kKinds[0]);
-  const Tensor plain = m.logits(inputs());  // [2, 4, 10]
-  const Tensor swapped = changed(m, {"layers.1.in"}, with_rows({0, 0}));
+  const TestModel m(kNamedModels[0]);
+  const Tensor plain = m.logits(both_texts());  // [2, 4, 10]
+  const Tensor swapped = answer_with(m, {"layers.1.in"}, with_rows({0, 0}));
   CHECK(distance(swapped.rows(0, 1), plain.rows(0, 1)) < 1e-15);
   // The second row has two words, and padding after them, which no query of theirs sees.
   CHECK(distance(swapped.rows(1, 1).reshape({4, 10}).rows(0, 2), plain.reshape({8, 10}).rows(0, 2)) < 1e-14);
@@ -135,13 +138,13 @@ TEST_CASE("a user's layer, and what it is made of, can be read and replaced with
       "type = \"decoder-lm\"\nd_model = 4\nmax_seq_len = 6\n[[model.layers]]\n"
       "type = \"test-own-layer\"\n");
   Capture c;
-  m.logits(inputs());
+  m.logits(both_texts());
   REQUIRE(c.find("layers.0.in"));
   REQUIRE(c.find("layers.0.inner.out"));
   const Var sum = Var(*c.find("layers.0.in")) + Var(*c.find("layers.0.inner.out"));
   CHECK(same_bits(sum.value(), *c.find("layers.0.out")));
   Capture after({"out"});
-  changed(m, {"layers.0.inner.out", -1, 2}, with_zero());
+  answer_with(m, {"layers.0.inner.out", -1, 2}, with_zero());
   const Tensor in = c.find("layers.0.in")->reshape({8, 4}), out = after.find("layers.0.out")->reshape({8, 4}),
                old = c.find("layers.0.out")->reshape({8, 4});
   for (Index t = 0; t < 8; t++)

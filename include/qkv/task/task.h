@@ -100,6 +100,8 @@ struct ProbeText {
   int label = -1;   ///< the right class, or -1
   int cue = -1;     ///< position of the word that decides, where the data knows it, or -1
   int cut = 0;      ///< words or tokens of the text that the model has no room for
+  /// Of a model that reads a source: its words; `words` are then those that its decoder reads.
+  std::vector<std::string> source = {};
 };
 
 /// A usage error for the first word of a text that is not among those `known` to a task; `what` they are
@@ -169,6 +171,8 @@ struct Task {
   // ---- a look inside
   /// These texts as the model sees them. Default: none.
   virtual std::vector<ProbeText> probe_texts(const std::vector<std::string>&) const { return {}; }
+  /// A source and the beginning of its answer, for a model that reads a source. Default: a usage error.
+  virtual ProbeText probe_pair(const std::string& source, const std::string& answer) const;
   /// That many first examples of each class, in the order of the split; of a task without classes, that many
   /// in all. Default: none.
   virtual std::vector<ProbeText> probe_examples(Split, Index) { return {}; }
