@@ -22,8 +22,8 @@ namespace qkv {
 namespace {
 
 // Data that stays where it is may have changed there; that of the run directory has checksums.
-void warn_of_changed_data(const std::string& run, const Task& task) {
-  for (const DataPlace& data : data_places(task)) {
+void warn_of_changed_data(const std::string& run, const Experiment& e) {
+  for (const DataPlace& data : data_places(*e.task, e.config)) {
     const std::string before = env_value(run, "checksum of " + data.key);
     if (!before.empty() && before != content_checksum(data.source))
       console().warn("{}: {} is not the data that the run started with", data.key, data.source);
@@ -39,7 +39,7 @@ bool lies_in(const std::string& file, const std::string& folder) {
 // Emptying a run directory must not take away what the new run is made from.
 void check_overwrite(const std::string& run, const Experiment& e, const std::string& init_from) {
   std::vector<std::string> files = e.config.files();
-  for (auto& [key, path] : e.task->files()) files.push_back(path);
+  for (auto& [key, path] : data_files(*e.task, e.config)) files.push_back(path);
   if (!init_from.empty()) files.push_back(init_from);
   for (const std::string& file : files)
     if (lies_in(file, run))
@@ -92,9 +92,17 @@ std::vector<std::string> changes(const Section& config, const std::vector<Resolv
 
 }  // namespace
 
+std::vector<std::string> changed_keys(const std::string& run, const std::vector<std::string>& sets) {
+  const std::string file = config_of_run(run);
+  const std::vector<ResolvedKey> own = own_config(file, sets);
+  Experiment e = build_experiment(Section::load(file, sets), true);
+  prepare_training(e);
+  return changes(e.config, own);
+}
+
 std::string kept_config(const Experiment& e, const std::string& way, const std::string& resumed) {
   std::vector<std::pair<std::string, std::string>> replaced{{"plugins", plugin_places(way)}};
-  for (const DataPlace& data : data_places(*e.task)) {
+  for (const DataPlace& data : data_places(*e.task, e.config)) {
     std::string place = (data.copied ? way : "") + data.place;
     const fs::path file = fs::absolute(data.source).lexically_normal();
     if (!resumed.empty())
@@ -209,7 +217,7 @@ int resume_run(const std::string& path, const std::vector<std::string>& sets, co
     console().info(
         "matrix products are computed differently than at the start of the run: {}; last bits may differ",
         change);
-  warn_of_changed_data(run->path(), *e.task);
+  warn_of_changed_data(run->path(), e);
   if (!sets.empty()) start.changes = changes(config, own);
   if (!start.changes.empty()) start.config = kept_config(e, "", run->path());
   training.files.run = run->path(), training.files.resolved = kept_config(e, "../../", run->path());

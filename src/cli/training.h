@@ -64,6 +64,9 @@ int train_run(const TrainingRequest& request);
 /// Continues an interrupted run from its directory. Values in `sets` become part of its config.
 int resume_run(const std::string& run, const std::vector<std::string>& sets,
                const Watcher* watcher = nullptr);
+/// The keys of a run that `sets` change: "optimizer.lr = 0.01 (was 0.001)". A usage error where one of them
+/// must stay, or a value does not fit; writes nothing.
+std::vector<std::string> changed_keys(const std::string& run, const std::vector<std::string>& sets);
 /// Throws what is wrong with a request's config and data, or, with `parent`, that its run is there and was
 /// made from others; writes nothing.
 CheckReport check_request(const TrainingRequest& request);

@@ -103,6 +103,9 @@ Json report_data(const std::vector<std::string>& paths) {
   std::vector<Problems> problems(logs.size());
   for (std::size_t i = 0; i < logs.size(); i++) data["runs"].push_back(run_json(logs[i], problems[i]));
   data["evaluation"] = nullptr;
+  if (logs.size() > 1 && exists(logs[0].path + "/fork.json"))
+    data["fork"] =
+        without_folders(read_part(logs[0].path + "/fork.json", "the fork is not compared", problems[0]));
   if (!logs.empty()) add_details(logs[0].path, data, problems[0]);
   for (std::size_t i = 0; i < logs.size(); i++) data["runs"][i]["problems"] = without_folders(problems[i]);
   return data;

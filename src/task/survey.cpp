@@ -47,6 +47,7 @@ bool has_digit(const std::string& text) {
 }  // namespace
 
 void DataSurvey::add(Split split, const SurveyedExample& one) {
+  if (listener_) listener_(split, one);
   Part& part = parts_[split];
   if (part.examples == kMost) return;
   part.examples++;

@@ -1,6 +1,7 @@
 // DataSurvey: what the data of a task is like, for `check`: classes, lengths, repeated and suspicious
 // examples.
 #pragma once
+#include <functional>
 #include <map>
 #include <string>
 #include <unordered_map>
@@ -25,6 +26,8 @@ class DataSurvey {
 
   /// What examples are called: "sentences", "pairs", "lines".
   void unit(std::string name) { unit_ = std::move(name); }
+  /// Calls f for each example that is added.
+  void listen(std::function<void(Split, const SurveyedExample&)> f) { listener_ = std::move(f); }
   void add(Split split, const SurveyedExample& example);
 
   bool empty() const;
@@ -60,6 +63,7 @@ class DataSurvey {
   void label_warnings(std::vector<std::string>& out) const;
 
   std::string unit_ = "examples";
+  std::function<void(Split, const SurveyedExample&)> listener_;
   BySplit<Part> parts_;
   std::map<std::string, BySplit<Index>> labels_;
   std::unordered_map<std::string, Seen> seen_;  // by text

@@ -178,6 +178,18 @@ assert.equal(await stories.locator("#ask-attention-layer option").count(), 3);
 assert.equal(await stories.locator("#samples tbody tr").count() >= 1, true);
 assert.equal(await stories.locator("#film-layer option").count(), 3);
 stories.check();
+// ---- a fork beside its run
+{
+  const fork = await open("short-fork/report.html");
+  assert.match(await fork.locator("#fork .lead").textContent(), /^Up to step 90, short-fork is short, bit by bit.*train\.ablate = \["0\.1"\].*first step that differs is 91\.$/);
+  assert.match(await content(fork, "#fork .legend"), /in another order<[\s\S]*short<[\s\S]*short-fork</);
+  assert.deepEqual(await fork.locator("#fork .card h3").allTextContents(), ["Loss, validation", "The texts that were asked", "The heads", "The examples that changed most"]);
+  assert.equal(await fork.locator("#fork circle").count() >= 1 + 8 + 20, true);
+  await fork.locator("#fork circle").last().hover();
+  assert.match(await fork.locator("#tip").textContent(), /run .*, fork .*, seeds .* … /);
+  assert.doesNotMatch(await content(fork, "#fork"), /NaN|undefined/);
+  fork.check();
+}
 // ---- on paper: as wide as A4, nothing is cut off or scrolled, and what only a screen can do is gone
 {
   const paper = await open("bank/report.html", {viewport: {width: 718, height: 1000}});

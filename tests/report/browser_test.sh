@@ -16,6 +16,7 @@ small=(--set model.d_model=48 --set model.attention.n_head=4 --set train.max_epo
 "$qkv" -q train "$source/configs/bank.toml" "${set[@]}" "${small[@]}" --set run.name=short --set data.window=4 \
   --set model.max_seq_len=6 --set 'model.position.origin="start"' --set 'model.ffn.activation="silu"' \
   --set 'model.embedding="learned"' --set model.attention.bias=false --set 'model.readout="mean"'
+"$qkv" -q fork runs/short --at 90 --ablate 0.1 --seeds 1 --ask "We sat by the river bank." >/dev/null
 "$qkv" report runs/bank-static runs/bank -o runs/two.html
 "$qkv" report runs/bank runs/bank-static -o runs/pictures.html --svg runs/pictures
 "$qkv" report runs/stories

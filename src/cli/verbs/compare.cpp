@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "cli/answers.h"
 #include "cli/config_diff.h"
+#include "cli/course.h"
 #include "log/record_keys.h"
 #include "log/run_log.h"
 #include "qkv/base/json.h"
@@ -120,69 +121,6 @@ std::vector<Final> finals_of(const Side& a, const Side& b) {
       if (in_b.contains(name)) result.push_back({value, name, means(seeds), means(in_b.at(name))});
   }
   return result;
-}
-
-// ---- step by step
-
-struct Parting {
-  std::int64_t step;
-  std::string type, name;  // "train" or "eval"; the value that differs
-  double a, b;
-};
-
-bool is_clock(const std::string& name) {
-  return ends_with(name, "_s") || name == key::step_ms;
-}
-
-// The first number that differs in two records of one step.
-std::optional<Parting> parting_of(const Record& a, const Record& b) {
-  for (const Metric& one : a) {
-    const std::string name(one.name);
-    double x, y;
-    if (is_clock(name) || !is_number(one.value, &x)) continue;
-    const MetricValue* other = b.find(name);
-    if (other && is_number(*other, &y) && x != y && !(std::isnan(x) && std::isnan(y)))
-      return Parting{a.step(), a.type(), name, x, y};
-  }
-  return std::nullopt;
-}
-
-struct Course {
-  std::int64_t same = 0;  // records of equal steps before the parting
-  std::optional<Parting> parting;
-};
-
-// Training lines and evaluations of both runs, in the order of their steps.
-Course course_of(const std::string& a, const std::string& b) {
-  const RunLog log_a = read_run_log(a), log_b = read_run_log(b);
-  Course course;
-  for (auto records : {&RunLog::train, &RunLog::eval}) {
-    std::size_t j = 0;
-    const std::vector<Record>& in_b = log_b.*records;
-    for (const Record& one : log_a.*records) {
-      while (j < in_b.size() && in_b[j].step() < one.step()) j++;
-      const bool pair =
-          j < in_b.size() && in_b[j].step() == one.step() && in_b[j].text(key::split) == one.text(key::split);
-      if (!pair) continue;
-      const std::optional<Parting> here = parting_of(one, in_b[j++]);
-      if (!here) {
-        course.same++;
-        continue;
-      }
-      if (!course.parting || here->step < course.parting->step) course.parting = here;
-      break;
-    }
-  }
-  return course;
-}
-
-// Whether the weights of the newest checkpoints are the same, byte by byte; none where one is missing.
-std::optional<bool> same_weights(const std::string& a, const std::string& b) {
-  if (list_checkpoints(a).empty() || list_checkpoints(b).empty()) return std::nullopt;
-  const auto sum = [](const std::string& run) {
-    return checksum_file(find_checkpoint(run, "last") + "/model.safetensors");
-  };
-  return sum(a) == sum(b);
 }
 
 struct Comparison {

@@ -139,6 +139,7 @@ function showConfig(run) {
 function main() {
   const run = data.runs[0], film = data.film;
   showSummary(data);
+  showFork(data.fork, data.runs);
   showLevels(run);
   showComparison(data.runs);
   if (data.runs.length > 1) document.getElementById("main").append(el("p", {class: "note"}, `The comparison and the curves are those of all runs; everything else is of ${run.name}.`));

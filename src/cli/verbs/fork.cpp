@@ -1,0 +1,249 @@
+// Another future of a run: it goes back to one of its steps, and takes another way from there.
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+#include "base/communicator.h"
+#include "base/file.h"
+#include "base/toml.h"
+#include "cli/answers.h"
+#include "cli/course.h"
+#include "cli/training.h"
+#include "inspect/futures.h"
+#include "log/jsonl.h"
+#include "qkv/base/json.h"
+#include "qkv/base/text.h"
+#include "qkv/base/threads.h"
+#include "qkv/log/console.h"
+#include "report/report.h"
+#include "train/checkpoint.h"
+
+namespace fs = std::filesystem;
+
+namespace qkv {
+namespace {
+
+constexpr Index kExamples = 500;  // of the validation split, evenly over it
+constexpr std::size_t kShown = 8;
+
+std::string name_of_run(const std::string& run) {
+  return fs::absolute(run + "/x").lexically_normal().parent_path().filename().string();
+}
+
+// Elements of an option, "3,17", as those of a TOML list after the ones that the run has.
+template <class Element>
+std::string extended(std::vector<std::string> list, const std::string& given, Element element) {
+  for (const std::string& part : split(given, ',')) list.push_back(element(std::string(trim(part))));
+  return "[" + join(list, ", ") + "]";
+}
+
+// The number of a training example that is named by it or by its place in a file.
+std::string number_of(Task& task, const std::string& name) {
+  if (all_digits(name)) return name;
+  const std::vector<ListedExample> all = listed_examples(task, Split::train);
+  for (std::size_t i = 0; i < all.size(); i++)
+    if (all[i].place == name) return std::to_string(i);
+  fail(Fault::usage, "--without: must name training examples by number{}; got {}",
+       all.empty() ? "" : " or place, such as " + in_quotes(all[0].place), in_quotes(name));
+}
+
+// Copies what the run has up to its newest whole checkpoint that is not later than the step. That checkpoint,
+// or
+// "" where there is none.
+std::string copy_past(const std::string& run, std::int64_t step, const RunDir& to) {
+  auto all = list_checkpoints(run);
+  while (!all.empty() && (all.back().first > step || !checkpoint_problems(all.back().second).empty()))
+    all.pop_back();
+  for (const char* name : {"levels.json", "metrics.jsonl", "captures"})
+    if (exists(run + "/" + name)) copy_files(run + "/" + name, to.file(name));
+  truncate_after(to.file("metrics.jsonl"), all.empty() ? 0 : all.back().first);
+  if (all.empty()) return "";
+  const auto best = read_checkpoint_state(all.back().second).at("best_step").get<std::int64_t>();
+  bool has_best = false;
+  for (const auto& [own, folder] : all)
+    if (own == all.back().first || own == best) {
+      copy_files(folder, to.file("checkpoints/" + step_name(own)));
+      has_best = has_best || own == best;
+    }
+  point_links(to.path(), all.back().first, has_best ? best : -1);
+  return all.back().second;
+}
+
+// Whether the change is larger than any that another order of the examples makes.
+bool is_beyond(const Json& row) {
+  for (const char* side : {"original", "fork", "low", "high"})
+    if (!row[side].is_number()) return false;
+  const double before = row["original"],
+               most = std::max(before - double(row["low"]), double(row["high"]) - before);
+  return std::fabs(double(row["fork"]) - before) > most;
+}
+
+// What the change did, kind by kind. The examples have the largest changes in front.
+std::string text_of(const Json& c) {
+  const Json& first = c["first_difference"];
+  const std::size_t n = c["course"].size();
+  std::string text = first.is_null() ? "Both futures are the same.\n"
+                                     : fmt::format("The first step that differs is {}.\n", first.dump());
+  for (auto [kind, name, heading] :
+       {std::tuple{"asked", "text", "Log-odds of the answer that the run gives"},
+        {"examples", "text", "Log-odds of the right answer to validation examples"},
+        {"heads", "head", "Growth of the validation loss without a head"}}) {
+    const Json& all = c[kind];
+    if (all.empty()) continue;
+    Json rows = Json::array();
+    for (const Json& one : all) {
+      if (rows.size() == kShown) break;
+      rows.push_back(one);
+      rows.back()["more"] = n > 0 && is_beyond(one) ? "*" : "";
+    }
+    text += fmt::format("\n{}", heading);
+    if (n > 0)
+      text += fmt::format("; {} of {} changed more (*) than in {} other order{}",
+                          std::count_if(all.begin(), all.end(), is_beyond), all.size(), n, n == 1 ? "" : "s");
+    text += ":\n" + table_of(rows, {{"run", "original", "{:.3f}"},
+                                    {"fork", "fork", "{:.3f}"},
+                                    {"from", "low", "{:.3f}"},
+                                    {"to", "high", "{:.3f}"},
+                                    {"", "more"},
+                                    {name, name}})
+                        .str(console().unicode(), 36);
+  }
+  return text;
+}
+
+struct ForkVerb : Verb {
+  void setup(Options& options) override {
+    options.add("run", &run_, "run directory").required = true;
+    options.add("--at", &at_, "step to go back to; 0: the start").required = true;
+    options.add("--set", &sets_, "override a key from there on");
+    options.add(
+        "--without", &without_,
+        "training examples whose loss no longer counts: numbers from 0, or places such as train.tsv:12, "
+        "with commas between them");
+    options.add("--ablate", &ablate_, "heads to cut out, LAYER.HEAD from 0, with commas between them");
+    options.add("--ask", &ask_, "a text whose answers are compared");
+    options.add("--seeds", &seeds_, "futures in another order, for comparison").range = {0, 100};
+    options.add("--name", &name_, "name of the new run beside the other; default: RUN-fork");
+    options.add("--json", &json_, "print one JSON object");
+  }
+
+  int run() override {
+    if (!communicator().alone())
+      fail(Fault::usage, "fork: must run in one process; got {} processes", communicator().size());
+    ForkPoint from{config_of_run(run_), ""};
+    check_run_checksums(run_);
+    const std::string fork = make_past(from);
+    if (fork.empty()) return 128 + signal_;
+    console().info("fork     {} from step {} of {}: {}", fork, at_, run_,
+                   changes_.empty() ? "nothing is changed" : join(changes_, ", "));
+    const int code = resume_run(fork, sets_);
+    if (code == 0) compare(from, fork);
+    if (!from.checkpoint.empty()) remove_folder(fork + "/.past");
+    if (code != 0 || signal_) return code ? code : 128 + signal_;
+    const Json comparison = read_json(fork + "/fork.json");
+    if (json_)
+      print_json(comparison);
+    else
+      console().print("{}", text_of(comparison));
+    return 0;
+  }
+  std::string example() const override { return "qkv fork runs/bank --at 100 --without 3,17"; }
+
+ private:
+  // The new run directory, which was trained as the other up to the step; "" after a signal. Sets what is to
+  // change from there on, and where.
+  std::string make_past(ForkPoint& from) {
+    Experiment e = build_experiment(Section::load(from.config));
+    const auto reached = list_checkpoints(run_);
+    if (const std::int64_t last = reached.empty() ? 0 : reached.back().first; at_ < 0 || at_ > last)
+      fail(Fault::usage, "--at: must be a step that the run has reached, 0 .. {}; got {}", last, at_);
+    set_threads(e.run.threads > 0 ? static_cast<int>(e.run.threads) : communicator().threads);
+    std::vector<std::string> numbers, heads;
+    for (std::int64_t number : e.tables.train.without) numbers.push_back(std::to_string(number));
+    for (const std::string& head : e.tables.train.ablate) heads.push_back(toml_string(head));
+    if (!without_.empty())
+      sets_.push_back("train.without=" + extended(numbers, without_, [&](const std::string& name) {
+                        return number_of(*e.task, name);
+                      }));
+    if (!ablate_.empty()) sets_.push_back("train.ablate=" + extended(heads, ablate_, toml_string));
+    changes_ = changed_keys(run_, sets_);  // refuses what is wrong before anything is written
+    Training t = prepare_training(e);
+    install_signal_handlers();
+    const RunDir made =
+        RunDir::create(fs::absolute(run_ + "/x").lexically_normal().parent_path().parent_path(),
+                       name_.empty() ? name_of_run(run_) + "-fork" : name_, false);
+    made.fill([&] { train_past(t, made); });
+    if (signal_) remove_folder(made.path());
+    if (signal_ || at_ == 0) return signal_ ? "" : made.path();
+    // A copy of the checkpoint of the step, which training on may remove.
+    from.checkpoint = made.file(".past/" + step_name(at_));
+    copy_files(find_checkpoint(made.path(), step_name(at_)), from.checkpoint);
+    return made.path();
+  }
+
+  void train_past(Training& t, const RunDir& made) {
+    const Experiment& e = t.experiment;
+    write_run_files(made, e, read_file(run_ + "/config.toml"), kept_config(e, ""), command);
+    const std::string checkpoint = copy_past(run_, at_, made);
+    t.files.run = made.path(), t.files.resolved = kept_config(e, "../../"), t.files.pause_at = at_;
+    if (checkpoint.empty())
+      warm_start(t);
+    else
+      restore(t, checkpoint), t.files.last_saved = t.state.step;
+    if (t.state.step < at_) {
+      MetricSinks sinks;
+      sinks.add(std::make_unique<JsonlSink>(made.file("metrics.jsonl")));
+      if ((signal_ = train(t, sinks).signal)) return;
+    }
+    const std::optional<Parting> parting = course_of(run_, made.path()).parting;
+    if (!parting && t.state.step >= at_) return;
+    const std::string arithmetic = changed_arithmetic(run_);
+    fail(Fault::runtime, "fork: the past must be that of {}, bit by bit; got another one at step {}{}", run_,
+         parting ? parting->step : t.state.step, arithmetic.empty() ? "" : " (" + arithmetic + ")");
+  }
+
+  // Writes fork.json and the page: at once without the seeds, and again with them.
+  void compare(const ForkPoint& from, const std::string& fork) {
+    const Experiment before = load_experiment(run_, "last"), after = load_experiment(fork, "last");
+    Questions questions;
+    const Index n = before.task->examples(Split::val), some = std::min(n, kExamples);
+    for (Index i = 0; i < some; i++) questions.examples.push_back(static_cast<int>(i * n / some));
+    if (!ask_.empty()) questions.texts = before.task->probe_texts(ask_);
+    log_odds(before, questions.texts);  // from now on each is asked for the class that the run gives it
+    const Answers original = answers_of(before, questions), changed = answers_of(after, questions);
+    const bool same = same_weights(run_, fork).value_or(false);
+    const auto first = same ? std::nullopt : first_difference(from, sets_);
+    const std::int64_t own = before.tables.train.seed > 0 ? before.tables.train.seed : before.run.seed;
+    std::vector<Future> seeds;
+    for (;;) {
+      Json found = {{"of", name_of_run(run_)},
+                    {"at", at_},
+                    {"changes", changes_},
+                    {"first_difference", first ? Json(*first) : Json()},
+                    {"metric", before.tables.eval.metric},
+                    {"course", Json::array()}};
+      for (const Future& seed : seeds) found["course"].push_back(seed.course);
+      found.update(compared(before, questions, original, changed, seeds));
+      write_file_atomic(fork + "/fork.json", dump_json(found, 1) + "\n");
+      write_file_atomic(fork + "/report.html", report_page(report_data({fork, run_})));
+      console().info("page     {}/report.html, with {} of {} seeds", fork, seeds.size(), seeds_);
+      while (static_cast<int>(seeds.size()) < seeds_ && !signal_) {
+        const auto k = static_cast<std::int64_t>(seeds.size()) + 1;
+        seeds.push_back(future_of(from, {fmt::format("train.seed={}", own + k)}, questions));
+        signal_ = seeds.back().signal;
+      }
+      if (signal_ || found["course"].size() == seeds.size()) return;
+    }
+  }
+
+  std::string run_, without_, ablate_, name_;
+  std::vector<std::string> sets_, ask_, changes_;
+  std::int64_t at_ = 0;
+  int seeds_ = 4, signal_ = 0;
+  bool json_ = false;
+};
+
+QKV_REGISTER(Verb, "fork", ForkVerb, "another future of a run from one of its steps, beside the first");
+
+}  // namespace
+}  // namespace qkv
