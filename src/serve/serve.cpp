@@ -22,7 +22,8 @@ namespace qkv {
 namespace {
 
 constexpr std::size_t kPictureBytes = std::size_t{1} << 23;
-constexpr double kRefresh = 0.25;  // seconds between two looks at the folder
+constexpr double kFollow = 0.25, kRefresh = 0.5;  // seconds between two looks at what goes on, and at all
+constexpr double kShare = 0.005;  // of the time at most: looks at a folder of many runs are fewer
 
 HttpResponse json_response(const Json& json) {
   return {200, dump_json(json)};
@@ -94,7 +95,8 @@ struct Serve::Parts {
                                                          {"/api/pictures", &Parts::pictures},
                                                          {"/api/answer", &Parts::asked},
                                                          {"/api/stop", &Parts::stop},
-                                                         {"/api/extend", &Parts::extend}};
+                                                         {"/api/extend", &Parts::extend},
+                                                         {"/api/draw", &Parts::draw}};
     const auto found = handlers.find(request.path);
     if (found == handlers.end()) return refused(404, "there is no such page");
     const bool changes = std::count(posts.begin(), posts.end(), request.path) > 0;
@@ -115,24 +117,36 @@ struct Serve::Parts {
 
   void refresh() {  // with `mutex`
     const double now = steady_seconds();
-    if (now - refreshed < kRefresh) return;
-    list.refresh();
-    refreshed = steady_seconds();
+    if (now >= next_refresh) {
+      list.refresh();
+      followed = steady_seconds();
+      next_refresh = followed + std::max(kRefresh, (followed - now) / kShare);
+    } else if (now - followed >= kFollow) {
+      list.follow();
+      followed = steady_seconds();
+    }
   }
 
-  // The directory of a run of the folder. Only names that the list has lead to one, and none of whose links
-  // leads out of the folder.
-  std::string path_of(const std::string& name) {
+  // The directory of a run of the folder, or its `file`. Only names that the list has lead to one, and no
+  // link of what is named may lead out of the folder.
+  std::string path_of(const std::string& name, const std::string& file = "") {
     const std::lock_guard<std::mutex> lock(mutex);
     if (!list.find(name)) refresh();
     const RunSummary* run = list.find(name);
     if (!run)
       fail(Fault::usage, "run: must be one of the folder {}; got {}", options.folder, in_quotes(name));
+    const auto check = [&](const fs::path& path) {
+      if (fs::is_symlink(path) && !list.holds(path.string()))
+        fail(Fault::usage, "{}: {} must not lead out of the folder", name, path.filename().string());
+    };
     std::error_code error;
-    for (fs::recursive_directory_iterator at(run->path, error), end; !error && at != end; at.increment(error))
-      if (at->is_symlink(error) && !list.holds(at->path().string()))
-        fail(Fault::usage, "{}: {} must not lead out of the folder", name, at->path().filename().string());
-    return run->path;
+    if (!file.empty())
+      check(run->path + "/" + file);
+    else
+      for (fs::recursive_directory_iterator at(run->path, error), end; !error && at != end;
+           at.increment(error))
+        check(at->path());
+    return file.empty() ? run->path : run->path + "/" + file;
   }
   std::string path_of(const HttpRequest& request) { return path_of(request.parameter("run")); }
 
@@ -152,8 +166,8 @@ struct Serve::Parts {
   }
 
   HttpResponse curves(const HttpRequest& request) {
-    return json_response(curves_since(path_of(request) + "/metrics.jsonl", number_of(request, "from"),
-                                      request.parameter("mark")));
+    return json_response(curves_since(path_of(request.parameter("run"), "metrics.jsonl"),
+                                      number_of(request, "from"), request.parameter("mark")));
   }
 
   // The entry of a run in the data of a report, without the curves.
@@ -241,11 +255,23 @@ struct Serve::Parts {
     return json_response({{"started", true}});
   }
 
-  const std::vector<std::string> posts{"/api/answer", "/api/stop", "/api/extend"};
+  HttpResponse draw(const HttpRequest& request) {
+    const Json body = body_of(request);
+    const std::string name = body["run"].get<std::string>(), path = path_of(name);
+    std::string lines;
+    for (const Json& one : body.at("texts"))
+      lines += dump_json(Json{{"text", one.at("text")}, {"arrows", one.at("arrows")}}) + "\n";
+    const std::lock_guard<std::mutex> lock(mutex);
+    const std::string drawn = continuations.draw(name, path, lines, body.at("weight").get<double>(),
+                                                 body.at("heads").get<std::vector<std::string>>());
+    return json_response({{"run", name.substr(0, name.rfind('/') + 1) + drawn}});
+  }
+
+  const std::vector<std::string> posts{"/api/answer", "/api/stop", "/api/extend", "/api/draw"};
   ServeOptions options;
   std::mutex mutex;  // of all below but the models
   RunList list;
-  double refreshed = -1;
+  double followed = -1, next_refresh = 0;  // seconds
   Continuations continuations;
   Models models;
   Guard guard;

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "log/record_keys.h"
+#include "qkv/base/config.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "train/run_dir.h"
@@ -20,7 +21,7 @@ namespace {
 constexpr int kDeepest = 3;  // RUNS/NAME-each/VALUE-3seeds/seed-1337
 constexpr std::size_t kAtOnce = std::size_t{1} << 22;
 
-// When a log last changed, as a text; "" where there is none.
+// When a file last changed.
 std::string change_of(const struct stat& about) {
   return fmt::format("{} {} {}.{}", about.st_ino, about.st_size, about.st_mtim.tv_sec, about.st_mtim.tv_nsec);
 }
@@ -32,15 +33,12 @@ std::string state_of(const std::string& path, const std::string& reason, bool be
 }
 
 // train.max_steps of a resolved config: a resumed run may have another one than it began with. Else 0.
-std::int64_t max_steps_of(const std::string& run) {
-  const std::string path = run + "/config.resolved.toml", line = "\nmax_steps = ";
-  if (!exists(path)) return 0;
-  const std::string text = read_file(path, 1 << 24);
-  const std::size_t table = text.find("\n[train]\n"), at = text.find(line, table);
-  if (at == std::string::npos || text.find("\n[", table + 1) < at) return 0;
-  const std::string digits = text.substr(
-      at + line.size(), text.find_first_not_of("0123456789", at + line.size()) - at - line.size());
-  return digits.empty() || digits.size() > 18 ? 0 : std::stoll(digits);
+std::int64_t max_steps_of(const std::string& config) {
+  try {
+    return Section::load(config).section("train").get("max_steps", std::int64_t{0});
+  } catch (const Error&) {  // said where the config is shown
+    return 0;
+  }
 }
 
 }  // namespace
@@ -96,14 +94,23 @@ void RunList::refresh() {
   if (other) names_ = ++version_;
 }
 
+void RunList::follow() {
+  for (auto& [name, entry] : entries_)
+    if (!entry.ended) look(entry);
+}
+
 void RunList::collect(const std::string& folder, const std::string& below, int depth) {
   for (const std::string& name : entries_of(folder)) {
     const std::string path = folder + "/" + name;
     if (!is_directory(path) || leads_out(path)) continue;
-    if (is_run(path))
-      look(path, below + name);
-    else if (depth > 1)
+    if (is_run(path)) {
+      Entry& entry = entries_.try_emplace(below + name, Entry{{below + name, path, ""}}).first->second;
+      entry.present = true;
+      order_.push_back(&entry.summary);
+      look(entry);
+    } else if (depth > 1) {
       collect(path, below + name + "/", depth - 1);
+    }
   }
 }
 
@@ -140,11 +147,8 @@ void RunList::read(Entry& entry, std::string_view lines) {
     if (!starts_with(lines, kTrain)) take_line(lines.substr(0, lines.find('\n')));
 }
 
-void RunList::look(const std::string& path, const std::string& name) {
-  const std::string log = path + "/metrics.jsonl";
-  Entry& entry = entries_.try_emplace(name, Entry{{name, path, ""}}).first->second;
-  entry.present = true;
-  order_.push_back(&entry.summary);
+void RunList::look(Entry& entry) {
+  const std::string path = entry.summary.path, log = path + "/metrics.jsonl";
   struct stat about {};
   const bool readable = ::stat(log.c_str(), &about) == 0 && S_ISREG(about.st_mode) && !leads_out(log);
   if (!readable && ::stat(path.c_str(), &about) != 0) return;
@@ -152,14 +156,18 @@ void RunList::look(const std::string& path, const std::string& name) {
   if (now != entry.seen) {
     for (Growth growth; readable;) {
       growth = read_growth(log, entry.to, entry.mark, kAtOnce);
-      if (growth.again) entry = {{name, path, ""}};
+      if (growth.again) entry = {{entry.summary.name, path, ""}};
       entry.to = growth.to, entry.mark = growth.mark;
       read(entry, growth.lines);
       if (!growth.more) break;
     }
-    if (const std::int64_t most = max_steps_of(path); most > 0) entry.summary.max_steps = most;
     entry.seen = now;
     entry.summary.date = about.st_mtime;
+    const std::string config = path + "/config.resolved.toml";
+    if (::stat(config.c_str(), &about) == 0 && change_of(about) != entry.config) {
+      entry.config = change_of(about);
+      if (const std::int64_t most = max_steps_of(config); most > 0) entry.summary.max_steps = most;
+    }
     entry.summary.version = ++version_;
   }
   if (entry.ended) return;

@@ -41,6 +41,8 @@ class RunList {
   /// With `inside`, folders and logs that a link leads to outside of the folder are left out.
   explicit RunList(std::string folder, bool inside = false);
   void refresh();
+  /// Looks only at the runs that go on: cheaper than `refresh`, and finds no new ones.
+  void follow();
 
   const std::string& folder() const { return folder_; }
   /// By name, those of a folder together.
@@ -56,12 +58,12 @@ class RunList {
   struct Entry {
     RunSummary summary;
     std::uint64_t to = 0;
-    std::string mark = {}, seen = {};
+    std::string mark = {}, seen = {}, config = {};  // `seen` and `config`: when log and config changed last
     bool ended = false, present = true;
   };
   bool leads_out(const std::string& path) const;
   void collect(const std::string& folder, const std::string& below, int depth);
-  void look(const std::string& path, const std::string& name);
+  void look(Entry& entry);
   static void read(Entry& entry, std::string_view lines);
   static void take(Entry& entry, const Record& record);
 

@@ -65,14 +65,14 @@ TEST_CASE("the table has what changed since, and says when runs come and go") {
   AppendFile(runs.folder / "sweep/2-seeds/seed-1/metrics.jsonl")
       .write_line(R"({"type":"train","step":31,"loss":0.5})");
   runs.add("new", 1);
-  std::this_thread::sleep_for(std::chrono::milliseconds(300));  // the folder is looked at so often
+  std::this_thread::sleep_for(std::chrono::milliseconds(600));  // the folder is looked at so often
   const Json next = server.get(since).json();
   CHECK(next.at("names").size() == 4);
   REQUIRE(next.at("runs").size() == 2);
   CHECK(next.at("runs").at(0).at("name") == "new");
   CHECK(next.at("runs").at(1).at("step") == 31);
   fs::remove_all(runs.folder / "a");
-  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  std::this_thread::sleep_for(std::chrono::milliseconds(600));
   CHECK(server.get(since).json().at("names") == Json{kScript, "new", "sweep/2-seeds/seed-1"});
 }
 
@@ -278,7 +278,8 @@ TEST_CASE("neither names nor links lead out of the folder") {
     for (const std::string path : {"/api/run", "/api/curves", "/api/film", "/report", "/api/report"}) {
       const Reply reply = server.get(path + "?run=" + name);
       CAPTURE((path + " " + name + " " + reply.body));
-      CHECK(reply.status == 400);
+      CHECK(reply.status ==
+            (name == "inner" && path == "/api/curves" ? 200 : 400));  // curves: of the log alone
     }
   for (const std::string path : {"/etc/passwd", "/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd",
                                  "/plain/metrics.jsonl", "//etc/passwd"})
