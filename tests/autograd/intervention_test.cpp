@@ -22,7 +22,7 @@ TEST_CASE("an intervention changes what passes while it lives; the innermost act
     }
     CHECK(Intervention::apply("", "static", x).value().at(0) == 2.0);
     CHECK(Intervention::apply("", "static", Tensor::symbolic({2})).is_symbolic());
-    CHECK(names == std::vector<std::string>{"layer.qkv", "static"});
+    CHECK(names == std::vector<std::string>{"layer.qkv", "static", "static"});
   }
   CHECK_FALSE(Intervention::current());
 }

@@ -19,14 +19,17 @@ using namespace qkv::test;
 namespace {
 
 const std::string kCues =
-    "schema = 1\n[run]\ndtype = \"f64\"\n[data]\nn_class = 3\nfamilies = 2\nfillers = 10\nmin_length = 4\n"
+    "schema = 1\n[run]\ndtype = \"f64\"\n[train]\nmax_steps = 1\n[data]\nn_class = 3\nfamilies = 2\nfillers "
+    "= 10\nmin_length = 4\n"
     "max_length = 8\nexamples = 300\neval_examples = 100\n[task]\ntype = \"planted-cues\"\n[model]\n"
     "max_seq_len = 16\nd_model = 8\n";
 const std::string kSymbols =
-    "schema = 1\n[run]\ndtype = \"f64\"\n[data]\nn_symbols = 8\nlength = 12\nmax_period = 6\n[task]\ntype = \"induction\"\n"
+    "schema = 1\n[run]\ndtype = \"f64\"\n[train]\nmax_steps = 1\n[data]\nn_symbols = 8\nlength = "
+    "12\nmax_period = 6\n[task]\ntype = \"induction\"\n"
     "[model]\nmax_seq_len = 12\nd_model = 8\n";
 const std::string kPairs =
-    "schema = 1\n[run]\ndtype = \"f64\"\n[data]\nsource = \"reverse\"\nvocab_size = 12\nmax_length = 6\n"
+    "schema = 1\n[run]\ndtype = \"f64\"\n[train]\nmax_steps = 1\n[data]\nsource = \"reverse\"\nvocab_size = "
+    "12\nmax_length = 6\n"
     "examples = 100\neval_examples = 20\n[task]\ntype = \"translation\"\n[model]\nmax_seq_len = 12\n"
     "d_model = 8\ntype = \"encoder-decoder\"\nn_layer = 2\nattention.n_head = 2\n";
 const std::string kTwo = "n_layer = 2\nattention.n_head = 2\nffn.d_ff = 12\n";

@@ -120,7 +120,7 @@ TEST_CASE("attention weights: replaced by themselves they change only rounding, 
       REQUIRE(seen.size() == (kind == kNamedModels[1] ? 6 : 2));
       CHECK(c.all().size() == seen.size());
       CHECK(distance(answer_with(m, {seen[1], 0}, with_value(Tensor::scalar(0.25, Dtype::f64))), plain) >
-            1e-4);
+            1e-7);
     }
 }
 

@@ -68,7 +68,7 @@ struct InspectPatch : Inspection {
     return 0;
   }
   std::string example() const override {
-    return "qkv inspect runs/induction-heads patch \"s1 s2 s3 s1\" \"s1 s4 s3 s1\"";
+    return "qkv inspect runs/planted-cues patch \"ask1 cue1.2 w3\" \"ask1 cue1.0 w3\"";
   }
 
   static std::vector<std::string> labels(const PatchEffects& p, bool source) {
@@ -144,8 +144,8 @@ struct InspectPatch : Inspection {
       MatrixChart by_head{"what each head restores", "head", "word", {}, labels(p, source), {}};
       for (std::size_t i = 0; i < p.points.size(); i++) {
         if (of_source(p.points[i]) != source) continue;
-        chart.rows.push_back(ends_with(p.points[i], ".out") ? path_of(p.points[i]) + " adds"
-                                                            : point_name(p.points[i]));
+        const bool adds = ends_with(p.points[i], ".out") && !is_layer(path_of(p.points[i]));
+        chart.rows.push_back(point_name(p.points[i]) + (adds ? " adds" : ""));
         chart.values.insert(chart.values.end(), p.at_points[i].begin(), p.at_points[i].end());
       }
       for (const PatchEffects::Head& head : p.heads) {
