@@ -81,12 +81,13 @@ TEST_CASE("blame --labels lists the labels that were changed, and no others") {
   const Finished result = qkv({"blame", "runs/small", "--labels", "--json"});
   CAPTURE(result.err);
   REQUIRE(result.code == 0);
-  for (const Json& one : parse_json(result.out, "blame")["labels"]) {
+  const Json listed = parse_json(result.out, "blame")["labels"];
+  for (const Json& one : listed) {
     found.insert(one["place"].get<std::string>());
     CHECK(one["likely"] != one["label"]);
     CHECK(one["probability"] < 0.5);
   }
-  CHECK(found == planted);
+  CHECK(join({found.begin(), found.end()}, " ") == join({planted.begin(), planted.end()}, " "));
   const Finished table = qkv({"blame", "runs/small", "--labels", "--count", "20"});
   CHECK(has(table.out, "train.tsv:7 "));
 }
