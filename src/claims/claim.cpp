@@ -10,6 +10,7 @@
 #include "qkv/base/text.h"
 #include "qkv/train/experiment.h"
 #include "qkv/train/training.h"
+#include "train/captures.h"
 
 namespace fs = std::filesystem;
 
@@ -85,21 +86,25 @@ Tensor TrainedModel::value(const std::string& name) const {
   return found;
 }
 
-const TrainedModel& TrainedModels::shipped(const std::string& config, const std::vector<std::string>& sets) {
-  std::unique_ptr<TrainedModel>& model = models_[config + "\n" + join(sets, "\n")];
+const TrainedModel& TrainedModels::shipped(const std::string& config, const std::vector<std::string>& sets,
+                                           bool circuits) {
+  std::unique_ptr<TrainedModel>& model = models_[config + (circuits ? "\n\n" : "\n") + join(sets, "\n")];
   if (model) return *model;
   std::vector<std::string> all = sets;
   all.push_back(fmt::format("run.seed={}", seed_));
-  all.push_back("inspect.capture=[]");
+  all.push_back(circuits ? "inspect.capture=[\"circuits\"]" : "inspect.capture=[]");
   const Section section = Section::load(shipped_config(config), all);
   auto made = std::make_unique<TrainedModel>(TrainedModel{build_experiment(section), {}});
   for (const NamedTensor& one : made->experiment.parameters->named())
     made->start.push_back({one.name, one.tensor.clone()});
   Training training = prepare_training(made->experiment);
-  for (std::int64_t step = 1; step <= training.max_steps(); step++)
-    if (!training.step().finite)
+  const std::unique_ptr<Circuits> scored = training.captures->make_circuits();
+  for (std::int64_t step = 0; step <= training.max_steps(); step++) {
+    if (step > 0 && !training.step().finite)
       fail(Fault::diverged, "claims: loss and gradients must stay finite; got a NaN or infinity at step {}",
            step);
+    if (scored && scored->plan().has(step)) made->circuits.push_back(scored->score(step));
+  }
   model = std::move(made);
   return *model;
 }

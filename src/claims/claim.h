@@ -10,6 +10,7 @@
 #include "qkv/base/registry.h"
 #include "qkv/tensor/safetensors.h"
 #include "qkv/train/experiment.h"
+#include "train/circuits.h"
 
 namespace qkv {
 
@@ -18,7 +19,8 @@ namespace qkv {
 /// A model after its training, and what it started from.
 struct TrainedModel {
   Experiment experiment;
-  std::vector<NamedTensor> start;  ///< copies of the initial values
+  std::vector<NamedTensor> start;            ///< copies of the initial values
+  std::vector<CircuitScores> circuits = {};  ///< of its heads while it trained
 
   /// What an evaluation of a split gives.
   Metrics metrics(Split split) const;
@@ -40,8 +42,10 @@ std::string shipped_config(const std::string& name);
 class TrainedModels {
  public:
   explicit TrainedModels(std::uint64_t seed) : seed_(seed) {}
-  /// The model of a shipped config with these overrides, trained at the first call.
-  const TrainedModel& shipped(const std::string& config, const std::vector<std::string>& sets = {});
+  /// The model of a shipped config with these overrides, trained at the first call; with `circuits` its heads
+  /// are scored meanwhile.
+  const TrainedModel& shipped(const std::string& config, const std::vector<std::string>& sets = {},
+                              bool circuits = false);
 
  private:
   std::uint64_t seed_;

@@ -10,7 +10,7 @@ namespace qkv {
 
 /// When heads and the paths between them were born, and what the loss gains without them.
 std::string circuit_table(const RunLog& log);
-/// What the loss gains without each head that ever had a role, over the steps.
+/// What the loss gains without the heads of each role, over the steps.
 LineChart circuit_chart(const RunLog& log);
 
 }  // namespace qkv

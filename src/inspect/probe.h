@@ -40,7 +40,7 @@ struct Probe {
 /// Learns on the training split and tests on the test split (validation, where there is none). The control
 /// task gives each word a random class, drawn as often as the classes are: the word at the position, or with
 /// classes the word before the one in question. Usage errors where there is no such property, or no layers.
-Probe probe(Experiment& e, const ProbeOptions& options);
+Probe probe(const Experiment& e, const ProbeOptions& options);
 
 /// Rows of x [n, d] and their classes; the score on those of `test`.
 ProbeScore probe_score(const Tensor& x, const std::vector<int>& y, const Tensor& test_x,

@@ -92,11 +92,12 @@ inline std::string key_of(std::string_view name, std::string_view part) {
       "norm of its gradient in this step before clipping")                                                   \
   KEY(ablation, "ablation/HEAD", "circuits", "number", "nats",                                               \
       "what the loss gains when the mean output of the head takes the place of its output")                  \
-  KEY(role, "role/HEAD", "circuits", "text", "", "what a head attends to that the answers need")             \
+  KEY(role, "role/HEAD", "circuits", "text", "", "what a head that the answers need attends to")             \
   KEY(match, "match/HEAD", "circuits", "number", "", "share of its attention that fits the role")            \
-  KEY(head_cut, "cut/HEAD", "circuits", "number", "nats", "what the loss gains on other texts without the head")  \
+  KEY(head_cut, "cut/GROUP", "circuits", "number", "nats",                                                   \
+      "what the loss gains on other texts without the heads of a layer that have the same role")             \
   KEY(patching, "patching/FROM > TO", "circuits", "number", "nats",                                          \
-      "what the loss gains when TO has the output that it has after the ablation of FROM")                   \
+      "what the loss gains when the heads TO have the outputs that they have after the ablation of FROM")    \
   KEY(sample_text, "text", "sample", "text", "", "one of `inspect.samples`")                                 \
   KEY(sample_answer, "answer", "sample", "text", "", "the model's answer, as `qkv predict` prints it")       \
   KEY(pass, "pass", "nonfinite", "text", "", "`forward`, `backward`, `reduce` or `update`")                  \

@@ -52,6 +52,7 @@ struct Circuits::Parts {
     std::vector<double> rows;            // by layer: that these are the sums of
   };
   using Batches = std::vector<Batch>;
+  using Heads = std::vector<std::size_t>;
 
   const Experiment& e;
   CircuitPlan plan = {};
@@ -60,27 +61,39 @@ struct Circuits::Parts {
   Batches texts = {}, others = {};
 
   Part part(std::size_t head) const { return {layers[heads[head].layer].path + ".heads", heads[head].head}; }
-  std::string name(std::size_t head) const {
-    return fmt::format("{}.{}", layers[heads[head].layer].path, heads[head].head);
-  }
   Answers answer(const Batch& batch) const {
     const Loss loss = e.task->loss(*e.model, batch);
     return {loss.sum.value().item(), loss.count};
   }
-  double loss_with(const Batch& batch, std::size_t head, const Source& source) const {
-    const Intervention change({"heads"}, replacing({{part(head), source}}));
+  // The loss with a source in the place of each of these heads.
+  template <class SourceOf>
+  double loss_with(const Batch& batch, const Heads& chosen, const SourceOf& source) const {
+    std::vector<std::pair<qkv::Part, Source>> parts;
+    for (std::size_t head : chosen) parts.emplace_back(part(head), source(head));
+    const Intervention change({"heads"}, replacing(std::move(parts)));
     return answer(batch).loss;
   }
 
   void find_heads(Split split);
   Batches batches(Split split, Index first) const;
   Answers read(const Batch& batch, Seen& seen) const;
-  std::vector<Effect> effects(const Batches& batches, const std::vector<Answers>& whole,
-                              const std::vector<std::size_t>& chosen, const std::vector<Source>& by) const;
-  void add_paths(const std::vector<Answers>& whole, const std::vector<Source>& means,
-                 const std::vector<Effect>& ablations, CircuitScores& result) const;
-  void add_roles(const std::vector<Seen>& seen, const std::vector<Effect>& ablations,
+  std::vector<Source> means(const std::vector<Seen>& seen) const;
+  // Calls f(k, g) for each of n things and each group of texts, and returns the results of each thing.
+  template <class F>
+  std::vector<std::vector<double>> of_groups(std::size_t n, const F& f) const {
+    std::vector<std::vector<double>> results(n, std::vector<double>(texts.size()));
+    pool().run(static_cast<int>(n * texts.size()), [&](int i, int) {
+      const std::size_t k = static_cast<std::size_t>(i) / texts.size(),
+                        g = static_cast<std::size_t>(i) % texts.size();
+      results[k][g] = f(k, g);
+    });
+    return results;
+  }
+  void add_heads(const std::vector<Seen>& seen, const std::vector<Effect>& ablations,
                  CircuitScores& result) const;
+  std::vector<Heads> add_groups(CircuitScores& result) const;
+  void add_paths(const std::vector<Answers>& whole, const std::vector<Source>& means,
+                 const std::vector<Heads>& members, CircuitScores& result) const;
 };
 
 // ---- the plan
@@ -171,76 +184,92 @@ Answers Circuits::Parts::read(const Batch& batch, Seen& seen) const {
   return answers;
 }
 
-// What the loss gains with `by` in the place of each chosen head.
-std::vector<Effect> Circuits::Parts::effects(const Batches& batches, const std::vector<Answers>& whole,
-                                             const std::vector<std::size_t>& chosen,
-                                             const std::vector<Source>& by) const {
-  std::vector<std::vector<double>> losses(chosen.size(), std::vector<double>(batches.size()));
-  pool().run(static_cast<int>(chosen.size() * batches.size()), [&](int i, int) {
-    const std::size_t h = static_cast<std::size_t>(i) / batches.size(),
-                      g = static_cast<std::size_t>(i) % batches.size();
-    losses[h][g] = loss_with(batches[g], chosen[h], by[h]);
-  });
-  std::vector<Effect> result;
-  for (const std::vector<double>& changed : losses) result.push_back(effect_of(whole, changed));
+// The mean output of each head.
+std::vector<Source> Circuits::Parts::means(const std::vector<Seen>& seen) const {
+  std::vector<Source> result;
+  for (std::size_t layer = 0; layer < layers.size(); layer++) {
+    Tensor sum = seen[0].sums[layer].clone();
+    double rows = seen[0].rows[layer];
+    for (std::size_t g = 1; g < seen.size(); g++) {
+      rows += seen[g].rows[layer];
+      for (Index i = 0; i < sum.size(); i++) sum.data<double>()[i] += seen[g].sums[layer].at(i);
+    }
+    for (Index i = 0; i < sum.size(); i++) sum.data<double>()[i] /= rows;
+    const Tensor mean = sum.to(e.parameters->dtype());
+    for (Index h = 0; h < layers[layer].heads; h++) result.push_back(with_value(mean));
+  }
   return result;
 }
 
-// Of the heads that the answers need, the pairs whose lesser one they need most.
+// What the heads attend to.
+void Circuits::Parts::add_heads(const std::vector<Seen>& seen, const std::vector<Effect>& ablations,
+                                CircuitScores& result) const {
+  for (std::size_t h = 0; h < heads.size(); h++) {
+    HeadScores all, asked;
+    for (const Seen& one : seen) all.merge(one.all[h]), asked.merge(one.asked[h]);
+    const HeadRole role = role_of(all, asked);
+    result.heads.push_back(
+        {layers[heads[h].layer].path, heads[h].head, ablations[h].value, role.name, role.match});
+  }
+}
+
+// Cuts out together the heads of a layer that have the same role, as one may do the work of another. Where
+// the loss on other texts is not larger then, they lose it. The members of each group.
+std::vector<Circuits::Parts::Heads> Circuits::Parts::add_groups(CircuitScores& result) const {
+  std::vector<CircuitGroup> groups = groups_of(result.heads);
+  groups.resize(std::min(groups.size(), static_cast<std::size_t>(plan.cuts)));
+  std::vector<Heads> members(groups.size()), kept;
+  for (std::size_t h = 0; h < heads.size(); h++)
+    for (std::size_t k = 0; k < groups.size(); k++)
+      if (groups[k].has(result.heads[h])) members[k].push_back(h);
+  std::vector<Answers> whole(others.size());
+  if (!groups.empty())
+    pool().run(static_cast<int>(whole.size()), [&](int g, int) { at(whole, g) = answer(at(others, g)); });
+  const auto losses = of_groups(groups.size(), [&](std::size_t k, std::size_t g) {
+    return loss_with(others[g], members[k], [](std::size_t) { return with_zero(); });
+  });
+  result.passes +=
+      static_cast<double>(groups.empty() ? 0 : plan.texts * static_cast<Index>(1 + groups.size()));
+  for (std::size_t k = 0; k < groups.size(); k++) {
+    const Effect cut = effect_of(whole, losses[k]);
+    if (!cut.sure()) continue;
+    groups[k].cut = cut.value;
+    result.groups.push_back(groups[k]), kept.push_back(members[k]);
+  }
+  for (CircuitHead& head : result.heads) {
+    const auto in = [&](const CircuitGroup& group) {
+      return group.has(head);
+    };
+    if (std::none_of(result.groups.begin(), result.groups.end(), in)) head.role.clear(), head.match = 0;
+  }
+  return kept;
+}
+
+// Between groups of different layers, those first whose lesser one the answers need most.
 void Circuits::Parts::add_paths(const std::vector<Answers>& whole, const std::vector<Source>& means,
-                                const std::vector<Effect>& ablations, CircuitScores& result) const {
+                                const std::vector<Heads>& members, CircuitScores& result) const {
   struct Path {
     std::size_t from, to;
     double need;
   };
   std::vector<Path> paths;
-  for (std::size_t a = 0; a < heads.size(); a++)
-    for (std::size_t b = a + 1; b < heads.size(); b++)
-      if (heads[a].layer < heads[b].layer && ablations[a].sure() && ablations[b].sure())
-        paths.push_back({a, b, std::min(ablations[a].value, ablations[b].value)});
+  const std::vector<CircuitGroup>& groups = result.groups;
+  for (std::size_t a = 0; a < groups.size(); a++)
+    for (std::size_t b = 0; b < groups.size(); b++)
+      if (heads[members[a][0]].layer < heads[members[b][0]].layer)
+        paths.push_back({a, b, std::min(groups[a].cut, groups[b].cut)});
   std::stable_sort(paths.begin(), paths.end(), [](const Path& a, const Path& b) { return a.need > b.need; });
   paths.resize(std::min(paths.size(), static_cast<std::size_t>(plan.paths)));
-  std::vector<std::vector<double>> losses(paths.size(), std::vector<double>(texts.size()));
-  pool().run(static_cast<int>(paths.size() * texts.size()), [&](int i, int) {
-    const std::size_t p = static_cast<std::size_t>(i) / texts.size(),
-                      g = static_cast<std::size_t>(i) % texts.size();
+  const auto losses = of_groups(paths.size(), [&](std::size_t p, std::size_t g) {
     const Capture capture({"heads"});
-    loss_with(texts[g], paths[p].from, means[paths[p].from]);
-    losses[p][g] = loss_with(texts[g], paths[p].to, with_value(*capture.find(part(paths[p].to).name)));
+    loss_with(texts[g], members[paths[p].from], [&](std::size_t head) { return means[head]; });
+    const Tensor then = *capture.find(part(members[paths[p].to][0]).name);
+    return loss_with(texts[g], members[paths[p].to], [&](std::size_t) { return with_value(then); });
   });
-  result.passes += static_cast<double>(2 * paths.size() * static_cast<std::size_t>(plan.texts));
+  result.passes += static_cast<double>(2 * plan.texts * static_cast<Index>(paths.size()));
   for (std::size_t p = 0; p < paths.size(); p++)
     if (const Effect patching = effect_of(whole, losses[p]); patching.sure())
-      result.paths.push_back({name(paths[p].from), name(paths[p].to), patching.value});
-}
-
-// Names heads that the answers need, and cuts them out to confirm it.
-void Circuits::Parts::add_roles(const std::vector<Seen>& seen, const std::vector<Effect>& ablations,
-                                CircuitScores& result) const {
-  std::vector<std::size_t> chosen;
-  for (std::size_t h = 0; h < heads.size(); h++) {
-    HeadScores all, asked;
-    for (const Seen& one : seen) all.merge(one.all[h]), asked.merge(one.asked[h]);
-    const HeadRole role = role_of(all, asked);
-    result.heads[h].role = role.name, result.heads[h].match = role.match;
-    if (!result.heads[h].role.empty() && ablations[h].sure()) chosen.push_back(h);
-  }
-  std::stable_sort(chosen.begin(), chosen.end(),
-                   [&](std::size_t a, std::size_t b) { return ablations[a].value > ablations[b].value; });
-  chosen.resize(std::min(chosen.size(), static_cast<std::size_t>(plan.cuts)));
-  std::vector<Answers> whole(chosen.empty() ? 0 : others.size());
-  pool().run(static_cast<int>(whole.size()), [&](int g, int) { at(whole, g) = answer(at(others, g)); });
-  const std::vector<Effect> cuts =
-      effects(others, whole, chosen, std::vector<Source>(chosen.size(), with_zero()));
-  if (!chosen.empty())
-    result.passes += static_cast<double>((1 + chosen.size()) * static_cast<std::size_t>(plan.texts));
-  std::vector<bool> confirmed(heads.size());
-  for (std::size_t i = 0; i < chosen.size(); i++) {
-    confirmed[chosen[i]] = cuts[i].sure();
-    result.heads[chosen[i]].cut = cuts[i].value;
-  }
-  for (std::size_t h = 0; h < heads.size(); h++)
-    if (!confirmed[h]) result.heads[h].role.clear(), result.heads[h].match = result.heads[h].cut = 0;
+      result.paths.push_back({groups[paths[p].from].name(), groups[paths[p].to].name(), patching.value});
 }
 
 CircuitScores Circuits::score(std::int64_t step) const {
@@ -254,26 +283,15 @@ CircuitScores Circuits::score(std::int64_t step) const {
   double count = 0;
   for (const Answers& one : whole) result.loss += one.loss, count += one.count;
   result.loss /= count;
-  std::vector<Source> means;
-  std::vector<std::size_t> all;
-  for (std::size_t h = 0; h < p.heads.size(); h++) {
-    const std::size_t layer = p.heads[h].layer;
-    Tensor sum = seen[0].sums[layer].clone();
-    double rows = seen[0].rows[layer];
-    for (std::size_t g = 1; g < seen.size(); g++) {
-      rows += seen[g].rows[layer];
-      for (Index i = 0; i < sum.size(); i++) sum.data<double>()[i] += seen[g].sums[layer].at(i);
-    }
-    for (Index i = 0; i < sum.size(); i++) sum.data<double>()[i] /= rows;
-    means.push_back(with_value(sum.to(p.e.parameters->dtype())));
-    all.push_back(h);
-    result.heads.push_back({p.name(h)});
-  }
-  const std::vector<Effect> ablations = p.effects(p.texts, whole, all, means);
-  for (std::size_t h = 0; h < ablations.size(); h++) result.heads[h].ablation = ablations[h].value;
-  p.add_paths(whole, means, ablations, result);
-  p.add_roles(seen, ablations, result);
-  result.passes += static_cast<double>((1 + p.heads.size()) * static_cast<std::size_t>(p.plan.texts));
+  const std::vector<Source> means = p.means(seen);
+  std::vector<Effect> ablations;
+  for (const std::vector<double>&losses : p.of_groups(p.heads.size(), [&](std::size_t h, std::size_t g) {
+         return p.loss_with(p.texts[g], {h}, [&](std::size_t head) { return means[head]; });
+       }))
+    ablations.push_back(effect_of(whole, losses));
+  result.passes = static_cast<double>(p.plan.texts * static_cast<Index>(1 + p.heads.size()));
+  p.add_heads(seen, ablations, result);
+  p.add_paths(whole, means, p.add_groups(result), result);
   return result;
 }
 

@@ -2,11 +2,13 @@
 // which. Measured at capture steps, so that it is known when a head was born.
 //
 //   ablation   the loss gains so much when the mean output of a head takes the place of its output
-//   patching   of two heads: .. when the later one has the output that it has after the ablation of the
-//   earlier
-//              one, and all else is as it was: what the earlier one does for the answers through the later
-//              one
-//   cut        .. when the output of a head is zero, on texts by which it was not chosen
+//   cut        .. when the outputs of all heads of a layer with the same role are zero, on texts by which
+//   they
+//              were not chosen: one of them may do the work of another
+//   patching   of two such groups: .. when the heads of the later one have the outputs that they have after
+//   the
+//              ablation of the earlier one, and all else is as it was: what the earlier one does for the
+//              answers through the later one
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -14,31 +16,47 @@
 #include <string>
 #include <vector>
 
+#include "qkv/base/text.h"
 #include "qkv/log/metrics.h"
 #include "qkv/train/experiment.h"
 
 namespace qkv {
 
 struct CircuitHead {
-  std::string name;     ///< "layers.1.attn.2": layer and head
-  double ablation = 0;  ///< nats
+  std::string layer;  ///< "layers.1.attn"
+  Index head;
+  double ablation;  ///< nats
   /// "previous token", "duplicate token", "induction", "cue reader", "position -15", "first token", "self";
   /// empty where its attention fits none, or where the answers do not need it.
   std::string role = {};
-  double match = 0, cut = 0;  ///< of a head with a role: the share of its attention that fits, and nats
+  double match = 0;  ///< the share of its attention that fits the role
+  std::string name() const { return fmt::format("{}.{}", layer, head); }
 };
 
+/// The heads of a layer with the same role.
+struct CircuitGroup {
+  std::string layer, role;
+  std::vector<Index> heads = {};
+  double match = 0, ablation = 0;  ///< the largest match, the sum of the ablations
+  double cut = 0;                  ///< nats
+  bool has(const CircuitHead& head) const { return head.layer == layer && head.role == role; }
+  std::string name() const { return layer + " " + role; }
+};
+/// The groups of the heads with roles, those first whose heads the answers need most.
+std::vector<CircuitGroup> groups_of(const std::vector<CircuitHead>& heads);
+
 struct CircuitPath {
-  std::string from, to;
-  double patching;  ///< nats
+  std::string from, to;  ///< names of groups
+  double patching;       ///< nats
 };
 
 struct CircuitScores {
   std::int64_t step = 0;
   double loss = 0;
   std::vector<CircuitHead> heads = {};
-  std::vector<CircuitPath> paths = {};  ///< those that the answers need
-  double passes = 0;                    ///< texts that passed through the model for this; not in the record
+  std::vector<CircuitGroup> groups = {};
+  std::vector<CircuitPath> paths = {};
+  double passes = 0;  ///< texts that passed through the model for this; not in the record
 
   /// As metrics.jsonl has it, and back.
   Record record() const;
@@ -80,17 +98,18 @@ class Circuits {
   std::unique_ptr<Parts> parts_;
 };
 
-/// A role of a head in time, or a path between two heads with roles.
+/// A group of heads in time, or what one does through another.
 struct DatedCircuit {
-  std::string name, role;  ///< of a path both ends, with " > "
-  /// The first step with a quarter of its largest effect, with nine tenths, and from which on it had the role
-  /// no more (-1: it has it to the end).
+  std::string layer, role;   ///< of a path both, with " > "
+  std::vector<Index> heads;  ///< when they were needed most; none of a path
+  /// The first step with a quarter of the largest effect, with nine tenths, and the one from which on nothing
+  /// was left (-1: there is to the end).
   std::int64_t born, grown, gone;
-  bool is_path() const { return name.find(" > ") != std::string::npos; }
-  double effect, cut, match;  ///< effect: the largest ablation or patching; the others then, 0 for a path
+  double effect, match;  ///< the largest cut or patching, and the match then
+  bool is_path() const { return heads.empty(); }
 };
 
-/// The circuits of a run, the largest effect first.
+/// The circuits of a run, the largest effect first, without those that have less than a hundredth of it.
 std::vector<DatedCircuit> dated_circuits(const std::vector<CircuitScores>& scores);
 /// With the names of the struct; "gone" is null where it is not.
 Json json_of(const DatedCircuit& circuit);

@@ -5,6 +5,7 @@
 
 #include "cli/process.h"
 #include "log/read_metrics.h"
+#include "paths.h"
 #include "train/small_run.h"
 
 namespace qkv::test {
@@ -76,6 +77,9 @@ std::vector<std::string> runs_of_all_kinds(const SmallData& data) {
        "[data]\nlength = 2\ndelay = 3\nexamples = 8\neval_examples = 4\nbatch_size = 4\n[task]\ntype = "
        "\"copy-memory\"\n" +
            decoder);
+  runs.push_back(trained(folder, "circuits", source_dir() + "/configs/recall.toml",
+                         {"data.n_keys=4", "data.n_values=4", "data.pairs=2", "data.queries=2",
+                          "train.max_steps=160", "eval.every=160"}));
   task("translation", pairs + "[task]\ntype = \"translation\"\n");
   task("summary", pairs + "[task]\ntype = \"summarization\"\n");
   task("vectors",
