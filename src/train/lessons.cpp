@@ -15,10 +15,14 @@
 namespace qkv {
 namespace {
 
-// Calls f(number of a slot) on the workers.
-template <class F>
-void each_slot(const ParameterStore& store, F f) {
-  pool().run(store.size(), [&](int s, int) { f(static_cast<std::size_t>(s)); });
+// to = x + factor y, slot by slot; `to` may be x.
+void add(const Tensor& x, double factor, const Tensor& y, Tensor& to) {
+  dispatch("add", x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const T *a = x.data<T>(), *b = y.data<T>();
+    T* sum = to.data<T>();
+    for (Index k = 0; k < x.size(); k++) sum[k] = a[k] + static_cast<T>(factor) * b[k];
+  });
 }
 
 double dot(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
@@ -30,25 +34,6 @@ double dot(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
       for (Index i = 0; i < a[s].size(); i++) sum += double(x[i]) * double(y[i]);
     });
   return sum;
-}
-
-// x += factor y
-void add(std::vector<Tensor>& x, double factor, const std::vector<Tensor>& y) {
-  pool().run(static_cast<int>(x.size()), [&](int s, int) {
-    const auto i = static_cast<std::size_t>(s);
-    dispatch("add", x[i].dtype(), [&](auto zero) {
-      using T = decltype(zero);
-      T* to = x[i].data<T>();
-      const T* by = y[i].data<T>();
-      for (Index k = 0; k < x[i].size(); k++) to[k] += static_cast<T>(factor) * by[k];
-    });
-  });
-}
-
-std::vector<Tensor> copies(const std::vector<Tensor>& all) {
-  std::vector<Tensor> result;
-  for (const Tensor& one : all) result.push_back(one.clone());
-  return result;
 }
 
 void refuse(const Training& t) {
@@ -110,8 +95,15 @@ Lessons::Weights Lessons::zeros() const {
   return all;
 }
 
-void Lessons::set(const Weights& values) {
-  each_slot(store_, [&](std::size_t s) { store_.slot(static_cast<int>(s)).value.copy_from(values[s]); });
+Lessons::Weights Lessons::taken(const Gradients& gradients) const {
+  Weights all = zeros();
+  for (int s = 0; s < store_.size(); s++)
+    if (gradients.has_slot(s)) at(all, s).copy_from(gradients.of_slot(s));
+  return all;
+}
+
+void Lessons::move_to(const Weights& base, double way, const Weights& direction) {
+  for (int s = 0; s < store_.size(); s++) add(at(base, s), way, at(direction, s), store_.slot(s).value);
 }
 
 Lessons::Moment Lessons::moment() const {
@@ -121,7 +113,7 @@ Lessons::Moment Lessons::moment() const {
 }
 
 void Lessons::go_to(const Moment& moment) {
-  set(moment.weights);
+  move_to(moment.weights, 0, moment.weights);
   std::vector<NamedTensor> state = t_.optimizer->state(store_);
   for (std::size_t i = 0; i < state.size(); i++) state[i].tensor.copy_from(moment.optimizer[i]);
   t_.state = moment.state;
@@ -135,20 +127,13 @@ Lessons::Step Lessons::step() {
   const bool clipped = limit > 0 && report.grad_norm > limit;
   result.scale = !report.finite ? 0 : report.gradient_scale * (clipped ? limit / report.grad_norm : 1);
   result.parts = t_.optimizer->linearize(store_, {report.step, report.lr, result.scale}, result.reach);
-  if (!clipped || !report.finite) return result;
-  result.clipped = zeros();
-  for (int s = 0; s < store_.size(); s++)
-    if (report.gradients->has_slot(s)) at(result.clipped, s).copy_from(report.gradients->of_slot(s));
+  if (clipped && report.finite) result.clipped = taken(*report.gradients);
   return result;
 }
 
 Lessons::Weights Lessons::gradient_of(const Question& question) const {
   Tape tape;
-  const Gradients gradients = tape.backward(question(*t_.experiment.model));
-  Weights result = zeros();
-  for (int s = 0; s < store_.size(); s++)
-    if (gradients.has_slot(s)) at(result, s).copy_from(gradients.of_slot(s));
-  return result;
+  return taken(tape.backward(question(*t_.experiment.model)));
 }
 
 // The loss of each example of a step at the present weights, with the noise that the step had; and the
@@ -204,9 +189,10 @@ void Lessons::to_gradient(const Step& step, Adjoint& a, bool unrolled) const {
       }
     });
   });
-  // What is scaled to a length cannot grow along itself.
-  if (!step.clipped.empty())
-    add(a.gradient, -dot(step.clipped, a.gradient) / dot(step.clipped, step.clipped), step.clipped);
+  if (step.clipped.empty()) return;  // what is scaled to a length cannot grow along itself
+  const double share = dot(step.clipped, a.gradient) / dot(step.clipped, step.clipped);
+  for (std::size_t s = 0; s < a.gradient.size(); s++)
+    add(a.gradient[s], -share, step.clipped[s], a.gradient[s]);
 }
 
 // Back over a step: adds to the effects of its examples, and leaves how the question depends on the weights
@@ -219,33 +205,34 @@ void Lessons::back(std::int64_t number, const Step& step, Adjoint& a, bool unrol
   // Derivatives along the adjoint: differences over a short way to both sides.
   const double share = store_.dtype() == Dtype::f64 ? 1e-6 : 5e-4;
   const double way = share * std::sqrt(dot(step.before, step.before)) / length;
-  Weights forth = zeros(), back = zeros(), moved = copies(step.before);
-  add(moved, way, a.gradient);
-  set(moved);
+  const double factor = step.scale / (2 * way);
+  Weights forth = zeros(), back = zeros();
+  move_to(step.before, way, a.gradient);
   const std::vector<double> above = losses(number, forth);
-  add(moved, -2 * way, a.gradient);
-  set(moved);
+  move_to(step.before, -way, a.gradient);
   const std::vector<double> below = losses(number, back);
   const std::int64_t accumulated = t_.tables.train.grad_accum_steps;
   std::size_t i = 0;
   for (std::int64_t batch = (number - 1) * accumulated; batch < number * accumulated; batch++)
     for (const int example : t_.batches->examples(batch)) {
-      at(effect, example) -= step.scale * (above.at(i) - below.at(i)) / (2 * way);
+      at(effect, example) -= factor * (above.at(i) - below.at(i));
       i++;
     }
-  if (!unrolled) return;
   for (const Optimizer::Linear& part : step.parts) {
     const auto s = static_cast<std::size_t>(part.chunk.slot);
-    dispatch("lessons", store_.dtype(), [&](auto zero) {
-      using T = decltype(zero);
-      T* weights = a.weights[s].template data<T>() + part.chunk.begin;
-      const T* gradient = a.gradient[s].template data<T>() + part.chunk.begin;
-      for (Index k = 0; k < part.chunk.size; k++)
-        weights[k] = T((1 - part.decay) * double(weights[k]) + part.l2 * double(gradient[k]));
-    });
+    if (unrolled)
+      dispatch("lessons", store_.dtype(), [&](auto zero) {
+        using T = decltype(zero);
+        const auto of = [&](const Weights& all) {
+          return all[s].data<T>() + part.chunk.begin;
+        };
+        T* weights = a.weights[s].data<T>() + part.chunk.begin;
+        const T *gradient = of(a.gradient), *g = of(forth), *h = of(back);
+        for (Index k = 0; k < part.chunk.size; k++)
+          weights[k] = T((1 - part.decay) * double(weights[k]) + part.l2 * double(gradient[k]) +
+                         factor * (double(g[k]) - double(h[k])));
+      });
   }
-  add(a.weights, step.scale / (2 * way), forth);
-  add(a.weights, -step.scale / (2 * way), back);
 }
 
 std::vector<std::vector<double>> Lessons::effects(const std::vector<Question>& questions,
@@ -264,7 +251,7 @@ std::vector<std::vector<double>> Lessons::effects(const std::vector<Question>& q
     for (std::int64_t number = last; number > first; number--) {
       for (std::size_t q = 0; q < questions.size(); q++) {
         const Step& one = steps.back();
-        if (!unrolled) set(one.before), adjoints[q].weights = gradient_of(questions[q]);
+        if (!unrolled) move_to(one.before, 0, one.before), adjoints[q].weights = gradient_of(questions[q]);
         back(number, one, adjoints[q], unrolled, result[q]);
       }
       steps.pop_back();

@@ -62,7 +62,8 @@ class Lessons {
 
   Weights weights() const;
   Weights zeros() const;
-  void set(const Weights& values);
+  Weights taken(const Gradients& gradients) const;
+  void move_to(const Weights& base, double way, const Weights& direction);
   Moment moment() const;
   void go_to(const Moment& moment);
   Step step();
