@@ -172,13 +172,15 @@ TEST_CASE("probe: learns what is linear in the vectors, and no more of random cl
   }
   CHECK(probe_score(x, y, test, test_y, 2).accuracy > 0.95);
   CHECK(probe_score(x, random, test, test_random, 2).accuracy < 0.65);
-  Experiment e = made(kCues + kTwo);
+  // More dimensions than words, and no positions: any property of a word is linear.
+  Experiment e =
+      made(replace_all(kCues, "d_model = 8", "d_model = 24") + kTwo + "position.type = \"none\"\n");
   ProbeOptions options;
   options.rows = 300;
   options.offset = 0;
   const Probe words = probe(e, options);
   REQUIRE(words.points.size() == 5);
-  CHECK(words.points[0].task.accuracy > 0.9);  // the input is the word, here without position
+  CHECK(words.points[0].task.accuracy > 0.9);  // the input is the word
   options.offset.reset();
   CHECK(probe(e, options).classes == 3);
 }

@@ -98,7 +98,9 @@ struct InspectPatch : Inspection {
       for (const std::string& name : names) rows.push_back({{"word", name}});
       for (std::size_t i = begin; i < std::min(shown.size(), begin + fit); i++) {
         columns.push_back({point_name(p.points[shown[i]]), p.points[shown[i]], "{:.3f}"});
-        for (std::size_t t = 0; t < names.size(); t++) rows[t][p.points[shown[i]]] = p.at_points[shown[i]][t];
+        for (std::size_t t = 0; t < names.size(); t++)
+          rows[t][p.points[shown[i]]] =
+              std::abs(p.at_points[shown[i]][t]) < 5e-4 ? 0.0 : p.at_points[shown[i]][t];
       }
       text += "\n" + table_of(rows, columns).str(console().unicode(), 24);
     }
