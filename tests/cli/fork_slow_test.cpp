@@ -52,13 +52,20 @@ struct Planted {
     const std::string end = ends[draw(dice, ends.size())];
     return begins[draw(dice, begins.size())] + " [bank] with " + cue + (end.empty() ? "" : " " + end);
   }
+  // The same with another end.
+  std::string twin(const std::string& text) const {
+    for (const std::string& end : ends)
+      if (const std::size_t at = text.find(" " + end); !end.empty() && at != std::string::npos)
+        return text.substr(0, at) + (end == "again" ? " at noon" : " again");
+    return text + " again";
+  }
   static std::size_t draw(Stream& dice, std::size_t n) {
     return static_cast<std::size_t>(dice.uniform() * static_cast<double>(n));
   }
 };
 
-// One trial: data in which the examples `wrong` of one cue have the wrong label, and a text with this cue
-// that is not among them. The rank of the planted candidate by the change of the log-odds when it is left
+// One trial: data in which `wrong` examples of one cue have the wrong label, and a text that differs from the
+// first of them in its end. The rank of the planted candidate by the change of the log-odds when it is left
 // out; 0 is the first.
 int rank_of_planted(int trial, int wrong, const TemporaryFolder& folder) {
   const Planted planted;
@@ -100,17 +107,17 @@ n_head = 2
 [model.ffn]
 d_ff = 32
 [optimizer]
-lr = 3e-3
+lr = 2e-3
 [schedule]
 type = "cosine"
 warmup_steps = 5
 [train]
-max_steps = 90
+max_steps = 180
 [eval]
-every = 90
+every = 180
 )",
                                                          trial + 1));
-  // The fork: after the first epoch, in the middle of the second checkpoint interval.
+  // The fork: after the first epoch.
   const std::string config = folder / "planted.toml", run = folder / "run";
   std::filesystem::remove_all(run);
   Session session(config);
@@ -120,7 +127,8 @@ every = 90
   Questions questions;
   {
     const Experiment e = load_experiment(run, "last");
-    questions.texts = e.task->probe_texts({planted.sentence(dice, cue)});
+    questions.texts =
+        e.task->probe_texts({planted.twin(examples[static_cast<std::size_t>(candidates[0][0])].second)});
     questions.texts[0].label = sense;
   }
   const double original = future_of(from, {}, questions).answers.asked.at(0);
