@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <stdexcept>
 
 #include "data/pair_corpus.h"
@@ -18,6 +19,7 @@
 #include "qkv/base/text.h"
 #include "qkv/data/tokenizer.h"
 #include "qkv/tensor/safetensors.h"
+#include "train/attention_loss.h"
 
 namespace qkv::test {
 namespace {
@@ -144,6 +146,22 @@ void text_file(std::string_view bytes) {
     } catch (const Error& e) {
       require(e.fault() == Fault::data, "a data error");
     }
+}
+
+// Drawn attention, of a task whose words are "s1", "s2", ...
+void drawn(std::string_view bytes) {
+  static const std::unique_ptr<Task> task = make_task({Section::parse("[task]\ntype = \"induction\"\n")});
+  const MemoryFile file(bytes);
+  for (const DrawnText& one : read_drawn(*task, file.path())) {
+    double shares = 0;
+    for (const DrawnText::Arrow& arrow : one.arrows) {
+      const auto n = static_cast<Index>(one.text.words.size());
+      require(arrow.from >= 0 && arrow.from < n && arrow.to >= 0 && arrow.to < n, "words of the text");
+      require(arrow.share > 0, "a share");
+      shares += arrow.share;
+    }
+    require(std::abs(shares - static_cast<double>(one.rows)) < 1e-9, "shares that sum up to 1 in each row");
+  }
 }
 
 void text(std::string_view bytes) {
