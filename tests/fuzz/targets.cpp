@@ -175,6 +175,7 @@ const std::vector<FuzzTarget>& fuzz_targets() {
       {"config", config}, {"override", override_key}, {"safetensors", safetensors}, {"tokenizer", tokenizer},
       {"wsd", wsd},       {"pairs", pairs},           {"metrics", metrics},         {"text", text},
       {"events", events}, {"vectors", vectors},       {"hf_config", hf_config},     {"text_file", text_file},
+      {"drawn", drawn},
   };
   return targets;
 }
