@@ -37,12 +37,18 @@ static Index index_of(const std::string& who, const Asked& asked, const char* op
   return found - asked.answers.begin();
 }
 
+ProbeText asked_text(const Experiment& e, const std::string& text, const std::string& reply) {
+  if (reply.empty()) return texts_or_examples(e, {text}, 0).front();
+  for (const std::string& one : {text, reply})
+    if (!is_utf8(one)) fail(Fault::usage, "inspect: the text must be UTF-8; got {}", in_quotes(one));
+  ProbeText result = e.task->probe_pair(text, reply);
+  warn_of_cut(result.cut);
+  return result;
+}
+
 Asked ask(const Experiment& e, const std::string& who, const std::string& text, const AskOptions& options) {
   Asked asked;
-  if (options.reply.empty())
-    asked.text = texts_or_examples(e, {text}, 0).front();
-  else
-    asked.text = e.task->probe_pair(text, options.reply);
+  asked.text = asked_text(e, text, options.reply);
   const Tensor all = finite_forward(*e.model, e.task->probe_batch(&asked.text, 1)).to(Dtype::f64);
   const bool one = all.rank() == 2;
   asked.logits = all.reshape({all.size() / all.dim(-1), all.dim(-1)});

@@ -29,6 +29,8 @@ struct Asked {
   double score() const { return score(logits, row()); }
 };
 
+/// A text as the model sees it; with a reply, a source and the beginning of its answer.
+ProbeText asked_text(const Experiment& e, const std::string& text, const std::string& reply);
 /// Usage errors, which begin with `who`, where the task shows no texts or the options name what is not there.
 Asked ask(const Experiment& e, const std::string& who, const std::string& text, const AskOptions& options);
 

@@ -85,25 +85,26 @@ struct InspectPatch : Inspection {
   // Words as rows, points of the residual stream as columns, as many in a table as the terminal is wide.
   static std::string point_tables(const PatchEffects& p, bool source) {
     const std::vector<std::string> names = labels(p, source);
-    std::vector<std::size_t> shown;
-    for (std::size_t i = 0; i < p.points.size(); i++)
-      if (of_source(p.points[i]) == source &&
-          (!ends_with(p.points[i], ".out") || is_layer(path_of(p.points[i]))))
-        shown.push_back(i);
     std::string text;
-    const auto fit = std::size_t(std::max(1, (console().width() - 24) / 10));
-    for (std::size_t begin = 0; begin < shown.size(); begin += fit) {
-      std::vector<Column> columns{{"word", "word"}};
-      Json rows = Json::array();
+    Json rows;
+    std::vector<Column> columns;
+    std::size_t width = 0;
+    auto end_table = [&] {
+      if (columns.size() > 1) text += "\n" + table_of(rows, columns).str(console().unicode(), 24);
+      rows = Json::array(), columns = {{"word", "word"}}, width = 24;
       for (const std::string& name : names) rows.push_back({{"word", name}});
-      for (std::size_t i = begin; i < std::min(shown.size(), begin + fit); i++) {
-        columns.push_back({point_name(p.points[shown[i]]), p.points[shown[i]], "{:.3f}"});
-        for (std::size_t t = 0; t < names.size(); t++)
-          rows[t][p.points[shown[i]]] =
-              std::abs(p.at_points[shown[i]][t]) < 5e-4 ? 0.0 : p.at_points[shown[i]][t];
-      }
-      text += "\n" + table_of(rows, columns).str(console().unicode(), 24);
+    };
+    end_table();
+    for (std::size_t i = 0; i < p.points.size(); i++) {
+      const std::string &point = p.points[i], name = point_name(point);
+      if (of_source(point) != source || (ends_with(point, ".out") && !is_layer(path_of(point)))) continue;
+      const std::size_t own = 2 + std::max<std::size_t>(6, name.size());
+      if (width + own > std::size_t(console().width())) end_table();
+      columns.push_back({name, point, "{:.3f}"}), width += own;
+      for (std::size_t t = 0; t < names.size(); t++)
+        rows[t][point] = std::abs(p.at_points[i][t]) < 5e-4 ? 0.0 : p.at_points[i][t];
     }
+    end_table();
     return text;
   }
 

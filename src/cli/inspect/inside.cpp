@@ -198,9 +198,7 @@ struct InspectRollout : Inspection {
   void setup(Options& options) override { choice.add(options, 0); }
   int run(const Subject& subject) override {
     const Experiment e = subject.load();
-    const ProbeText text = choice.options.reply.empty()
-                               ? texts_or_examples(e, {choice.text}, 0).front()
-                               : e.task->probe_pair(choice.text, choice.options.reply);
+    const ProbeText text = asked_text(e, choice.text, choice.options.reply);
     const Index position = position_of(e, text, choice.options.word), S = Index(text.source.size());
     std::vector<std::string> columns = text.source;
     columns.insert(columns.end(), text.words.begin(), text.words.end());
