@@ -176,18 +176,15 @@ TEST_CASE(
     };
     equal += same("model.safetensors") && same("optimizer.safetensors") &&
              lines_up_to(fork, step) == lines_up_to(whole, step);
-    if (change.empty()) {
-      unchanged++;
-      const std::string last = "/checkpoints/last/";
-      to_the_end += lines_up_to(fork, kSteps) == lines_up_to(whole, kSteps) &&
-                    checksum_file(fork + last + "model.safetensors") ==
-                        checksum_file(whole + last + "model.safetensors") &&
-                    checksum_file(fork + last + "optimizer.safetensors") ==
-                        checksum_file(whole + last + "optimizer.safetensors") &&
-                    read_json(fork + "/fork.json")["first_difference"].is_null();
-    } else {
-      CHECK(read_json(fork + "/fork.json")["first_difference"].get<std::int64_t>() > step);
-    }
+    const std::string last = "/checkpoints/last/";
+    const bool whole_end = lines_up_to(fork, kSteps) == lines_up_to(whole, kSteps) &&
+                           checksum_file(fork + last + "model.safetensors") ==
+                               checksum_file(whole + last + "model.safetensors") &&
+                           checksum_file(fork + last + "optimizer.safetensors") ==
+                               checksum_file(whole + last + "optimizer.safetensors");
+    const Json first = read_json(fork + "/fork.json")["first_difference"];
+    CHECK((first.is_null() ? whole_end : first.get<std::int64_t>() > step));
+    unchanged += change.empty(), to_the_end += change.empty() && whole_end && first.is_null();
     std::filesystem::remove_all(fork);
   }
   MESSAGE(equal << " of 100 pasts are equal, " << to_the_end << " of " << unchanged
