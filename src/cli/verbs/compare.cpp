@@ -10,12 +10,10 @@
 #include "cli/answers.h"
 #include "cli/config_diff.h"
 #include "cli/course.h"
-#include "log/record_keys.h"
 #include "log/run_log.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
-#include "train/checkpoint.h"
 
 namespace fs = std::filesystem;
 
