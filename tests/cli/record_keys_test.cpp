@@ -55,9 +55,13 @@ std::vector<std::string> runs_of_all_kinds(const SmallData& data) {
                          {"train.on_nonfinite=\"skip\"", "optimizer.type=\"sgd\"", "optimizer.lr=1e25",
                           "schedule.type=\"constant\"", "schedule.warmup_steps=0", "train.max_steps=3"},
                          4));
+  write_file_atomic(data.folder / "drawn.jsonl",
+                    "{\"text\": \"near a [bank]\", \"arrows\": [[\"bank\", \"near\"]]}\n");
   runs.push_back(trained(folder, "lora", encoder,
-                         {"train.max_steps=3", "train.init_from=\"" + runs[0] + "\"", "model.max_seq_len=6",
-                          "train.lora.rank=1", "train.lora.targets=[\"*.W_*\"]"}));
+                         {"train.max_steps=3", "train.attention_loss.weight=1",
+                          "train.attention_loss.file=\"" + (data.folder / "drawn.jsonl") + "\"",
+                          "train.init_from=\"" + runs[0] + "\"", "model.max_seq_len=6", "train.lora.rank=1",
+                          "train.lora.targets=[\"*.W_*\"]"}));
   const auto task = [&](const std::string& name, const std::string& text) {
     write_file_atomic(data.folder / (name + ".toml"), text + "[train]\nmax_steps = 2\ngrad_clip_norm = 0\n");
     runs.push_back(trained(folder, name, data.folder / (name + ".toml")));

@@ -12,7 +12,7 @@ train=("$qkv" -q train bow.toml --set train.max_epochs=1)
 "${train[@]}" --set run.name=group --seeds 3 >/dev/null
 "${train[@]}" --set run.name=named
 "$qkv" -q train "$source/configs/bank.toml" --set run.name=seen --set train.max_steps=20 --set model.d_model=32 \
-  --set data.ngram_buckets=0 --set schedule.warmup_steps=1 --set eval.levels=false
+  --set data.ngram_buckets=0 --set model.embedding=learned --set schedule.warmup_steps=1 --set eval.levels=false
 mv runs/named 'runs/<img src=x onerror=window.hacked=1>'
 echo '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 10"><title>x</title><script>window.hacked=1</script></svg>' >runs/sweep.svg
 for task in adder translate-toy masked-words summarize stories; do
