@@ -40,8 +40,11 @@ CircuitPlan plan_circuits(const Experiment& e, Index heads, bool paths, double s
   const Index available = e.task->examples(circuit_split(*e.task)) / 2;
   if (heads == 0 || available < kLeastTexts) return {};
   const BatchConfig& batch = e.tables.batches;
-  double per_step = static_cast<double>(batch.batch_size * e.tables.train.grad_accum_steps);
+  const Index examples = e.task->examples(Split::train);
+  double per_step = static_cast<double>(batch.batch_size);
   if (batch.by_tokens()) per_step /= std::max(1.0, static_cast<double>(e.task->length(Split::train, 0)));
+  per_step = std::min(per_step, static_cast<double>(examples)) *
+             static_cast<double>(e.tables.train.grad_accum_steps);
   const double training = 3 * static_cast<double>(max_steps) * per_step;  // backwards is twice as much again
   CircuitPlan plan;
   plan.cuts = (heads + 1) / 2, plan.paths = paths ? (heads + 3) / 4 : 0;

@@ -1,5 +1,6 @@
 // Circuits as metrics.jsonl has them, and dated.
 #include <algorithm>
+#include <cstdlib>
 #include <map>
 
 #include "log/record_keys.h"
@@ -64,8 +65,8 @@ CircuitScores::CircuitScores(const Record& record) : step(record.step()), loss(r
     const std::string head = varying(key::ablation, metric.name), path = varying(key::patching, metric.name);
     const std::size_t dot = head.rfind('.'), middle = path.find(" > ");
     if (dot != std::string::npos)
-      heads.push_back({head.substr(0, dot), std::atoi(head.c_str() + dot + 1), record.number(metric.name),
-                       std::string(record.text(key_of(key::role, head))),
+      heads.push_back({head.substr(0, dot), std::strtoll(head.c_str() + dot + 1, nullptr, 10),
+                       record.number(metric.name), std::string(record.text(key_of(key::role, head))),
                        record.number(key_of(key::match, head), 0)});
     else if (middle != std::string::npos)
       paths.push_back({path.substr(0, middle), path.substr(middle + 3), record.number(metric.name)});

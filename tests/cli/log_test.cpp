@@ -2,6 +2,7 @@
 
 #include "cli/process.h"
 #include "qkv/base/json.h"
+#include "report/report.h"
 #include "train/checksums.h"
 #include "train/small_run.h"
 
@@ -32,6 +33,41 @@ TEST_CASE("log draws a run, overlays runs, and prints the same numbers as JSON a
   CHECK(csv.find(dump_json(json.at("train")[0].at("loss"))) != std::string::npos);
   CHECK(run_qkv({"log", "-f", "runs/small"}, here).out.find("val") !=
         std::string::npos);  // has ended: returns
+}
+
+TEST_CASE("log --circuits dates what the records of a run say of heads, and the film has the same") {
+  TemporaryFolder folder;
+  const ProcessOptions here{folder.path};
+  make_directories(folder / "run/captures");
+  std::string text = R"({"type":"start"})"
+                     "\n";
+  for (int step : {0, 50, 100})
+    text += fmt::format(
+        R"({{"type":"circuits","step":{0},"loss":1,"ablation/layers.0.attn.0":0.1,"ablation/layers.1.attn.1":0.2,)"
+        R"("role/layers.0.attn.0":"previous token","match/layers.0.attn.0":0.5,"role/layers.1.attn.1":"induction",)"
+        R"("match/layers.1.attn.1":0.9,"cut/layers.0.attn previous token":{1},"cut/layers.1.attn induction":{2},)"
+        R"("patching/layers.0.attn previous token > layers.1.attn induction":0.5,"ablation/x":1,"patching/y":2}})"
+        "\n",
+        step, step / 100.0, step * step / 5000.0);
+  write_file_atomic(folder / "run/metrics.jsonl", text);
+  const Finished run = run_qkv({"log", "run", "--circuits", "--svg", "c.svg"}, here);
+  CHECK(run.code == 0);
+  CHECK(has(run.out, "run  heads scored 3 times, from step 0 to 100"));
+  const auto has_row = [&](const std::string& pattern) {
+    CAPTURE(run.out);
+    return std::regex_search(run.out, std::regex(pattern));
+  };
+  CHECK(has_row("induction +layers.1.attn +1 +50 +100 +- +2.0000"));
+  CHECK(has_row("previous token +layers.0.attn +0 +50 +100 +- +1.0000"));
+  CHECK(has_row("previous token > induction +layers.0.attn > layers.1.attn +- +0 +0 +- +0.5000"));
+  CHECK(has(read_file(folder / "c.svg"), "induction, layers.1.attn"));
+  const Json json = parse_json(run_qkv({"log", "run", "--json"}, here).out, "log");
+  CHECK(json.at("circuits").size() == 3);
+  CHECK(json.at("circuits")[0].at("gone") == nullptr);
+  CHECK(circuits_json(folder / "run").at("dated") == json.at("circuits"));
+  write_file_atomic(folder / "run/metrics.jsonl", "{\"type\":\"start\"}\n");
+  CHECK(has(run_qkv({"log", "run", "--circuits"}, here).out, "no heads were scored (inspect.circuit_share)"));
+  CHECK(circuits_json(folder / "run") == nullptr);
 }
 
 TEST_CASE("log says in one line what is wrong") {

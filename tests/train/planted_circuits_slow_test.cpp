@@ -82,7 +82,7 @@ TEST_CASE("planted induction is found, dated and needed with at least 19 of 20 s
 
 TEST_CASE("planted recall is found, dated and needed with at least 19 of 20 seeds") {
   check_planted({"recall.toml",
-                 {"data.pairs=4", "train.max_steps=400"},
+                 {"data.pairs=4", "train.max_steps=600"},
                  "layers.1.attn",
                  "induction",
                  std::log(4.0)});  // any value of the sequence

@@ -5,7 +5,7 @@ function circuitsCard(circuits) {
   if (!circuits) return null;
   const layers = [...new Set(circuits.heads.map(one => one.layer))], columns = Math.max(...circuits.heads.map(one => one.head)) + 1;
   const W = Math.max(420, 84 * columns), H = 92 * layers.length + 16, X = head => (head + .5) * W / columns, Y = layer => H - 56 - 92 * layers.indexOf(layer);
-  const most = Math.max(1e-9, ...circuits.ablation.flat(), ...circuits.groups.flat().map(g => g.cut / g.heads.length)), size = cost => Math.sqrt(Math.max(0, cost) / most);
+  const most = Math.max(1e-9, ...[...circuits.ablation.flat(), ...circuits.groups.flat().map(g => g.cut / g.heads.length)].filter(Number.isFinite)), size = cost => Math.sqrt(Math.max(0, cost) / most);
   const roles = [...new Set(circuits.dated.filter(c => c.heads.length).map(c => c.role))], colour = role => role ? classColour(roles.indexOf(role)) : "var(--soft)";
   const titles = (text, title) => text.split(" > ").map(title).join(" → ");
   const lines = svg("g", {}), circles = svg("g", {}), table = el("div", {}), note = el("p", {class: "note"});
