@@ -42,6 +42,9 @@ struct Diagnosis {
   Json json() const;
 };
 
+/// The beginning of a training example in quotes, as its tokens say it; "" where they have no texts.
+std::string training_text(const Task& task, int number);
+
 /// What was not finite in the step that was just made: in its loss or gradients, or else in a parameter after
 /// the update.
 Diagnosis diagnose(Training& t, const StepReport& report);

@@ -222,6 +222,12 @@ Diagnosis look_at_update(const Training& t, const StepReport& report) {
 
 }  // namespace
 
+std::string training_text(const Task& task, int number) {
+  Batch batch;
+  collate(task, Split::train, &number, 1, nullptr, batch);
+  return text_of(task, batch);
+}
+
 Diagnosis diagnose(Training& t, const StepReport& report) {
   return report.finite ? look_at_update(t, report) : replay(t, report.step, &report);
 }

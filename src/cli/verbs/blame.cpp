@@ -2,18 +2,19 @@
 // probably wrong.
 #include <algorithm>
 #include <cmath>
-#include <optional>
 
 #include "base/at.h"
 #include "cli/answers.h"
 #include "data/word_space.h"
 #include "inspect/blame.h"
 #include "inspect/futures.h"
+#include "inspect/look.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
 #include "qkv/log/console.h"
 #include "train/checkpoint.h"
+#include "train/diagnosis.h"
 #include "train/run_dir.h"
 
 namespace qkv {
@@ -56,10 +57,12 @@ struct BlameVerb : Verb {
     listed_ = listed_examples(*e.task, Split::train);
     Training t = prepare_training(e);
     install_signal_handlers();
-    if (labels_)
-      list_labels(t);
-    else
-      blame(t);
+    try {
+      labels_ ? list_labels(t) : blame(t);
+    } catch (const Error&) {
+      if (signal_received()) return 128 + signal_received();
+      throw;
+    }
     return 0;
   }
   std::string example() const override {
@@ -82,14 +85,14 @@ struct BlameVerb : Verb {
     Json rows = Json::array();
     for (const Suspect& one : suspects(t)) {
       if (rows.size() == static_cast<std::size_t>(count_)) break;
-      Json row = row_of(one.example);
+      Json row = row_of(t.experiment, one.example);
       row["label"] = at(classes, one.label), row["likely"] = at(classes, one.likely);
       row["probability"] = json_number(one.probability);
       rows.push_back(row);
     }
     if (json_) return print_json({{"labels", rows}});
     console().print("{}", rows.empty() ? "no label is improbable\n"
-                                       : table_of(rows, {{"place", "place"},
+                                       : table_of(rows, {place(),
                                                          {"label", "label"},
                                                          {"p", "probability", "{:.4f}"},
                                                          {"likely", "likely"},
@@ -115,7 +118,7 @@ struct BlameVerb : Verb {
     }
     const auto effects =
         lessons.effects(questions, estimator_ == "tracin" ? Estimator::tracin : Estimator::unrolled);
-    for (std::size_t i = 0; i < cases.size(); i++) describe(cases[i], effects[i]);
+    for (std::size_t i = 0; i < cases.size(); i++) describe(e, cases[i], effects[i]);
     if (verify_) verify(lessons, e, cases);
     if (subsets_ > 0) compare(lessons, e, cases);
     for (const Case& one : cases)
@@ -135,15 +138,16 @@ struct BlameVerb : Verb {
       }
   }
 
-  Json row_of(std::int64_t example) const {
-    Json row = {{"example", example}};
-    if (static_cast<std::size_t>(example) >= listed_.size()) return row;
-    const ListedExample& listed = at(listed_, example);
-    row.update({{"place", listed.place}, {"label", listed.label}, {"text", listed.text}});
-    return row;
+  // As the data lists it, else as its tokens say it.
+  Json row_of(const Experiment& e, std::int64_t example) const {
+    if (static_cast<std::size_t>(example) >= listed_.size())
+      return {{"example", example}, {"text", training_text(*e.task, static_cast<int>(example))}};
+    const ListedExample& one = at(listed_, example);
+    return {{"example", example}, {"place", one.place}, {"label", one.label}, {"text", one.text}};
   }
+  Column place() const { return listed_.empty() ? Column{"example", "example"} : Column{"place", "place"}; }
 
-  void describe(Case& one, std::vector<double> effects) const {
+  void describe(const Experiment& e, Case& one, std::vector<double> effects) const {
     one.effects = std::move(effects);
     one.json = {{"text", one.asked.text.text},
                 {"answer", at(one.asked.answers, one.asked.answer)},
@@ -154,7 +158,7 @@ struct BlameVerb : Verb {
     for (const bool against : {false, true}) {
       Json& rows = one.json[against ? "against" : "for"] = Json::array();
       for (const std::int64_t example : blamed(one.effects, static_cast<std::size_t>(count_), against)) {
-        rows.push_back(row_of(example));
+        rows.push_back(row_of(e, example));
         rows.back()["change"] = json_number(at(one.effects, example));
       }
     }
@@ -202,20 +206,19 @@ struct BlameVerb : Verb {
                                   {"rank_correlation", json_number(spearman(predicted[i], real[i]))}};
   }
 
-  static std::string text_of(const Json& one) {
-    std::string text = fmt::format("{}\n  {}  (p = {:.3f}, log-odds {:.2f}), lessons of steps {} .. {}\n",
-                                   one["text"].get<std::string>(), one["answer"].get<std::string>(),
-                                   one["probability"].get<double>(), one["log_odds"].get<double>(),
-                                   one["steps"][0].get<std::int64_t>(), one["steps"][1].get<std::int64_t>());
+  std::string text_of(const Json& one) const {
+    std::string text =
+        fmt::format("{}\n  {}  (p = {:.3f}, log-odds {:.2f}), lessons of steps {} .. {}\n",
+                    one["text"].get<std::string>(), printable(one["answer"].get<std::string>()),
+                    one["probability"].get<double>(), one["log_odds"].get<double>(),
+                    one["steps"][0].get<std::int64_t>(), one["steps"][1].get<std::int64_t>());
+    std::vector<Column> columns{{"change", "change", "{:+.4f}"}, place()};
+    if (!listed_.empty()) columns.push_back({"label", "label"});
+    columns.push_back({"text", "text"});
     for (auto [list, heading] :
          {std::pair{"for", "Without it, the log-odds fall"}, {"against", "Without it, they rise"}})
       if (!one[list].empty())
-        text +=
-            fmt::format("\n{}:\n", heading) +
-            table_of(
-                one[list],
-                {{"change", "change", "{:+.4f}"}, {"place", "place"}, {"label", "label"}, {"text", "text"}})
-                .str(console().unicode(), 44);
+        text += fmt::format("\n{}:\n", heading) + table_of(one[list], columns).str(console().unicode(), 44);
     if (one.contains("verify"))
       text += "\nTrained again from step " + std::to_string(one["steps"][0].get<std::int64_t>() - 1) + ":\n" +
               table_of(one["verify"], {{"without", "without"},
