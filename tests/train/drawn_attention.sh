@@ -39,5 +39,5 @@ what=("accuracy on the test split" "order twins right" "along the arrows, drawn 
   "the same, other sentences" "the same, second layer" "attention agrees with ablation")
 for i in "${!what[@]}"; do echo "${what[$i]}: ${before[$i]} without arrows, ${after[$i]} with"; done
 awk -v before="${before[*]}" -v after="${after[*]}" 'BEGIN {
-  split(before, b, " "), split(after, a, " ")
+  split(before, b, " "); split(after, a, " ")
   exit !(a[1] >= b[1] - 0.005 && a[3] >= 0.9 && a[4] >= 0.8 && a[4] >= b[4] + 0.2 && a[5] >= b[5] + 0.1) }'
