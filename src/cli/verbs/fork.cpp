@@ -96,17 +96,16 @@ std::string text_of(const Json& c) {
       rows.push_back(one);
       rows.back()["more"] = n > 0 && is_beyond(one) ? "*" : "";
     }
-    text += fmt::format("\n{}", heading);
+    text += fmt::format("\n{}:\n", heading) + table_of(rows, {{"run", "original", "{:.3f}"},
+                                                              {"fork", "fork", "{:.3f}"},
+                                                              {"from", "low", "{:.3f}"},
+                                                              {"to", "high", "{:.3f}"},
+                                                              {"", "more"},
+                                                              {name, name}})
+                                                  .str(console().unicode(), 36);
     if (n > 0)
-      text += fmt::format("; {} of {} changed more (*) than in {} other order{}",
+      text += fmt::format("* {} of {} changed more than in {} other order{}\n",
                           std::count_if(all.begin(), all.end(), is_beyond), all.size(), n, n == 1 ? "" : "s");
-    text += ":\n" + table_of(rows, {{"run", "original", "{:.3f}"},
-                                    {"fork", "fork", "{:.3f}"},
-                                    {"from", "low", "{:.3f}"},
-                                    {"to", "high", "{:.3f}"},
-                                    {"", "more"},
-                                    {name, name}})
-                        .str(console().unicode(), 36);
   }
   return text;
 }
