@@ -10,6 +10,7 @@
 #include "qkv/autograd/capture.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
+#include "qkv/model/generate.h"
 #include "qkv/ops/reduce.h"
 #include "qkv/ops/shape_ops.h"
 
@@ -38,6 +39,10 @@ static Index index_of(const std::string& who, const Asked& asked, const char* op
 }
 
 ProbeText asked_text(const Experiment& e, const std::string& text, const std::string& reply) {
+  const auto* generator = dynamic_cast<const Generator*>(e.model.get());
+  if (reply.empty() && generator && generator->needs_source())
+    fail(Fault::usage,
+         "inspect: --reply must be the beginning of an answer, as the model reads a source; got none");
   if (reply.empty()) return texts_or_examples(e, {text}, 0).front();
   for (const std::string& one : {text, reply})
     if (!is_utf8(one)) fail(Fault::usage, "inspect: the text must be UTF-8; got {}", in_quotes(one));

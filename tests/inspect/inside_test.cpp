@@ -222,4 +222,6 @@ TEST_CASE("what has no meaning for a model is refused by name") {
               ask(e, "inspect lens", text, {"a", "", "", ""});
             }),
             "--reply must be left out for a model that reads no source"));
+  CHECK(has(message([&] { ask(made(kPairs), "inspect lens", "a b", {}); }),
+            "inspect: --reply must be the beginning of an answer, as the model reads a source"));
 }

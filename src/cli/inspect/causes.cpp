@@ -26,6 +26,8 @@ Json strongest(Json rows, const char* key) {
     return std::abs(a.at(key).get<double>()) > std::abs(b.at(key).get<double>());
   });
   if (list.size() > kTop) list.resize(kTop);
+  for (Json& row : list)
+    if (std::abs(row[key].get<double>()) < 5e-4) row[key] = 0.0;
   return list;
 }
 
