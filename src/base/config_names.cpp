@@ -90,10 +90,10 @@ std::string hint(const ConfigDocument& document, const ConfigTable& table, const
   };
   if (!ours.empty() && std::count(names.begin(), names.end(), ours)) return called(ours);
   if (!nearest(key, names).empty()) return suggest(key, names);
-  if (std::string found = find_known(document.root, key); !found.empty())
-    return fmt::format(" (did you mean '{}'?)", found);
   if (std::string found = ours.empty() ? "" : find_known(document.root, ours); !found.empty())
     return called(found);
+  if (std::string found = find_known(document.root, key); !found.empty())
+    return fmt::format(" (did you mean '{}'?)", found);
   return suggest(key, names);
 }
 

@@ -211,7 +211,7 @@ void try_first_step(RunCase& c, Training& t) {
   double rates = 0;
   for (std::int64_t step = 1; step <= c.steps; step++) rates += t.schedule->rate(step) / rate;
   c.reach = c.update_ratio * rates;
-  if (t.adapters) return;  // the weights are made of others
+  if (t.extras.adapters) return;  // the weights are made of others
 
   double lowest = loss;
   c.best_factor = 0;

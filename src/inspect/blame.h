@@ -25,10 +25,10 @@ struct Suspect {
   int label, likely;   ///< the class it has, and the one that the model gives it on average
   double probability;  ///< of its label: geometric mean
 };
-/// Makes the first two fifths of a run again and asks at `looks` steps for the class of each training example: the
-/// model learns a rule before it learns exceptions by heart (compare Pleiss et al. 2020, "area under the
-/// margin"). Those that get another class on average, the least probable labels in front. A usage error for a
-/// task without classes.
+/// Makes the first two fifths of a run again and asks at `looks` steps for the class of each training
+/// example: the model learns a rule before it learns exceptions by heart (compare Pleiss et al. 2020, "area
+/// under the margin"). Those that get another class on average, the least probable labels in front. A usage
+/// error for a task without classes.
 std::vector<Suspect> suspects(Training& t, int looks = 8);
 
 }  // namespace qkv

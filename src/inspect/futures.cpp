@@ -128,7 +128,7 @@ Future future_of(const ForkPoint& from, std::vector<std::string> sets, const Que
   sinks.add(std::make_unique<CourseSink>(future, t.tables.eval.metric));
   future.signal = train(t, sinks).signal;
   if (future.signal) return future;
-  const WeightAverage::InUse averaged(t.average.get(), *e.parameters);
+  const WeightAverage::InUse averaged(t.extras.average.get(), *e.parameters);
   future.answers = answers_of(e, questions);
   return future;
 }

@@ -12,8 +12,8 @@
 namespace qkv {
 
 /// Everything the page shows: {"version", "runs": [..]} of all runs, and of the first one also "evaluation",
-/// "film", "model", and where it is a fork beside others "fork" (inspect/futures.h). What a damaged run lacks is
-/// named in the "problems" of its entry. Throws a data error where there is no such directory.
+/// "film", "model", and where it is a fork beside others "fork" (inspect/futures.h). What a damaged run lacks
+/// is named in the "problems" of its entry. Throws a data error where there is no such directory.
 Json report_data(const std::vector<std::string>& runs);
 
 /// The page: needs no network and no other file. Text of the data cannot end the element that holds it. With

@@ -104,6 +104,7 @@ void TrainingTables::read(const Section& config, const std::vector<std::string>&
   const Section limits = config.section("train"), data = config.section("data");
   limits.exclusive({"max_steps"}, {"max_epochs"});
   limits.read(train);
+  limits.read(fork);
   limits.section("lora").read(lora);
   limits.section("attention_loss").read(attention_loss);
   config.section("eval").read(eval);

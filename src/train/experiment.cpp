@@ -255,7 +255,7 @@ CheckReport check_config(const Section& config, bool survey) {
       if (!line.empty()) report.notes.push_back(line);
       report.warnings = data_warnings(*e.task);
       report.size = {e.parameters->count(), e.parameters->trainable_count(),
-                     training.adapters ? training.adapters->count() : 0};
+                     training.extras.adapters ? training.extras.adapters->count() : 0};
       report.steps = training.max_steps();
       if (e.task->examples(Split::val) > 0) report.eval_every = training.tables.eval.every;
       report.memory_bytes = memory_estimate(training) + resident_memory();

@@ -42,10 +42,10 @@ void refuse(const Training& t) {
       fail(Fault::usage, "blame: {} must be {}; got a run with it (its steps are more than gradients)", key,
            rule);
   };
-  check(!t.adapters, "[train.lora]", "left out");
-  check(!t.average, "train.ema_decay", "0");
-  check(!t.cut, "train.ablate", "empty");
-  check(!t.attention_loss, "[train.attention_loss]", "left out");
+  check(!t.extras.adapters, "[train.lora]", "left out");
+  check(!t.extras.average, "train.ema_decay", "0");
+  check(!t.extras.cut, "train.ablate", "empty");
+  check(!t.extras.attention_loss, "[train.attention_loss]", "left out");
   check(!learns_in_place(*t.optimizer), "optimizer.type", "one of gradients");
 }
 
@@ -125,7 +125,7 @@ Lessons::Step Lessons::step() {
   const StepReport& report = t_.step();
   const double limit = t_.tables.train.grad_clip_norm;
   const bool clipped = limit > 0 && report.grad_norm > limit;
-  result.scale = !report.finite ? 0 : report.gradient_scale * (clipped ? limit / report.grad_norm : 1);
+  result.scale = !report.finite ? 0 : report.gradient_scale() * (clipped ? limit / report.grad_norm : 1);
   result.parts = t_.optimizer->linearize(store_, {report.step, report.lr, result.scale}, result.reach);
   if (clipped && report.finite) result.clipped = taken(*report.gradients);
   return result;
@@ -263,12 +263,12 @@ std::vector<std::vector<double>> Lessons::effects(const std::vector<Question>& q
 }
 
 void Lessons::learn_without(const std::vector<std::int64_t>& examples) {
-  std::vector<std::int64_t> all = t_.tables.train.without;
+  std::vector<std::int64_t> all = t_.tables.fork.without;
   all.insert(all.end(), examples.begin(), examples.end());
   go_to(moments_.front());
   t_.batches->leave_out(all);
   while (t_.state.step < to_ && !signal_received()) t_.step();
-  t_.batches->leave_out(t_.tables.train.without);
+  t_.batches->leave_out(t_.tables.fork.without);
   if (signal_received()) fail(Fault::runtime, "blame: stopped by signal {}", signal_received());
 }
 

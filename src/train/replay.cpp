@@ -83,8 +83,9 @@ void watch_shard(const Training& t, const std::vector<int>& numbers, std::int64_
   Tape tape(t.batches->dropout(batch_number, s));
   const Loss loss = t.experiment.task->loss(*t.experiment.model, batch);
   double divergence = 0;
-  const Var sum =
-      t.attention_loss ? t.attention_loss->add_to(loss, s, t.batches->shards(), divergence) : loss.sum;
+  const Var sum = t.extras.attention_loss
+                      ? t.extras.attention_loss->add_to(loss, s, t.batches->shards(), divergence)
+                      : loss.sum;
   if (!watch.finding()) tape.backward(sum, gradients);
   if (!watch.finding()) {
     if (users.empty())

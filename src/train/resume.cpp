@@ -150,7 +150,7 @@ void save_untrained(const std::string& run, const Experiment& e, const std::stri
 static std::vector<NamedTensor> state_tensors(const Training& t) {
   const ParameterStore& store = *t.experiment.parameters;
   std::vector<NamedTensor> tensors = t.optimizer->state(store);
-  if (t.average)
+  if (t.extras.average)
     for (NamedTensor& weights : WeightAverage::state(store)) tensors.push_back(std::move(weights));
   return tensors;
 }
@@ -159,12 +159,12 @@ void save_checkpoint(Training& t, bool best) {
   RunFiles& files = t.files;
   if (files.run.empty() || files.last_saved == t.state.step) return;
   const Experiment& e = t.experiment;
-  QKV_CHECK(!t.adapters || !t.files.base.path.empty(),
+  QKV_CHECK(!t.extras.adapters || !t.files.base.path.empty(),
             "train: warm_start must come before a run with [train.lora]");
   Json state = state_json(files.run, e, t.state);
-  if (t.adapters) state["base"] = base_json(t.files.base, t.adapters->scale(), files.run);
+  if (t.extras.adapters) state["base"] = base_json(t.files.base, t.extras.adapters->scale(), files.run);
   const std::vector<NamedTensor> kept = state_tensors(t);  // with the weights themselves
-  const WeightAverage::InUse averaged(t.average.get(), *e.parameters);
+  const WeightAverage::InUse averaged(t.extras.average.get(), *e.parameters);
   write_checkpoint(files.run,
                    {t.state.step, e.parameters->stored(), kept, &state, e.task->tokenizer(), files.resolved},
                    best);
@@ -174,19 +174,20 @@ void save_checkpoint(Training& t, bool best) {
 
 void load_stored(const Training& t, const Checkpoint& c) {
   t.experiment.parameters->load(c.weights, c.folder + "/model.safetensors");
-  if (t.adapters) t.adapters->compose();
-  if (t.cut) t.cut->cut();
+  if (t.extras.adapters) t.extras.adapters->compose();
+  if (t.extras.cut) t.extras.cut->cut();
 }
 
 void restore(Training& t, const std::string& checkpoint) {
   Checkpoint c = read_checkpoint(checkpoint, true);
   check_same_data(*t.experiment.task, c.folder, c.state->at("task"));
-  if (t.adapters) {
+  if (t.extras.adapters) {
     std::vector<NamedTensor> base = base_weights(c, t.files.base);
     take_initial(t, base, c.folder + ": its base");
   }
   load_stored(t, c);
-  if (t.average) t.average->load(*t.experiment.parameters, c.optimizer, c.folder + "/optimizer.safetensors");
+  if (t.extras.average)
+    t.extras.average->load(*t.experiment.parameters, c.optimizer, c.folder + "/optimizer.safetensors");
   t.optimizer->load(*t.experiment.parameters, c.optimizer, c.folder + "/optimizer.safetensors");
   read_state(*c.state, t.state, c.folder + "/state.json");
 }
@@ -202,11 +203,11 @@ void share_weights(ParameterStore& parameters) {
 
 void share_state(Training& t) {
   share_weights(*t.experiment.parameters);
-  if (t.adapters)
-    for (Tensor W : t.adapters->base()) communicator().broadcast(W.bytes(), W.byte_size());
+  if (t.extras.adapters)
+    for (Tensor W : t.extras.adapters->base()) communicator().broadcast(W.bytes(), W.byte_size());
   share_tensors(t.optimizer->state(*t.experiment.parameters));
-  if (t.average) {
-    const WeightAverage::InUse averaged(t.average.get(), *t.experiment.parameters);
+  if (t.extras.average) {
+    const WeightAverage::InUse averaged(t.extras.average.get(), *t.experiment.parameters);
     share_weights(*t.experiment.parameters);
   }
   visit(t.state, [](const char*, auto& value) { communicator().broadcast(&value, sizeof value); });

@@ -72,7 +72,7 @@ void RunLogger::line(const StepReport& report) {
   record.add(key::epoch, static_cast<float>(epoch));
   record.add(key::loss, static_cast<float>(mean)).add(key::lr, static_cast<float>(report.lr));
   record.add(key::grad_norm, static_cast<float>(report.grad_norm)).add(key::tokens, state.tokens);
-  if (t_.attention_loss) record.add(key::attention_loss, static_cast<float>(report.attention_loss));
+  if (t_.extras.attention_loss) record.add(key::attention_loss, static_cast<float>(report.attention_loss));
   if (!report.finite) record.add(key::skipped, state.skipped);
   // Of the time since the last line.
   const double seconds = std::max(1e-9, state.seconds - line_.seconds);
@@ -117,7 +117,7 @@ void RunLogger::norms(const StepReport& report) {
   auto squares = report.squares.begin();
   store.each_part([&](int, const ParameterStore::Part& part) {
     if (squares == report.squares.end()) return;
-    const double norm = std::sqrt(*squares++) * report.gradient_scale;
+    const double norm = std::sqrt(*squares++) * report.gradient_scale();
     if (!part.frozen) record.add(key_of(key::gradient, part.name), static_cast<float>(norm));
   });
   sinks_.write(record);
@@ -138,7 +138,7 @@ void RunLogger::histograms(const StepReport& report) {
   store.each_part([&](int s, const ParameterStore::Part& part) {
     write(key_of(key::weight, part.name), part.of(store.slot(s).value), 1);
     if (!part.frozen && report.gradients && report.gradients->has_slot(s))
-      write(key_of(key::gradient, part.name), part.of(report.gradients->of_slot(s)), report.gradient_scale);
+      write(key_of(key::gradient, part.name), part.of(report.gradients->of_slot(s)), report.gradient_scale());
   });
 }
 

@@ -56,7 +56,7 @@ bool finite_parameters(const ParameterStore& store) {
 
 void capture(Training& t, RunLogger& log, bool last) {
   if (!t.captures->due(t.state.step, last)) return;
-  const WeightAverage::InUse averaged(t.average.get(), *t.experiment.parameters);
+  const WeightAverage::InUse averaged(t.extras.average.get(), *t.experiment.parameters);
   {
     const Timer timer(t.seconds.capture);
     t.captures->take(t.state.step);
@@ -105,7 +105,7 @@ Evaluation validate(Training& t, RunLogger& log, const StepReport& report) {
                     c.samples, examples, notice);
   };
   log.norms(report);
-  const WeightAverage::InUse averaged(t.average.get(), *t.experiment.parameters);
+  const WeightAverage::InUse averaged(t.extras.average.get(), *t.experiment.parameters);
   const Metrics metrics = score(Split::val, 0);
   const std::vector<std::string> bad = metrics.nonfinite();
   const bool best = improves(t.state, c, metrics.value(c.metric), bad.empty());

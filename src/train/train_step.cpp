@@ -42,10 +42,9 @@ const StepReport& TrainStep::make(std::int64_t number, double lr) {
         r.attention_loss += shard.found.divergence;
   r.loss = r.count > 0 ? r.loss_sum / r.count : 0.0;
   r.attention_loss = r.count > 0 ? r.attention_loss / r.count : 0.0;
-  r.gradient_scale = r.count > 0 ? 1.0 / r.count : 0.0;
   {
     const Timer timer(r.seconds.reduce);
-    r.grad_norm = std::sqrt(add_up(r)) * r.gradient_scale;
+    r.grad_norm = std::sqrt(add_up(r)) * r.gradient_scale();
   }
   r.finite = std::isfinite(r.grad_norm) && std::isfinite(r.loss);
   const Timer timer(r.seconds.update);
@@ -120,9 +119,9 @@ class GradientStep : public TrainStep {
       : TrainStep(*t.experiment.task, *t.batches, t.tables.train.grad_accum_steps),
         experiment_(t.experiment),
         optimizer_(*t.optimizer),
-        adapters_(t.adapters.get()),
-        cut_(t.cut.get()),
-        attention_loss_(t.attention_loss.get()),
+        adapters_(t.extras.adapters.get()),
+        cut_(t.extras.cut.get()),
+        attention_loss_(t.extras.attention_loss.get()),
         clip_norm_(t.tables.train.grad_clip_norm),
         gradients_(static_cast<std::size_t>(t.batches->shards())),
         reduction_(*t.experiment.parameters, t.batches->shards()) {}
@@ -179,7 +178,7 @@ class GradientStep : public TrainStep {
     const bool clip = clip_norm_ > 0 && report.grad_norm > clip_norm_;
     const double factor = clip ? clip_norm_ / report.grad_norm : 1.0;
     optimizer_.update(*experiment_.parameters, gradients_[0],
-                      {report.step, report.lr, report.gradient_scale * factor});
+                      {report.step, report.lr, report.gradient_scale() * factor});
     if (adapters_) adapters_->compose();
     if (cut_) cut_->cut();
   }

@@ -43,7 +43,7 @@ void check_metric(const Experiment& e, const EvalConfig& eval) {
 
 // Mutes what train.without names.
 void leave_out(Training& t) {
-  const std::vector<std::int64_t>& without = t.tables.train.without;
+  const std::vector<std::int64_t>& without = t.tables.fork.without;
   if (without.empty()) return;
   const Experiment& e = t.experiment;
   const std::int64_t n = e.task->examples(Split::train),
@@ -99,19 +99,19 @@ Training::~Training() = default;
 Training prepare_training(Experiment& e) {
   Training t(e);
   RunConfig run = e.run;
-  if (t.tables.train.seed > 0) run.seed = t.tables.train.seed;
+  if (t.tables.fork.seed > 0) run.seed = t.tables.fork.seed;
   t.batches = make_batches(*e.task, t.tables.batches, run, e.parameters->symbolic());
   set_limits(t);
   leave_out(t);
   const LoraConfig& lora = t.tables.lora;
   if (lora.rank > 0)
-    t.adapters = std::make_unique<Adapters>(*e.parameters, lora.rank, lora.alpha, lora.targets,
-                                            t.tables.train.init_except);
+    t.extras.adapters = std::make_unique<Adapters>(*e.parameters, lora.rank, lora.alpha, lora.targets,
+                                                   t.tables.train.init_except);
   if (lora.rank > 0 && t.tables.train.ema_decay > 0)
     e.config.section("train").report("ema_decay", "must be 0 with [train.lora]");
-  if (!t.tables.train.ablate.empty()) {
+  if (!t.tables.fork.ablate.empty()) {
     const Section train = e.config.section("train");
-    t.cut = std::make_unique<CutHeads>(*e.parameters, train, t.tables.train.ablate);
+    t.extras.cut = std::make_unique<CutHeads>(*e.parameters, train, t.tables.fork.ablate);
     if (lora.rank > 0 || t.tables.train.ema_decay > 0)
       train.report("ablate", "must be empty with [train.lora] and with ema_decay, which keep other weights");
   }
@@ -121,17 +121,17 @@ Training prepare_training(Experiment& e) {
   check_ranks(e, *t.batches, *t.optimizer);
   check_metric(e, t.tables.eval);
   if (!t.tables.attention_loss.file.empty())
-    t.attention_loss = std::make_unique<AttentionLoss>(e, t.tables.attention_loss);
+    t.extras.attention_loss = std::make_unique<AttentionLoss>(e, t.tables.attention_loss);
   t.captures = std::make_unique<Captures>(e, t.tables.inspect, t.max_steps());
   e.config.finish();  // every key is read: what is wrong with them comes out together
 
   e.parameters->freeze(t.tables.train.freeze);
   if (e.parameters->trainable_count() == 0)
     fail(Fault::usage, "train.freeze: must leave something to train; got everything");
-  if (t.cut && !e.parameters->symbolic()) t.cut->cut();
+  if (t.extras.cut && !e.parameters->symbolic()) t.extras.cut->cut();
   t.one_step = make_step(t);
   if (const double decay = t.tables.train.ema_decay; decay > 0)
-    t.average = std::make_unique<WeightAverage>(*e.parameters, decay);
+    t.extras.average = std::make_unique<WeightAverage>(*e.parameters, decay);
   return t;
 }
 
@@ -144,7 +144,7 @@ const StepReport& Training::step() {
   seconds.reduce += report.seconds.reduce;
   seconds.update += report.seconds.update;
   if (report.finite || skips()) state.count(report);
-  if (report.finite && average) average->add(*experiment.parameters, number);
+  if (report.finite && extras.average) extras.average->add(*experiment.parameters, number);
   return report;
 }
 
@@ -161,8 +161,8 @@ std::size_t memory_estimate(const Training& t) {
   const Experiment& e = t.experiment;
   const double threads = static_cast<double>(e.run.threads > 0 ? e.run.threads : available_threads());
   double bytes = 2 * static_cast<double>(e.parameters->bytes());  // once more in a checkpoint that is read
-  bytes += static_cast<double>(t.optimizer->bytes() + (t.average ? t.average->bytes() : 0));
-  if (t.adapters) bytes += static_cast<double>(t.adapters->bytes());
+  bytes += static_cast<double>(t.optimizer->bytes() + (t.extras.average ? t.extras.average->bytes() : 0));
+  if (t.extras.adapters) bytes += static_cast<double>(t.extras.adapters->bytes());
   bytes += t.one_step->bytes(walk(e, batch_examples(*e.task, t.tables.batches)).kept, threads);
   bytes += evaluation_bytes(e, t.tables.batches.eval_batch_size, threads);
   return static_cast<std::size_t>(bytes);

@@ -54,8 +54,8 @@ int take_initial(Training& t, std::vector<NamedTensor>& weights, const std::stri
          "trained as a whole)",
          where, lacking);
   const int taken = store.load(weights, where, true);
-  if (t.adapters) t.adapters->set_base();
-  if (t.cut) t.cut->cut();
+  if (t.extras.adapters) t.extras.adapters->set_base();
+  if (t.extras.cut) t.extras.cut->cut();
   return taken;
 }
 
@@ -77,8 +77,8 @@ std::string warm_start(Training& t) {
     weights = whole_weights(c), theirs = c.state->at("task");
   }
   const int taken = take_initial(t, weights, where);
-  if (t.adapters) t.files.base = base_from(from);
-  if (t.average) t.average->restart(*e.parameters);
+  if (t.extras.adapters) t.files.base = base_from(from);
+  if (t.extras.average) t.extras.average->restart(*e.parameters);
   if (taken == 0) fail(Fault::data, "{}: must hold tensors of this model; got none", where);
   const Tokenizer* words = e.task->tokenizer();
   if (words && exists(folder + "/tokenizer.json"))
@@ -88,8 +88,8 @@ std::string warm_start(Training& t) {
   if (!source.is_null() && !other.is_null())
     check_same_words(*Tokenizer::from_json(source), *Tokenizer::from_json(other), where);
   std::vector<NamedTensor> mine = e.parameters->named();
-  if (t.adapters)
-    mine.resize(mine.size() - 2 * static_cast<std::size_t>(t.adapters->count()));  // they come last
+  if (t.extras.adapters)
+    mine.resize(mine.size() - 2 * static_cast<std::size_t>(t.extras.adapters->count()));  // they come last
   std::string line = fmt::format("{}: {} of {} tensors loaded; missing: {}; unused: {}", where, taken,
                                  mine.size(), without(mine, weights), without(weights, mine));
   const Json labels = member_or_null(own, "labels"), old = member_or_null(theirs, "labels");

@@ -116,7 +116,7 @@ TEST_CASE("the divergence is that of the weights, and its gradient that of finit
   Session session(data.encoder(),
                   data.sets("0.7", {"run.dtype=\"f64\"", "train.attention_loss.heads=[\"0.1\"]"}));
   const Experiment& e = session.experiment;
-  const AttentionLoss& attention = *session.training.attention_loss;
+  const AttentionLoss& attention = *session.training.extras.attention_loss;
   const double by_hand = divergence_of(e, read_drawn(*e.task, data.file), "layers.0.attn", 1);
   const auto value = [&](int shards) {  // of a task whose loss is 0, with 10 examples in each shard
     double drawn = 0, sum = 0;

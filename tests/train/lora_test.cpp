@@ -74,7 +74,7 @@ TEST_CASE("lora: only the adapters are trained and stored; the model reads the s
 
   const std::string folder = run + "/checkpoints/last";
   for (const std::string& name : names_in(folder + "/model.safetensors")) CHECK(has(name, ".lora_"));
-  const int adapters = session.training.adapters->count();
+  const int adapters = session.training.extras.adapters->count();
   CHECK(adapters == 5);  // W_Q, W_K, W_V, W_O and the words
   CHECK(names_in(folder + "/model.safetensors").size() == 10);
   CHECK(names_in(folder + "/optimizer.safetensors").size() == 20);

@@ -40,10 +40,8 @@ inline std::vector<std::string> names_of(OnNonfinite) {
 /// The table [train].
 struct TrainConfig {
   std::int64_t max_steps = 0, max_epochs = 0, grad_accum_steps = 1;
-  std::int64_t seed = 0;
   double grad_clip_norm = 1.0, spike = 8.0, ema_decay = 0.0;
-  std::vector<std::string> freeze, init_except, ablate;
-  std::vector<std::int64_t> without;
+  std::vector<std::string> freeze, init_except;
   std::string init_from;
   OnNonfinite on_nonfinite = OnNonfinite::stop;
   template <class F>
@@ -64,14 +62,6 @@ struct TrainConfig {
       "run directory or safetensors file with initial values for parameters of the same name", rule::path);
     f("init_except", init_except,
       "name patterns (with *) of parameters that do not get theirs from init_from, such as a new head");
-    f("seed", seed, "seed of the order of the examples, of dropout and of other noise; 0 = run.seed",
-      rule::non_negative);
-    f("without", without,
-      "numbers of training examples, from 0, that keep their places in the batches but have no loss",
-      rule::non_negative);
-    f("ablate", ablate,
-      "attention heads that are cut out, LAYER.HEAD: \"0.1\", \"decoder.layers.0.cross.1\"; their columns of "
-      "W_O stay 0");
     f("on_nonfinite", on_nonfinite, "at a NaN or infinity: stop, or skip the step");
     f("spike", spike,
       "a loss or gradient norm this many standard deviations above its running mean is logged; 0 = never",
@@ -92,6 +82,24 @@ struct LoraConfig {
       "name patterns (with *) of matrices W of init_from that become W + (alpha / rank) B A; only A and B "
       "are "
       "trained, and what init_except names");
+  }
+};
+
+/// Keys of [train] by which a fork differs from its run.
+struct ForkConfig {
+  std::int64_t seed = 0;
+  std::vector<std::int64_t> without;
+  std::vector<std::string> ablate;
+  template <class F>
+  void fields(F& f) {
+    f("seed", seed, "seed of the order of the examples, of dropout and of other noise; 0 = run.seed",
+      rule::non_negative);
+    f("without", without,
+      "numbers of training examples, from 0, that keep their places in the batches but have no loss",
+      rule::non_negative);
+    f("ablate", ablate,
+      "attention heads that are cut out, LAYER.HEAD: \"0.1\", \"decoder.layers.0.cross.1\"; their columns of "
+      "W_O stay 0");
   }
 };
 
@@ -227,6 +235,7 @@ struct BenchConfig {
 struct TrainingTables {
   BatchConfig batches;
   TrainConfig train;
+  ForkConfig fork;
   LoraConfig lora;
   AttentionLossConfig attention_loss;
   EvalConfig eval;

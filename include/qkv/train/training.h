@@ -33,7 +33,6 @@ struct StepReport {
   double loss_sum = 0, count = 0, loss = 0;
   double grad_norm = 0, lr = 0;
   double attention_loss = 0;  ///< mean divergence of the attention from that which was drawn
-  double gradient_scale = 0;  ///< 1 / count: from sums over examples to the gradient of the mean loss
   std::int64_t tokens = 0;
   bool finite = true;  ///< loss and gradient norm; where they are not, no parameter was changed
   /// Of each parameter, in the order of ParameterStore::named: the sum of squares of its gradient, before
@@ -41,6 +40,8 @@ struct StepReport {
   std::vector<double> squares;
   const Gradients* gradients = nullptr;  ///< the same gradients; null where rows learn in place
   TrainSeconds seconds;
+  /// From sums over examples to the gradient of the mean loss.
+  double gradient_scale() const { return count > 0 ? 1.0 / count : 0.0; }
 };
 
 /// Running statistics of loss and gradient norm by which spikes are found.
@@ -78,6 +79,14 @@ struct RunFiles {
   std::int64_t pause_at = 0;  ///< after this step `train` stops as if interrupted, to be resumed; 0: nowhere
 };
 
+/// What single keys add to the steps of a run; null without their key.
+struct StepExtras {
+  std::unique_ptr<Adapters> adapters;             ///< [train.lora]
+  std::unique_ptr<AttentionLoss> attention_loss;  ///< [train.attention_loss]
+  std::unique_ptr<CutHeads> cut;                  ///< train.ablate
+  std::unique_ptr<WeightAverage> average;         ///< train.ema_decay
+};
+
 /// What a run consists of. Made by prepare_training; movable, and it must not outlive the experiment.
 struct Training {
   explicit Training(Experiment& e);
@@ -96,14 +105,11 @@ struct Training {
 
   Experiment& experiment;
   TrainingTables tables;  ///< those of the experiment, with train.max_steps and eval.every in steps
-  std::unique_ptr<Adapters> adapters;             ///< null without [train.lora]
-  std::unique_ptr<AttentionLoss> attention_loss;  ///< null without [train.attention_loss]
-  std::unique_ptr<CutHeads> cut;                  ///< null without train.ablate
+  StepExtras extras;
   std::unique_ptr<TrainBatches> batches;
   std::unique_ptr<Optimizer> optimizer;
   std::unique_ptr<Schedule> schedule;
   std::unique_ptr<TrainStep> one_step;
-  std::unique_ptr<WeightAverage> average;  ///< with train.ema_decay
   std::unique_ptr<Captures> captures;
   RunFiles files;
   TrainState state;

@@ -158,8 +158,8 @@ struct ForkVerb : Verb {
       fail(Fault::usage, "--at: must be a step that the run has reached, 0 .. {}; got {}", last, at_);
     set_threads(e.run.threads > 0 ? static_cast<int>(e.run.threads) : communicator().threads);
     std::vector<std::string> numbers, heads;
-    for (std::int64_t number : e.tables.train.without) numbers.push_back(std::to_string(number));
-    for (const std::string& head : e.tables.train.ablate) heads.push_back(toml_string(head));
+    for (std::int64_t number : e.tables.fork.without) numbers.push_back(std::to_string(number));
+    for (const std::string& head : e.tables.fork.ablate) heads.push_back(toml_string(head));
     if (!without_.empty())
       sets_.push_back("train.without=" + extended(numbers, without_, [&](const std::string& name) {
                         return number_of(*e.task, name);
@@ -212,7 +212,7 @@ struct ForkVerb : Verb {
     const Answers original = answers_of(before, questions), changed = answers_of(after, questions);
     const bool same = same_weights(run_, fork).value_or(false);
     const auto first = same ? std::nullopt : first_difference(from, sets_);
-    const std::int64_t own = before.tables.train.seed > 0 ? before.tables.train.seed : before.run.seed;
+    const std::int64_t own = before.tables.fork.seed > 0 ? before.tables.fork.seed : before.run.seed;
     std::vector<Future> seeds;
     for (;;) {
       Json found = {{"of", name_of_run(run_)},
