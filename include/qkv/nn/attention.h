@@ -67,10 +67,11 @@ struct AttentionConfig {
 /// x [B, T, d] -> W_O concat_h(softmax(scale Q_h K_h^T) V_h), Q = x W_Q^T + b_Q and so on (Vaswani et al.
 /// 2017). W_Q, W_K, W_V are named row ranges of one [(H + 2 H_kv) D, d] tensor, so that one product computes
 /// all three. With qkv = "identity" there are no parameters: Q = K = V = x, cut into heads. Offers to a
-/// Capture "weights" [B, H, T, T] and, when learned, "qkv" [B, T, (H + 2 H_kv) D]; and unless it decodes,
-/// what the weights are made of: "queries" [B, T, H, D], "keys" and "values" [B, T, H_kv, D], all after RoPE,
-/// "scale" and "softcap" [] (f64), "scores" [B, H, T, T] = scale Q K^T, soft-capped, and "bias" [B, H, T, T],
-/// which is added to them: relative positions, -inf where a key may not be seen.
+/// Capture or Intervention "weights" [B, H, T, T], "heads" [B, T, H, D], what each head gives before W_O,
+/// and, when learned, "qkv" [B, T, (H + 2 H_kv) D]; and unless it decodes, what the weights are made of:
+/// "queries" [B, T, H, D], "keys" and "values" [B, T, H_kv, D], all after RoPE, "scale" and "softcap" []
+/// (f64), "scores" [B, H, T, T] = scale Q K^T, soft-capped, and "bias" [B, H, T, T], which is added to them:
+/// relative positions, -inf where a key may not be seen.
 ///
 /// With qk_norm, queries and keys are qk_norm(Q), qk_norm(K). Relative positions that are a layer's own:
 /// "shaw" adds scale q_t . a_(s - t) with a learned a^K [2 k + 1, D], distances clipped at k, shared by the
