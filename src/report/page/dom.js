@@ -70,6 +70,7 @@ function metricText(x) {
 
 // Any number: whole ones are counts.
 const text = x => typeof x === "string" ? x : Number.isInteger(x) ? x.toLocaleString("en") : metricText(x);
+const clock = seconds => !(seconds >= 0) ? "–" : seconds < 60 ? `${seconds.toFixed(1)} s` : seconds < 3600 ? `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")} min` : `${Math.floor(seconds / 3600)}:${String(Math.floor(seconds / 60) % 60).padStart(2, "0")} h`;
 
 // ---- the tip that follows the pointer
 

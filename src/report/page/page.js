@@ -43,7 +43,8 @@ function showSummary(data) {
       if (typeof value === "number" && name !== "step" && cards.length < 3) cards.push(stat(metricText(value), label(name, run.best.split, ", best so far")));
   const done = end || last;
   if (done) cards.push(stat(text(done.step), start.max_steps ? `of ${text(start.max_steps)} steps` : "steps", el("em", {}, end ? kEnds[end.reason] || end.reason : "has no end: it goes on, or was killed")));
-  if (done && done.time_s) cards.push(stat(`${done.time_s.toFixed(1)} s`, last ? `${(1000 * last.time_s / last.step).toPrecision(3)} ms per step, ${text(Math.round(last.tokens / last.time_s))} tokens/s` : "training time"));
+  const ms = last ? 1000 * last.time_s / last.step : 0;
+  if (done && done.time_s) cards.push(stat(clock(done.time_s), last ? `${ms < 100 ? ms.toPrecision(3) : text(Math.round(ms))} ms per step, ${text(Math.round(last.tokens / last.time_s))} tokens/s` : "training time"));
   main.append(el("div", {class: "stats"}, cards));
 }
 

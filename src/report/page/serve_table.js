@@ -3,7 +3,6 @@
 const kStates = {training: "given", finished: "", "stopped early": "", interrupted: "", killed: "bad", diverged: "bad", "not begun": ""};
 const statePill = state => el("span", {class: `pill ${kStates[state] || ""}`}, state);
 const runLink = name => el("a", {href: pageAddress("/", {run: name})}, name);
-const clock = seconds => !(seconds >= 0) ? "–" : seconds < 60 ? `${seconds.toFixed(1)} s` : seconds < 3600 ? `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")} min` : `${Math.floor(seconds / 3600)}:${String(Math.floor(seconds / 60) % 60).padStart(2, "0")} h`;
 const dated = seconds => { const d = new Date(1000 * seconds), two = n => String(n).padStart(2, "0"); return `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())} ${two(d.getHours())}:${two(d.getMinutes())}`; };
 const progress = run => [text(run.step), run.max_steps > 0 && el("span", {class: "soft"}, ` / ${text(run.max_steps)}`),
   run.state === "training" && el("span", {class: "bar"}, el("i", {style: `left:0;width:${Math.min(100, 100 * run.step / Math.max(1, run.max_steps)).toFixed(1)}%;background:var(--accent)`}))];
