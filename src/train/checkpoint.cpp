@@ -115,6 +115,13 @@ std::vector<std::pair<std::int64_t, std::string>> list_checkpoints(const std::st
   return found;
 }
 
+std::pair<std::int64_t, std::string> whole_checkpoint(const std::string& run, std::int64_t most) {
+  auto all = list_checkpoints(run);
+  while (!all.empty() && (all.back().first > most || !checkpoint_problems(all.back().second).empty()))
+    all.pop_back();
+  return all.empty() ? std::pair<std::int64_t, std::string>() : all.back();
+}
+
 void prune_checkpoints(const std::string& run, std::int64_t keep_last, bool keep_best) {
   std::error_code ignored;
   const std::string parent = checkpoints(run);

@@ -63,6 +63,9 @@ std::string find_checkpoint(const std::string& run, const std::string& which);
 /// All whole checkpoints of a run, oldest first: (step, folder).
 std::vector<std::pair<std::int64_t, std::string>> list_checkpoints(const std::string& run);
 
+/// The newest whole one that is not later than `most`: (step, folder), or (0, "") where there is none.
+std::pair<std::int64_t, std::string> whole_checkpoint(const std::string& run, std::int64_t most);
+
 /// What is wrong with the files of a checkpoint folder by their checksums, one line each.
 std::vector<std::string> checkpoint_problems(const std::string& folder);
 

@@ -54,7 +54,6 @@ std::pair<Index, double> HeadScores::position() const {
   return best;
 }
 
-// The tokens that text `b` of a batch shows to the self-attention of a layer; none where they are not known.
 ReadTokens tokens_of(const Batch& batch, const std::string& layer, Index b, Index T) {
   const bool source = starts_with(layer, "encoder.") && batch.contains("source_ids");
   const Tensor *ids = batch.find(source ? "source_ids" : "ids"),
@@ -68,7 +67,6 @@ ReadTokens tokens_of(const Batch& batch, const std::string& layer, Index b, Inde
   return read;
 }
 
-// Whether the model answers at row t of text b.
 bool answers_at(const Batch& batch, const ReadTokens& text, Index b, Index T, Index t) {
   const Tensor* targets = batch.find("targets");
   if (targets && targets->rank() == 2 && targets->dim(1) == T)
@@ -76,7 +74,6 @@ bool answers_at(const Batch& batch, const ReadTokens& text, Index b, Index T, In
   return t == text.target;
 }
 
-// The role that most of the attention fits, over all rows or over those with answers.
 HeadRole role_of(const HeadScores& all, const HeadScores& asked) {
   HeadRole best;
   const auto offer = [&](const std::string& role, double match) {

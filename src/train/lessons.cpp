@@ -65,13 +65,10 @@ Lessons::Lessons(Training& t, const std::string& run, std::int64_t from, std::in
   if (kept > double(available_memory()))
     fail(Fault::memory, "blame: {} steps must fit into memory, with {}; got {} (--from {} needs less)",
          to - from, byte_text(kept), byte_text(double(available_memory())), to - (to - from) / 2);
-  auto all = list_checkpoints(run);
-  while (!all.empty() && (all.back().first > from || !checkpoint_problems(all.back().second).empty()))
-    all.pop_back();
-  if (all.empty())
+  if (const std::string checkpoint = whole_checkpoint(run, from).second; checkpoint.empty())
     warm_start(t);
   else
-    restore(t, all.back().second);
+    restore(t, checkpoint);
   while (t.state.step < to) {
     if (t.state.step >= from && (t.state.step - from) % segment_ == 0) moments_.push_back(moment());
     if (!t.step().finite && !t.skips())
@@ -218,20 +215,20 @@ void Lessons::back(std::int64_t number, const Step& step, Adjoint& a, bool unrol
       at(effect, example) -= factor * (above.at(i) - below.at(i));
       i++;
     }
+  if (!unrolled) return;
   for (const Optimizer::Linear& part : step.parts) {
     const auto s = static_cast<std::size_t>(part.chunk.slot);
-    if (unrolled)
-      dispatch("lessons", store_.dtype(), [&](auto zero) {
-        using T = decltype(zero);
-        const auto of = [&](const Weights& all) {
-          return all[s].data<T>() + part.chunk.begin;
-        };
-        T* weights = a.weights[s].data<T>() + part.chunk.begin;
-        const T *gradient = of(a.gradient), *g = of(forth), *h = of(back);
-        for (Index k = 0; k < part.chunk.size; k++)
-          weights[k] = T((1 - part.decay) * double(weights[k]) + part.l2 * double(gradient[k]) +
-                         factor * (double(g[k]) - double(h[k])));
-      });
+    dispatch("lessons", store_.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      const auto of = [&](const Weights& all) {
+        return all[s].data<T>() + part.chunk.begin;
+      };
+      T* weights = a.weights[s].data<T>() + part.chunk.begin;
+      const T *gradient = of(a.gradient), *g = of(forth), *h = of(back);
+      for (Index k = 0; k < part.chunk.size; k++)
+        weights[k] = T((1 - part.decay) * double(weights[k]) + part.l2 * double(gradient[k]) +
+                       factor * (double(g[k]) - double(h[k])));
+    });
   }
 }
 

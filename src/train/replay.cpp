@@ -237,14 +237,12 @@ Diagnosis why(Training& t, const std::string& run, std::int64_t step) {
   if (step < 1 || step > t.max_steps())
     fail(Fault::usage, "why: the step must be one of 1 .. {}; got {}", t.max_steps(), step);
   std::vector<std::string> from{"replayed from the initial values"};
-  auto all = list_checkpoints(run);
-  while (!all.empty() && (all.back().first >= step || !checkpoint_problems(all.back().second).empty()))
-    all.pop_back();
-  if (all.empty()) {
+  const auto [begin, checkpoint] = whole_checkpoint(run, step - 1);
+  if (checkpoint.empty()) {
     warm_start(t);
   } else {
-    restore(t, all.back().second);
-    from = {fmt::format("replayed from the checkpoint of step {}", all.back().first)};
+    restore(t, checkpoint);
+    from = {fmt::format("replayed from the checkpoint of step {}", begin)};
   }
   Diagnosis d;
   while (t.state.step < step && d.finite()) {

@@ -26,8 +26,13 @@ namespace {
 constexpr Index kExamples = 500;  // of the validation split, evenly over it
 constexpr std::size_t kShown = 8;
 
+// Without ".." and a slash at the end.
+fs::path absolute_run(const std::string& run) {
+  return fs::absolute(run + "/x").lexically_normal().parent_path();
+}
+
 std::string name_of_run(const std::string& run) {
-  return fs::absolute(run + "/x").lexically_normal().parent_path().filename().string();
+  return absolute_run(run).filename().string();
 }
 
 // Elements of an option, "3,17", as those of a TOML list after the ones that the run has.
@@ -48,25 +53,22 @@ std::string number_of(Task& task, const std::string& name) {
 }
 
 // Copies what the run has up to its newest whole checkpoint that is not later than the step. That checkpoint,
-// or
-// "" where there is none.
+// or "" where there is none.
 std::string copy_past(const std::string& run, std::int64_t step, const RunDir& to) {
-  auto all = list_checkpoints(run);
-  while (!all.empty() && (all.back().first > step || !checkpoint_problems(all.back().second).empty()))
-    all.pop_back();
+  const auto [begin, newest] = whole_checkpoint(run, step);
   for (const char* name : {"levels.json", "metrics.jsonl", "captures"})
     if (exists(run + "/" + name)) copy_files(run + "/" + name, to.file(name));
-  truncate_after(to.file("metrics.jsonl"), all.empty() ? 0 : all.back().first);
-  if (all.empty()) return "";
-  const auto best = read_checkpoint_state(all.back().second).at("best_step").get<std::int64_t>();
+  truncate_after(to.file("metrics.jsonl"), begin);
+  if (newest.empty()) return "";
+  const auto best = read_checkpoint_state(newest).at("best_step").get<std::int64_t>();
   bool has_best = false;
-  for (const auto& [own, folder] : all)
-    if (own == all.back().first || own == best) {
+  for (const auto& [own, folder] : list_checkpoints(run))
+    if (own == begin || own == best) {
       copy_files(folder, to.file("checkpoints/" + step_name(own)));
       has_best = has_best || own == best;
     }
-  point_links(to.path(), all.back().first, has_best ? best : -1);
-  return all.back().second;
+  point_links(to.path(), begin, has_best ? best : -1);
+  return newest;
 }
 
 // Whether the change is larger than any that another order of the examples makes.
@@ -168,9 +170,8 @@ struct ForkVerb : Verb {
     changes_ = changed_keys(run_, sets_);  // refuses what is wrong before anything is written
     Training t = prepare_training(e);
     install_signal_handlers();
-    const RunDir made =
-        RunDir::create(fs::absolute(run_ + "/x").lexically_normal().parent_path().parent_path(),
-                       name_.empty() ? name_of_run(run_) + "-fork" : name_, false);
+    const RunDir made = RunDir::create(absolute_run(run_).parent_path(),
+                                       name_.empty() ? name_of_run(run_) + "-fork" : name_, false);
     made.fill([&] { train_past(t, made); });
     if (signal_) remove_folder(made.path());
     if (signal_ || at_ == 0) return signal_ ? "" : made.path();
