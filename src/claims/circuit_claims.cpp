@@ -23,10 +23,11 @@ const DatedCircuit& circuit(const std::vector<DatedCircuit>& all, const std::str
   return *found;
 }
 
-// Loss of guessing any symbol of the list, whose length is 4 to 16, in texts of 32.
+// Loss of guessing any symbol of the list, whose length is 10 to 16, in texts of 32.
 double guessing() {
   double loss = 0, count = 0;
-  for (int period = 4; period <= 16; period++) loss += (32 - period) * std::log(period), count += 32 - period;
+  for (int period = 10; period <= 16; period++)
+    loss += (32 - period) * std::log(period), count += 32 - period;
   return loss / count;
 }
 

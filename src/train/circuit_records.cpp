@@ -11,6 +11,7 @@
 namespace qkv {
 namespace {
 
+constexpr double kNamed = 0.4;                // least match that names a circuit, at any capture
 constexpr double kBorn = 0.25, kGrown = 0.9;  // of the largest effect of a circuit
 constexpr double kSmall = 0.01;               // of that of all: what has less is left out
 
@@ -106,11 +107,12 @@ std::vector<DatedCircuit> dated_circuits(const std::vector<CircuitScores>& score
       const auto from = group(path.from), to = group(path.to), none = scores[i].groups.end();
       if (from == none || to == none) continue;
       moments[{from->layer + " > " + to->layer, from->role + " > " + to->role}].push_back(
-          {i, path.patching, 0, {}});
+          {i, path.patching, std::min(from->match, to->match), {}});
     }
   }
   std::vector<DatedCircuit> result;
   for (const auto& [of, when] : moments) {
+    if (std::none_of(when.begin(), when.end(), [](auto& one) { return one.match >= kNamed; })) continue;
     const Moment& peak =
         *std::max_element(when.begin(), when.end(), [](auto& a, auto& b) { return a.effect < b.effect; });
     const auto first = [&, &when = when](double share) {

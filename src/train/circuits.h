@@ -109,7 +109,8 @@ struct DatedCircuit {
   bool is_path() const { return heads.empty(); }
 };
 
-/// The circuits of a run, the largest effect first, without those that have less than a hundredth of it.
+/// The circuits of a run with a match of at least 0.4 at some step, the largest effect first, without those
+/// that have less than a hundredth of it.
 std::vector<DatedCircuit> dated_circuits(const std::vector<CircuitScores>& scores);
 /// With the names of the struct; "gone" is null where it is not.
 Json json_of(const DatedCircuit& circuit);

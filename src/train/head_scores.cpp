@@ -5,7 +5,7 @@
 
 namespace qkv {
 
-constexpr double kMatch = 0.4;  // least share of the attention of a head that fits its role
+constexpr double kMatch = 0.2;  // less than dated_circuits wants of a name: it follows a head from there
 
 void HeadScores::add(const ReadTokens& text, Index t, const double* row) {
   const auto T = static_cast<Index>(text.ids.size());

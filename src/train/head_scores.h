@@ -59,7 +59,7 @@ struct HeadRole {
   std::string name;  ///< empty: none
   double match = 0;  ///< the share of the head's attention that fits it
 };
-/// The role that most of its attention fits, over all rows or over those with answers; at least 0.4 of it.
+/// The role that most of its attention fits, over all rows or over those with answers; at least 0.2 of it.
 HeadRole role_of(const HeadScores& all, const HeadScores& asked);
 
 }  // namespace qkv

@@ -15,7 +15,7 @@ function circuitsCard(circuits) {
   return {card, show(step) {
     let k = 0;
     while (k + 1 < circuits.steps.length && circuits.steps[k + 1] <= step) k++;
-    const groups = circuits.groups[k], named = name => groups.find(g => `${g.layer} ${g.role}` === name);
+    const groups = circuits.groups[k].filter(g => circuits.dated.some(c => c.layer === g.layer && c.role === g.role)), named = name => groups.find(g => `${g.layer} ${g.role}` === name);
     lines.replaceChildren(...circuits.paths[k].flatMap(({from, to, patching}) => {
       const a = named(from), b = named(to);
       if (!a || !b) return [];
