@@ -10,6 +10,7 @@
 #include "qkv/ops/arithmetic.h"
 #include "qkv/ops/reduce.h"
 #include "qkv/ops/shape_ops.h"
+#include "train/train_step.h"
 
 namespace qkv {
 
@@ -52,52 +53,89 @@ double effect_of(const std::vector<double>& effects, const std::vector<std::int6
 
 namespace {
 
-// Adds to `sums` [examples, classes] the log-probabilities of the classes, and notes the labels.
-void add_log_probabilities(const Training& t, std::vector<std::vector<double>>& sums,
-                           std::vector<int>& labels) {
+// What trainings say about an example.
+struct Opinion {
+  std::vector<double> log_p;  // of each class: weighted sum
+  double weight = 0;          // of all that was added up
+  int label = -1;
+};
+
+void add_opinions(const Training& t, const std::vector<double>& weights, std::vector<Opinion>& all) {
   const Experiment& e = t.experiment;
-  const Index n = static_cast<Index>(sums.size()), size = t.tables.batches.eval_batch_size;
+  const Index n = static_cast<Index>(all.size()), size = t.tables.batches.eval_batch_size;
   pool().run(static_cast<int>((n + size - 1) / size), [&](int b, int) {
     std::vector<int> examples;
     for (Index i = b * size; i < std::min(n, (b + 1) * size); i++) examples.push_back(static_cast<int>(i));
     Batch batch;
     collate(*e.task, Split::train, examples.data(), static_cast<Index>(examples.size()), nullptr, batch);
     const Tensor log_p = log_softmax(e.model->forward(batch)).value();
-    const std::int32_t* label = batch.at("label").data<std::int32_t>();
+    const Index classes = log_p.dim(1);
     for (std::size_t i = 0; i < examples.size(); i++) {
-      std::vector<double>& sum = at(sums, examples[i]);
-      for (std::size_t c = 0; c < sum.size(); c++) sum[c] += log_p.at(static_cast<Index>(i * sum.size() + c));
-      at(labels, examples[i]) = label[i];
+      Opinion& one = at(all, examples[i]);
+      const double weight = at(weights, examples[i]);
+      one.log_p.resize(static_cast<std::size_t>(classes));
+      for (Index c = 0; c < classes; c++)
+        at(one.log_p, c) += weight * log_p.at(static_cast<Index>(i) * classes + c);
+      one.weight += weight;
+      one.label = batch.at("label").data<std::int32_t>()[i];
     }
   });
 }
 
-}  // namespace
-
-std::vector<Suspect> suspects(Training& t, int looks) {
-  Task& task = *t.experiment.task;
-  const std::size_t classes = task.classes().size();
-  if (classes < 2) fail(Fault::usage, "blame: --labels must be for a task with classes; got one without");
-  const auto n = static_cast<std::size_t>(task.examples(Split::train));
-  std::vector<std::vector<double>> sums(n, std::vector<double>(classes, 0.0));
-  std::vector<int> labels(n);
-  warm_start(t);
-  for (int look = 1; look <= looks; look++) {
-    while (t.state.step < 2 * t.max_steps() * look / (5 * looks)) {
-      if (!t.step().finite && !t.skips()) fail(Fault::diverged, "blame: the steps must be finite; got a NaN");
-      if (signal_received()) fail(Fault::runtime, "blame: stopped by signal {}", signal_received());
-    }
-    add_log_probabilities(t, sums, labels);
-  }
+std::vector<Suspect> suspects_of(const std::vector<Opinion>& all) {
   std::vector<Suspect> result;
-  for (std::size_t i = 0; i < n; i++) {
-    const auto likely = static_cast<int>(std::max_element(sums[i].begin(), sums[i].end()) - sums[i].begin());
-    if (likely != labels[i])
-      result.push_back(
-          {static_cast<std::int64_t>(i), labels[i], likely, std::exp(at(sums[i], labels[i]) / looks)});
+  for (std::size_t i = 0; i < all.size(); i++) {
+    const Opinion& one = all[i];
+    const auto likely = std::max_element(one.log_p.begin(), one.log_p.end()) - one.log_p.begin();
+    if (likely == one.label) continue;
+    double sum = 0;
+    for (const double x : one.log_p) sum += std::exp((x - at(one.log_p, one.label)) / one.weight);
+    result.push_back({static_cast<std::int64_t>(i), one.label, static_cast<int>(likely), 1 / sum});
   }
   std::stable_sort(result.begin(), result.end(),
                    [](const Suspect& a, const Suspect& b) { return a.probability < b.probability; });
+  return result;
+}
+
+}  // namespace
+
+std::vector<Suspect> suspects(const std::string& config, std::vector<std::string> sets, int trainings) {
+  const std::int64_t seed = Section::load(config, sets).section("run").read<RunConfig>().seed;
+  const Stream keys(static_cast<std::uint64_t>(seed), "parts");
+  const int parts = trainings - trainings / 3;
+  std::vector<Opinion> opinions;
+  std::vector<Suspect> result;
+  sets.emplace_back();
+  for (int k = 0; k < trainings; k++) {
+    sets.back() = fmt::format("train.seed={}", seed + k);
+    Experiment e = build_experiment(Section::load(config, sets));
+    if (e.task->classes().size() < 2)
+      fail(Fault::usage, "blame: --labels must be for a task with classes; got one without");
+    Training t = prepare_training(e);
+    const Index n = e.task->examples(Split::train);
+    opinions.resize(static_cast<std::size_t>(n));
+    std::vector<double> weights(opinions.size(), 1.0);
+    std::vector<std::int64_t> without = t.tables.fork.without;
+    const auto leave_out = [&](std::int64_t example) {
+      without.push_back(example);
+      at(weights, example) = std::max(1, parts - 1);  // as much as those who have it
+    };
+    if (k >= parts)
+      for (const Suspect& one : result) leave_out(one.example);
+    else if (parts > 1)
+      for (Index i = k; i < n; i += parts) leave_out(permuted(i, n, keys));
+    t.batches->leave_out(without);
+    warm_start(t);
+    for (int look = 3; look <= 8; look++) {
+      while (t.state.step < t.max_steps() * look / 20) {
+        if (!t.step().finite && !t.skips())
+          fail(Fault::diverged, "blame: the steps must be finite; got a NaN");
+        if (signal_received()) fail(Fault::runtime, "blame: stopped by signal {}", signal_received());
+      }
+      add_opinions(t, weights, opinions);
+    }
+    result = suspects_of(opinions);
+  }
   return result;
 }
 

@@ -88,7 +88,7 @@ TEST_CASE("blame --labels lists the labels that were changed, and no others") {
     CHECK(one["probability"] < 0.5);
   }
   CHECK(join({found.begin(), found.end()}, " ") == join({planted.begin(), planted.end()}, " "));
-  const Finished table = qkv({"blame", "runs/small", "--labels", "--count", "20"});
+  const Finished table = qkv({"blame", "runs/small", "--labels", "--count", "20", "--trainings", "1"});
   CHECK(has(table.out, "train.tsv:7 "));
 }
 
@@ -106,6 +106,7 @@ TEST_CASE("blame says what it cannot answer") {
   CHECK(has(error({kText, "--from", "60", "--checkpoint", "last"}), "steps 61 .. 60"));
   CHECK(has(error({kText, "--answer", "rivers"}), "did you mean 'river'?"));
   CHECK(has(error({"--verify", "--labels"}), "--verify"));
+  CHECK(has(error({kText, "--trainings", "3"}), "--trainings"));
 }
 
 }  // namespace qkv::test

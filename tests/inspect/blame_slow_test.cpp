@@ -141,7 +141,8 @@ TEST_CASE("of a hundred labels that are listed as wrong, ninety are, where one i
   const std::vector<std::string> lines =
       split(std::string(trim(read_file(source_dir() + "/configs/data/bank/train.tsv"))), '\n');
   const char* names[] = {"mass", "money", "river", "store", "turn"};
-  double right = 0, right_of_all = 0;
+  const std::size_t counts[] = {100, 150, 200, lines.size() / 20};
+  double precision[4] = {};
   constexpr int kSeeds = 3;
   for (int seed = 1; seed <= kSeeds; seed++) {
     const Stream stream(static_cast<std::uint64_t>(seed), "planted");
@@ -160,17 +161,17 @@ TEST_CASE("of a hundred labels that are listed as wrong, ninety are, where one i
     }
     const TemporaryFolder folder;
     write_file_atomic(folder / "train.tsv", join(changed, "\n") + "\n");
-    Session session(kConfig, {"inspect.capture=[]", "data.train=\"" + (folder / "train.tsv") + "\""});
-    const std::vector<Suspect> found = suspects(session.training);
+    const std::vector<Suspect> found =
+        suspects(kConfig, {"inspect.capture=[]", "data.train=\"" + (folder / "train.tsv") + "\""});
     REQUIRE(found.size() >= planted.size());
-    for (std::size_t i = 0; i < planted.size(); i++) {
-      right += i < 100 && planted.count(found[i].example);
-      right_of_all += double(planted.count(found[i].example)) / double(planted.size());
-    }
+    for (int c = 0; c < 4; c++)
+      for (std::size_t i = 0; i < counts[c]; i++)
+        precision[c] += double(planted.count(found[i].example)) / double(counts[c] * kSeeds);
   }
-  MESSAGE("precision ", right / (100 * kSeeds), " at 100, ", right_of_all / kSeeds,
-          " at the number of wrong labels");
-  CHECK(right / (100 * kSeeds) >= 0.9);
+  for (int c = 0; c < 4; c++) MESSAGE("precision ", precision[c], " at ", counts[c]);
+  CHECK(precision[0] >= 0.9);
+  CHECK(precision[1] >= 0.87);
+  CHECK(precision[3] >= 0.69);
 }
 
 }  // namespace qkv::test

@@ -30,6 +30,8 @@ struct BlameVerb : Verb {
     options.add("text", &texts_, "texts whose answers are asked about");
     options.add("--labels", &labels_, "list training examples whose label is probably wrong").excludes = {
         "text"};
+    Option& trainings = options.add("--trainings", &trainings_, "with --labels: train so many times");
+    trainings.range = {1, 1000}, trainings.needs = {"--labels"};
     options.add("--verify", &verify_, "train again without the examples, and say what really changes")
         .needs = {"text"};
     options
@@ -55,10 +57,9 @@ struct BlameVerb : Verb {
     Experiment e = build_experiment(Section::load(config));
     set_threads(static_cast<int>(e.run.threads));
     listed_ = listed_examples(*e.task, Split::train);
-    Training t = prepare_training(e);
     install_signal_handlers();
     try {
-      labels_ ? list_labels(t) : blame(t);
+      labels_ ? list_labels(e, config) : blame(e);
     } catch (const Error&) {
       if (signal_received()) return 128 + signal_received();
       throw;
@@ -80,12 +81,12 @@ struct BlameVerb : Verb {
   };
   using Examples = std::vector<std::int64_t>;
 
-  void list_labels(Training& t) {
-    const std::vector<std::string> classes = t.experiment.task->classes();
+  void list_labels(const Experiment& e, const std::string& config) {
+    const std::vector<std::string> classes = e.task->classes();
     Json rows = Json::array();
-    for (const Suspect& one : suspects(t)) {
+    for (const Suspect& one : suspects(config, {}, trainings_)) {
       if (rows.size() == static_cast<std::size_t>(count_)) break;
-      Json row = row_of(t.experiment, one.example);
+      Json row = row_of(e, one.example);
       row["label"] = at(classes, one.label), row["likely"] = at(classes, one.likely);
       row["probability"] = json_number(one.probability);
       rows.push_back(row);
@@ -100,8 +101,8 @@ struct BlameVerb : Verb {
                                              .str(console().unicode(), 36));
   }
 
-  void blame(Training& t) {
-    const Experiment& e = t.experiment;
+  void blame(Experiment& e) {
+    Training t = prepare_training(e);
     const std::string folder = find_checkpoint(run_, checkpoint_);
     const std::int64_t to = to_ = read_checkpoint_state(folder).at("step").get<std::int64_t>();
     if (from_ < 0) from_ = to - (to + 4) / 5;
@@ -239,7 +240,7 @@ struct BlameVerb : Verb {
   std::vector<std::string> texts_;
   AskOptions ask_;
   std::int64_t from_ = -1, to_ = 0;
-  int count_ = 20, subsets_ = 0;
+  int count_ = 20, subsets_ = 0, trainings_ = 7;
   bool labels_ = false, verify_ = false, json_ = false;
   std::vector<ListedExample> listed_;
 };
