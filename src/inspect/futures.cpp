@@ -28,10 +28,7 @@ void leave_out_looks(std::vector<std::string>& sets) {
 
 Training training_at(Experiment& e, const std::string& checkpoint) {
   Training t = prepare_training(e);
-  if (checkpoint.empty())
-    warm_start(t);
-  else
-    restore(t, checkpoint);
+  restore(t, checkpoint);
   return t;
 }
 

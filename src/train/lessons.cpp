@@ -65,10 +65,7 @@ Lessons::Lessons(Training& t, const std::string& run, std::int64_t from, std::in
   if (kept > double(available_memory()))
     fail(Fault::memory, "blame: {} steps must fit into memory, with {}; got {} (--from {} needs less)",
          to - from, byte_text(kept), byte_text(double(available_memory())), to - (to - from) / 2);
-  if (const std::string checkpoint = whole_checkpoint(run, from).second; checkpoint.empty())
-    warm_start(t);
-  else
-    restore(t, checkpoint);
+  restore(t, whole_checkpoint(run, from).second);
   while (t.state.step < to) {
     if (t.state.step >= from && (t.state.step - from) % segment_ == 0) moments_.push_back(moment());
     if (!t.step().finite && !t.skips())

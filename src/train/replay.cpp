@@ -236,14 +236,11 @@ Diagnosis diagnose(Training& t, const StepReport& report) {
 Diagnosis why(Training& t, const std::string& run, std::int64_t step) {
   if (step < 1 || step > t.max_steps())
     fail(Fault::usage, "why: the step must be one of 1 .. {}; got {}", t.max_steps(), step);
-  std::vector<std::string> from{"replayed from the initial values"};
   const auto [begin, checkpoint] = whole_checkpoint(run, step - 1);
-  if (checkpoint.empty()) {
-    warm_start(t);
-  } else {
-    restore(t, checkpoint);
-    from = {fmt::format("replayed from the checkpoint of step {}", begin)};
-  }
+  restore(t, checkpoint);
+  std::vector<std::string> from{checkpoint.empty()
+                                    ? "replayed from the initial values"
+                                    : fmt::format("replayed from the checkpoint of step {}", begin)};
   Diagnosis d;
   while (t.state.step < step && d.finite()) {
     const std::int64_t next = t.state.step + 1;

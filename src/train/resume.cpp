@@ -179,6 +179,10 @@ void load_stored(const Training& t, const Checkpoint& c) {
 }
 
 void restore(Training& t, const std::string& checkpoint) {
+  if (checkpoint.empty()) {
+    warm_start(t);
+    return;
+  }
   Checkpoint c = read_checkpoint(checkpoint, true);
   check_same_data(*t.experiment.task, c.folder, c.state->at("task"));
   if (t.extras.adapters) {

@@ -157,7 +157,8 @@ void save_checkpoint(Training& training, bool best);
 /// Writes the checkpoint of step 0, `last` and `best`, of a model that was not trained here; `config` is its
 /// config.resolved.toml.
 void save_untrained(const std::string& run, const Experiment& e, const std::string& config);
-/// Takes weights, optimizer and state of a checkpoint. A usage error where it was trained on other data.
+/// Takes weights, optimizer and state of a checkpoint, or the initial values (`warm_start`) where the path is
+/// empty. A usage error where it was trained on other data.
 void restore(Training& training, const std::string& checkpoint);
 /// Continues from the newest whole checkpoint of the run directory and says which damaged ones it passed
 /// over; false when there is no checkpoint yet. Throws a data error when all are damaged.

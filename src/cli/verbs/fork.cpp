@@ -186,10 +186,8 @@ struct ForkVerb : Verb {
     write_run_files(made, e, read_file(run_ + "/config.toml"), kept_config(e, ""), command);
     const std::string checkpoint = copy_past(run_, at_, made);
     t.files.run = made.path(), t.files.resolved = kept_config(e, "../../"), t.files.pause_at = at_;
-    if (checkpoint.empty())
-      warm_start(t);
-    else
-      restore(t, checkpoint), t.files.last_saved = t.state.step;
+    restore(t, checkpoint);
+    if (!checkpoint.empty()) t.files.last_saved = t.state.step;
     if (t.state.step < at_) {
       MetricSinks sinks;
       sinks.add(std::make_unique<JsonlSink>(made.file("metrics.jsonl")));
