@@ -127,11 +127,7 @@ std::vector<Suspect> suspects(const std::string& config, std::vector<std::string
     t.batches->leave_out(without);
     warm_start(t);
     for (int look = 3; look <= 8; look++) {
-      while (t.state.step < t.max_steps() * look / 20) {
-        if (!t.step().finite && !t.skips())
-          fail(Fault::diverged, "blame: the steps must be finite; got a NaN");
-        if (signal_received()) fail(Fault::runtime, "blame: stopped by signal {}", signal_received());
-      }
+      while (t.state.step < t.max_steps() * look / 20) step_again(t);
       add_opinions(t, weights, opinions);
     }
     result = suspects_of(opinions);

@@ -49,7 +49,18 @@ void refuse(const Training& t) {
   check(!learns_in_place(*t.optimizer), "optimizer.type", "one of gradients");
 }
 
+void end_at_signal() {
+  if (signal_received()) fail(Fault::runtime, "blame: stopped by signal {}", signal_received());
+}
+
 }  // namespace
+
+void step_again(Training& t) {
+  if (!t.step().finite && !t.skips())
+    fail(Fault::diverged, "blame: the steps must be finite; got a NaN or an infinity at step {}",
+         t.state.step + 1);
+  end_at_signal();
+}
 
 Lessons::Lessons(Training& t, const std::string& run, std::int64_t from, std::int64_t to)
     : t_(t),
@@ -68,10 +79,7 @@ Lessons::Lessons(Training& t, const std::string& run, std::int64_t from, std::in
   restore(t, whole_checkpoint(run, from).second);
   while (t.state.step < to) {
     if (t.state.step >= from && (t.state.step - from) % segment_ == 0) moments_.push_back(moment());
-    if (!t.step().finite && !t.skips())
-      fail(Fault::diverged, "blame: the steps must be finite; got a NaN or an infinity at step {}",
-           t.state.step + 1);
-    if (signal_received()) fail(Fault::runtime, "blame: stopped by signal {}", signal_received());
+    step_again(t);
   }
   end_ = moment();
 }
@@ -249,7 +257,7 @@ std::vector<std::vector<double>> Lessons::effects(const std::vector<Question>& q
         back(number, one, adjoints[q], unrolled, result[q]);
       }
       steps.pop_back();
-      if (signal_received()) fail(Fault::runtime, "blame: stopped by signal {}", signal_received());
+      end_at_signal();
     }
   }
   go_to(end_);
@@ -263,7 +271,7 @@ void Lessons::learn_without(const std::vector<std::int64_t>& examples) {
   t_.batches->leave_out(all);
   while (t_.state.step < to_ && !signal_received()) t_.step();
   t_.batches->leave_out(t_.tables.fork.without);
-  if (signal_received()) fail(Fault::runtime, "blame: stopped by signal {}", signal_received());
+  end_at_signal();
 }
 
 }  // namespace qkv

@@ -23,6 +23,10 @@ enum class Estimator {
   unrolled,
 };
 
+/// Makes the next step of a training that is made again. Throws where its numbers are not finite, unless the
+/// config skips such steps, and where a signal has come.
+void step_again(Training& t);
+
 /// The lessons of the steps from + 1 .. to of a run.
 class Lessons {
  public:
