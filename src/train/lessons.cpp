@@ -269,9 +269,8 @@ void Lessons::learn_without(const std::vector<std::int64_t>& examples) {
   all.insert(all.end(), examples.begin(), examples.end());
   go_to(moments_.front());
   t_.batches->leave_out(all);
-  while (t_.state.step < to_ && !signal_received()) t_.step();
+  while (t_.state.step < to_) step_again(t_);
   t_.batches->leave_out(t_.tables.fork.without);
-  end_at_signal();
 }
 
 }  // namespace qkv

@@ -24,7 +24,7 @@ function answeredAttention(answer) {
 // "decoder, layer 2, to the source"
 function layerTitle(name) {
   const part = /^(encoder|decoder)\./.exec(name), number = /\d+/.exec(name);
-  return [part && part[1], number ? `layer ${Number(number[0]) + 1}` : name, name.endsWith("cross_attn") && "to the source"].filter(Boolean).join(", ");
+  return [part && part[1], number ? `layer ${number[0]}` : name, name.endsWith("cross_attn") && "to the source"].filter(Boolean).join(", ");
 }
 
 // A word as it is drawn: spaces are made visible.
@@ -97,7 +97,7 @@ function attentionView(id, source) {
   const draw = () => { drawLines(); drawMatrix(); };
   function choose() {
     layer = Math.min(layer, chosen.layers.length - 1);
-    const heads = ["mean of all heads", ...Array.from({length: current().heads}, (_, h) => `head ${h + 1}`)];
+    const heads = ["mean of all heads", ...Array.from({length: current().heads}, (_, h) => `head ${h}`)];
     head = Math.min(head, current().heads - 1);
     pickers.replaceChildren(
       select("Layer", id + "-layer", chosen.layers.map(l => layerTitle(l.name)), v => { layer = v; choose(); }),

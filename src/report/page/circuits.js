@@ -24,7 +24,7 @@ function circuitsCard(circuits) {
     }));
     circles.replaceChildren(...circuits.heads.map(({layer, head}, i) => {
       const x = X(head), y = Y(layer), alone = circuits.ablation[k][i], group = groups.find(g => g.layer === layer && g.heads.includes(head)), role = group ? group.role : "";
-      return svg("g", tip(`${layerTitle(layer)}, head ${head + 1}: ${role || "no role"}; the loss gains ${metricText(alone)} without it` + (group && group.heads.length > 1 ? `, ${metricText(group.cut)} without all ${group.heads.length} heads of its role` : "")),
+      return svg("g", tip(`${layerTitle(layer)}, head ${head}: ${role || "no role"}; the loss gains ${metricText(alone)} without it` + (group && group.heads.length > 1 ? `, ${metricText(group.cut)} without all ${group.heads.length} heads of its role` : "")),
         svg("circle", {cx: x, cy: y, r: 26, style: "fill:var(--wash)"}),
         svg("circle", {cx: x, cy: y, r: (3 + 23 * size(Math.max(alone, group ? group.cut / group.heads.length : 0))).toFixed(1), style: `fill:${colour(role)}`}),
         svg("text", {x, y: y + 40, "text-anchor": "middle", style: "paint-order:stroke;stroke:var(--card);stroke-width:4px"}, role));
@@ -32,6 +32,6 @@ function circuitsCard(circuits) {
     note.textContent = `As scored at step ${text(circuits.steps[k])}; layers from the bottom up. The area of a circle is what the loss gains without the head, or its share of what it gains without all heads of its role; the largest is ${metricText(most)} nats. A line is what heads do for the answers through later ones.`;
     table.replaceChildren(dataTable(null, ["what it attends to", "layer", "heads", "born", "grown", "gone", "costs"], ["born", "grown", "gone", "costs"],
       circuits.dated.map(c => [el("span", {style: c.born <= step && (c.gone === null || step < c.gone) ? `font-weight:600;color:${c.heads.length ? colour(c.role) : "var(--accent)"}` : "color:var(--soft)"}, c.role.replaceAll(" > ", " → ")),
-        titles(c.layer, layerTitle), c.heads.map(h => h + 1).join(", ") || "–", text(c.born), text(c.grown), c.gone === null ? "–" : text(c.gone), metricText(c.effect)])));
+        titles(c.layer, layerTitle), c.heads.join(", ") || "–", text(c.born), text(c.grown), c.gone === null ? "–" : text(c.gone), metricText(c.effect)])));
   }};
 }

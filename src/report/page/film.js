@@ -163,7 +163,7 @@ function showFilm(film) {
           el("div", {class: "controls"},
              layers.length > 0 && select("Layer", "film-layer", layers.map(layerTitle), v => { layer = v; draw(); }),
              film.matrices.length > 0 && select("Show", "film-show", ["the weights", "their change since the start"], v => { change = v; draw(); }),
-             heads > 1 && select("Head", "film-head", ["mean of all heads", ...Array.from({length: heads}, (_, h) => `head ${h + 1}`)], v => { head = v - 1; draw(); }),
+             heads > 1 && select("Head", "film-head", ["mean of all heads", ...Array.from({length: heads}, (_, h) => `head ${h}`)], v => { head = v - 1; draw(); }),
              film.attention.length > 0 && select("Sentence", "film-text", film.attention.map((_, i) => tidy(film.texts[i].text).slice(0, 70)), v => { chosen = v; draw(); })),
           el("div", {class: "grid three"}, cards.map(([, card]) => card.card)),
           words.card,
