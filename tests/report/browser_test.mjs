@@ -67,6 +67,8 @@ await page.locator("#attention-view-layer").selectOption("1");
 const second = await content(page, "#attention-view svg");
 assert.notEqual(second, lines);
 await page.locator("#attention-view-head").selectOption("5");
+assert.deepEqual(await page.locator("#attention-view-layer option").allTextContents(), ["layer 0", "layer 1"]);  // counted as by inspect and fork
+assert.equal(await page.locator("#attention-view-head option").last().textContent(), "head 7");
 assert.notEqual(await content(page, "#attention-view svg"), second);
 await page.locator("#attention-text").selectOption("1");
 assert.match(await content(page, "#attention-view svg"), /river/);
