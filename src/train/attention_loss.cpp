@@ -12,6 +12,7 @@
 #include "qkv/ops/activations.h"
 #include "qkv/ops/arithmetic.h"
 #include "qkv/ops/reduce.h"
+#include "train/cut_heads.h"
 
 namespace qkv {
 namespace {
@@ -64,14 +65,9 @@ DrawnText read_arrows(const Task& task, const ProbeText& text, const Json& list,
 struct LayerWeights {
   std::string name;
   Var weights;  // [B, H, T, T]
-  // Whether a pattern names the head, by the path of its layer, or by the number of layers.N.attn.
   bool chosen(Index head, const std::vector<std::string>& patterns) const {
-    std::string number = starts_with(name, "layers.") ? name.substr(7) : "";
-    if (ends_with(number, ".attn")) number.resize(number.size() - 5);
-    return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) {
-      return matches(pattern, fmt::format("{}.{}", name, head)) ||
-             (all_digits(number) && matches(pattern, fmt::format("{}.{}", number, head)));
-    });
+    return std::any_of(patterns.begin(), patterns.end(),
+                       [&](const std::string& pattern) { return names_head(pattern, name, head); });
   }
   Index element(Index b, Index head, const DrawnText::Arrow& arrow) const {
     const Index H = weights.dim(1), T = weights.dim(2);

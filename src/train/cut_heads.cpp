@@ -19,11 +19,6 @@ void each_attention(const ParameterStore& store, F f) {
   });
 }
 
-// Whether a layer is meant by its path, or by its number.
-bool names_layer(const std::string& name, const std::string& path) {
-  return name == path || (all_digits(name) && path == "layers." + name + ".attn");
-}
-
 void zero_columns(Tensor W, Index begin, Index end) {
   const Index rows = W.dim(0), width = W.dim(1);
   dispatch("cut_heads", W.dtype(), [&](auto zero) {
@@ -33,6 +28,13 @@ void zero_columns(Tensor W, Index begin, Index end) {
 }
 
 }  // namespace
+
+bool names_head(const std::string& pattern, const std::string& path, Index head) {
+  if (matches(pattern, fmt::format("{}.{}", path, head))) return true;
+  const std::string number = starts_with(path, "layers.") ? path.substr(7, path.rfind('.') - 7) : "";
+  return all_digits(number) && path == "layers." + number + ".attn" &&
+         matches(pattern, fmt::format("{}.{}", number, head));
+}
 
 std::vector<std::string> heads_of(const ParameterStore& store) {
   std::vector<std::string> all;
@@ -45,12 +47,11 @@ std::vector<std::string> heads_of(const ParameterStore& store) {
 CutHeads::CutHeads(ParameterStore& store, const Section& train, const std::vector<std::string>& heads)
     : store_(store) {
   for (const std::string& name : heads) {
-    const std::size_t dot = std::min(name.rfind('.'), name.size()), known = columns_.size();
-    const std::string layer = name.substr(0, dot), head = name.substr(std::min(dot + 1, name.size()));
+    const std::size_t known = columns_.size();
     each_attention(store, [&](const std::string& path, int slot, Index n) {
-      if (!names_layer(layer, path) || !all_digits(head) || head.size() > 6 || std::stoll(head) >= n) return;
-      const Index width = store.slot(slot).value.dim(1) / n, h = std::stoll(head);
-      columns_.push_back({slot, h * width, (h + 1) * width});
+      const Index width = store.slot(slot).value.dim(1) / n;
+      for (Index h = 0; h < n; h++)
+        if (names_head(name, path, h)) columns_.push_back({slot, h * width, (h + 1) * width});
     });
     if (columns_.size() > known) continue;
     const std::vector<std::string> all = heads_of(store);

@@ -149,6 +149,13 @@ TEST_CASE("train.seed changes the order of the examples, not the data or the ini
   CHECK(usual.training.step().loss == same.training.step().loss);
 }
 
+TEST_CASE("a pattern cuts all heads that it names") {
+  SmallData data;
+  Session session(data.encoder(), {"train.ablate=[\"0.*\"]"});
+  session.train(data.folder / "run");
+  CHECK(session.value("layers.0.attn.W_O").same_bits(Tensor::zeros({16, 16}, Dtype::f32)));
+}
+
 TEST_CASE("what cannot be left out is refused by name") {
   SmallData data;
   const auto refusal = [&](const std::vector<std::string>& sets, const std::string& config) {

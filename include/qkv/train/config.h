@@ -98,8 +98,8 @@ struct ForkConfig {
       "numbers of training examples, from 0, that keep their places in the batches but have no loss",
       rule::non_negative);
     f("ablate", ablate,
-      "attention heads that are cut out, LAYER.HEAD: \"0.1\", \"decoder.layers.0.cross.1\"; their columns of "
-      "W_O stay 0");
+      "attention heads that are cut out, LAYER.HEAD: \"0.1\", \"1.*\", \"decoder.layers.0.cross_attn.1\"; "
+      "their columns of W_O stay 0");
   }
 };
 
