@@ -24,6 +24,10 @@ std::string name_of_host(const std::string& host) {
 
 }  // namespace
 
+bool is_local(const std::string& address) {
+  return address == "127.0.0.1" || address == "localhost" || address == "::1";
+}
+
 std::string random_token() {
   unsigned char bytes[16];
   if (::getrandom(bytes, sizeof bytes, 0) != sizeof bytes)

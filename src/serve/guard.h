@@ -16,6 +16,8 @@ struct Guard {
   HttpResponse admit(const HttpRequest& request) const;
 };
 
+/// Whether a server at this address can be reached from this machine only.
+bool is_local(const std::string& address);
 /// 32 hexadecimal digits that nobody can guess.
 std::string random_token();
 /// Compares in a time that does not depend on where they differ.

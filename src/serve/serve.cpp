@@ -63,10 +63,6 @@ struct Serve::Parts {
     server = std::make_unique<HttpServer>(options.address, options.port, std::move(handlers));
   }
 
-  static bool is_local(const std::string& address) {
-    return address == "127.0.0.1" || address == "localhost" || address == "::1";
-  }
-
   static HttpResponse with_headers(HttpResponse response) {
     const bool page = starts_with(response.type, "text/html");
     for (auto& [name, value] : std::initializer_list<std::pair<const char*, const char*>>{
