@@ -24,8 +24,8 @@ set(CMAKE_LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 
 find_program(QKV_CCACHE ccache)
-if(QKV_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)  # what ccache must be allowed where headers are precompiled
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${QKV_CCACHE})
+if(QKV_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${QKV_CCACHE})
 endif()
 
 # -march and XTENSOR_USE_XSIMD change the type of xt::xarray<T>, so they are part of the interface (ODR).

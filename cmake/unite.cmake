@@ -12,12 +12,3 @@ function(qkv_unite target size)
   endforeach()
   set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
 endfunction()
-
-# qkv_precompile(TARGET [HEADER...]): what most sources include is parsed once per target. Builds with sanitizers do
-# without, so that a source that lacks an #include is found.
-function(qkv_precompile target)
-  if(NOT QKV_SANITIZE)
-    target_precompile_headers(${target} PRIVATE <algorithm> <cmath> <filesystem> <fstream> <functional> <map> <memory>
-      <optional> <set> <string> <unordered_map> <vector> <fmt/format.h> <nlohmann/json.hpp> ${ARGN})
-  endif()
-endfunction()
