@@ -268,7 +268,7 @@ healthy summarize train.max_steps=400
 healthy masked-words train.max_steps=300 eval.every=100
 healthy shakespeare-cpu train.max_steps=300 eval.every=100
 healthy word2vec train.max_epochs=3
-healthy modular-addition model.d_model=64 model.ffn.d_ff=128 data.modulus=23 data.batch_size=128 train.max_steps=2000
+healthy modular-addition
 
 echo "$named of $faults faults of $(wc -w <<<"$kinds") kinds are named among the first two causes"
 echo "$alarms of $healthy healthy runs have a cause"
