@@ -83,7 +83,12 @@ TEST_CASE(
 
   // What cannot go on says why.
   write_file_atomic(data.folder / "runs/small/config.resolved.toml", "broken");
-  CHECK(server.change("extend", {{"run", "small"}, {"max_steps", step + 60}}).status == 200);
+  int status = 400;
+  for (int i = 0; i < 500 && status == 400; i++) {  // until the process, whose run has ended, has ended too
+    status = server.change("extend", {{"run", "small"}, {"max_steps", step + 60}}).status;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  CHECK(status == 200);
   Json faults;
   for (int i = 0; i < 500 && faults.empty(); i++) {
     faults = server.client.get("/api/runs").json().at("faults");
