@@ -58,6 +58,7 @@ void look_inside(RunCase& c) {
         for (Index j = 0; j < width; j++)
           most[std::size_t(j)] = std::max(most[std::size_t(j)], std::fabs(values.at(i * width + j)));
       const double usual = *std::max_element(most.begin(), most.end());
+      if (usual == 0) continue;  // there was nothing to look at
       for (double one : most) dead += one <= 1e-3 * usual;
       units += double(width);
     }

@@ -58,7 +58,7 @@ Continuation::Continuation(const Experiment& e, GenerateOptions options, bool al
          e.config.section("task").type(Task::kDefault));
   options_.never = tokenizer_->unwritten();
   if (allow_unk) options_.never.resize(std::min<std::size_t>(options_.never.size(), 1));
-  options_.stop = e.task->end_id();
+  options_.stop = e.task->end_id(), options_.document_end = e.task->document_end();
 }
 
 std::vector<int> Continuation::ids_of(const std::string& prompt) const {
@@ -90,7 +90,7 @@ Json Continuation::draw(const std::string& prompt, const Pieces& pieces) const {
 }
 
 Json Continuation::next(const std::string& prompt, std::size_t most) const {
-  std::vector<int> ids = ids_of(prompt);
+  std::vector<int> ids = last_document(ids_of(prompt), options_.document_end);
   const std::unique_ptr<Decoding> decoding = model_->start({}, 1);
   if (const Index room = decoding->room(); room >= 0 && static_cast<Index>(ids.size()) > room)
     ids.erase(ids.begin(), ids.end() - room);

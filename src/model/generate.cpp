@@ -80,11 +80,17 @@ int Sampling::next(const float* logits, Index V, Index row, Index position) {
   return candidates_.back().second;
 }
 
+std::vector<int> last_document(const std::vector<int>& text, int end) {
+  if (end < 0 || text.empty()) return text;
+  const auto before = std::find(text.rbegin() + 1, text.rend(), end);
+  return {text.back() == end ? text.end() - 1 : before.base(), text.end()};
+}
+
 void generate(const Generator& model, const std::vector<int>& prompt, const GenerateOptions& o,
               const std::function<bool(int id)>& on_token) {
   if (prompt.empty()) fail(Fault::usage, "generate: the prompt must hold a token; got none");
   Sampling sampling(o.sampling, o.seed);
-  std::vector<int> text = prompt;
+  std::vector<int> text = last_document(prompt, o.document_end);
   std::unique_ptr<Decoding> decoding;
   auto feed = [&](std::size_t n) {  // the last n tokens
     Tensor ids = Tensor::empty({1, Index(n)}, Dtype::i32);
@@ -106,7 +112,10 @@ void generate(const Generator& model, const std::vector<int>& prompt, const Gene
     if (id == o.stop) return;
     text.push_back(id);
     if (!on_token(id) || i + 1 == o.max_tokens) return;
-    logits = decoding->room() == 0 ? start(std::max<std::size_t>(1, std::size_t(room) / 2)) : feed(1);
+    if (id == o.document_end)
+      text = {id}, logits = start(1);
+    else
+      logits = decoding->room() == 0 ? start(std::max<std::size_t>(1, std::size_t(room) / 2)) : feed(1);
   }
 }
 

@@ -104,7 +104,10 @@ class LanguageModel : public NextTokenTask, public Surveyed, public TokenSequenc
       corpus.read(begin + 1, whole, targets);
       std::fill(ids + whole, ids + T, 0);
       std::fill(targets + whole, targets + T, kNoTarget);
-      if (packed_) part_documents(ids, targets, starts + b * T);
+      if (!packed_) continue;
+      part_documents(ids, T, starts + b * T);
+      for (Index t = 0; t < T; t++)
+        if (ids[t] == tokenizer_->end_id()) targets[t] = kNoTarget;
     }
     if (!synthetic()) batch.fill("split", {1}, Dtype::i32).fill(double(split));
   }
@@ -152,9 +155,9 @@ class LanguageModel : public NextTokenTask, public Surveyed, public TokenSequenc
 
   Index sequences(Split split, const Take& take) override {
     if (synthetic() || examples(split) == 0) return 0;
-    parts_[split]->for_sequences(
-        kMost, packed_ ? tokenizer_->end_id() : -1,
-        [&](const std::vector<std::int32_t>& ids) { take(ids, split == Split::train ? 0 : 1); });
+    parts_[split]->for_sequences(kMost, document_end(), [&](const std::vector<std::int32_t>& ids) {
+      take(ids, split == Split::train ? 0 : 1);
+    });
     return parts_[split]->tokens();
   }
 
@@ -187,7 +190,7 @@ class LanguageModel : public NextTokenTask, public Surveyed, public TokenSequenc
     std::vector<int> ids;
     const Index room = generator.start({}, 1)->room(), size = Index(prompt.size());
     GenerateOptions options = likeliest();
-    options.stop = end_id();
+    options.stop = end_id(), options.document_end = document_end();
     generate(generator, prompt, options, [&](int id) {
       ids.push_back(id);
       return true;
@@ -215,10 +218,21 @@ class LanguageModel : public NextTokenTask, public Surveyed, public TokenSequenc
     return result;
   }
 
+  Batch probe_batch(const ProbeText* texts, Index n) const override {
+    Batch batch = NextTokenTask::probe_batch(texts, n);
+    if (!packed_) return batch;
+    const Tensor ids = batch.at("ids");
+    const Index T = ids.dim(1);
+    std::int32_t* starts = batch.fill("starts", {n, T}, Dtype::i32).data<std::int32_t>();
+    for (Index b = 0; b < n; b++) part_documents(ids.data<std::int32_t>() + b * T, T, starts + b * T);
+    return batch;
+  }
+
   Json state() const override {
     return {{"train_tokens", parts_[Split::train] ? parts_[Split::train]->tokens() : 0}};
   }
 
+  int document_end() const override { return packed_ ? tokenizer_->end_id() : -1; }
   int end_id() const override {
     if (end_.empty() || end_ == "none" || !tokenizer_) return end_.empty() ? Task::end_id() : -1;
     const int id = tokenizer_->id(end_);
@@ -242,13 +256,10 @@ class LanguageModel : public NextTokenTask, public Surveyed, public TokenSequenc
     return {text->second, split == Split::val && data_.val.empty() ? data_.border() : 0, 1};
   }
 
-  // Says where the document of each token of a row begins; what ends one has no target.
-  void part_documents(const std::int32_t* ids, std::int32_t* targets, std::int32_t* starts) const {
-    const int end = tokenizer_->end_id();
-    for (Index t = 0; t < data_.length; t++) {
-      starts[t] = t == 0 ? 0 : ids[t - 1] == end ? std::int32_t(t) : starts[t - 1];
-      if (ids[t] == end) targets[t] = kNoTarget;
-    }
+  // Says where the document of each of the T tokens of a row begins.
+  void part_documents(const std::int32_t* ids, Index T, std::int32_t* starts) const {
+    for (Index t = 0; t < T; t++)
+      starts[t] = t == 0 ? 0 : ids[t - 1] == tokenizer_->end_id() ? std::int32_t(t) : starts[t - 1];
   }
 
   void load(Split split) {

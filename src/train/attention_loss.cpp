@@ -86,6 +86,23 @@ std::vector<LayerWeights> weights_of(const Experiment& e, const std::vector<Prob
   return found;
 }
 
+// All heads of self-attention as LAYER.HEAD. Without values, those of layers with a W_O.
+std::vector<std::string> names_of_heads(const Experiment& e, const ProbeText& text) {
+  if (e.parameters->symbolic()) return heads_of(*e.parameters);
+  std::vector<std::string> names;
+  for (const LayerWeights& layer : weights_of(e, {text}))
+    for (Index head = 0; head < layer.weights.dim(1); head++)
+      names.push_back(fmt::format("{}.{}", layer.name, head));
+  return names;
+}
+
+bool names_none(const std::string& pattern, const std::vector<std::string>& heads) {
+  return std::none_of(heads.begin(), heads.end(), [&](const std::string& head) {
+    const std::size_t dot = head.rfind('.');
+    return names_head(pattern, head.substr(0, dot), std::stoi(head.substr(dot + 1)));
+  });
+}
+
 }  // namespace
 
 std::vector<DrawnText> read_drawn(const Task& task, const std::string& file) {
@@ -127,6 +144,15 @@ std::vector<FollowedArrows> followed_arrows(const Experiment& e, const std::vect
 
 AttentionLoss::AttentionLoss(const Experiment& e, const AttentionLossConfig& config)
     : experiment_(e), config_(config), texts_(read_drawn(*e.task, config.file)) {
+  const std::vector<std::string> all = names_of_heads(e, texts_[0].text);
+  const auto unused = std::find_if(config.heads.begin(), config.heads.end(),
+                                   [&](const std::string& pattern) { return names_none(pattern, all); });
+  const bool known = !all.empty() || !e.parameters->symbolic();
+  if (config.heads.empty() || (known && unused != config.heads.end()))
+    e.config.section("train")
+        .section("attention_loss")
+        .report("heads", fmt::format("must name heads of self-attention as LAYER.HEAD, such as 0.*; got {}",
+                                     config.heads.empty() ? "none" : *unused + ", which the model lacks"));
   if (e.parameters->symbolic()) return;
   for (const DrawnText& drawn : texts_) {
     for (const LayerWeights& layer : weights_of(e, {drawn.text}))
@@ -139,14 +165,6 @@ AttentionLoss::AttentionLoss(const Experiment& e, const AttentionLossConfig& con
                  config.file, head, layer.name, arrow.from, arrow.to, in_quotes(drawn.text.text));
       }
   }
-  if (rows_ == 0)
-    e.config.section("train")
-        .section("attention_loss")
-        .report(
-            "heads",
-            fmt::format(
-                "must name heads of self-attention as LAYER.HEAD, such as 0.*; got none of the model in {}",
-                join(config.heads, ", ")));
 }
 
 Var AttentionLoss::add_to(const Loss& loss, int s, int shards, double& divergence) const {

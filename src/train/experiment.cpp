@@ -145,8 +145,9 @@ void add_lines(const std::string& text, std::vector<std::string>& lines) {
 
 // Sizes for a walk without data: one-hot words fit them, and any usual number of heads divides the
 // vocabulary.
-DataShape stand_in(const Section& config, Index ngram_buckets) {
+DataShape stand_in(const Section& config) {
   const Index d_model = config.section("model").given<Index>("d_model").value_or(StackConfig().d_model);
+  const Index ngram_buckets = config.section("data").given<Index>("ngram_buckets").value_or(0);
   return {d_model > 0 ? d_model : 5040, 2, ngram_buckets};
 }
 
@@ -227,15 +228,13 @@ CheckReport check_config(const Section& config, bool survey) {
   attempt([&] { e.task = make_task({config}, &data_problem); });
   if (!data_problem.empty()) report.data_problems = split(data_problem, '\n');
   // Whose keys these are is unknown.
-  if (!e.task && !check_type<Task>(config.section("task"), Task::kDefault))
+  if (!e.task && !check_type<Task>(config.section("task"), Task::kDefault)) {
     for (const char* table : {"data", "tokenizer"}) config.section(table).skip_all();
+    config.section("train").read<LossConfig>();
+  }
 
   e.parameters = std::make_unique<ParameterStore>(0, e.run.dtype, true);
-  attempt([&] {
-    DataShape shape = e.task ? e.task->shape() : DataShape{};
-    if (!e.task || !data_problem.empty()) shape = stand_in(config, shape.ngram_buckets);
-    build_model(e, shape);
-  });
+  attempt([&] { build_model(e, e.task && data_problem.empty() ? e.task->shape() : stand_in(config)); });
   const bool built = e.task && e.model;
   if (built) attempt([&] { check_shapes(e); });
   read_training(e);

@@ -3,10 +3,13 @@
 #include <numeric>
 
 #include "autograd/watch.h"
+#include "log/record_keys.h"
+#include "log/run_log.h"
 #include "qkv/base/text.h"
 #include "train/attention_loss.h"
 #include "train/checkpoint.h"
 #include "train/diagnosis.h"
+#include "train/run_dir.h"
 #include "train/train_step.h"
 
 namespace qkv {
@@ -233,6 +236,19 @@ Diagnosis diagnose(Training& t, const StepReport& report) {
   return report.finite ? look_at_update(t, report) : replay(t, report.step, &report);
 }
 
+// What to say where the log has another gradient norm than the step that was made again; "" where it has not.
+static std::string other_norm(const std::string& run, std::int64_t step, double norm) {
+  for (const Record& record : read_run_log(run).train) {
+    if (record.step() != step || !record.has(key::grad_norm)) continue;
+    const double logged = record.number(key::grad_norm);
+    if (std::fabs(norm - logged) <= 1e-5 * std::fabs(logged) || !std::isfinite(logged)) return "";
+    const std::string arithmetic = changed_arithmetic(run);
+    return fmt::format("not the step of the log, whose gradient norm is {:.6g}: {}", logged,
+                       arithmetic.empty() ? "keys have changed since" : arithmetic);
+  }
+  return "";
+}
+
 Diagnosis why(Training& t, const std::string& run, std::int64_t step) {
   if (step < 1 || step > t.max_steps())
     fail(Fault::usage, "why: the step must be one of 1 .. {}; got {}", t.max_steps(), step);
@@ -256,6 +272,8 @@ Diagnosis why(Training& t, const std::string& run, std::int64_t step) {
     if (!d.finite() && d.step < step)
       from.push_back(fmt::format("step {} is not reached: the run ends before", step));
   }
+  if (const std::string other = other_norm(run, step, d.grad_norm); d.finite() && !other.empty())
+    from.push_back(other);
   d.checked_from = from;
   return d;
 }

@@ -58,8 +58,9 @@ using Values = std::map<std::string, std::string>;
 // A change of the config that makes new values of the metric incomparable with the best one so far; ""
 // without.
 std::string change_of_best(const Values& before, const Values& now) {
-  for (const char* key : {"eval.metric", "eval.mode", "eval.samples", "data.val", "data.val_fraction",
-                          "data.path", "data.folds", "data.fold"}) {
+  for (const char* key :
+       {"eval.metric", "eval.mode", "eval.samples", "data.val", "data.val_fraction", "data.path",
+        "data.folds", "data.fold", "data.length", "data.packing", "data.mix"}) {
     const auto old = before.find(key), own = now.find(key);
     if (old != before.end() && own != now.end() && old->second != own->second)
       return fmt::format("{} is {} (was {})", key, own->second, old->second);

@@ -85,7 +85,8 @@ class Verifier {
       named.emplace_back("plugins", file);
     for (const auto& [key, file] : named) {
       if (file.empty()) continue;
-      const fs::path relative = fs::absolute(file).lexically_relative(fs::absolute(run).lexically_normal());
+      const fs::path relative =
+          fs::absolute(file).lexically_normal().lexically_relative(fs::absolute(run).lexically_normal());
       const bool kept = *relative.begin() == "data" || *relative.begin() == "plugins";
       if ((kept || *relative.begin() == "..") && !exists(file))
         add({fmt::format("{}/config.resolved.toml: {} must name existing files; there is nothing at {}", run,

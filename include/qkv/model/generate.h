@@ -76,7 +76,11 @@ struct GenerateOptions {
   Index max_tokens = 100;
   std::vector<int> never;  ///< ids that are not generated, e.g. <pad>, <unk>; but for that of `stop`
   int stop = -1;           ///< id that ends the text, -1 = none
+  int document_end = -1;   ///< id behind which the model reads nothing of what was before, -1 = none
 };
+
+/// What follows the last `end` in a text, with it if nothing does; all of a text without one.
+std::vector<int> last_document(const std::vector<int>& text, int end);
 
 /// Continues `prompt` (at least one id) and calls `on_token` with each new id until it returns false,
 /// max_tokens are reached or the stop id is drawn. When a model's room is used up, it starts over with the

@@ -191,6 +191,8 @@ struct Task {
   virtual const Tokenizer* tokenizer() const { return nullptr; }
   /// Id of the token that ends a generated text, or -1. Default: that of the tokenizer.
   virtual int end_id() const { return tokenizer() ? tokenizer()->end_id() : -1; }
+  /// Id of the token that ends a document, where the model reads each document by itself; else -1.
+  virtual int document_end() const { return -1; }
   /// Data files, so that a run directory can keep copies: key of [data] -> path. Default: none.
   virtual std::vector<std::pair<std::string, std::string>> files() const { return {}; }
 };
