@@ -1,7 +1,6 @@
 #include "qkv/base/config.h"
 
 #include <algorithm>
-#include <filesystem>
 
 #include "base/file.h"
 #include "config_tree.h"

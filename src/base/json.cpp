@@ -17,8 +17,7 @@ namespace {
 
 [[noreturn]] void fail_at(std::size_t byte, std::string_view text, const std::string& where, Fault fault,
                           const std::string& detail) {
-  auto line = 1 + std::count(text.begin(),
-                             text.begin() + static_cast<std::ptrdiff_t>(std::min(byte, text.size())), '\n');
+  auto line = 1 + std::count(text.begin(), text.begin() + std::ptrdiff_t(std::min(byte, text.size())), '\n');
   fail(fault, "{}: invalid JSON at byte {} (line {}); {}", where, byte, line, detail);
 }
 
@@ -90,7 +89,7 @@ class Builder : public nlohmann::json_sax<Json> {
     std::unordered_set<std::string> keys;
   };
 
-  std::size_t position() const { return static_cast<std::size_t>(consumed - text_.data()); }
+  std::size_t position() const { return std::size_t(consumed - text_.data()); }
 
   bool put(Json value) {
     if (open_.empty())
@@ -103,7 +102,7 @@ class Builder : public nlohmann::json_sax<Json> {
   }
 
   bool open(Json value) {
-    if (static_cast<int>(open_.size()) >= limits_.depth)
+    if (int(open_.size()) >= limits_.depth)
       fail_at(position(), text_, where_, fault_,
               fmt::format("nesting must be at most {} deep; got more", limits_.depth));
     open_.push_back({std::move(value), {}, {}});
@@ -139,15 +138,11 @@ std::string escaped(std::string text) {
   return text;
 }
 
-void write_string(const std::string& text, std::string& out) {
-  out += escaped(Json(text).dump(-1, ' ', false, Json::error_handler_t::replace));
-}
-
 void write(const Json& value, int indent, int depth, std::string& out) {
   auto line = [&](int level) {
     if (indent < 0) return;
     out += '\n';
-    out.append(static_cast<std::size_t>(indent * level), ' ');
+    out.append(std::size_t(indent * level), ' ');
   };
   if (value.is_number_float()) {
     double number = value.get<double>();
@@ -161,7 +156,7 @@ void write(const Json& value, int indent, int depth, std::string& out) {
       if (item != value.begin()) out += ',';
       line(depth + 1);
       if (object) {
-        write_string(item.key(), out);
+        write(item.key(), indent, depth, out);
         out += indent < 0 ? ":" : ": ";
       }
       write(*item, indent, depth + 1, out);

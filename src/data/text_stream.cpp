@@ -12,7 +12,7 @@ constexpr std::size_t kTokensPerCharacter = 4;
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 
 static std::ptrdiff_t offset(std::size_t n) {
-  return static_cast<std::ptrdiff_t>(n);
+  return std::ptrdiff_t(n);
 }
 
 static bool ends_in_space(const std::string& text) {
@@ -32,10 +32,6 @@ std::string TextStream::add(int id) {
   if (tokenizer_.decode({id}).empty()) return "";  // a special token
   window_.push_back(id);
   return take(false);
-}
-
-std::string TextStream::finish() {
-  return take(true);
 }
 
 // How a token is written may depend on those before it (spaces between words), so the text is that of the

@@ -6,7 +6,6 @@
 #include <unordered_map>
 
 #include "data/unicode.h"
-#include "qkv/base/error.h"
 #include "qkv/base/text.h"
 
 namespace qkv {
