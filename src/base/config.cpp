@@ -25,10 +25,6 @@ ConfigEntry* ConfigTable::find(std::string_view key) {
   return nullptr;
 }
 
-const ConfigEntry* ConfigTable::find(std::string_view key) const {
-  return const_cast<ConfigTable*>(this)->find(key);
-}
-
 std::string ConfigTable::path_of(std::string_view key) const {
   std::string last = in_quotes(key);
   last = last.substr(1, last.size() - 2);
@@ -52,10 +48,6 @@ ConfigEntry& ConfigDocument::ask(ConfigTable& table, const std::string& key) {
   ConfigEntry& entry = found ? *found : table.entries.emplace_back(ConfigEntry{key});
   if (entry.asked == 0) entry.asked = ++asked;
   return entry;
-}
-
-void ConfigDocument::add_problem(const Origin& origin, std::string text) {
-  if (reported.insert(origin.text() + ": " + text).second) problems.push_back({origin, std::move(text)});
 }
 
 void ConfigDocument::drop(const ConfigTable& table, ConfigEntry& entry, const std::string& reason) {
@@ -214,7 +206,7 @@ void Section::check() const {
 }
 
 void Section::finish() const {
-  report_unread(*document_);
+  report_unread(*document_, document_->root);
   document_->throw_problems();
 }
 

@@ -15,12 +15,6 @@
 namespace qkv {
 namespace {
 
-[[noreturn]] void fail_at(std::size_t byte, std::string_view text, const std::string& where, Fault fault,
-                          const std::string& detail) {
-  auto line = 1 + std::count(text.begin(), text.begin() + std::ptrdiff_t(std::min(byte, text.size())), '\n');
-  fail(fault, "{}: invalid JSON at byte {} (line {}); {}", where, byte, line, detail);
-}
-
 // Counts what the parser has consumed, since its events carry no position.
 class CountingIterator {
  public:
@@ -63,8 +57,7 @@ class Builder : public nlohmann::json_sax<Json> {
 
   bool key(string_t& name) override {
     if (!open_.back().keys.insert(name).second)
-      fail_at(position(), text_, where_, fault_,
-              fmt::format("keys must be unique; got {} twice", in_quotes(name)));
+      fail_at(position(), fmt::format("keys must be unique; got {} twice", in_quotes(name)));
     open_.back().key = std::move(name);
     return true;
   }
@@ -76,7 +69,13 @@ class Builder : public nlohmann::json_sax<Json> {
     if (starts_with(detail, "parse error at ")) detail.erase(0, detail.find(": ") + 2);
     auto read = detail.find("; last read: ");
     if (read != std::string::npos) detail.erase(read, detail.find("; expected", read) - read);
-    fail_at(byte > 0 ? byte - 1 : 0, text_, where_, fault_, detail);
+    fail_at(byte > 0 ? byte - 1 : 0, detail);
+  }
+
+  [[noreturn]] void fail_at(std::size_t byte, const std::string& detail) const {
+    const auto before = text_.substr(0, byte);
+    fail(fault_, "{}: invalid JSON at byte {} (line {}); {}", where_, byte,
+         1 + std::count(before.begin(), before.end(), '\n'), detail);
   }
 
   Json result;
@@ -103,8 +102,7 @@ class Builder : public nlohmann::json_sax<Json> {
 
   bool open(Json value) {
     if (int(open_.size()) >= limits_.depth)
-      fail_at(position(), text_, where_, fault_,
-              fmt::format("nesting must be at most {} deep; got more", limits_.depth));
+      fail_at(position(), fmt::format("nesting must be at most {} deep; got more", limits_.depth));
     open_.push_back({std::move(value), {}, {}});
     return true;
   }
@@ -171,13 +169,12 @@ void write(const Json& value, int indent, int depth, std::string& out) {
 Json parse_json(std::string_view text, const std::string& where, JsonLimits limits, Fault fault) {
   if (text.size() > limits.bytes)
     fail(fault, "{}: must have at most {} bytes; got {}", where, limits.bytes, text.size());
+  Builder builder(text, where, limits, fault);
   std::size_t bad = first_invalid_utf8(text);
-  if (bad != std::string_view::npos)
-    fail_at(bad, text, where, fault, "text must be valid UTF-8; got another byte");
+  if (bad != std::string_view::npos) builder.fail_at(bad, "text must be valid UTF-8; got another byte");
   // nlohmann-json takes a NUL for the end of the text.
   std::size_t nul = text.find('\0');
-  if (nul != std::string_view::npos) fail_at(nul, text, where, fault, "text must not contain NUL; got one");
-  Builder builder(text, where, limits, fault);
+  if (nul != std::string_view::npos) builder.fail_at(nul, "text must not contain NUL; got one");
   Json::sax_parse(CountingIterator(text.data(), &builder.consumed),
                   CountingIterator(text.data() + text.size(), &builder.consumed), &builder);
   return std::move(builder.result);

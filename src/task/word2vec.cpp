@@ -74,7 +74,13 @@ class Word2vec : public Task {
     input.options().read(config_);
     read_tokenizer(input.tokenizer_table(), tokenizer_config_);
     if (data_.train.empty() && !input.state) section.report("train", "must name a text; got none");
-    if (input.state) restore(input);
+    if (!input.state) return;
+    restore_state(input, "word2vec", "counts",
+                  [&](const Json& state) { state.at("counts").get_to(counts_); });
+    if (int(counts_.size()) != tokenizer_->vocab_size())
+      fail(Fault::data, "word2vec: the task's state must hold a count for each of the {} words; got {}",
+           tokenizer_->vocab_size(), counts_.size());
+    draw_from_counts();
   }
 
   void prepare() override {
@@ -200,14 +206,6 @@ class Word2vec : public Task {
     UnknownCount unknown;
     bool loaded = false;
   };
-  void restore(const TaskInput& input) {
-    restore_state(input, "word2vec", "counts",
-                  [&](const Json& state) { state.at("counts").get_to(counts_); });
-    if (int(counts_.size()) != tokenizer_->vocab_size())
-      fail(Fault::data, "word2vec: the task's state must hold a count for each of the {} words; got {}",
-           tokenizer_->vocab_size(), counts_.size());
-    draw_from_counts();
-  }
 
   void read_texts() {
     read_ = true;
