@@ -27,10 +27,7 @@ Json vocab_member(const Vocab& vocab) {
 }
 
 Json read_tokenizer_json(const std::string& path) {
-  JsonLimits limits;
-  limits.bytes = std::size_t{64} << 20;
-  limits.depth = 16;
-  return read_json(path, limits);
+  return read_json(path, {std::size_t{64} << 20, 16});
 }
 
 Json Tokenizer::pipeline() const {

@@ -47,10 +47,7 @@ int parse_integer(const std::string& text) {
 
 // classes_map.txt: label -> name, in the order of the labels as numbers.
 std::map<int, std::string> read_classes(const std::string& path) {
-  JsonLimits limits;
-  limits.bytes = 1 << 20;
-  limits.depth = 2;
-  const Json json = read_json(path, limits);
+  const Json json = read_json(path, {std::size_t{1} << 20, 2});
   if (!json.is_object() || json.empty())
     fail(Fault::data, "{}: must be a JSON object from label to name; got {}", path,
          in_quotes(dump_json(json)));
