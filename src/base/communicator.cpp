@@ -44,7 +44,7 @@ int threads_of(Communicator& ranks) {
   ::gethostname(own.data(), own.size() - 1);
   own.append(reinterpret_cast<const char*>(&cpus), sizeof cpus);
   const std::vector<std::string> places = ranks.all(own);
-  return std::max(1, available_threads() / static_cast<int>(std::count(places.begin(), places.end(), own)));
+  return std::max(1, available_threads() / int(std::count(places.begin(), places.end(), own)));
 }
 
 using Pieces = std::vector<Communicator::Piece>;
@@ -52,7 +52,7 @@ using Pieces = std::vector<Communicator::Piece>;
 }  // namespace
 
 std::vector<std::size_t> Communicator::parts(std::size_t n, std::size_t bytes) const {
-  const auto ranks = static_cast<std::size_t>(size_);
+  const auto ranks = std::size_t(size_);
   std::vector<std::size_t> begins(ranks + 1);
   for (std::size_t r = 0; r <= ranks; r++) begins[r] = n * r / ranks * bytes;
   return begins;
@@ -62,12 +62,12 @@ void Communicator::gather(void* all, const std::vector<std::size_t>& begins) {
   Pieces in;
   for (std::size_t r = 0; r + 1 < begins.size(); r++)
     in.push_back({static_cast<char*>(all) + begins[r], begins[r + 1] - begins[r]});
-  start(Pieces(in.size(), in[static_cast<std::size_t>(rank_)]), in);
+  start(Pieces(in.size(), in[std::size_t(rank_)]), in);
   finish();
 }
 
 std::vector<std::string> Communicator::all(const std::string& own) {
-  const auto n = static_cast<std::size_t>(size_), rank = static_cast<std::size_t>(rank_);
+  const auto n = std::size_t(size_), rank = std::size_t(rank_);
   std::vector<std::size_t> sizes(n), begins(n + 1);
   sizes[rank] = own.size();
   gather(sizes.data(), parts(n, sizeof sizes[0]));
@@ -83,11 +83,11 @@ std::vector<std::string> Communicator::all(const std::string& own) {
 // In two rounds, so that rank 0 does not send all to each: a part for each rank, then the parts of all.
 void Communicator::broadcast(void* data, std::size_t bytes) {
   const std::vector<std::size_t> begins = parts(bytes);
-  Pieces out(static_cast<std::size_t>(size_), Piece{nullptr, 0}), in = out;
+  Pieces out(std::size_t(size_), Piece{nullptr, 0}), in = out;
   for (std::size_t r = 0; r < out.size(); r++) {
     const Piece piece{static_cast<char*>(data) + begins[r], begins[r + 1] - begins[r]};
     if (rank_ == 0) out[r] = piece;
-    if (static_cast<int>(r) == rank_) in[0] = piece;
+    if (int(r) == rank_) in[0] = piece;
   }
   start(out, in);
   finish();
@@ -96,13 +96,11 @@ void Communicator::broadcast(void* data, std::size_t bytes) {
 
 void Communicator::agree(const Error* own) {
   if (alone()) return;
-  const std::vector<std::string> texts =
-      all(own ? std::string(1, static_cast<char>(own->fault())) + own->what() : "");
+  const std::vector<std::string> texts = all(own ? std::string(1, char(own->fault())) + own->what() : "");
   const auto first = std::find_if(texts.begin(), texts.end(), [](auto& text) { return !text.empty(); });
   if (first == texts.end()) return;
   const auto who = first - texts.begin();
-  throw AgreedError((who > 0 ? fmt::format("rank {}: ", who) : "") + first->substr(1),
-                    static_cast<Fault>(first->front()));
+  throw AgreedError((who > 0 ? fmt::format("rank {}: ", who) : "") + first->substr(1), Fault(first->front()));
 }
 
 // When a process dies, the network reports a broken connection to some of the others, and mpirun sends them

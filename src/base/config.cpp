@@ -1,7 +1,6 @@
 #include "qkv/base/config.h"
 
 #include <algorithm>
-#include <filesystem>
 
 #include "base/file.h"
 #include "config_tree.h"
@@ -24,10 +23,6 @@ ConfigEntry* ConfigTable::find(std::string_view key) {
   for (auto& entry : entries)
     if (entry.key == key) return &entry;
   return nullptr;
-}
-
-const ConfigEntry* ConfigTable::find(std::string_view key) const {
-  return const_cast<ConfigTable*>(this)->find(key);
 }
 
 std::string ConfigTable::path_of(std::string_view key) const {
@@ -53,10 +48,6 @@ ConfigEntry& ConfigDocument::ask(ConfigTable& table, const std::string& key) {
   ConfigEntry& entry = found ? *found : table.entries.emplace_back(ConfigEntry{key});
   if (entry.asked == 0) entry.asked = ++asked;
   return entry;
-}
-
-void ConfigDocument::add_problem(const Origin& origin, std::string text) {
-  if (reported.insert(origin.text() + ": " + text).second) problems.push_back({origin, std::move(text)});
 }
 
 void ConfigDocument::drop(const ConfigTable& table, ConfigEntry& entry, const std::string& reason) {
@@ -215,7 +206,7 @@ void Section::check() const {
 }
 
 void Section::finish() const {
-  report_unread(*document_);
+  report_unread(*document_, document_->root);
   document_->throw_problems();
 }
 

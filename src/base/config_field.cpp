@@ -2,9 +2,9 @@
 
 #include <fmt/core.h>
 
-#include <algorithm>
 #include <cmath>
 
+#include "base/at.h"
 #include "config_tree.h"
 #include "qkv/base/config.h"
 #include "qkv/base/json.h"
@@ -26,7 +26,7 @@ const TypeName& name_of(Field::Type type) {
                                    {"a number", "numbers", "number"},
                                    {"a string", "strings", "string"},
                                    {"a number or a string", "", {"string", "number"}}};
-  return names[static_cast<std::size_t>(type)];
+  return names[std::size_t(type)];
 }
 
 std::string number_text(double value) {
@@ -89,15 +89,13 @@ Constraint at_least(double low) {
 
 Constraint integers(std::int64_t low, std::uint64_t high) {
   const std::uint64_t most = std::min<std::uint64_t>(high, std::numeric_limits<std::int64_t>::max());
-  return {Constraint::Kind::range, fmt::format("must be between {} and {}", low, most),
-          static_cast<double>(low), static_cast<double>(most)};
+  return {Constraint::Kind::range, fmt::format("must be between {} and {}", low, most), double(low),
+          double(most)};
 }
 
 Constraint one_of(std::vector<std::string> names) {
   Constraint constraint{Constraint::Kind::one_of};
-  std::vector<std::string> quoted_names;
-  for (auto& name : names) quoted_names.push_back(toml_string(name));
-  constraint.rule = "must be one of " + join(quoted_names, ", ");
+  constraint.rule = "must be one of " + join(mapped(names, toml_string), ", ");
   constraint.names = std::move(names);
   return constraint;
 }
@@ -120,8 +118,7 @@ std::string type_name(const Field& field) {
 }
 
 std::string value_text(const Field& field, const ConfigElements& value) {
-  std::vector<std::string> parts;
-  for (const ConfigElement& element : value) parts.push_back(element_text(element));
+  const std::vector<std::string> parts = mapped(value, element_text);
   return field.is_list ? "[" + join(parts, ", ") + "]" : parts.at(0);
 }
 

@@ -95,14 +95,18 @@ void take_back(ConfigDocument& document, const ConfigValue& key) {
   }
 }
 
+// Takes a key out of a table: its elements, or what else it holds; nothing where it is not there.
+std::vector<ConfigValue> take_out(ConfigTable& table, const char* key) {
+  ConfigEntry* found = table.find(key);
+  if (!found) return {};
+  ConfigValue value = std::move(found->value);
+  table.entries.erase(table.entries.begin() + (found - table.entries.data()));
+  return value.kind == Kind::array ? std::move(value.items) : std::vector<ConfigValue>{std::move(value)};
+}
+
 // A layer on top of those before: what it takes back, and what it gives.
 void add_layer(ConfigDocument& document, ConfigTable&& layer) {
-  if (ConfigEntry* unset = layer.find("unset")) {
-    const ConfigValue keys = std::move(unset->value);
-    layer.entries.erase(layer.entries.begin() + (unset - layer.entries.data()));
-    if (keys.kind != Kind::array) take_back(document, keys);
-    for (auto& key : keys.items) take_back(document, key);
-  }
+  for (const ConfigValue& key : take_out(layer, "unset")) take_back(document, key);
   merge(document.root, std::move(layer));
 }
 
@@ -135,16 +139,9 @@ void load(ConfigDocument& document, std::string_view text, const std::string& na
   auto source = std::make_shared<ConfigSource>(ConfigSource{name, config_folder(name), 0});
   chain.push_back(name);
   ConfigTable table = parse_toml(text, source);
-  if (ConfigEntry* extends = table.find("extends")) {
-    ConfigValue bases = std::move(extends->value);
-    table.entries.erase(table.entries.begin() + (extends - table.entries.data()));
-    if (bases.kind == Kind::array)
-      for (auto& base : bases.items) extend(document, base, name, chain);
-    else
-      extend(document, bases, name, chain);
-  }
+  for (const ConfigValue& base : take_out(table, "extends")) extend(document, base, name, chain);
   chain.pop_back();
-  source->order = static_cast<int>(document.files.size());
+  source->order = int(document.files.size());
   document.files.push_back(name);
   add_layer(document, std::move(table));
   document.root.origin = {source, 0, 0};
@@ -170,7 +167,7 @@ void name_tables(ConfigTable& table) {
 }  // namespace
 
 bool is_index(const std::string& key) {
-  return !key.empty() && key.size() < 7 && key.find_first_not_of("0123456789") == std::string::npos;
+  return key.size() < 7 && all_digits(key);
 }
 
 std::string resolve_path(const ConfigSource& source, const std::string& path) {
@@ -192,7 +189,7 @@ void load_document(ConfigDocument& document, std::string_view text, const std::s
   load(document, text, name, chain);
   for (std::size_t i = 0; i < sets.size(); ++i) {
     const std::string origin = starts_with(sets[i], "unset=") ? "--unset" : fmt::format("--set #{}", i + 1);
-    const int order = static_cast<int>(document.files.size() + i);
+    const int order = int(document.files.size() + i);
     add_layer(document, parse_override(
                             sets[i], std::make_shared<ConfigSource>(ConfigSource{origin, "", order, false})));
   }

@@ -97,9 +97,9 @@ std::string hint(const ConfigDocument& document, const ConfigTable& table, const
   return suggest(key, names);
 }
 
-// `retyped`: the last change of a `type` in this table or around it. What layers before it gave was for
-// another type.
-void report(ConfigDocument& document, ConfigTable& table, Origin retyped = {}) {
+}  // namespace
+
+void report_unread(ConfigDocument& document, ConfigTable& table, Origin retyped) {
   if (table.retyped.layer() > retyped.layer()) retyped = table.retyped;
   for (auto& entry : table.entries) {
     if (entry.skipped || entry.value.kind == Kind::none) continue;
@@ -115,14 +115,8 @@ void report(ConfigDocument& document, ConfigTable& table, Origin retyped = {}) {
                         document.problems.size() < 4 * kMaxProblems ? hint(document, table, entry.key) : ""));
       continue;
     }
-    for (ConfigTable* below : entry.below()) report(document, *below, retyped);
+    for (ConfigTable* below : entry.below()) report_unread(document, *below, retyped);
   }
-}
-
-}  // namespace
-
-void report_unread(ConfigDocument& document) {
-  report(document, document.root);
 }
 
 }  // namespace qkv

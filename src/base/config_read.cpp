@@ -107,7 +107,7 @@ class Reader {
       case Field::Type::integer:
         if (!is_integer) return problem(value, "must be an integer");
         out.emplace_back(value.integer);
-        return in_range(value, static_cast<double>(value.integer));
+        return in_range(value, double(value.integer));
       case Field::Type::text:
         return convert_text(value, out);
       case Field::Type::text_or_number:
@@ -116,7 +116,7 @@ class Reader {
         [[fallthrough]];
       default:
         if (!is_number) return problem(value, "must be a number", number_hint(value));
-        const double number = is_integer ? static_cast<double>(value.integer) : value.real;
+        const double number = is_integer ? double(value.integer) : value.real;
         out.emplace_back(number);
         if (!std::isfinite(number)) return problem(value, "must be a finite number");
         return in_range(value, number);
@@ -130,7 +130,7 @@ class Reader {
       return problem(
           value, choice ? choice->rule : "must be a string",
           choice || !plain ? "" : fmt::format(" (in quotes it is one: '\"{}\"')", short_text(value)));
-    if (choice && std::find(choice->names.begin(), choice->names.end(), value.text) == choice->names.end()) {
+    if (choice && !std::count(choice->names.begin(), choice->names.end(), value.text)) {
       std::string found = nearest(value.text, choice->names);
       return problem(value, choice->rule,
                      found.empty() ? choice->hint : fmt::format(" (did you mean '{}'?)", found));

@@ -17,7 +17,7 @@ constexpr int kMaxDots = 16;
 
 Origin origin_of(const Source& source, const toml::source_position& position) {
   if (!source->is_file) return {source, 0, 0};
-  return {source, static_cast<int>(position.line), static_cast<int>(position.column)};
+  return {source, int(position.line), int(position.column)};
 }
 
 // Walks over the text as the TOML lexer does, as far as needed to distinguish strings and comments from the
@@ -80,7 +80,7 @@ class TextCheck {
     auto line = std::count(before.begin(), before.end(), '\n') + 1;
     std::size_t start = before.rfind('\n') + 1;
     auto column = count_code_points(before.substr(start)) + 1;
-    fail_at({source_, static_cast<int>(line), static_cast<int>(column)}, problem);
+    fail_at({source_, int(line), int(column)}, problem);
   }
 
   std::string_view text_;

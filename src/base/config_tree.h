@@ -99,7 +99,7 @@ struct ConfigTable {
   std::vector<ConfigEntry> entries = {};
 
   ConfigEntry* find(std::string_view key);
-  const ConfigEntry* find(std::string_view key) const;
+  const ConfigEntry* find(std::string_view key) const { return const_cast<ConfigTable*>(this)->find(key); }
   std::string path_of(std::string_view key) const;
   std::string header_of(std::string_view key) const;
 };
@@ -118,7 +118,9 @@ struct ConfigDocument {
   int asked = 0;
 
   ConfigEntry& ask(ConfigTable& table, const std::string& key);
-  void add_problem(const Origin& origin, std::string text);
+  void add_problem(const Origin& origin, std::string text) {
+    if (reported.insert(origin.text() + ": " + text).second) problems.push_back({origin, std::move(text)});
+  }
   void throw_problems();
   // Takes a value back that a later layer has made void.
   void drop(const ConfigTable& table, ConfigEntry& entry, const std::string& reason);
@@ -141,8 +143,9 @@ std::string resolve_path(const ConfigSource& source, const std::string& path);
 // "~/x" with the user's directory; any other path as it is.
 std::string expand_home(const std::string& path);
 
-// config_names.cpp
-void report_unread(ConfigDocument& document);
+// config_names.cpp: reports the keys of a table and of those in it that nothing has read. `retyped`: the last
+// change of a `type` in this table or around it. What layers before it gave was for another type.
+void report_unread(ConfigDocument& document, ConfigTable& table, Origin retyped = {});
 
 // config_field.cpp
 const Constraint* rule_of(const std::vector<Constraint>& rules, Constraint::Kind kind);

@@ -12,9 +12,6 @@
 #include <cstring>
 #include <filesystem>
 #include <map>
-#include <memory>
-#include <utility>
-#include <vector>
 
 namespace fs = std::filesystem;
 
@@ -31,7 +28,7 @@ std::size_t read_some(const Descriptor& file, char* to, std::size_t size, const 
                       Fault fault) {
   for (;;) {
     ssize_t count = ::read(file.get(), to, size);
-    if (count >= 0) return static_cast<std::size_t>(count);
+    if (count >= 0) return std::size_t(count);
     if (errno != EINTR) fail_errno(fault, path, "cannot be read");
   }
 }
@@ -60,7 +57,7 @@ void write_all(const Descriptor& file, std::string_view bytes, const std::string
     ssize_t count = ::write(file.get(), bytes.data(), bytes.size());
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) fail_errno(Fault::runtime, path, "cannot be written");
-    bytes.remove_prefix(static_cast<std::size_t>(count));
+    bytes.remove_prefix(std::size_t(count));
   }
 }
 
@@ -120,7 +117,7 @@ std::string read_file(const std::string& path, std::size_t limit, Fault fault) {
   const Descriptor file(path, O_RDONLY, fault, "cannot be read");
   struct stat status;
   if (::fstat(file.get(), &status) != 0) fail_errno(fault, path, "cannot be read");
-  const auto size = static_cast<std::size_t>(status.st_size);
+  const auto size = std::size_t(status.st_size);
   if (size > limit) fail(fault, "{}: must have at most {} bytes; got {}", path, limit, size);
   std::string bytes = read_to_end(file, size, path, limit, fault);
   check_unpacked(path, bytes, fault);
@@ -144,13 +141,13 @@ std::string read_file_or_pipe(const std::string& path, std::size_t limit, Fault 
 }
 
 bool exists(const std::string& path) {
-  struct stat status;
-  return ::stat(path.c_str(), &status) == 0;
+  std::error_code ignored;
+  return fs::exists(path, ignored);
 }
 
 bool is_directory(const std::string& path) {
-  struct stat status;
-  return ::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+  std::error_code ignored;
+  return fs::is_directory(path, ignored);
 }
 
 void make_directories(const std::string& path) {

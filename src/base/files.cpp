@@ -147,7 +147,7 @@ void remove_left_overs(const std::string& folder, const std::string& name) {
     const std::string id = file.substr(mark + std::strlen(kTemporary));
     if (!all_digits(id) || id.size() > 9) continue;
     std::error_code ignored;
-    if (!is_at_work(static_cast<pid_t>(std::stol(id)))) fs::remove(folder + "/" + file, ignored);
+    if (!is_at_work(pid_t(std::stol(id)))) fs::remove(folder + "/" + file, ignored);
   }
 }
 

@@ -15,13 +15,6 @@
 namespace qkv {
 namespace {
 
-[[noreturn]] void fail_at(std::size_t byte, std::string_view text, const std::string& where, Fault fault,
-                          const std::string& detail) {
-  auto line = 1 + std::count(text.begin(),
-                             text.begin() + static_cast<std::ptrdiff_t>(std::min(byte, text.size())), '\n');
-  fail(fault, "{}: invalid JSON at byte {} (line {}); {}", where, byte, line, detail);
-}
-
 // Counts what the parser has consumed, since its events carry no position.
 class CountingIterator {
  public:
@@ -64,8 +57,7 @@ class Builder : public nlohmann::json_sax<Json> {
 
   bool key(string_t& name) override {
     if (!open_.back().keys.insert(name).second)
-      fail_at(position(), text_, where_, fault_,
-              fmt::format("keys must be unique; got {} twice", in_quotes(name)));
+      fail_at(position(), fmt::format("keys must be unique; got {} twice", in_quotes(name)));
     open_.back().key = std::move(name);
     return true;
   }
@@ -77,7 +69,13 @@ class Builder : public nlohmann::json_sax<Json> {
     if (starts_with(detail, "parse error at ")) detail.erase(0, detail.find(": ") + 2);
     auto read = detail.find("; last read: ");
     if (read != std::string::npos) detail.erase(read, detail.find("; expected", read) - read);
-    fail_at(byte > 0 ? byte - 1 : 0, text_, where_, fault_, detail);
+    fail_at(byte > 0 ? byte - 1 : 0, detail);
+  }
+
+  [[noreturn]] void fail_at(std::size_t byte, const std::string& detail) const {
+    const auto before = text_.substr(0, byte);
+    fail(fault_, "{}: invalid JSON at byte {} (line {}); {}", where_, byte,
+         1 + std::count(before.begin(), before.end(), '\n'), detail);
   }
 
   Json result;
@@ -90,7 +88,7 @@ class Builder : public nlohmann::json_sax<Json> {
     std::unordered_set<std::string> keys;
   };
 
-  std::size_t position() const { return static_cast<std::size_t>(consumed - text_.data()); }
+  std::size_t position() const { return std::size_t(consumed - text_.data()); }
 
   bool put(Json value) {
     if (open_.empty())
@@ -103,9 +101,8 @@ class Builder : public nlohmann::json_sax<Json> {
   }
 
   bool open(Json value) {
-    if (static_cast<int>(open_.size()) >= limits_.depth)
-      fail_at(position(), text_, where_, fault_,
-              fmt::format("nesting must be at most {} deep; got more", limits_.depth));
+    if (int(open_.size()) >= limits_.depth)
+      fail_at(position(), fmt::format("nesting must be at most {} deep; got more", limits_.depth));
     open_.push_back({std::move(value), {}, {}});
     return true;
   }
@@ -139,15 +136,11 @@ std::string escaped(std::string text) {
   return text;
 }
 
-void write_string(const std::string& text, std::string& out) {
-  out += escaped(Json(text).dump(-1, ' ', false, Json::error_handler_t::replace));
-}
-
 void write(const Json& value, int indent, int depth, std::string& out) {
   auto line = [&](int level) {
     if (indent < 0) return;
     out += '\n';
-    out.append(static_cast<std::size_t>(indent * level), ' ');
+    out.append(std::size_t(indent * level), ' ');
   };
   if (value.is_number_float()) {
     double number = value.get<double>();
@@ -161,7 +154,7 @@ void write(const Json& value, int indent, int depth, std::string& out) {
       if (item != value.begin()) out += ',';
       line(depth + 1);
       if (object) {
-        write_string(item.key(), out);
+        write(item.key(), indent, depth, out);
         out += indent < 0 ? ":" : ": ";
       }
       write(*item, indent, depth + 1, out);
@@ -176,13 +169,12 @@ void write(const Json& value, int indent, int depth, std::string& out) {
 Json parse_json(std::string_view text, const std::string& where, JsonLimits limits, Fault fault) {
   if (text.size() > limits.bytes)
     fail(fault, "{}: must have at most {} bytes; got {}", where, limits.bytes, text.size());
+  Builder builder(text, where, limits, fault);
   std::size_t bad = first_invalid_utf8(text);
-  if (bad != std::string_view::npos)
-    fail_at(bad, text, where, fault, "text must be valid UTF-8; got another byte");
+  if (bad != std::string_view::npos) builder.fail_at(bad, "text must be valid UTF-8; got another byte");
   // nlohmann-json takes a NUL for the end of the text.
   std::size_t nul = text.find('\0');
-  if (nul != std::string_view::npos) fail_at(nul, text, where, fault, "text must not contain NUL; got one");
-  Builder builder(text, where, limits, fault);
+  if (nul != std::string_view::npos) builder.fail_at(nul, "text must not contain NUL; got one");
   Json::sax_parse(CountingIterator(text.data(), &builder.consumed),
                   CountingIterator(text.data() + text.size(), &builder.consumed), &builder);
   return std::move(builder.result);

@@ -10,7 +10,6 @@
 #include <filesystem>
 #include <fstream>
 #include <limits>
-#include <sstream>
 #include <thread>
 
 #include "qkv/base/text.h"
@@ -30,7 +29,7 @@ double number_in(const std::string& file) {
 
 void lower(GroupLimits& limits, double cpus, double bytes) {
   if (cpus > 0) limits.cpus = std::min(limits.cpus, cpus);
-  if (bytes >= 0 && bytes < 9e18) limits.bytes = std::min(limits.bytes, static_cast<std::size_t>(bytes));
+  if (bytes >= 0 && bytes < 9e18) limits.bytes = std::min(limits.bytes, std::size_t(bytes));
 }
 
 // The limits that the files of one group state; those of the other version are missing there.
@@ -97,10 +96,9 @@ GroupLimits group_limits(const std::string& root) {
 
 int available_threads() {
   cpu_set_t set;
-  const int cpus = sched_getaffinity(0, sizeof set, &set) == 0
-                       ? CPU_COUNT(&set)
-                       : static_cast<int>(std::thread::hardware_concurrency());
-  return static_cast<int>(std::max(1.0, std::min<double>(cpus, std::ceil(group_limits().cpus))));
+  const int cpus = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set)
+                                                               : int(std::thread::hardware_concurrency());
+  return int(std::max(1.0, std::min<double>(cpus, std::ceil(group_limits().cpus))));
 }
 
 std::string library_folder() {
@@ -111,8 +109,7 @@ std::string library_folder() {
 }
 
 std::size_t available_memory() {
-  std::size_t bytes =
-      static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  std::size_t bytes = std::size_t(sysconf(_SC_PHYS_PAGES)) * std::size_t(sysconf(_SC_PAGESIZE));
   for (const auto limit : {RLIMIT_AS, RLIMIT_DATA}) {
     rlimit most{};
     if (getrlimit(limit, &most) == 0 && most.rlim_cur != RLIM_INFINITY)
@@ -125,7 +122,7 @@ std::size_t resident_memory() {
   std::ifstream in("/proc/self/statm");
   std::size_t addresses = 0, resident = 0;
   in >> addresses >> resident;
-  return resident * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  return resident * std::size_t(sysconf(_SC_PAGESIZE));
 }
 
 bool memory_is_limited() {

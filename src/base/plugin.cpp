@@ -78,7 +78,7 @@ void exit_of_plugin(int code, void*) {
       fmt::format("error: plug-in: must not end the process; got exit({}) while one of {} was used\n", code,
                   join(loaded().paths, ", "));
   (void)!::write(STDERR_FILENO, line.data(), line.size());
-  ::_exit(static_cast<int>(Fault::usage));
+  ::_exit(int(Fault::usage));
 }
 
 // ---- the trial: a plug-in's static objects may throw, exit or crash, so that another process loads it first
@@ -134,7 +134,7 @@ std::string last_words(pid_t child, int from) {
     if (::poll(&waiting, 1, 100) <= 0) continue;
     const ssize_t n = ::read(from, buffer, sizeof buffer);
     if (n == 0 || (n < 0 && errno != EINTR)) break;
-    if (n > 0) text.append(buffer, static_cast<std::size_t>(n));
+    if (n > 0) text.append(buffer, std::size_t(n));
     text.erase(0, text.size() > 100000 ? text.size() - 100000 : 0);
   }
   if (late) ::kill(child, SIGKILL);

@@ -26,20 +26,20 @@ void philox(std::uint64_t first, std::uint64_t id, std::uint64_t seed, std::uint
   std::uint32_t* __restrict c2 = out + 2 * lanes;
   std::uint32_t* __restrict c3 = out + 3 * lanes;
   for (int i = 0; i < lanes; ++i) {
-    std::uint64_t block = first + static_cast<std::uint64_t>(i);
-    c0[i] = static_cast<std::uint32_t>(block);
-    c1[i] = static_cast<std::uint32_t>(block >> 32);
-    c2[i] = static_cast<std::uint32_t>(id);
-    c3[i] = static_cast<std::uint32_t>(id >> 32);
+    std::uint64_t block = first + std::uint64_t(i);
+    c0[i] = std::uint32_t(block);
+    c1[i] = std::uint32_t(block >> 32);
+    c2[i] = std::uint32_t(id);
+    c3[i] = std::uint32_t(id >> 32);
   }
-  auto k0 = static_cast<std::uint32_t>(seed), k1 = static_cast<std::uint32_t>(seed >> 32);
+  auto k0 = std::uint32_t(seed), k1 = std::uint32_t(seed >> 32);
   for (int round = 0; round < kRounds; ++round, k0 += kWeyl0, k1 += kWeyl1) {
     for (int i = 0; i < lanes; ++i) {
       std::uint64_t p0 = std::uint64_t{kMultiplier0} * c0[i], p1 = std::uint64_t{kMultiplier1} * c2[i];
-      c0[i] = static_cast<std::uint32_t>(p1 >> 32) ^ c1[i] ^ k0;
-      c2[i] = static_cast<std::uint32_t>(p0 >> 32) ^ c3[i] ^ k1;
-      c1[i] = static_cast<std::uint32_t>(p1);
-      c3[i] = static_cast<std::uint32_t>(p0);
+      c0[i] = std::uint32_t(p1 >> 32) ^ c1[i] ^ k0;
+      c2[i] = std::uint32_t(p0 >> 32) ^ c3[i] ^ k1;
+      c1[i] = std::uint32_t(p1);
+      c3[i] = std::uint32_t(p0);
     }
   }
 }
@@ -76,27 +76,26 @@ std::uint64_t Stream::bits64() {
 }
 
 float Stream::uniform() {
-  return static_cast<float>(bits() >> 8) * 0x1p-24f;
+  return float(bits() >> 8) * 0x1p-24f;
 }
 
 double Stream::uniform64() {
-  return static_cast<double>(bits64() >> 11) * 0x1p-53;
+  return double(bits64() >> 11) * 0x1p-53;
 }
 
 std::uint64_t Stream::below(std::uint64_t n) {
   QKV_CHECK(n > 0, "Stream::below: n must be positive; got 0");
   // Lemire, "Fast random integer generation in an interval", 2019.
   unsigned __int128 product = static_cast<unsigned __int128>(bits64()) * n;
-  if (static_cast<std::uint64_t>(product) < n) {
+  if (std::uint64_t(product) < n) {
     const std::uint64_t biased = (0 - n) % n;
-    while (static_cast<std::uint64_t>(product) < biased)
-      product = static_cast<unsigned __int128>(bits64()) * n;
+    while (std::uint64_t(product) < biased) product = static_cast<unsigned __int128>(bits64()) * n;
   }
-  return static_cast<std::uint64_t>(product >> 64);
+  return std::uint64_t(product >> 64);
 }
 
 double Stream::normal() {  // Box-Muller: sqrt(-2 ln u) cos(2 pi v), u in (0, 1], v in [0, 1)
-  const double u = (static_cast<double>(bits()) + 1) * 0x1p-32, v = static_cast<double>(bits()) * 0x1p-32;
+  const double u = (double(bits()) + 1) * 0x1p-32, v = double(bits()) * 0x1p-32;
   return std::sqrt(-2 * std::log(u)) * std::cos(kTwoPi * v);
 }
 
@@ -105,7 +104,7 @@ template <class T>
 void keep_mask(const Stream& stream, std::uint64_t offset, T p_drop, T* __restrict out, std::size_t n,
                T keep_value) {
   QKV_CHECK(p_drop >= 0 && p_drop <= 1, "keep_mask: p_drop must be between 0 and 1; got {}", p_drop);
-  const auto threshold = static_cast<std::uint32_t>(std::nearbyint(p_drop * 0x1p16));
+  const auto threshold = std::uint32_t(std::nearbyint(p_drop * 0x1p16));
   constexpr std::size_t kWords = 4 * kLanes, kHalves = 2 * kWords;
   alignas(64) std::uint32_t words[kHalves];
   std::size_t skip = offset % kHalves;
@@ -131,7 +130,7 @@ void shuffle(std::vector<int>& values, Stream stream) {
 }
 
 std::vector<int> permutation(int n, Stream stream) {
-  std::vector<int> order(static_cast<std::size_t>(n));
+  auto order = std::vector<int>(std::size_t(n));
   std::iota(order.begin(), order.end(), 0);
   shuffle(order, stream);
   return order;

@@ -43,8 +43,8 @@ std::size_t decode(std::string_view text, char32_t& value) {
   utf8proc_int32_t code = 0;
   const auto length = utf8proc_iterate(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
                                        static_cast<utf8proc_ssize_t>(text.size()), &code);
-  value = static_cast<char32_t>(code);
-  return length < 0 ? 0 : static_cast<std::size_t>(length);
+  value = char32_t(code);
+  return length < 0 ? 0 : std::size_t(length);
 }
 
 }  // namespace
@@ -133,7 +133,7 @@ std::vector<std::string_view> word_views(std::string_view text) {
   const char* const end = text.data() + text.size();
   for (const char* at = text.data(); (at = std::find_if_not(at, end, is_space)) != end;) {
     const char* const begin = std::exchange(at, std::find_if(at, end, is_space));
-    words.emplace_back(begin, static_cast<std::size_t>(at - begin));
+    words.emplace_back(begin, std::size_t(at - begin));
   }
   return words;
 }
@@ -160,7 +160,7 @@ std::string replace_all(std::string_view text, std::string_view from, std::strin
 std::string lower_ascii(std::string_view text) {
   std::string result(text);
   for (char& c : result)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
+    if (c >= 'A' && c <= 'Z') c = char(c + ('a' - 'A'));
   return result;
 }
 
@@ -241,7 +241,7 @@ void append_utf8(std::string& text, char32_t c) {
   if (c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff)) c = kReplacement;
   utf8proc_uint8_t bytes[4];
   const auto n = utf8proc_encode_char(static_cast<utf8proc_int32_t>(c), bytes);
-  text.append(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(n));
+  text.append(reinterpret_cast<const char*>(bytes), std::size_t(n));
 }
 
 int display_width(char32_t c) {

@@ -11,7 +11,6 @@
 #include <mutex>
 #include <system_error>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include "base/claims.h"
@@ -55,9 +54,7 @@ struct ThreadPool::State {
   };
 
   explicit State(int threads)
-      : size(threads),
-        oversubscribed(threads > available_threads()),
-        workers(static_cast<std::size_t>(threads)) {
+      : size(threads), oversubscribed(threads > available_threads()), workers(std::size_t(threads)) {
     int worker = 1;
     try {
       for (; worker < threads; ++worker) at(worker).thread = std::thread([this, worker] { loop(worker); });
@@ -77,7 +74,7 @@ struct ThreadPool::State {
       if (worker.thread.joinable()) worker.thread.join();
   }
 
-  Worker& at(int worker) { return workers[static_cast<std::size_t>(worker)]; }
+  Worker& at(int worker) { return workers[std::size_t(worker)]; }
 
   // ---- tasks
 
@@ -92,7 +89,7 @@ struct ThreadPool::State {
   // that is over, whose body is gone: then all of its tasks are claimed already.
   int work(Job of, const Body* body, int owner, int worker) {
     auto first = [&](std::int64_t w) {
-      return static_cast<int>((w * of.n_tasks + size - 1) / size);
+      return int((w * of.n_tasks + size - 1) / size);
     };
     const int begin = std::max(1, first(owner)), end = first(owner + 1);  // task 0 is the caller's unclaimed
     int done = 0;
@@ -136,7 +133,7 @@ struct ThreadPool::State {
       const int done = how();
       at(worker).busy.store(false, std::memory_order_relaxed);
       if (done == 0) return;
-      finished += static_cast<std::uint32_t>(done);
+      finished += std::uint32_t(done);
       finish.wake();
     };
     for (;;) {
@@ -183,7 +180,7 @@ struct ThreadPool::State {
     const Job own = job;
     int done = 1 + work(own, &body, 0, 0);
     const auto over = [&] {
-      return finished == expected + static_cast<std::uint32_t>(n_tasks - done);
+      return finished == expected + std::uint32_t(n_tasks - done);
     };
     if (!look_until(oversubscribed ? 0 : kLooksOfCaller, over)) {
       done += help(own, &body, 0);

@@ -43,7 +43,7 @@ bool ByteReader::refill() {
   do n = ::read(file_.get(), block_.data(), block_.size());
   while (n < 0 && errno == EINTR);
   if (n < 0) fail(Fault::data, "{}: cannot be read; got {}", path_, std::strerror(errno));
-  block_.resize(static_cast<std::size_t>(n));
+  block_.resize(std::size_t(n));
   return n > 0;
 }
 
@@ -52,8 +52,7 @@ bool ByteReader::read(std::string& out) {
   if (inflate_) {
     out.resize(before + kBlock);
     out.resize(before + unpack(&out[before], kBlock));
-    inflate_->lines += static_cast<std::size_t>(
-        std::count(out.begin() + static_cast<std::ptrdiff_t>(before), out.end(), '\n'));
+    inflate_->lines += std::size_t(std::count(out.begin() + std::ptrdiff_t(before), out.end(), '\n'));
   } else if (!block_.empty() || refill()) {
     out += block_;
     block_.clear();
@@ -69,8 +68,8 @@ std::size_t ByteReader::unpack(char* to, std::size_t room) {
   auto damaged = [&](const char* got) {
     const auto lines = std::count(to, to + room - stream.avail_out, '\n');
     fail(Fault::data, "{}:{}: a file of gzip must be whole; got {} behind byte {} of the file", path_,
-         inflate_->lines + static_cast<std::size_t>(lines), got,
-         ::lseek(file_.get(), 0, SEEK_CUR) - static_cast<off_t>(stream.avail_in));
+         inflate_->lines + std::size_t(lines), got,
+         ::lseek(file_.get(), 0, SEEK_CUR) - off_t(stream.avail_in));
   };
   while (stream.avail_out > 0) {
     if (stream.avail_in == 0) {

@@ -50,9 +50,9 @@ std::int64_t integer_member(const Json& object, const char* key, std::int64_t lo
   if (!is_unsigned(found))
     fail(Fault::data, "{}: '{}' must be an unsigned integer; got {}", where, key, brief(found));
   const auto value = found.get<std::uint64_t>();
-  if (value < static_cast<std::uint64_t>(low) || value > static_cast<std::uint64_t>(high))
+  if (value < std::uint64_t(low) || value > std::uint64_t(high))
     fail(Fault::data, "{}: '{}' must be in [{}, {}]; got {}", where, key, low, high, value);
-  return static_cast<std::int64_t>(value);
+  return std::int64_t(value);
 }
 
 std::string string_member_or(const Json& object, const char* key, const std::string& absent,
@@ -65,7 +65,7 @@ bool bool_member_or(const Json& object, const char* key, bool absent, const std:
 
 void check_members(const Json& object, const std::vector<std::string>& known, const std::string& where) {
   for (const auto& item : object.items())
-    if (std::find(known.begin(), known.end(), item.key()) == known.end())
+    if (!std::count(known.begin(), known.end(), item.key()))
       fail(Fault::data, "{}: unknown member {}{}", where, in_quotes(item.key()), suggest(item.key(), known));
 }
 

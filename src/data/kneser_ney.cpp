@@ -8,7 +8,7 @@ namespace qkv {
 static constexpr std::uint32_t kUnseen = UINT32_MAX;
 
 static std::uint64_t key_of(std::uint32_t last, std::int32_t first) {
-  return (std::uint64_t{last} << 32) | static_cast<std::uint32_t>(first);
+  return (std::uint64_t{last} << 32) | std::uint32_t(first);
 }
 
 void KneserNey::add(const std::vector<std::int32_t>& ids, std::size_t first) {
@@ -18,9 +18,9 @@ void KneserNey::add(const std::vector<std::int32_t>& ids, std::size_t first) {
     if (t >= first) tokens_++;
     for (std::size_t k = 0; k < orders_.size() && k <= t; k++) {
       Order& order = orders_[k];
-      now[k] = static_cast<std::uint32_t>(ids[t]);
+      now[k] = std::uint32_t(ids[t]);
       if (k > 0) {
-        const auto next = static_cast<std::uint32_t>(order.grams.size());
+        const auto next = std::uint32_t(order.grams.size());
         const auto [number, fresh] = order.numbers.try_emplace(key_of(now[k - 1], ids[t - k]), next);
         if (fresh) order.grams.emplace_back();
         now[k] = number->second;
@@ -52,7 +52,7 @@ void KneserNey::finish(std::size_t order, std::size_t kind) {
   }
   const double y = having[1] / (having[1] + 2 * having[2]);
   for (std::size_t c = 1; c <= 3; c++) {
-    const auto own = static_cast<double>(c), d = own - (own + 1) * y * having[c + 1] / having[c];
+    const auto own = double(c), d = own - (own + 1) * y * having[c + 1] / having[c];
     if (d > 0 && d <= own) counts.discount[c] = d;
   }
 }
@@ -74,11 +74,11 @@ KneserNey::Nats KneserNey::score(const std::vector<std::int32_t>& ids, std::size
     return last == kUnseen || found == orders_[order].numbers.end() ? kUnseen : found->second;
   };
   Nats nats{};
-  double lower = 1 / static_cast<double>(vocab_size_);
-  auto gram = static_cast<std::uint32_t>(ids[t]), history = 0u;
+  double lower = 1 / double(vocab_size_);
+  auto gram = std::uint32_t(ids[t]), history = 0u;
   for (std::size_t k = 0; k < orders_.size(); k++) {
     if (k > 0 && k <= t) {
-      history = k == 1 ? static_cast<std::uint32_t>(ids[t - 1]) : find(k - 1, history, ids[t - k]);
+      history = k == 1 ? std::uint32_t(ids[t - 1]) : find(k - 1, history, ids[t - k]);
       gram = find(k, gram, ids[t - k]);
     }
     nats[k] = -std::log(k <= t ? p(k, 0, gram, history, lower) : lower);

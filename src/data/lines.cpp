@@ -55,7 +55,7 @@ bool LineReader::next(std::string& line) {
   std::size_t room = 0;
   errno = 0;
   const ssize_t n = ::getline(&buffer, &room, file_);
-  if (n >= 0) line.assign(buffer, static_cast<std::size_t>(n));
+  if (n >= 0) line.assign(buffer, std::size_t(n));
   std::free(buffer);
   if (n < 0 && std::ferror(file_)) fail_reading(name_);
   if (n < 0) return false;

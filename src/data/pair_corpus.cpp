@@ -38,7 +38,7 @@ std::string text_of(const std::vector<int>& words, int symbols) {
   for (int word : words) {
     if (!text.empty()) text += ' ';
     if (symbols <= 26)
-      text += static_cast<char>('a' + word);
+      text += char('a' + word);
     else
       text += fmt::format("w{}", word);
   }
@@ -107,11 +107,11 @@ TextPair made_up_pair(const MadeUpPairs& o, std::uint64_t seed, int part, std::i
   std::vector<int> words;
   auto draw = [&](std::size_t length) {
     words.resize(length);
-    for (int& word : words) word = static_cast<int>(stream.below(static_cast<std::uint64_t>(o.symbols)));
+    for (int& word : words) word = int(stream.below(std::uint64_t(o.symbols)));
   };
   for (int tries = 0; tries < 100000; tries++) {
-    const std::size_t length = static_cast<std::size_t>(o.min_length) +
-                               stream.below(static_cast<std::uint64_t>(o.max_length - o.min_length + 1));
+    const std::size_t length =
+        std::size_t(o.min_length) + stream.below(std::uint64_t(o.max_length - o.min_length + 1));
     draw(length);
     std::string source = text_of(words, o.symbols);
     const std::uint32_t hash = fnv1a(source) % kParts;

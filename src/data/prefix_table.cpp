@@ -18,8 +18,8 @@ PrefixTable::PrefixTable(std::vector<std::pair<std::string, int>> entries) : ent
 PrefixTable::Hit PrefixTable::longest(std::string_view text) const {
   Hit hit;
   const auto first = static_cast<unsigned char>(text[0]);
-  auto low = entries_.begin() + static_cast<std::ptrdiff_t>(first_[first]);
-  auto high = entries_.begin() + static_cast<std::ptrdiff_t>(first_[first + 1U]);
+  auto low = entries_.begin() + std::ptrdiff_t(first_[first]);
+  auto high = entries_.begin() + std::ptrdiff_t(first_[first + 1U]);
   for (std::size_t n = 1; low != high; ++n) {
     if (low->first.size() == n) hit = {n, low->second}, ++low;
     if (n == text.size()) break;

@@ -14,7 +14,7 @@ namespace {
 std::map<int, std::vector<int>> shuffled_by_label(const std::vector<int>& labels, const char* purpose,
                                                   std::uint64_t seed) {
   std::map<int, std::vector<int>> groups;
-  for (std::size_t i = 0; i < labels.size(); ++i) groups[labels[i]].push_back(static_cast<int>(i));
+  for (std::size_t i = 0; i < labels.size(); ++i) groups[labels[i]].push_back(int(i));
   for (auto& [label, examples] : groups) shuffle(examples, Stream(seed, purpose, label));
   return groups;
 }
@@ -22,14 +22,14 @@ std::map<int, std::vector<int>> shuffled_by_label(const std::vector<int>& labels
 }  // namespace
 
 std::vector<int> stratified_folds(const std::vector<int>& labels, int k, std::uint64_t seed) {
-  if (k < 2 || static_cast<std::size_t>(k) > labels.size())
+  if (k < 2 || std::size_t(k) > labels.size())
     fail(Fault::usage, "folds: number of folds must be in [2, {}], the number of examples; got {}",
          labels.size(), k);
   std::vector<int> folds(labels.size());
   int next = 0;
   for (const auto& [label, examples] : shuffled_by_label(labels, "folds", seed))
     for (int example : examples) {
-      folds[static_cast<std::size_t>(example)] = next;
+      folds[std::size_t(example)] = next;
       next = (next + 1) % k;
     }
   return folds;
@@ -38,7 +38,7 @@ std::vector<int> stratified_folds(const std::vector<int>& labels, int k, std::ui
 TrainVal fold_split(const std::vector<int>& folds, int fold) {
   TrainVal split;
   for (std::size_t i = 0; i < folds.size(); ++i)
-    (folds[i] == fold ? split.val : split.train).push_back(static_cast<int>(i));
+    (folds[i] == fold ? split.val : split.train).push_back(int(i));
   QKV_CHECK(!split.val.empty(), "folds: fold must be one of those dealt; got {}", fold);
   return split;
 }
@@ -48,8 +48,8 @@ TrainVal stratified_split(const std::vector<int>& labels, double val_fraction, s
     fail(Fault::usage, "split: val_fraction must be in (0, 1); got {}", val_fraction);
   TrainVal split;
   for (const auto& [label, examples] : shuffled_by_label(labels, "split", seed)) {
-    const auto count = static_cast<std::ptrdiff_t>(examples.size());
-    auto n_val = static_cast<std::ptrdiff_t>(std::llround(static_cast<double>(count) * val_fraction));
+    const auto count = std::ptrdiff_t(examples.size());
+    auto n_val = std::ptrdiff_t(std::llround(double(count) * val_fraction));
     n_val = count == 1 ? 0 : std::clamp<std::ptrdiff_t>(n_val, 1, count - 1);
     split.val.insert(split.val.end(), examples.begin(), examples.begin() + n_val);
     split.train.insert(split.train.end(), examples.begin() + n_val, examples.end());
@@ -65,7 +65,7 @@ Index permuted(Index position, Index n, const Stream& keys) {
   int half = 1;
   while ((Index{1} << (2 * half)) < n) half++;
   const std::uint64_t mask = (std::uint64_t{1} << half) - 1;
-  auto x = static_cast<std::uint64_t>(position);
+  auto x = std::uint64_t(position);
   do {
     std::uint64_t left = x >> half, right = x & mask;
     for (std::uint64_t round = 0; round < 4; round++) {
@@ -74,8 +74,8 @@ Index permuted(Index position, Index n, const Stream& keys) {
       left = right, right = next;
     }
     x = left << half | right;
-  } while (x >= static_cast<std::uint64_t>(n));
-  return static_cast<Index>(x);
+  } while (x >= std::uint64_t(n));
+  return Index(x);
 }
 
 AliasTable::AliasTable(const std::vector<double>& weights) {
@@ -86,17 +86,17 @@ AliasTable::AliasTable(const std::vector<double>& weights) {
   }
   QKV_CHECK(total > 0 && std::isfinite(total), "alias table: the sum of the weights must be positive; got {}",
             total);
-  const auto n = static_cast<double>(weights.size());
+  const auto n = double(weights.size());
   std::vector<double> rest;  // of each value, in cells
   std::vector<int> poor, rich;
   for (std::size_t i = 0; i < weights.size(); ++i) {
     rest.push_back(weights[i] / total * n);
-    (rest.back() < 1 ? poor : rich).push_back(static_cast<int>(i));
+    (rest.back() < 1 ? poor : rich).push_back(int(i));
   }
   constexpr double kWhole = 4294967296.0;
   cells_.resize(weights.size());
   auto fill = [&](int i, double share, int other) {
-    at(cells_, i) = {static_cast<std::uint64_t>(share * kWhole), i, other};
+    at(cells_, i) = {std::uint64_t(share * kWhole), i, other};
   };
   while (!poor.empty() && !rich.empty()) {
     const int small = poor.back(), large = rich.back();

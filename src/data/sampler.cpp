@@ -13,7 +13,7 @@ Sampler::Sampler(Index n_examples, Index batch_size, std::uint64_t seed, Sampler
   if (n_examples < 1 || n_examples > std::numeric_limits<int>::max())
     fail(Fault::data, "sampler: number of examples must be in [1, 2^31); got {}", n_examples);
   if (batch_size < 1) fail(Fault::usage, "sampler: batch_size must be at least 1; got {}", batch_size);
-  const auto n_lengths = static_cast<Index>(options_.lengths.size());
+  const auto n_lengths = Index(options_.lengths.size());
   QKV_CHECK(n_lengths == 0 || n_lengths == n_examples,
             "sampler: lengths must be given for each of the {} examples; got {}", n_examples, n_lengths);
   for (int length : options_.lengths)
@@ -31,10 +31,9 @@ void Sampler::cut_by_tokens() {
   std::sort(lengths.begin(), lengths.end());
   cuts_ = {0};
   for (Index i = 0; i < n_examples_; i++)
-    if (i > cuts_.back() &&
-        (i + 1 - cuts_.back()) * lengths[static_cast<std::size_t>(i)] > options_.batch_tokens)
+    if (i > cuts_.back() && (i + 1 - cuts_.back()) * lengths[std::size_t(i)] > options_.batch_tokens)
       cuts_.push_back(i);
-  steps_per_epoch_ = static_cast<Index>(cuts_.size());
+  steps_per_epoch_ = Index(cuts_.size());
   cuts_.push_back(n_examples_);
 }
 
@@ -45,32 +44,30 @@ void Sampler::batch(Index step, std::vector<int>& indices) {
     const Stream stream(seed_, "sampler", epoch_of(step));
     indices.clear();
     for (Index i = first; i < std::min(first + batch_size_, n_examples_); i++)
-      indices.push_back(
-          static_cast<int>(options_.block > 0 ? in_blocks(i, stream) : permuted(i, n_examples_, stream)));
+      indices.push_back(int(options_.block > 0 ? in_blocks(i, stream) : permuted(i, n_examples_, stream)));
     return;
   }
   prepare(epoch_of(step));
   Index position = step % steps_per_epoch_;
-  if (!batch_order_.empty()) position = batch_order_[static_cast<std::size_t>(position)];
+  if (!batch_order_.empty()) position = batch_order_[std::size_t(position)];
   const bool cut = !cuts_.empty();
-  const Index begin = cut ? cuts_[static_cast<std::size_t>(position)] : position * batch_size_;
-  const Index end =
-      cut ? cuts_[static_cast<std::size_t>(position) + 1] : std::min(begin + batch_size_, n_examples_);
+  const Index begin = cut ? cuts_[std::size_t(position)] : position * batch_size_;
+  const Index end = cut ? cuts_[std::size_t(position) + 1] : std::min(begin + batch_size_, n_examples_);
   indices.assign(order_.begin() + begin, order_.begin() + end);
 }
 
 void Sampler::prepare(Index epoch) {
   if (epoch == epoch_) return;
   const Stream stream(seed_, "sampler", epoch);
-  order_.resize(static_cast<std::size_t>(n_examples_));
+  order_.resize(std::size_t(n_examples_));
   std::iota(order_.begin(), order_.end(), 0);
   if (options_.shuffle && options_.block > 0)
-    for (int& i : order_) i = static_cast<int>(in_blocks(i, stream));
+    for (int& i : order_) i = int(in_blocks(i, stream));
   else if (options_.shuffle)
     shuffle(order_, stream);
   if (!options_.lengths.empty()) bucket();
   if (!options_.lengths.empty() && options_.shuffle) {
-    batch_order_.resize(static_cast<std::size_t>(steps_per_epoch_));
+    batch_order_.resize(std::size_t(steps_per_epoch_));
     std::iota(batch_order_.begin(), batch_order_.end(), 0);
     shuffle(batch_order_, stream.part("batches"));
   }
@@ -81,12 +78,12 @@ void Sampler::prepare(Index epoch) {
 Index Sampler::in_blocks(Index position, const Stream& epoch) const {
   const Index block = options_.block, blocks = n_examples_ / block, group = kMixed * block;
   const Index begin = position / group * group, size = std::min(group, n_examples_ - begin);
-  const Stream mixed = epoch.part("mixed").part(static_cast<std::uint64_t>(begin));
+  const Stream mixed = epoch.part("mixed").part(std::uint64_t(begin));
   const Index place = begin + permuted(position - begin, size, mixed);
   Index own = place / block;
   if (own < blocks) own = permuted(own, blocks, epoch.part("blocks"));
-  const auto n = static_cast<std::uint64_t>(n_examples_);
-  const auto first = static_cast<Index>(epoch.part("first").below(n));
+  const auto n = std::uint64_t(n_examples_);
+  const auto first = Index(epoch.part("first").below(n));
   return (first + own * block + place % block) % n_examples_;
 }
 
@@ -98,9 +95,8 @@ void Sampler::bucket() {
     // (length, place) as one number: a stable sort without the buffer std::stable_sort allocates
     keys_.clear();
     for (auto it = first; it != last; ++it) {
-      const int length = options_.lengths[static_cast<std::size_t>(*it)];
-      keys_.push_back(
-          {static_cast<std::uint64_t>(length) << 32 | static_cast<std::uint64_t>(it - first), *it});
+      const int length = options_.lengths[std::size_t(*it)];
+      keys_.push_back({std::uint64_t(length) << 32 | std::uint64_t(it - first), *it});
     }
     std::sort(keys_.begin(), keys_.end());
     std::transform(keys_.begin(), keys_.end(), first, [](const auto& key) { return key.second; });

@@ -58,8 +58,7 @@ void append_ngrams(std::string_view word, const NgramConfig& config, std::vector
       next_code_point(text, end);
       const bool bracket = n == 1 && (start == 0 || end == text.size());
       if (n >= config.min && !bracket)
-        ids.push_back(static_cast<int>(fnv1a(text.substr(start, end - start)) %
-                                       static_cast<std::uint32_t>(config.buckets)));
+        ids.push_back(int(fnv1a(text.substr(start, end - start)) % std::uint32_t(config.buckets)));
     }
   }
 }

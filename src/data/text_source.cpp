@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "base/file.h"
-#include "data/text_file.h"
 #include "qkv/base/text.h"
 
 namespace fs = std::filesystem;
@@ -43,7 +42,7 @@ void look_at(TextSource::File& file) {
   if (!S_ISREG(now.st_mode) || now.st_size == 0)
     fail(Fault::data, "{}: must be a text; got {}", file.path,
          S_ISREG(now.st_mode) ? "an empty file" : "no regular file");
-  file.stored = static_cast<std::uint64_t>(now.st_size);
+  file.stored = std::uint64_t(now.st_size);
   file.state = fmt::format("{} {}.{:09} {}.{:09} {}", now.st_size, now.st_mtim.tv_sec, now.st_mtim.tv_nsec,
                            now.st_ctim.tv_sec, now.st_ctim.tv_nsec, now.st_ino);
 }
@@ -120,7 +119,7 @@ std::int64_t TextSource::border(double share) {
   scan();
   std::int64_t total = 0;
   for (const File& file : files_) total += file.characters;
-  return static_cast<std::int64_t>(share * static_cast<double>(total));
+  return std::int64_t(share * double(total));
 }
 
 void TextSource::check_unchanged() const {
@@ -138,8 +137,6 @@ TextReader::TextReader(TextSource& source, std::int64_t first, std::int64_t last
     : source_(source), skip_(first), left_(last - first) {
   source.scan();
 }
-
-TextReader::~TextReader() = default;
 
 bool TextReader::next(TextPiece& piece) {
   for (;;) {
@@ -232,6 +229,42 @@ void for_lines_of(TextSource& source, std::int64_t first, std::int64_t last,
       }
     }
   }
+}
+
+std::vector<std::string> tokenizer_sample(TextSource& source, std::int64_t end, const Tokenizer& tokenizer,
+                                          double part) {
+  const auto most = std::size_t(part * double(std::size_t{64} << 20));
+  source.scan();
+  const double share = source.is_manifest() ? double(most) / double(source.bytes()) : 1;
+  std::vector<std::string> sample;
+  std::string document;
+  auto finish = [&] {
+    for (std::string& text : tokenizer.between_marks(document)) sample.push_back(std::move(text));
+    document.clear();
+  };
+  std::size_t left = most;
+  std::int64_t first = 0;
+  for (const TextSource::File& file : source.files()) {
+    std::size_t own = share < 1 ? std::size_t(share * double(file.bytes)) : most;
+    TextReader reader(source, first, std::min(first + file.characters, end));
+    first += file.characters;
+    for (TextPiece piece; own > 0 && left > 0 && reader.next(piece);) {
+      const std::string& text = piece.text;
+      std::size_t n = std::min({text.size(), own, left}), begin = 0;
+      while (n > 0 && n < text.size() && (text[n] & 0xC0) == 0x80) n--;  // whole characters
+      for (std::size_t end_of : piece.ends) {
+        if (end_of > n) break;
+        document.append(text, begin, end_of - begin);
+        begin = end_of;
+        finish();
+      }
+      document.append(text, begin, n - begin);
+      own -= n, left -= n;
+      if (n < text.size()) break;
+    }
+    finish();
+  }
+  return sample;
 }
 
 }  // namespace qkv

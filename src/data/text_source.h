@@ -9,6 +9,7 @@
 
 #include "data/text_file.h"
 #include "qkv/base/config.h"
+#include "qkv/data/tokenizer.h"
 
 namespace qkv {
 
@@ -16,8 +17,7 @@ namespace qkv {
 struct TextFormat {
   std::string format = "auto", text_key = "text";
   bool file_is_document = false;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("format", format, "text; jsonl: a JSON object per line; auto: jsonl where a file is named *.jsonl",
       rule::one_of({"auto", "text", "jsonl"}));
     f("text_key", text_key, "jsonl: the member that holds the text of a document");
@@ -75,7 +75,6 @@ class TextSource {
 class TextReader {
  public:
   TextReader(TextSource& source, std::int64_t first, std::int64_t last);
-  ~TextReader();
   bool next(TextPiece& piece);  ///< false at the end
 
  private:
@@ -95,6 +94,12 @@ class TextReader {
 /// a line, too.
 void for_lines_of(TextSource& source, std::int64_t first, std::int64_t last,
                   const std::function<bool(std::string_view line)>& f);
+
+/// The part of a text that a tokenizer is trained on, at most `part` of 64 MiB: the first characters, until
+/// `end`; of a longer manifest the beginning of each file, the same share of all. Cut at the ends of
+/// documents and at the special tokens that the text names.
+std::vector<std::string> tokenizer_sample(TextSource& source, std::int64_t end, const Tokenizer& tokenizer,
+                                          double part = 1);
 
 /// Characters of UTF-8.
 std::int64_t characters_of(std::string_view text);

@@ -11,10 +11,6 @@ namespace qkv {
 constexpr std::size_t kTokensPerCharacter = 4;
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 
-static std::ptrdiff_t offset(std::size_t n) {
-  return static_cast<std::ptrdiff_t>(n);
-}
-
 static bool ends_in_space(const std::string& text) {
   return !text.empty() && std::strchr(" \t\r\n", text.back());
 }
@@ -34,10 +30,6 @@ std::string TextStream::add(int id) {
   return take(false);
 }
 
-std::string TextStream::finish() {
-  return take(true);
-}
-
 // How a token is written may depend on those before it (spaces between words), so the text is that of the
 // window. What it ends with may be a character that is not whole yet, recognised by the replacements of its
 // bytes.
@@ -49,10 +41,10 @@ std::string TextStream::take(bool all) {
   std::string piece = text.substr(std::min(given_, whole), whole - std::min(given_, whole));
   given_ = std::max(given_, whole);
   if (whole == text.size()) {  // the next token begins a character
-    drop(begin_, tokenizer_.decode({window_.begin() + offset(begin_), window_.end()}).size());
+    drop(begin_, tokenizer_.decode({window_.begin() + std::ptrdiff_t(begin_), window_.end()}).size());
     begin_ = window_.size();
   } else if (window_.size() > 2 * kTokensPerCharacter) {  // bytes that never became a character
-    const auto cut = window_.begin() + offset(kTokensPerCharacter);
+    const auto cut = window_.begin() + std::ptrdiff_t(kTokensPerCharacter);
     const std::string front = tokenizer_.decode({window_.begin(), cut}),
                       back = tokenizer_.decode({cut, window_.end()});
     if (front.size() <= given_ && front + back == text) drop(kTokensPerCharacter, given_ - front.size());
@@ -66,7 +58,7 @@ std::string TextStream::take(bool all) {
 
 // Forgets the first tokens of the window; `given` bytes of the others' text are given out.
 void TextStream::drop(std::size_t tokens, std::size_t given) {
-  window_.erase(window_.begin(), window_.begin() + offset(tokens));
+  window_.erase(window_.begin(), window_.begin() + std::ptrdiff_t(tokens));
   begin_ -= std::min(begin_, tokens);
   given_ = given;
 }

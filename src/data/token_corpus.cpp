@@ -6,14 +6,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 
 #include "base/file.h"
-#include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
 
@@ -46,7 +44,7 @@ struct EncodedPiece {
     const std::vector<int> numbers = tokenizer.encode_marked(marked, &counts);
     ids.resize(numbers.size() * width);
     for (std::size_t i = 0; i < numbers.size(); i++) std::memcpy(&ids[i * width], &numbers[i], width);
-    tokens = static_cast<std::int64_t>(numbers.size());
+    tokens = std::int64_t(numbers.size());
     unknown = counts.unknown;
   }
 };
@@ -93,7 +91,7 @@ MappedFile::MappedFile(const std::string& path) {
   const Descriptor file(path, O_RDONLY | O_NONBLOCK, Fault::data, "cannot be read");
   struct stat status = {};
   const bool any = ::fstat(file.get(), &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0;
-  const auto size = static_cast<std::size_t>(status.st_size);
+  const auto size = std::size_t(status.st_size);
   void* map = any ? ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0) : MAP_FAILED;
   if (map == MAP_FAILED)
     fail(Fault::data, "{}: cannot be mapped; got {}", path,
@@ -184,7 +182,7 @@ void TokenCorpus::write_cache(AtomicFile& out, TextShare text, const Tokenizer& 
 // those of the next are read.
 void TokenCorpus::encode(TextShare text, const Tokenizer& tokenizer, const Sink& sink) {
   TextReader reader(text.source, text.source.border(text.begin), text.source.border(text.end));
-  std::vector<EncodedPiece> now(2 * static_cast<std::size_t>(pool().size())), next(now.size());
+  std::vector<EncodedPiece> now(2 * std::size_t(pool().size())), next(now.size());
   auto fill = [&](std::vector<EncodedPiece>& round) {
     std::size_t n = 0;
     while (n < round.size() && reader.next(round[n].text)) n++;
@@ -192,11 +190,11 @@ void TokenCorpus::encode(TextShare text, const Tokenizer& tokenizer, const Sink&
   };
   size_ = characters_ = unknown_ = 0;
   for (std::size_t ready = fill(now), coming = 0; ready > 0; ready = coming) {
-    pool().run(static_cast<int>(ready) + 1, [&](int task, int) {
+    pool().run(int(ready) + 1, [&](int task, int) {
       if (task == 0)
         coming = fill(next);
       else
-        now[static_cast<std::size_t>(task) - 1].encode(tokenizer, width_);
+        now[std::size_t(task) - 1].encode(tokenizer, width_);
     });
     for (std::size_t i = 0; i < ready; i++) {
       characters_ += characters_of(now[i].text.text);
@@ -222,7 +220,7 @@ std::optional<Json> TokenCorpus::open_cache(const std::string& file, const Json&
     const Json about = parse_json(all.substr(ids, size), file);
     size_ = about.at("tokens"), characters_ = about.at("characters"), unknown_ = about.at("unknown");
     ids_ = reinterpret_cast<const std::byte*>(all.data());
-    if (about.at("of") == of && static_cast<std::uint64_t>(size_) * width_ == ids &&
+    if (about.at("of") == of && std::uint64_t(size_) * width_ == ids &&
         about.at("checksum") == checksum_file(file, ids))
       return about.at("sources");
   } catch (const std::exception&) {  // no JSON, or other JSON
@@ -245,7 +243,7 @@ bool TokenCorpus::map_cache(const std::string& file, const Json& of, TextSource&
 void TokenCorpus::read(std::int64_t begin, std::int64_t n, std::int32_t* out) const {
   QKV_CHECK(begin >= 0 && n >= 0 && begin + n <= size_, "corpus: tokens must be in [0, {}); got [{}, {})",
             size_, begin, begin + n);
-  const std::byte* from = ids_ + static_cast<std::size_t>(begin) * width_;
+  const std::byte* from = ids_ + std::size_t(begin) * width_;
   for (std::int64_t i = 0; i < n; i++, from += width_) {
     out[i] = 0;
     std::memcpy(out + i, from, width_);  // little-endian

@@ -17,15 +17,15 @@ TokenWindows::TokenWindows(std::vector<TokenCorpus> texts, Index length, const s
         {weights.empty() ? (targets + length - 1) / length : std::max<Index>(1, targets / length)});
     examples_ += counts_[k].windows;
     if (weights.empty()) continue;
-    const auto n = static_cast<int>(std::max(1L, std::lround(kRound * weights[k] / all)));
+    const auto n = int(std::max(1L, std::lround(kRound * weights[k] / all)));
     for (int i = 0; i < n; i++) turns.emplace_back((i + 0.5) / n, k);
   }
   std::sort(turns.begin(), turns.end());
   for (const auto& [when, k] : turns) round_.push_back({k, counts_[k].turns++});
   if (round_.empty()) return;
-  const auto size = static_cast<Index>(round_.size());
+  const auto size = Index(round_.size());
   for (Count& count : counts_) count.draws = examples_ / size * count.turns;
-  for (Index i = 0; i < examples_ % size; i++) counts_[round_[static_cast<std::size_t>(i)].text].draws++;
+  for (Index i = 0; i < examples_ % size; i++) counts_[round_[std::size_t(i)].text].draws++;
 }
 
 TokenWindows::Place TokenWindows::at(Index example, Stream* random) const {
@@ -34,8 +34,8 @@ TokenWindows::Place TokenWindows::at(Index example, Stream* random) const {
     for (; example >= counts_[k].windows; k++) example -= counts_[k].windows;
     return {texts_[k], example * length_};
   }
-  const auto size = static_cast<Index>(round_.size());
-  const Turn& turn = round_[static_cast<std::size_t>(example % size)];
+  const auto size = Index(round_.size());
+  const Turn& turn = round_[std::size_t(example % size)];
   const Count& count = counts_[turn.text];
   const TokenCorpus& corpus = texts_[turn.text];
   const Index part = example / size * count.turns + turn.number, targets = corpus.size() - 1;
@@ -45,14 +45,10 @@ TokenWindows::Place TokenWindows::at(Index example, Stream* random) const {
   if (random) {
     const Index range = once ? length_ : std::max(length_, targets / count.draws);
     begin -= range > length_ ? 0 : range / 2;
-    begin += static_cast<Index>(random->below(static_cast<std::uint64_t>(range)));
+    begin += Index(random->below(std::uint64_t(range)));
     begin = std::clamp<Index>(begin, 0, targets - length_);
   }
   return {corpus, begin};
-}
-
-double TokenWindows::passes(std::size_t text) const {
-  return static_cast<double>(counts_[text].draws * length_) / static_cast<double>(texts_[text].size());
 }
 
 Index TokenWindows::tokens() const {
@@ -64,15 +60,15 @@ Index TokenWindows::tokens() const {
 double TokenWindows::unknown_share() const {
   Index sum = 0;
   for (const TokenCorpus& text : texts_) sum += text.unknown();
-  return static_cast<double>(sum) / static_cast<double>(tokens());
+  return double(sum) / double(tokens());
 }
 
 double TokenWindows::characters_per_token() const {
   double characters = 0, tokens = 0;
   for (std::size_t k = 0; k < texts_.size(); k++) {
     const double share = round_.empty() || texts_.size() == 1 ? 1 : passes(k);
-    characters += share * static_cast<double>(texts_[k].characters());
-    tokens += share * static_cast<double>(texts_[k].size());
+    characters += share * double(texts_[k].characters());
+    tokens += share * double(texts_[k].size());
   }
   return characters / tokens;
 }
@@ -84,8 +80,8 @@ void TokenWindows::for_sequences(Index most, std::int32_t end,
   std::vector<std::int32_t> ids;
   for (const TokenCorpus& text : texts_)
     for (Index begin = 0; begin < text.size(); begin += step * part) {
-      ids.resize(static_cast<std::size_t>(std::min(part, text.size() - begin)));
-      text.read(begin, static_cast<Index>(ids.size()), ids.data());
+      ids.resize(std::size_t(std::min(part, text.size() - begin)));
+      text.read(begin, Index(ids.size()), ids.data());
       for (auto from = ids.begin(), to = from; from != ids.end(); from = to) {
         to = end < 0 ? ids.end() : std::find(from, ids.end(), end);
         if (to != ids.end()) ++to;

@@ -33,7 +33,9 @@ class TokenWindows {
 
   const std::vector<TokenCorpus>& texts() const { return texts_; }
   /// How often an epoch passes over a text.
-  double passes(std::size_t text) const;
+  double passes(std::size_t text) const {
+    return double(counts_[text].draws * length_) / double(texts_[text].size());
+  }
   Index tokens() const;
   double unknown_share() const;
   /// Of an epoch.

@@ -27,13 +27,13 @@ Vocab::Vocab(const TokenCounts& counts, long min_freq, int max_size,
   std::sort(order.begin(), order.end(), [](auto* a, auto* b) {
     return a->second != b->second ? a->second > b->second : a->first < b->first;
   });
-  if (max_size != 0) order.resize(std::min(order.size(), static_cast<std::size_t>(max_size - n_specials_)));
+  if (max_size != 0) order.resize(std::min(order.size(), std::size_t(max_size - n_specials_)));
   for (auto* entry : order) tokens_.push_back(entry->first);
   index();
 }
 
 Vocab Vocab::from_tokens(std::vector<std::string> tokens, int n_specials) {
-  std::vector<int> specials(static_cast<std::size_t>(n_specials));
+  auto specials = std::vector<int>(std::size_t(n_specials));
   std::iota(specials.begin(), specials.end(), 0);
   return from_table(std::move(tokens), specials, kPad, kUnk);
 }
@@ -49,9 +49,9 @@ Vocab Vocab::from_table(std::vector<std::string> tokens, const std::vector<int>&
       fail(Fault::data, "vocab: pad and unk must be in [-1, {}); got {}", vocab.size(), id);
   for (int id : specials) {
     (void)vocab.token(id);
-    vocab.special_[static_cast<std::size_t>(id)] = true;
+    vocab.special_[std::size_t(id)] = true;
   }
-  while (vocab.n_specials_ < vocab.size() && vocab.special_[static_cast<std::size_t>(vocab.n_specials_)])
+  while (vocab.n_specials_ < vocab.size() && vocab.special_[std::size_t(vocab.n_specials_)])
     ++vocab.n_specials_;
   return vocab;
 }
@@ -80,7 +80,7 @@ int Vocab::id(std::string_view token) const {
 
 const std::string& Vocab::token(int id) const {
   if (id < 0 || id >= size()) fail(Fault::data, "vocab: id must be in [0, {}); got {}", size(), id);
-  return tokens_[static_cast<std::size_t>(id)];
+  return tokens_[std::size_t(id)];
 }
 
 // ---- Tokenizer

@@ -27,10 +27,7 @@ Json vocab_member(const Vocab& vocab) {
 }
 
 Json read_tokenizer_json(const std::string& path) {
-  JsonLimits limits;
-  limits.bytes = std::size_t{64} << 20;
-  limits.depth = 16;
-  return read_json(path, limits);
+  return read_json(path, {std::size_t{64} << 20, 16});
 }
 
 Json Tokenizer::pipeline() const {
@@ -65,11 +62,11 @@ void Tokenizer::read_vocab(const Json& model, const std::string& where) {
     token = item.key();
   }
   const int n_specials = vocab_.n_specials();
-  if (tokens.size() < static_cast<std::size_t>(n_specials))
+  if (tokens.size() < std::size_t(n_specials))
     fail(Fault::data, "{}: vocab must have at least the {} special tokens; got {} tokens", where, n_specials,
          tokens.size());
   for (int id = 0; id < n_specials; ++id)
-    if (const std::string& found = tokens[static_cast<std::size_t>(id)]; found != token(id))
+    if (const std::string& found = tokens[std::size_t(id)]; found != token(id))
       fail(Fault::data, "{}: id {} must be {}; got {}", where, id, in_quotes(token(id)), in_quotes(found));
   try {
     vocab_ = Vocab::from_tokens(std::move(tokens), n_specials);

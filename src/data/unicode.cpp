@@ -21,10 +21,9 @@ class Ranges {
   explicit Ranges(std::string_view text) {
     for (const std::string& word : split_words(text)) {
       std::size_t dash = 0;
-      const auto first = static_cast<char32_t>(std::stoul(word, &dash, 16));
+      const auto first = char32_t(std::stoul(word, &dash, 16));
       const bool one = dash == word.size();
-      ranges_.emplace_back(
-          first, one ? first : static_cast<char32_t>(std::stoul(word.substr(dash + 1), nullptr, 16)));
+      ranges_.emplace_back(first, one ? first : char32_t(std::stoul(word.substr(dash + 1), nullptr, 16)));
     }
   }
   bool has(char32_t c) const {
@@ -137,15 +136,15 @@ std::string lower(std::string_view text) {
     if (c == 0xA7DC) return char32_t{0x19B};
     for (const Capitals& some : kCapitals)
       if (c >= some.first && c <= some.last && (c - some.first) % some.step == 0)
-        return static_cast<char32_t>(c + some.distance);
-    return static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c)));
+        return char32_t(c + some.distance);
+    return char32_t(utf8proc_tolower(static_cast<utf8proc_int32_t>(c)));
   };
   std::string result;
   result.reserve(text.size());
   for (std::size_t at = 0; at < text.size();) {
     const char32_t c = next_code_point(text, at);
     if (c < 0x80)
-      result += static_cast<char>(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+      result += char(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
     else if (c == 0x130)  // the only character whose lower case is two
       result += "i\u0307";
     else
@@ -193,8 +192,7 @@ std::string normal_form(std::string_view text, std::string_view form) {
     const auto n =
         utf8proc_normalize_utf32(buffer.data(), static_cast<utf8proc_ssize_t>(buffer.size()), options);
     QKV_CHECK(n >= 0, "tokenizer: text must be Unicode; got {}", utf8proc_errmsg(n));
-    for (utf8proc_ssize_t i = 0; i < n; ++i)
-      append_utf8(result, static_cast<char32_t>(buffer[static_cast<std::size_t>(i)]));
+    for (utf8proc_ssize_t i = 0; i < n; ++i) append_utf8(result, char32_t(buffer[std::size_t(i)]));
     buffer.clear();
   };
   for (std::size_t at = 0; at < text.size();) {

@@ -36,7 +36,7 @@ bool number(std::string_view text, float& value) {
     double wide = 0;
     const auto again = std::from_chars(text.data(), last, wide);
     end = again.ptr, error = again.ec;
-    value = static_cast<float>(wide);
+    value = float(wide);
   }
   return error == std::errc() && end == last && std::isfinite(value);
 }
@@ -67,7 +67,7 @@ class Reader {
       ++line_;
       return;
     }
-    width_ = static_cast<Index>(fields.size()) - 1;
+    width_ = Index(fields.size()) - 1;
     if (width_ < 1 || width_ > kMostColumns || !is_text(bytes))
       fail(Fault::data,
            "{}: line 1: must be the number of words and that of numbers, or a word and its numbers; got {}",
@@ -79,7 +79,7 @@ class Reader {
       read_text();
     else
       read_binary();
-    WordVectors result{std::move(words_), Tensor::empty({static_cast<Index>(seen_.size()), width_}), {}};
+    WordVectors result{std::move(words_), Tensor::empty({Index(seen_.size()), width_}), {}};
     std::memcpy(result.vectors.bytes(), numbers_.data(), result.vectors.byte_size());
     if (repeated_ > 0)
       result.warning =
@@ -111,19 +111,16 @@ class Reader {
 
   // The numbers are the last fields; words of GloVe may hold spaces.
   void text_row(std::string_view line, const std::vector<std::string_view>& fields) {
-    const auto d = static_cast<std::size_t>(width_);
+    const auto d = std::size_t(width_);
     auto wrong = [&](const std::string& found) {
       fail(Fault::data, "{}: line {}: must hold a word and {} numbers; got {}", path_, line_, d, found);
     };
-    if (fields.size() <= d)
-      wrong(fmt::format("{} fields: {}", fields.size(), in_quotes(line.substr(0, kShown))));
-    const std::size_t first = fields.size() - d;
+    const std::size_t first = fields.size() - std::min(d, fields.size());
     float value = 0;
-    if (first > 1 && number(fields[first - 1], value))
+    if (first == 0 || (first > 1 && number(fields[first - 1], value)))
       wrong(fmt::format("{} fields: {}", fields.size(), in_quotes(line.substr(0, kShown))));
-    const std::string_view word(
-        fields[0].data(),
-        static_cast<std::size_t>(fields[first - 1].data() - fields[0].data()) + fields[first - 1].size());
+    const std::string_view word(fields[0].data(), std::size_t(fields[first - 1].data() - fields[0].data()) +
+                                                      fields[first - 1].size());
     if (first_invalid_utf8(word) != std::string_view::npos) wrong("a word that is not UTF-8");
     add(word);
     for (std::size_t i = first; i < fields.size(); ++i) {
@@ -135,7 +132,7 @@ class Reader {
   }
 
   void read_binary() {
-    const std::size_t row = static_cast<std::size_t>(width_) * sizeof(float), all = bytes_.size();
+    const std::size_t row = std::size_t(width_) * sizeof(float), all = bytes_.size();
     auto wrong = [&](Index i, const char* rule) {
       fail(Fault::data, "{}: word {} of the {} that line 1 declares, {} bytes after it: {}", path_, i + 1,
            rows_, all - bytes_.size(), rule);
@@ -149,7 +146,7 @@ class Reader {
         wrong(i, "a word in UTF-8 and a space must come; got something else");
       if (bytes_.size() - space < row + 1) wrong(i, "its numbers must follow; the file ends");
       add(bytes_.substr(0, space));
-      std::vector<float> values(static_cast<std::size_t>(width_));
+      auto values = std::vector<float>(std::size_t(width_));
       std::memcpy(values.data(), bytes_.data() + space + 1, row);
       for (float value : values)
         if (!std::isfinite(value)) wrong(i, "numbers must be finite; got another one");
@@ -196,7 +193,7 @@ void write_word2vec(const std::string& path, const WordVectors& table, bool bina
       fail(Fault::data, "{}: words must not hold white space; got {}", path, in_quotes(word));
     line = word + (binary ? " " : "");
     if (binary)
-      line.append(reinterpret_cast<const char*>(row), static_cast<std::size_t>(d) * sizeof(float));
+      line.append(reinterpret_cast<const char*>(row), std::size_t(d) * sizeof(float));
     else
       for (Index j = 0; j < d; ++j) line += " " + shortest(row[j]);
     file.write(line + "\n");

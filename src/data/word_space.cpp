@@ -13,7 +13,7 @@
 namespace qkv {
 WordSpace::WordSpace(std::vector<std::string> words, const Tensor& vectors, const std::string& where)
     : words_(std::move(words)) {
-  if (vectors.rank() != 2 || vectors.dim(0) != static_cast<Index>(words_.size()) || vectors.size() == 0)
+  if (vectors.rank() != 2 || vectors.dim(0) != Index(words_.size()) || vectors.size() == 0)
     fail(Fault::data, "{}: vectors must be [{}, d], one per word; got {}", where, words_.size(),
          vectors.shape());
   unit_ = vectors.to(Dtype::f32).clone();
@@ -23,12 +23,11 @@ WordSpace::WordSpace(std::vector<std::string> words, const Tensor& vectors, cons
       fail(Fault::data, "{}: words must be unique; got {} twice", where, in_quotes(word(i)));
     float* row = unit_.data<float>() + i * d;
     double squares = 0;
-    for (Index j = 0; j < d; ++j) squares += static_cast<double>(row[j]) * static_cast<double>(row[j]);
+    for (Index j = 0; j < d; ++j) squares += double(row[j]) * double(row[j]);
     if (!std::isfinite(squares))
       fail(Fault::data, "{}: vectors must be finite; got another one for {}", where, in_quotes(word(i)));
     if (squares > 0)
-      for (Index j = 0; j < d; ++j)
-        row[j] = static_cast<float>(static_cast<double>(row[j]) / std::sqrt(squares));
+      for (Index j = 0; j < d; ++j) row[j] = float(double(row[j]) / std::sqrt(squares));
   }
 }
 
@@ -41,14 +40,14 @@ int WordSpace::find(const std::string& word) const {
 double WordSpace::cosine(int a, int b) const {
   const float *x = unit_.data<float>() + a * width(), *y = unit_.data<float>() + b * width();
   return std::inner_product(x, x + width(), y, 0.0, std::plus<>(),
-                            [](float u, float v) { return static_cast<double>(u) * static_cast<double>(v); });
+                            [](float u, float v) { return double(u) * double(v); });
 }
 
 // Of equal cosines the first word, so that answers do not depend on luck.
 std::vector<Neighbor> WordSpace::nearest_to(const std::vector<float>& direction,
                                             const std::vector<int>& without, int k) const {
   double squares = 0;
-  for (float x : direction) squares += static_cast<double>(x) * static_cast<double>(x);
+  for (float x : direction) squares += double(x) * double(x);
   const double length = squares > 0 ? std::sqrt(squares) : 1;
   std::vector<float> cosines(words_.size());
   gemm<float>(Trans::no, Trans::yes, 1, size(), width(), 1, direction.data(), width(), unit_.data<float>(),
@@ -56,11 +55,11 @@ std::vector<Neighbor> WordSpace::nearest_to(const std::vector<float>& direction,
   std::vector<std::pair<float, int>> order;  // negated: the largest comes first
   for (int i = 0; i < size(); ++i)
     if (std::count(without.begin(), without.end(), i) == 0) order.emplace_back(-at(cosines, i), i);
-  const std::size_t count = std::min(static_cast<std::size_t>(k), order.size());
-  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(count), order.end());
+  const std::size_t count = std::min(std::size_t(k), order.size());
+  std::partial_sort(order.begin(), order.begin() + std::ptrdiff_t(count), order.end());
   order.resize(count);
   std::vector<Neighbor> result;
-  for (const auto& [negated, i] : order) result.push_back({word(i), -static_cast<double>(negated) / length});
+  for (const auto& [negated, i] : order) result.push_back({word(i), -double(negated) / length});
   return result;
 }
 
@@ -78,25 +77,25 @@ void WordSpace::direction_of(const std::array<int, 3>& question, float* directio
 }
 
 std::vector<Neighbor> WordSpace::analogy(int a, int b, int c, int k) const {
-  std::vector<float> direction(static_cast<std::size_t>(width()));
+  auto direction = std::vector<float>(std::size_t(width()));
   direction_of({a, b, c}, direction.data());
   return nearest_to(direction, {a, b, c}, k);
 }
 
 std::vector<int> WordSpace::answers(const std::vector<std::array<int, 3>>& questions) const {
   constexpr std::size_t kBlock = 128;  // questions of one product
-  const auto d = static_cast<std::size_t>(width());
+  const auto d = std::size_t(width());
   std::vector<float> directions(kBlock * d), cosines(kBlock * words_.size());
   std::vector<int> result;
   for (std::size_t begin = 0; begin < questions.size(); begin += kBlock) {
     const std::size_t n = std::min(kBlock, questions.size() - begin);
     for (std::size_t q = 0; q < n; ++q) direction_of(questions[begin + q], &directions[q * d]);
-    gemm<float>(Trans::no, Trans::yes, static_cast<Index>(n), size(), width(), 1, directions.data(), width(),
+    gemm<float>(Trans::no, Trans::yes, Index(n), size(), width(), 1, directions.data(), width(),
                 unit_.data<float>(), width(), 0, cosines.data(), size());
     for (std::size_t q = 0; q < n; ++q) {
       float* row = cosines.data() + q * words_.size();
       for (int i : questions[begin + q]) row[i] = -INFINITY;
-      result.push_back(static_cast<int>(std::max_element(row, row + size()) - row));
+      result.push_back(int(std::max_element(row, row + size()) - row));
     }
   }
   return result;
@@ -167,7 +166,7 @@ static std::vector<double> ranks(const std::vector<double>& values) {
   std::sort(order.begin(), order.end());
   for (double value : values) {
     const auto [first, last] = std::equal_range(order.begin(), order.end(), value);
-    result.push_back(0.5 * static_cast<double>((first - order.begin()) + (last - order.begin()) - 1));
+    result.push_back(0.5 * double((first - order.begin()) + (last - order.begin()) - 1));
   }
   return result;
 }
@@ -179,7 +178,7 @@ double spearman(const std::vector<double>& x, const std::vector<double>& y) {
     if (std::any_of(values->begin(), values->end(), [](double value) { return std::isnan(value); }))
       return NAN;
   const std::vector<double> a = ranks(x), b = ranks(y);
-  const double mean = 0.5 * (static_cast<double>(x.size()) - 1);
+  const double mean = 0.5 * (double(x.size()) - 1);
   double ab = 0, aa = 0, bb = 0;
   for (std::size_t i = 0; i < a.size(); ++i) {
     ab += (a[i] - mean) * (b[i] - mean);

@@ -1,7 +1,6 @@
 #include "data/wsd_corpus.h"
 
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 #include <map>
 #include <set>
@@ -24,7 +23,7 @@ std::string file_name(const std::string& path) {
 class LabelIds {
  public:
   explicit LabelIds(const std::vector<std::string>& labels) : labels_(labels) {
-    for (std::size_t i = 0; i < labels.size(); i++) ids_.emplace(labels[i], static_cast<int>(i));
+    for (std::size_t i = 0; i < labels.size(); i++) ids_.emplace(labels[i], int(i));
   }
   int at(const std::string& label, const std::string& where) const {
     const auto found = ids_.find(label);
@@ -40,21 +39,15 @@ class LabelIds {
 };
 
 // A decimal number below 10^9, or -1.
-int parse_integer(std::string_view text) {
-  unsigned value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  const bool whole = error == std::errc() && end == text.data() + text.size() && text.size() <= 9;
-  return whole ? static_cast<int>(value) : -1;
+int parse_integer(const std::string& text) {
+  return all_digits(text) && text.size() <= 9 ? std::stoi(text) : -1;
 }
 
 // ---- the CoarseWSD-20 layout
 
 // classes_map.txt: label -> name, in the order of the labels as numbers.
 std::map<int, std::string> read_classes(const std::string& path) {
-  JsonLimits limits;
-  limits.bytes = 1 << 20;
-  limits.depth = 2;
-  const Json json = read_json(path, limits);
+  const Json json = read_json(path, {std::size_t{1} << 20, 2});
   if (!json.is_object() || json.empty())
     fail(Fault::data, "{}: must be a JSON object from label to name; got {}", path,
          in_quotes(dump_json(json)));
@@ -85,12 +78,12 @@ WsdExample parse_tokens(const std::string& line, const std::string& where) {
   WsdExample example;
   // Positions count every single space. Where an upstream tokenizer left an empty token, it is dropped.
   std::vector<std::string> tokens = qkv::split(fields[1], ' ');
-  const auto target = static_cast<std::size_t>(position);
+  const auto target = std::size_t(position);
   if (target >= tokens.size() || tokens[target].empty())
     fail(Fault::data, "{}: target position must be that of a token in [0, {}); got {}", where, tokens.size(),
          position);
   for (std::size_t i = 0; i < tokens.size(); i++) {
-    if (i == target) example.target = static_cast<int>(example.words.size());
+    if (i == target) example.target = int(example.words.size());
     if (!tokens[i].empty()) example.words.push_back(std::move(tokens[i]));
   }
   return example;
@@ -115,7 +108,7 @@ WsdExample parse_wsd_sentence(std::string_view text, const std::string& where) {
   bool found = false;
   for (std::string_view token : split_text(plain)) {
     if (token.data() == target.data() && token.size() == target.size()) {
-      example.target = static_cast<int>(example.words.size());
+      example.target = int(example.words.size());
       found = true;
     }
     example.words.emplace_back(token);

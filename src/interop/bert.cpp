@@ -45,6 +45,16 @@ void append_pairs(std::vector<TensorRow>& tensors,
       tensors.push_back({{std::string(ours) + part}, std::string(theirs) + part});
 }
 
+// The projections of attention; `names` are those of queries, keys, values and outputs.
+void append_attention(std::vector<TensorRow>& tensors, const std::string& path,
+                      std::initializer_list<const char*> names) {
+  const char* letter = "QKVO";
+  for (const char* name : names) {
+    tensors.push_back({{std::string("layers.*.attn.W_") + *letter}, path + name + ".weight"});
+    tensors.push_back({{std::string("layers.*.attn.b_") + *letter++}, path + name + ".bias"});
+  }
+}
+
 Family bert() {
   Family f;
   f.model_type = "bert", f.prefix = "bert.";
@@ -64,15 +74,9 @@ Family bert() {
   append(f.keys, kEncoder);
   append(f.tensors, {{"embed.weight", "bert.embeddings.word_embeddings.weight"},
                      {"position.weight", "bert.embeddings.position_embeddings.weight"},
-                     {"token_types.weight", "bert.embeddings.token_type_embeddings.weight"},
-                     {"layers.*.attn.W_Q", "bert.encoder.layer.*.attention.self.query.weight"},
-                     {"layers.*.attn.b_Q", "bert.encoder.layer.*.attention.self.query.bias"},
-                     {"layers.*.attn.W_K", "bert.encoder.layer.*.attention.self.key.weight"},
-                     {"layers.*.attn.b_K", "bert.encoder.layer.*.attention.self.key.bias"},
-                     {"layers.*.attn.W_V", "bert.encoder.layer.*.attention.self.value.weight"},
-                     {"layers.*.attn.b_V", "bert.encoder.layer.*.attention.self.value.bias"},
-                     {"layers.*.attn.W_O", "bert.encoder.layer.*.attention.output.dense.weight"},
-                     {"layers.*.attn.b_O", "bert.encoder.layer.*.attention.output.dense.bias"}});
+                     {"token_types.weight", "bert.embeddings.token_type_embeddings.weight"}});
+  append_attention(f.tensors, "bert.encoder.layer.*.attention.",
+                   {"self.query", "self.key", "self.value", "output.dense"});
   append_pairs(f.tensors, {{"embed_norm", "bert.embeddings.LayerNorm"},
                            {"layers.*.norm1", "bert.encoder.layer.*.attention.output.LayerNorm"},
                            {"layers.*.ffn.up", "bert.encoder.layer.*.intermediate.dense"},
@@ -102,15 +106,9 @@ Family distilbert() {
   };
   append(f.keys, kEncoder);
   append(f.tensors, {{"embed.weight", "distilbert.embeddings.word_embeddings.weight"},
-                     {"position.weight", "distilbert.embeddings.position_embeddings.weight"},
-                     {"layers.*.attn.W_Q", "distilbert.transformer.layer.*.attention.q_lin.weight"},
-                     {"layers.*.attn.b_Q", "distilbert.transformer.layer.*.attention.q_lin.bias"},
-                     {"layers.*.attn.W_K", "distilbert.transformer.layer.*.attention.k_lin.weight"},
-                     {"layers.*.attn.b_K", "distilbert.transformer.layer.*.attention.k_lin.bias"},
-                     {"layers.*.attn.W_V", "distilbert.transformer.layer.*.attention.v_lin.weight"},
-                     {"layers.*.attn.b_V", "distilbert.transformer.layer.*.attention.v_lin.bias"},
-                     {"layers.*.attn.W_O", "distilbert.transformer.layer.*.attention.out_lin.weight"},
-                     {"layers.*.attn.b_O", "distilbert.transformer.layer.*.attention.out_lin.bias"}});
+                     {"position.weight", "distilbert.embeddings.position_embeddings.weight"}});
+  append_attention(f.tensors, "distilbert.transformer.layer.*.attention.",
+                   {"q_lin", "k_lin", "v_lin", "out_lin"});
   append_pairs(f.tensors, {{"embed_norm", "distilbert.embeddings.LayerNorm"},
                            {"layers.*.norm1", "distilbert.transformer.layer.*.sa_layer_norm"},
                            {"layers.*.ffn.up", "distilbert.transformer.layer.*.ffn.lin1"},

@@ -1,11 +1,13 @@
 // HfFolder: a folder of Hugging Face on disk, read with suspicion: sizes before contents, and no file
-// outside.
+// outside. What it says in words: its tokenizer, the names of classes, how a text ends.
 #pragma once
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "qkv/base/json.h"
+#include "qkv/data/tokenizer.h"
 #include "qkv/tensor/safetensors.h"
 
 namespace qkv {
@@ -37,5 +39,14 @@ class HfFolder {
   std::map<std::string, SafetensorsEntry> tensors_;
   std::map<std::string, std::string> shard_of_;
 };
+
+/// tokenizer.json, with as many tokens as the model: what is unused gets a name.
+std::shared_ptr<Tokenizer> tokenizer_of(const HfFolder& folder, Index vocab_size);
+
+/// The names of the classes, from config.json: LABEL_0, LABEL_1, .. where it gives none.
+std::vector<std::string> labels_of(const Json& config, const std::string& where);
+
+/// The token that ends a text: the first id of eos_token_id that the tokenizer has, or "none".
+std::string end_token(const HfFolder& folder, const Tokenizer& tokenizer, std::vector<std::string>& notes);
 
 }  // namespace qkv

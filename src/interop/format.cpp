@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "base/at.h"
 #include "base/file.h"
 #include "interop/graph.h"
 #include "interop/onnx.h"
@@ -23,14 +24,11 @@ const std::vector<ExportFormat>& export_formats() {
 }
 
 std::vector<std::string> export_format_names() {
-  std::vector<std::string> names;
-  for (const ExportFormat& one : export_formats()) names.push_back(one.name);
-  return names;
+  return mapped(export_formats(), [](const ExportFormat& one) { return std::string(one.name); });
 }
 
 void write_parameters(const Experiment& e, const std::string& folder) {
   write_safetensors(folder + "/model.safetensors", e.parameters->named());
-  if (const Tokenizer* tokenizer = e.task->tokenizer()) tokenizer->save(folder + "/tokenizer.json");
 }
 
 void export_model(const Experiment& e, const std::string& format, const std::string& given) {
@@ -53,6 +51,7 @@ void export_model(const Experiment& e, const std::string& format, const std::str
   try {
     make_directories(fresh);
     chosen->write(e, fresh);
+    if (const Tokenizer* tokenizer = e.task->tokenizer()) tokenizer->save(fresh + "/tokenizer.json");
     fsync_dir(fresh);
     fs::rename(fresh, out);  // an empty folder is replaced
   } catch (const fs::filesystem_error& e) {

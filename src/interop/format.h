@@ -9,8 +9,8 @@ namespace qkv {
 
 struct ExportFormat {
   const char *name, *help;
-  /// Writes the files of a model into an existing, empty folder. A model that the format cannot say is a
-  /// usage error that names the feature.
+  /// Writes the files of a model, but for its tokenizer, into an existing, empty folder. A model that the
+  /// format cannot say is a usage error that names the feature.
   void (*write)(const Experiment& e, const std::string& folder);
 };
 

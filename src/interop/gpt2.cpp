@@ -2,6 +2,17 @@
 #include "interop/family.h"
 
 namespace qkv {
+namespace {
+
+// Names here, and those of config.json.
+const std::vector<std::pair<std::string, Json>> kActivationFunctions{
+    {"gelu", "gelu_new"}, {"gelu", "gelu_pytorch_tanh"},
+    {"gelu-erf", "gelu"}, {"gelu-erf", "gelu_python"},
+    {"relu", "relu"},     {"relu2", "relu2"},
+    {"silu", "silu"},     {"silu", "swish"}};
+const std::vector<std::pair<std::string, Json>> kScaled{{"sqrt_d_k", true}, {"none", false}};
+
+}  // namespace
 
 Family gpt2() {
   Family f{"gpt2", "GPT2LMHeadModel", "GPT2Model", "transformer."};
@@ -13,28 +24,13 @@ Family gpt2() {
       {"model.n_layer", "n_layer", KeyKind::count},
       {"model.attention.n_head", "n_head", KeyKind::count},
       {"model.ffn.d_ff", "n_inner", KeyKind::count, {4, "n_embd"}},
-      {"model.ffn.activation",
-       "activation_function",
-       KeyKind::name,
-       "gelu_new",
-       {{"gelu", "gelu_new"},
-        {"gelu", "gelu_pytorch_tanh"},
-        {"gelu-erf", "gelu"},
-        {"gelu-erf", "gelu_python"},
-        {"relu", "relu"},
-        {"relu2", "relu2"},
-        {"silu", "silu"},
-        {"silu", "swish"}}},
+      {"model.ffn.activation", "activation_function", KeyKind::name, "gelu_new", kActivationFunctions},
       {"model.norm.eps", "layer_norm_epsilon", KeyKind::number, 1e-5},
       {"model.tie_embeddings", "tie_word_embeddings", KeyKind::flag, true},
       {"model.dropout", "resid_pdrop", KeyKind::number, 0.1},
       {"model.dropout", "attn_pdrop", KeyKind::number, 0.1},
       {"model.dropout", "embd_pdrop", KeyKind::number, 0.1},
-      {"model.attention.scale",
-       "scale_attn_weights",
-       KeyKind::name,
-       true,
-       {{"sqrt_d_k", true}, {"none", false}}},
+      {"model.attention.scale", "scale_attn_weights", KeyKind::name, true, kScaled},
       {"model.position.type", "", KeyKind::name, "learned"},
       {"model.position.origin", "", KeyKind::name, "start"},
       {"model.position.pairing", "", KeyKind::name, "halves"},

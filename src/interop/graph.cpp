@@ -166,9 +166,8 @@ Graph graph_of(const std::string& name, std::vector<Traced> passes) {
     std::vector<std::string> got;
     for (std::size_t i = 0; i < passes.size(); i++) {
       values.push_back(given[i][k].second->constant);
-      std::vector<std::string> of_batch;
-      for (const auto& [symbol, size] : passes[i].sizes)
-        of_batch.push_back(fmt::format("{} = {}", symbol, size));
+      const auto of_batch = mapped(
+          passes[i].sizes, [](const auto& size) { return fmt::format("{} = {}", size.first, size.second); });
       got.push_back(fmt::format("{} for {}", values[i], join(of_batch, " ")));
     }
     const std::optional<Dim> dim = size_from(values, passes);

@@ -14,14 +14,9 @@ Json json_of(const Dim& dim) {
   return dim.fixed() ? Json(dim.constant) : Json(dim.str());
 }
 
-Json shape_json(const std::vector<Dim>& shape) {
-  Json result = Json::array();
-  for (const Dim& dim : shape) result.push_back(json_of(dim));
-  return result;
-}
-
 Json value_json(const std::string& name, const Graph::Value& value) {
-  return {{"name", name}, {"dtype", name_of(value.dtype)}, {"shape", shape_json(value.shape)}};
+  const std::vector<Json> shape = mapped(value.shape, [](const Dim& dim) { return json_of(dim); });
+  return {{"name", name}, {"dtype", name_of(value.dtype)}, {"shape", shape}};
 }
 
 }  // namespace
@@ -63,8 +58,7 @@ Json json_of(const Graph& graph) {
 
 // A graph as text: one line for each node.
 static std::string text_of(const Json& graph) {
-  std::vector<std::string> lines;
-  for (const Json& node : graph.at("nodes")) lines.push_back(dump_json(node));
+  const auto lines = mapped(graph.at("nodes"), [](const Json& node) { return dump_json(node); });
   return fmt::format("{{\"inputs\": {},\n\"tensors\": {},\n\"nodes\": [\n{}],\n\"outputs\": {}}}",
                      dump_json(graph.at("inputs")), dump_json(graph.at("tensors")), join(lines, ",\n"),
                      dump_json(graph.at("outputs")));
@@ -87,7 +81,6 @@ void write_graph(const Experiment& e, const std::string& folder) {
       fmt::format("{{\"format\": \"qkv-graph\", \"version\": {},\n\"about\": {},\n\"graphs\": {{{}}}}}\n",
                   kGraphVersion, dump_json(about), join(graphs, ",\n")));
   write_safetensors(folder + "/graph.safetensors", tensors);
-  if (const Tokenizer* tokenizer = e.task->tokenizer()) tokenizer->save(folder + "/tokenizer.json");
 }
 
 }  // namespace qkv

@@ -84,7 +84,6 @@ void write_hf(const Experiment& e, const std::string& folder) {
   config["dtype"] = config["torch_dtype"] = e.run.dtype == Dtype::f64 ? "float64" : "float32";
 
   write_safetensors(folder + "/model.safetensors", tensors);
-  tokenizer->save(folder + "/tokenizer.json");
   for (const auto& [name, json] : {std::pair<const char*, const Json&>{"config.json", config},
                                    {"tokenizer_config.json", texts},
                                    {"generation_config.json", generation}})

@@ -11,7 +11,6 @@
 #include "data/json_members.h"
 #include "interop/family.h"
 #include "interop/folder.h"
-#include "interop/words.h"
 #include "qkv/base/text.h"
 #include "qkv/ops/shape_ops.h"
 #include "qkv/train/experiment.h"
@@ -136,24 +135,22 @@ std::map<std::string, Placed> match(const HfFolder& folder, const Family& family
 std::vector<NamedTensor> read_weights(const HfFolder& folder, const std::map<std::string, Placed>& places,
                                       const std::map<std::string, Index>& rows) {
   std::vector<NamedTensor> weights, copies;
-  const auto wanted = [&](const std::string& name) {
-    return places.count(name) > 0;
-  };
-  folder.read(wanted, [&](NamedTensor given) {
-    const auto place = places.find(given.name);
-    if (place->second.copy) {
-      copies.push_back(std::move(given));
-      return;
-    }
-    Tensor tensor = given.tensor;
-    if (place->second.transposed) tensor = permute(Var(tensor), {1, 0}).value();
-    Index begin = 0;
-    for (const std::string& name : place->second.ours) {
-      const Index n = rows.at(name);
-      weights.push_back({name, tensor.rows(begin, n)});
-      begin += n;
-    }
-  });
+  folder.read([&](const std::string& name) { return places.count(name) > 0; },
+              [&](NamedTensor given) {
+                const auto place = places.find(given.name);
+                if (place->second.copy) {
+                  copies.push_back(std::move(given));
+                  return;
+                }
+                Tensor tensor = given.tensor;
+                if (place->second.transposed) tensor = permute(Var(tensor), {1, 0}).value();
+                Index begin = 0;
+                for (const std::string& name : place->second.ours) {
+                  const Index n = rows.at(name);
+                  weights.push_back({name, tensor.rows(begin, n)});
+                  begin += n;
+                }
+              });
   for (const NamedTensor& copy : copies) {
     const Tensor own = tensor_named(places.at(copy.name).ours[0], weights);
     if (own.dtype() != copy.tensor.dtype() ||

@@ -5,7 +5,6 @@
 #include "interop/graph.h"
 #include "model/encoder.h"
 #include "model/skip_gram.h"
-#include "qkv/base/text.h"
 #include "qkv/model/generate.h"
 #include "qkv/task/synthetic.h"
 

@@ -2,10 +2,8 @@
 
 #include <algorithm>
 
-#include "base/at.h"
 #include "base/file.h"
 #include "qkv/base/json.h"
-#include "qkv/base/text.h"
 #include "qkv/version.h"
 
 namespace qkv::onnx {
@@ -91,44 +89,29 @@ Name Lowering::in(std::size_t i) const {
   return i < node_->inputs.size() && node_->inputs[i] >= 0 ? at(names_, node_->inputs[i]) : "";
 }
 
-static int find_named(const Graph::Node& node, std::string_view key) {
-  for (const auto& [name, value] : node.named)
-    if (name == key) return value;
-  return -1;
+// The member of a node that is called `key`, or null.
+template <class T>
+static const T* find(const std::vector<std::pair<std::string, T>>& members, std::string_view key) {
+  for (const auto& [name, value] : members)
+    if (name == key) return &value;
+  return nullptr;
 }
 
 Name Lowering::named(const char* key) const {
-  const int value = find_named(*node_, key);
-  return value < 0 ? "" : at(names_, value);
+  const int* value = find(node_->named, key);
+  return value ? at(names_, *value) : "";
 }
 
-const std::vector<Dim>& Lowering::shape_of(int value) const {
-  return at(graph_.values, value).shape;
-}
-const std::vector<Dim>& Lowering::shape(std::size_t i) const {
-  return shape_of(node_->inputs[i]);
-}
 const std::vector<Dim>& Lowering::named_shape(const char* key) const {
-  return shape_of(find_named(*node_, key));
-}
-const std::vector<Dim>& Lowering::result_shape() const {
-  return shape_of(node_->outputs[0]);
+  return shape_of(*find(node_->named, key));
 }
 
 const Graph::Attribute& Lowering::attribute(const char* key) const {
-  for (const auto& [name, value] : node_->attributes)
-    if (name == key) return value;
+  if (const Graph::Attribute* found = find(node_->attributes, key)) return *found;
   fail(Fault::runtime, "onnx: op '{}' must have the attribute '{}'", node_->op, key);
 }
 bool Lowering::has(const char* key) const {
-  return std::any_of(node_->attributes.begin(), node_->attributes.end(),
-                     [&](const auto& one) { return one.first == key; });
-}
-double Lowering::number(const char* key) const {
-  return std::get<double>(attribute(key));
-}
-Dim Lowering::dim(const char* key) const {
-  return std::get<Dim>(attribute(key));
+  return find(node_->attributes, key) != nullptr;
 }
 Index Lowering::integer(const char* key) const {
   const Dim value = dim(key);
@@ -137,18 +120,11 @@ Index Lowering::integer(const char* key) const {
          value.str());
   return value.constant;
 }
-std::vector<Index> Lowering::list(const char* key) const {
-  return std::get<std::vector<Index>>(attribute(key));
-}
 void Lowering::also(std::size_t i, const Name& name) {
   if (i < node_->outputs.size()) at(names_, node_->outputs[i]) = name;
 }
 
 // ---- operators and constants
-
-Name Lowering::fresh() {
-  return fmt::format("t{}", count_++);
-}
 
 Names Lowering::op(const char* type, const Names& inputs, Attributes attributes, std::size_t outputs) {
   Message node;
@@ -163,9 +139,6 @@ Names Lowering::op(const char* type, const Names& inputs, Attributes attributes,
   for (const Attribute& attribute : attributes) node.message(5, message_of(attribute));
   nodes_.push_back(std::move(node));
   return results;
-}
-Name Lowering::op(const char* type, const Names& inputs, Attributes attributes) {
-  return op(type, inputs, attributes, 1)[0];
 }
 
 // TensorProto
@@ -247,13 +220,6 @@ Name Lowering::range(const Dim& length) {
   return cache_[key] = op("Range", {scalar(0), end, scalar(1)});
 }
 
-Name Lowering::unsqueeze(const Name& x, const std::vector<Index>& axes) {
-  return op("Unsqueeze", {x, ints(axes)});
-}
-Name Lowering::cast(const Name& x, Type to) {
-  return op("Cast", {x}, {{"to", Index(to)}});
-}
-
 Name Lowering::reshape(const Name& x, const std::vector<Dim>& from, const std::vector<Dim>& to) {
   std::vector<Index> plan;  // 0: as in x, -1: what is left
   for (std::size_t i = 0; i < to.size(); i++)
@@ -278,7 +244,6 @@ void write_onnx(const Experiment& e, const std::string& folder) {
   for (const Graph& graph : graphs_of(e))
     write_file_atomic(fmt::format("{}/{}.onnx", folder, graph.name == "forward" ? "model" : graph.name),
                       encode_onnx(graph));
-  if (const Tokenizer* tokenizer = e.task->tokenizer()) tokenizer->save(folder + "/tokenizer.json");
 }
 
 }  // namespace qkv

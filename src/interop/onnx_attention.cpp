@@ -1,6 +1,5 @@
 // The rows of attention, rotary positions and recurrent cells.
 #include <algorithm>
-#include <limits>
 
 #include "interop/onnx.h"
 

@@ -172,7 +172,20 @@ Name unary(Lowering& l, const char* type, Attributes attributes = {}) {
   return l.op(type, {l.in(0)}, attributes);
 }
 
-// An op and the value of its result, of the node at hand.
+// Ops that have another name there, and are else the same: of one input, of two operands, reductions.
+using OpNames = std::vector<std::pair<const char*, const char*>>;
+const OpNames kOfOne{{"exp", "Exp"}, {"log", "Log"},         {"sqrt", "Sqrt"}, {"tanh", "Tanh"},
+                     {"erf", "Erf"}, {"sigmoid", "Sigmoid"}, {"relu", "Relu"}, {"softplus", "Softplus"},
+                     {"neg", "Neg"}, {"abs", "Abs"}};
+const OpNames kOfTwo{{"add", "Add"}, {"sub", "Sub"},     {"mul", "Mul"},     {"div", "Div"},
+                     {"pow", "Pow"}, {"maximum", "Max"}, {"minimum", "Min"}, {"matmul", "MatMul"}};
+const OpNames kReductions{{"sum", "ReduceSum"},
+                          {"mean", "ReduceMean"},
+                          {"max", "ReduceMax"},
+                          {"min", "ReduceMin"},
+                          {"logsumexp", "ReduceLogSumExp"}};
+
+// The others: an op and the value of its result, of the node at hand.
 #define QKV_ROW(op, ...)          \
   {                               \
     op, [](Lowering& l) -> Name { \
@@ -183,77 +196,70 @@ Name unary(Lowering& l, const char* type, Attributes attributes = {}) {
 }  // namespace
 
 const std::map<std::string, Row>& rows() {
-  static const std::map<std::string, Row> table{
-      QKV_ROW("exp", unary(l, "Exp")),
-      QKV_ROW("log", unary(l, "Log")),
-      QKV_ROW("sqrt", unary(l, "Sqrt")),
-      QKV_ROW("tanh", unary(l, "Tanh")),
-      QKV_ROW("erf", unary(l, "Erf")),
-      QKV_ROW("sigmoid", unary(l, "Sigmoid")),
-      QKV_ROW("relu", unary(l, "Relu")),
-      QKV_ROW("relu_squared", l.op("Pow", {l.op("Relu", {l.in(0)}), l.constant(2.0)})),
-      QKV_ROW("softcap", softcap(l)),
-      QKV_ROW("mix", mix(l)),
-      QKV_ROW("leaky_relu", unary(l, "LeakyRelu", {{"alpha", l.number("slope")}})),
-      QKV_ROW("elu", unary(l, "Elu", {{"alpha", l.number("alpha")}})),
-      QKV_ROW("softplus", unary(l, "Softplus")),
-      QKV_ROW("neg", unary(l, "Neg")),
-      QKV_ROW("abs", unary(l, "Abs")),
-      QKV_ROW("square", l.op("Mul", {l.in(0), l.in(0)})),
-      QKV_ROW("gelu", gelu(l)),
-      QKV_ROW("silu", silu(l)),
-      QKV_ROW("swiglu", l.op("Mul", {silu(l), l.in(1)})),
-      QKV_ROW("clip", l.op("Clip", {l.in(0), l.constant(l.number("low")), l.constant(l.number("high"))})),
-      QKV_ROW("add", of_two(l, "Add")),
-      QKV_ROW("sub", of_two(l, "Sub")),
-      QKV_ROW("mul", of_two(l, "Mul")),
-      QKV_ROW("div", of_two(l, "Div")),
-      QKV_ROW("pow", of_two(l, "Pow")),
-      QKV_ROW("maximum", of_two(l, "Max")),
-      QKV_ROW("minimum", of_two(l, "Min")),
-      QKV_ROW("where", l.op("Where", {l.cast(l.named("condition"), kBool), l.in(0), l.in(1)})),
-      QKV_ROW("sum", reduced(l, "ReduceSum")),
-      QKV_ROW("mean", reduced(l, "ReduceMean")),
-      QKV_ROW("max", reduced(l, "ReduceMax")),
-      QKV_ROW("min", reduced(l, "ReduceMin")),
-      QKV_ROW("logsumexp", reduced(l, "ReduceLogSumExp")),
-      QKV_ROW("softmax", unary(l, "Softmax", {{"axis", Index{-1}}})),
-      QKV_ROW("log_softmax", unary(l, "LogSoftmax", {{"axis", Index{-1}}})),
-      QKV_ROW("cumsum", cumsum(l)),
-      QKV_ROW("matmul", of_two(l, "MatMul")),
-      QKV_ROW("linear", linear(l)),
-      QKV_ROW("layer_norm", layer_norm(l)),
-      QKV_ROW("rms_norm", rms_norm(l)),
-      QKV_ROW("reshape", l.reshape(l.in(0), l.shape(0), l.result_shape())),
-      QKV_ROW("broadcast_to", l.op("Expand", {l.in(0), l.sizes(l.result_shape())})),
-      QKV_ROW("permute", unary(l, "Transpose", {{"perm", l.list("order")}})),
-      QKV_ROW("tril", triangle(l, false)),
-      QKV_ROW("triu", triangle(l, true)),
-      QKV_ROW("slice", slice(l)),
-      QKV_ROW("concat", concat(l)),
-      QKV_ROW("cast", l.cast(l.named("x"), kFloat)),
-      QKV_ROW("embedding", l.op("Gather", {l.in(0), l.named("ids")})),
-      QKV_ROW("embedding_bag", embedding_bag(l)),
-      QKV_ROW("index_select", l.op("Gather", {l.in(0), l.named("ids")}, {{"axis", l.integer("axis")}})),
-      QKV_ROW("take_along", l.op("GatherElements", {l.in(0), l.named("ids")}, {{"axis", l.integer("axis")}})),
-      QKV_ROW("masked_mean", masked_mean(l)),
-      QKV_ROW("pointer_generator", pointer_generator(l)),
-      QKV_ROW("select_positions", select_positions(l)),
-      QKV_ROW("one_hot", one_hot(l)),
-      QKV_ROW("positions", l.op("Add", {l.range(l.result_shape()[0]), l.size(l.dim("begin"))})),
-      QKV_ROW("relative_positions", relative_positions(l)),
-      QKV_ROW("document_positions",
-              l.op("Sub", {l.range(l.result_shape()[1]), l.cast(l.named("starts"), kInt64)})),
-      QKV_ROW("lengths", lengths(l)),
-      QKV_ROW("last_positions", last_positions(l)),
-      QKV_ROW("attention", attention(l)),
-      QKV_ROW("attention_packed", attention_packed(l)),
-      QKV_ROW("rotary", rotary(l)),
-      QKV_ROW("qk_norm", qk_norm(l)),
-      QKV_ROW("rnn", recurrent(l, "RNN", {0})),
-      QKV_ROW("lstm", recurrent(l, "LSTM", {0, 3, 1, 2})),
-      QKV_ROW("gru", recurrent(l, "GRU", {1, 0, 2})),
-  };
+  static const std::map<std::string, Row> table = [] {
+    std::map<std::string, Row> all{
+        QKV_ROW("relu_squared", l.op("Pow", {l.op("Relu", {l.in(0)}), l.constant(2.0)})),
+        QKV_ROW("softcap", softcap(l)),
+        QKV_ROW("mix", mix(l)),
+        QKV_ROW("leaky_relu", unary(l, "LeakyRelu", {{"alpha", l.number("slope")}})),
+        QKV_ROW("elu", unary(l, "Elu", {{"alpha", l.number("alpha")}})),
+        QKV_ROW("square", l.op("Mul", {l.in(0), l.in(0)})),
+        QKV_ROW("gelu", gelu(l)),
+        QKV_ROW("silu", silu(l)),
+        QKV_ROW("swiglu", l.op("Mul", {silu(l), l.in(1)})),
+        QKV_ROW("clip", l.op("Clip", {l.in(0), l.constant(l.number("low")), l.constant(l.number("high"))})),
+        QKV_ROW("where", l.op("Where", {l.cast(l.named("condition"), kBool), l.in(0), l.in(1)})),
+        QKV_ROW("softmax", unary(l, "Softmax", {{"axis", Index{-1}}})),
+        QKV_ROW("log_softmax", unary(l, "LogSoftmax", {{"axis", Index{-1}}})),
+        QKV_ROW("cumsum", cumsum(l)),
+        QKV_ROW("linear", linear(l)),
+        QKV_ROW("layer_norm", layer_norm(l)),
+        QKV_ROW("rms_norm", rms_norm(l)),
+        QKV_ROW("reshape", l.reshape(l.in(0), l.shape(0), l.result_shape())),
+        QKV_ROW("broadcast_to", l.op("Expand", {l.in(0), l.sizes(l.result_shape())})),
+        QKV_ROW("permute", unary(l, "Transpose", {{"perm", l.list("order")}})),
+        QKV_ROW("tril", triangle(l, false)),
+        QKV_ROW("triu", triangle(l, true)),
+        QKV_ROW("slice", slice(l)),
+        QKV_ROW("concat", concat(l)),
+        QKV_ROW("cast", l.cast(l.named("x"), kFloat)),
+        QKV_ROW("embedding", l.op("Gather", {l.in(0), l.named("ids")})),
+        QKV_ROW("embedding_bag", embedding_bag(l)),
+        QKV_ROW("index_select", l.op("Gather", {l.in(0), l.named("ids")}, {{"axis", l.integer("axis")}})),
+        QKV_ROW("take_along",
+                l.op("GatherElements", {l.in(0), l.named("ids")}, {{"axis", l.integer("axis")}})),
+        QKV_ROW("masked_mean", masked_mean(l)),
+        QKV_ROW("pointer_generator", pointer_generator(l)),
+        QKV_ROW("select_positions", select_positions(l)),
+        QKV_ROW("one_hot", one_hot(l)),
+        QKV_ROW("positions", l.op("Add", {l.range(l.result_shape()[0]), l.size(l.dim("begin"))})),
+        QKV_ROW("relative_positions", relative_positions(l)),
+        QKV_ROW("document_positions",
+                l.op("Sub", {l.range(l.result_shape()[1]), l.cast(l.named("starts"), kInt64)})),
+        QKV_ROW("lengths", lengths(l)),
+        QKV_ROW("last_positions", last_positions(l)),
+        QKV_ROW("attention", attention(l)),
+        QKV_ROW("attention_packed", attention_packed(l)),
+        QKV_ROW("rotary", rotary(l)),
+        QKV_ROW("qk_norm", qk_norm(l)),
+        QKV_ROW("rnn", recurrent(l, "RNN", {0})),
+        QKV_ROW("lstm", recurrent(l, "LSTM", {0, 3, 1, 2})),
+        QKV_ROW("gru", recurrent(l, "GRU", {1, 0, 2})),
+    };
+    for (const auto& [op, type] : kOfOne)
+      all[op] = [type = type](Lowering& l) {
+        return unary(l, type);
+      };
+    for (const auto& [op, type] : kOfTwo)
+      all[op] = [type = type](Lowering& l) {
+        return of_two(l, type);
+      };
+    for (const auto& [op, type] : kReductions)
+      all[op] = [type = type](Lowering& l) {
+        return reduced(l, type);
+      };
+    return all;
+  }();
   return table;
 }
 

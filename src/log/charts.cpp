@@ -7,6 +7,7 @@
 #include <limits>
 #include <map>
 
+#include "base/at.h"
 #include "log/number_text.h"
 #include "log/terminal_text.h"
 
@@ -37,9 +38,7 @@ double widest(const std::vector<std::string>& texts) {
 }
 
 std::vector<std::string> fitted(const std::vector<std::string>& texts) {
-  std::vector<std::string> result;
-  for (const std::string& text : texts) result.push_back(fit_width(text, kName));
-  return result;
+  return mapped(texts, [](const std::string& text) { return fit_width(text, kName); });
 }
 
 // The frame of a picture: grid, numbers and names of both axes.
@@ -173,7 +172,7 @@ Svg line_chart(const LineChart& c) {
 
 Svg matrix_chart(const MatrixChart& c) {
   const std::vector<std::string> rows = fitted(c.rows), columns = fitted(c.columns);
-  const auto n = static_cast<double>(columns.size());
+  const auto n = double(columns.size());
   double most = c.most;
   for (double v : c.values)
     if (std::isfinite(v)) most = std::max(most, std::fabs(v));
@@ -184,23 +183,23 @@ Svg matrix_chart(const MatrixChart& c) {
                height = wordy ? 26 : cell;
   // Of names that are closer than letters are high, every second, third, ... is written.
   const auto apart = [](double needed, double step) {
-    return static_cast<std::size_t>(std::max(1.0, std::ceil(needed / step)));
+    return std::size_t(std::max(1.0, std::ceil(needed / step)));
   };
   const std::size_t every_column = apart(upright ? kLetter : widest(columns) + 4, cell),
                     every_row = apart(kLetter, height);
   const double left = 24 + widest(rows) + (c.row_label.empty() ? 0 : 16),
                top = Svg::kTitle + (c.column_label.empty() ? 0 : 18) + (upright ? widest(columns) + 12 : 22);
-  const double width = left + n * cell, below = top + static_cast<double>(rows.size()) * height;
+  const double width = left + n * cell, below = top + double(rows.size()) * height;
   const bool negative = std::any_of(c.values.begin(), c.values.end(), [](double v) { return v < 0; });
   const std::string scale =
       fmt::format("strongest colour: {}{}", metric_text(most), negative ? "; grey is negative" : "");
   Svg svg(std::max({width, text_width(c.title) * 1.1, left + text_width(scale)}) + 24, below + 28, c.title);
   for (std::size_t r = 0; r < rows.size(); r++) {
-    const double y = top + static_cast<double>(r) * height;
+    const double y = top + double(r) * height;
     if (r % every_row == 0)
-      svg.text(left - 8, y + height / 2 + 4, rows[r], "end", "ink", 0, static_cast<int>(r) == c.marked);
+      svg.text(left - 8, y + height / 2 + 4, rows[r], "end", "ink", 0, int(r) == c.marked);
     for (std::size_t k = 0; k < columns.size(); k++) {
-      const double v = c.values.at(r * columns.size() + k), x = left + static_cast<double>(k) * cell;
+      const double v = c.values.at(r * columns.size() + k), x = left + double(k) * cell;
       if (!std::isfinite(v)) continue;
       const double share = most > 0 ? std::fabs(v) / most : 0, gap = cell > 8 ? 1 : 0;
       const std::string text = most < 1000 ? fmt::format("{:.{}f}", v, c.decimals) : metric_text(v);
@@ -211,9 +210,9 @@ Svg matrix_chart(const MatrixChart& c) {
     }
   }
   for (std::size_t k = 0; k < columns.size(); k += every_column) {
-    const double x = left + (static_cast<double>(k) + 0.5) * cell;
+    const double x = left + (double(k) + 0.5) * cell;
     svg.text(upright ? x + 4 : x, top - 8, columns[k], upright ? "start" : "middle", "ink", upright ? -90 : 0,
-             static_cast<int>(k) == c.marked && c.rows == c.columns);
+             int(k) == c.marked && c.rows == c.columns);
   }
   svg.text(left, Svg::kTitle + 12, c.column_label, "start", "soft");
   svg.text(16, (top + below) / 2, c.row_label, "middle", "soft", -90);
@@ -237,7 +236,7 @@ Svg point_chart(const PointChart& c) {
     const int k = seen[{std::lround(x.at(p.x) / 2), std::lround(y.at(p.y) / 2)}]++;
     const double away = 4.4 * std::sqrt(k), px = x.at(p.x) + away * std::cos(2.4 * k),
                  py = y.at(p.y) + away * std::sin(2.4 * k);
-    svg.dot(px, py, curve_colour(static_cast<std::size_t>(std::max(0, p.group))), p.name);
+    svg.dot(px, py, curve_colour(std::size_t(std::max(0, p.group))), p.name);
     if (c.names) svg.text(px + 8, py + 4, fit_width(p.name, kName), "start");
   }
   draw_legend(&svg, kLeft, below, kRight, c.groups, colours);
@@ -249,13 +248,12 @@ Svg bar_chart(const BarChart& c) {
   Extent wide;
   wide.add(0);
   for (auto& [name, value] : c.bars) names.push_back(fit_width(name, 2 * kName)), wide.add(value);
-  const double left = 24 + widest(names), top = Svg::kTitle + 6,
-               below = top + kRow * static_cast<double>(names.size());
+  const double left = 24 + widest(names), top = Svg::kTitle + 6, below = top + kRow * double(names.size());
   Scale x = wide.scale(left, left + 420, 0);
   Svg svg(x.end + 90, below + 44, c.title);
   draw_axes(svg, x, {0, 0, below, top}, c.label, "");
   for (std::size_t i = 0; i < names.size(); i++) {
-    const double value = c.bars[i].second, y = top + kRow * static_cast<double>(i);
+    const double value = c.bars[i].second, y = top + kRow * double(i);
     svg.text(left - 8, y + 15, names[i], "end");
     if (!std::isfinite(value)) continue;
     const double from = std::min(x.at(0), x.at(value)), to = std::max(x.at(0), x.at(value));

@@ -13,7 +13,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
-#include <optional>
 
 #include "log/terminal_text.h"
 #include "qkv/base/error.h"
@@ -62,7 +61,7 @@ int write_all(int fd, std::string_view text) {
       continue;
     }
     if (count < 0) return errno;
-    text.remove_prefix(static_cast<std::size_t>(count));
+    text.remove_prefix(std::size_t(count));
   }
   return 0;
 }

@@ -17,9 +17,9 @@ std::string bytes_of(const Descriptor& file, std::uint64_t from, std::uint64_t s
   std::string bytes(size, '\0');
   std::size_t got = 0;
   while (got < bytes.size()) {
-    const ssize_t n = ::pread(file.get(), &bytes[got], bytes.size() - got, static_cast<off_t>(from + got));
+    const ssize_t n = ::pread(file.get(), &bytes[got], bytes.size() - got, off_t(from + got));
     if (n <= 0) break;  // it was cut meanwhile
-    got += static_cast<std::size_t>(n);
+    got += std::size_t(n);
   }
   bytes.resize(got);
   return bytes;
@@ -41,7 +41,7 @@ Growth read_growth(const std::string& path, std::uint64_t from, const std::strin
   const Descriptor file(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, Fault::data, "must be readable");
   struct stat about {};
   if (::fstat(file.get(), &about) != 0) return result;
-  const auto size = static_cast<std::uint64_t>(about.st_size);
+  const auto size = std::uint64_t(about.st_size);
   if (from > 0 && from <= size && mark_of(file, from) == mark) result.again = false, result.to = from;
   result.more = size - result.to >= most;
   result.lines = bytes_of(file, result.to, std::min<std::uint64_t>(size - result.to, most));

@@ -8,7 +8,6 @@
 #include <cstring>
 #include <utility>
 
-#include "base/file.h"
 #include "log/record_keys.h"
 #include "qkv/base/error.h"
 #include "qkv/base/json.h"
@@ -23,7 +22,7 @@ bool is_number(const MetricValue& value, double* number) {
         if constexpr (std::is_same_v<T, std::string> || std::is_same_v<T, bool>) {
           return false;
         } else {
-          if (number != nullptr) *number = static_cast<double>(v);
+          if (number != nullptr) *number = double(v);
           return true;
         }
       },
@@ -156,7 +155,7 @@ void truncate_after(const std::string& path, std::int64_t step) {
     if (end == text.size()) return AppendFile(path).write("\n");  // only the newline was lost
     begin = end + 1;
   }
-  if (::truncate(path.c_str(), static_cast<off_t>(begin)) != 0)
+  if (::truncate(path.c_str(), off_t(begin)) != 0)
     fail(Fault::runtime, "{}: cannot be cut to {} bytes; got {}", path, begin, std::strerror(errno));
   AppendFile(path).sync();
 }

@@ -56,10 +56,9 @@ std::vector<std::string> tick_texts(const std::vector<double>& ticks) {
   const bool plain = step >= 1e-4 * (1 - 1e-9) && most < 1e12 && digits <= 6;
   std::vector<std::string> texts;
   for (double v : ticks)
-    texts.push_back(
-        v == 0  ? "0"
-        : plain ? fmt::format("{:.{}f}{}", v / unit, digits, name)
-                : fmt::format("{:.{}e}", v, std::clamp(static_cast<int>(power(v) - power(step)), 0, 15)));
+    texts.push_back(v == 0  ? "0"
+                    : plain ? fmt::format("{:.{}f}{}", v / unit, digits, name)
+                            : fmt::format("{:.{}e}", v, std::clamp(int(power(v) - power(step)), 0, 15)));
   return texts;
 }
 
@@ -87,7 +86,7 @@ std::string grouped(std::int64_t value) {
 
 std::string clock_text(double seconds) {
   if (!(seconds >= 0) || seconds > 1e10) return "?";
-  const auto total = static_cast<std::int64_t>(seconds);
+  const auto total = std::int64_t(seconds);
   const std::int64_t days = total / 86400, hours = total / 3600 % 24, minutes = total / 60 % 60;
   if (days > 0) return fmt::format("{}d {:02}:{:02}:{:02}", days, hours, minutes, total % 60);
   if (hours > 0) return fmt::format("{}:{:02}:{:02}", hours, minutes, total % 60);

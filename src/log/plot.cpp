@@ -36,7 +36,7 @@ struct Range {
 
 // The nearest of n cells.
 int place(const Range& range, double v, int n) {
-  return static_cast<int>(std::lround(range.part(v) * (n - 1)));
+  return int(std::lround(range.part(v) * (n - 1)));
 }
 
 // Cells of the plane, each made of `fine_x` by `fine_y` dots; a cell has the colour of what was drawn last.
@@ -47,7 +47,7 @@ class Canvas {
         rows_(rows),
         fine_x_(braille ? 2 : 1),
         fine_y_(braille ? 4 : 1),
-        dots_(static_cast<std::size_t>(columns * rows), 0),
+        dots_(std::size_t(columns * rows), 0),
         curve_(dots_.size(), 0) {}
 
   int width() const { return columns_ * fine_x_; }
@@ -69,7 +69,7 @@ class Canvas {
   std::string row(int r, bool color, const char* blank) const {
     std::string text;
     for (int c = 0; c < columns_; c++) {
-      const auto i = static_cast<std::size_t>(r * columns_ + c);
+      const auto i = std::size_t(r * columns_ + c);
       if (dots_[i] == 0) {
         text += blank;
       } else if (fine_x_ == 1) {
@@ -88,7 +88,7 @@ class Canvas {
     // Bits of a braille character by column and row from the top.
     static constexpr unsigned char kBits[2][4] = {{0x01, 0x02, 0x04, 0x40}, {0x08, 0x10, 0x20, 0x80}};
     x = std::clamp(x, 0, width() - 1), y = height() - 1 - std::clamp(y, 0, height() - 1);
-    const auto i = static_cast<std::size_t>(y / fine_y_ * columns_ + x / fine_x_);
+    const auto i = std::size_t(y / fine_y_ * columns_ + x / fine_x_);
     dots_[i] = static_cast<unsigned char>(dots_[i] | (fine_x_ == 1 ? 1 : kBits[x % 2][y % 4]));
     curve_[i] = curve;
   }
@@ -117,23 +117,22 @@ std::vector<Tick> y_ticks(const Range& y, bool log, int rows) {
 
 // The axis below: a line with ticks, then their numbers, as far as they do not touch each other or the label.
 std::string x_axis(const Range& x, int columns, int margin, const PlotOptions& o) {
-  std::string numbers(static_cast<std::size_t>(columns), ' ');
+  std::string numbers(std::size_t(columns), ' ');
   std::vector<bool> ticks(numbers.size(), false);
-  const int free = columns - static_cast<int>(o.x_label.size()) - 1;
+  const int free = columns - int(o.x_label.size()) - 1;
   int next = 0;
   const std::vector<double> at = round_ticks(x.low, x.high, std::max(2, columns / 12));
   const std::vector<std::string> texts = tick_texts(at);
   for (std::size_t i = 0; i < at.size(); i++) {
     const std::string& text = texts[i];
-    const int column = std::clamp(place(x, at[i], columns), 0, columns - 1),
-              size = static_cast<int>(text.size());
+    const int column = std::clamp(place(x, at[i], columns), 0, columns - 1), size = int(text.size());
     const int begin = std::clamp(column - size / 2, 0, columns - size);
     if (begin < next || begin + size > free) continue;
-    ticks[static_cast<std::size_t>(column)] = true;
-    numbers.replace(static_cast<std::size_t>(begin), text.size(), text);
+    ticks[std::size_t(column)] = true;
+    numbers.replace(std::size_t(begin), text.size(), text);
     next = begin + size + 1;
   }
-  if (free > 0) numbers.replace(static_cast<std::size_t>(free + 1), o.x_label.size(), o.x_label);
+  if (free > 0) numbers.replace(std::size_t(free + 1), o.x_label.size(), o.x_label);
   std::string line = pad_left(o.unicode ? "└" : "+", margin + 1);
   for (bool tick : ticks) line += o.unicode ? (tick ? "┬" : "─") : (tick ? "+" : "-");
   return line + "\n" + pad_left("", margin + 1) + numbers + "\n";

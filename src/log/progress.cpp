@@ -18,7 +18,7 @@ constexpr int kWidestBar = 30, kNarrowestBar = 4;
 std::string timing(const ProgressState& state) {
   std::string text = "[" + clock_text(state.elapsed);
   if (state.total > 0) {
-    const double left = static_cast<double>(std::max<std::int64_t>(0, state.total - state.position));
+    const double left = double(std::max<std::int64_t>(0, state.total - state.position));
     text += "<" + clock_text(state.rate > 0 ? left / state.rate : -1);
   }
   if (!(state.rate > 0)) return text + ", ? step/s]";
@@ -30,7 +30,7 @@ std::string timing(const ProgressState& state) {
 std::string bar(double fraction, int width, bool unicode) {
   static constexpr const char* kEighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
   const int parts = unicode ? 8 : 10;
-  const int filled = static_cast<int>(std::lround(fraction * width * parts));
+  const int filled = int(std::lround(fraction * width * parts));
   const int full = filled / parts, rest = filled % parts;
   std::string result;
   for (int i = 0; i < full; i++) result += unicode ? "█" : "#";
@@ -43,8 +43,7 @@ std::string bar(double fraction, int width, bool unicode) {
 std::string progress_bar(const ProgressState& state, int width, bool unicode) {
   const std::string tail = timing(state) + (state.postfix.empty() ? "" : " ") + state.postfix;
   if (state.total <= 0) return fmt::format("{} {} step {}", state.label, state.position, tail);
-  const double fraction =
-      std::clamp(static_cast<double>(state.position) / static_cast<double>(state.total), 0.0, 1.0);
+  const double fraction = std::clamp(double(state.position) / double(state.total), 0.0, 1.0);
   const std::string left = fmt::format("{} {:3.0f}%", state.label, std::floor(fraction * 100));
   const std::string total = std::to_string(state.total);
   const std::string right = fmt::format(" {:>{}}/{} {}", state.position, total.size(), total, tail);
@@ -57,7 +56,7 @@ void RateMeter::add(double time, std::int64_t position) {
   const double seconds = time - last_time_;
   if (seconds <= 0) return;
   const double keep = std::exp(-seconds / kRateSeconds);
-  positions_ = positions_ * keep + static_cast<double>(position - last_position_);
+  positions_ = positions_ * keep + double(position - last_position_);
   seconds_ = seconds_ * keep + seconds;
   last_time_ = time;
   last_position_ = position;
@@ -71,10 +70,6 @@ Progress::Progress(const std::string& label, std::int64_t start, std::int64_t to
     state_.elapsed = clock_() - begin_;
     return progress_bar(state_, width, console_.unicode());
   });
-}
-
-Progress::~Progress() {
-  console_.show(nullptr);
 }
 
 void Progress::update(std::int64_t position) {

@@ -44,7 +44,7 @@ class Progress {
   /// `start`: the position of a resumed run; `total` 0: unknown.
   Progress(const std::string& label, std::int64_t start, std::int64_t total, Console& target = console(),
            Clock* clock = steady_seconds);
-  ~Progress();
+  ~Progress() { console_.show(nullptr); }
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 

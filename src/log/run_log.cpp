@@ -30,8 +30,7 @@ std::vector<std::string> RunLog::metrics() const {
       for (const Metric& metric : record) {
         const bool clock = metric.name == key::step || metric.name == key::epoch ||
                            metric.name == key::tokens || metric.name == key::time_s;
-        if (!clock && is_number(metric.value) &&
-            std::find(names.begin(), names.end(), metric.name) == names.end())
+        if (!clock && is_number(metric.value) && !std::count(names.begin(), names.end(), metric.name))
           names.push_back(metric.name);
       }
   return names;
@@ -42,7 +41,7 @@ Curve RunLog::curve(const std::string& metric, const std::string& split) const {
   result.name = split;
   for (const Record& record : split == "train" ? train : eval) {
     if ((split != "train" && record.text(key::split) != split) || !record.has(metric)) continue;
-    result.x.push_back(static_cast<double>(record.step()));
+    result.x.push_back(double(record.step()));
     result.y.push_back(record.number(metric));
   }
   return result;

@@ -3,7 +3,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "log/terminal_text.h"
 #include "qkv/base/error.h"

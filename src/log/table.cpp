@@ -41,7 +41,7 @@ std::string Table::str(bool unicode, int max_cell) const {
   const std::size_t columns = rows_[0].size();
   std::vector<int> widths(columns);
   std::vector<bool> right(columns);
-  int total = 2 * static_cast<int>(columns - 1);
+  int total = 2 * int(columns - 1);
   for (std::size_t c = 0; c < columns; ++c) {
     widths[c] = visible_width(rows_[0][c]);
     bool any_number = false, all_numbers = true;

@@ -49,7 +49,7 @@ Message shape(std::initializer_list<std::size_t> dims) {
 
 // An event with one value.
 std::string summary(const Message& value, std::int64_t step) {
-  return Message().integer(2, static_cast<std::uint64_t>(step)).message(5, Message().message(1, value)).str();
+  return Message().integer(2, std::uint64_t(step)).message(5, Message().message(1, value)).str();
 }
 
 // google.protobuf.Value (a number, true, false, or text) and its DataType of HParams.
@@ -92,7 +92,7 @@ static std::uint32_t masked_crc32c(std::string_view bytes) {
 
 std::string event_record(std::string_view event) {
   std::string record;
-  append_raw(record, static_cast<std::uint64_t>(event.size()));
+  append_raw(record, std::uint64_t(event.size()));
   append_raw(record, masked_crc32c(record));
   record.append(event);
   append_raw(record, masked_crc32c(event));
@@ -136,14 +136,13 @@ Histogram histogram_of(std::vector<double> values, int bins) {
     h.left.push_back(low + b * width);
     h.right.push_back(b + 1 == bins ? high : low + (b + 1) * width);
   }
-  h.count.assign(static_cast<std::size_t>(bins), 0);
-  for (double v : values)
-    at(h.count, width > 0 ? std::clamp(static_cast<int>((v - low) / width), 0, bins - 1) : 0)++;
+  h.count.assign(std::size_t(bins), 0);
+  for (double v : values) at(h.count, width > 0 ? std::clamp(int((v - low) / width), 0, bins - 1) : 0)++;
   return h;
 }
 
 EventFile::EventFile(const std::string& folder)
-    : file_(fmt::format("{}/{}{:010d}.qkv.{}", folder, kPrefix, static_cast<std::int64_t>(epoch_seconds()),
+    : file_(fmt::format("{}/{}{:010d}.qkv.{}", folder, kPrefix, std::int64_t(epoch_seconds()),
                         event_files(folder).size())) {
   write(Message().bytes(3, "brain.Event:2").str());
 }
@@ -153,7 +152,7 @@ void EventFile::write(std::string_view event) {
 }
 
 void EventFile::scalar(std::string_view tag, std::int64_t step, double value) {
-  write(summary(Message().bytes(1, tag).number(2, static_cast<float>(value)), step));
+  write(summary(Message().bytes(1, tag).number(2, float(value)), step));
 }
 
 void EventFile::text(std::string_view tag, std::int64_t step, std::string_view markdown) {
@@ -171,8 +170,7 @@ void EventFile::histogram(std::string_view tag, std::int64_t step, const Histogr
 
 void EventFile::restart(std::int64_t step) {
   constexpr int kStart = 1;  // SessionLog.SessionStatus
-  write(
-      Message().integer(2, static_cast<std::uint64_t>(step)).message(7, Message().integer(1, kStart)).str());
+  write(Message().integer(2, std::uint64_t(step)).message(7, Message().integer(1, kStart)).str());
 }
 
 void EventFile::session_start(std::string_view name, const Values& hparams,
@@ -180,7 +178,7 @@ void EventFile::session_start(std::string_view name, const Values& hparams,
   Message experiment, start;
   for (const auto& [key, value] : hparams) {
     const auto [data, type] = value_of(value);
-    experiment.message(4, Message().bytes(1, key).integer(4, static_cast<std::uint64_t>(type)));
+    experiment.message(4, Message().bytes(1, key).integer(4, std::uint64_t(type)));
     start.message(1, Message().bytes(1, key).message(2, data));
   }
   for (const std::string& tag : metrics) experiment.message(5, Message().message(1, Message().bytes(2, tag)));
@@ -235,10 +233,6 @@ void TensorboardSink::write(const Record& record) {
   } else if (record.type() == "end") {
     file_.session_end(record.text(key::reason) == "max_steps" || record.text(key::reason) == "early_stop");
   }
-}
-
-void TensorboardSink::histogram(std::string_view tag, std::int64_t step, const Histogram& histogram) {
-  file_.histogram(tag, step, histogram);
 }
 
 void TensorboardSink::text(std::string_view tag, std::int64_t step, std::string_view text) {

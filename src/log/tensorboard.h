@@ -77,7 +77,9 @@ class TensorboardSink : public MetricSink {
   };
   TensorboardSink(const std::string& folder, const Run& run);
   void write(const Record& record) override;
-  void histogram(std::string_view tag, std::int64_t step, const Histogram& histogram) override;
+  void histogram(std::string_view tag, std::int64_t step, const Histogram& histogram) override {
+    file_.histogram(tag, step, histogram);
+  }
   void text(std::string_view tag, std::int64_t step, std::string_view text) override;
   void flush() override { file_.sync(); }
 

@@ -36,7 +36,7 @@ Glyph next_glyph(std::string_view text, std::size_t& position) {
 }
 
 std::string spaces(int count) {
-  return std::string(static_cast<std::size_t>(std::max(0, count)), ' ');
+  return std::string(std::size_t(std::max(0, count)), ' ');
 }
 
 }  // namespace
@@ -85,7 +85,7 @@ std::string pad_left(std::string_view text, int width) {
 
 std::string styled(Style style, std::string_view text) {
   static constexpr const char* kCodes[] = {"1", "2", "31", "32", "33", "36"};
-  return fmt::format("\033[{}m{}\033[0m", kCodes[static_cast<int>(style)], text);
+  return fmt::format("\033[{}m{}\033[0m", kCodes[int(style)], text);
 }
 
 std::string shade(double fraction, bool unicode) {

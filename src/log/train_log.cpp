@@ -81,8 +81,6 @@ std::string fitting(std::vector<std::string> columns, const Console& console) {
 
 }  // namespace
 
-ConsoleSink::ConsoleSink(Console& target) : console_(target) {}
-
 void ConsoleSink::write(const Record& record) {
   if (record.type() == "start") return start(record);
   if (record.type() == "train") return train(record);
@@ -93,10 +91,6 @@ void ConsoleSink::write(const Record& record) {
   const bool warning = record.type() == "spike" || record.type() == "nonfinite";
   const std::string line = record.type() + other_columns(record);
   warning ? console_.warn("{}", line) : console_.info("{}", line);
-}
-
-void ConsoleSink::step(std::int64_t step) {
-  if (progress_) progress_->update(step);
 }
 
 void ConsoleSink::start(const Record& record) {
@@ -140,7 +134,7 @@ std::string ConsoleSink::eta(const Record& record) const {
   const double seconds = record.number(key::time_s, 0) - first_time_;
   const std::int64_t steps = record.step() - first_step_, left = max_steps_ - record.step();
   if (seconds <= 0 || steps <= 0 || left <= 0) return {};
-  return "  eta " + clock_text(static_cast<double>(left) * seconds / static_cast<double>(steps));
+  return "  eta " + clock_text(double(left) * seconds / double(steps));
 }
 
 void ConsoleSink::train(const Record& record) {

@@ -23,11 +23,13 @@ namespace qkv {
 /// other numbers of train and eval records are shown by their name.
 class ConsoleSink : public MetricSink {
  public:
-  explicit ConsoleSink(Console& target = console());
+  explicit ConsoleSink(Console& target = console()) : console_(target) {}
 
   void write(const Record& record) override;
   /// Moves the bar; called after each step.
-  void step(std::int64_t step);
+  void step(std::int64_t step) {
+    if (progress_) progress_->update(step);
+  }
 
  private:
   void start(const Record& record);

@@ -23,27 +23,18 @@ std::pair<Index, Index> two_numbers(const std::string& text, Index limit) {
 
 // ---- addition of decimal numbers
 
-struct AdderData {
-  Index digits = 2;
-  bool reverse = true;
-  template <class F>
-  void fields(F& f) {
-    f("digits", digits, "digits of each summand", rule::between(1, 9));
-    f("reverse", reverse, "write the sum beginning with its last digit, as in addition by hand");
-  }
-};
-
 /// "07+85=290" for 7 + 85 = 092: n digits, n digits, n + 1 digits of the sum. The model must say the sum's
 /// digits, seeing those before. Cases: all 10^2n pairs.
 class Adder : public CountedTask {
  public:
   explicit Adder(const TaskInput& input) : CountedTask(input) {
-    table_.read(adder_);
+    digits_ = table_.get("digits", digits_, "digits of each summand", rule::between(1, 9));
+    reverse_ = table_.get("reverse", reverse_,
+                          "write the sum beginning with its last digit, as in addition by hand");
     table_.read(data_);
-    limit_ = 1;
-    for (Index i = 0; i < adder_.digits; i++) limit_ *= 10;
+    for (Index i = 0; i < digits_; i++) limit_ *= 10;
     set_cases(limit_ * limit_);
-    check_length(input, "digits", 3 * adder_.digits + 2);
+    check_length(input, "digits", 3 * digits_ + 2);
     for (Index i = 0; i < 10; i++) symbols_.push_back(fmt::format("{}", i));
     symbols_.insert(symbols_.end(), {"+", "="});
   }
@@ -51,10 +42,10 @@ class Adder : public CountedTask {
   void write_case(Index number, SyntheticRow& row) const override {
     const Index a = number / limit_, b = number % limit_;
     write_question(a, b, row);
-    for (Index i = 0; i <= adder_.digits; i++) {
-      const Index digit = digit_of(a + b, adder_.reverse ? i : adder_.digits - i);
+    for (Index i = 0; i <= digits_; i++) {
+      const Index digit = digit_of(a + b, reverse_ ? i : digits_ - i);
       row.targets.back() = std::int32_t(digit);
-      if (i < adder_.digits) row.add(digit);
+      if (i < digits_) row.add(digit);
     }
   }
 
@@ -62,7 +53,7 @@ class Adder : public CountedTask {
     const auto [a, b] = two_numbers(text, limit_);
     SyntheticRow row;
     write_question(a, b, row);
-    return {row.ids, int(adder_.digits) + 1, adder_.reverse};
+    return {row.ids, int(digits_) + 1, reverse_};
   }
 
  private:
@@ -71,27 +62,19 @@ class Adder : public CountedTask {
     return number % 10;
   }
   void write_question(Index a, Index b, SyntheticRow& row) const {
-    for (Index i = adder_.digits - 1; i >= 0; i--) row.add(digit_of(a, i));
+    for (Index i = digits_ - 1; i >= 0; i--) row.add(digit_of(a, i));
     row.add(10);
-    for (Index i = adder_.digits - 1; i >= 0; i--) row.add(digit_of(b, i));
+    for (Index i = digits_ - 1; i >= 0; i--) row.add(digit_of(b, i));
     row.add(11);
   }
 
-  AdderData adder_;
-  Index limit_;
+  Index digits_ = 2, limit_ = 1;  // the summands are below the limit
+  bool reverse_ = true;
 };
 
 QKV_REGISTER(Task, "adder", Adder, "sums of decimal numbers, digit by digit");
 
 // ---- addition modulo a prime
-
-struct ModularData {
-  Index modulus = 97;
-  template <class F>
-  void fields(F& f) {
-    f("modulus", modulus, "the sum is taken modulo this", rule::between(2, 1 << 20));
-  }
-};
 
 /// "a + b =" as the tokens a, b, =; the model must say (a + b) mod p at the last. Cases: all p^2 pairs, half
 /// of them to train on by default and half to validate ("grokking": Power et al. 2022).
@@ -99,28 +82,28 @@ class ModularAddition : public CountedTask {
  public:
   explicit ModularAddition(const TaskInput& input) : CountedTask(input) {
     data_.train_fraction = data_.val_fraction = 0.5;
-    table_.read(modular_);
+    modulus_ = table_.get("modulus", modulus_, "the sum is taken modulo this", rule::between(2, 1 << 20));
     table_.read(data_);
-    set_cases(modular_.modulus * modular_.modulus);
+    set_cases(modulus_ * modulus_);
     check_length(input, "modulus", 3);
-    for (Index i = 0; i < modular_.modulus; i++) symbols_.push_back(fmt::format("{}", i));
+    for (Index i = 0; i < modulus_; i++) symbols_.push_back(fmt::format("{}", i));
     symbols_.push_back("=");
   }
 
   void write_case(Index number, SyntheticRow& row) const override {
-    const Index p = modular_.modulus, a = number / p, b = number % p;
+    const Index p = modulus_, a = number / p, b = number % p;
     row.add(a), row.add(b), row.add(p, (a + b) % p);
   }
 
   Question question(const std::string& text) const override {
-    const auto [a, b] = two_numbers(text, modular_.modulus);
+    const auto [a, b] = two_numbers(text, modulus_);
     SyntheticRow row;
-    write_case(a * modular_.modulus + b, row);
+    write_case(a * modulus_ + b, row);
     return {row.ids};
   }
 
  private:
-  ModularData modular_;
+  Index modulus_ = 97;
 };
 
 QKV_REGISTER(Task, "modular-addition", ModularAddition, "sums modulo a number, half of them held out");
@@ -132,8 +115,7 @@ constexpr Index kDeepest = 20, kMostArgs = 100;
 struct ListOpsData {
   Index max_depth = 4, max_args = 4, min_length = 4, max_length = 32;
   double nesting = 0.3;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("max_depth", max_depth, "deepest nesting", rule::between(1, kDeepest));
     f("max_args", max_args, "largest number of arguments of an operator; the smallest is 2",
       rule::between(2, kMostArgs));

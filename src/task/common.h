@@ -2,6 +2,7 @@
 #pragma once
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -108,10 +109,22 @@ inline Index count_targets(const Tensor& targets) {
   return targets.size() - std::count(first, first + targets.size(), kNoTarget);
 }
 
+/// Of a row of targets, how many predictions are right and how many are not.
+struct RowScore {
+  double right = 0, wrong = 0;
+};
+/// The scores of the rows of logits [.., T, V] against targets [.., T], of which those >= 0 count that
+/// `counts` accepts.
+std::vector<RowScore> score_rows(
+    const Var& logits, const Tensor& targets,
+    const std::function<bool(std::int32_t target)>& counts = [](std::int32_t target) { return target >= 0; });
+
 /// Cross entropy of logits [.., V] against targets [..], kNoTarget where there is none.
 Loss token_loss(const Var& logits, const Tensor& targets, const LossConfig& config = {});
 /// Adds its mean to the metrics.
 Loss add_loss(const Var& logits, const Tensor& targets, Metrics& metrics);
+/// The same, and the perplexity.
+Loss add_perplexity(const Var& logits, const Tensor& targets, Metrics& metrics);
 
 /// The place of a word in a vocabulary, which has it.
 int place_of(const std::string& word, const std::vector<std::string>& vocabulary);
@@ -135,6 +148,10 @@ class ClassTask : public Task {
   std::vector<ReferenceLevel> levels() override;
 
  protected:
+  /// Adds the answer for one example, given its logits [1, n_class]: the likeliest class as `name`,
+  /// "probability", and "probabilities" and "logits" of all classes by falling probability.
+  void add_answer(Json& prediction, const char* name, const Tensor& logits) const;
+
   std::vector<std::string> labels_;
 };
 

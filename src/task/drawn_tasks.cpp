@@ -3,7 +3,6 @@
 #include <tuple>
 
 #include "qkv/ops/arithmetic.h"
-#include "qkv/ops/embedding.h"
 #include "qkv/ops/loss.h"
 #include "qkv/ops/shape_ops.h"
 #include "qkv/task/synthetic.h"
@@ -32,10 +31,7 @@ constexpr double kTolerance = 0.04;  // of an answer that counts as right, as in
 
 struct AddingData {
   Index length = 50;
-  template <class F>
-  void fields(F& f) {
-    f("length", length, "numbers of a sequence", rule::between(2, 1 << 20));
-  }
+  void fields(FieldCollector& f) { f("length", length, "numbers of a sequence", rule::between(2, 1 << 20)); }
 };
 
 /// Numbers of [0, 1), one marked in the first half and one in the second; the answer is the marked ones' sum,
@@ -98,8 +94,7 @@ QKV_REGISTER(Task, "adding", Adding, "the sum of two marked numbers in a long li
 
 struct CopyMemoryData {
   Index n_symbols = 8, length = 10, delay = 100;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("n_symbols", n_symbols, "number of different symbols", rule::between(2, 1 << 16));
     f("length", length, "number of symbols to remember", rule::between(1, 1 << 16));
     f("delay", delay,
@@ -147,8 +142,7 @@ QKV_REGISTER(Task, "copy-memory", CopyMemory, "repeat symbols after a long pause
 
 struct InductionData {
   Index n_symbols = 32, length = 32, min_period = 4, max_period = 16;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("n_symbols", n_symbols, "number of different symbols", rule::between(2, 1 << 20));
     f("length", length, "tokens of a sequence", rule::between(2, 1 << 20));
     f("min_period", min_period, "smallest number of symbols before they repeat", rule::between(1, 1 << 20));
@@ -187,8 +181,7 @@ QKV_REGISTER(Task, "induction", Induction, "continue with what followed the same
 
 struct RecallData {
   Index n_keys = 16, n_values = 16, pairs = 4, queries = 1, gap = 0;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("n_keys", n_keys, "number of different keys", rule::between(1, 1 << 20));
     f("n_values", n_values, "number of different values", rule::between(2, 1 << 20));
     f("pairs", pairs, "keys with a value in a sequence", rule::between(1, 1 << 16));

@@ -5,14 +5,12 @@
 #include <optional>
 
 #include "data/token_windows.h"
-#include "data/tokenizer_sample.h"
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
 #include "task/language_model_data.h"
 #include "task/levels.h"
 #include "task/next_token.h"
 #include "task/survey.h"
-#include "task/windows.h"
 
 namespace qkv {
 namespace {
@@ -171,7 +169,7 @@ class LanguageModel : public NextTokenTask, public Surveyed, public TokenSequenc
   }
 
   void score(const Model& model, const Batch& batch, Metrics& metrics) const override {
-    const Loss loss = score_tokens(model.forward(batch), batch, metrics);
+    const Loss loss = add_perplexity(model.forward(batch), batch.at("targets"), metrics);
     if (synthetic()) return;
     const TokenWindows& part = *at(parts_, batch.at("split").data<std::int32_t>()[0]);
     metrics.add("bits_per_char", loss.sum.value().item() / std::log(2.0),
@@ -239,7 +237,7 @@ class LanguageModel : public NextTokenTask, public Surveyed, public TokenSequenc
     if (id < 0) fail(Fault::usage, "task.end: must be a token of the vocabulary; got {}", in_quotes(end_));
     return id;
   }
-  std::vector<std::pair<std::string, std::string>> files() const override {
+  KeyedFiles files() const override {
     KeyedFiles files = given_files({{"train", data_.train}, {"val", data_.val}, {"test", data_.test}});
     for (std::size_t k = 0; k < data_.mix.size(); k++)
       files.emplace_back(fmt::format("mix[{}]", k), data_.mix[k]);

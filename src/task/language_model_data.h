@@ -1,5 +1,6 @@
 // The keys of [data] that say which texts a language model learns, and how they become examples.
 #pragma once
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -29,8 +30,7 @@ struct LanguageModelData {
   TextFormat files;
   double val_fraction = 0.1;
   Index length = 0, vocab_size = 256, examples = 1024;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("source", source, "text: from files; synthetic: random tokens, for benchmarks");
     f("train", train, "training text: a file, a folder, or a NAME.manifest that names files", rule::path);
     f("mix", mix, "instead of train: several training texts, whose examples are mixed", rule::path);
@@ -81,5 +81,17 @@ struct LanguageModelData {
     return documents;
   }
 };
+
+// ---- the windows of a text: the examples of the task language-model, also for other tasks
+
+struct WindowOptions {
+  Index frame = 0;                          ///< tokens that come around a window
+  const char* limit = "model.max_seq_len";  ///< what limits data.length, in words
+  std::vector<std::string> specials = {};   ///< special tokens that the tokenizer must know
+};
+
+/// The task language-model: ids [B, T] and targets [B, T], the token after each; kNoTarget where a window has
+/// ended. It is Surveyed.
+std::unique_ptr<Task> make_windows(const TaskInput& input, const WindowOptions& options);
 
 }  // namespace qkv

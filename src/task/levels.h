@@ -1,7 +1,6 @@
 // Reference levels: what tasks share that compute them.
 #pragma once
 #include <functional>
-#include <string>
 #include <vector>
 
 #include "data/kneser_ney.h"

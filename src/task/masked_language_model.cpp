@@ -8,22 +8,12 @@
 #include "qkv/ops/reduce.h"
 #include "qkv/ops/shape_ops.h"
 #include "task/frame.h"
+#include "task/language_model_data.h"
 #include "task/levels.h"
 #include "task/survey.h"
-#include "task/windows.h"
 
 namespace qkv {
 namespace {
-
-struct MaskedOptions {
-  double mask_prob = 0.15;
-  Index top_k = 5;
-  template <class F>
-  void fields(F& f) {
-    f("mask_prob", mask_prob, "share of the tokens that are to be predicted", rule::between(0.001, 1.0));
-    f("top_k", top_k, "tokens that a prediction lists for each [MASK]", rule::positive);
-  }
-};
 
 /// Examples are the windows of language-model as [CLS] window [SEP]. Of the n tokens of a window,
 /// max(1, round(mask_prob n)) are to be predicted; of these 80 % become [MASK], 10 % a random token, and 10 %
@@ -38,7 +28,10 @@ class MaskedLanguageModel : public Task, public Surveyed, public TokenSequences 
         data_(input.data()),
         loss_(input.loss()),
         seed_(input.seed()) {
-    input.options().read(options_);
+    mask_prob_ = input.options().get("mask_prob", mask_prob_, "share of the tokens that are to be predicted",
+                                     rule::between(0.001, 1.0));
+    top_k_ = input.options().get("top_k", top_k_, "tokens that a prediction lists for each [MASK]",
+                                 rule::positive);
     if (input.max_length() <= kFrame)
       data_.report("", fmt::format("needs model.max_seq_len of at least 3, for [CLS] and [SEP]; got {}",
                                    input.max_length()));
@@ -100,14 +93,8 @@ class MaskedLanguageModel : public Task, public Surveyed, public TokenSequences 
   void score(const Model& model, const Batch& batch, Metrics& metrics) const override {
     const Var answers = logits(model, batch);  // [M, V]
     const Tensor& targets = batch.at("targets");
-    const Loss loss = add_loss(answers, targets, metrics);
-    metrics.add("perplexity", loss.sum.value().item(), loss.count,
-                [](double mean) { return std::exp(mean); });
-    const Tensor best = argmax(answers, 1);
-    double right = 0;
-    for (Index i = 0; i < best.size(); i++)
-      right += best.data<std::int32_t>()[i] == targets.data<std::int32_t>()[i];
-    metrics.add("accuracy", right, loss.count);
+    const Loss loss = add_perplexity(answers, targets, metrics);
+    metrics.add("accuracy", score_rows(answers, targets)[0].right, loss.count);
   }
 
   std::vector<std::string> metrics() const override { return {"loss", "perplexity", "accuracy"}; }
@@ -127,7 +114,7 @@ class MaskedLanguageModel : public Task, public Surveyed, public TokenSequences 
            Frame::kMask, in_quotes(text));
     put(batch, "masked", {Index(masked.size())}, masked);
     const Tensor p = softmax(at_masked(finite_forward(model, batch), batch)).value();  // [M, V]
-    const auto shown = std::min(std::ptrdiff_t(options_.top_k), std::ptrdiff_t(ordinary_.size()));
+    const auto shown = std::min(std::ptrdiff_t(top_k_), std::ptrdiff_t(ordinary_.size()));
     Json masks = Json::array();
     for (std::size_t m = 0; m < masked.size(); m++) {
       const Tensor row = p.rows(Index(m), 1);
@@ -162,9 +149,7 @@ class MaskedLanguageModel : public Task, public Surveyed, public TokenSequences 
 
   // ---- a look inside: tokens with [CLS] and [SEP]; the answer is about the first [MASK]
   std::vector<ProbeText> probe_texts(const std::vector<std::string>& texts) const override {
-    std::vector<ProbeText> result;
-    for (const std::string& text : texts) result.push_back(probe_text(text));
-    return result;
+    return mapped(texts, [&](const std::string& text) { return probe_text(text); });
   }
   std::vector<ProbeText> probe_examples(Split split, Index count) override {
     std::vector<ProbeText> result = windows_->probe_examples(split, count);
@@ -218,7 +203,7 @@ class MaskedLanguageModel : public Task, public Surveyed, public TokenSequences 
   }
 
   Index masks_of(Index tokens) const {
-    return std::max<Index>(1, Index(std::lround(options_.mask_prob * double(tokens))));
+    return std::max<Index>(1, Index(std::lround(mask_prob_ * double(tokens))));
   }
 
   void hide(std::int32_t& id, Stream& stream) const {
@@ -259,7 +244,8 @@ class MaskedLanguageModel : public Task, public Surveyed, public TokenSequences 
   std::unique_ptr<Task> windows_;
   Section data_;
   LossConfig loss_;
-  MaskedOptions options_;
+  double mask_prob_ = 0.15;
+  Index top_k_ = 5;
   std::uint64_t seed_;
   Frame frame_;
   std::vector<std::int32_t> ordinary_;  // tokens that are not special

@@ -1,5 +1,6 @@
 // NextTokenTask: what tasks share whose model continues a text token by token.
 #pragma once
+#include "qkv/base/text.h"
 #include "qkv/model/generate.h"
 #include "task/common.h"
 
@@ -17,8 +18,21 @@ class NextTokenTask : public Task {
   }
 
   // ---- a look inside: the tokens of a text
-  std::vector<ProbeText> probe_texts(const std::vector<std::string>& texts) const override;
-  Batch probe_batch(const ProbeText* texts, Index n) const override;
+  std::vector<ProbeText> probe_texts(const std::vector<std::string>& texts) const override {
+    return mapped(texts, [&](const std::string& text) {
+      std::vector<int> ids = prompt_of(text);
+      const std::size_t all = ids.size();
+      ids.resize(std::min(all, std::size_t(most_tokens())));
+      ProbeText probe = probe_of(ids);
+      probe.cut = int(all - ids.size());
+      return probe;
+    });
+  }
+  Batch probe_batch(const ProbeText* texts, Index n) const override {
+    Batch batch;
+    fill_words(batch, texts, n, nullptr, [&](auto& word) { return std::max(0, tokenizer_->id(word)); });
+    return batch;
+  }
 
   const Tokenizer* tokenizer() const override { return tokenizer_.get(); }
 
@@ -26,14 +40,29 @@ class NextTokenTask : public Task {
   /// How many tokens of a text the model reads.
   virtual Index most_tokens() const = 0;
   /// The tokens that the model reads of what is asked, at least one.
-  virtual std::vector<int> prompt_of(const std::string& text) const;
+  virtual std::vector<int> prompt_of(const std::string& text) const {
+    if (!tokenizer_) fail(Fault::usage, "the model must have a tokenizer; got none");
+    std::vector<int> ids = tokenizer_->encode_marked(text);
+    if (ids.empty()) fail(Fault::usage, "a text must hold a token; got {}", in_quotes(text));
+    return ids;
+  }
 
-  /// Adds loss and perplexity.
-  static Loss score_tokens(const Var& logits, const Batch& batch, Metrics& metrics);
   /// The model of a prediction, and how it writes the likeliest tokens.
-  const Generator& writer(const Model& model) const;
-  GenerateOptions likeliest() const;
-  ProbeText probe_of(const std::vector<int>& ids) const;
+  const Generator& writer(const Model& model) const {
+    const auto* generator = dynamic_cast<const Generator*>(&model);
+    if (!generator || generator->needs_source() || !tokenizer_)
+      fail(Fault::usage, "predict: the model must continue texts; got one that does not");
+    return *generator;
+  }
+  GenerateOptions likeliest() const {
+    GenerateOptions options;
+    options.sampling.temperature = 0;
+    options.never = tokenizer_->unwritten();
+    return options;
+  }
+  ProbeText probe_of(const std::vector<int>& ids) const {
+    return {tokenizer_->decode(ids), mapped(ids, [&](int id) { return tokenizer_->token(id); })};
+  }
 
   LossConfig loss_;
   TokenizerConfig tokenizer_config_;

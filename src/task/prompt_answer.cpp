@@ -2,7 +2,6 @@
 #include "data/pair_corpus.h"
 #include "data/random_choice.h"
 #include "qkv/base/text.h"
-#include "qkv/ops/reduce.h"
 #include "task/levels.h"
 #include "task/next_token.h"
 #include "task/survey.h"
@@ -21,8 +20,7 @@ struct PromptAnswerData {
   double val_fraction = 0.05;
   std::string between = "\n", end = "\n";
   LossOn loss_on = LossOn::answer;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("train", files[0],
       "training pairs: lines prompt<TAB>answer, or in a .jsonl file {\"prompt\": .., \"answer\": ..}",
       rule::path);
@@ -147,20 +145,15 @@ class PromptAnswer : public NextTokenTask, public Surveyed, public TokenSequence
 
   void score(const Model& model, const Batch& batch, Metrics& metrics) const override {
     const Var logits = model.forward(batch);  // [B, T, V]
-    const Tensor& targets = batch.at("targets");
-    const Loss loss = score_tokens(logits, batch, metrics);
-    const Tensor next = argmax(logits, -1);  // [B, T]
-    const std::int32_t *t = targets.data<std::int32_t>(), *p = next.data<std::int32_t>();
+    const Loss loss = add_perplexity(logits, batch.at("targets"), metrics);
+    const std::int32_t* whole = batch.at("whole").data<std::int32_t>();
     double right = 0, exact = 0;
-    const Index B = targets.dim(0), T = targets.dim(1);
-    for (Index b = 0; b < B; b++) {
-      bool same = batch.at("whole").data<std::int32_t>()[b] == 1;
-      for (Index i = b * T; i < (b + 1) * T; i++)
-        if (t[i] != kNoTarget) right += p[i] == t[i], same = same && p[i] == t[i];
-      exact += same;
+    for (const RowScore& row : score_rows(logits, batch.at("targets"))) {
+      right += row.right;
+      exact += *whole++ == 1 && row.wrong == 0;
     }
     metrics.add("token_accuracy", right, loss.count);
-    metrics.add("exact_match", exact, double(B));
+    metrics.add("exact_match", exact, double(batch.at("whole").size()));
   }
 
   std::vector<std::string> metrics() const override {
@@ -199,7 +192,7 @@ class PromptAnswer : public NextTokenTask, public Surveyed, public TokenSequence
     return result;
   }
 
-  std::vector<std::pair<std::string, std::string>> files() const override {
+  KeyedFiles files() const override {
     return given_files({{"train", data_.files[0]}, {"val", data_.files[1]}, {"test", data_.files[2]}});
   }
 

@@ -63,10 +63,6 @@ void DataSurvey::add(Split split, const SurveyedExample& one) {
     part.two_labels.add(fmt::format("{}: {} and {}", both, in_quotes(before.label), in_quotes(one.label)));
 }
 
-bool DataSurvey::empty() const {
-  return std::all_of(parts_.begin(), parts_.end(), [](const Part& part) { return part.examples == 0; });
-}
-
 std::vector<std::string> DataSurvey::lines() const {
   std::vector<std::string> out;
   for (Split split : kSplits) {
@@ -75,8 +71,8 @@ std::vector<std::string> DataSurvey::lines() const {
     std::string line = fmt::format("{}: {}{} {}", name_of(split), part.examples == kMost ? "the first " : "",
                                    part.examples, unit_);
     if (const auto counts = counts_of(labels_, split); !counts.empty()) {
-      std::vector<std::string> shown;
-      for (const auto& [label, n] : counts) shown.push_back(fmt::format("{} {}", label, n));
+      const auto shown =
+          mapped(counts, [](const auto& one) { return fmt::format("{} {}", one.first, one.second); });
       line += fmt::format(", {} label{} ({})", counts.size(), counts.size() == 1 ? "" : "s",
                           join(shown, ", ", kShownLabels));
     }

@@ -30,7 +30,7 @@ class DataSurvey {
   void listen(std::function<void(Split, const SurveyedExample&)> f) { listener_ = std::move(f); }
   void add(Split split, const SurveyedExample& example);
 
-  bool empty() const;
+  bool empty() const { return seen_.empty(); }
   /// {split: {"examples", "looked_at", "labels": {label: count}, "n_labels", "longest": {..}, "cut",
   /// "repeated": {split: count}, "two_labels"}}
   Json json() const;

@@ -63,22 +63,14 @@ void SyntheticTask::score(const Model& model, const Batch& batch, Metrics& metri
 void SyntheticTask::score_logits(const Var& logits, const Batch& batch, Metrics& metrics) const {
   const Tensor& targets = batch.at("targets");
   add_loss(logits, targets, metrics);
-  const Tensor predicted = argmax(logits, -1);  // [B, T]
-  const std::int32_t *t = targets.data<std::int32_t>(), *p = predicted.data<std::int32_t>();
   double answers = 0, right = 0, exact = 0;
-  const Index B = targets.dim(0), T = targets.dim(1);
-  for (Index b = 0; b < B; b++) {
-    Index wrong = 0;
-    for (Index i = b * T; i < (b + 1) * T; i++) {
-      if (!is_answer(t[i])) continue;
-      answers++;
-      wrong += p[i] != t[i];
-      right += p[i] == t[i];
-    }
-    exact += wrong == 0;
+  for (const RowScore& row : score_rows(logits, targets, [&](std::int32_t t) { return is_answer(t); })) {
+    answers += row.right + row.wrong;
+    right += row.right;
+    exact += row.wrong == 0;
   }
   metrics.add("accuracy", right, answers);
-  metrics.add("exact_match", exact, double(B));
+  metrics.add("exact_match", exact, double(targets.dim(0)));
 }
 
 std::vector<ReferenceLevel> SyntheticTask::levels() {

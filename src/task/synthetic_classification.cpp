@@ -12,8 +12,7 @@ namespace {
 /// The keys of [data] for this task.
 struct SyntheticClassificationConfig {
   Index vocab_size = 256, length = 16, n_class = 2, examples = 4096, eval_examples = 256;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("vocab_size", vocab_size, "number of different tokens", rule::between(2, 1 << 30));
     f("length", length, "tokens per sequence", rule::between(1, 1 << 20));
     f("n_class", n_class, "number of classes", rule::between(2, 1 << 20));
@@ -87,8 +86,7 @@ QKV_REGISTER(Task, "synthetic-classification", SyntheticClassification,
 struct PlantedCuesData {
   Index n_class = 4, families = 3, fillers = 40, min_length = 8, max_length = 20;
   Index examples = 4096, eval_examples = 512;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("n_class", n_class, "number of classes", rule::between(2, 1000));
     f("families", families, "families of cues; a sentence has a cue of each, and asks for one of them",
       rule::between(1, 100));

@@ -1,5 +1,8 @@
 #include "qkv/task/task.h"
 
+#include <cmath>
+#include <numeric>
+
 #include "qkv/base/make.h"
 #include "qkv/ops/loss.h"
 #include "qkv/ops/reduce.h"
@@ -57,8 +60,7 @@ Batch Task::symbolic_batch(Index batch_size) {
     if (longest.empty() || (!rows.empty() && rows[0].first < longest[0].first))
       chosen = split, longest = std::move(rows);
   }
-  std::vector<int> indices;
-  for (const auto& [length, example] : longest) indices.push_back(example);
+  const std::vector<int> indices = mapped(longest, [](const auto& row) { return row.second; });
   Batch real;
   qkv::collate(*this, chosen, indices.data(), Index(indices.size()), nullptr, real);
   return real.symbolic();
@@ -132,6 +134,39 @@ Loss add_loss(const Var& logits, const Tensor& targets, Metrics& metrics) {
   const Loss loss = token_loss(logits, targets);
   metrics.add("loss", loss.sum.value().item(), loss.count);
   return loss;
+}
+
+Loss add_perplexity(const Var& logits, const Tensor& targets, Metrics& metrics) {
+  const Loss loss = add_loss(logits, targets, metrics);
+  metrics.add("perplexity", loss.sum.value().item(), loss.count, [](double mean) { return std::exp(mean); });
+  return loss;
+}
+
+std::vector<RowScore> score_rows(const Var& logits, const Tensor& targets,
+                                 const std::function<bool(std::int32_t)>& counts) {
+  const Tensor predicted = argmax(logits, -1);  // [.., T]
+  const std::int32_t *t = targets.data<std::int32_t>(), *p = predicted.data<std::int32_t>();
+  const Index T = targets.dim(targets.rank() - 1);
+  std::vector<RowScore> rows(std::size_t(targets.size() / T));
+  for (Index i = 0; i < targets.size(); i++)
+    if (counts(t[i])) (p[i] == t[i] ? at(rows, i / T).right : at(rows, i / T).wrong)++;
+  return rows;
+}
+
+void ClassTask::add_answer(Json& prediction, const char* name, const Tensor& logits) const {
+  const Tensor p = softmax(logits).value();  // [1, n_class]
+  std::vector<int> order(labels_.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return p.at(a) > p.at(b); });
+  Json probabilities = Json::object(), raw = Json::object();
+  for (int c : order) {
+    probabilities[at(labels_, c)] = rounded(p.at(c));
+    raw[at(labels_, c)] = rounded(logits.at(c));
+  }
+  prediction[name] = at(labels_, order[0]);
+  prediction["probability"] = rounded(p.at(order[0]));
+  prediction["probabilities"] = std::move(probabilities);
+  prediction["logits"] = std::move(raw);
 }
 
 void score_classes(const Var& logits, const Batch& batch, const std::vector<std::string>& labels,

@@ -1,13 +1,11 @@
 // TextClassification: the class of a text, or of a pair of texts, read from [CLS] as BERT does.
 #include <map>
-#include <numeric>
 #include <set>
 
 #include "data/lines.h"
 #include "data/random_choice.h"
 #include "model/finite.h"
 #include "qkv/base/text.h"
-#include "qkv/ops/reduce.h"
 #include "task/frame.h"
 #include "task/survey.h"
 
@@ -18,8 +16,7 @@ namespace {
 struct TextClassificationData {
   std::string train, val, test;
   double val_fraction = 0.1;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("train", train, "training texts: TSV lines `label<TAB>text`, of pairs `label<TAB>text<TAB>other text`",
       rule::path);
     f("val", val, "validation texts; empty: val_fraction of the training ones", rule::path);
@@ -115,21 +112,10 @@ class TextClassification : public ClassTask, public Surveyed {
     const Framed framed = frame(text);
     Batch batch;
     fill(batch, 1, [&](Index) -> const Framed& { return framed; });
-    const Tensor logits = finite_forward(model, batch), p = softmax(logits).value();  // [1, n_class]
-    std::vector<int> order(labels_.size());
-    std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return p.at(a) > p.at(b); });
-    Json probabilities = Json::object(), raw = Json::object();
-    for (int c : order) {
-      probabilities[at(labels_, c)] = rounded(p.at(c));
-      raw[at(labels_, c)] = rounded(logits.at(c));
-    }
-    return {{"text", text},
-            {"label", at(labels_, order[0])},
-            {"probability", rounded(p.at(order[0]))},
-            {"probabilities", probabilities},
-            {"logits", raw},
-            {"cut_tokens", framed.cut}};
+    Json prediction = {{"text", text}};
+    add_answer(prediction, "label", finite_forward(model, batch));
+    prediction["cut_tokens"] = framed.cut;
+    return prediction;
   }
 
   std::string readable(const Json& prediction) const override {
@@ -139,9 +125,7 @@ class TextClassification : public ClassTask, public Surveyed {
 
   // ---- a look inside: the tokens with what stands around them; the answer is about [CLS]
   std::vector<ProbeText> probe_texts(const std::vector<std::string>& texts) const override {
-    std::vector<ProbeText> result;
-    for (const std::string& text : texts) result.push_back(probe_text(text, -1));
-    return result;
+    return mapped(texts, [&](const std::string& text) { return probe_text(text, -1); });
   }
   std::vector<ProbeText> probe_examples(Split split, Index per_class) override {
     std::vector<Index> taken(labels_.size(), 0);

@@ -1,12 +1,13 @@
 #include "qkv/task/metrics.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <unordered_map>
 
 #include "data/unicode.h"
-#include "qkv/base/error.h"
 #include "qkv/base/text.h"
 
 namespace qkv {
@@ -22,20 +23,22 @@ bool is_space(char32_t c) {
          c == 0x3000;
 }
 
-std::vector<std::string> words_of(std::string_view text) {
-  std::vector<std::string> words;
+// The runs of characters that `is_part` accepts.
+template <class IsPart>
+std::vector<std::string> runs_of(std::string_view text, IsPart is_part) {
+  std::vector<std::string> runs;
   bool inside = false;
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t begin = at;
-    if (is_space(next_code_point(text, at))) {
-      inside = false;
-      continue;
-    }
-    if (!inside) words.emplace_back();
-    inside = true;
-    words.back() += text.substr(begin, at - begin);
+  for (std::size_t at = 0, begin = 0; at < text.size(); begin = at) {
+    const bool part = is_part(next_code_point(text, at));
+    if (part && !inside) runs.emplace_back();
+    if (part) runs.back() += text.substr(begin, at - begin);
+    inside = part;
   }
-  return words;
+  return runs;
+}
+
+std::vector<std::string> words_of(std::string_view text) {
+  return runs_of(text, [](char32_t c) { return !is_space(c); });
 }
 
 bool is_digit(char c) {
@@ -141,15 +144,8 @@ namespace {
 
 // Runs of a-z and 0-9 of the lower-cased text.
 std::vector<std::string> rouge_words(std::string_view text) {
-  std::vector<std::string> words;
-  bool inside = false;
-  for (char c : unicode::lower(text)) {
-    const bool part = (c >= 'a' && c <= 'z') || is_digit(c);
-    if (part && !inside) words.emplace_back();
-    if (part) words.back() += c;
-    inside = part;
-  }
-  return words;
+  return runs_of(unicode::lower(text),
+                 [](char32_t c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); });
 }
 
 double f1(long matched, long hypothesis, long reference) {

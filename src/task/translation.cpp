@@ -104,17 +104,6 @@ void Translation::prepare() {
   check_copying();
 }
 
-MadeUpPairs Translation::made_up_pairs() const {
-  return {data_.source == PairSource::reverse, int(data_.vocab_size) - 4, int(data_.min_length),
-          int(data_.max_length)};
-}
-
-std::vector<TextPair> Translation::read(const PairFiles& files) const {
-  if (!files.given()) return {};
-  if (files.pairs.empty()) return read_aligned(files.source, files.target);
-  return data_.format == PairFormat::scan ? read_scan(files.pairs) : read_pair_tsv(files.pairs);
-}
-
 // The pairs of a split. Where a part of the training pairs is for validation, both are kept until loaded.
 std::vector<TextPair> Translation::pairs(Split split) const {
   if (made_up()) {

@@ -36,8 +36,7 @@ struct TranslationData {
   BySplit<PairFiles> files;
   double val_fraction = 0.05;
   Index vocab_size = 30, min_length = 1, max_length = 25, examples = 100000, eval_examples = 1000;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("source", source,
       "files; reverse: random words, the target is the source backwards; synthetic: both random, for "
       "benchmarks");
@@ -79,8 +78,7 @@ struct TranslationOutput {
   std::string bleu_tokenize = "13a";
   UnknownWords unknown = UnknownWords::never;
   double length_penalty = 0.6;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("beam", beam, "hypotheses of the beam search; 1 = greedy", rule::between(1, 1000));
     f("max_tokens", max_tokens, "longest output; 0 = model.max_seq_len", rule::non_negative);
     f("normalize", normalize,
@@ -144,7 +142,7 @@ class Translation : public Task, public Surveyed, public TokenSequences {
   }
   Json state() const override { return {{"source_tokenizer", source_ ? source_->to_json() : Json(nullptr)}}; }
   const Tokenizer* tokenizer() const override { return target_.get(); }
-  std::vector<std::pair<std::string, std::string>> files() const override;
+  KeyedFiles files() const override;
 
  protected:
   /// `output` names the answer of predict; `scores` are those of TextScores.
@@ -170,8 +168,15 @@ class Translation : public Task, public Surveyed, public TokenSequences {
   void check(const Section& data) const;
   void find_specials();
   void check_copying() const;
-  std::vector<TextPair> read(const PairFiles& files) const;
-  MadeUpPairs made_up_pairs() const;
+  std::vector<TextPair> read(const PairFiles& files) const {
+    if (!files.given()) return {};
+    if (files.pairs.empty()) return read_aligned(files.source, files.target);
+    return data_.format == PairFormat::scan ? read_scan(files.pairs) : read_pair_tsv(files.pairs);
+  }
+  MadeUpPairs made_up_pairs() const {
+    return {data_.source == PairSource::reverse, int(data_.vocab_size) - 4, int(data_.min_length),
+            int(data_.max_length)};
+  }
   std::vector<TextPair> pairs(Split split) const;
   void load(Split split) const;
   /// The ids of a text and <eos>, without the `cut` ones that max_seq_len has no room for.
@@ -188,7 +193,10 @@ class Translation : public Task, public Surveyed, public TokenSequences {
   std::vector<std::size_t> looked_at(const std::vector<int>& ids, const Model& model,
                                      const std::string& source) const;
   Batch source_batch(const std::string& text, UnknownCount* unknown, Index& cut) const;
-  TextScores empty_scores() const;
+  TextScores empty_scores() const {
+    const bool lowercase = target_->normalize("A").find('A') == std::string::npos;
+    return TextScores(scores_, options_.bleu_tokenize, lowercase);
+  }
   /// Words, not pieces of words, are copied: also those that the vocabulary lacks.
   bool copies_new_words() const { return copies_ && target_ && !target_->subwords(); }
   /// What copying each of the tokens `ids` of a source gives: an id of the target's vocabulary or, for a word

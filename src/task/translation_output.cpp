@@ -3,7 +3,6 @@
 
 #include "qkv/autograd/capture.h"
 #include "qkv/base/text.h"
-#include "qkv/ops/reduce.h"
 #include "task/translation.h"
 
 namespace qkv {
@@ -31,13 +30,9 @@ std::vector<std::vector<Hypothesis>> Translation::generate(const Model& model, c
 void Translation::score(const Model& model, const Batch& batch, Metrics& metrics) const {
   const Var logits = model.forward(batch);  // [B, T, V]
   const Tensor& targets = batch.at("targets");
-  const Tensor next = argmax(logits, 2);  // [B, T]
   double right = 0;
-  for (Index i = 0; i < targets.size(); i++)
-    right += next.data<std::int32_t>()[i] == targets.data<std::int32_t>()[i];
-  const Loss loss = add_loss(logits, targets, metrics);
-  const double nats = loss.sum.value().item();
-  metrics.add("perplexity", nats, loss.count, [](double mean) { return std::exp(mean); });
+  for (const RowScore& row : score_rows(logits, targets)) right += row.right;
+  const Loss loss = add_perplexity(logits, targets, metrics);
   metrics.add("token_accuracy", right, double(count_targets(targets)));
 
   const Tensor* sampled = batch.find("sampled");
@@ -47,7 +42,7 @@ void Translation::score(const Model& model, const Batch& batch, Metrics& metrics
   for (Index b = 0; b < example.size(); b++)
     if (!sampled || sampled->data<std::int32_t>()[b]) rows.push_back(int(b));
   TextScores scores = empty_scores();
-  if (!std::isfinite(nats)) rows.clear();  // such a model writes no texts
+  if (!std::isfinite(loss.sum.value().item())) rows.clear();  // such a model writes no texts
   for (std::size_t begin = 0; begin < rows.size(); begin += kTogether) {
     const std::size_t end = std::min(rows.size(), begin + kTogether);
     const std::vector<int> chosen(rows.begin() + long(begin), rows.begin() + long(end));
@@ -63,11 +58,6 @@ void Translation::score(const Model& model, const Batch& batch, Metrics& metrics
     }
   }
   metrics.texts.merge(scores);
-}
-
-TextScores Translation::empty_scores() const {
-  const bool lowercase = target_->normalize("A").find('A') == std::string::npos;
-  return TextScores(scores_, options_.bleu_tokenize, lowercase);
 }
 
 // ---- without a model
@@ -128,8 +118,7 @@ Batch Translation::probe_batch(const ProbeText* texts, Index n) const {
     return id < 0 ? tokenizer.unk_id() : id;
   };
   for (Index i = 0; i < n; i++) {
-    sources.emplace_back();
-    for (const std::string& word : texts[i].source) sources.back().push_back(id_of(source(), word));
+    sources.push_back(mapped(texts[i].source, [&](const auto& word) { return id_of(source(), word); }));
     if (copies_) copies.push_back(copy_ids_of(texts[i].text, sources.back()));
   }
   Batch batch;

@@ -16,8 +16,7 @@ struct Word2vecData {
   std::string train, val;
   double val_fraction = 0;
   Index length = 1000;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("train", train, "text, one sentence per line: a file, or a folder of *.txt", rule::path);
     f("val", val, "text whose loss is evaluated; empty: the last val_fraction of the training text",
       rule::path);
@@ -31,8 +30,7 @@ struct Word2vecData {
 struct Word2vecConfig {
   Index window = 5, negatives = 5;
   double subsample = 1e-3, power = 0.75;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("window", window, "largest number of words on each side; the actual number is drawn for each word",
       rule::between(1, 1000));
     f("negatives", negatives, "negative words drawn for each true one", rule::between(1, 64));
@@ -76,7 +74,13 @@ class Word2vec : public Task {
     input.options().read(config_);
     read_tokenizer(input.tokenizer_table(), tokenizer_config_);
     if (data_.train.empty() && !input.state) section.report("train", "must name a text; got none");
-    if (input.state) restore(input);
+    if (!input.state) return;
+    restore_state(input, "word2vec", "counts",
+                  [&](const Json& state) { state.at("counts").get_to(counts_); });
+    if (int(counts_.size()) != tokenizer_->vocab_size())
+      fail(Fault::data, "word2vec: the task's state must hold a count for each of the {} words; got {}",
+           tokenizer_->vocab_size(), counts_.size());
+    draw_from_counts();
   }
 
   void prepare() override {
@@ -192,9 +196,7 @@ class Word2vec : public Task {
   Json state() const override { return {{"counts", counts_}}; }
 
   const Tokenizer* tokenizer() const override { return tokenizer_.get(); }
-  std::vector<std::pair<std::string, std::string>> files() const override {
-    return given_files({{"train", data_.train}, {"val", data_.val}});
-  }
+  KeyedFiles files() const override { return given_files({{"train", data_.train}, {"val", data_.val}}); }
 
  private:
   // Sentences as ids, one after the other.
@@ -204,14 +206,6 @@ class Word2vec : public Task {
     UnknownCount unknown;
     bool loaded = false;
   };
-  void restore(const TaskInput& input) {
-    restore_state(input, "word2vec", "counts",
-                  [&](const Json& state) { state.at("counts").get_to(counts_); });
-    if (int(counts_.size()) != tokenizer_->vocab_size())
-      fail(Fault::data, "word2vec: the task's state must hold a count for each of the {} words; got {}",
-           tokenizer_->vocab_size(), counts_.size());
-    draw_from_counts();
-  }
 
   void read_texts() {
     read_ = true;

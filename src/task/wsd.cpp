@@ -7,7 +7,6 @@
 #include "base/file.h"
 #include "data/random_choice.h"
 #include "qkv/base/json.h"
-#include "qkv/base/text.h"
 #include "qkv/ops/arithmetic.h"
 #include "qkv/ops/loss.h"
 
@@ -59,9 +58,7 @@ void WordSenses::check(const Section& section) const {
 
 void WordSenses::train_tokenizer() {
   const std::vector<WsdExample>& examples = raw_[Split::train];
-  std::vector<std::vector<std::string>> sentences;
-  for (const WsdExample& example : examples) sentences.push_back(example.words);
-  tokenizer_->train_words(sentences);
+  tokenizer_->train_words(mapped(examples, [](const WsdExample& example) { return example.words; }));
   class_counts_.assign(labels_.size(), 0);
   std::set<std::string> known;
   for (const WsdExample& example : examples) {
@@ -85,12 +82,6 @@ void WordSenses::make_class_weights() {
   class_weights_ = Tensor::from({Index(weights.size())}, weights);
 }
 
-// Whether a split is a part of the training sentences.
-bool WordSenses::is_cut(Split split) const {
-  if (split == Split::val) return data_.val.empty() && data_.val_fraction > 0;
-  return split == Split::train || data_.folds > 0;
-}
-
 // Reads the training sentences and cuts them: cross-validation fold, then validation part.
 void WordSenses::cut_training_data() {
   raw_ = {};
@@ -103,9 +94,7 @@ void WordSenses::cut_training_data() {
     fail(Fault::data, "{}: must have at most {} labels; got {}", file, kMostLabels, labels_.size());
   std::vector<WsdExample>& rest = raw_[Split::train] = std::move(corpus.examples);
   auto labels_of_rest = [&] {
-    std::vector<int> labels;
-    for (const WsdExample& example : rest) labels.push_back(example.label);
-    return labels;
+    return mapped(rest, [](const WsdExample& example) { return example.label; });
   };
   auto cut = [&](const TrainVal& halves, std::vector<WsdExample>& out) {
     std::vector<WsdExample> kept;
@@ -119,12 +108,6 @@ void WordSenses::cut_training_data() {
   }
   if (is_cut(Split::val))
     cut(stratified_split(labels_of_rest(), data_.val_fraction, seed_), raw_[Split::val]);
-}
-
-std::string WordSenses::bracketed(const WsdExample& example) {
-  std::vector<std::string> words = example.words;
-  at(words, example.target) = "[" + at(words, example.target) + "]";
-  return join(words, " ");
 }
 
 void WordSenses::survey(DataSurvey& survey) {
@@ -160,12 +143,6 @@ std::vector<WsdExample> WordSenses::read_split(Split split) {
   if (split == Split::test && file.empty() && !data_.path.empty() && exists(data_.path + "/test.data.txt"))
     file = data_.path;
   return file.empty() ? std::vector<WsdExample>{} : read_wsd(file, {labels_, name_of(split)}).examples;
-}
-
-int WordSenses::form_of(const std::string& word, WordForms& forms) const {
-  const auto [entry, fresh] = forms.ids.emplace(word, int(forms.ngrams.size()));
-  if (fresh) append_ngrams(word, data_.ngrams(), forms.ngrams.emplace_back());
-  return entry->second;
 }
 
 namespace {
@@ -206,11 +183,6 @@ WordSenses::Encoded WordSenses::encode(const WsdExample& example, WordForms& for
     if (!list->empty()) *list = {list->begin() + first, list->begin() + last};
   result.target -= first;
   return result;
-}
-
-void WordSenses::collate(Split split, const int* indices, Index n, const Stream* noise, Batch& batch) const {
-  fill(parts_[split].examples.data(), indices, n, forms_, noise, batch);
-  std::copy(indices, indices + n, batch.fill("example", {n}, Dtype::i32).data<std::int32_t>());
 }
 
 void WordSenses::fill(const Encoded* examples, const int* indices, Index n, const WordForms& forms,

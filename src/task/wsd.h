@@ -6,6 +6,7 @@
 
 #include "data/split.h"
 #include "data/wsd_corpus.h"
+#include "qkv/base/text.h"
 #include "qkv/task/task.h"
 #include "task/common.h"
 #include "task/survey.h"
@@ -21,8 +22,7 @@ struct WsdDataConfig {
   double word_dropout = 0.0;
   std::int64_t ngram_min = 3, ngram_max = 5, ngram_buckets = 0;
   NgramConfig ngrams() const { return {int(ngram_min), int(ngram_max), int(ngram_buckets)}; }
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("path", path, "folder in the layout of CoarseWSD-20; instead of train", rule::path);
     f("train", train, "training sentences: TSV lines `label<TAB>sentence with the [target] in brackets`",
       rule::path);
@@ -51,8 +51,7 @@ inline std::vector<std::string> names_of(ClassWeights) {
 
 struct WsdLossConfig : LossConfig {
   ClassWeights class_weights = ClassWeights::none;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     LossConfig::fields(f);
     f("class_weights", class_weights,
       "weight of a class in the loss: none, balanced (1 / count) or sqrt (its root)");
@@ -76,7 +75,10 @@ class WordSenses : public ClassTask, public Surveyed {
   Index length(Split split, int example) const override {
     return Index(at(parts_[split].examples, example).ids.size());
   }
-  void collate(Split split, const int* indices, Index n, const Stream* noise, Batch& batch) const override;
+  void collate(Split split, const int* indices, Index n, const Stream* noise, Batch& batch) const override {
+    fill(parts_[split].examples.data(), indices, n, forms_, noise, batch);
+    std::copy(indices, indices + n, batch.fill("example", {n}, Dtype::i32).data<std::int32_t>());
+  }
   Loss loss(const Model& model, const Batch& batch) const override;
   /// The sense of the [bracketed] word, or else of the only word that was a target in training:
   /// {"text", "target", "sense", "probability", "probabilities": {sense: p}, "logits": {sense: x},
@@ -99,9 +101,6 @@ class WordSenses : public ClassTask, public Surveyed {
   Batch symbolic_batch(Index batch_size) override;
   std::vector<std::pair<std::string, double>> facts() override;
   void survey(DataSurvey& survey) override;
-
-  const std::vector<std::string>& labels() const { return labels_; }
-  const WsdDataConfig& data() const { return data_; }
 
  private:
   // The distinct words of a text, and the n-grams of each.
@@ -127,14 +126,26 @@ class WordSenses : public ClassTask, public Surveyed {
   void train_tokenizer();
   void make_class_weights();
   void cut_training_data();
-  bool is_cut(Split split) const;
+  // Whether a split is a part of the training sentences.
+  bool is_cut(Split split) const {
+    if (split == Split::val) return data_.val.empty() && data_.val_fraction > 0;
+    return split == Split::train || data_.folds > 0;
+  }
   std::vector<WsdExample> read_split(Split split);
   void load(Split split);
   ProbeText probe_text(const WsdExample& example, const std::string& text) const;
-  static std::string bracketed(const WsdExample& example);
+  static std::string bracketed(WsdExample example) {
+    std::string& target = at(example.words, example.target);
+    target = "[" + target + "]";
+    return join(example.words, " ");
+  }
   WsdExample marked(const std::string& text) const;
   Encoded encode(const WsdExample& example, WordForms& forms, UnknownCount* unknown) const;
-  int form_of(const std::string& word, WordForms& forms) const;
+  int form_of(const std::string& word, WordForms& forms) const {
+    const auto [entry, fresh] = forms.ids.emplace(word, int(forms.ngrams.size()));
+    if (fresh) append_ngrams(word, data_.ngrams(), forms.ngrams.emplace_back());
+    return entry->second;
+  }
   void fill(const Encoded* examples, const int* indices, Index n, const WordForms& forms, const Stream* noise,
             Batch& batch) const;
 

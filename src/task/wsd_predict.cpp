@@ -4,8 +4,6 @@
 #include "data/split.h"
 #include "model/finite.h"
 #include "qkv/autograd/capture.h"
-#include "qkv/base/text.h"
-#include "qkv/ops/reduce.h"
 #include "task/wsd.h"
 
 namespace qkv {
@@ -34,7 +32,7 @@ WsdExample WordSenses::marked(const std::string& text) const {
   int found = 0;
   for (std::string_view word : split_text(text)) {
     const std::string form = tokenizer_->normalize(word);
-    if (std::find(target_forms_.begin(), target_forms_.end(), form) != target_forms_.end()) {
+    if (std::count(target_forms_.begin(), target_forms_.end(), form)) {
       example.target = int(example.words.size());
       found++;
     }
@@ -54,17 +52,10 @@ Json WordSenses::predict(const Model& model, const std::string& text) const {
   Batch batch;
   fill(&encoded, &only, 1, forms, nullptr, batch);
   Capture capture({"weights"});
-  const Tensor logits = finite_forward(model, batch);  // [1, n_class]
-  const Tensor p = softmax(logits).value();
-  std::vector<int> order;
-  for (int c = 0; c < int(labels_.size()); c++) order.push_back(c);
-  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return p.at(a) > p.at(b); });
+  Json prediction = {{"text", text}, {"target", at(example.words, example.target)}};
+  add_answer(prediction, "sense", finite_forward(model, batch));
 
-  Json probabilities = Json::object(), attention = Json::array(), raw = Json::object();
-  for (int c : order) {
-    probabilities[at(labels_, c)] = rounded(p.at(c));
-    raw[at(labels_, c)] = rounded(logits.at(c));
-  }
+  Json attention = Json::array();
   const std::vector<double> row = attention_row(capture, encoded.target);
   for (std::size_t t = 0; t < row.size();) {  // the weight of a word is that of all its tokens
     const int word = encoded.words[t];
@@ -76,14 +67,9 @@ Json WordSenses::predict(const Model& model, const std::string& text) const {
     }
     attention.push_back({{"word", at(example.words, word)}, {"weight", rounded(weight)}, {"known", known}});
   }
-  return {{"text", text},
-          {"target", at(example.words, example.target)},
-          {"sense", at(labels_, order[0])},
-          {"probability", rounded(p.at(order[0]))},
-          {"probabilities", probabilities},
-          {"logits", raw},
-          {"attention", attention},
-          {"cut_tokens", encoded.cut}};
+  prediction["attention"] = std::move(attention);
+  prediction["cut_tokens"] = encoded.cut;
+  return prediction;
 }
 
 // ---- a look inside
@@ -99,13 +85,11 @@ ProbeText WordSenses::probe_text(const WsdExample& example, const std::string& t
 }
 
 std::vector<ProbeText> WordSenses::probe_texts(const std::vector<std::string>& texts) const {
-  std::vector<ProbeText> result;
-  for (const std::string& text : texts) {
+  return mapped(texts, [&](const std::string& text) {
     WsdExample example = marked(text);
     example.label = -1;
-    result.push_back(probe_text(example, text));
-  }
-  return result;
+    return probe_text(example, text);
+  });
 }
 
 std::vector<ProbeText> WordSenses::probe_examples(Split split, Index per_class) {

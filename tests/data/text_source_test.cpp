@@ -6,7 +6,6 @@
 #include <random>
 
 #include "data/text_files.h"
-#include "data/tokenizer_sample.h"
 #include "qkv/base/text.h"
 
 namespace fs = std::filesystem;

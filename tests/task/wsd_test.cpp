@@ -14,7 +14,7 @@ TEST_CASE("wsd: without files the validation part is a stratified share of the t
   CHECK(task.examples(Split::train) == 24);
   CHECK(task.examples(Split::val) == 6);
   CHECK(task.examples(Split::test) == 0);
-  CHECK(task.labels() == Words{"money", "river"});
+  CHECK(task.classes() == Words{"money", "river"});
   const std::vector<int> labels = numbers(whole(task, Split::val).at("label"));
   CHECK(std::count(labels.begin(), labels.end(), 1) == 2);
   // Each sentence has a word of its own, so those of the validation part are unknown.

@@ -128,7 +128,7 @@ class Bpe : public TokenModel {
       }
     };
     constexpr int kGone = -1;
-    const int n = static_cast<int>(symbols.size());
+    const int n = int(symbols.size());
     Symbols next(symbols.size()), previous(symbols.size());
     std::iota(next.begin(), next.end(), 1);
     std::iota(previous.begin(), previous.end(), -1);
@@ -168,7 +168,7 @@ class BpeTokenizer : public PipelineTokenizer {
       : PipelineTokenizer(config, {{"pre_tokenizer", byte_level(false)}, {"decoder", byte_level(true)}},
                           "tokenizer") {
     refuse_split(config);
-    const int least = vocab_.size() + static_cast<int>(byte_letters().size());
+    const int least = vocab_.size() + int(byte_letters().size());
     if (config.vocab_size > 0 && config.vocab_size < least)
       fail(Fault::usage,
            "tokenizer: vocab_size must be at least {} with 'bpe', special tokens and bytes; got {}", least,
@@ -183,7 +183,7 @@ class BpeTokenizer : public PipelineTokenizer {
     std::sort(alphabet.begin(), alphabet.end());
     std::unordered_map<std::string, int> ids;
     for (const std::string& letter : alphabet) {
-      ids[letter] = static_cast<int>(tokens.size());
+      ids[letter] = int(tokens.size());
       tokens.push_back(letter);
     }
     std::vector<SpeltWord> words;

@@ -10,7 +10,7 @@ const Strings& byte_letters() {
     char32_t other = 0x100;
     for (std::size_t byte = 0; byte < result.size(); ++byte) {
       const bool itself = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
-      append_utf8(result[byte], itself ? static_cast<char32_t>(byte) : other++);
+      append_utf8(result[byte], itself ? char32_t(byte) : other++);
     }
     return result;
   }();
@@ -30,7 +30,7 @@ namespace {
 std::string from_letters(std::string_view text) {
   static const auto bytes = [] {
     std::unordered_map<std::string_view, char> result;
-    for (std::size_t byte = 0; byte < 256; ++byte) result[byte_letters()[byte]] = static_cast<char>(byte);
+    for (std::size_t byte = 0; byte < 256; ++byte) result[byte_letters()[byte]] = char(byte);
     return result;
   }();
   std::string result;
@@ -91,15 +91,14 @@ Decoder decode_bpe(const Json& part, const std::string& where) {
   };
 }
 
-Strings decode_bytes(const Strings& tokens) {
-  return {repaired(from_letters(join(tokens, "")))};
-}
-
 }  // namespace
 
 Decoder make_decoder(const Json& part, const std::string& where) {
   static const std::vector<StepKind<Decoder>> kinds{
-      fixed_step<Decoder>("ByteLevel", decode_bytes, {"add_prefix_space", "trim_offsets", "use_regex"}),
+      fixed_step<Decoder>(
+          "ByteLevel",
+          [](const Strings& tokens) { return Strings{repaired(from_letters(join(tokens, "")))}; },
+          {"add_prefix_space", "trim_offsets", "use_regex"}),
       {"WordPiece", {"prefix", "cleanup"}, decode_word_piece},
       {"BPEDecoder", {"suffix"}, decode_bpe},
       fixed_step<Decoder>("Fuse", [](const Strings& tokens) { return Strings{join(tokens, "")}; })};

@@ -57,7 +57,7 @@ Json parts_of(const Json& json, const std::string& where) {
   if (const Json& post = member_or_null(json, "post_processor"); post.is_object()) {
     const std::string type = string_member(post, "type", where + ": post_processor");
     const Strings known{"ByteLevel", "TemplateProcessing", "BertProcessing", "RobertaProcessing", "Sequence"};
-    if (std::find(known.begin(), known.end(), type) == known.end())
+    if (!std::count(known.begin(), known.end(), type))
       fail(Fault::data, "{}: post_processor: must be one of {}; got {}", where, join(known, ", "),
            in_quotes(type));
   }
@@ -72,7 +72,7 @@ struct FileTable {
   std::int64_t end = 0;  // of the ids
 
   void put(std::int64_t id, const std::string& token, const std::string& where) {
-    const auto [entry, is_new] = tokens.emplace(static_cast<int>(id), token);
+    const auto [entry, is_new] = tokens.emplace(int(id), token);
     if (!is_new && entry->second != token)
       fail(Fault::data, "{}: ids must be unique; got {} for {} and {}", where, id, in_quotes(entry->second),
            in_quotes(token));
@@ -87,9 +87,9 @@ struct FileTable {
   void add_own(const Json& vocab, std::size_t n_added, const std::string& where) {
     constexpr std::size_t kMostGaps = 1024;  // or as many as there are tokens
     const std::size_t count = vocab.size() + n_added;
-    end = static_cast<std::int64_t>(count + std::max(count, kMostGaps));
+    end = std::int64_t(count + std::max(count, kMostGaps));
     for (const auto& item : vocab.items()) {
-      if (!is_unsigned(item.value()) || item.value().get<std::uint64_t>() >= static_cast<std::uint64_t>(end))
+      if (!is_unsigned(item.value()) || item.value().get<std::uint64_t>() >= std::uint64_t(end))
         fail(Fault::data, "{}: ids must be in [0, {}), with few gaps; got {} for {}", where, end,
              brief(item.value()), in_quotes(item.key()));
       put(item.value().get<std::int64_t>(), item.key(), where);
@@ -100,7 +100,7 @@ struct FileTable {
     if (!token.is_object()) fail(Fault::data, "{}: must be objects; got {}", where, brief(token));
     check_members(token, {"id", "content", "single_word", "lstrip", "rstrip", "normalized", "special"},
                   where);
-    const int id = static_cast<int>(integer_member(token, "id", 0, end - 1, where));
+    const int id = int(integer_member(token, "id", 0, end - 1, where));
     const std::string content = string_member(token, "content", where);
     put(id, content, where);
     const bool special = bool_member_or(token, "special", false, where);
@@ -123,8 +123,8 @@ struct FileTable {
   Vocab vocab(int pad, int unk) {
     Strings all;
     for (auto& [id, token] : tokens) {
-      while (static_cast<int>(all.size()) < id) {
-        specials.push_back(static_cast<int>(all.size()));
+      while (int(all.size()) < id) {
+        specials.push_back(int(all.size()));
         all.push_back(fmt::format("<unused {}>", all.size()));
       }
       all.push_back(token);
@@ -167,7 +167,7 @@ class FileTokenizer : public PipelineTokenizer {
     for (const char* name : {"<pad>", "[PAD]", "<|endoftext|>", "</s>"})
       if (pad < 0) pad = table.find(name);
     if (const Json& padding = member_or_null(json_, "padding"); padding.contains("pad_id"))
-      pad = static_cast<int>(integer_member(padding, "pad_id", 0, table.end - 1, where + ": padding"));
+      pad = int(integer_member(padding, "pad_id", 0, table.end - 1, where + ": padding"));
     try {
       vocab_ = table.vocab(pad, unk.empty() ? -1 : table.find(unk));
     } catch (const Error& error) {

@@ -41,7 +41,7 @@ class Learner {
           words_.push_back({{}, word.count});
       }
     }
-    for (std::size_t w = 0; w < words_.size(); ++w) count(static_cast<std::uint32_t>(w), 1, kAll);
+    for (std::size_t w = 0; w < words_.size(); ++w) count(std::uint32_t(w), 1, kAll);
     note_changes();
   }
 
@@ -53,7 +53,7 @@ class Learner {
       if (found == pairs_.end() || found->second.count != best.count) continue;  // the true one is also there
       Pair& pair = found->second;
       if (pair.count < min_count) return;
-      const int left = static_cast<int>(best.key >> 32), right = static_cast<int>(best.key & 0xFFFFFFFF);
+      const int left = int(best.key >> 32), right = int(best.key & 0xFFFFFFFF);
       const int merged = make(left, right);
       if (merged < 0) return;
       const std::vector<std::uint32_t> holders = std::move(pair.words);
@@ -126,9 +126,9 @@ void learn_merges(const std::vector<SpeltWord>& words, const TokenizerConfig& co
                   std::unordered_map<std::string, int>& ids, std::vector<std::string>& tokens,
                   const std::function<void(int left, int right)>& note) {
   Learner(words, ids).run(config.min_freq, [&](int left, int right) {
-    if (tokens.size() >= static_cast<std::size_t>(wanted_size(config))) return -1;
+    if (tokens.size() >= std::size_t(wanted_size(config))) return -1;
     const std::string token = at(tokens, left) + at(tokens, right).substr(prefix);
-    const auto [found, is_new] = ids.emplace(token, static_cast<int>(tokens.size()));
+    const auto [found, is_new] = ids.emplace(token, int(tokens.size()));
     if (is_new) tokens.push_back(token);
     note(left, right);
     return found->second;

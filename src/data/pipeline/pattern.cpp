@@ -18,7 +18,7 @@ constexpr unsigned kMostWaiting = 2'000'000;  // choices that a match may come b
 std::string message(int code, OnigErrorInfo* info = nullptr) {
   OnigUChar text[ONIG_MAX_ERROR_MESSAGE_LEN];
   const int n = info ? onig_error_code_to_str(text, code, info) : onig_error_code_to_str(text, code);
-  return {reinterpret_cast<const char*>(text), static_cast<std::size_t>(n)};
+  return {reinterpret_cast<const char*>(text), std::size_t(n)};
 }
 
 const OnigUChar* bytes(std::string_view text) {
@@ -43,7 +43,7 @@ thread_local Allowance allowance;
 }  // namespace
 
 PatternTime::PatternTime(std::size_t bytes) : outermost_(!allowance.active) {
-  if (outermost_) allowance = {true, 0.25 + 2e-6 * static_cast<double>(bytes), 0};
+  if (outermost_) allowance = {true, 0.25 + 2e-6 * double(bytes), 0};
 }
 
 PatternTime::~PatternTime() {
@@ -128,7 +128,7 @@ std::vector<Span> Pattern::matches(std::string_view text) const {
     if (code < 0)
       fail(Fault::data, "{}: the expression must process every text; got {} with {} bytes", where_,
            message(code), text.size());
-    const Span match{static_cast<std::size_t>(region->beg[0]), static_cast<std::size_t>(region->end[0])};
+    const Span match{std::size_t(region->beg[0]), std::size_t(region->end[0])};
     if (match.begin == match.end && match.end == last) {
       if (from == text.size()) break;
       next_code_point(text, from);

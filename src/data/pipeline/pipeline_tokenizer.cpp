@@ -2,6 +2,7 @@
 
 #include <atomic>
 
+#include "base/at.h"
 #include "qkv/base/text.h"
 
 namespace qkv {
@@ -96,7 +97,7 @@ std::vector<int> PipelineTokenizer::encode(std::string_view text, UnknownCount* 
     ids.insert(ids.end(), own.begin(), own.end());
   });
   if (counts) {
-    counts->tokens += static_cast<long>(ids.size());
+    counts->tokens += long(ids.size());
     if (vocab_.unk_id() >= 0)
       for (int id : ids) counts->unknown += id == vocab_.unk_id();
   }
@@ -104,9 +105,7 @@ std::vector<int> PipelineTokenizer::encode(std::string_view text, UnknownCount* 
 }
 
 std::vector<std::string> PipelineTokenizer::split(std::string_view text) const {
-  std::vector<std::string> tokens;
-  for (int id : encode(text)) tokens.push_back(token(id));
-  return tokens;
+  return mapped(encode(text), [&](int id) { return token(id); });
 }
 
 void PipelineTokenizer::append_word(std::string_view word, bool first, std::vector<int>& ids,
@@ -163,9 +162,7 @@ void PipelineTokenizer::take(Vocab vocab, Json model) {
 }
 
 void PipelineTokenizer::train_words(const std::vector<std::vector<std::string>>& sentences) {
-  std::vector<std::string> texts;
-  for (const auto& words : sentences) texts.push_back(join(words, " "));
-  train(texts);
+  train(mapped(sentences, [](const std::vector<std::string>& words) { return join(words, " "); }));
 }
 
 void PipelineTokenizer::read_model(const Json& json, const std::string& where) {

@@ -124,7 +124,7 @@ PreTokenizer cut_by_pattern(const Json& part, const std::string& where) {
   const Pattern separators = pattern_member(part, where);
   const std::string behavior = string_member(part, "behavior", where);
   const Strings known{"Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"};
-  if (std::find(known.begin(), known.end(), behavior) == known.end())
+  if (!std::count(known.begin(), known.end(), behavior))
     fail(Fault::data, "{}: 'behavior' must be one of {}; got {}", where, join(known, ", "),
          in_quotes(behavior));
   return each(by_pattern(separators, behavior, bool_member_or(part, "invert", false, where)));

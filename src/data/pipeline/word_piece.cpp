@@ -24,8 +24,8 @@ class WordPiece : public TokenModel {
     if (vocab.unk_id() < 0) fail(Fault::data, "{}: 'unk_token' must be a token; got none", where);
     const std::string prefix = string_member_or(model, "continuing_subword_prefix", kPrefix, where);
     if (model.contains("max_input_chars_per_word"))
-      max_chars_ = static_cast<std::size_t>(
-          integer_member(model, "max_input_chars_per_word", 1, std::int64_t{1} << 31, where));
+      max_chars_ =
+          std::size_t(integer_member(model, "max_input_chars_per_word", 1, std::int64_t{1} << 31, where));
     constexpr std::size_t kMostBytes = 4 * kMostChars + 100;  // with the prefix
     std::vector<std::pair<std::string, int>> first, inner;
     for (int id = 0; id < vocab.size(); ++id) {
@@ -90,7 +90,7 @@ class WordPieceTokenizer : public PipelineTokenizer {
     refuse_split(config);
     Strings tokens{"[PAD]", "[UNK]"};
     tokens.insert(tokens.end(), config.specials.begin(), config.specials.end());
-    const int n_specials = static_cast<int>(tokens.size());
+    const int n_specials = int(tokens.size());
     if (config.vocab_size > 0 && config.vocab_size < n_specials)
       fail(Fault::usage, "tokenizer: vocab_size must be 0 or at least {}, the special tokens; got {}",
            n_specials, config.vocab_size);
@@ -106,18 +106,18 @@ class WordPieceTokenizer : public PipelineTokenizer {
     std::vector<SpeltWord> spelt;
     for (const auto& [word, count] : words) {
       Strings parts = split_code_points(word);
-      if (parts.size() > static_cast<std::size_t>(config_.max_word_chars)) continue;
+      if (parts.size() > std::size_t(config_.max_word_chars)) continue;
       for (std::size_t i = 1; i < parts.size(); ++i) parts[i] = kPrefix + parts[i];
       for (const std::string& part : parts) letters[part] += count;
       spelt.push_back({std::move(parts), count});
     }
-    const int n_specials = static_cast<int>(tokens.size());
+    const int n_specials = int(tokens.size());
     const Strings alphabet =
         Vocab(letters, config_.min_freq, std::max(2, 2 + wanted_size(config_) - n_specials)).tokens();
     std::unordered_map<std::string, int> ids;
     for (const std::string& special : tokens) ids.emplace(special, -1);
     for (std::size_t i = 2; i < alphabet.size(); ++i)  // after the two specials of any Vocab
-      if (ids.emplace(alphabet[i], static_cast<int>(tokens.size())).second) tokens.push_back(alphabet[i]);
+      if (ids.emplace(alphabet[i], int(tokens.size())).second) tokens.push_back(alphabet[i]);
     learn_merges(spelt, config_, std::strlen(kPrefix), ids, tokens, [](int, int) {});
     return model_of_config();
   }
@@ -141,10 +141,10 @@ int wanted_size(const TokenizerConfig& config) {
 }
 
 TokenModel::TokenModel(const Json& model, const Vocab& vocab, const std::string& where)
-    : has_(static_cast<std::size_t>(vocab.size()), false) {
+    : has_(std::size_t(vocab.size()), false) {
   for (const auto& item : object_member(model, "vocab", where).items()) {
     const int id = item.value().get<int>();
-    has_[static_cast<std::size_t>(id)] = !vocab.is_special(id);
+    has_[std::size_t(id)] = !vocab.is_special(id);
   }
 }
 
