@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <string>
 
 #include "autograd/backward_listener.h"
 #include "autograd/trace.h"

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 namespace qkv {
 
@@ -52,24 +53,20 @@ std::pair<std::string, std::string> Watch::user_of(int slot) const {
 
 // The parameters of the op, else of the ops before it, nearest first.
 std::vector<int> Watch::slots_before(int node) const {
-  std::vector<int> level{node};
-  for (std::vector<int> found; !level.empty() && found.empty();) {
-    std::vector<int> next;
+  std::set<int> level{node};
+  while (!level.empty()) {
+    std::set<int> found, next;
     for (int n : level) {
       const auto seen = recorded_.find(n);
       if (seen == recorded_.end()) continue;
       for (std::size_t i = 0; i < seen->second.nodes.size(); i++) {
         if (seen->second.slots[i] >= 0)
-          found.push_back(seen->second.slots[i]);
+          found.insert(seen->second.slots[i]);
         else if (seen->second.nodes[i] >= 0)
-          next.push_back(seen->second.nodes[i]);
+          next.insert(seen->second.nodes[i]);
       }
     }
-    std::sort(found.begin(), found.end());
-    found.erase(std::unique(found.begin(), found.end()), found.end());
-    if (!found.empty()) return found;
-    std::sort(next.begin(), next.end());
-    next.erase(std::unique(next.begin(), next.end()), next.end());
+    if (!found.empty()) return {found.begin(), found.end()};
     level = std::move(next);
   }
   return {};

@@ -6,7 +6,7 @@
 #include "claims/claim.h"
 #include "data/word_space.h"
 #include "inspect/vectors.h"
-#include "model/encoder_classifier.h"
+#include "model/encoder.h"
 #include "qkv/nn/attention.h"
 #include "qkv/ops/embedding.h"
 #include "qkv/ops/loss.h"

@@ -7,6 +7,7 @@
 
 #include "inspect/look.h"
 #include "model/finite.h"
+#include "ops/copy.h"
 #include "qkv/autograd/capture.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
@@ -140,12 +141,10 @@ std::string point_name(const std::string& point) {
 
 // ---- swaps
 
-namespace {
-
 // The swaps of one activation, with their rows.
 using RowSwaps = std::vector<std::pair<Index, const Swap*>>;
 
-Tensor swapped(const Tensor& x, const RowSwaps& swaps) {
+static Tensor swapped(const Tensor& x, const RowSwaps& swaps) {
   Tensor y = x.clone();
   const Index T = x.dim(1), width = x.size() / (x.dim(0) * T);
   const Tensor rows = y.reshape({x.dim(0) * T, width});
@@ -160,8 +159,6 @@ Tensor swapped(const Tensor& x, const RowSwaps& swaps) {
   }
   return y;
 }
-
-}  // namespace
 
 Tensor swapped_logits(const Experiment& e, const Asked& asked, const std::vector<std::vector<Swap>>& rows,
                       const std::vector<std::string>& names, Activations* keep) {
@@ -188,16 +185,12 @@ Tensor swapped_logits(const Experiment& e, const Asked& asked, const std::vector
     parts[std::size_t(job)] = answers_at(logits, asked.position).value().to(Dtype::f64);
     if (keep) kept[std::size_t(job)] = capture->all();
   });
-  auto joined = [](const std::vector<Var>& all) {
-    return all.size() == 1 ? all[0].value() : concat(all.data(), int(all.size()), 0).value();
-  };
-  if (keep)
-    for (std::size_t i = 0; i < kept[0].size(); i++) {
-      std::vector<Var> same;
-      for (const Activations& one : kept) same.emplace_back(one[i].second);
-      keep->emplace_back(kept[0][i].first, joined(same));
-    }
-  return joined({parts.begin(), parts.end()});
+  for (std::size_t i = 0; keep && i < kept[0].size(); i++) {
+    std::vector<Tensor> same;
+    for (const Activations& one : kept) same.push_back(one[i].second);
+    keep->emplace_back(kept[0][i].first, joined(same));
+  }
+  return joined(parts);
 }
 
 }  // namespace qkv

@@ -3,8 +3,8 @@
 #include <cmath>
 #include <map>
 #include <numeric>
-#include <optional>
 
+#include "base/at.h"
 #include "model/finite.h"
 #include "qkv/autograd/capture.h"
 #include "qkv/base/text.h"
@@ -12,6 +12,7 @@
 #include "qkv/ops/reduce.h"
 #include "qkv/ops/replace.h"
 #include "qkv/ops/shape_ops.h"
+#include "qkv/tensor/xt.h"
 
 namespace qkv {
 namespace {
@@ -106,8 +107,7 @@ class Readout {
 std::vector<Tensor> head_outputs(const Experiment& e, const Asked& asked, const std::string& path,
                                  const Tensor& out, Index H) {
   const std::string heads = path + ".heads", name = path + ".out";
-  Tensor own = Tensor::zeros({H + 1, 1, H, 1}, Dtype::i32);
-  for (Index h = 0; h < H; h++) own.data<std::int32_t>()[h * H + h] = 1;
+  const Tensor own = to_tensor(xt::eye<int>({std::size_t(H) + 1, std::size_t(H)})).reshape({H + 1, 1, H, 1});
   const Intervention one({"heads"}, [&](const std::string& passing, const Var& x) {
     return passing == heads ? where(own, x, Tensor::scalar(0.0, x.dtype())) : x;
   });
@@ -137,7 +137,7 @@ double DirectAttribution::sum() const {
 DirectAttribution direct_attribution(const Experiment& e, const Asked& asked) {
   const Activations all = activations_of(e, asked.text, {"in", "residual", "out", "heads", "vectors"});
   std::vector<std::string> points = stream_points(all);
-  points.erase(std::remove_if(points.begin(), points.end(), of_source), points.end());
+  drop_if(points, of_source);
   if (points.size() < 2 || !ends_with(points[0], ".in"))
     refuse("the model must have layers with a residual stream",
            fmt::format("a '{}'", e.config.section("model").type(Model::kDefault)));
@@ -185,11 +185,9 @@ double IntegratedGradients::error() const {
   return std::abs(sum() - change) / std::max(std::abs(change), 1e-12);
 }
 
-namespace {
-
 // Adds to `result` the weighted gradients at the points `alphas` of the way.
-void add_gradients(const Experiment& e, const Asked& asked, const std::vector<double>& alphas,
-                   const std::vector<double>& weights, IntegratedGradients& result) {
+static void add_gradients(const Experiment& e, const Asked& asked, const std::vector<double>& alphas,
+                          const std::vector<double>& weights, IntegratedGradients& result) {
   const auto n = Index(alphas.size());
   Tape tape;
   std::map<std::string, std::pair<Var, Tensor>> leaves;
@@ -209,12 +207,9 @@ void add_gradients(const Experiment& e, const Asked& asked, const std::vector<do
     std::vector<double>& words = name == "source" ? result.source : result.words;
     const Index T = products.dim(1);
     words.resize(std::size_t(T));
-    for (Index i = 0; i < n * T; i++)
-      words[std::size_t(i % T)] += weights[std::size_t(i / T)] * products.at(i);
+    for (Index i = 0; i < n * T; i++) at(words, i % T) += at(weights, i / T) * products.at(i);
   }
 }
-
-}  // namespace
 
 IntegratedGradients integrated_gradients(const Experiment& e, const Asked& asked, Index steps) {
   constexpr Index kTogether = 16;

@@ -12,27 +12,23 @@
 #include "qkv/ops/reduce.h"
 
 namespace qkv {
-namespace {
 
 // What tokens add to a text.
-std::string added_text(const Tokenizer& tokenizer, const std::vector<int>& begin, const std::string& text,
-                       const std::vector<int>& ids) {
+static std::string added_text(const Tokenizer& tokenizer, const std::vector<int>& begin,
+                              const std::string& text, const std::vector<int>& ids) {
   TextStream stream(tokenizer, begin, text);
   std::string all;
   for (int id : ids) all += stream.add(id);
   return all + stream.finish();
 }
 
-// The same without the space that only parts them from it. Alone, the first of them may be written otherwise
-// (as "##ing").
-std::string answer_text(const Tokenizer& tokenizer, const std::vector<int>& begin, const std::string& text,
-                        const std::vector<int>& ids) {
+// The same without the space that only parts them from it. Alone, the first may be written as "##ing".
+static std::string answer_text(const Tokenizer& tokenizer, const std::vector<int>& begin,
+                               const std::string& text, const std::vector<int>& ids) {
   const std::string all = added_text(tokenizer, begin, text, ids);
   const bool parted = starts_with(all, " ") && !starts_with(tokenizer.decode(ids), " ");
   return parted ? all.substr(1) : all;
 }
-
-}  // namespace
 
 bool continues_texts(const Experiment& e) {
   const auto* generator = dynamic_cast<const Generator*>(e.model.get());

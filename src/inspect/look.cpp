@@ -72,10 +72,13 @@ Look look_at(const Experiment& e, const ProbeText& text) {
   return look;
 }
 
+void lacks(const Experiment& e, const std::string& who, const char* what) {
+  fail(Fault::usage, "{}: the model must have {}; got a '{}' without", who, what,
+       e.config.section("model").type(Model::kDefault));
+}
+
 void check_attention(const Experiment& e, bool has_attention, const std::string& who) {
-  if (!has_attention)
-    fail(Fault::usage, "{}: the model must have self-attention; got a '{}' without", who,
-         e.config.section("model").type(Model::kDefault));
+  if (!has_attention) lacks(e, who, "self-attention");
 }
 
 std::vector<ProbeText> texts_or_examples(const Experiment& e, const std::vector<std::string>& texts,

@@ -46,7 +46,9 @@ struct Look {
 /// The model reads one text. Usage errors where its task shows no texts.
 Look look_at(const Experiment& e, const std::string& text);
 Look look_at(const Experiment& e, const ProbeText& text);
-/// A usage error where the model has no self-attention; `who` asks.
+/// The usage error of who asks for `what` of a model that has none: "layers".
+[[noreturn]] void lacks(const Experiment& e, const std::string& who, const char* what);
+/// The same where the model has no self-attention.
 void check_attention(const Experiment& e, bool has_attention, const std::string& who = "inspect");
 
 /// The given texts as the model sees them; without any, examples of the test part (of validation, where there
@@ -95,8 +97,7 @@ Explanation explanation_of(const Look& look, Index t, Index layer, Index head);
 Explanation explanation_of(std::vector<std::string> words, std::vector<std::vector<double>> vectors,
                            std::size_t token, double scale);
 
-// ---- what each head does: attends to the previous word, to equal words, after equal words, at a distance,
-// at the cue
+// ---- what each head attends to: the previous word, equal words, those after them, a distance, the cue
 
 /// Of every head of a model. A usage error where it has no self-attention.
 std::vector<HeadScores> head_scores(const Experiment& e, const std::vector<ProbeText>& texts);

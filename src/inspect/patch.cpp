@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <map>
 
+#include "base/at.h"
+#include "inspect/look.h"
 #include "qkv/base/text.h"
 
 namespace qkv {
@@ -19,19 +21,12 @@ Alignment aligned(const std::vector<std::string>& text, const std::vector<std::s
   return result;
 }
 
-namespace {
-
-double restored(const PatchEffects& p, const Tensor& logits, Index row) {
+static double restored(const PatchEffects& p, const Tensor& logits, Index row) {
   return (p.text.score(logits, row) - p.before) / (p.after - p.before);
 }
 
-// What is replaced, where there is something to replace.
-bool patchable(const PatchEffects& p, const std::string& name) {
-  return !p.positions(name).empty();
-}
-
 // Both texts are asked about the other's answer against the text's.
-void agree_on_answers(PatchEffects& p, const AskOptions& options) {
+static void agree_on_answers(PatchEffects& p, const AskOptions& options) {
   Asked &a = p.text, &b = p.other;
   const Index answer = options.answer.empty() ? b.answer : a.answer,
               against = options.against.empty() ? (options.answer.empty() ? a.answer : b.answer) : a.against;
@@ -42,8 +37,6 @@ void agree_on_answers(PatchEffects& p, const AskOptions& options) {
   a.answer = b.answer = answer, a.against = b.against = against;
   p.before = a.score(), p.after = b.score();
 }
-
-}  // namespace
 
 PatchEffects patch(const Experiment& e, const std::string& text, const std::string& other,
                    const AskOptions& options, const AskOptions& other_options) {
@@ -66,19 +59,15 @@ PatchEffects patch(const Experiment& e, const std::string& text, const std::stri
     const std::string written = path_of(point) + ".out";
     if (ends_with(point, ".residual") && find_activation(donors, written)) sublayers.push_back(written);
   }
-  if (p.points.empty())
-    fail(Fault::usage, "inspect patch: the model must have layers; got a '{}' without",
-         e.config.section("model").type(Model::kDefault));
+  if (p.points.empty()) lacks(e, "inspect patch", "layers");
   p.points.insert(p.points.end(), sublayers.begin(), sublayers.end());
-  p.points.erase(std::remove_if(p.points.begin(), p.points.end(),
-                                [&](const std::string& name) { return !patchable(p, name); }),
-                 p.points.end());
+  drop_if(p.points, [&](const std::string& name) { return p.positions(name).empty(); });
   std::vector<std::vector<Swap>> rows;
   for (const std::string& name : p.points)
     for (const auto& pair : p.positions(name))
       rows.push_back({{name, -1, *find_activation(donors, name), {pair}}});
   for (const auto& [name, tensor] : donors) {
-    if (!ends_with(name, ".heads") || !patchable(p, name)) continue;
+    if (!ends_with(name, ".heads") || p.positions(name).empty()) continue;
     for (Index h = 0; h < tensor.dim(2); h++) {
       p.heads.push_back({path_of(name), h, 0, {}});
       rows.push_back({{name, h, tensor, p.positions(name)}});
@@ -102,16 +91,12 @@ PatchEffects patch(const Experiment& e, const std::string& text, const std::stri
 
 // ---- paths
 
-namespace {
-
 // Every position of an activation stands for itself.
-Alignment itself(const Tensor& x) {
+static Alignment itself(const Tensor& x) {
   Alignment all;
   for (Index t = 0; t < x.dim(1); t++) all.emplace_back(t, t);
   return all;
 }
-
-}  // namespace
 
 std::vector<PathEffect> path_effects(const Experiment& e, const PatchEffects& p) {
   const Activations donors = activations_of(e, p.other.text, {"heads"}),

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <map>
 
+#include "inspect/look.h"
+#include "ops/copy.h"
 #include "qkv/autograd/capture.h"
 #include "qkv/base/random.h"
 #include "qkv/base/text.h"
@@ -13,39 +15,35 @@
 #include "qkv/ops/matmul.h"
 #include "qkv/ops/reduce.h"
 #include "qkv/ops/shape_ops.h"
+#include "qkv/tensor/xt.h"
 
 namespace qkv {
-namespace {
 
 // ---- the regression
 
 // [n, d] -> standardised by the means and deviations of `of`, and a column of ones: [n, d + 1].
-Tensor with_ones(const Tensor& x, const Tensor& of) {
+static Tensor with_ones(const Tensor& x, const Tensor& of) {
   const Var centre = mean(of, {0}, true);
   const Tensor deviation = sqrt(mean(square(Var(of) - centre), {0}, true)).value();
-  const Tensor varies = max(Var(deviation), {}).value();
-  Tensor safe = deviation.clone();
-  for (Index i = 0; i < safe.size(); i++)
-    if (safe.at(i) <= 1e-9 * varies.item()) safe.data<double>()[i] = 1;
+  const double least = 1e-9 * max(Var(deviation), {}).value().item();
+  const auto d = view<double>(deviation);
+  const Tensor safe = to_tensor(xt::where(d <= least, 1.0, d));
   const Tensor ones = Tensor::full({x.dim(0), 1}, 1.0, Dtype::f64);
   return concat({(Var(x) - centre) / Var(safe), Var(ones)}, 1).value();
 }
-
-}  // namespace
 
 // Nesterov's method with restarts: the loss is smooth, and convex by the penalty.
 ProbeScore probe_score(const Tensor& given, const std::vector<int>& y, const Tensor& test_given,
                        const std::vector<int>& test_y, Index classes) {
   const Tensor x = with_ones(given, given), test_x = with_ones(test_given, given);
   const Index n = x.dim(0);
-  Tensor targets = Tensor::zeros({n, classes}, Dtype::f64);
-  for (Index i = 0; i < n; i++) targets.data<double>()[i * classes + y[std::size_t(i)]] = 1;
+  const Var targets = one_hot(Tensor::from({n}, y), classes, Dtype::f64);
   // The columns of x have mean squares of 1, so that no eigenvalue of x^T x / n is above their number.
   const double step = 1 / (0.5 * double(x.dim(1)) + ProbeScore::kL2);
   Var W = Tensor::zeros({classes, x.dim(1)}, Dtype::f64), ahead = W;
   double momentum = 1;
   for (int i = 0; i < 5000; i++) {
-    const Var rest = softmax(matmul(x, transpose(ahead))) - Var(targets);
+    const Var rest = softmax(matmul(x, transpose(ahead))) - targets;
     const Var gradient = matmul(transpose(rest), x) * (1.0 / double(n)) + ahead * ProbeScore::kL2;
     if (max(abs(gradient)).value().item() < 1e-9) break;
     const Var next = ahead - gradient * step;
@@ -165,11 +163,7 @@ void keep_classes(Places& places, const std::map<int, int>& classes) {
     if (found == classes.end()) continue;
     rows.push_back(int(i)), property.push_back(found->second), word.push_back(places.word[i]);
   }
-  for (auto& [point, parts] : places.vectors) {
-    const std::vector<Var> all(parts.begin(), parts.end());
-    const Tensor joined = concat(all.data(), int(all.size()), 0).value();
-    parts = {select_rows("probe", joined, rows)};
-  }
+  for (auto& [point, parts] : places.vectors) parts = {select_rows("probe", joined(parts), rows)};
   places.property = property, places.word = word;
 }
 
@@ -189,9 +183,7 @@ Probe probe(const Experiment& e, const ProbeOptions& options) {
   const Split unseen = e.task->examples(Split::test) > 0 ? Split::test : Split::val;
   Places learn = places_of(e, Split::train, options, options.rows),
          test = places_of(e, unseen, options, options.rows);
-  if (learn.vectors.empty() && !learn.property.empty())
-    fail(Fault::usage, "inspect probe: the model must have layers; got a '{}' without",
-         e.config.section("model").type(Model::kDefault));
+  if (learn.vectors.empty() && !learn.property.empty()) lacks(e, "inspect probe", "layers");
   const std::map<int, int> classes =
       classes_of(learn.property, options.offset ? options.classes : Index(learn.property.size()));
   keep_classes(learn, classes), keep_classes(test, classes);

@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "inspect/look.h"
+#include "ops/copy.h"
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
 #include "qkv/tensor/xt.h"
@@ -14,15 +15,11 @@ namespace qkv {
 
 // ---- measures
 
-namespace {
-
 // All elements as one vector in f64. What `wide` keeps must outlive it.
-auto elements(const Tensor& x, Tensor& wide) {
+static auto elements(const Tensor& x, Tensor& wide) {
   wide = x.to(Dtype::f64).reshape({x.size()});
   return view<double, 1>(static_cast<const Tensor&>(wide));
 }
-
-}  // namespace
 
 double largest_difference(const Tensor& a, const Tensor& b) {
   Tensor x, y;
@@ -56,16 +53,7 @@ double entropy(const Tensor& p) {
 
 // ---- of a word in texts
 
-namespace {
-
-// Rows of `table` or of its kind as a matrix.
-Tensor stacked(const std::vector<Tensor>& rows, const Tensor& table) {
-  Tensor all = Tensor::empty({Index(rows.size()), table.dim(1)}, table.dtype());
-  for (std::size_t i = 0; i < rows.size(); i++) all.rows(Index(i), 1).copy_from(rows[i]);
-  return all;
-}
-
-Tensor cosines_of(const Tensor& x) {
+static Tensor cosines_of(const Tensor& x) {
   const Index n = x.dim(0);
   Tensor result = Tensor::empty({n, n}, Dtype::f64);
   for (Index i = 0; i < n; i++)
@@ -73,17 +61,13 @@ Tensor cosines_of(const Tensor& x) {
   return result;
 }
 
-}  // namespace
-
 Occurrences occurrences_of(const Experiment& e, const std::string& word,
                            const std::vector<std::string>& texts) {
   Occurrences all;
   std::vector<Tensor> vectors, fixed;
   for (const std::string& text : texts) {
     const Look look = look_at(e, text);
-    if (!look.vectors.defined() || !look.fixed.defined())
-      fail(Fault::usage, "inspect vectors: the model must have a vector per word; got a '{}' without",
-           e.config.section("model").type(Model::kDefault));
+    if (!look.vectors.defined() || !look.fixed.defined()) lacks(e, "inspect vectors", "a vector per word");
     const std::size_t before = vectors.size();
     for (Index t = 0; t < Index(look.text.words.size()); t++)
       if (same_word(e, look.text.words[std::size_t(t)], word)) {
@@ -93,8 +77,8 @@ Occurrences occurrences_of(const Experiment& e, const std::string& word,
       }
     if (vectors.size() == before) position_of(e, look.text, word);  // throws that there is none
   }
-  all.vectors = stacked(vectors, vectors[0]);
-  all.fixed = stacked(fixed, fixed[0]);
+  all.vectors = joined(vectors);
+  all.fixed = joined(fixed);
   all.cosines = cosines_of(all.vectors);
   all.fixed_cosines = cosines_of(all.fixed);
   const Index n = all.vectors.dim(0), d = all.vectors.dim(1);
@@ -143,13 +127,13 @@ WordVectors word_table(const std::string& path, const std::string& table, const 
     fail(Fault::usage, "inspect: --table must name a parameter with a row per token; got {}{}",
          in_quotes(table), suggest(table, names));
   WordVectors result;
-  std::vector<Tensor> rows;
+  std::vector<int> rows;
   for (std::size_t id = 0; id < tokens.size(); id++) {
     if (tokens[id].empty()) continue;
     result.words.push_back(tokens[id]);
-    rows.push_back(found.rows(Index(id), 1));
+    rows.push_back(int(id));
   }
-  result.vectors = stacked(rows, found);
+  result.vectors = select_rows("inspect", found, rows);
   return result;
 }
 

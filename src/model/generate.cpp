@@ -21,13 +21,10 @@ Sampling::Sampling(const SamplingOptions& options, std::uint64_t seed) : options
   require(options.min_p >= 0 && options.min_p <= 1, "min_p", "in [0, 1]", options.min_p);
 }
 
-namespace {
-
 using Candidates = std::vector<std::pair<float, int>>;
 
-// Puts the likeliest of the candidates from `begin` on at [begin, end), likeliest first; the others follow in
-// any order.
-void sort_likeliest(Candidates& candidates, std::size_t begin, std::size_t end) {
+// Puts the likeliest of the candidates from `begin` on at [begin, end), likeliest first, all others after it.
+static void sort_likeliest(Candidates& candidates, std::size_t begin, std::size_t end) {
   const auto likelier = [](const auto& a, const auto& b) {
     return a.first != b.first ? a.first > b.first : a.second < b.second;
   };
@@ -36,8 +33,6 @@ void sort_likeliest(Candidates& candidates, std::size_t begin, std::size_t end) 
   if (last != candidates.end()) std::nth_element(first, last, candidates.end(), likelier);
   std::sort(first, last, likelier);
 }
-
-}  // namespace
 
 int Sampling::next(const float* logits, Index V, Index row, Index position) {
   const float best = likeliest_logit(logits, V);

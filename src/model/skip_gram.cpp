@@ -20,12 +20,6 @@ namespace {
 
 constexpr int kMaxTargets = 65;
 
-SkipGramConfig read_skip_gram(const Section& section) {
-  SkipGramConfig c;
-  section.read(c);
-  return c;
-}
-
 // ---- one prediction: h [d] against n output rows, the first of them true
 
 // Scores, and from them the losses and the gradients with the sign of a step: g_k = lr (y_k - s(score_k)).
@@ -147,7 +141,7 @@ struct SkipGram::Shards {
 };
 
 SkipGram::SkipGram(const Scope& scope, const Section& section, const DataShape& shape)
-    : config(read_skip_gram(section)),
+    : config(section.read<SkipGramConfig>()),
       embed((scope / "embed")
                 .param("weight", {shape.vocab_size, config.d_model},
                        init::uniform(-0.5 / double(config.d_model), 0.5 / double(config.d_model)))),

@@ -6,12 +6,11 @@
 #include "tensor/gemm_kernel.h"
 
 namespace qkv {
-namespace {
 
 // c = scale op(a) op(b) + `old`, which may be undefined. Adapters change little, so that rounding to bf16
 // would cost more than it saves: always the kernel that does not.
-void product(Trans trans_a, const Tensor& a, Trans trans_b, const Tensor& b, double scale, const Tensor& old,
-             Tensor& c) {
+static void product(Trans trans_a, const Tensor& a, Trans trans_b, const Tensor& b, double scale,
+                    const Tensor& old, Tensor& c) {
   dispatch("adapters", c.dtype(), [&](auto type) {
     using T = decltype(type);
     const Index m = c.dim(0), n = c.dim(1), k = a.dim(trans_a == Trans::yes ? 0 : 1);
@@ -22,8 +21,6 @@ void product(Trans trans_a, const Tensor& a, Trans trans_b, const Tensor& b, dou
         {to, n, T(scale), T(old.defined() ? 1 : 0), old.defined() ? old.data<T>() : to, n});
   });
 }
-
-}  // namespace
 
 void add_low_rank(Tensor& out, const Tensor& base, const Tensor& A, const Tensor& B, double scale) {
   product(Trans::no, B, Trans::no, A, scale, base, out);

@@ -56,6 +56,43 @@ Var linear_map(const Op& op, const Var& x, F f) {
   return record(op, {x}, map(x.value(), f), [=](const Tensor& dy, Sink& dx) { dx.add(0, map(dy, f)); });
 }
 
+// g where an operand is chosen, g / 2 where both are equal, else 0.
+template <class B, class Mask>
+B share(B g, Mask chosen, Mask equal) {
+  return xsimd::select(chosen, g, xsimd::select(equal, g * lanes(g, 0.5), lanes(g, 0)));
+}
+
+// max and min give their second operand where either is nan; so that a nan always shows, pick u if it is one.
+template <bool larger>
+Var extreme_of_pair(const Op& op, const Var& a, const Var& b) {
+  auto chosen = [](auto u, auto v) {
+    return larger ? u > v : u < v;
+  };
+  return of_pair(
+      op, a, b,
+      [](auto u, auto v) {
+        return xsimd::select(xsimd::isnan(u), u, larger ? xsimd::max(u, v) : xsimd::min(u, v));
+      },
+      [=](auto g, auto u, auto v) { return share(g, chosen(u, v), u == v); },
+      [=](auto g, auto u, auto v) { return share(g, chosen(v, u), u == v); });
+}
+
+const Op kMaximum("maximum", [](GradSuite& g) { check_binary(g, maximum); });
+const Op kMinimum("minimum", [](GradSuite& g) { check_binary(g, minimum); });
+const Op kWhere("where", [](GradSuite& g) {
+  auto check = [&](const char* label, const Shape& condition, const Shape& a, const Shape& b) {
+    const Tensor c = g.ids(condition, 2);
+    g.check(label, {g.normal(a), g.normal(b)}, [c](const Vars& in) { return where(c, in[0], in[1]); });
+  };
+  check("same shape", {3, 5}, {3, 5}, {3, 5});
+  check("scalar operand", {2, 3}, {2, 3}, {});
+  check("broadcast condition", {3}, {2, 1}, {2, 3});
+  check("condition is largest", {2, 3, 4}, {4}, {3, 1});
+  check("size 1", {1}, {1}, {1});
+});
+const Op kAbs("abs", [](GradSuite& g) { check_unary(g, [](const Var& x) { return abs(x); }); });
+const Op kClip("clip", [](GradSuite& g) { check_unary(g, [](const Var& x) { return clip(x, -0.5, 1.0); }); });
+
 }  // namespace
 
 Var add(const Var& a, const Var& b) {
@@ -158,48 +195,6 @@ Var square(const Var& x) {
       kSquare, x, [](auto v) { return v * v; }, [](auto g, auto v) { return (g + g) * v; });
 }
 
-namespace {
-
-// g where an operand is chosen, g / 2 where both are equal, else 0.
-template <class B, class Mask>
-B share(B g, Mask chosen, Mask equal) {
-  return xsimd::select(chosen, g, xsimd::select(equal, g * lanes(g, 0.5), lanes(g, 0)));
-}
-
-// max and min give their second operand where either is nan; so that a nan always shows, pick u where it is
-// nan.
-template <bool larger>
-Var extreme_of_pair(const Op& op, const Var& a, const Var& b) {
-  auto chosen = [](auto u, auto v) {
-    return larger ? u > v : u < v;
-  };
-  return of_pair(
-      op, a, b,
-      [](auto u, auto v) {
-        return xsimd::select(xsimd::isnan(u), u, larger ? xsimd::max(u, v) : xsimd::min(u, v));
-      },
-      [=](auto g, auto u, auto v) { return share(g, chosen(u, v), u == v); },
-      [=](auto g, auto u, auto v) { return share(g, chosen(v, u), u == v); });
-}
-
-const Op kMaximum("maximum", [](GradSuite& g) { check_binary(g, maximum); });
-const Op kMinimum("minimum", [](GradSuite& g) { check_binary(g, minimum); });
-const Op kWhere("where", [](GradSuite& g) {
-  auto check = [&](const char* label, const Shape& condition, const Shape& a, const Shape& b) {
-    const Tensor c = g.ids(condition, 2);
-    g.check(label, {g.normal(a), g.normal(b)}, [c](const Vars& in) { return where(c, in[0], in[1]); });
-  };
-  check("same shape", {3, 5}, {3, 5}, {3, 5});
-  check("scalar operand", {2, 3}, {2, 3}, {});
-  check("broadcast condition", {3}, {2, 1}, {2, 3});
-  check("condition is largest", {2, 3, 4}, {4}, {3, 1});
-  check("size 1", {1}, {1}, {1});
-});
-const Op kAbs("abs", [](GradSuite& g) { check_unary(g, [](const Var& x) { return abs(x); }); });
-const Op kClip("clip", [](GradSuite& g) { check_unary(g, [](const Var& x) { return clip(x, -0.5, 1.0); }); });
-
-}  // namespace
-
 Var maximum(const Var& a, const Var& b) {
   return extreme_of_pair<true>(kMaximum, a, b);
 }
@@ -212,39 +207,35 @@ Var where(const Tensor& condition, const Var& a, const Var& b) {
   check_dtypes("where", a, b);
   QKV_CHECK(condition.dtype() == Dtype::i32, "where: condition must be i32; got {}", condition.dtype());
   const Broadcast<3> plan("where", condition.shape(), a.shape(), b.shape());
-  Tensor y =
-      Tensor::result(plan.shape(), condition.is_symbolic() ? condition : symbolic_one(a, b), a.dtype());
-  if (!y.is_symbolic())
-    dispatch("where", y.dtype(), [&](auto t) {
-      using T = decltype(t);
-      const std::int32_t* pc = condition.data<std::int32_t>();
-      const T *pa = a.value().data<T>(), *pb = b.value().data<T>();
-      T* out = y.data<T>();
-      const Index width = plan.width(), sc = plan.step(0), sa = plan.step(1), sb = plan.step(2);
-      plan.rows([&](Index row, const Index* at) {
-        const std::int32_t* c = pc + at[0];
-        const T *u = pa + at[1], *v = pb + at[2];
-        T* to = out + row;
-        for (Index i = 0; i < width; i++) to[i] = c[i * sc] ? u[i * sa] : v[i * sb];
-      });
+  if (condition.is_symbolic() || a.is_symbolic() || b.is_symbolic())
+    return Tensor::symbolic(plan.shape(), a.dtype());
+  return dispatch("where", a.dtype(), [&](auto t) {
+    using T = decltype(t);
+    Tensor y = Tensor::empty(plan.shape(), a.dtype());
+    const std::int32_t* pc = condition.data<std::int32_t>();
+    const T *pa = a.value().data<T>(), *pb = b.value().data<T>();
+    const Index width = plan.width(), sc = plan.step(0), sa = plan.step(1), sb = plan.step(2);
+    plan.rows([&](Index row, const Index* at) {
+      const std::int32_t* c = pc + at[0];
+      const T *u = pa + at[1], *v = pb + at[2];
+      T* to = y.data<T>() + row;
+      for (Index i = 0; i < width; i++) to[i] = c[i * sc] ? u[i * sa] : v[i * sb];
     });
-  Note()("condition", condition);
-  return record(kWhere, {a, b}, y, [=](const Tensor& dy, Sink& dx) {
-    for (int k = 0; k < 2; k++) {
-      if (!dx.needs(k)) continue;
-      Tensor d = dx.zeroed(k);
-      dispatch("where", dy.dtype(), [&](auto t) {
-        using T = decltype(t);
-        const std::int32_t* pc = condition.data<std::int32_t>();
-        const Index width = plan.width(), sc = plan.step(0), sd = plan.step(k + 1);
+    Note()("condition", condition);
+    return record(kWhere, {a, b}, y, [=](const Tensor& dy, Sink& dx) {
+      const std::int32_t* pc = condition.data<std::int32_t>();
+      for (int k = 0; k < 2; k++) {
+        if (!dx.needs(k)) continue;
+        Tensor d = dx.zeroed(k);
+        const Index sd = plan.step(k + 1);
         plan.rows([&](Index row, const Index* at) {
           const std::int32_t* c = pc + at[0];
           const T* g = dy.data<T>() + row;
           T* to = d.data<T>() + at[k + 1];
           for (Index i = 0; i < width; i++) to[i * sd] += (c[i * sc] != 0) == (k == 0) ? g[i] : T(0);
         });
-      });
-    }
+      }
+    });
   });
 }
 

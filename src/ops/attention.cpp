@@ -16,10 +16,6 @@ namespace qkv {
 using namespace attention_kernel;
 namespace {
 
-void check_masks(GradSuite& g, bool packed);
-const Op kAttention("attention", [](GradSuite& g) { check_masks(g, false); });
-const Op kAttentionPacked("attention_packed", [](GradSuite& g) { check_masks(g, true); });
-
 // The result without elements, and what is kept.
 Tensor symbolic(const AttentionShape& p, Dtype dtype) {
   Kept(p, dtype, true, nullptr);
@@ -131,6 +127,9 @@ void check_masks(GradSuite& g, bool packed) {
     }
   }
 }
+
+const Op kAttention("attention", [](GradSuite& g) { check_masks(g, false); });
+const Op kAttentionPacked("attention_packed", [](GradSuite& g) { check_masks(g, true); });
 
 void note(const AttentionOptions& o) {
   const AttentionMask& m = o.mask;

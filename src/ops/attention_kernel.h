@@ -200,8 +200,7 @@ class Attention {
       std::fill_n(s, std::clamp(p.start_of(k.b, t) - k.s0, Index(0), n), -std::numeric_limits<T>::infinity());
     }
   }
-  // n more scores of a row -> exp(score - top), or weights if there is one block of keys. `factor` is their
-  // sum until it is used.
+  // n more scores of a row -> exp(score - top), or weights of a single block. `factor` is at first their sum.
   void add_row(Index n, T* row, T& top, T& factor, T* y_row) const {
     const T largest = simd::max(n, row);
     if (!(largest <= top)) {  // a NaN comes through
@@ -228,8 +227,7 @@ class Attention {
       simd::apply(k.keys(), w + r * ld, [&](auto s) { return simd::exp(s - top) * factor; });
     }
   }
-  // used = weights * mask, the mask being 0 or 1 / (1 - dropout). Rows that follow each other are drawn at
-  // once.
+  // used = weights * mask, the mask being 0 or 1 / (1 - dropout). Neighbouring rows are drawn at once.
   void drop(const Block& k, const Weights& w) const {
     const Index n = k.queries(), draws = ld == p.S ? 1 : n;
     const Index length = ld == p.S ? (n - 1) * ld + k.keys() : k.keys();

@@ -90,8 +90,7 @@ struct Block {
   Index keys() const { return s1 - s0; }
 };
 
-// The block that begins at t0 and s0, without its first and last keys if no query can see them; it may be
-// empty.
+// The block that begins at t0 and s0, without its first and last keys that no query sees; it may be empty.
 inline Block block_at(const AttentionShape& p, Index b, Index h, Index t0, Index s0) {
   const Index t1 = std::min(p.T, t0 + p.block.queries), end = p.end_of(t1 - 1);
   Block k{b, h, t0, t1, s0, std::max(s0, std::min(end, s0 + p.block.keys))};
@@ -134,8 +133,7 @@ struct Distances {
   }
 };
 
-// Products of query t with the n keys from s0 on -> scores, in place. `tanh`, when given, receives that of
-// the soft cap.
+// Products of query t with the n keys from s0 on -> scores, in place. `tanh`, if given, gets that of the cap.
 template <class T>
 void score(const AttentionShape& p, Index b, Index h, Index t, Index s0, Index n, T* row, T* tanh = nullptr) {
   if (p.softcap > 0) {  // c tanh(s / c)

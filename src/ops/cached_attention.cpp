@@ -6,11 +6,10 @@
 #include "tensor/gemm_kernel.h"
 
 namespace qkv {
-namespace {
 
 // out[d] = sum over s of a[s] v[s, d]: the sums of up to four batches of columns stay in registers.
 template <class T>
-void weighted_sum(Index S, Index D, const T* a, const T* v, T* out) {
+static void weighted_sum(Index S, Index D, const T* a, const T* v, T* out) {
   using Batch = simd::Batch<T>;
   constexpr Index width = simd::kWidth<T>;
   Index d = 0;
@@ -34,8 +33,6 @@ void weighted_sum(Index S, Index D, const T* a, const T* v, T* out) {
     out[d] = sum;
   }
 }
-
-}  // namespace
 
 template <class T>
 Tensor cached_attention(const T* q, Index ld, Index B, Index n, const Tensor& keys, const Tensor& values,

@@ -1,5 +1,4 @@
-// Attention of new tokens over a cache of keys and values, for decoding; and its definition from separate
-// ops.
+// Attention of new tokens over a cache of keys and values, for decoding; its definition from separate ops.
 #pragma once
 #include <functional>
 

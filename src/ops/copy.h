@@ -1,8 +1,15 @@
 // A shape seen from one of its axes, and parts picked along it.
 #pragma once
+#include <vector>
+
 #include "qkv/autograd/tape.h"
 
-namespace qkv::copying {
+namespace qkv {
+
+/// Tensors of one width below each other: `concat` along the first axis. One tensor is itself.
+Tensor joined(const std::vector<Tensor>& parts);
+
+namespace copying {
 
 /// A shape seen from one of its axes: [outer, n, inner].
 struct AxisView {
@@ -20,4 +27,5 @@ struct AxisView {
 /// `shape`. Gradients of parts that are taken several times add up. The ids are checked before.
 Var gather(const Op& op, const Var& x, const AxisView& view, const Tensor& ids, const Shape& shape);
 
-}  // namespace qkv::copying
+}  // namespace copying
+}  // namespace qkv

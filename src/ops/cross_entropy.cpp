@@ -13,26 +13,6 @@
 namespace qkv {
 namespace {
 
-using Loss = Var (*)(const Var&, const Tensor&, const CrossEntropyOptions&);
-void check_options(GradSuite& g, Loss loss, Loss composed, bool smooth);
-
-// The definition from separate ops: sum_c q_c (-log p_c) + z w_t log^2 Z, q the targets with weights and
-// smoothing.
-Var each_composed(const Var& logits, const Tensor& targets, const CrossEntropyOptions& o);
-Var sum_composed(const Var& logits, const Tensor& targets, const CrossEntropyOptions& o) {
-  return sum(each_composed(logits, targets, o));
-}
-Var sum_fused(const Var& logits, const Tensor& targets, const CrossEntropyOptions& o) {
-  return cross_entropy(logits, targets, o).sum;
-}
-const Op kCrossEntropy("cross_entropy",
-                       [](GradSuite& g) { check_options(g, sum_fused, sum_composed, true); });
-const Op kCrossEntropyMean("cross_entropy_mean",
-                           [](GradSuite& g) { check_options(g, cross_entropy_mean, nullptr, true); });
-const Op kCrossEntropyEach("cross_entropy_each",
-                           [](GradSuite& g) { check_options(g, cross_entropy_each, each_composed, true); });
-const Op kNllLossEach("nll_loss_each", [](GradSuite& g) { check_options(g, nll_loss_each, nullptr, false); });
-
 // The checked arguments of one call.
 struct Targets {
   Index rows, V, ignore;
@@ -134,6 +114,7 @@ void backward_row(const Targets& p, const T* x, Index target, const simd::LogSum
   dx[target] -= T(hard);
 }
 
+// The definition from separate ops: sum_c q_c (-log p_c) + z w_t log^2 Z, q the weighted, smoothed targets.
 Var each_composed(const Var& logits, const Tensor& targets, const CrossEntropyOptions& o) {
   const Targets of("cross_entropy", logits, targets, o);
   Tensor q = Tensor::zeros(logits.shape(), Dtype::f64), w = Tensor::zeros(targets.shape(), Dtype::f64);
@@ -149,6 +130,14 @@ Var each_composed(const Var& logits, const Tensor& targets, const CrossEntropyOp
          sum(Var(q.to(logits.dtype())) * log_softmax(logits), -1);
 }
 
+Var sum_composed(const Var& logits, const Tensor& targets, const CrossEntropyOptions& o) {
+  return sum(each_composed(logits, targets, o));
+}
+Var sum_fused(const Var& logits, const Tensor& targets, const CrossEntropyOptions& o) {
+  return cross_entropy(logits, targets, o).sum;
+}
+
+using Loss = Var (*)(const Var&, const Tensor&, const CrossEntropyOptions&);
 void check_options(GradSuite& g, Loss loss, Loss composed, bool smooth) {
   auto check = [&](const char* label, const Shape& shape, const Tensor& t, const CrossEntropyOptions& o) {
     GradSuite::Function definition;
@@ -175,18 +164,26 @@ void check_options(GradSuite& g, Loss loss, Loss composed, bool smooth) {
   check("Z-loss, smoothing, weights", {3, 4}, g.ints({3}, {3, 1, 0}), {1, weights, 0.25, 0.3});
 }
 
+const Op kCrossEntropy("cross_entropy",
+                       [](GradSuite& g) { check_options(g, sum_fused, sum_composed, true); });
+const Op kCrossEntropyMean("cross_entropy_mean",
+                           [](GradSuite& g) { check_options(g, cross_entropy_mean, nullptr, true); });
+const Op kCrossEntropyEach("cross_entropy_each",
+                           [](GradSuite& g) { check_options(g, cross_entropy_each, each_composed, true); });
+const Op kNllLossEach("nll_loss_each", [](GradSuite& g) { check_options(g, nll_loss_each, nullptr, false); });
+
 enum class Reduce { sum, mean, each };
 
 Var cross_entropy_of(const Op& op, const Targets& plan, const Var& logits, Reduce reduce) {
   const Dtype dtype = logits.dtype();
   const Shape shape = reduce == Reduce::each ? plan.targets.shape() : Shape{};
   if (logits.is_symbolic() || plan.targets.is_symbolic()) return Tensor::symbolic(shape, dtype);
-  Tensor y = Tensor::empty(shape, dtype), stats = Tensor::empty({plan.rows, 2}, dtype);
   // The mean of nothing is 0.
   const double scale = reduce != Reduce::mean ? 1.0 : plan.weight != 0.0 ? 1.0 / plan.weight : 0.0;
   LossRows* const rows = LossRows::current();
-  dispatch(op.name, dtype, [&](auto t) {
+  return dispatch(op.name, dtype, [&](auto t) {
     using T = decltype(t);
+    Tensor y = Tensor::empty(shape, dtype), stats = Tensor::empty({plan.rows, 2}, dtype);
     double total = 0.0;
     for (Index r = 0; r < plan.rows; r++) {
       const Index target = plan.target(r);
@@ -200,13 +197,10 @@ Var cross_entropy_of(const Op& op, const Targets& plan, const Var& logits, Reduc
       if (reduce == Reduce::each) y.data<T>()[r] = T(loss);
     }
     if (reduce != Reduce::each) y.data<T>()[0] = T(scale * total);
-  });
-  return record(op, {logits}, y, [=, x = logits.value()](const Tensor& dy, Sink& dx) mutable {
-    const bool in_place = x.unique();  // nothing else reads the logits any more
-    const Sink::Buffer d = in_place ? Sink::Buffer{x, 0.0} : dx.buffer(0);
-    Tensor gradient = d.gradient;
-    dispatch("cross_entropy", dy.dtype(), [&](auto t) {
-      using T = decltype(t);
+    return record(op, {logits}, y, [=, x = logits.value()](const Tensor& dy, Sink& dx) mutable {
+      const bool in_place = x.unique();  // nothing else reads the logits any more
+      const Sink::Buffer d = in_place ? Sink::Buffer{x, 0.0} : dx.buffer(0);
+      Tensor gradient = d.gradient;
       const T* upstream = dy.data<T>();
       for (Index r = 0; r < plan.rows; r++) {
         const Index target = plan.target(r);
@@ -216,11 +210,11 @@ Var cross_entropy_of(const Op& op, const Targets& plan, const Var& logits, Reduc
           continue;
         }
         const simd::LogSumExp<T> of{stats.data<T>()[2 * r], stats.data<T>()[2 * r + 1]};
-        backward_row(plan, x.template data<T>() + r * plan.V, target, of,
+        backward_row(plan, x.data<T>() + r * plan.V, target, of,
                      scale * double(upstream[reduce == Reduce::each ? r : 0]), d.beta, row);
       }
+      if (in_place) dx.add(0, std::move(x));
     });
-    if (in_place) dx.add(0, std::move(x));
   });
 }
 
@@ -248,17 +242,14 @@ Var nll_loss_each(const Var& log_probs, const Tensor& targets, const CrossEntrop
   const Targets plan("nll_loss", log_probs, targets, options);
   if (log_probs.is_symbolic() || targets.is_symbolic())
     return Tensor::symbolic(targets.shape(), log_probs.dtype());
-  Tensor y = Tensor::empty(targets.shape(), log_probs.dtype());
-  dispatch("nll_loss", y.dtype(), [&](auto t) {
+  return dispatch("nll_loss", log_probs.dtype(), [&](auto t) {
     using T = decltype(t);
+    Tensor y = Tensor::empty(targets.shape(), log_probs.dtype());
     for (Index r = 0; r < plan.rows; r++) {
       const Index c = plan.target(r);
       y.data<T>()[r] = c < 0 ? T(0) : -plan.weight_of<T>(c) * log_probs.value().data<T>()[r * plan.V + c];
     }
-  });
-  return record(kNllLossEach, {log_probs}, y, [=](const Tensor& dy, Sink& dx) {
-    dispatch("nll_loss", dy.dtype(), [&](auto t) {
-      using T = decltype(t);
+    return record(kNllLossEach, {log_probs}, y, [=](const Tensor& dy, Sink& dx) {
       T* d = dx.zeroed(0).data<T>();
       for (Index r = 0; r < plan.rows; r++) {
         const Index c = plan.target(r);

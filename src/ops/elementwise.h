@@ -1,5 +1,4 @@
-// What the elementwise ops share: unary and broadcasting binary ops from lambdas over batches, and their
-// gradient checks.
+// What elementwise ops share: unary and broadcasting binary ops from lambdas over batches, gradient checks.
 #pragma once
 #include <cmath>
 #include <utility>
@@ -9,8 +8,7 @@
 
 namespace qkv::elementwise {
 
-// Rows for an op of two operands, over every way in which shapes can meet. `positive` operands suit x / y,
-// x^y.
+// Rows for an op of two operands, over all ways in which shapes meet. `positive` operands suit x / y, x^y.
 template <class F>
 void check_binary(GradSuite& g, F f, bool positive = false) {
   auto op = [f](const Vars& in) {

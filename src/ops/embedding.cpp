@@ -42,6 +42,23 @@ void check_table(const char* op, const Tensor& ids, const Var& table) {
               table.shape());
 }
 
+const Op kMaskedMean("masked_mean", [](GradSuite& g) {
+  auto check = [&](const char* label, const Shape& x, const Tensor& keep) {
+    g.check(label, {g.normal(x)}, [=](const Vars& in) { return masked_mean(in[0], keep); });
+  };
+  check("padding", {2, 3, 4}, g.ints({2, 3}, {1, 1, 0, 1, 1, 1}));
+  check("empty row", {2, 2, 9}, g.ints({2, 2}, {0, 0, 0, 1}));
+  check("size 1", {1, 1, 1}, g.ints({1, 1}, {1}));
+});
+
+const Op kSelectPositions("select_positions", [](GradSuite& g) {
+  auto check = [&](const char* label, const Shape& x, const Tensor& positions) {
+    g.check(label, {g.normal(x)}, [=](const Vars& in) { return select_positions(in[0], positions); });
+  };
+  check("positions", {3, 4, 2}, g.ints({3}, {3, 0, 2}));
+  check("size 1", {1, 1, 1}, g.ints({1}, {0}));
+});
+
 }  // namespace
 
 Var embedding(const Tensor& ids, const Var& table) {
@@ -67,23 +84,20 @@ Var embedding_bag(const Tensor& ids, const Tensor& offsets, const Var& table) {
   for (Index w = 0; w < bags; w++)
     QKV_CHECK(at[w] <= at[w + 1], "embedding_bag: offsets must not decrease; got {} after {} at position {}",
               at[w + 1], at[w], w + 1);
-  Tensor y = Tensor::zeros({bags, d}, table.dtype());
   // Calls f(bag, id, 1 / size of the bag) for every id.
   auto each = [ids, offsets, bags](auto f) {
     const std::int32_t *id = ids.data<std::int32_t>(), *at = offsets.data<std::int32_t>();
     for (Index w = 0; w < bags; w++)
       for (Index i = at[w]; i < at[w + 1]; i++) f(w, Index{id[i]}, 1.0 / (at[w + 1] - at[w]));
   };
-  dispatch("embedding_bag", y.dtype(), [&](auto t) {
+  return dispatch("embedding_bag", table.dtype(), [&](auto t) {
     using T = decltype(t);
+    Tensor y = Tensor::zeros({bags, d}, table.dtype());
     each([&](Index w, Index id, double part) {
       simd::add_scaled(d, T(part), table.value().data<T>() + id * d, y.data<T>() + w * d);
     });
-  });
-  Note()("ids", ids)("offsets", offsets);
-  return record(kEmbeddingBag, {table}, y, [=](const Tensor& dy, Sink& dx) {
-    dispatch("embedding_bag", dy.dtype(), [&](auto t) {
-      using T = decltype(t);
+    Note()("ids", ids)("offsets", offsets);
+    return record(kEmbeddingBag, {table}, y, [=](const Tensor& dy, Sink& dx) {
       T* gradient = dx.zeroed(0).data<T>();
       each([&](Index w, Index id, double part) {
         simd::add_scaled(d, T(part), dy.data<T>() + w * d, gradient + id * d);
@@ -92,27 +106,6 @@ Var embedding_bag(const Tensor& ids, const Tensor& offsets, const Var& table) {
   });
 }
 
-namespace {
-
-const Op kMaskedMean("masked_mean", [](GradSuite& g) {
-  auto check = [&](const char* label, const Shape& x, const Tensor& keep) {
-    g.check(label, {g.normal(x)}, [=](const Vars& in) { return masked_mean(in[0], keep); });
-  };
-  check("padding", {2, 3, 4}, g.ints({2, 3}, {1, 1, 0, 1, 1, 1}));
-  check("empty row", {2, 2, 9}, g.ints({2, 2}, {0, 0, 0, 1}));
-  check("size 1", {1, 1, 1}, g.ints({1, 1}, {1}));
-});
-
-const Op kSelectPositions("select_positions", [](GradSuite& g) {
-  auto check = [&](const char* label, const Shape& x, const Tensor& positions) {
-    g.check(label, {g.normal(x)}, [=](const Vars& in) { return select_positions(in[0], positions); });
-  };
-  check("positions", {3, 4, 2}, g.ints({3}, {3, 0, 2}));
-  check("size 1", {1, 1, 1}, g.ints({1}, {0}));
-});
-
-}  // namespace
-
 Var masked_mean(const Var& x, const Tensor& keep) {
   QKV_CHECK(x.rank() == 3, "masked_mean: x must be [B, T, d]; got {}", x.shape());
   const Index B = x.dim(0), length = x.dim(1), d = x.dim(2);
@@ -120,26 +113,23 @@ Var masked_mean(const Var& x, const Tensor& keep) {
             "masked_mean: keep must be i32 {}; got {} {}, x {}", Shape({B, length}), keep.dtype(),
             keep.shape(), x.shape());
   if (x.is_symbolic() || keep.is_symbolic()) return Tensor::symbolic({B, d}, x.dtype());
-  Tensor y = Tensor::zeros({B, d}, x.dtype());
   // 1 / number of kept tokens of a sequence; 0 when there are none
   auto part = [keep, length](Index b) {
     const std::int32_t* row = keep.data<std::int32_t>() + b * length;
     const auto kept = length - std::count(row, row + length, 0);
     return kept > 0 ? 1.0 / double(kept) : 0.0;
   };
-  dispatch("masked_mean", x.dtype(), [&](auto t) {
+  return dispatch("masked_mean", x.dtype(), [&](auto t) {
     using T = decltype(t);
+    Tensor y = Tensor::zeros({B, d}, x.dtype());
     for (Index b = 0; b < B; b++) {
       T* mean = y.data<T>() + b * d;
       for (Index i = b * length; i < (b + 1) * length; i++)
         if (keep.data<std::int32_t>()[i]) simd::add(d, mean, x.value().data<T>() + i * d);
       simd::scale(d, T(part(b)), mean);
     }
-  });
-  Note()("keep", keep);
-  return record(kMaskedMean, {x}, y, [=](const Tensor& dy, Sink& dx) {
-    dispatch("masked_mean", dy.dtype(), [&](auto t) {
-      using T = decltype(t);
+    Note()("keep", keep);
+    return record(kMaskedMean, {x}, y, [=](const Tensor& dy, Sink& dx) {
       Sink::Buffer buffer = dx.buffer(0);
       for (Index b = 0; b < B; b++) {
         const simd::Batch<T> scale(T(part(b)));

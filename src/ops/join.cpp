@@ -147,6 +147,12 @@ Var concat(std::initializer_list<Var> parts, int axis) {
   return concat(parts.begin(), int(parts.size()), axis);
 }
 
+Tensor joined(const std::vector<Tensor>& parts) {
+  if (parts.size() == 1) return parts[0];
+  const std::vector<Var> all(parts.begin(), parts.end());
+  return concat(all.data(), int(all.size()), 0).value();
+}
+
 Var stack(const Var* parts, int count, int axis) {
   QKV_CHECK(count > 0, "stack: at least one tensor must be given; got none");
   const Shape& shape = parts[0].shape();

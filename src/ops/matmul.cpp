@@ -61,47 +61,6 @@ struct BatchedProduct {
   bool one_product() const { return b.rank() == 2; }
 };
 
-}  // namespace
-
-Var matmul(const Var& a, const Var& b) {
-  const BatchedProduct plan(a.shape(), b.shape());
-  QKV_CHECK(a.dtype() == b.dtype(), "matmul: dtypes must agree; got a {} x b {}", a.dtype(), b.dtype());
-  Tensor y = Tensor::result(plan.y, a.is_symbolic() ? a.value() : b.value(), a.dtype());
-  const Index batches = plan.one_product() ? 1 : plan.batch.size();
-  const Index m = plan.one_product() ? plan.batch.size() * plan.m : plan.m, n = plan.n, k = plan.k;
-  if (!y.is_symbolic())
-    dispatch("matmul", a.dtype(), [&](auto t) {
-      using T = decltype(t);
-      for (Index i = 0; i < batches; i++)
-        gemm<T>(Trans::no, Trans::no, m, n, k, 1, a.value().data<T>() + plan.matrix(plan.a, i) * m * k, k,
-                b.value().data<T>() + plan.matrix(plan.b, i) * k * n, n, 0, y.data<T>() + i * m * n, n);
-    });
-  return record(kMatmul, {a, b}, y, [=, va = a.value(), vb = b.value()](const Tensor& dy, Sink& dx) {
-    dispatch("matmul", dy.dtype(), [&](auto t) {
-      using T = decltype(t);
-      // dA = dY B^T, dB = A^T dY; operands that were broadcast collect from several products.
-      if (dx.needs(0)) {
-        bool shared = plan.a.size_of(0, plan.a.rank() - 2) != plan.batch.size();
-        Sink::Buffer da = shared ? Sink::Buffer{dx.zeroed(0), 1.0} : dx.buffer(0);
-        for (Index i = 0; i < batches; i++)
-          gemm<T>(Trans::no, Trans::yes, m, k, n, 1, dy.data<T>() + i * m * n, n,
-                  vb.template data<T>() + plan.matrix(plan.b, i) * k * n, n, T(da.beta),
-                  da.gradient.data<T>() + plan.matrix(plan.a, i) * m * k, k);
-      }
-      if (dx.needs(1)) {
-        bool shared = plan.b.size_of(0, plan.b.rank() - 2) != batches;
-        Sink::Buffer db = shared ? Sink::Buffer{dx.zeroed(1), 1.0} : dx.buffer(1);
-        for (Index i = 0; i < batches; i++)
-          gemm<T>(Trans::yes, Trans::no, k, n, m, 1, va.template data<T>() + plan.matrix(plan.a, i) * m * k,
-                  k, dy.data<T>() + i * m * n, n, T(db.beta),
-                  db.gradient.data<T>() + plan.matrix(plan.b, i) * k * n, n);
-      }
-    });
-  });
-}
-
-namespace {
-
 const Op kLinear("linear", [](GradSuite& g) {
   auto f = [](const Vars& in) {
     return linear(in[0], in[1], in.size() > 2 ? in[2] : Var());
@@ -124,11 +83,8 @@ template <class T>
 void product(Index rows, Index out, Index in, const T* x, const T* weight, const T* bias, T* y) {
   constexpr Index kMaxRows = 8, kBlock = 8 * 1024, kMinWeights = 2 * kBlock;  // elements of W
   auto columns = [&](Index begin, Index n) {
-    const T* w = weight + begin * in;
-    if (bias)
-      gemm_bias<T>(Trans::no, Trans::yes, rows, n, in, x, in, w, in, bias + begin, y + begin, out);
-    else
-      gemm<T>(Trans::no, Trans::yes, rows, n, in, 1, x, in, w, in, 0, y + begin, out);
+    gemm_bias<T>(Trans::no, Trans::yes, rows, n, in, x, in, weight + begin * in, in,
+                 bias ? bias + begin : nullptr, y + begin, out);
   };
   if (rows > kMaxRows || out * in < kMinWeights) return columns(0, out);
   const Index block = std::max<Index>(1, kBlock / in / 32) * 32;  // rows of W: whole panels of bf16
@@ -137,6 +93,40 @@ void product(Index rows, Index out, Index in, const T* x, const T* weight, const
 }
 
 }  // namespace
+
+Var matmul(const Var& a, const Var& b) {
+  const BatchedProduct plan(a.shape(), b.shape());
+  QKV_CHECK(a.dtype() == b.dtype(), "matmul: dtypes must agree; got a {} x b {}", a.dtype(), b.dtype());
+  if (a.is_symbolic() || b.is_symbolic()) return Tensor::symbolic(plan.y, a.dtype());
+  const Index batches = plan.one_product() ? 1 : plan.batch.size();
+  const Index m = plan.one_product() ? plan.batch.size() * plan.m : plan.m, n = plan.n, k = plan.k;
+  return dispatch("matmul", a.dtype(), [&](auto t) {
+    using T = decltype(t);
+    Tensor y = Tensor::empty(plan.y, a.dtype());
+    for (Index i = 0; i < batches; i++)
+      gemm<T>(Trans::no, Trans::no, m, n, k, 1, a.value().data<T>() + plan.matrix(plan.a, i) * m * k, k,
+              b.value().data<T>() + plan.matrix(plan.b, i) * k * n, n, 0, y.data<T>() + i * m * n, n);
+    return record(kMatmul, {a, b}, y, [=, va = a.value(), vb = b.value()](const Tensor& dy, Sink& dx) {
+      // dA = dY B^T, dB = A^T dY; operands that were broadcast collect from several products.
+      if (dx.needs(0)) {
+        bool shared = plan.a.size_of(0, plan.a.rank() - 2) != plan.batch.size();
+        Sink::Buffer da = shared ? Sink::Buffer{dx.zeroed(0), 1.0} : dx.buffer(0);
+        for (Index i = 0; i < batches; i++)
+          gemm<T>(Trans::no, Trans::yes, m, k, n, 1, dy.data<T>() + i * m * n, n,
+                  vb.template data<T>() + plan.matrix(plan.b, i) * k * n, n, T(da.beta),
+                  da.gradient.data<T>() + plan.matrix(plan.a, i) * m * k, k);
+      }
+      if (dx.needs(1)) {
+        bool shared = plan.b.size_of(0, plan.b.rank() - 2) != batches;
+        Sink::Buffer db = shared ? Sink::Buffer{dx.zeroed(1), 1.0} : dx.buffer(1);
+        for (Index i = 0; i < batches; i++)
+          gemm<T>(Trans::yes, Trans::no, k, n, m, 1, va.template data<T>() + plan.matrix(plan.a, i) * m * k,
+                  k, dy.data<T>() + i * m * n, n, T(db.beta),
+                  db.gradient.data<T>() + plan.matrix(plan.b, i) * k * n, n);
+      }
+    });
+  });
+}
 
 Var linear(const Var& x, const Var& weight, const Var& bias) {
   QKV_CHECK(weight.rank() == 2 && x.rank() >= 1, "linear: weight must be [out, in]; got x {}, weight {}",

@@ -42,10 +42,10 @@ Var mix(const Var& x, const Var& y, const Var& weights, Index begin) {
             "mix: weights must be {} [2]; got {} {}", x.dtype(), weights.dtype(), weights.shape());
   const Index n = x.dim(-1), w = y.dim(-1), rows = x.value().size() / std::max<Index>(1, n);
   Note()("begin", begin);
-  Tensor z = Tensor::result(x.shape(), x.value());
-  if (z.is_symbolic()) return z;
-  dispatch("mix", x.dtype(), [&](auto t) {
+  if (x.is_symbolic()) return Tensor::symbolic(x.shape(), x.dtype());
+  return dispatch("mix", x.dtype(), [&](auto t) {
     using T = decltype(t);
+    Tensor z = Tensor::empty(x.shape(), x.dtype());
     const T *px = x.value().data<T>(), *py = y.value().data<T>(), *ab = weights.value().data<T>();
     const simd::Batch<T> a(ab[0]), b(ab[1]);
     T* to = z.data<T>();
@@ -53,11 +53,8 @@ Var mix(const Var& x, const Var& y, const Var& weights, Index begin) {
       std::copy_n(px, n, to);
       simd::apply(w, to + begin, px + begin, py, [&](auto u, auto v) { return xsimd::fma(a, u, b * v); });
     }
-  });
-  return record(kMix, {x, y, weights}, z,
-                [=, vx = x.value(), vy = y.value(), vw = weights.value()](const Tensor& dz, Sink& dx) {
-                  dispatch("mix", dz.dtype(), [&](auto t) {
-                    using T = decltype(t);
+    return record(kMix, {x, y, weights}, z,
+                  [=, vx = x.value(), vy = y.value(), vw = weights.value()](const Tensor& dz, Sink& dx) {
                     const T *g = dz.data<T>() + begin, *px = vx.data<T>() + begin, *py = vy.data<T>();
                     const T* ab = vw.data<T>();
                     if (dx.needs(0)) {
@@ -78,7 +75,7 @@ Var mix(const Var& x, const Var& y, const Var& weights, Index begin) {
                     T* to = dx.zeroed(2).data<T>();
                     to[0] += T(da), to[1] += T(db);
                   });
-                });
+  });
 }
 
 }  // namespace qkv

@@ -15,12 +15,6 @@
 namespace qkv {
 namespace {
 
-void check_norm(GradSuite& g, bool centred);
-void check_qk_norm(GradSuite& g);
-const Op kLayerNorm("layer_norm", [](GradSuite& g) { check_norm(g, true); });
-const Op kRmsNorm("rms_norm", [](GradSuite& g) { check_norm(g, false); });
-const Op kQkNorm("qk_norm", [](GradSuite& g) { check_qk_norm(g); });
-
 // The definition from separate ops, over the axes from `axis` (negative) on.
 Var norm_composed(const Var& x, const Var& gain, const Var& bias, int axis, double eps, bool centred) {
   int axes[Shape::kMaxRank];
@@ -118,9 +112,10 @@ Var norm(const Op& op, const Var& x, const Var& gain, const Var& bias, int axis,
   QKV_CHECK(eps >= 0, "{}: eps must not be negative; got {}", op.name, eps);
   const Index rows = x.shape().size_of(0, first), n = inner.size();
   if (x.is_symbolic() || gain.is_symbolic()) return Tensor::symbolic(x.shape(), x.dtype());
-  Tensor y = Tensor::empty(x.shape(), x.dtype()), stats = Tensor::empty({rows, 3}, x.dtype());
-  dispatch(op.name, x.dtype(), [&](auto t) {
+  const Input inputs[] = {x, gain, bias};
+  return dispatch(op.name, x.dtype(), [&](auto t) {
     using T = decltype(t);
+    Tensor y = Tensor::empty(x.shape(), x.dtype()), stats = Tensor::empty({rows, 3}, x.dtype());
     const T *px = x.value().data<T>(), *pg = gain.value().data<T>();
     const T* pb = bias.defined() ? bias.value().data<T>() : nullptr;
     for (Index r = 0; n > 0 && r < rows; r++) {
@@ -129,29 +124,25 @@ Var norm(const Op& op, const Var& x, const Var& gain, const Var& bias, int axis,
       kept[0] = s.mean, kept[1] = s.inverse, kept[2] = s.shift;
       forward_row(n, s, px + r * n, pg, pb, y.data<T>() + r * n);
     }
+    Note()("axis", first)("eps", eps);
+    return record(
+        op, inputs, bias.defined() ? 3 : 2, y,
+        [=, vx = x.value(), vg = gain.value(), biased = bias.defined()](const Tensor& dy, Sink& dx) {
+          Tensor dgain, dbias;
+          if (dx.needs(1)) dgain = dx.zeroed(1);
+          if (biased && dx.needs(2)) dbias = dx.zeroed(2);
+          Sink::Buffer d = dx.needs(0) ? dx.buffer(0) : Sink::Buffer{};
+          for (Index r = 0; n > 0 && r < rows; r++) {
+            const T* kept = stats.data<T>() + 3 * r;
+            const RowStats<T> s{kept[0], kept[1], kept[2]};
+            const T *row = vx.data<T>() + r * n, *dy_row = dy.data<T>() + r * n;
+            backward_gain(n, s, row, dy_row, dgain.defined() ? dgain.data<T>() : nullptr,
+                          dbias.defined() ? dbias.data<T>() : nullptr);
+            if (d.gradient.defined())
+              backward_row(n, s, centred, row, vg.data<T>(), dy_row, d.beta, d.gradient.data<T>() + r * n);
+          }
+        });
   });
-  const Input inputs[] = {x, gain, bias};
-  Note()("axis", first)("eps", eps);
-  return record(op, inputs, bias.defined() ? 3 : 2, y,
-                [=, vx = x.value(), vg = gain.value(), biased = bias.defined()](const Tensor& dy, Sink& dx) {
-                  dispatch("norm", dy.dtype(), [&](auto t) {
-                    using T = decltype(t);
-                    Tensor dgain, dbias;
-                    if (dx.needs(1)) dgain = dx.zeroed(1);
-                    if (biased && dx.needs(2)) dbias = dx.zeroed(2);
-                    Sink::Buffer d = dx.needs(0) ? dx.buffer(0) : Sink::Buffer{};
-                    for (Index r = 0; n > 0 && r < rows; r++) {
-                      const T* kept = stats.data<T>() + 3 * r;
-                      const RowStats<T> s{kept[0], kept[1], kept[2]};
-                      const T *row = vx.template data<T>() + r * n, *dy_row = dy.data<T>() + r * n;
-                      backward_gain(n, s, row, dy_row, dgain.defined() ? dgain.data<T>() : nullptr,
-                                    dbias.defined() ? dbias.data<T>() : nullptr);
-                      if (d.gradient.defined())
-                        backward_row(n, s, centred, row, vg.template data<T>(), dy_row, d.beta,
-                                     d.gradient.data<T>() + r * n);
-                    }
-                  });
-                });
 }
 
 void check_norm(GradSuite& g, bool centred) {
@@ -205,6 +196,10 @@ void check_qk_norm(GradSuite& g) {
   check("queries", 5, 2, 0, 0, true);
 }
 
+const Op kLayerNorm("layer_norm", [](GradSuite& g) { check_norm(g, true); });
+const Op kRmsNorm("rms_norm", [](GradSuite& g) { check_norm(g, false); });
+const Op kQkNorm("qk_norm", [](GradSuite& g) { check_qk_norm(g); });
+
 }  // namespace
 
 // y = x / sqrt(mean(x^2) + eps) * gain in each of the first heads of every row.
@@ -218,9 +213,10 @@ Var qk_norm(const Var& x, const Var& gain, Index D, Index queries, Index keys, d
   if (x.is_symbolic()) return Tensor::symbolic(x.shape(), x.dtype());
   const Index rows = x.dim(0) * x.dim(1), W = x.dim(2), rest = W - heads * D;
   const Tensor scale = gain.defined() ? gain.value() : Tensor::full(expected, 1, x.dtype());
-  Tensor y = Tensor::empty(x.shape(), x.dtype()), inverse = Tensor::empty({rows, heads}, x.dtype());
-  dispatch("qk_norm", x.dtype(), [&](auto t) {
+  const Input inputs[] = {x, gain};
+  return dispatch("qk_norm", x.dtype(), [&](auto t) {
     using T = decltype(t);
+    Tensor y = Tensor::empty(x.shape(), x.dtype()), inverse = Tensor::empty({rows, heads}, x.dtype());
     for (Index r = 0; r < rows; r++) {
       const T* in = x.value().data<T>() + r * W;
       T* out = y.data<T>() + r * W;
@@ -231,20 +227,16 @@ Var qk_norm(const Var& x, const Var& gain, Index D, Index queries, Index keys, d
       }
       std::copy_n(in, rest, out);
     }
-  });
-  const Input inputs[] = {x, gain};
-  Note()("d_head", D)("queries", queries)("keys", keys)("eps", eps);
-  return record(kQkNorm, inputs, gain.defined() ? 2 : 1, y,
-                [=, vx = x.value(), learned = gain.defined()](const Tensor& dy, Sink& dx) {
-                  dispatch("qk_norm", dy.dtype(), [&](auto t) {
-                    using T = decltype(t);
+    Note()("d_head", D)("queries", queries)("keys", keys)("eps", eps);
+    return record(kQkNorm, inputs, gain.defined() ? 2 : 1, y,
+                  [=, vx = x.value(), learned = gain.defined()](const Tensor& dy, Sink& dx) {
                     Tensor dgain;
                     if (learned && dx.needs(1)) dgain = dx.zeroed(1);
                     Sink::Buffer d = dx.needs(0) ? dx.buffer(0) : Sink::Buffer{};
                     for (Index i = 0; i < rows * heads; i++) {
                       const Index at = i / heads * W + i % heads * D, row = i % heads < queries ? 0 : D;
                       const RowStats<T> s{T(0), inverse.data<T>()[i], T(0)};
-                      const T *in = vx.template data<T>() + at, *g = dy.data<T>() + at;
+                      const T *in = vx.data<T>() + at, *g = dy.data<T>() + at;
                       if (dgain.defined()) backward_gain<T>(D, s, in, g, dgain.data<T>() + row, nullptr);
                       if (d.gradient.defined())
                         backward_row(D, s, false, in, scale.data<T>() + row, g, d.beta,
@@ -256,7 +248,7 @@ Var qk_norm(const Var& x, const Var& gain, Index D, Index queries, Index keys, d
                                        [](auto v) { return v; });
                     }
                   });
-                });
+  });
 }
 
 Var layer_norm(const Var& x, const Var& gain, const Var& bias, double eps) {

@@ -65,18 +65,17 @@ void sgd_update(T* p, T* u, const T* g, Index n, const SgdStep& s) {
             s.momentum);
   const auto scale = all<T>(s.scale), decay = all<T>(s.weight_decay), rate = all<T>(s.learning_rate);
   const auto momentum = all<T>(s.momentum);
-  auto descend = [&](auto gradient, auto& p) {
-    p = p - rate * (gradient * scale + decay * p);
-  };
-  auto move = [&](auto gradient, auto& p, auto& u) {
-    gradient = gradient * scale + decay * p;
-    u = momentum * u + gradient;
-    p = p - rate * (s.nesterov ? gradient + momentum * u : u);
-  };
   if (s.momentum == 0)
-    update<T>(n, descend, g, p);
-  else
-    update<T>(n, move, g, p, u);
+    return update<T>(
+        n, [&](auto gradient, auto& p) { p = p - rate * (gradient * scale + decay * p); }, g, p);
+  update<T>(
+      n,
+      [&](auto gradient, auto& p, auto& u) {
+        gradient = gradient * scale + decay * p;
+        u = momentum * u + gradient;
+        p = p - rate * (s.nesterov ? gradient + momentum * u : u);
+      },
+      g, p, u);
 }
 
 template <class T>
@@ -110,22 +109,15 @@ double sum_of_squares(const T* g, Index n) {
   return sums[0];
 }
 
-template <class T>
-void add(T* a, const T* b, Index n) {
-  simd::add(n, a, b);
-}
-
 template void adamw_update(float*, float*, float*, const float*, Index, const AdamStep&);
 template void adam_update(float*, float*, float*, const float*, Index, const AdamStep&);
 template void sgd_update(float*, float*, const float*, Index, const SgdStep&);
 template void lion_update(float*, float*, const float*, Index, const LionStep&);
 template double sum_of_squares(const float*, Index);
-template void add(float*, const float*, Index);
 template void adamw_update(double*, double*, double*, const double*, Index, const AdamStep&);
 template void adam_update(double*, double*, double*, const double*, Index, const AdamStep&);
 template void sgd_update(double*, double*, const double*, Index, const SgdStep&);
 template void lion_update(double*, double*, const double*, Index, const LionStep&);
 template double sum_of_squares(const double*, Index);
-template void add(double*, const double*, Index);
 
 }  // namespace qkv

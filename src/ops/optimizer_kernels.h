@@ -2,8 +2,7 @@
 //
 // An element's result does not depend on its place in the range, so a range may be cut anywhere and the
 // pieces given to different threads. Every step multiplies the gradient by `scale` first: the factor of
-// gradient clipping (Pascanu et al. 2013) and of the mean over a batch. The formulas and defaults are
-// PyTorch's.
+// gradient clipping (Pascanu et al. 2013) and of the mean over a batch. Formulas and defaults: PyTorch's.
 #pragma once
 #include "qkv/tensor/shape.h"
 
@@ -59,9 +58,5 @@ void lion_update(T* p, T* m, const T* g, Index n, const LionStep& step);
 /// Sum of g_i^2 in f64, in an order that depends on n alone.
 template <class T>
 double sum_of_squares(const T* g, Index n);
-
-/// a_i = a_i + b_i.
-template <class T>
-void add(T* a, const T* b, Index n);
 
 }  // namespace qkv

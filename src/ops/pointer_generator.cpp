@@ -8,7 +8,6 @@
 #include "qkv/autograd/gradcheck.h"
 #include "qkv/ops/activations.h"
 #include "qkv/ops/arithmetic.h"
-#include "qkv/ops/embedding.h"
 #include "qkv/ops/matmul.h"
 #include "qkv/ops/reduce.h"
 #include "qkv/ops/shape_ops.h"
@@ -24,8 +23,7 @@ Var pointer_composed(const Var& logits, const Var& gate, const Var& scores, cons
   const Tensor never = Tensor::scalar(-std::numeric_limits<double>::infinity(), scores.dtype());
   const Var seen = keep.defined() ? where(keep.reshape({B, 1, S}), scores, never) : scores;
   const Var written = softmax(logits) * sigmoid(gate), copied = softmax(seen) * sigmoid(neg(gate));
-  Tensor chosen = Tensor::zeros({B, S, W}, scores.dtype());
-  for (Index i = 0; i < B * S; i++) chosen.data<double>()[i * W + ids.data<std::int32_t>()[i]] = 1;
+  const Tensor chosen = one_hot(ids, W, scores.dtype());  // [B, S, W]
   const Var wide = W > V ? concat({written, Tensor::zeros({B, T, W - V}, scores.dtype())}, -1) : written;
   return log(wide + matmul(copied, chosen));
 }

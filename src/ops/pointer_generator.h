@@ -7,10 +7,9 @@ namespace qkv {
 /// What the logarithm of a token's probability is where that is 0: finite.
 constexpr double kNeverLog = -1e30;
 
-/// log p [B, T, W] of the next token, which is written or copied (See et al. 2017, "Get to the point", eq.
-/// 9):
-///   p(v) = s(g) softmax(logits)_v + (1 - s(g)) sum_{i: ids_i = v} softmax(scores)_i,   s the logistic
-///   function.
+/// log p [B, T, W] of the next token, written or copied (See et al. 2017, "Get to the point", eq. 9), s being
+/// the logistic function:
+///   p(v) = s(g) softmax(logits)_v + (1 - s(g)) sum_{i: ids_i = v} softmax(scores)_i.
 /// logits [B, T, V], gate g [B, T, 1] and scores [B, T, S] (f32, f64) of the S source tokens; ids [B, S]
 /// (i32) in [0, W), W >= V, is what copying each of them gives; keep [B, S] (i32): 0 = padding; undefined =
 /// none. Tokens V .. W - 1 can be copied only. All sums are of logarithms: nothing underflows. Throws

@@ -80,13 +80,9 @@ struct Kept {
 };
 
 // Element `at` of a tensor, null where there is none.
-template <class E>
-E* element(Tensor& t, Index at) {
-  return t.defined() ? t.data<E>() + at : nullptr;
-}
-template <class E>
-const E* element(const Tensor& t, Index at) {
-  return t.defined() ? t.data<E>() + at : nullptr;
+template <class E, class AnyTensor>
+auto element(AnyTensor& t, Index at) {
+  return t.defined() ? t.template data<E>() + at : nullptr;
 }
 
 // The op of a cell, which says how many gates it has (kGates), whether it has a state c (kCarries), whether

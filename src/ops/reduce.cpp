@@ -100,7 +100,7 @@ Tensor scaled_sum(const Reduction& plan, const Tensor& x, double factor) {
   return finish(plan, total, x.dtype(), [=](double v, Index) { return v * factor; });
 }
 
-// f(dy[o]), one value per result, repeated for the elements it came from.
+// dy * factor, one value per result, repeated for the elements it came from.
 Tensor broadcast_gradient(const Reduction& plan, const Shape& shape, const Tensor& dy, double factor) {
   Tensor d = Tensor::empty(shape, dy.dtype());
   const Broadcast<2> pairs = plan.pairs(shape);
@@ -116,62 +116,12 @@ Tensor broadcast_gradient(const Reduction& plan, const Shape& shape, const Tenso
   return d;
 }
 
-}  // namespace
-
-Var sum(const Var& x, const Axes& axes, bool keep_dims) {
-  const Reduction plan("sum", x, axes, keep_dims);
+Var scaled_sum(const Op& op, const Reduction& plan, const Var& x, double factor) {
   plan.note(x);
-  return record(kSum, {x}, scaled_sum(plan, x.value(), 1),
-                [=](const Tensor& dy, Sink& dx) { dx.add(0, broadcast_gradient(plan, dx.shape(0), dy, 1)); });
-}
-
-Var mean(const Var& x, const Axes& axes, bool keep_dims) {
-  const Reduction plan("mean", x, axes, keep_dims);
-  const double factor = 1.0 / double(plan.count);
-  plan.note(x);
-  return record(kMean, {x}, scaled_sum(plan, x.value(), factor), [=](const Tensor& dy, Sink& dx) {
+  return record(op, {x}, scaled_sum(plan, x.value(), factor), [=](const Tensor& dy, Sink& dx) {
     dx.add(0, broadcast_gradient(plan, dx.shape(0), dy, factor));
   });
 }
-
-Var logsumexp(const Var& x, const Axes& axes, bool keep_dims) {
-  const Reduction plan("logsumexp", x, axes, keep_dims);
-  Tensor y = Tensor::symbolic(plan.y, x.dtype());
-  if (!x.is_symbolic()) {
-    // y = m + log(sum exp(x - m)), m = max x; where m is infinite, 0 instead
-    const Tensor largest =
-        plan.count > 0 ? max(x.value(), axes, true).value() : Tensor::zeros(plan.kept, x.dtype());
-    const Tensor top = map(largest, [](auto v) { return xsimd::select(xsimd::isinf(v), lanes(v, 0), v); });
-    Tensor total = Tensor::zeros(plan.kept, Dtype::f64);
-    dispatch("logsumexp", x.dtype(), [&](auto t) {
-      using T = decltype(t);
-      accumulate<T>(plan.pairs(x.shape()), x.value().data<T>(), top.data<T>(), total.data<double>(),
-                    [](auto v, auto m) { return simd::exp(v - m); });
-      y = finish(plan, total, x.dtype(),
-                 [&](double v, Index o) { return double(top.data<T>()[o]) + std::log(v); });
-    });
-  }
-  plan.note(x);
-  return record(kLogsumexp, {x}, y, [=, vx = x.value()](const Tensor& dy, Sink& dx) {
-    // dx = dy exp(x - y)
-    Tensor d = Tensor::empty(vx.shape(), dy.dtype());
-    const Broadcast<2> pairs = plan.pairs(vx.shape());
-    dispatch("logsumexp", dy.dtype(), [&](auto t) {
-      using T = decltype(t);
-      const T *in = vx.template data<T>(), *out = y.data<T>(), *g = dy.data<T>();
-      T* to = d.data<T>();
-      pairs.rows([&](Index row, const Index* at) {
-        const Index step = pairs.step(1);
-        simd::apply(pairs.width(), to + row, simd::Row<T>(g + at[1], step), in + row,
-                    simd::Row<T>(out + at[1], step),
-                    [](auto gv, auto v, auto s) { return gv * simd::exp(v - s); });
-      });
-    });
-    dx.add(0, std::move(d));
-  });
-}
-
-namespace {
 
 const Op kMax("max", [](GradSuite& g) { check_reduction(g, max); });
 const Op kMin("min", [](GradSuite& g) { check_reduction(g, min); });
@@ -183,17 +133,18 @@ bool better(T v, T best) {
 }
 
 template <bool largest>
-Tensor extreme_value(const Reduction& plan, const Tensor& x) {
-  Tensor y = Tensor::result(plan.y, x);
-  if (y.is_symbolic()) return y;
+Var extreme(const Op& op, const Var& x, const Axes& axes, bool keep_dims) {
+  const Reduction plan(op.name, x, axes, keep_dims);
+  QKV_CHECK(plan.count > 0, "{}: must reduce at least one element; got {}", op.name, x.shape());
+  if (x.is_symbolic()) return Tensor::symbolic(plan.y, x.dtype());
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  Tensor y = Tensor::full(plan.y, largest ? -kInfinity : kInfinity, x.dtype());
   const Broadcast<2> pairs = plan.pairs(x.shape());
-  dispatch("reduce", x.dtype(), [&](auto t) {
+  return dispatch("reduce", x.dtype(), [&](auto t) {
     using T = decltype(t);
-    const T* in = x.data<T>();
-    T* out = y.data<T>();
-    y.fill(largest ? -std::numeric_limits<double>::infinity() : std::numeric_limits<double>::infinity());
+    const T* in = x.value().data<T>();
     pairs.rows([&](Index row, const Index* at) {
-      T* o = out + at[1];
+      T* o = y.data<T>() + at[1];
       if (pairs.step(1) == 0) {
         const T v = simd::extreme<largest>(pairs.width(), in + row);
         if (better<largest>(v, *o)) *o = v;
@@ -202,22 +153,10 @@ Tensor extreme_value(const Reduction& plan, const Tensor& x) {
           o[j] = better<largest>(in[row + j], o[j]) ? in[row + j] : o[j];
       }
     });
-  });
-  return y;
-}
-
-template <bool largest>
-Var extreme(const Op& op, const Var& x, const Axes& axes, bool keep_dims) {
-  const Reduction plan(op.name, x, axes, keep_dims);
-  QKV_CHECK(plan.count > 0, "{}: must reduce at least one element; got {}", op.name, x.shape());
-  Tensor y = extreme_value<largest>(plan, x.value());
-  plan.note(x);
-  return record(op, {x}, y, [=, vx = x.value()](const Tensor& dy, Sink& dx) {
-    Tensor d = dx.zeroed(0), taken = Tensor::zeros(plan.kept, Dtype::i32);
-    const Broadcast<2> pairs = plan.pairs(vx.shape());
-    dispatch("reduce", dy.dtype(), [&](auto t) {
-      using T = decltype(t);
-      const T *in = vx.template data<T>(), *best = y.data<T>(), *g = dy.data<T>();
+    plan.note(x);
+    return record(op, {x}, y, [=, vx = x.value()](const Tensor& dy, Sink& dx) {
+      Tensor d = dx.zeroed(0), taken = Tensor::zeros(plan.kept, Dtype::i32);
+      const T *in = vx.data<T>(), *best = y.data<T>(), *g = dy.data<T>();
       T* out = d.data<T>();
       std::int32_t* seen = taken.data<std::int32_t>();
       pairs.rows([&](Index row, const Index* at) {
@@ -258,6 +197,47 @@ Index position_in_row(Index n, const T* in, bool last) {
 }
 
 }  // namespace
+
+Var sum(const Var& x, const Axes& axes, bool keep_dims) {
+  return scaled_sum(kSum, Reduction("sum", x, axes, keep_dims), x, 1);
+}
+
+Var mean(const Var& x, const Axes& axes, bool keep_dims) {
+  const Reduction plan("mean", x, axes, keep_dims);
+  return scaled_sum(kMean, plan, x, 1.0 / double(plan.count));
+}
+
+Var logsumexp(const Var& x, const Axes& axes, bool keep_dims) {
+  const Reduction plan("logsumexp", x, axes, keep_dims);
+  if (x.is_symbolic()) return Tensor::symbolic(plan.y, x.dtype());
+  // y = m + log(sum exp(x - m)), m = max x; where m is infinite, 0 instead
+  const Tensor largest =
+      plan.count > 0 ? max(x.value(), axes, true).value() : Tensor::zeros(plan.kept, x.dtype());
+  const Tensor top = map(largest, [](auto v) { return xsimd::select(xsimd::isinf(v), lanes(v, 0), v); });
+  Tensor total = Tensor::zeros(plan.kept, Dtype::f64);
+  return dispatch("logsumexp", x.dtype(), [&](auto t) {
+    using T = decltype(t);
+    const Broadcast<2> pairs = plan.pairs(x.shape());
+    accumulate<T>(pairs, x.value().data<T>(), top.data<T>(), total.data<double>(),
+                  [](auto v, auto m) { return simd::exp(v - m); });
+    const Tensor y = finish(plan, total, x.dtype(),
+                            [&](double v, Index o) { return double(top.data<T>()[o]) + std::log(v); });
+    plan.note(x);
+    return record(kLogsumexp, {x}, y, [=, vx = x.value()](const Tensor& dy, Sink& dx) {
+      // dx = dy exp(x - y)
+      Tensor d = Tensor::empty(vx.shape(), dy.dtype());
+      const T *in = vx.data<T>(), *out = y.data<T>(), *g = dy.data<T>();
+      T* to = d.data<T>();
+      pairs.rows([&](Index row, const Index* at) {
+        const Index step = pairs.step(1);
+        simd::apply(pairs.width(), to + row, simd::Row<T>(g + at[1], step), in + row,
+                    simd::Row<T>(out + at[1], step),
+                    [](auto gv, auto v, auto s) { return gv * simd::exp(v - s); });
+      });
+      dx.add(0, std::move(d));
+    });
+  });
+}
 
 Var max(const Var& x, const Axes& axes, bool keep_dims) {
   return extreme<true>(kMax, x, axes, keep_dims);

@@ -1,7 +1,6 @@
 #include "qkv/ops/attention.h"
 
 #include <cmath>
-#include <cstring>
 
 #include "autograd/trace.h"
 #include "qkv/autograd/gradcheck.h"
@@ -27,8 +26,7 @@ const Op kRotary("rotary", [](GradSuite& g) {
   check("beside other columns", 2, 5, 6, false, false);
 });
 
-// Rotates by the angle, or back: the gradient of a rotation is the inverse rotation when c^2 + s^2 = 1, and
-// its transpose in any case.
+// Rotates by the angle, or back: the gradient is the transpose, when c^2 + s^2 = 1 the inverse rotation.
 template <class T>
 void rotate(Index half, bool interleaved, T sign, const T* c, const T* s, const T* x, T* y) {
   if (interleaved) {

@@ -177,11 +177,8 @@ Var broadcast_to(const Var& x, const Shape& shape) {
                 [=](const Tensor& dy, Sink& dx) { elementwise::accumulate_sum<false>(plan, 0, dy, dx); });
 }
 
-namespace {
-
-// Keeps columns [begin, end) of each row r of [.., R, C], where begin and end depend on r; the others become
-// 0.
-Tensor triangle(const Tensor& x, Index diagonal, bool lower) {
+// Keeps columns [begin, end) of each row r of [.., R, C], begin and end depending on r; the others become 0.
+static Tensor triangle(const Tensor& x, Index diagonal, bool lower) {
   Tensor y = Tensor::result(x.shape(), x);
   if (y.is_symbolic()) return y;
   const Index R = x.dim(-2), C = x.dim(-1), rows = x.shape().size_of(0, x.rank() - 1);
@@ -198,14 +195,12 @@ Tensor triangle(const Tensor& x, Index diagonal, bool lower) {
   return y;
 }
 
-Var triangle(const Op& op, const Var& x, Index diagonal, bool lower) {
+static Var triangle(const Op& op, const Var& x, Index diagonal, bool lower) {
   QKV_CHECK(x.rank() >= 2, "{}: x must have at least 2 axes; got {}", op.name, x.shape());
   Note()("diagonal", diagonal);
   return record(op, {x}, triangle(x.value(), diagonal, lower),
                 [=](const Tensor& dy, Sink& dx) { dx.add(0, triangle(dy, diagonal, lower)); });
 }
-
-}  // namespace
 
 Var tril(const Var& x, Index diagonal) {
   return triangle(kTril, x, diagonal, true);

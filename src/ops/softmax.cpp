@@ -14,7 +14,6 @@ using copying::AxisView;
 namespace {
 
 using Along = Var (*)(const Var& x, int axis);
-void check_axes(GradSuite& g, Along op, Along composed);
 
 // The definitions, from separate ops.
 Var softmax_composed(const Var& x, int axis) {
@@ -24,9 +23,6 @@ Var softmax_composed(const Var& x, int axis) {
 Var log_softmax_composed(const Var& x, int axis) {
   return x - logsumexp(x, axis, true);
 }
-
-const Op kSoftmax("softmax", [](GradSuite& g) { check_axes(g, softmax, softmax_composed); });
-const Op kLogSoftmax("log_softmax", [](GradSuite& g) { check_axes(g, log_softmax, log_softmax_composed); });
 
 // y = (x - top) - log(sum(exp(x - top)))
 template <class T>
@@ -55,15 +51,12 @@ Var each_row(const Op& op, const Var& x, int axis, F value, D gradient) {
   const AxisView view(op.name, x.shape(), axis);
   if (view.inner != 1) return transpose(each_row(op, transpose(x, axis, -1), -1, value, gradient), axis, -1);
   const Index n = view.n, rows = view.outer;
-  Tensor y = Tensor::result(x.shape(), x.value());
-  if (!y.is_symbolic())
-    dispatch(op.name, x.dtype(), [&](auto t) {
-      using T = decltype(t);
-      for (Index r = 0; r < rows; r++) value(n, x.value().data<T>() + r * n, y.data<T>() + r * n);
-    });
-  return record(op, {x}, y, [=, name = op.name](const Tensor& dy, Sink& dx) {
-    dispatch(name, dy.dtype(), [&](auto t) {
-      using T = decltype(t);
+  if (x.is_symbolic()) return Tensor::symbolic(x.shape(), x.dtype());
+  return dispatch(op.name, x.dtype(), [&](auto t) -> Var {
+    using T = decltype(t);
+    Tensor y = Tensor::empty(x.shape(), x.dtype());
+    for (Index r = 0; r < rows; r++) value(n, x.value().data<T>() + r * n, y.data<T>() + r * n);
+    return record(op, {x}, y, [=](const Tensor& dy, Sink& dx) {
       Sink::Buffer d = dx.buffer(0);
       for (Index i = 0; i < rows * n; i += n)
         gradient(n, y.data<T>() + i, dy.data<T>() + i, d.beta, d.gradient.data<T>() + i);
@@ -87,21 +80,8 @@ void check_axes(GradSuite& g, Along op, Along composed) {
   check("size 1, strided", {2, 1, 3}, 1);
 }
 
-}  // namespace
-
-Var softmax(const Var& x, int axis) {
-  return each_row(
-      kSoftmax, x, axis, [](Index n, auto* x, auto* y) { simd::softmax_row(n, x, y); },
-      [](Index n, auto* y, auto* dy, double beta, auto* dx) { simd::softmax_gradient(n, y, dy, beta, dx); });
-}
-
-Var log_softmax(const Var& x, int axis) {
-  return each_row(
-      kLogSoftmax, x, axis, [](Index n, auto* x, auto* y) { log_softmax_row(n, x, y); },
-      [](Index n, auto* y, auto* dy, double beta, auto* dx) { log_softmax_gradient(n, y, dy, beta, dx); });
-}
-
-namespace {
+const Op kSoftmax("softmax", [](GradSuite& g) { check_axes(g, softmax, softmax_composed); });
+const Op kLogSoftmax("log_softmax", [](GradSuite& g) { check_axes(g, log_softmax, log_softmax_composed); });
 
 const Op kCumsum("cumsum", [](GradSuite& g) {
   for (bool exclusive : {false, true})
@@ -138,6 +118,18 @@ Tensor running_sum(const Tensor& x, const AxisView& view, bool exclusive, bool r
 }
 
 }  // namespace
+
+Var softmax(const Var& x, int axis) {
+  return each_row(
+      kSoftmax, x, axis, [](Index n, auto* x, auto* y) { simd::softmax_row(n, x, y); },
+      [](Index n, auto* y, auto* dy, double beta, auto* dx) { simd::softmax_gradient(n, y, dy, beta, dx); });
+}
+
+Var log_softmax(const Var& x, int axis) {
+  return each_row(
+      kLogSoftmax, x, axis, [](Index n, auto* x, auto* y) { log_softmax_row(n, x, y); },
+      [](Index n, auto* y, auto* dy, double beta, auto* dx) { log_softmax_gradient(n, y, dy, beta, dx); });
+}
 
 Var cumsum(const Var& x, int axis, bool exclusive, bool reverse) {
   check_dtype("cumsum", x);

@@ -26,8 +26,7 @@ Packed pack_a(Index m, Index k, const gemm_kernel::Strided<float>& a);
 Packed pack_b(Index n, Index k, const gemm_kernel::Strided<float>& b);
 
 /// A unit of the CPU. `block` computes c [32, 32] = the products of `pairs` pairs of `rows` rows of A, which
-/// are `lda` words apart, and a panel of B; rows from `rows` on may hold anything. `begin` and `end` enclose
-/// blocks.
+/// are `lda` words apart, and a panel of B; later rows may hold anything. `begin` and `end` enclose blocks.
 struct Unit {
   const char* name;
   void (*begin)();

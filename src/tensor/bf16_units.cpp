@@ -20,8 +20,7 @@ bool has_vectors() {
   return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw");
 }
 
-// Each row of A is read pair by pair against two vectors of the panel, in `kChains` sums that run side by
-// side.
+// Each row of A is read pair by pair against two vectors of the panel, in `kChains` sums side by side.
 template <int kRows, int kChains = 1>
 __attribute__((target("avx512f,avx512bw,avx512bf16"))) void rows_of_vectors(Index pairs,
                                                                             const std::uint32_t* a, Index lda,

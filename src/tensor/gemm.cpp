@@ -136,6 +136,7 @@ void gemm(Trans trans_a, Trans trans_b, Index m, Index n, Index k, T alpha, cons
 template <class T>
 void gemm_bias(Trans trans_a, Trans trans_b, Index m, Index n, Index k, const T* a, Index lda, const T* b,
                Index ldb, const T* bias, T* c, Index ldc) {
+  if (!bias) return gemm<T>(trans_a, trans_b, m, n, k, 1, a, lda, b, ldb, 0, c, ldc);
   if (m > 0 && n > 0 && k > 0)
     return cut<T>(trans_a, trans_b, m, n, k, a, lda, b, ldb, {c, ldc, T(1), T(1), bias, 0});
   for (Index i = 0; i < m; i++) std::copy_n(bias, n, c + i * ldc);

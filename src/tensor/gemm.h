@@ -14,8 +14,8 @@ template <class T>
 void gemm(Trans trans_a, Trans trans_b, Index m, Index n, Index k, T alpha, const T* a, Index lda, const T* b,
           Index ldb, T beta, T* c, Index ldc);
 
-/// C = op(A) op(B) + bias, `bias` [n] being added to every row: what `gemm` with beta = 1 gives onto copies
-/// of it.
+/// C = op(A) op(B) + bias, `bias` [n] being added to every row: as `gemm` with beta = 1 onto copies of it.
+/// Null stands for zeros.
 template <class T>
 void gemm_bias(Trans trans_a, Trans trans_b, Index m, Index n, Index k, const T* a, Index lda, const T* b,
                Index ldb, const T* bias, T* c, Index ldc);

@@ -141,8 +141,7 @@ void tile_of(Index rows, Index k, const Strided<T>& a, const T* b, Index ldb, co
   if constexpr (R > 1) tile_of<T, kDown, C, R - 1>(rows, k, a, b, ldb, c, columns);
 }
 
-/// Exchanges the blocks beside the diagonal in squares of 2 S rows and lanes, then in squares of half the
-/// size.
+/// Exchanges the blocks beside the diagonal in squares of 2 S rows and lanes, then in squares half as large.
 template <class T, std::size_t S, class V, std::size_t... I>
 inline void exchange_blocks(V* row, std::index_sequence<I...> lanes) {
   constexpr std::size_t N = sizeof...(I);
@@ -238,8 +237,7 @@ void product(Index m, Index n, Index k, const Strided<T>& a, const Strided<T>& b
 }
 
 /// C = alpha A B^T + beta C for few rows of A: as many rows of B at a time as a batch has lanes, so that
-/// their dot products end as the lanes of one batch. What the next row of A reads again is in the first-level
-/// cache.
+/// their dot products end as the lanes of one batch. The next row of A reads them from the first-level cache.
 template <class T>
 void dots(Index m, Index n, Index k, const T* a, Index lda, const T* b, Index ldb, const Target<T>& c) {
   constexpr Index N = kWidth<T>;

@@ -49,8 +49,7 @@ std::string brief(const Json& value) {
   return value.is_structured() ? value.type_name() : in_quotes(dump_json(value));
 }
 
-// An unsigned integer: no sign, no fraction, no exponent, at most 64 bits. (nlohmann-json would read -1 as
-// 2^64 - 1 and 1.5 as 1.)
+// Without sign, fraction, exponent, of at most 64 bits. (nlohmann-json would read -1 as 2^64 - 1, 1.5 as 1.)
 std::uint64_t to_unsigned(const Json& value, const std::string& where, const char* what) {
   if (!value.is_number_unsigned())
     fail(Fault::data, "{}: {} must be unsigned integers; got {}", where, what, brief(value));
@@ -184,8 +183,7 @@ float bfloat_to_float(std::uint16_t upper) {
   return value;
 }
 
-// read(offset, to, size) gives bytes of a file of `file_size`. No allocation before sizes are known to be
-// sound.
+// read(offset, to, size) gives bytes of a file of `file_size`. Nothing is allocated before sizes are sound.
 using Read = std::function<void(std::uint64_t offset, void* to, std::size_t size)>;
 std::vector<NamedTensor> read_all(std::uint64_t file_size, const Read& read, const std::string& where,
                                   SafetensorsMetadata* metadata, const SafetensorsFilter& wanted) {

@@ -1,6 +1,5 @@
 #include "train/base_weights.h"
 
-#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <map>
@@ -49,11 +48,10 @@ std::optional<Reference> reference_in(const std::string& folder, const Json& sta
     r.weights.path = path;
     return r;
   }
-  fail(
-      Fault::data,
-      "{}: the weights that its adapters change must be there as they were; {} {} (qkv merge makes runs that "
-      "need no others)",
-      folder, weights_file(r.weights.path), there.empty() ? "is missing" : "holds others");
+  fail(Fault::data,
+       "{}: the weights that its adapters change must be there as they were; {} {} (qkv merge makes runs "
+       "that need no others)",
+       folder, weights_file(r.weights.path), there.empty() ? "is missing" : "holds others");
 }
 
 std::vector<NamedTensor> read_whole(const Checkpoint& c, int depth);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/at.h"
 #include "qkv/ops/loss.h"
 
 namespace qkv {
@@ -35,8 +36,7 @@ struct TargetRows {
   std::vector<Index> rows;
 };
 
-// What a batch asks is its "label" [B] or its "targets": [B, ..], or with "masked" those of places in rows of
-// ids.
+// What a batch asks is its "label" [B] or its "targets": [B, ..], or with "masked" those of places in "ids".
 std::vector<TargetRows> targets_of(const Batch& batch, Index size) {
   const Tensor* masked = batch.find("masked");
   std::vector<TargetRows> result;
@@ -80,8 +80,7 @@ std::vector<double> TrainBatches::by_example(const Batch& batch, Index size,
          "train: the loss of the task must be the cross entropy of its targets, so that examples can be told "
          "apart; got {} losses of {} targets",
          losses.size(), rows.size());
-  for (std::size_t i = 0; i < losses.size(); i++)
-    result[static_cast<std::size_t>(rows[i % rows.size()])] += losses[i];
+  for (std::size_t i = 0; i < losses.size(); i++) at(result, rows[i % rows.size()]) += losses[i];
   return result;
 }
 

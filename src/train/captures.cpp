@@ -4,11 +4,14 @@
 #include <filesystem>
 
 #include "base/file.h"
+#include "ops/copy.h"
 #include "qkv/autograd/capture.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
 #include "qkv/log/console.h"
+#include "qkv/ops/embedding.h"
+#include "qkv/ops/shape_ops.h"
 #include "train/checksums.h"
 
 namespace fs = std::filesystem;
@@ -42,37 +45,19 @@ std::string checksum_line(const std::string& before) {
 
 // Of x [1, H, T, T] the part without padding, [H, n, n].
 Tensor without_padding(const Tensor& x, Index n) {
-  const Index H = x.dim(1), T = x.dim(2);
-  Tensor out = Tensor::empty({H, n, n});
-  float* to = out.data<float>();
-  for (Index h = 0; h < H; h++)
-    for (Index t = 0; t < n; t++)
-      for (Index s = 0; s < n; s++) *to++ = static_cast<float>(x.at((h * T + t) * T + s));
-  return out;
+  return slice(slice(x, 2, 0, n), 3, 0, n).value().reshape({x.dim(1), n, n}).to(Dtype::f32);
 }
 
 // Row `target` of each text of x [B, T, d].
 Tensor rows_of_targets(const Tensor& x, const ProbeText* texts) {
-  const Index T = x.dim(1), d = x.dim(2);
-  Tensor out = Tensor::empty({x.dim(0), d});
-  float* to = out.data<float>();
-  for (Index b = 0; b < x.dim(0); b++)
-    for (Index i = 0; i < d; i++) *to++ = static_cast<float>(x.at((b * T + texts[b].target) * d + i));
-  return out;
+  std::vector<int> targets;
+  for (Index b = 0; b < x.dim(0); b++) targets.push_back(texts[b].target);
+  return select_positions(x, Tensor::from({x.dim(0)}, targets)).value().to(Dtype::f32);
 }
 
 // The rows of all these tensors below each other, as `name`; nothing where there are none.
 void add_rows(const std::string& name, const std::vector<Tensor>& parts, std::vector<NamedTensor>& out) {
-  if (parts.empty() || !parts[0].defined()) return;
-  Index rows = 0;
-  for (const Tensor& part : parts) rows += part.dim(0);
-  Tensor all = Tensor::empty({rows, parts[0].dim(1)});
-  rows = 0;
-  for (const Tensor& part : parts) {
-    all.rows(rows, part.dim(0)).copy_from(part);
-    rows += part.dim(0);
-  }
-  out.push_back({name, all});
+  if (!parts.empty() && parts[0].defined()) out.push_back({name, joined(parts)});
 }
 
 // The lines of an index, the last of which must be the checksum of the others.
@@ -188,11 +173,10 @@ void Captures::open(const std::string& run, std::int64_t step) {
   circuits_ = make_circuits();
   std::error_code ignored;
   for (const std::string& name : entries_of(folder_)) {
-    const auto is_it = [&](const CaptureIndex::Entry& entry) {
-      return file_of(entry.step) == name;
-    };
-    if (name != "index.jsonl" && std::none_of(taken_.begin(), taken_.end(), is_it))
-      fs::remove(folder_ + "/" + name, ignored);
+    const bool listed = name == "index.jsonl" || std::any_of(taken_.begin(), taken_.end(), [&](auto& entry) {
+                          return file_of(entry.step) == name;
+                        });
+    if (!listed) fs::remove(folder_ + "/" + name, ignored);
   }
 }
 

@@ -1,5 +1,4 @@
-// Captures: tensors from inside a model at chosen steps of its training, for the report and your own
-// analyses.
+// Captures: tensors from inside a model at chosen steps of its training, for the report and own analyses.
 //
 //   captures/index.jsonl              the texts that are looked at, one line per capture, a checksum
 //   captures/step-000064.safetensors  of one step:
@@ -47,8 +46,7 @@ class Captures {
  public:
   /// Chooses steps and texts. What the config requests and the task cannot provide is reported there.
   Captures(Experiment& experiment, const InspectConfig& config, std::int64_t max_steps);
-  /// Captures go below this run directory. Those of later steps than `step`, left by a run that is being
-  /// resumed, are removed.
+  /// Captures go below this run directory. Those of steps after `step`, left by a resumed run, are removed.
   void open(const std::string& run, std::int64_t step);
   /// Is this a step to capture that is not there yet? `last`: training ends here.
   bool due(std::int64_t step, bool last) const;

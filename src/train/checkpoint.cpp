@@ -19,17 +19,16 @@
 namespace fs = std::filesystem;
 
 namespace qkv {
-namespace {
 
 constexpr const char* kFiles[] = {"model.safetensors", "optimizer.safetensors", "state.json",
                                   "tokenizer.json", "config.resolved.toml"};
 
-std::string checkpoints(const std::string& run) {
+static std::string checkpoints(const std::string& run) {
   return run + "/checkpoints";
 }
 
 // The name that a link holds, or the text file that stands for one; "" where there is neither.
-std::string link_target(const std::string& link) {
+static std::string link_target(const std::string& link) {
   std::error_code ignored;
   if (fs::is_symlink(link, ignored)) return fs::read_symlink(link, ignored).string();
   return fs::is_regular_file(link, ignored) ? std::string(trim(read_file(link, 1000))) : "";
@@ -37,7 +36,7 @@ std::string link_target(const std::string& link) {
 
 // Points the link `name` at `target`, replacing by rename what is there: a link, a text file, or a copy of
 // the checkpoint, made by a program that followed links.
-void point(const std::string& folder, const std::string& name, const std::string& target) {
+static void point(const std::string& folder, const std::string& name, const std::string& target) {
   const std::string link = folder + "/" + name, fresh = folder + "/." + name + ".tmp";
   std::error_code ignored;
   fs::remove_all(fresh, ignored);
@@ -49,8 +48,6 @@ void point(const std::string& folder, const std::string& name, const std::string
   if (::rename(fresh.c_str(), link.c_str()) != 0)
     fail(Fault::runtime, "{}: cannot be pointed at {}; got {}", link, target, std::strerror(errno));
 }
-
-}  // namespace
 
 std::string step_name(std::int64_t step) {
   return fmt::format("step-{:06}", step);

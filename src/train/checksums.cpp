@@ -29,8 +29,7 @@ std::string line_of(const std::string& sum, const std::string& name) {
   return (escaped == name ? "" : "\\") + sum + std::string(kGap, ' ') + escaped + "\n";
 }
 
-// Sum and name of a line without its line feed; names of older lists may have backslashes that stand for
-// themselves.
+// Sum and name of a line without its line feed; in older lists backslashes may stand for themselves.
 std::pair<std::string, std::string> parts_of(std::string line) {
   const bool escaped = !line.empty() && line[0] == '\\';
   if (escaped) line.erase(0, 1);

@@ -6,6 +6,7 @@
 #include "base/at.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
+#include "qkv/ops/arithmetic.h"
 #include "qkv/ops/replace.h"
 #include "train/head_scores.h"
 
@@ -190,12 +191,8 @@ std::vector<Source> Circuits::Parts::means(const std::vector<Seen>& seen) const 
   for (std::size_t layer = 0; layer < layers.size(); layer++) {
     Tensor sum = seen[0].sums[layer].clone();
     double rows = seen[0].rows[layer];
-    for (std::size_t g = 1; g < seen.size(); g++) {
-      rows += seen[g].rows[layer];
-      for (Index i = 0; i < sum.size(); i++) sum.data<double>()[i] += seen[g].sums[layer].at(i);
-    }
-    for (Index i = 0; i < sum.size(); i++) sum.data<double>()[i] /= rows;
-    const Tensor mean = sum.to(e.parameters->dtype());
+    for (std::size_t g = 1; g < seen.size(); g++) rows += seen[g].rows[layer], sum.add(seen[g].sums[layer]);
+    const Tensor mean = div(sum, rows).value().to(e.parameters->dtype());
     for (Index h = 0; h < layers[layer].heads; h++) result.push_back(with_value(mean));
   }
   return result;
@@ -237,10 +234,9 @@ std::vector<Circuits::Parts::Heads> Circuits::Parts::add_groups(CircuitScores& r
     result.groups.push_back(groups[k]), kept.push_back(members[k]);
   }
   for (CircuitHead& head : result.heads) {
-    const auto in = [&](const CircuitGroup& group) {
-      return group.has(head);
-    };
-    if (std::none_of(result.groups.begin(), result.groups.end(), in)) head.role.clear(), head.match = 0;
+    const bool lost = std::none_of(result.groups.begin(), result.groups.end(),
+                                   [&](const CircuitGroup& group) { return group.has(head); });
+    if (lost) head.role.clear(), head.match = 0;
   }
   return kept;
 }

@@ -3,11 +3,9 @@
 //
 //   ablation   the loss gains so much when the mean output of a head takes the place of its output
 //   cut        .. when the outputs of all heads of a layer with the same role are zero, on texts by which
-//   they
-//              were not chosen: one of them may do the work of another
+//              they were not chosen: one of them may do the work of another
 //   patching   of two such groups: .. when the heads of the later one have the outputs that they have after
-//   the
-//              ablation of the earlier one, and all else is as it was: what the earlier one does for the
+//              the ablation of the earlier one, and all else is as it was: what the earlier one does for the
 //              answers through the later one
 #pragma once
 #include <algorithm>

@@ -5,11 +5,10 @@
 #include "qkv/base/text.h"
 
 namespace qkv {
-namespace {
 
 // Calls f(path, slot of W_O, number of heads) for each attention that has a W_O.
 template <class F>
-void each_attention(const ParameterStore& store, F f) {
+static void each_attention(const ParameterStore& store, F f) {
   store.each_part([&](int, const ParameterStore::Part& queries) {
     if (!ends_with(queries.name, ".W_Q")) return;
     const std::string path = queries.name.substr(0, queries.name.size() - 4);
@@ -19,15 +18,13 @@ void each_attention(const ParameterStore& store, F f) {
   });
 }
 
-void zero_columns(Tensor W, Index begin, Index end) {
+static void zero_columns(Tensor W, Index begin, Index end) {
   const Index rows = W.dim(0), width = W.dim(1);
   dispatch("cut_heads", W.dtype(), [&](auto zero) {
     auto* w = W.data<decltype(zero)>();
     for (Index r = 0; r < rows; r++) std::fill(w + r * width + begin, w + r * width + end, decltype(zero)(0));
   });
 }
-
-}  // namespace
 
 bool names_head(const std::string& pattern, const std::string& path, Index head) {
   if (matches(pattern, fmt::format("{}.{}", path, head))) return true;

@@ -2,7 +2,6 @@
 
 #include <cmath>
 
-#include "log/number_text.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 

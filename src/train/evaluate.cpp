@@ -8,16 +8,14 @@
 
 namespace qkv {
 
-namespace {
-
 // Marks `samples` of the n examples from which `examples` are: those where i * samples / n is a new number.
-void mark_sampled(const int* examples, Index size, Index n, std::int64_t samples, Batch& batch) {
+static void mark_sampled(const int* examples, Index size, Index n, std::int64_t samples, Batch& batch) {
   std::int32_t* sampled = batch.fill("sampled", {size}, Dtype::i32).data<std::int32_t>();
   for (Index b = 0; b < size; b++) sampled[b] = (examples[b] + 1) * samples / n > examples[b] * samples / n;
 }
 
 // `some` of the numbers 0 .. n - 1, spread evenly; 0 = all.
-std::vector<int> spread(Index n, Index some) {
+static std::vector<int> spread(Index n, Index some) {
   std::vector<int> result(static_cast<std::size_t>(some > 0 ? std::min(some, n) : n));
   const Index size = static_cast<Index>(result.size());
   for (Index i = 0; i < size; i++) result[static_cast<std::size_t>(i)] = static_cast<int>(i * n / size);
@@ -26,7 +24,7 @@ std::vector<int> spread(Index n, Index some) {
 
 // Rank r has scored the batches r, r + ranks, ...; each rank gets the others' parts. The batches whose
 // metrics cannot be sent (see Metrics::know) are returned.
-std::vector<Index> share_parts(std::vector<Metrics>& parts) {
+static std::vector<Index> share_parts(std::vector<Metrics>& parts) {
   Communicator& ranks = communicator();
   std::vector<Index> left;
   if (ranks.alone()) return left;
@@ -46,8 +44,6 @@ std::vector<Index> share_parts(std::vector<Metrics>& parts) {
   }
   return left;
 }
-
-}  // namespace
 
 Metrics evaluate(Task& task, const Model& model, Split split, std::int64_t batch_size, std::int64_t samples,
                  std::int64_t examples, const std::function<bool()>& stop) {

@@ -94,8 +94,7 @@ Section table_of(const Section& model, const std::string& layer) {
   return table;
 }
 
-// Why a task and a model do not fit; nothing where they do. A user's code that computes with elements ends
-// the walk.
+// Why a task and a model do not fit; nothing where they do. User code that computes with elements ends it.
 std::optional<Error> misfit(const Task& task, const Model& model, const Batch& batch) {
   try {
     task.loss(model, batch);
@@ -143,8 +142,7 @@ void add_lines(const std::string& text, std::vector<std::string>& lines) {
     if (!std::count(lines.begin(), lines.end(), line)) lines.push_back(line);
 }
 
-// Sizes for a walk without data: one-hot words fit them, and any usual number of heads divides the
-// vocabulary.
+// Sizes for a walk without data: one-hot words fit them, and usual numbers of heads divide the vocabulary.
 DataShape stand_in(const Section& config) {
   const Index d_model = config.section("model").given<Index>("d_model").value_or(StackConfig().d_model);
   const Index ngram_buckets = config.section("data").given<Index>("ngram_buckets").value_or(0);

@@ -1,5 +1,4 @@
-// HeadScores: what a head attends to, as mean weights: the previous token, equal ones, those after equal
-// ones.
+// HeadScores: what a head attends to, as mean weights: the previous token, equal ones, those after them.
 #pragma once
 #include <array>
 #include <cstdint>

@@ -138,8 +138,7 @@ Lessons::Weights Lessons::gradient_of(const Question& question) const {
   return taken(tape.backward(question(*t_.experiment.model)));
 }
 
-// The loss of each example of a step at the present weights, with the noise that the step had; and the
-// gradient of their sum.
+// The loss of each example of a step at the present weights, with its noise; and the gradient of their sum.
 std::vector<double> Lessons::losses(std::int64_t step, Weights& gradient) {
   const std::int64_t accumulated = t_.tables.train.grad_accum_steps;
   const auto shards = static_cast<std::size_t>(t_.shards());

@@ -15,8 +15,7 @@ using Question = std::function<Var(const Model&)>;
 /// How the effect of an example is estimated.
 enum class Estimator {
   /// The change that its gradient made, along the gradient of the question at that step: TracIn (Pruthi et
-  /// al.
-  /// 2020), at every step, in the metric of the optimizer.
+  /// al. 2020), at every step, in the metric of the optimizer.
   tracin,
   /// The same, but with what later steps made of the change: the chain rule through all of them. What Adam
   /// divides by counts as fixed.

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "ops/optimizer_kernels.h"
+#include "qkv/ops/shape_ops.h"
 #include "qkv/tensor/simd.h"
 #include "qkv/train/optimizer.h"
 #include "tensor/gemm.h"
@@ -59,14 +60,6 @@ void newton_schulz(Tensor& x, std::int64_t steps) {
   }
 }
 
-template <class T>
-void transpose(Index rows, Index columns, const T* from, T* to) {
-  constexpr Index kTile = 16;
-  for (Index i0 = 0; i0 < rows; i0 += kTile)
-    for (Index j = 0; j < columns; j++)
-      for (Index i = i0; i < std::min(rows, i0 + kTile); i++) to[j * rows + i] = from[i * columns + j];
-}
-
 struct Muon : Optimizer {
   Muon(const Section& config, const ParameterStore& store)
       : Optimizer(config, store, {"momentum_buffer"}, 0.02) {
@@ -82,18 +75,12 @@ struct Muon : Optimizer {
     dispatch("muon", value.dtype(), [&](auto zero) {
       using T = decltype(zero);
       const bool tall = rows > columns;
-      Tensor x = Tensor::empty({rows, columns}, value.dtype()), wide = x;
+      Tensor x = Tensor::empty({rows, columns}, value.dtype());
       look_ahead(gradient.data<T>() + chunk.begin, moment<T>(0, chunk), x.data<T>(), chunk.size,
                  step.gradient_scale);
-      if (tall) {
-        wide = Tensor::empty({columns, rows}, value.dtype());
-        transpose(rows, columns, x.data<T>(), wide.data<T>());
-      }
-      newton_schulz<T>(wide, c.ns_steps);
-      if (tall)
-        transpose(columns, rows, wide.data<T>(), x.data<T>());
-      else
-        x = wide;
+      if (tall) x = transpose(x).value();
+      newton_schulz<T>(x, c.ns_steps);
+      if (tall) x = transpose(x).value();
       const simd::Batch<T> keep(T(decay ? step.lr * c.weight_decay : 0)),
           rate(T(step.lr * factor(double(rows), double(columns))));
       T* p = value.data<T>() + chunk.begin;

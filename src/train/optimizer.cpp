@@ -1,7 +1,6 @@
 #include "qkv/train/optimizer.h"
 
 #include <algorithm>
-#include <map>
 
 #include "qkv/base/make.h"
 #include "qkv/base/text.h"
@@ -191,18 +190,16 @@ std::vector<NamedTensor> Optimizer::state(const ParameterStore& store) const {
 
 void Optimizer::load(const ParameterStore& store, const std::vector<NamedTensor>& values,
                      const std::string& where) {
-  std::map<std::string, const Tensor*> given;
-  for (const NamedTensor& value : values) given[value.name] = &value.tensor;
   std::vector<NamedTensor> own = state(store);
-  if (own.size() != given.size())
-    fail(Fault::data, "{}: must hold {} tensors of this optimizer; got {}", where, own.size(), given.size());
+  if (own.size() != values.size())
+    fail(Fault::data, "{}: must hold {} tensors of this optimizer; got {}", where, own.size(), values.size());
   for (NamedTensor& moment : own) {
-    auto found = given.find(moment.name);
-    if (found == given.end()) fail(Fault::data, "{}: must hold '{}'; it is missing", where, moment.name);
-    if (found->second->shape() != moment.tensor.shape() || found->second->dtype() != moment.tensor.dtype())
+    const Tensor found = tensor_named(moment.name, values);
+    if (!found.defined()) fail(Fault::data, "{}: must hold '{}'; it is missing", where, moment.name);
+    if (found.shape() != moment.tensor.shape() || found.dtype() != moment.tensor.dtype())
       fail(Fault::data, "{}: '{}' must be {} {}; got {} {}", where, moment.name, moment.tensor.dtype(),
-           moment.tensor.shape(), found->second->dtype(), found->second->shape());
-    moment.tensor.copy_from(*found->second);
+           moment.tensor.shape(), found.dtype(), found.shape());
+    moment.tensor.copy_from(found);
   }
 }
 

@@ -1,5 +1,4 @@
-// The optimizers that come with qkv. Their formulas are those of ops/optimizer_kernels.h; Muon is in
-// muon.cpp.
+// The optimizers that come with qkv, by the formulas of ops/optimizer_kernels.h; Muon is in muon.cpp.
 #include <algorithm>
 #include <cmath>
 

@@ -6,6 +6,7 @@
 
 #include "ops/optimizer_kernels.h"
 #include "qkv/base/threads.h"
+#include "tensor/rows.h"
 
 namespace qkv {
 namespace {
@@ -40,7 +41,7 @@ void add_along_tree(T** data, int n, int begin, int end, Index size) {
     if (!data[i])
       data[i] = data[j];
     else if (data[j])
-      add(data[i], data[j], size);
+      simd::add(size, data[i], data[j]);
   });
 }
 

@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "autograd/watch.h"
+#include "base/at.h"
 #include "log/record_keys.h"
 #include "log/run_log.h"
 #include "qkv/base/text.h"
@@ -118,8 +119,7 @@ void watch_shard(const Training& t, const std::vector<int>& numbers, std::int64_
 void add_squares(const Gradients& gradients, std::vector<double>& squares) {
   squares.resize(std::max(squares.size(), static_cast<std::size_t>(gradients.slots())));
   for (int slot = 0; slot < gradients.slots(); slot++)
-    if (gradients.has_slot(slot))
-      squares[static_cast<std::size_t>(slot)] += squares_of(gradients.of_slot(slot));
+    if (gradients.has_slot(slot)) at(squares, slot) += squares_of(gradients.of_slot(slot));
 }
 
 // Each of the examples alone, without noise.

@@ -55,8 +55,7 @@ void read_state(const Json& json, TrainState& state, const std::string& file) {
 
 using Values = std::map<std::string, std::string>;
 
-// A change of the config that makes new values of the metric incomparable with the best one so far; ""
-// without.
+// A change of the config after which values of the metric do not compare with the best one so far, or "".
 std::string change_of_best(const Values& before, const Values& now) {
   for (const char* key :
        {"eval.metric", "eval.mode", "eval.samples", "data.val", "data.val_fraction", "data.path",

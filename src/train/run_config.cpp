@@ -1,5 +1,4 @@
-// The config and the environment that a run directory keeps, and what follows from them: whether two runs are
-// the same.
+// The config and the environment that a run directory keeps, by which one knows whether two runs are equal.
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -18,11 +17,10 @@
 namespace fs = std::filesystem;
 
 namespace qkv {
-namespace {
 
 // The key whose files are not those that the run directory keeps, or was made from where it refers
 // to them; "" where all are.
-std::string changed_data(const std::string& run, const Task& task, const Section& config) {
+static std::string changed_data(const std::string& run, const Task& task, const Section& config) {
   for (const DataPlace& data : data_places(task, config)) {
     const std::string copy = run + "/" + data.place;
     const std::string before = !data.copied   ? env_value(run, "checksum of " + data.key)
@@ -33,7 +31,7 @@ std::string changed_data(const std::string& run, const Task& task, const Section
   return "";
 }
 
-std::string cpu_name() {
+static std::string cpu_name() {
   std::ifstream in("/proc/cpuinfo");
   for (std::string line; std::getline(in, line);)
     if (starts_with(line, "model name")) return std::string(trim(line.substr(line.find(':') + 1)));
@@ -41,14 +39,12 @@ std::string cpu_name() {
 }
 
 // Where each value of the config was given, and what it means; in the order of config.resolved.toml.
-Json origins(const Section& config) {
+static Json origins(const Section& config) {
   Json list = Json::array();
   for (const ResolvedKey& key : config.resolved())
     list.push_back({{"key", key.key}, {"value", key.value}, {"origin", key.origin}, {"help", key.help}});
   return list;
 }
-
-}  // namespace
 
 // config.resolved.toml comes last: a directory that has it can be resumed.
 void write_run_files(const RunDir& run, const Experiment& e, const std::string& config,

@@ -13,7 +13,6 @@
 
 #include "base/file.h"
 #include "base/toml.h"
-#include "qkv/base/json.h"
 #include "qkv/base/plugin.h"
 #include "qkv/base/text.h"
 #include "qkv/log/console.h"
@@ -30,8 +29,7 @@ constexpr std::uintmax_t kKeepBytes = 64u << 20;
 constexpr const char* kDerived[] = {"result.json", "projector_config.pbtxt", "projector/vectors.tsv",
                                     "projector/words.tsv"};
 
-// An exclusive lock that ends with the process; nothing where another process has it, no descriptor where
-// there are no locks.
+// An exclusive lock that ends with the process; nothing where another has it, no descriptor without locks.
 std::optional<Descriptor> take_lock(const std::string& run) {
   Descriptor lock(::open((run + "/.lock").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644));
   if (!lock) fail(Fault::runtime, "{}: must be writable; got {}", run, std::strerror(errno));

@@ -80,12 +80,10 @@ bool decides_result(const std::string& key);
 std::string content_checksum(const std::string& path);
 /// A checksum of the weights that train.init_from names; "" where there are none.
 std::string start_checksum(const Section& config);
-/// Identifies the checkpoints of a run: a checksum of the config and data it starts
-/// with.
+/// Identifies the checkpoints of a run: a checksum of the config and data it starts with.
 std::string make_run_id(const Section& config, const Task& task);
 
-/// Checksums of what a run directory has beside its checkpoints and logs: configs, environment, data,
-/// plug-ins.
+/// Checksums of what a run has beside its checkpoints and logs: configs, environment, data, plug-ins.
 void write_run_checksums(const std::string& run);
 /// Whether a run has its result, and the checksums that are written last.
 bool is_finished(const std::string& run);

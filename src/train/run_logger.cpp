@@ -15,8 +15,7 @@ namespace qkv {
 constexpr std::int64_t kSpikeWarmup = 50;
 constexpr double kSpikeRate = 0.02;
 
-// True if `value` is beyond the threshold; moves the running mean and variance on (West 1979, with weights
-// that decay).
+// True if `value` is beyond the threshold; moves mean and variance on (West 1979, with decaying weights).
 static bool beyond(double& mean, double& variance, std::int64_t steps, double value, double deviations,
                    double least_deviation) {
   const double threshold = mean + deviations * std::max(std::sqrt(variance), least_deviation);
@@ -162,20 +161,16 @@ void RunLogger::samples() {
 
 // ---- what TensorBoard gets of a run besides its records
 
-namespace {
-
 constexpr const char* kCompared[] = {"model.",     "optimizer.", "schedule.",       "train.",
                                      "tokenizer.", "task.",      "data.batch_size", "run.seed"};
 
 // A label in a TSV file of one column: on one line, and not empty.
-std::string label(const std::string& word) {
+static std::string label(const std::string& word) {
   std::string text = word;
   for (char& c : text)
     if (c == '\t' || c == '\n' || c == '\r') c = ' ';
   return text.empty() ? "(empty)" : text;
 }
-
-}  // namespace
 
 TensorboardSink::Run tensorboard_run(const Experiment& e, const std::string& run, std::int64_t resumed_from) {
   TensorboardSink::Run result;
@@ -183,10 +178,8 @@ TensorboardSink::Run tensorboard_run(const Experiment& e, const std::string& run
   std::error_code error;
   result.name = std::filesystem::canonical(run, error).filename().string();
   for (const ResolvedKey& key : e.config.resolved()) {
-    const auto begins = [&](const char* part) {
-      return starts_with(key.key, part);
-    };
-    const bool wanted = std::any_of(std::begin(kCompared), std::end(kCompared), begins);
+    const bool wanted = std::any_of(std::begin(kCompared), std::end(kCompared),
+                                    [&](const char* part) { return starts_with(key.key, part); });
     if (!wanted || key.value.empty() || key.value[0] == '[' || key.value[0] == '{') continue;
     const bool quoted = key.value[0] == '"' || key.value[0] == '\'';
     result.config.emplace_back(key.key, quoted ? key.value.substr(1, key.value.size() - 2) : key.value);
@@ -199,27 +192,23 @@ TensorboardSink::Run tensorboard_run(const Experiment& e, const std::string& run
 void write_projector(const std::string& run, const Experiment& experiment) {
   constexpr Index kMost = 10000;
   const std::vector<std::string> words = experiment.task->vocabulary();
-  for (const NamedTensor& named : experiment.parameters->named()) {
-    if (named.name != "embed.weight" || named.tensor.rank() != 2 ||
-        named.tensor.dim(0) != static_cast<Index>(words.size()))
-      continue;
-    const Index n = std::min(named.tensor.dim(0), kMost), d = named.tensor.dim(1);
-    std::string vectors, labels;
-    for (Index row = 0; row < n; row++) {
-      for (Index i = 0; i < d; i++)
-        fmt::format_to(std::back_inserter(vectors), "{}{:.6g}", i ? "\t" : "", named.tensor.at(row * d + i));
-      vectors += '\n';
-      labels += label(words[static_cast<std::size_t>(row)]) + "\n";
-    }
-    make_directories(run + "/projector");
-    write_file_atomic(run + "/projector/vectors.tsv", vectors);
-    write_file_atomic(run + "/projector/words.tsv", labels);
-    write_file_atomic(
-        run + "/projector_config.pbtxt",
-        "embeddings {\n  tensor_name: \"embed.weight\"\n  tensor_path: \"projector/vectors.tsv\"\n"
-        "  metadata_path: \"projector/words.tsv\"\n}\n");
-    return;
+  const Tensor table = tensor_named("embed.weight", experiment.parameters->named());
+  if (!table.defined() || table.rank() != 2 || table.dim(0) != static_cast<Index>(words.size())) return;
+  const Index n = std::min(table.dim(0), kMost), d = table.dim(1);
+  std::string vectors, labels;
+  for (Index row = 0; row < n; row++) {
+    for (Index i = 0; i < d; i++)
+      fmt::format_to(std::back_inserter(vectors), "{}{:.6g}", i ? "\t" : "", table.at(row * d + i));
+    vectors += '\n';
+    labels += label(words[static_cast<std::size_t>(row)]) + "\n";
   }
+  make_directories(run + "/projector");
+  write_file_atomic(run + "/projector/vectors.tsv", vectors);
+  write_file_atomic(run + "/projector/words.tsv", labels);
+  write_file_atomic(
+      run + "/projector_config.pbtxt",
+      "embeddings {\n  tensor_name: \"embed.weight\"\n  tensor_path: \"projector/vectors.tsv\"\n"
+      "  metadata_path: \"projector/words.tsv\"\n}\n");
 }
 
 }  // namespace qkv

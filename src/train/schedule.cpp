@@ -21,7 +21,7 @@ struct ScheduleConfig {
   }
 };
 
-// Linear warm-up to lr, then `level` of the way from min_lr to lr.
+// Linear warm-up to lr, then `level` of the way from min_lr to lr; by itself, all of it.
 struct WarmUp : Schedule {
   WarmUp(const Section& config, double lr, std::int64_t steps) : lr(lr), steps(steps) {
     config.read(c);
@@ -33,7 +33,7 @@ struct WarmUp : Schedule {
     if (step <= c.warmup_steps) return lr * static_cast<double>(step) / static_cast<double>(c.warmup_steps);
     return c.min_lr + (lr - c.min_lr) * level(step);
   }
-  virtual double level(std::int64_t step) const = 0;
+  virtual double level(std::int64_t) const { return 1.0; }
   // 0 at the end of the warm-up, 1 at that of the run.
   double progress(std::int64_t step) const {
     const double span = static_cast<double>(std::max<std::int64_t>(1, steps - c.warmup_steps));
@@ -49,10 +49,6 @@ double half_cosine(double progress) {
   return 0.5 * (1.0 + std::cos(M_PI * progress));
 }
 
-struct Constant : WarmUp {
-  using WarmUp::WarmUp;
-  double level(std::int64_t) const override { return 1.0; }
-};
 struct LinearDecay : WarmUp {
   using WarmUp::WarmUp;
   double level(std::int64_t step) const override { return 1.0 - progress(step); }
@@ -115,12 +111,11 @@ struct Noam : WarmUp {  // Vaswani et al. 2017, section 5.3, scaled so that the 
                  s = static_cast<double>(step);
     return lr * std::sqrt(warm) * std::min(1.0 / std::sqrt(s), s / (warm * std::sqrt(warm)));
   }
-  double level(std::int64_t) const override { return 1.0; }
 };
 
 }  // namespace
 
-QKV_REGISTER(Schedule, "constant", Constant, "warm-up, then the full rate");
+QKV_REGISTER(Schedule, "constant", WarmUp, "warm-up, then the full rate");
 QKV_REGISTER(Schedule, "linear", LinearDecay, "warm-up, then linearly down to min_lr at the end of the run");
 QKV_REGISTER(Schedule, "cosine", Cosine, "warm-up, then half a cosine down to min_lr at the end of the run");
 QKV_REGISTER(Schedule, "cosine-restarts", CosineRestarts,

@@ -91,8 +91,7 @@ bool improves(TrainState& state, const EvalConfig& c, double value, bool finite)
   return best;
 }
 
-// Scores the validation split, keeps account of the best value so far, and records it all. `report`: of the
-// last step.
+// Scores the validation split, keeps track of the best value, and records it all. `report`: of the last step.
 Evaluation validate(Training& t, RunLogger& log, const StepReport& report) {
   const Timer timer(t.seconds.evaluate);
   const EvalConfig& c = t.tables.eval;

@@ -269,24 +269,18 @@ void check_in_place(const Experiment& e, const TrainConfig& config, const Optimi
     e.config.section("optimizer")
         .report("type", "must not be \"sparse-sgd\" with a model whose rows do not learn in place");
   const Section train = e.config.section("train");
-  if (config.grad_clip_norm > 0)
-    train.report("grad_clip_norm",
-                 "must be 0 with optimizer \"sparse-sgd\", which makes one step per prediction");
-  if (config.ema_decay > 0)
-    train.report("ema_decay", "must be 0 with optimizer \"sparse-sgd\", which changes few rows at a time");
-  if (config.grad_accum_steps > 1)
-    train.report("grad_accum_steps",
-                 "must be 1 with optimizer \"sparse-sgd\", which makes one step per prediction");
-  if (optimizer.has_groups())
-    e.config.section("optimizer").report("groups", "must be left out with optimizer \"sparse-sgd\"");
-  if (!config.freeze.empty())
-    train.report("freeze", "must be empty with optimizer \"sparse-sgd\", which trains all rows");
-  if (e.tables.attention_loss.weight > 0)
-    train.section("attention_loss")
-        .report("weight", "must be 0 with optimizer \"sparse-sgd\", whose models have no attention");
-  if (e.tables.lora.rank > 0)
-    train.section("lora").report("rank",
-                                 "must be 0 with optimizer \"sparse-sgd\", which trains rows in place");
+  const auto refuse = [](bool bad, const Section& table, const char* key, const char* rule, const char* why) {
+    if (bad) table.report(key, fmt::format("must be {} with optimizer \"sparse-sgd\"{}", rule, why));
+  };
+  constexpr const char* kEach = ", which makes one step per prediction";
+  refuse(config.grad_clip_norm > 0, train, "grad_clip_norm", "0", kEach);
+  refuse(config.ema_decay > 0, train, "ema_decay", "0", ", which changes few rows at a time");
+  refuse(config.grad_accum_steps > 1, train, "grad_accum_steps", "1", kEach);
+  refuse(optimizer.has_groups(), e.config.section("optimizer"), "groups", "left out", "");
+  refuse(!config.freeze.empty(), train, "freeze", "empty", ", which trains all rows");
+  refuse(e.tables.attention_loss.weight > 0, train.section("attention_loss"), "weight", "0",
+         ", whose models have no attention");
+  refuse(e.tables.lora.rank > 0, train.section("lora"), "rank", "0", ", which trains rows in place");
 }
 
 std::unique_ptr<TrainStep> make_step(const Training& t) {

@@ -78,8 +78,7 @@ class TrainStep {
 
  protected:
   virtual void begin() {}
-  /// Computes one shard of a batch and adds to its loss, count and seconds. Called by several threads at
-  /// once.
+  /// Computes one shard of a batch and adds to its loss, count and seconds. Several threads call it at once.
   virtual void learn(std::int64_t batch, int s, Shard& shard, double lr) = 0;
   /// After the last shard: begins to tell the other ranks what the shards have learned.
   virtual void send() {}

@@ -80,8 +80,7 @@ Index batch_examples(Task& task, const BatchConfig& config) {
   return std::max<Index>(1, config.batch_size / longest);
 }
 
-// An evaluation frees what it computes. Its tensors are larger than those of training, so the pool holds
-// both.
+// An evaluation frees what it computes. Its tensors are larger than those of training: the pool holds both.
 double evaluation_bytes(const Experiment& e, Index batch_size, double threads) {
   const Index n = e.task->examples(Split::val);
   if (n == 0) return 0;

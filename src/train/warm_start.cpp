@@ -14,10 +14,9 @@
 #include "train/weight_average.h"
 
 namespace qkv {
-namespace {
 
 // The names of the tensors that the others lack: "none" or "3 (a, b, c)".
-std::string without(const std::vector<NamedTensor>& tensors, const std::vector<NamedTensor>& others) {
+static std::string without(const std::vector<NamedTensor>& tensors, const std::vector<NamedTensor>& others) {
   std::vector<std::string> names;
   for (const NamedTensor& one : tensors)
     if (!tensor_named(one.name, others).defined()) names.push_back(one.name);
@@ -26,7 +25,7 @@ std::string without(const std::vector<NamedTensor>& tensors, const std::vector<N
 
 // The rows of an embedding stand for words, and only for those of its own vocabulary. Another number of words
 // is reported as another shape.
-void check_same_words(const Tokenizer& own, const Tokenizer& theirs, const std::string& where) {
+static void check_same_words(const Tokenizer& own, const Tokenizer& theirs, const std::string& where) {
   const std::vector<std::string>&a = own.vocab().tokens(), &b = theirs.vocab().tokens();
   if (a.size() != b.size() || a == b) return;
   const auto [here, there] = std::mismatch(a.begin(), a.end(), b.begin());
@@ -35,8 +34,6 @@ void check_same_words(const Tokenizer& own, const Tokenizer& theirs, const std::
        "{} (tokenizer.type = \"file\" uses a tokenizer.json)",
        where, here - a.begin(), in_quotes(*there), in_quotes(*here));
 }
-
-}  // namespace
 
 int take_initial(Training& t, std::vector<NamedTensor>& weights, const std::string& where) {
   ParameterStore& store = *t.experiment.parameters;

@@ -2,16 +2,14 @@
 
 #include <algorithm>
 
+#include "base/at.h"
 #include "qkv/base/text.h"
 #include "qkv/base/threads.h"
 #include "qkv/tensor/simd.h"
 
 namespace qkv {
-namespace {
 
-constexpr const char* kPrefix = "weights.";
-
-}  // namespace
+static constexpr const char* kPrefix = "weights.";
 
 WeightAverage::WeightAverage(const ParameterStore& store, double decay) : decay_(decay) {
   for (int s = 0; s < store.size(); s++)
@@ -24,7 +22,7 @@ void WeightAverage::add(const ParameterStore& store, std::int64_t step) {
     const Tensor& weights = store.slot(s).value;
     dispatch("average", weights.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      T* average = values_[static_cast<std::size_t>(s)].data<T>();
+      T* average = at(values_, s).data<T>();
       const simd::Batch<T> share(static_cast<T>(1 - decay));
       simd::apply(weights.size(), average, average, weights.data<T>(),
                   [&](auto a, auto w) { return a + share * (w - a); });
@@ -33,8 +31,7 @@ void WeightAverage::add(const ParameterStore& store, std::int64_t step) {
 }
 
 void WeightAverage::restart(const ParameterStore& store) {
-  for (int s = 0; s < store.size() && !store.symbolic(); s++)
-    values_[static_cast<std::size_t>(s)].copy_from(store.slot(s).value);
+  for (int s = 0; s < store.size() && !store.symbolic(); s++) at(values_, s).copy_from(store.slot(s).value);
 }
 
 void WeightAverage::load(ParameterStore& store, std::vector<NamedTensor>& state, const std::string& where) {
@@ -55,8 +52,7 @@ std::vector<NamedTensor> WeightAverage::state(const ParameterStore& store) {
 
 void WeightAverage::InUse::exchange() {
   if (!average_) return;
-  for (int s = 0; s < store_.size(); s++)
-    std::swap(store_.slot(s).value, average_->values_[static_cast<std::size_t>(s)]);
+  for (int s = 0; s < store_.size(); s++) std::swap(store_.slot(s).value, at(average_->values_, s));
 }
 
 std::size_t WeightAverage::bytes() const {

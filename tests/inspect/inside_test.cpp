@@ -4,10 +4,9 @@
 #include <cmath>
 
 #include "inspect/attribute.h"
-#include "inspect/lens.h"
+#include "inspect/inside.h"
 #include "inspect/patch.h"
 #include "inspect/probe.h"
-#include "inspect/rollout.h"
 #include "nn/layer_check.h"
 #include "qkv/base/text.h"
 #include "tensors.h"

@@ -1,4 +1,4 @@
-#include "model/encoder_classifier.h"
+#include "model/encoder.h"
 
 #include <cmath>
 

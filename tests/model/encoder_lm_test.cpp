@@ -1,6 +1,5 @@
-#include "model/encoder_lm.h"
+#include "model/encoder.h"
 
-#include "model/encoder_classifier.h"
 #include "model/sentences.h"
 #include "qkv/ops/activations.h"
 #include "qkv/ops/embedding.h"
@@ -92,7 +91,7 @@ TEST_CASE("the norm of the embeddings stands before the first layer, in every tr
   const TestModel m(
       "type = \"encoder-lm\"\nd_model = 4\nn_layer = 0\nmax_seq_len = 6\nembed_norm = true\n"
       "position.type = \"none\"\n");
-  const auto& model = dynamic_cast<const EncoderLm&>(*m.model);
+  const auto& model = dynamic_cast<const Encoder&>(*m.model);
   const Batch batch = batch_of({{{1, 2, 3}, 0}});
   CHECK(distance(model.encode(batch).value(),
                  layer_norm(embedding(batch.at("ids"), named(m.store, "embed.weight")),

@@ -4,8 +4,7 @@
 
 #include "cli/inspect.h"
 #include "inspect/attribute.h"
-#include "inspect/lens.h"
-#include "inspect/rollout.h"
+#include "inspect/inside.h"
 #include "log/charts.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
