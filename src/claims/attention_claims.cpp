@@ -16,6 +16,16 @@
 namespace qkv {
 namespace {
 
+// The gradient of f at `x` for an upstream gradient.
+template <class F>
+Tensor gradient_of(F f, const Tensor& x, const Tensor& upstream) {
+  Tape tape;
+  const Var variable = tape.variable(x);
+  Gradients gradients;
+  tape.backward_from(f(variable), upstream, gradients);
+  return gradients.of(variable);
+}
+
 // bank = (sqrt(ln 3), 0, 0), grows = (0, 1, 0), money = (0, 0, 1): the scores of "bank" are ln 3, 0, 0, so
 // its weights are 3/5, 1/5, 1/5, and its new vector is (0.6 sqrt(ln 3), 0.2, 0.2).
 void bank_grows_money(Evidence& e) {
@@ -168,12 +178,10 @@ Tensor reach(const Evidence& e, bool causal) {
                upstream = e.normal("upstream", {1, 1, kWidth});
   Tensor lengths = Tensor::empty({kWords, kWords}, Dtype::f64);
   for (Index t = 0; t < kWords; t++) {
-    Tape tape;
-    const Var x = tape.variable(words);
-    const Var y = slice(attn(x, context), 1, t, t + 1);
-    Gradients gradients;
-    tape.backward_from(y, upstream, gradients);
-    const Tensor gradient = gradients.of(x).reshape({kWords, kWidth});
+    const auto vector = [&](const Var& x) {
+      return slice(attn(x, context), 1, t, t + 1);
+    };
+    const Tensor gradient = gradient_of(vector, words, upstream).reshape({kWords, kWidth});
     for (Index s = 0; s < kWords; s++)
       lengths.data<double>()[t * kWords + s] = length_of(gradient.rows(s, 1));
   }
@@ -198,6 +206,10 @@ QKV_REGISTER(Claim, "one-step-reach", QuickClaim<one_step_reach>,
 
 constexpr Index kRows = 64, kKeyWidth = 256;
 
+Tensor softmax_gradient(const Tensor& scores, const Tensor& upstream) {
+  return gradient_of([](const Var& x) { return softmax(x); }, scores, upstream);
+}
+
 struct Seen {
   double deviation, entropy, vanished;
 };
@@ -205,14 +217,10 @@ struct Seen {
 // Scores of 64 queries and keys of independent normal elements, and what their softmax makes of them.
 Seen look(const Evidence& e, double scale) {
   const Tensor q = e.normal("queries", {kRows, kKeyWidth}), k = e.normal("keys", {kRows, kKeyWidth});
-  Tape tape;
-  const Var scores = tape.variable(mul(matmul(q, transpose(k)), scale).value());
-  const Var weights = softmax(scores);
-  Seen seen{length_of(scores.value()) / kRows, 0, 0};
-  for (Index row = 0; row < kRows; row++) seen.entropy += entropy(weights.value().rows(row, 1)) / kRows;
-  Gradients gradients;
-  tape.backward_from(weights, e.normal("upstream", {kRows, kRows}), gradients);
-  const Tensor slope = gradients.of(scores);
+  const Tensor scores = mul(matmul(q, transpose(k)), scale).value(), weights = softmax(scores).value();
+  Seen seen{length_of(scores) / kRows, 0, 0};
+  for (Index row = 0; row < kRows; row++) seen.entropy += entropy(weights.rows(row, 1)) / kRows;
+  const Tensor slope = softmax_gradient(scores, e.normal("upstream", {kRows, kRows}));
   seen.vanished = xt::mean(xt::cast<double>(xt::abs(view<double>(slope)) < 1e-6))();
   return seen;
 }
@@ -244,12 +252,8 @@ void softmax_stable(Evidence& e) {
   const Tensor far = Tensor::from({1, 3}, std::vector<float>{1e4F, 0, -1e4F});
   e.at_most("error of softmax(10000, 0, -10000) = (1, 0, 0), in f32",
             largest_difference(softmax(far).value(), Tensor::from({1, 3}, std::vector<float>{1, 0, 0})), 0);
-  Tape tape;
-  const Var scores = tape.variable(far);
-  const Var y = softmax(scores);
-  Gradients gradients;
-  tape.backward_from(y, Tensor::from({1, 3}, std::vector<float>{1, 2, 3}), gradients);
-  e.equal("gradients of it that are not finite", not_finite(gradients.of(scores)), 0);
+  const Tensor upstream = Tensor::from({1, 3}, std::vector<float>{1, 2, 3});
+  e.equal("gradients of it that are not finite", not_finite(softmax_gradient(far, upstream)), 0);
   e.at_least("exponentials of it that overflow where no maximum is subtracted", not_finite(exp(far).value()),
              1);
 }

@@ -3,9 +3,7 @@
 #include <filesystem>
 
 #include "data/lines.h"
-#include "qkv/base/error.h"
-#include "qkv/base/json.h"
-#include "qkv/log/console.h"
+#include "log/terminal_text.h"
 
 namespace qkv {
 
@@ -47,15 +45,22 @@ void Subject::add(Options& options, const std::string& json_help) {
   options.add("--json", &json, json_help);
 }
 
-void Subject::print(const Json& answer, const std::string& text) const {
-  if (json)
-    print_json(answer);
-  else
-    console().print("{}", text);
-}
-
 void print_json(const Json& value) {
   console().print("{}\n", dump_json(value));
+}
+
+void print_answer(bool json, const Json& answer, const std::string& text) {
+  console().result(json ? dump_json(answer) + "\n" : text);
+}
+
+std::string paragraph(const std::string& mark, const std::string& text, int columns) {
+  const int indent = visible_width(mark);
+  std::string result, begin = mark;
+  for (const std::string& line : wrapped(text, columns - indent)) {
+    result += begin + line + "\n";
+    begin = pad_right("", indent);
+  }
+  return result;
 }
 
 void remove_folder(const std::string& folder) {
@@ -64,7 +69,7 @@ void remove_folder(const std::string& folder) {
   if (error) fail(Fault::runtime, "{}: cannot be removed; got {}", folder, error.message());
 }
 
-Table table_of(const Json& rows, const std::vector<Column>& columns) {
+std::string table_text(const Json& rows, const std::vector<Column>& columns, int max_cell) {
   std::vector<std::string> cells;
   for (const Column& column : columns) cells.push_back(column.heading);
   Table table(cells);
@@ -80,7 +85,17 @@ Table table_of(const Json& rows, const std::vector<Column>& columns) {
     }
     table.row(cells);
   }
-  return table;
+  return table.str(console().unicode(), max_cell);
+}
+
+std::vector<Column> columns_of(const std::string& text) {
+  std::vector<Column> columns;
+  for (const std::string& part : split(text, '|')) {
+    const std::string whole(trim(part)), names = whole.substr(0, whole.find(':'));
+    const std::string key = names.substr(names.find('=') + 1), format = whole.substr(names.size());
+    columns.push_back({names.substr(0, names.find('=')), key, "{" + format + "}"});
+  }
+  return columns;
 }
 
 }  // namespace qkv

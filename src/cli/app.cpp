@@ -4,13 +4,10 @@
 #include <csignal>
 #include <new>
 
+#include "base/communicator.h"
 #include "cli/answers.h"
 #include "cli/arguments.h"
-#include "cli/training.h"
 #include "qkv/base/plugin.h"
-#include "qkv/base/text.h"
-#include "qkv/cli/verb.h"
-#include "qkv/log/console.h"
 #include "qkv/version.h"
 #include "tensor/blas.h"
 
@@ -52,6 +49,55 @@ void load_plugins_of(int argc, char** argv) {
   }
 }
 
+// ---- processes of mpirun
+
+// An error while others wait for this rank ends all of them. Else they learn of it, and all throw it.
+int run_or_agree(const std::function<int()>& work) {
+  Communicator& ranks = communicator();
+  int code = 1;
+  try {
+    return work();
+  } catch (const AgreedError&) {
+    throw;
+  } catch (const Error& e) {
+    if (!ranks.computing) ranks.agree(&e);
+    code = exit_code_of([]() -> int { throw; });
+  } catch (...) {
+    code = exit_code_of([]() -> int { throw; });
+  }
+  ranks.abort(code);
+  return code;
+}
+
+// Runs a verb in each process that mpirun has started, where it has: one reports for all.
+int run_in_ranks(const std::string& verb, const std::function<int()>& work) {
+  if (started_ranks() == 1) return work();
+  int code = 0;
+  try {
+    if (verb != "train" && verb != "resume")
+      fail(Fault::usage, "mpirun: must start one process of a verb other than train and resume; got {} of {}",
+           started_ranks(), verb);
+    start_communicator();
+    communicator().report = [](const std::string& text) {
+      console().error("{}", text);
+    };
+    if (started_rank() > 0) console().configure({-1});
+    code = run_or_agree(work);
+  } catch (const AgreedError&) {  // told by rank 0; before it has, mpirun must see nothing that failed
+    stop_communicator();
+    if (started_rank() == 0) throw;
+    return 0;
+  } catch (const Error& e) {
+    stop_communicator();
+    if (started_rank() == 0) throw;
+    return e.exit_code();
+  }
+  stop_communicator();
+  return code;
+}
+
+// ---- the command line
+
 int parse_and_run(int argc, char** argv) {
   load_plugins_of(argc, argv);
   Options program("qkv", "Train transformers from scratch on a CPU, and see what they learn.");
@@ -67,13 +113,13 @@ int parse_and_run(int argc, char** argv) {
   program.add("--color", &global.color, "auto, always or never").choices = {"auto", "always", "never"};
   program.add("--plugin", &global.plugins,
               "a plug-in to load first; it replaces one of the same name in a config");
-  std::vector<std::unique_ptr<Verb>> verbs;  // as in program.verbs
+  std::vector<std::pair<const Options*, std::unique_ptr<Verb>>> verbs;
   for (auto& [name, entry] : Registry<Verb>::instance().entries()) {
-    verbs.push_back(entry.make());
-    verbs.back()->command.assign(argv, argv + argc);
     Options& options = program.add_verb(name, entry.help);
-    verbs.back()->setup(options);
-    options.example = verbs.back()->example();
+    Verb& verb = *verbs.emplace_back(&options, entry.make()).second;
+    verb.command.assign(argv, argv + argc);
+    verb.setup(options);
+    options.example = verb.example();
   }
   add_unset(program);
   const std::string help = parse_arguments(program, {argv + std::min(1, argc), argv + argc});
@@ -82,11 +128,8 @@ int parse_and_run(int argc, char** argv) {
     return 0;
   }
   configure_console(global);
-  auto verb = verbs.begin();
-  for (const Options& options : program.verbs) {
-    if (options.chosen) return run_in_ranks(options.name, [&] { return (*verb)->run(); });
-    ++verb;
-  }
+  for (const auto& one : verbs)
+    if (one.first->chosen) return run_in_ranks(one.first->name, [&] { return one.second->run(); });
   return 0;
 }
 

@@ -8,11 +8,8 @@
 #include <algorithm>
 #include <set>
 
+#include "cli/answers.h"
 #include "log/terminal_text.h"
-#include "qkv/base/error.h"
-#include "qkv/base/json.h"
-#include "qkv/base/text.h"
-#include "qkv/log/console.h"
 
 namespace qkv {
 namespace {
@@ -210,15 +207,8 @@ std::string error_text(std::string text) {
 std::string wrapped_help(const std::string& text, int width) {
   std::string result;
   for (const std::string& line : split(text, '\n')) {
-    if (visible_width(line) <= width || !starts_with(line, "  ") || line.size() <= kHelpColumn) {
-      result += line + "\n";
-      continue;
-    }
-    std::string head = line.substr(0, kHelpColumn);
-    for (const std::string& part : wrapped(line.substr(kHelpColumn), width - kHelpColumn)) {
-      result += head + part + "\n";
-      head = std::string(kHelpColumn, ' ');
-    }
+    const bool fits = visible_width(line) <= width || !starts_with(line, "  ") || line.size() <= kHelpColumn;
+    result += fits ? line + "\n" : paragraph(line.substr(0, kHelpColumn), line.substr(kHelpColumn), width);
   }
   result.pop_back();
   return result;

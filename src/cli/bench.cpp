@@ -7,12 +7,8 @@
 #include "base/clock.h"
 #include "base/machine.h"
 #include "cli/training.h"
-#include "qkv/base/json.h"
-#include "qkv/base/text.h"
 #include "qkv/base/threads.h"
-#include "qkv/log/console.h"
 #include "qkv/model/generate.h"
-#include "qkv/train/training.h"
 #include "tensor/gemm.h"
 #include "train/captures.h"
 

@@ -3,7 +3,6 @@
 #include <string>
 #include <vector>
 
-#include "log/table.h"
 #include "train/check.h"
 
 namespace qkv {
@@ -20,7 +19,7 @@ struct KeyDifference {
 std::vector<KeyDifference> differences(const std::vector<ResolvedKey>& a, const std::vector<ResolvedKey>& b);
 
 /// The same as a table with a column for each config.
-Table table_of(const std::vector<KeyDifference>& keys, const std::string& a, const std::string& b);
+std::string table_text(const std::vector<KeyDifference>& keys, const std::string& a, const std::string& b);
 /// A value as JSON: TOML scalars and arrays are, but for dates.
 Json value_json(const ResolvedKey* key);
 /// {key: {"a", "b"}}

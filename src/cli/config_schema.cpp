@@ -48,7 +48,7 @@ Json config_schema() {
   result["model"] = variants<Model>(defaults, "model");
   const Json layers = variants<Layer>("block", [](const std::string& name) {
     const Json tables = tables_of(fmt::format("[[model.layers]]\ntype = \"{}\"\n", name));
-    return tables.at("model").at("properties").at("layers").at("items");
+    return tables.at(Json::json_pointer("/model/properties/layers/items"));
   });
   for (Json& model : result["model"]["anyOf"])
     if (model["properties"].contains("layers")) model["properties"]["layers"]["items"] = layers;
@@ -56,7 +56,7 @@ Json config_schema() {
   const Json groups = variants<Optimizer>(Optimizer::kDefault, [](const std::string& name) {
     const Json tables = tables_of(
         fmt::format("[[optimizer.groups]]\ntype = \"{}\"\nlr = 0.1\nmatch = [\"*\"]\nndim = 2\n", name));
-    return tables.at("optimizer").at("properties").at("groups").at("items");
+    return tables.at(Json::json_pointer("/optimizer/properties/groups/items"));
   });
   for (Json& optimizer : result["optimizer"]["anyOf"]) optimizer["properties"]["groups"]["items"] = groups;
   result["schedule"] = variants<Schedule>(defaults, "schedule");
@@ -152,22 +152,21 @@ std::string section(const std::string& name, const Json& schema) {
 }  // namespace
 
 std::string config_reference() {
-  const Json schema = config_schema();
+  const Json tables = config_schema().at("properties");
   std::string out =
       "# Reference of the config keys\n\nWritten by `qkv config reference` from all registered names. Keys "
       "may be dotted: "
       "`attention.n_head` in `[model]`\nis `n_head` in `[model.attention]`.\n";
   std::string own;  // keys outside of tables
-  for (auto& [key, value] : schema.at("properties").items())
+  for (auto& [key, value] : tables.items())
     if (!is_table(value) && (value.contains("type") || key == "extends" || key == "unset"))
       own += fmt::format("| `{}` | {} | {} |\n", key, type_of(value), value.value("description", ""));
   out += "\n## Outside tables\n\n| key | type | meaning |\n| --- | --- | --- |\n" + own;
-  for (auto& [key, value] : schema.at("properties").items()) out += section(key, value);
-  out += section(
-      "[optimizer.groups]",
-      schema.at("properties").at("optimizer").at("anyOf").at(0).at("properties").at("groups").at("items"));
+  for (auto& [key, value] : tables.items()) out += section(key, value);
+  out += section("[optimizer.groups]",
+                 tables.at(Json::json_pointer("/optimizer/anyOf/0/properties/groups/items")));
   // The layers of [[model.layers]] are separate variants, the same for every model that has them.
-  for (const Json& model : schema.at("properties").at("model").at("anyOf")) {
+  for (const Json& model : tables.at("model").at("anyOf")) {
     const Json& properties = model.at("properties");
     if (!properties.contains("layers")) continue;
     out += section("[model.layers]", properties.at("layers").at("items"));

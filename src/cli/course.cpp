@@ -11,16 +11,13 @@
 namespace qkv {
 namespace {
 
-bool is_clock(const std::string& name) {
-  return ends_with(name, "_s") || name == key::step_ms;
-}
-
 // The first number that differs in two records of one step.
 std::optional<Parting> parting_of(const Record& a, const Record& b) {
   for (const Metric& one : a) {
     const std::string name(one.name);
     double x, y;
-    if (is_clock(name) || !is_number(one.value, &x)) continue;
+    const bool is_clock = ends_with(name, "_s") || name == key::step_ms;
+    if (is_clock || !is_number(one.value, &x)) continue;
     const MetricValue* other = b.find(name);
     if (other && is_number(*other, &y) && x != y && !(std::isnan(x) && std::isnan(y)))
       return Parting{a.step(), a.type(), name, x, y};

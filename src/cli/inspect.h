@@ -7,21 +7,18 @@
 #include "cli/answers.h"
 #include "inspect/asked.h"
 #include "inspect/look.h"
-#include "log/svg.h"
+#include "log/charts.h"
 
 namespace qkv {
 
-/// One kind of look inside. `setup` adds options to its sub-command, `run` gives the exit code; errors are
-/// thrown.
+/// One kind of look inside. `setup` adds options and an example to its sub-command; errors are thrown.
 struct Inspection {
   using Factory = std::unique_ptr<Inspection>();
   virtual ~Inspection() = default;
   virtual void setup(Options& options) = 0;
-  virtual int run(const Subject& subject) = 0;
+  virtual void run(const Subject& subject) = 0;
   /// False where it can do without anything to look at: its `run` then checks what is given.
   virtual bool needs_subject() const { return true; }
-  /// A runnable example for --help.
-  virtual std::string example() const = 0;
 
   /// True where --svg is given: `run` then adds pictures.
   bool draws() const { return !svg.empty(); }
@@ -35,7 +32,7 @@ QKV_DECLARE_REGISTRY(Inspection);
 struct HeadChoice {
   /// Options --layer and --head.
   void add(Options& options);
-  std::vector<Index> layers(const Look& look) const;
+  std::vector<AttentionLook> layers(const Look& look) const;
   std::vector<Index> heads(const AttentionLook& layer) const;
 
   int layer = -1, head = -1;
@@ -63,6 +60,8 @@ struct AskChoice {
   AskOptions options;
 };
 
+/// Objects as the rows of a matrix, with columns as those of table_text; the first has the names of the rows.
+MatrixChart matrix_of(const std::string& title, const Json& rows, const std::string& columns);
 /// Four significant digits: 0.6, -1.204.
 std::string number(double value);
 /// "[0.25, -1.5, 3, ...]": at most `most` numbers.

@@ -7,11 +7,7 @@
 #include "cli/answers.h"
 #include "cli/sweep.h"
 #include "log/run_log.h"
-#include "qkv/base/json.h"
-#include "qkv/base/text.h"
-#include "qkv/log/console.h"
 #include "qkv/task/metrics.h"
-#include "train/run_dir.h"
 
 namespace qkv {
 namespace {
@@ -60,29 +56,25 @@ Json statistics(const std::vector<double>& values) {
   return {{"mean", mean}, {"sd", n > 1 ? std::sqrt(squares / (n - 1)) : 0.0}, {"values", values}};
 }
 
-// Each metric of the test split, else of validation: mean, standard deviation, and the value of each seed.
-Json metrics_of(const SeedRuns& runs) {
+// Each metric of the test split, else of validation: mean, standard deviation, and the value of each seed. Of
+// several runs they are written, too.
+Json summarize_seeds(const ManyRuns& many, const std::vector<TrainingRequest>& runs) {
   Json values = Json::object(), metrics = Json::object();
-  for (const std::vector<TrainingRequest>& folds : runs) {
-    std::vector<Json> parts;
-    for (const TrainingRequest& one : folds) {
-      const Json result = read_json(one.place() + "/result.json");
-      parts.push_back(result.value(result.contains("test") ? "test" : "val", Json::object()));
-    }
-    const Json of_seed = pooled(parts);
+  std::vector<Json> folds;
+  for (const TrainingRequest& one : runs) {
+    const Json result = read_json(one.place() + "/result.json");
+    folds.push_back(result.value(result.contains("test") ? "test" : "val", Json::object()));
+    if (static_cast<int>(folds.size()) < many.folds) continue;
+    const Json of_seed = pooled(folds);
     for (auto& [name, value] : of_seed.items()) values[name].push_back(value);
+    folds.clear();
   }
   for (auto& [name, each] : values.items()) metrics[name] = statistics(each.get<std::vector<double>>());
-  return metrics;
-}
-
-Json summarize_seeds(const std::string& config, const SeedRuns& runs) {
-  const std::size_t folds = runs[0].size();
-  const Json metrics = metrics_of(runs);
-  if (runs.size() > 1 || folds > 1)
-    write_summary(
-        runs[0][0].parent,
-        {{"config", config}, {"seeds", runs.size()}, {"folds", folds > 1 ? folds : 0}, {"metrics", metrics}});
+  if (runs.size() > 1)
+    write_summary(runs[0].parent, {{"config", many.request.config},
+                                   {"seeds", many.seeds},
+                                   {"folds", many.folds},
+                                   {"metrics", metrics}});
   return metrics;
 }
 
@@ -119,8 +111,8 @@ std::string number_text(double value) {
 }
 
 // Of a sweep with the score on validation data, before the metrics of what was trained whole.
-Table settings_table(const ManyRuns& many, const std::vector<KeyValues>& keys,
-                     const std::vector<Setting>& settings, const Judge& judge, bool test) {
+std::string settings_table(const ManyRuns& many, const std::vector<KeyValues>& keys,
+                           const std::vector<Setting>& settings, const Judge& judge, bool test) {
   std::vector<Column> columns;
   for (const KeyValues& one : keys) columns.push_back({one[0], one[0]});
   if (many.halving > 0) columns.push_back({"steps", "/steps"});
@@ -144,14 +136,7 @@ Table settings_table(const ManyRuns& many, const std::vector<KeyValues>& keys,
       row[keys[k][0]] = value.find('/') == std::string::npos ? value : name_of_value(value);
     }
   }
-  return table_of(rows, columns);
-}
-
-void print_result(const ManyRuns& many, const Json& summary, const Table& table) {
-  if (many.json)
-    print_json(summary);
-  else
-    console().print("{}", table.str(console().unicode()));
+  return table_text(rows, columns);
 }
 
 }  // namespace
@@ -168,22 +153,17 @@ bool Judge::better(const Setting& a, const Setting& b) const {
 
 void summarize(const ManyRuns& many, const std::vector<KeyValues>& keys, std::vector<Setting> settings,
                const Judge& judge, const std::string& folder) {
-  const std::string& config = many.request.config;
   if (keys.empty()) {
-    const Json metrics = summarize_seeds(config, settings[0].runs);
+    const Json metrics = summarize_seeds(many, settings[0].runs);
     Json rows = Json::array();
     for (auto& [name, metric] : metrics.items()) {
       const auto values = metric.at("values").get<std::vector<double>>();
       rows.push_back(metric);
       rows.back().update({{"metric", name}, {"values", fmt::format("{:.4f}", fmt::join(values, "  "))}});
     }
-    return print_result(many, metrics,
-                        table_of(rows, {{"metric", "metric"},
-                                        {"mean", "mean", "{:.4f}"},
-                                        {"sd", "sd", "{:.4f}"},
-                                        {"values", "values"}}));
+    return print_answer(many.json, metrics, table_text(rows, "metric | mean:.4f | sd:.4f | values"));
   }
-  Json summary = {{"config", config}, {"keys", Json::array()}, {"values", Json::object()}};
+  Json summary = {{"config", many.request.config}, {"keys", Json::array()}, {"values", Json::object()}};
   if (keys.size() == 1) summary["key"] = keys[0][0];
   for (const KeyValues& one : keys) summary["keys"].push_back(one[0]);
   if (many.sweep) summary.update({{"metric", judge.metric}, {"best", settings[0].name}});
@@ -194,11 +174,11 @@ void summarize(const ManyRuns& many, const std::vector<KeyValues>& keys, std::ve
       summary["scores"][setting.name] = {
           {"mean", json_number(setting.score)}, {"sd", json_number(setting.sd)}, {"values", setting.scores}};
     if (many.halving > 0) summary["steps"][setting.name] = setting.reached;
-    if (setting.diverged || setting.runs[0][0].pause_at > 0) continue;
-    const Json metrics = summarize_seeds(config, setting.runs);
+    if (setting.diverged || setting.runs[0].pause_at > 0) continue;
+    const Json metrics = summarize_seeds(many, setting.runs);
     for (auto& [name, metric] : metrics.items()) setting.metrics[name] = metric.at("mean");
     summary["values"][setting.name] = setting.metrics;
-    test = test || read_json(setting.runs[0][0].place() + "/result.json").contains("test");
+    test = test || read_json(setting.runs[0].place() + "/result.json").contains("test");
   }
   for (const Setting& mean : means_of(keys, settings)) {
     const bool all = std::all_of(keys.begin(), keys.end(), are_samples);
@@ -206,7 +186,7 @@ void summarize(const ManyRuns& many, const std::vector<KeyValues>& keys, std::ve
     settings.push_back(mean);
   }
   write_summary(folder, summary);
-  print_result(many, summary, settings_table(many, keys, settings, judge, test));
+  print_answer(many.json, summary, settings_table(many, keys, settings, judge, test));
 }
 
 }  // namespace qkv

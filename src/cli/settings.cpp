@@ -1,23 +1,14 @@
 // The settings of a sweep: every combination of a grid, and values drawn from ranges (Bergstra and Bengio
 // 2012).
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 #include <set>
 
 #include "cli/sweep.h"
 #include "qkv/base/random.h"
-#include "qkv/base/text.h"
 
 namespace qkv {
 namespace {
-
-template <class T>
-bool is_number_text(const std::string& text, T& value) {
-  const char* end = text.data() + text.size();
-  const auto [rest, fault] = std::from_chars(text.data(), end, value);
-  return rest == end && fault == std::errc();
-}
 
 // LOW:HIGH or LOW:HIGH:log. Whole bounds give whole numbers.
 struct Range {

@@ -10,7 +10,6 @@
 #include <thread>
 
 #include "cli/answers.h"
-#include "qkv/log/console.h"
 #include "qkv/train/training.h"
 
 namespace qkv {
@@ -23,9 +22,7 @@ pid_t start(const std::function<int()>& work) {
   ::setpgid(0, 0);  // the terminal's Ctrl-C goes to the parent alone, which passes it on once
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent) ::_exit(1);
-  ConsoleOptions quiet;
-  quiet.verbosity = -1;
-  console().configure(quiet);
+  console().configure({-1});
   ::_exit(exit_code_of(work));
 }
 

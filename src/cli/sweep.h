@@ -1,5 +1,6 @@
 // Many runs of one config: combinations of values, seeds, folds; and what came of them.
 #pragma once
+#include <charconv>
 #include <cmath>
 #include <map>
 #include <optional>
@@ -7,7 +8,6 @@
 #include <vector>
 
 #include "cli/training.h"
-#include "qkv/base/json_fwd.h"
 
 namespace qkv {
 
@@ -25,14 +25,11 @@ struct ManyRuns {
   bool json = false;   ///< prints the summary instead of the table
 };
 
-/// The runs of --seeds and --folds: of each seed its folds.
-using SeedRuns = std::vector<std::vector<TrainingRequest>>;
-
 /// One combination of values, and what came of it.
 struct Setting {
   std::string name = {};                       ///< of its run: the names of the values
   std::vector<std::string> values = {};        ///< of the keys, in their order
-  SeedRuns runs = {};                          ///< of one seed, one run
+  std::vector<TrainingRequest> runs = {};      ///< of each seed its folds
   std::optional<CheckReport> check = {};       ///< of the first of them
   std::map<std::string, double> metrics = {};  ///< of the test split, else validation: means
   bool diverged = false;                       ///< one of its runs has
@@ -45,6 +42,13 @@ struct Setting {
 /// The settings that are asked for, and their keys with all values that occur. Usage errors where two could
 /// not be told apart, or a range is wrong. Random values follow from the seed: more of them begin as fewer.
 std::vector<Setting> settings_of(const ManyRuns& many, std::uint64_t seed, std::vector<KeyValues>& keys);
+/// Whether a text is a number of that type, which becomes `value`.
+template <class T>
+bool is_number_text(const std::string& text, T& value) {
+  const char* end = text.data() + text.size();
+  const auto [rest, fault] = std::from_chars(text.data(), end, value);
+  return rest == end && fault == std::errc();
+}
 /// The last part of a path, or the value itself, as a name for a directory.
 std::string name_of_value(const std::string& value);
 

@@ -1,14 +1,11 @@
 // What a sweep leaves beside its runs: pictures, and a config with the best values.
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 
 #include "base/toml.h"
 #include "cli/sweep.h"
 #include "log/charts.h"
 #include "log/number_text.h"
-#include "qkv/base/text.h"
-#include "train/check.h"
 
 namespace qkv {
 namespace {
@@ -17,10 +14,8 @@ constexpr std::size_t kFewValues = 10, kLabel = 18;
 constexpr double kTop = 70, kBottom = 420;
 
 double number_of(const std::string& text) {
-  double value = NAN;
-  const char* end = text.data() + text.size();
-  const auto [rest, fault] = std::from_chars(text.data(), end, value);
-  return rest == end && fault == std::errc() ? value : NAN;
+  double value;
+  return is_number_text(text, value) ? value : NAN;
 }
 
 // The values of a key on an axis: evenly where they are few, or no numbers; else by size.

@@ -8,13 +8,8 @@
 #include "base/toml.h"
 #include "cli/config_diff.h"
 #include "cli/sweep.h"
-#include "cli/training.h"
-#include "qkv/base/json.h"
-#include "qkv/base/text.h"
 #include "qkv/base/threads.h"
 #include "qkv/cli/verb.h"
-#include "qkv/log/console.h"
-#include "train/check.h"
 
 namespace fs = std::filesystem;
 
@@ -160,29 +155,30 @@ static int train_config(const TrainingRequest& request) {
   const std::string out_dir = request.parent.empty() ? e.run.out_dir : request.parent;
   const std::string name = request.name.empty() ? run_name(e.run, request.config) : request.name;
   Start start;
+  start.check_expect = request.check_expect;
+  start.watcher = request.watcher;
   const std::string resolved = kept_config(e, "");
   if (request.overwrite) check_overwrite(out_dir + "/" + name, e, training.tables.train.init_from);
   const std::string old = request.resume ? newest_run(out_dir, name, config, resolved, *e.task) : "";
-  if (request.resume && old.empty())
+  start.resume = !old.empty();
+  if (request.resume && !start.resume)
     console().info("no interrupted run of '{}' with this configuration in {}: starting a new one", name,
                    out_dir);
-  if (old.empty())
+  if (!start.resume)
     if (std::string taken = warm_start(training); !taken.empty()) start.changes.push_back(std::move(taken));
-  RunDir run = old.empty() ? RunDir::create(out_dir, name, request.overwrite) : RunDir::open(old);
-  if (old.empty() && run.path() != out_dir + "/" + name)
-    console().info("{}/{} exists and is kept: this run is called {} (--overwrite replaces the old one)",
-                   out_dir, name, run.path());
-  if (old.empty()) {
+  RunDir run = start.resume ? RunDir::open(old) : RunDir::create(out_dir, name, request.overwrite);
+  if (start.resume) {
+    start.config = resolved;  // of which threads and logs may differ
+  } else {
+    if (run.path() != out_dir + "/" + name)
+      console().info("{}/{} exists and is kept: this run is called {} (--overwrite replaces the old one)",
+                     out_dir, name, run.path());
     const bool named = request.text.empty();
     write_run_files(run, e, named ? read_file_or_pipe(request.config, 1 << 24, Fault::usage) : request.text,
                     resolved, request.command);
   }
   training.files.run = run.path(), training.files.resolved = kept_config(e, "../../");
   training.files.pause_at = request.pause_at;
-  start.resume = !old.empty();
-  if (!old.empty()) start.config = resolved;  // of which threads and logs may differ
-  start.check_expect = request.check_expect;
-  start.watcher = request.watcher;
   return run_training(training, run, start);
 }
 

@@ -4,6 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "qkv/base/json.h"
+#include "qkv/base/text.h"
+#include "qkv/log/console.h"
 #include "qkv/train/training.h"
 #include "train/check.h"
 #include "train/run_dir.h"
@@ -56,8 +59,6 @@ struct Start {
 int run_training(Training& t, RunDir& run, const Start& start);
 /// The same in ranks other than 0: they compute, and write nothing.
 int assist_training(Training& t);
-/// Runs a verb in each process that mpirun has started, where it has.
-int run_in_ranks(const std::string& verb, const std::function<int()>& work);
 
 /// Trains, and returns the exit code. Writes result.json with the metrics of the best checkpoint.
 int train_run(const TrainingRequest& request);

@@ -1,5 +1,5 @@
 // Several runs of one config: seeds and folds side by side, and settings of keys, some of which may be given
-// up early. A run that is finished is not trained again.
+// up early; the verb sweep, which finds the best setting. A run that is finished is not trained again.
 #include <algorithm>
 #include <chrono>
 #include <thread>
@@ -13,11 +13,7 @@
 #include "log/number_text.h"
 #include "log/record_keys.h"
 #include "log/run_log.h"
-#include "qkv/base/json.h"
-#include "qkv/base/text.h"
 #include "qkv/base/threads.h"
-#include "qkv/log/console.h"
-#include "train/check.h"
 #include "train/checkpoint.h"
 
 namespace qkv {
@@ -51,8 +47,8 @@ bool is_done(const TrainingRequest& run, const ManyRuns& many) {
 int train_rest(TrainingRequest run) {
   const std::string place = run.place();
   if (!exists(place + "/config.resolved.toml")) run.overwrite = true;  // what a kill left of its beginning
-  for (int i = 0; i < 100 && is_training(place);
-       i++)  // a killed command takes its processes along, but later
+  // A killed command takes its processes along, but later.
+  for (int i = 0; i < 100 && is_training(place); i++)
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   return train_run(run);
 }
@@ -81,29 +77,24 @@ int runs_at_a_time(const std::vector<Setting>& settings) {
   return fit && 2 * memory <= available_memory() ? 2 : 1;
 }
 
-std::vector<TrainingRequest*> runs_of(std::vector<Setting>& settings) {
-  std::vector<TrainingRequest*> runs;
-  for (Setting& setting : settings)
-    for (std::vector<TrainingRequest>& seed : setting.runs)
-      for (TrainingRequest& one : seed) runs.push_back(&one);
-  return runs;
-}
-
 // Trains what is not done of their runs, and notes the worst exit code. False where not all could be trained;
 // of settings that diverge the others go on.
-bool train_all(std::vector<Setting>& settings, const ManyRuns& many, const Judge& judge, int& worst) {
-  const std::vector<TrainingRequest*> runs = runs_of(settings);
+bool train_all(const std::vector<Setting>& settings, const ManyRuns& many, const Judge& judge, int& worst) {
+  std::size_t runs = 0;
   std::vector<const TrainingRequest*> open;
-  for (const TrainingRequest* run : runs)
-    if (!is_done(*run, many)) open.push_back(run);
+  for (const Setting& setting : settings) {
+    runs += setting.runs.size();
+    for (const TrainingRequest& run : setting.runs)
+      if (!is_done(run, many)) open.push_back(&run);
+  }
   const int jobs = many.jobs > 0 ? many.jobs : open.size() > 1 ? runs_at_a_time(settings) : 1;
-  std::size_t done = runs.size() - open.size();
+  std::size_t done = runs - open.size();
   const auto ended = [&](std::size_t i, int code) {
     const bool lost = code == kDiverged && has_settings(many);
     const bool whole = code == 0 || (code == 1 && is_finished(open[i]->place()));  // 1: of --check-expect
     if (!lost) worst = std::max(worst, code);
     if (many.sweep && (lost || whole))
-      console().info("run {} of {}  {}  {}", ++done, runs.size(), open[i]->place(),
+      console().info("run {} of {}  {}  {}", ++done, runs, open[i]->place(),
                      lost ? "diverged" : judge.metric + " " + metric_text(score_of(*open[i], judge)));
     return lost || whole;
   };
@@ -139,20 +130,19 @@ void remove_old(const std::string& parent) {
 }
 
 // Those of a request.
-SeedRuns runs_of_many(const TrainingRequest& request, int seeds, int folds) {
+std::vector<TrainingRequest> runs_of_many(const TrainingRequest& request, int seeds, int folds) {
   const RunConfig run = run_config(request);
   if (folds > 0) check_folds(request);
   const std::string parent = fmt::format("{}/{}{}{}", request.parent.empty() ? run.out_dir : request.parent,
                                          request.name.empty() ? run.name : request.name,
                                          seeds > 1 ? fmt::format("-{}seeds", seeds) : "",
                                          folds > 0 ? fmt::format("-{}folds", folds) : "");
-  SeedRuns runs(static_cast<std::size_t>(seeds));
-  for (std::size_t s = 0; s < runs.size(); s++)
+  std::vector<TrainingRequest> runs;
+  for (std::int64_t seed = run.seed; seed < run.seed + seeds; seed++)
     for (int fold = 0; fold < std::max(1, folds); fold++) {
-      TrainingRequest& one = runs[s].emplace_back(request);
+      TrainingRequest& one = runs.emplace_back(request);
       one.parent = parent;
       one.resume = true;
-      const std::int64_t seed = run.seed + static_cast<std::int64_t>(s);
       one.name = fmt::format("seed-{}", seed) + (folds > 0 ? fmt::format("-fold-{}", fold) : "");
       one.sets.push_back(fmt::format("run.seed={}", seed));
       if (folds > 0)
@@ -171,12 +161,11 @@ void plan(std::vector<Setting>& settings, const std::vector<KeyValues>& keys, co
     for (std::size_t k = 0; k < keys.size(); k++) one.sets.push_back(keys[k][0] + "=" + setting.values[k]);
     if (!keys.empty()) one.parent = folder, one.name = setting.name;
     one.resume = !one.overwrite;
-    setting.runs = {{one}};
+    setting.runs = {one};
     if (many.seeds > 1 || many.folds > 1) setting.runs = runs_of_many(one, many.seeds, many.folds);
-    setting.check = check_request(setting.runs[0][0]);
-    for (const std::vector<TrainingRequest>& seed : setting.runs)
-      for (const TrainingRequest& run : seed)
-        if (&run != &setting.runs[0][0] && exists(run.place())) check_request(run);
+    setting.check = check_request(setting.runs[0]);
+    for (const TrainingRequest& run : setting.runs)
+      if (&run != &setting.runs[0] && exists(run.place())) check_request(run);
   }
 }
 
@@ -203,8 +192,7 @@ void set_pause(Setting& setting, double share) {
          "eval.every = {}",
          steps, whole, setting.check->eval_every);
   setting.reached = share > 1 ? static_cast<std::int64_t>(std::ceil(steps / every) * every) : whole;
-  for (std::vector<TrainingRequest>& seed : setting.runs)
-    for (TrainingRequest& one : seed) one.pause_at = share > 1 ? setting.reached : 0;
+  for (TrainingRequest& one : setting.runs) one.pause_at = share > 1 ? setting.reached : 0;
 }
 
 // Trains all settings, and puts those of a sweep in order. With halving, all train for a share of their
@@ -220,17 +208,15 @@ bool train_settings(std::vector<Setting>& settings, const ManyRuns& many, const 
     if (rate > 0)
       for (Setting& setting : settings) set_pause(setting, share);
     for (const Setting& setting : settings)
-      if (setting.runs[0][0].overwrite && (many.seeds > 1 || many.folds > 1))
-        remove_old(setting.runs[0][0].parent);
+      if (setting.runs[0].overwrite && (many.seeds > 1 || many.folds > 1)) remove_old(setting.runs[0].parent);
     if (!train_all(settings, many, judge, worst)) return false;
     for (Setting& setting : settings) {
       setting.scores.clear();
-      for (std::vector<TrainingRequest>& seed : setting.runs)
-        for (TrainingRequest& one : seed) {
-          one.overwrite = false, one.resume = true;
-          setting.diverged = setting.diverged || (has_settings(many) && has_diverged(one.place()));
-          if (many.sweep) setting.scores.push_back(score_of(one, judge));
-        }
+      for (TrainingRequest& one : setting.runs) {
+        one.overwrite = false, one.resume = true;
+        setting.diverged = setting.diverged || (has_settings(many) && has_diverged(one.place()));
+        if (many.sweep) setting.scores.push_back(score_of(one, judge));
+      }
       if (many.sweep) spread_scores(setting);
     }
     if (!many.sweep) return true;
@@ -270,4 +256,45 @@ int train_many(const ManyRuns& many) {
   return lost == settings.size() || (lost > 0 && !many.sweep) ? kDiverged : worst;
 }
 
+namespace {
+
+struct Sweep : Verb {
+  void setup(Options& options) override {
+    many.sweep = true, many.jobs = 0;
+    TrainingRequest& request = many.request;
+    options.add("config", &request.config, "config file").required = true;
+    options
+        .add("--grid", &many.grid,
+             "values of a key: --grid optimizer.lr 1e-3 1e-2; repeat for all combinations")
+        .label = "KEY VALUE...";
+    options
+        .add("--random", &many.random,
+             "N random settings of keys: --random 20 optimizer.lr 1e-4:1e-1:log model.n_layer 1:6")
+        .label = "N KEY RANGE...";
+    options.add("--seeds", &many.seeds, "train each setting once per seed").range = {1, 1000};
+    options
+        .add("--halving", &many.halving,
+             "train all for a share of their steps, keep one in N, train those N times as long, and so on")
+        .range = {2, 100};
+    options.add("--jobs", &many.jobs, "runs at a time; 0 = one or two, whichever is faster").range = {0, 2};
+    options.add("--set", &request.sets, "override a key in all runs");
+    options.add("--overwrite", &request.overwrite, "train all again");
+    options.add("--json", &many.json, "print one JSON object");
+  }
+  int run() override {
+    if (many.grid.empty() && many.random.empty())
+      fail(Fault::usage, "sweep: --grid or --random must be given, with a key and its values");
+    many.request.command = command;
+    return train_many(many);
+  }
+  std::string example() const override {
+    return "qkv sweep configs/bank-bow.toml --grid optimizer.lr 1e-3 4e-3 1.6e-2 --seeds 3";
+  }
+
+  ManyRuns many;
+};
+
+QKV_REGISTER(Verb, "sweep", Sweep, "train each combination of values, and find the best");
+
+}  // namespace
 }  // namespace qkv

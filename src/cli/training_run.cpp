@@ -14,15 +14,10 @@
 #include "log/record_keys.h"
 #include "log/train_log.h"
 #include "model/skip_gram.h"
-#include "qkv/base/json.h"
-#include "qkv/base/text.h"
 #include "qkv/base/threads.h"
-#include "qkv/log/console.h"
-#include "qkv/train/experiment.h"
 #include "qkv/version.h"
 #include "tensor/bf16.h"
 #include "tensor/blas.h"
-#include "train/check.h"
 #include "train/checkpoint.h"
 #include "train/expect.h"
 #include "train/levels.h"
@@ -252,10 +247,9 @@ int run_training(Training& t, RunDir& run, const Start& start) {
     if (t.tables.log.tensorboard) write_projector(run.path(), e);
     write_file_atomic(run.file("result.json"), dump_json(metrics, 2) + "\n");
     write_run_checksums(run.path());
-  }
-  if (whole)
     if (const std::string cause = first_cause(e, run.path()); !cause.empty())
       console().info("  why      {} (qkv why {} shows more)", cause, run.path());
+  }
   console().detach_file();
   if (whole) console().info("  next     qkv {}, qkv report {}", next_step(e, run.path()), run.path());
   if (result.reason == StopReason::diverged) fail_diverged(result, t, run.path());

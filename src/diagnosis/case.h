@@ -1,12 +1,14 @@
 // RunCase: all that the rules of a diagnosis know of a run, gathered once: config, records, data, and what
 // experiments with the model show. What was not measured is NaN.
 #pragma once
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
 
 #include "log/run_log.h"
 #include "qkv/base/json.h"
+#include "qkv/base/text.h"
 #include "qkv/train/training.h"
 #include "task/common.h"
 #include "task/survey.h"

@@ -1,8 +1,5 @@
 #include "diagnosis/cause.h"
 
-#include <algorithm>
-
-#include "qkv/base/json.h"
 #include "train/checkpoint.h"
 #include "train/run_dir.h"
 

@@ -1,12 +1,11 @@
-// Cause: why a run did not learn, or learned less than it could; each a rule with its own file. Suspicion:
-// one of them with its evidence.
+// Cause: why a run did not learn, or learned less than it could; each a rule, those of one theme in a file.
+// Suspicion: one of them with its evidence.
 #pragma once
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "diagnosis/case.h"
-#include "qkv/base/json_fwd.h"
 #include "qkv/base/registry.h"
 
 namespace qkv {

@@ -1,10 +1,9 @@
 // Experiments with a trained model: what changes when something is taken from it.
-#include <algorithm>
 #include <map>
 
 #include "diagnosis/case.h"
 #include "qkv/autograd/capture.h"
-#include "qkv/base/text.h"
+#include "qkv/ops/arithmetic.h"
 #include "train/train_step.h"
 
 namespace qkv {
@@ -168,19 +167,9 @@ void try_model(RunCase& c) {
   take_layers(c);
 }
 
-static Tensor times(const Tensor& x, double factor) {
-  Tensor y = x.clone();
-  dispatch("diagnosis", y.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    for (Index i = 0; i < y.size(); i++) y.data<T>()[i] *= T(factor);
-  });
-  return y;
-}
-
 // a - b, and its size relative to b.
 static std::pair<Tensor, double> change(const Tensor& a, const Tensor& b) {
-  Tensor difference = times(b, -1);
-  difference.add(a);
+  const Tensor difference = sub(a, b).value();
   return {difference, std::sqrt(squares_of(difference) / std::max(1e-30, squares_of(b)))};
 }
 
@@ -220,7 +209,7 @@ void try_first_step(RunCase& c, Training& t) {
     const double factor = std::pow(10.0, k / 2.0);
     for (int s = 0; s < store.size(); s++) {
       store.slot(s).value.copy_from(before[std::size_t(s)]);
-      store.slot(s).value.add(times(update[std::size_t(s)], factor));
+      store.slot(s).value.add(mul(update[std::size_t(s)], factor).value());
     }
     const double there = loss_of(*c.e.task, *t.experiment.model, Split::train, own);
     if (k == 0) c.overshoot = there / loss;

@@ -1,6 +1,5 @@
 // What counting words says of the data of a run: whether validation is like training, whether labels follow
 // from the texts, whether sources and targets belong together.
-#include <algorithm>
 #include <map>
 #include <set>
 #include <unordered_map>

@@ -4,8 +4,6 @@
 #include <map>
 
 #include "base/file.h"
-#include "qkv/base/json.h"
-#include "qkv/base/text.h"
 #include "qkv/ops/arithmetic.h"
 #include "qkv/ops/matmul.h"
 #include "qkv/ops/reduce.h"
@@ -236,8 +234,7 @@ class Film {
         problems_.push_back(fmt::format("map of the {}: cannot be drawn; {}", which, e.what()));
       }
     }
-    if (!result.contains("vectors")) return nullptr;
-    return result;
+    return result.contains("vectors") ? result : Json();
   }
 
   Json moved(const std::string& name, const Pca& basis) const {

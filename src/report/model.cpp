@@ -9,8 +9,6 @@
 #include "inspect/faithful.h"
 #include "inspect/look.h"
 #include "interop/graph.h"
-#include "qkv/base/json.h"
-#include "qkv/base/text.h"
 #include "qkv/model/generate.h"
 #include "report/report.h"
 
@@ -81,20 +79,19 @@ Json packed_matrix(const Tensor& matrix, int bits) {
   const Tensor x = matrix.to(Dtype::f32);
   const Index columns = x.rank() == 0 ? 1 : x.dim(-1), rows = columns > 0 ? x.size() / columns : 0;
   const float* values = x.data<float>();
-  std::vector<float> scales;
-  for (Index r = 0; r < rows; r++) {
-    float largest = 0;
-    for (Index c = 0; c < columns; c++) largest = std::max(largest, std::abs(values[r * columns + c]));
-    scales.push_back(largest);
-  }
+  std::vector<float> scales(std::size_t(rows), 0.0F);
   double most = 0;
-  for (float scale : scales) most = std::max(most, double(scale));
+  for (Index i = 0; i < x.size(); i++) {
+    float& scale = at(scales, i / columns);
+    scale = std::max(scale, std::abs(values[i]));
+    most = std::max(most, double(scale));
+  }
   most *= 1 + 1e-5;  // so that a scale that was rounded down still reaches its largest value
   BitWriter out;
   const double half = half_range(kScaleBits);
   for (Index r = 0; r < rows; r++) {
     // The scale as the reader will have it, rounded up.
-    float& scale = scales[std::size_t(r)];
+    float& scale = at(scales, r);
     const double steps = most > 0 ? std::ceil(scale / most * half) : 0.0;
     scale = float(steps / half * most);
     for (Index c = 0; c < columns; c++)
@@ -236,8 +233,7 @@ Json graphs_json(const Experiment& e, std::vector<Weight>& weights) {
                  {"end", task.end_id()},
                  {"room", TaskInput{e.config}.max_length()}};
   const Json state = task.state();
-  for (const char* key : {"target_forms"})
-    if (state.contains(key)) result["state"][key] = state.at(key);
+  if (state.contains("target_forms")) result["state"]["target_forms"] = state.at("target_forms");
   if (const Tokenizer* tokenizer = task.tokenizer()) {
     result["tokenizer"] = tokenizer_json(*tokenizer);
     result["never"] = tokenizer->unwritten();

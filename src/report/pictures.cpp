@@ -7,7 +7,6 @@
 #include "inspect/look.h"
 #include "log/charts.h"
 #include "log/number_text.h"
-#include "qkv/base/json.h"
 #include "report/report.h"
 
 namespace qkv {

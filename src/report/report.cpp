@@ -3,8 +3,6 @@
 #include "base/embedded.h"
 #include "base/file.h"
 #include "diagnosis/cause.h"
-#include "qkv/base/json.h"
-#include "qkv/base/text.h"
 #include "qkv/version.h"
 #include "train/levels.h"
 

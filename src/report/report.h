@@ -6,7 +6,8 @@
 
 #include "log/run_log.h"
 #include "log/svg.h"
-#include "qkv/base/json_fwd.h"
+#include "qkv/base/json.h"
+#include "qkv/base/text.h"
 #include "qkv/train/experiment.h"
 
 namespace qkv {

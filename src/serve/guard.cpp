@@ -2,8 +2,6 @@
 
 #include <sys/random.h>
 
-#include <algorithm>
-
 #include "qkv/base/error.h"
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"

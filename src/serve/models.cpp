@@ -9,8 +9,6 @@
 #include "inspect/look.h"
 #include "inspect/vectors.h"
 #include "model/skip_gram.h"
-#include "qkv/base/json.h"
-#include "qkv/base/text.h"
 #include "report/report.h"
 #include "train/checkpoint.h"
 

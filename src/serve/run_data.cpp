@@ -4,8 +4,6 @@
 #include "log/growth.h"
 #include "log/jsonl.h"
 #include "log/record_keys.h"
-#include "qkv/base/json.h"
-#include "qkv/base/text.h"
 #include "report/report.h"
 
 namespace qkv {

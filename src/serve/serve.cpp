@@ -6,8 +6,6 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "qkv/base/json.h"
-#include "qkv/base/text.h"
 #include "qkv/version.h"
 #include "report/report.h"
 #include "serve/guard.h"
@@ -65,13 +63,11 @@ struct Serve::Parts {
 
   static HttpResponse with_headers(HttpResponse response) {
     const bool page = starts_with(response.type, "text/html");
-    for (auto& [name, value] : std::initializer_list<std::pair<const char*, const char*>>{
-             {"X-Content-Type-Options", "nosniff"},
-             {"Cache-Control", "no-store"},
-             {"Referrer-Policy", "no-referrer"},
-             {"Cross-Origin-Resource-Policy", "same-origin"},
-             {"X-Frame-Options", "DENY"}})
-      response.headers.emplace_back(name, value);
+    response.headers.insert(response.headers.end(), {{"X-Content-Type-Options", "nosniff"},
+                                                     {"Cache-Control", "no-store"},
+                                                     {"Referrer-Policy", "no-referrer"},
+                                                     {"Cross-Origin-Resource-Policy", "same-origin"},
+                                                     {"X-Frame-Options", "DENY"}});
     if (!page && response.type != "image/svg+xml")
       response.headers.emplace_back("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
     return response;

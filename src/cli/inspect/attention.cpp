@@ -3,11 +3,7 @@
 
 #include "base/file.h"
 #include "cli/inspect.h"
-#include "log/charts.h"
 #include "log/terminal_text.h"
-#include "qkv/base/json.h"
-#include "qkv/base/text.h"
-#include "qkv/log/console.h"
 
 namespace qkv {
 namespace {
@@ -66,10 +62,8 @@ std::string heat_maps(const Look& look, const AttentionLook& layer, const std::v
 // The largest weight of the heads that are shown.
 double largest(const Look& look, const HeadChoice& choice) {
   double most = 0;
-  for (Index l : choice.layers(look)) {
-    const AttentionLook& layer = look.layers[static_cast<std::size_t>(l)];
+  for (const AttentionLook& layer : choice.layers(look))
     for (Index h : choice.heads(layer)) most = std::max(most, largest(layer, h));
-  }
   return most;
 }
 
@@ -77,8 +71,7 @@ double largest(const Look& look, const HeadChoice& choice) {
 std::string drawing(const Look& look, const HeadChoice& choice) {
   const double most = largest(look, choice);
   std::string text = fmt::format("{}\nshades of all heads: 0 to {:.2f}\n", printable(look.text.text), most);
-  for (Index l : choice.layers(look)) {
-    const AttentionLook& layer = look.layers[static_cast<std::size_t>(l)];
+  for (const AttentionLook& layer : choice.layers(look)) {
     const int width = std::max<int>(static_cast<int>(layer.T) * kCell, 17) + 2;
     const auto fit = static_cast<std::size_t>(std::max(1, (console().width() - 22) / width));
     const std::vector<Index> heads = choice.heads(layer);
@@ -96,8 +89,7 @@ Json json_of(const Look& look, const HeadChoice& choice) {
   Json json = {{"text", look.text.text}, {"words", look.text.words}};
   if (look.text.target >= 0) json["target"] = look.text.target;
   Json& layers = json["layers"] = Json::array();
-  for (Index l : choice.layers(look)) {
-    const AttentionLook& layer = look.layers[static_cast<std::size_t>(l)];
+  for (const AttentionLook& layer : choice.layers(look)) {
     Json heads = Json::array();
     for (Index h : choice.heads(layer)) {
       Json weights = Json::array();
@@ -112,13 +104,11 @@ Json json_of(const Look& look, const HeadChoice& choice) {
 Svg drawn(const Look& look, const HeadChoice& choice) {
   const std::vector<std::string> words = printable(look.text.words);
   std::vector<Svg> maps;
-  for (Index l : choice.layers(look)) {
-    const AttentionLook& layer = look.layers[static_cast<std::size_t>(l)];
+  for (const AttentionLook& layer : choice.layers(look))
     for (Index h : choice.heads(layer))
       maps.push_back(matrix_chart({fmt::format("{}, head {}", layer.layer, h), "query", "key", words, words,
                                    layer.weights.rows(h, 1).to_vector(), "accent", look.text.target,
                                    largest(look, choice)}));
-  }
   return svg_grid(look.text.text, maps);
 }
 
@@ -138,8 +128,9 @@ struct InspectAttention : Inspection {
     options.add("text", &texts, "texts").required = true;
     choice.add(options);
     options.add("--html", &html, "write the maps to an HTML page instead");
+    options.example = "qkv inspect runs/bank attention \"We sat by the river bank.\" --layer 0";
   }
-  int run(const Subject& subject) override {
+  void run(const Subject& subject) override {
     const Experiment e = subject.load();
     std::vector<Json> looks;
     for (const std::string& text : texts) {
@@ -155,12 +146,7 @@ struct InspectAttention : Inspection {
       write_file_atomic(html, attention_page(pictures));
       if (!subject.json) console().print("{}\n", html);
     }
-    if (subject.json)
-      for (const Json& look : looks) console().print("{}\n", dump_json(look));
-    return 0;
-  }
-  std::string example() const override {
-    return "qkv inspect runs/bank attention \"We sat by the river bank.\" --layer 0";
+    for (const Json& look : looks) print_json(look);
   }
 
   HeadChoice choice;

@@ -7,10 +7,6 @@
 #include "cli/inspect.h"
 #include "inspect/patch.h"
 #include "inspect/probe.h"
-#include "log/charts.h"
-#include "qkv/base/json.h"
-#include "qkv/base/text.h"
-#include "qkv/log/console.h"
 
 namespace qkv {
 namespace {
@@ -39,8 +35,9 @@ struct InspectPatch : Inspection {
     options.add("--other-reply", &other_reply,
                 "of a model that translates: the beginning of the other answer");
     options.add("--paths", &paths, "also patch the paths from each head to each later one and to the logits");
+    options.example = "qkv inspect runs/planted-cues patch \"ask1 cue1.2 w3\" \"ask1 cue1.0 w3\"";
   }
-  int run(const Subject& subject) override {
+  void run(const Subject& subject) override {
     const Experiment e = subject.load();
     AskOptions others = choice.options;
     if (!other_reply.empty()) others.reply = other_reply;
@@ -63,14 +60,12 @@ struct InspectPatch : Inspection {
         "{}: {} here, {} in the other text\n0: the answer stays; 1: it becomes that of the other\n",
         AskChoice::answer_of(p.text), number(p.before), number(p.after));
     for (bool source : {true, false}) text += point_tables(p, source);
-    text += "\n" + head_table(heads);
+    Json rows = strongest(heads, "restored");
+    for (Json& row : rows) row["name"] = head_name(row);
+    text += "\n" + (rows.empty() ? "" : table_text(rows, "head=name | restores=restored:.3f"));
     if (paths) text += "\n" + path_table(path_effects(e, p), answer);
     subject.print(answer, text);
     if (draws()) draw(p);
-    return 0;
-  }
-  std::string example() const override {
-    return "qkv inspect runs/planted-cues patch \"ask1 cue1.2 w3\" \"ask1 cue1.0 w3\"";
   }
 
   static std::vector<std::string> labels(const PatchEffects& p, bool source) {
@@ -92,7 +87,7 @@ struct InspectPatch : Inspection {
     std::vector<Column> columns;
     std::size_t width = 0;
     auto end_table = [&] {
-      if (columns.size() > 1) text += "\n" + table_of(rows, columns).str(console().unicode(), 24);
+      if (columns.size() > 1) text += "\n" + table_text(rows, columns, 24);
       rows = Json::array(), columns = {{"word", "word"}}, width = 24;
       for (const std::string& name : names) rows.push_back({{"word", name}});
     };
@@ -110,15 +105,10 @@ struct InspectPatch : Inspection {
     return text;
   }
 
-  static std::string head_table(const Json& heads) {
-    Json rows = strongest(heads, "restored");
-    for (Json& row : rows)
-      row["name"] = fmt::format("{} {}", point_name(row["layer"].get<std::string>() + ".out"),
-                                row["head"].get<Index>());
-    return rows.empty() ? ""
-                        : table_of(rows, {{"head", "name"}, {"restores", "restored", "{:.3f}"}})
-                              .str(console().unicode());
+  static std::string head_name(const std::string& layer, Index head) {
+    return fmt::format("{} {}", point_name(layer + ".out"), head);
   }
+  static std::string head_name(const Json& head) { return head_name(head.at("layer"), head.at("head")); }
 
   static std::string path_table(const std::vector<PathEffect>& effects, Json& answer) {
     Json& list = answer["paths"] = Json::array();
@@ -130,16 +120,12 @@ struct InspectPatch : Inspection {
       list.push_back(path);
     }
     Json rows = strongest(list, "restored");
-    auto name = [](const Json& head) {
-      return fmt::format("{} {}", point_name(head.at("layer").get<std::string>() + ".out"),
-                         head.at("head").get<Index>());
-    };
     for (Json& row : rows) {
       const Json& to = row["to"];
-      row["path"] = name(row["from"]) + " → " +
-                    (to.is_string() ? "logits" : name(to) + " (" + to.at("by").get<std::string>() + ")");
+      row["path"] = head_name(row["from"]) + " → " +
+                    (to.is_string() ? "logits" : head_name(to) + " (" + to.at("by").get<std::string>() + ")");
     }
-    return table_of(rows, {{"path", "path"}, {"restores", "restored", "{:.3f}"}}).str(console().unicode());
+    return table_text(rows, "path | restores=restored:.3f");
   }
 
   void draw(const PatchEffects& p) {
@@ -155,7 +141,7 @@ struct InspectPatch : Inspection {
       }
       for (const PatchEffects::Head& head : p.heads) {
         if (of_source(head.layer + ".heads") != source) continue;
-        by_head.rows.push_back(fmt::format("{} {}", point_name(head.layer + ".out"), head.head));
+        by_head.rows.push_back(head_name(head.layer, head.head));
         by_head.values.insert(by_head.values.end(), head.at.begin(), head.at.end());
       }
       for (MatrixChart* one : {&chart, &by_head}) {
@@ -183,14 +169,14 @@ struct InspectProbe : Inspection {
     options.add("--save", &save, "write the vectors and their classes to this file (safetensors)");
     options.add("--rows", &choice.rows, "positions to learn from, and to be tested on").range = {10, 1000000};
     options.add("--classes", &choice.classes, "the most frequent words").range = {2, 1000};
+    options.example = "qkv inspect runs/bank probe";
   }
-  int run(const Subject& subject) override {
+  void run(const Subject& subject) override {
     Experiment e = subject.load();
     if (given->given) choice.offset = offset;
     const Probe found = probe(e, choice);
     Json list = Json::array();
-    MatrixChart chart{"what a linear probe reads: accuracy", "after", "", {}, {"probe", "control task"}, {}};
-    for (const ProbePoint& point : found.points) {
+    for (const ProbePoint& point : found.points)
       list.push_back({{"point", point.name},
                       {"after", point_name(point.name)},
                       {"accuracy", point.task.accuracy},
@@ -198,29 +184,22 @@ struct InspectProbe : Inspection {
                       {"selectivity", point.selectivity()},
                       {"loss", point.task.loss},
                       {"control_loss", point.control.loss}});
-      chart.rows.push_back(point_name(point.name));
-      chart.values.insert(chart.values.end(), {point.task.accuracy, point.control.accuracy});
-    }
-    chart.most = 1;
-    const Table table = table_of(list, {{"after", "after"},
-                                        {"accuracy", "accuracy", "{:.3f}"},
-                                        {"control", "control", "{:.3f}"},
-                                        {"selectivity", "selectivity", "{:.3f}"}});
     subject.print(
         {{"learned", found.learned},
          {"tested", found.tested},
          {"classes", found.classes},
          {"majority", found.majority},
          {"points", list}},
-        table.str(console().unicode()) +
+        table_text(list, "after | accuracy:.3f | control:.3f | selectivity:.3f") +
             fmt::format("{} classes, the most frequent {:.3f}; {} positions to learn from, {} to be tested "
                         "on. Control: random classes of words.\n",
                         found.classes, found.majority, found.learned, found.tested));
     if (!save.empty()) write_file_atomic(save, encode_safetensors(found.data));
-    if (draws()) pictures = {matrix_chart(chart)};
-    return 0;
+    MatrixChart chart = matrix_of("what a linear probe reads: accuracy", list,
+                                  "after | probe=accuracy | control task=control");
+    chart.most = 1;
+    pictures = {matrix_chart(chart)};
   }
-  std::string example() const override { return "qkv inspect runs/bank probe"; }
 
   ProbeOptions choice;
   std::string save;

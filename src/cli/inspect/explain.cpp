@@ -3,11 +3,6 @@
 #include <cmath>
 
 #include "cli/inspect.h"
-#include "log/charts.h"
-#include "log/table.h"
-#include "qkv/base/json.h"
-#include "qkv/base/text.h"
-#include "qkv/log/console.h"
 
 namespace qkv {
 namespace {
@@ -128,8 +123,11 @@ struct InspectExplain : Inspection {
     options.add("--vector", &stated, "WORD=0.5,-1,...: given vectors instead of a run and a text")
         .excludes = {"--example"};
     options.add("--scale", &scale, "factor of the scores of given vectors").needs = {"--vector"};
+    options.example =
+        "qkv inspect explain --example\n  qkv inspect runs/bank explain \"We sat by the river bank.\" "
+        "--head 3";
   }
-  int run(const Subject& subject) override {
+  void run(const Subject& subject) override {
     const bool stated_text = simple || !stated.empty();
     if (stated_text != subject.path.empty() || stated_text != text.empty())
       fail(Fault::usage,
@@ -142,13 +140,8 @@ struct InspectExplain : Inspection {
                                             : of_run(subject);
     subject.print(json_of(e), text_of(e));
     if (draws()) draw(e);
-    return 0;
   }
   bool needs_subject() const override { return false; }
-  std::string example() const override {
-    return "qkv inspect explain --example\n  qkv inspect runs/bank explain \"We sat by the river bank.\" "
-           "--head 3";
-  }
 
   void draw(const Explanation& e) {
     const std::vector<std::string> names = printable(e.words);
@@ -166,9 +159,9 @@ struct InspectExplain : Inspection {
     const Experiment experiment = subject.load();
     const Look look = look_at(experiment, text);
     check_attention(experiment, !look.layers.empty());
-    const Index t = position_of(experiment, look.text, token), layer = choice.layers(look).front();
-    const Index head = choice.heads(look.layers[static_cast<std::size_t>(layer)]).front();
-    return explanation_of(look, t, layer, head);
+    const Index t = position_of(experiment, look.text, token);
+    const Index head = choice.heads(choice.layers(look).front()).front();
+    return explanation_of(look, t, std::max(0, choice.layer), head);
   }
 
   HeadChoice choice;

@@ -1,12 +1,13 @@
-// inspect heads, circuits and faithful: what heads do, would do, and whether their maps may be believed.
+// inspect heads, arrows, circuits and faithful: what heads do, shall do and would do, and whether their maps
+// may be believed.
+#include <fmt/format.h>
+
 #include <cmath>
 
 #include "cli/inspect.h"
 #include "inspect/circuits.h"
 #include "inspect/faithful.h"
-#include "log/charts.h"
-#include "qkv/base/json.h"
-#include "qkv/log/console.h"
+#include "train/attention_loss.h"
 
 namespace qkv {
 namespace {
@@ -24,47 +25,33 @@ Json json_of(const HeadScores& head) {
   return one;
 }
 
-std::string heads_table(Json heads) {
-  for (Json& head : heads) {
-    head["name"] = fmt::format("{} {}", head["layer"].get<std::string>(), head["head"].get<Index>());
-    head["place"] =
-        fmt::format("{:.3f} at {:+}", head["positional"].get<double>(), head["distance"].get<Index>());
-  }
-  std::vector<Column> columns{{"head", "name"}};
-  for (const char* score : HeadScores::kNames) columns.push_back({score, score, "{:.3f}"});
-  columns.push_back({"positional", "place"});
-  return table_of(heads, columns).str(console().unicode());
-}
-
 struct InspectHeads : Inspection {
-  void setup(Options& options) override { choice.add(options); }
-  int run(const Subject& subject) override {
+  void setup(Options& options) override {
+    choice.add(options);
+    options.example = "qkv inspect runs/induction-heads heads";
+  }
+  void run(const Subject& subject) override {
     const Experiment e = subject.load();
     const std::vector<ProbeText> texts = choice.of(e);
-    Json list = Json::array();
-    for (const HeadScores& head : head_scores(e, texts)) list.push_back(json_of(head));
+    Json list = Json::array(), rows = list;
+    for (const HeadScores& head : head_scores(e, texts)) {
+      list.push_back(json_of(head));
+      Json& row = rows.emplace_back(list.back());
+      row["name"] = fmt::format("{} {}", head.layer, head.head);
+      row["place"] =
+          fmt::format("{:.3f} at {:+}", row["positional"].get<double>(), row["distance"].get<Index>());
+    }
+    const std::string columns =
+        fmt::format("head=name | {}:.3f | ", fmt::join(HeadScores::kNames, ":.3f | "));
     subject.print(
         {{"texts", texts.size()}, {"heads", list}},
-        heads_table(list) +
+        table_text(rows, columns + "positional=place") +
             fmt::format("Mean weights over {} texts: on the previous word, on itself, on the first word; if "
                         "the word occurred before, on the\nsame word and on the word after it; on the "
                         "deciding word; and at the distance with the largest weight.\n",
                         texts.size()));
-    if (draws()) draw(list);
-    return 0;
-  }
-  std::string example() const override { return "qkv inspect runs/induction-heads heads"; }
-
-  void draw(const Json& heads) {
-    MatrixChart chart{"what each head attends to: mean weights", "head", "", {}, {}, {}};
-    chart.columns.assign(std::begin(HeadScores::kNames), std::end(HeadScores::kNames));
-    chart.columns.emplace_back("positional");
-    for (const Json& head : heads) {
-      chart.rows.push_back(fmt::format("{} {}", head["layer"].get<std::string>(), head["head"].get<Index>()));
-      for (const std::string& score : chart.columns)
-        chart.values.push_back(head[score].is_null() ? NAN : to_double(head[score], score));
-    }
-    pictures = {matrix_chart(chart)};
+    pictures = {
+        matrix_chart(matrix_of("what each head attends to: mean weights", rows, columns + "positional"))};
   }
 
   TextChoice choice;
@@ -72,6 +59,37 @@ struct InspectHeads : Inspection {
 
 QKV_REGISTER(Inspection, "heads", InspectHeads,
              "what each head does: previous word, equal words, induction, distance, cue");
+
+// ---- arrows
+
+struct InspectArrows : Inspection {
+  void setup(Options& options) override {
+    options.add("file", &file, "drawn attention, as train.attention_loss.file").required = true;
+    options.example = "qkv inspect runs/bank arrows configs/data/bank/arrows.jsonl";
+  }
+  void run(const Subject& subject) override {
+    const Experiment e = subject.load();
+    const std::vector<DrawnText> texts = read_drawn(*e.task, file);
+    Json list = Json::array();
+    BarChart chart{"attention along the arrows", "share", {}, "Q"};
+    for (const FollowedArrows& one : followed_arrows(e, texts)) {
+      list.push_back({{"layer", one.layer}, {"head", one.head}, {"share", json_number32(one.share)}});
+      chart.bars.emplace_back(fmt::format("{} {}", one.layer, one.head), one.share);
+    }
+    check_attention(e, !list.empty(), "inspect arrows");
+    subject.print(
+        {{"texts", texts.size()}, {"heads", list}},
+        table_text(list, "layer | head | along the arrows=share:.3f") +
+            fmt::format("Mean share of the attention of the words from which arrows start, in {} texts.\n",
+                        texts.size()));
+    if (draws()) pictures = {bar_chart(chart)};
+  }
+
+  std::string file;
+};
+
+QKV_REGISTER(Inspection, "arrows", InspectArrows,
+             "how much of the attention of each head goes along arrows that were drawn");
 
 // ---- circuits
 
@@ -98,8 +116,9 @@ struct InspectCircuits : Inspection {
     options.add("--top", &choice.pairs, "how many pairs").range = {1, 1000};
     options.add("--words", &choice.words, "only the first words of the vocabulary, the most frequent")
         .range = {1, 5000};
+    options.example = "qkv inspect runs/planted-cues circuits --head 0";
   }
-  int run(const Subject& subject) override {
+  void run(const Subject& subject) override {
     Json list = Json::array();
     std::string text;
     for (const HeadCircuits& one : head_circuits(subject.load(), choice)) {
@@ -113,9 +132,7 @@ struct InspectCircuits : Inspection {
               text_of(one.ov, "OV  which word favours which answer ") + "\n";
     }
     subject.print({{"heads", list}}, text);
-    return 0;
   }
-  std::string example() const override { return "qkv inspect runs/planted-cues circuits --head 0"; }
 
   void draw(const std::string& title, const Circuit& circuit, const char* colour) {
     BarChart chart{title, "score", {}, colour};
@@ -142,8 +159,11 @@ Json json_of(const ProbeText& text, const WordWorth& worth) {
 }
 
 struct InspectFaithful : Inspection {
-  void setup(Options& options) override { choice.add(options); }
-  int run(const Subject& subject) override {
+  void setup(Options& options) override {
+    choice.add(options);
+    options.example = "qkv inspect runs/planted-cues faithful";
+  }
+  void run(const Subject& subject) override {
     const Experiment e = subject.load();
     Faithfulness faith;
     Json examples = Json::array();
@@ -164,36 +184,24 @@ struct InspectFaithful : Inspection {
       rows.back()["method"] = WordWorth::kNames[m];
       methods[WordWorth::kNames[m]] = one;
     }
-    const Table table = table_of(rows, {{"method", "method"},
-                                        {"names the cue", "precision_at_1", "{:.3f}"},
-                                        {"agrees with ablation", "agreement_with_ablation", "{:.3f}"},
-                                        {"rank correlation", "rank_correlation", "{:.3f}"}});
-    subject.print({{"believed", faith.believed()},
-                   {"reason", faith.reason()},
-                   {"texts", faith.texts()},
-                   {"cues", faith.cues()},
-                   {"methods", methods},
-                   {"examples", examples}},
-                  table.str(console().unicode()) + conclusion(faith));
-    if (!draws()) return 0;
-    MatrixChart chart{"whether the map can be trusted", "", "", {}, {}, {}};
-    chart.columns = {"names the cue", "agrees with ablation", "rank correlation"};
-    for (std::size_t m = 0; m < WordWorth::kCount; m++) {
-      chart.rows.emplace_back(WordWorth::kNames[m]);
-      for (double value :
-           {faith.cues() > 0 ? faith.precision(m) : NAN, faith.agreement(m), faith.correlation(m)})
-        chart.values.push_back(value);
-    }
+    const std::string columns =
+        "method | names the cue=precision_at_1:.3f | agrees with ablation=agreement_with_ablation:.3f | "
+        "rank correlation=rank_correlation:.3f";
+    subject.print(
+        {{"believed", faith.believed()},
+         {"reason", faith.reason()},
+         {"texts", faith.texts()},
+         {"cues", faith.cues()},
+         {"methods", methods},
+         {"examples", examples}},
+        table_text(rows, columns) +
+            fmt::format("{}: {} ({} texts{}).\n",
+                        faith.believed() ? "This map can be trusted" : "This map cannot be trusted",
+                        faith.reason(), faith.texts(),
+                        faith.cues() > 0 ? fmt::format(", {} with a known cue", faith.cues()) : ""));
+    MatrixChart chart = matrix_of("whether the map can be trusted", rows, columns);
+    chart.row_label.clear();
     pictures = {matrix_chart(chart)};
-    return 0;
-  }
-  std::string example() const override { return "qkv inspect runs/planted-cues faithful"; }
-
-  static std::string conclusion(const Faithfulness& faith) {
-    return fmt::format("{}: {} ({} texts{}).\n",
-                       faith.believed() ? "This map can be trusted" : "This map cannot be trusted",
-                       faith.reason(), faith.texts(),
-                       faith.cues() > 0 ? fmt::format(", {} with a known cue", faith.cues()) : "");
   }
 
   TextChoice choice;

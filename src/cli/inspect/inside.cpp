@@ -1,14 +1,9 @@
 // inspect lens, attribute and rollout: what one text becomes inside a model.
 #include <algorithm>
-#include <cmath>
 
 #include "cli/inspect.h"
 #include "inspect/attribute.h"
 #include "inspect/inside.h"
-#include "log/charts.h"
-#include "qkv/base/json.h"
-#include "qkv/base/text.h"
-#include "qkv/log/console.h"
 
 namespace qkv {
 
@@ -42,8 +37,11 @@ namespace {
 // ---- lens
 
 struct InspectLens : Inspection {
-  void setup(Options& options) override { choice.add(options, 1); }
-  int run(const Subject& subject) override {
+  void setup(Options& options) override {
+    choice.add(options, 1);
+    options.example = "qkv inspect runs/induction-heads lens \"s1 s2 s3 s1\"";
+  }
+  void run(const Subject& subject) override {
     const Experiment e = subject.load();
     const Asked asked = ask(e, "inspect lens", choice.text, choice.options);
     const Index T = asked.logits.dim(0), row = asked.row();
@@ -55,7 +53,6 @@ struct InspectLens : Inspection {
     finals[std::size_t(row)] = asked.answer;
     Json list = Json::array();
     MatrixChart chart{"", T > 1 ? "word" : "", "after", {}, {}, {}};
-    std::vector<std::vector<double>> columns;
     for (const LensPoint& point : lens(e, asked)) {
       const std::vector<double> p = probabilities(point.logits, row);
       const std::size_t best = std::size_t(std::max_element(p.begin(), p.end()) - p.begin());
@@ -71,7 +68,6 @@ struct InspectLens : Inspection {
            {"answer_rank", 1 + std::count_if(p.begin(), p.end(), [&](double q) { return q > own; })},
            {"positions", at}});
       chart.columns.push_back(point_name(point.name));
-      columns.push_back(std::move(at));
     }
     Json answer = AskChoice::json_of(asked), rows = list;
     answer["points"] = list;
@@ -80,26 +76,21 @@ struct InspectLens : Inspection {
       one["says"] = printable(one["says"].get<std::string>());
     }
     const std::string name = printable(asked.answers[std::size_t(asked.answer)]);
-    const Table table = table_of(rows, {{"after", "after"},
-                                        {"says", "says"},
-                                        {"p", "probability", "{:.3f}"},
-                                        {"p of " + name, "answer_probability", "{:.3f}"},
-                                        {"rank", "answer_rank"}});
+    std::vector<Column> columns =
+        columns_of("after | says | p=probability:.3f | =answer_probability:.3f | rank=answer_rank");
+    columns[3].heading = "p of " + name;
     subject.print(answer,
-                  table.str(console().unicode(), 24) +
+                  table_text(rows, columns, 24) +
                       "What the model would answer if its residual stream went from there straight to "
                       "the end.\n");
-    if (!draws()) return 0;
     chart.title = T > 1 ? "probability of the model's answer at each word" : "probability of " + name;
     for (Index t = 0; t < T; t++) {
       chart.rows.push_back(T > 1 ? printable(asked.text.words[std::size_t(t)]) : name);
-      for (const auto& column : columns) chart.values.push_back(column[std::size_t(t)]);
+      for (const Json& point : list) chart.values.push_back(point["positions"][std::size_t(t)]);
     }
     chart.most = 1, chart.marked = T > 1 ? int(row) : -1;
     pictures = {matrix_chart(chart)};
-    return 0;
   }
-  std::string example() const override { return "qkv inspect runs/induction-heads lens \"s1 s2 s3 s1\""; }
 
   AskChoice choice;
 };
@@ -117,8 +108,9 @@ struct InspectAttribute : Inspection {
         .add("--steps", &steps,
              "points of the integral over word vectors, doubled while its error is above 1 %")
         .range = {1, 10000};
+    options.example = "qkv inspect runs/planted-cues attribute \"ask1 cue1.2 w3 w4\"";
   }
-  int run(const Subject& subject) override {
+  void run(const Subject& subject) override {
     const Experiment e = subject.load();
     const Asked asked = ask(e, "inspect attribute", choice.text, choice.options);
     Json answer = AskChoice::json_of(asked);
@@ -126,10 +118,6 @@ struct InspectAttribute : Inspection {
     if (by != "words") text += "\n" + parts(e, asked, answer);
     if (by != "parts") text += "\n" + words(e, asked, answer);
     subject.print(answer, text);
-    return 0;
-  }
-  std::string example() const override {
-    return "qkv inspect runs/planted-cues attribute \"ask1 cue1.2 w3 w4\"";
   }
 
   std::string parts(const Experiment& e, const Asked& asked, Json& answer) {
@@ -154,7 +142,7 @@ struct InspectAttribute : Inspection {
     answer["parts"] = list;
     answer["constant"] = direct.constant, answer["parts_sum"] = direct.sum();
     if (draws()) pictures.push_back(bar_chart(chart));
-    return table_of(rows, {{"part", "part"}, {"adds", "adds", "{:+.4f}"}}).str(console().unicode());
+    return table_text(rows, "part | adds:+.4f");
   }
 
   std::string words(const Experiment& e, const Asked& asked, Json& answer) {
@@ -176,7 +164,7 @@ struct InspectAttribute : Inspection {
       console().warn(
           "inspect attribute: the integral misses the change of the logit by {:.1f} % (try --steps {})",
           100 * worth.error(), 10 * worth.steps);
-    return table_of(rows, {{"word", "word"}, {"worth", "worth", "{:+.4f}"}}).str(console().unicode()) +
+    return table_text(rows, "word | worth:+.4f") +
            fmt::format(
                "The words add up to {:.4f}; the logit changes from {:.4f} without word vectors to "
                "{:.4f}.\n",
@@ -194,8 +182,11 @@ QKV_REGISTER(Inspection, "attribute", InspectAttribute,
 // ---- rollout
 
 struct InspectRollout : Inspection {
-  void setup(Options& options) override { choice.add(options, 0); }
-  int run(const Subject& subject) override {
+  void setup(Options& options) override {
+    choice.add(options, 0);
+    options.example = "qkv inspect runs/bank rollout \"We sat by the river bank.\"";
+  }
+  void run(const Subject& subject) override {
     const Experiment e = subject.load();
     const ProbeText text = asked_text(e, choice.text, choice.options.reply);
     const Index position = position_of(e, text, choice.options.word), S = Index(text.source.size());
@@ -223,14 +214,10 @@ struct InspectRollout : Inspection {
     }
     Json answer = {{"text", text.text}, {"words", text.words}, {"position", position}, {"layers", layers}};
     if (S > 0) answer["source"] = text.source;
-    subject.print(answer, table_of(rows, headings).str(console().unicode()) +
+    subject.print(answer, table_text(rows, headings) +
                               fmt::format("How much of each word position {} ({}) holds after each layer, if "
                                           "attention mixes words and the residual keeps half.\n",
                                           position, printable(text.words[std::size_t(position)])));
-    return 0;
-  }
-  std::string example() const override {
-    return "qkv inspect runs/bank rollout \"We sat by the river bank.\"";
   }
 
   AskChoice choice;

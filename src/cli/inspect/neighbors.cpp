@@ -1,10 +1,6 @@
 // inspect neighbors and analogy: what the vectors of words know of each other.
 #include "cli/inspect.h"
 #include "inspect/vectors.h"
-#include "log/charts.h"
-#include "log/table.h"
-#include "qkv/base/json.h"
-#include "qkv/log/console.h"
 
 namespace qkv {
 namespace {
@@ -22,7 +18,7 @@ struct WordInspection : Inspection {
     BarChart chart{title, value, {}};
     for (const Json& row : rows)
       chart.bars.emplace_back(printable(row[name].get<std::string>()), to_double(row[value], value));
-    if (draws()) pictures.push_back(bar_chart(chart));
+    pictures.push_back(bar_chart(chart));
   }
   std::string table;
   int k = 10;
@@ -35,7 +31,7 @@ Json json_of(const std::vector<Neighbor>& neighbors) {
 }
 
 std::string text_of(const Json& neighbors) {
-  return table_of(neighbors, {{"word", "word"}, {"cosine", "cosine", "{:.4f}"}}).str(console().unicode());
+  return table_text(neighbors, "word | cosine:.4f");
 }
 
 struct Neighbors : WordInspection {
@@ -45,8 +41,9 @@ struct Neighbors : WordInspection {
     options.add("--pairs", &pairs, "file of word pairs with human ratings: rank correlation");
     options.add("--save", &save, "write the vectors in word2vec's text format");
     options.add("--save-binary", &save_binary, "write the vectors in word2vec's binary format");
+    options.example = "qkv inspect runs/word2vec neighbors king dog";
   }
-  int run(const Subject& subject) override {
+  void run(const Subject& subject) override {
     if (words.empty() && pairs.empty() && save.empty() && save_binary.empty())
       fail(Fault::usage,
            "inspect neighbors: words, --pairs, --save or --save-binary must be given; got none");
@@ -59,14 +56,12 @@ struct Neighbors : WordInspection {
       subject.print({{"word", word}, {"neighbors", found}}, word + "\n" + text_of(found));
       draw("nearest to " + printable(word), found, "word", "cosine");
     }
-    if (pairs.empty()) return 0;
+    if (pairs.empty()) return;
     const PairScore s = score_pairs(all, pairs);
     subject.print({{"pairs", s.pairs}, {"covered", s.covered}, {"spearman", json_number32(s.spearman)}},
                   fmt::format("spearman {:.4f} over the {} of {} pairs whose words are known\n", s.spearman,
                               s.covered, s.pairs));
-    return 0;
   }
-  std::string example() const override { return "qkv inspect runs/word2vec neighbors king dog"; }
 
   std::vector<std::string> words;
   std::string pairs, save, save_binary;
@@ -77,8 +72,9 @@ struct Analogy : WordInspection {
     WordInspection::setup(options);
     options.add("word", &words, "A B C: A is to B as C is to ...").most = 3;
     options.add("--questions", &questions, "file of questions A B C D: share of right answers");
+    options.example = "qkv inspect runs/word2vec analogy man king woman";
   }
-  int run(const Subject& subject) override {
+  void run(const Subject& subject) override {
     if (words.size() != 3 && (!words.empty() || questions.empty()))
       fail(Fault::usage, "inspect analogy: three words or --questions must be given; got {} words",
            words.size());
@@ -92,9 +88,7 @@ struct Analogy : WordInspection {
       draw(fmt::format("{} is to {} as {} is to", words[0], words[1], words[2]), found, "word", "cosine");
     }
     if (!questions.empty()) score(all, subject);
-    return 0;
   }
-  std::string example() const override { return "qkv inspect runs/word2vec analogy man king woman"; }
 
   void score(const WordSpace& all, const Subject& subject) {
     std::vector<AnalogyScore> sections = score_analogies(all, questions);
@@ -106,12 +100,8 @@ struct Analogy : WordInspection {
                       {"covered", s.covered},
                       {"right", s.right},
                       {"accuracy", json_number32(s.accuracy())}});
-    subject.print({{"sections", list}}, table_of(list, {{"section", "section"},
-                                                        {"questions", "questions"},
-                                                        {"covered", "covered"},
-                                                        {"right", "right"},
-                                                        {"accuracy", "accuracy", "{:.4f}"}})
-                                            .str(console().unicode()));
+    subject.print({{"sections", list}},
+                  table_text(list, "section | questions | covered | right | accuracy:.4f"));
     draw("share of right answers", list, "section", "accuracy");
   }
 

@@ -1,13 +1,10 @@
 // inspect qkv and vectors: the vectors of words, within a head and after the last layer.
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
 #include "cli/inspect.h"
 #include "inspect/vectors.h"
-#include "log/charts.h"
-#include "log/table.h"
-#include "qkv/base/json.h"
-#include "qkv/log/console.h"
 
 namespace qkv {
 namespace {
@@ -15,12 +12,12 @@ namespace {
 // ---- qkv
 
 std::string words_table(const Look& look, const HeadChoice& choice) {
-  const Index l = choice.layers(look).front();
-  const AttentionLook& layer = look.layers[static_cast<std::size_t>(l)];
+  const AttentionLook layer = choice.layers(look).front();
   const Index h = choice.heads(layer).front();
-  Table table({"word", "", "length", "vector"},
-              fmt::format("{}: layer {} of {} ({}), head {} of {}, d_k = {}", printable(look.text.text), l,
-                          look.layers.size(), layer.layer, h, layer.n_head, layer.d_head));
+  Table table(
+      {"word", "", "length", "vector"},
+      fmt::format("{}: layer {} of {} ({}), head {} of {}, d_k = {}", printable(look.text.text),
+                  std::max(0, choice.layer), look.layers.size(), layer.layer, h, layer.n_head, layer.d_head));
   for (Index t = 0; t < layer.T; t++) {
     if (t > 0) table.rule();
     auto row = [&](const std::string& word, const char* what, const std::vector<double>& x) {
@@ -36,8 +33,7 @@ std::string words_table(const Look& look, const HeadChoice& choice) {
 
 Json vectors_json(const Look& look, const HeadChoice& choice) {
   Json layers = Json::array();
-  for (Index l : choice.layers(look)) {
-    const AttentionLook& layer = look.layers[static_cast<std::size_t>(l)];
+  for (const AttentionLook& layer : choice.layers(look)) {
     Json heads = Json::array();
     for (Index h : choice.heads(layer)) {
       Json words = Json::array();
@@ -58,25 +54,21 @@ struct InspectQkv : Inspection {
     options.add("text", &texts, "texts").required = true;
     choice.add(options);
     options.help = "the query, key and value of each word; the first layer and head unless chosen or --json";
+    options.example = "qkv inspect runs/bank qkv \"We sat by the river bank.\" --layer 0 --head 3";
   }
-  int run(const Subject& subject) override {
+  void run(const Subject& subject) override {
     const Experiment e = subject.load();
     for (const std::string& text : texts) {
       const Look look = look_at(e, text);
       check_attention(e, !look.layers.empty());
-      subject.print(subject.json ? vectors_json(look, choice) : Json(),
-                    subject.json ? "" : words_table(look, choice));
+      subject.print(vectors_json(look, choice), words_table(look, choice));
       if (draws()) draw(look);
     }
-    return 0;
-  }
-  std::string example() const override {
-    return "qkv inspect runs/bank qkv \"We sat by the river bank.\" --layer 0 --head 3";
   }
 
   // Of the layer and head of the table.
   void draw(const Look& look) {
-    const AttentionLook& layer = look.layers[static_cast<std::size_t>(choice.layers(look).front())];
+    const AttentionLook layer = choice.layers(look).front();
     const Index h = choice.heads(layer).front();
     using Part = std::vector<double> (AttentionLook::*)(Index, Index) const;
     for (auto [what, part, colour] : {std::tuple{"queries", Part{&AttentionLook::query}, "Q"},
@@ -153,15 +145,13 @@ struct InspectVectors : Inspection {
   void setup(Options& options) override {
     options.add("word", &word, "the word, as the tokenizer splits it").required = true;
     options.add("text", &texts, "texts that contain it").required = true;
+    options.example =
+        "qkv inspect runs/bank vectors bank \"We sat by the river bank.\" \"The bank lent us money.\"";
   }
-  int run(const Subject& subject) override {
+  void run(const Subject& subject) override {
     const Occurrences all = occurrences_of(subject.load(), word, texts);
     subject.print(vectors_json(all, word), tables_of(all, word));
     if (draws()) draw(all);
-    return 0;
-  }
-  std::string example() const override {
-    return "qkv inspect runs/bank vectors bank \"We sat by the river bank.\" \"The bank lent us money.\"";
   }
 
   void draw(const Occurrences& all) {

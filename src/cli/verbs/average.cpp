@@ -1,15 +1,18 @@
-// A run whose weights are the mean of several checkpoints (Izmailov et al. 2018, "Averaging weights leads to
-// wider optima and better generalization"; of several runs: Wortsman et al. 2022, "Model soups").
+// Runs that are made of others: average and merge.
+#include "base/at.h"
+#include "base/file.h"
 #include "cli/answers.h"
 #include "cli/training.h"
 #include "data/json_members.h"
-#include "qkv/base/text.h"
-#include "qkv/log/console.h"
-#include "qkv/tensor/simd.h"
+#include "log/number_text.h"
+#include "qkv/ops/arithmetic.h"
 #include "train/checkpoint.h"
 
 namespace qkv {
 namespace {
+
+// ---- average: the mean of several checkpoints (Izmailov et al. 2018, "Averaging weights leads to wider
+// optima and better generalization"; of several runs: Wortsman et al. 2022, "Model soups")
 
 // What the rows of embedding and output stand for.
 Json meaning_of(const Checkpoint& c) {
@@ -32,17 +35,16 @@ void take_mean(const std::vector<std::string>& folders, const Experiment& e) {
       fail(Fault::usage, "average: {} must have the vocabulary and classes of {}; got others", folder,
            folders[0]);
     store.load(c.weights, folder + "/model.safetensors");
-    for (int s = 0; s < store.size(); s++) {
-      Tensor& sum = sums[static_cast<std::size_t>(s)];
-      sum = zip([](auto a, auto b) { return a + b; }, sum, store.slot(s).value.to(Dtype::f64));
-    }
+    for (int s = 0; s < store.size(); s++) at(sums, s).add(store.slot(s).value.to(Dtype::f64));
   }
-  const double n = static_cast<double>(folders.size());
-  for (int s = 0; s < store.size(); s++) {
-    Tensor& sum = sums[static_cast<std::size_t>(s)];
-    simd::apply(sum.size(), sum.data<double>(), [n](auto v) { return v / n; });
-    store.slot(s).value.copy_from(sum.to(store.dtype()));
-  }
+  const auto n = static_cast<double>(folders.size());
+  for (int s = 0; s < store.size(); s++)
+    store.slot(s).value.copy_from(div(at(sums, s), n).value().to(store.dtype()));
+}
+
+// Where a run is written that is made of this one, unless the command line says.
+std::string beside(const std::string& run, const char* ending) {
+  return run.substr(0, run.find_last_not_of('/') + 1) + ending;
 }
 
 struct Average : Verb {
@@ -61,8 +63,7 @@ struct Average : Verb {
         folders[0], which,
         {"train.max_steps=0", "train.init_from=''", "train.init_except=[]", "train.ema_decay=0.0"});
     take_mean(folders, e);
-    const std::string target =
-        out.empty() ? runs[0].substr(0, runs[0].find_last_not_of('/') + 1) + "-average" : out;
+    const std::string target = out.empty() ? beside(runs[0], "-average") : out;
     const RunDir made = RunDir::make("average", target, [&](const RunDir& run) {
       const std::string resolved = kept_config(e, "");
       const std::string made_of =
@@ -70,10 +71,8 @@ struct Average : Verb {
       write_run_files(run, e, made_of + resolved, resolved, command);
       save_untrained(run.path(), e, kept_config(e, "../../"));
     });
-    if (json)
-      print_json({{"run", made.path()}, {"checkpoints", folders}});
-    else
-      console().print("{}  (the mean of {} checkpoints)\n", made.path(), folders.size());
+    print_answer(json, {{"run", made.path()}, {"checkpoints", folders}},
+                 fmt::format("{}  (the mean of {} checkpoints)\n", made.path(), folders.size()));
     return 0;
   }
   std::string example() const override { return "qkv average runs/bank --last 3"; }
@@ -112,6 +111,58 @@ struct Average : Verb {
 };
 
 QKV_REGISTER(Verb, "average", Average, "write a run whose weights are the mean of several checkpoints");
+
+// ---- merge
+
+struct Merge : Verb {
+  void setup(Options& options) override {
+    options.add("run", &path, "run directory of a training with [train.lora]").required = true;
+    options.add("--out", &out, "directory to write; default: RUN-merged");
+    options.add("--checkpoint", &which, "best, last or step-000100");
+  }
+
+  int run() override {
+    config_of_run(path);
+    const Checkpoint from = read_checkpoint(find_checkpoint(path, which));
+    if (!from.state->contains("base"))
+      fail(Fault::usage, "merge: {} must be trained with [train.lora]; got a run without adapters", path);
+    const Experiment e = load_experiment(from.folder, which,
+                                         {"train.lora.rank=0", "train.lora.targets=[]", "train.init_from=''",
+                                          "train.init_except=[]", "train.freeze=[]", "optimizer.groups=[]"});
+    const std::string target = out.empty() ? beside(path, "-merged") : out;
+    const RunDir made = RunDir::make("merge", target, [&](const RunDir& run) { write(from, e, run); });
+    console().print("{}  ({} parameters)\n", made.path(), grouped(e.parameters->count()));
+    return 0;
+  }
+  std::string example() const override { return "qkv merge runs/tuned --out runs/merged"; }
+
+ private:
+  // The state of the run at that step, with the weights as a whole and an optimizer that begins anew.
+  void write(const Checkpoint& from, const Experiment& e, const RunDir& made) const {
+    const std::string resolved = kept_config(e, "");
+    write_run_files(made, e, resolved, resolved, command);
+    Json state = *from.state;
+    state.erase("base");
+    state["run"] = id_of_run(made.path());
+    const std::int64_t step = state.at("step");
+    const bool best = state.at("best_step") == step;
+    if (!best) state["best_step"] = -1;
+    const auto optimizer = make_optimizer(e.config.section("optimizer"), *e.parameters);
+    write_checkpoint(made.path(),
+                     {step, e.parameters->stored(), optimizer->state(*e.parameters), &state,
+                      e.task->tokenizer(), kept_config(e, "../../")},
+                     best);
+    const Json result = exists(path + "/result.json") ? read_json(path + "/result.json") : Json();
+    if (exists(path + "/metrics.jsonl")) copy_files(path + "/metrics.jsonl", made.file("metrics.jsonl"));
+    if (result.is_object() && result.value("step", Json()) == step)
+      copy_files(path + "/result.json", made.file("result.json"));
+    write_run_checksums(made.path());
+  }
+
+  std::string path, out, which = "best";
+};
+
+QKV_REGISTER(Verb, "merge", Merge, "fold the adapters of a run ([train.lora]) into its weights");
 
 }  // namespace
 }  // namespace qkv

@@ -12,9 +12,6 @@
 #include <map>
 
 #include "cli/answers.h"
-#include "qkv/base/json.h"
-#include "qkv/base/text.h"
-#include "qkv/log/console.h"
 
 namespace qkv {
 namespace {
@@ -134,11 +131,10 @@ struct Bench : Verb {
         if (json) return print_json(row);
         if (!last.empty() && last != axis) table.rule();
         last = axis;
-        auto of = [&](const char* key, const char* format) {
-          return fmt::format(fmt::runtime(format), r.at(Json::json_pointer(key)).get<double>());
-        };
-        table.row({axis, change, of("/tokens_per_s", "{:.0f}"), of("/step_ms/median", "{:.3f}"),
-                   of("/gflop_per_step", "{:.4g}"), of("/gflops", "{:.1f}"), of("/peak_rss_mib", "{:.0f}")});
+        table.row({axis, change, fmt::format("{:.0f}", of(r, "tokens_per_s")),
+                   fmt::format("{:.3f}", of(r, "step_ms/median")),
+                   fmt::format("{:.4g}", of(r, "gflop_per_step")), fmt::format("{:.1f}", of(r, "gflops")),
+                   fmt::format("{:.0f}", of(r, "peak_rss_mib"))});
       });
     };
     const std::map<std::string, double> base = integers_of(request);
@@ -154,37 +150,36 @@ struct Bench : Verb {
     return code;
   }
 
+  static double of(const Json& r, const std::string& path) {
+    return r.at(Json::json_pointer("/" + path)).get<double>();
+  }
+
   static std::string text(const Json& r) {
-    const Json& ms = r.at("step_ms");
-    auto of = [&](const char* key) {
-      return r.at(key).get<double>();
-    };
     const std::string allocated = r.at("allocations_per_step").is_null()
                                       ? "not counted"
-                                      : fmt::format("{:g} per step", of("allocations_per_step"));
+                                      : fmt::format("{:g} per step", of(r, "allocations_per_step"));
     std::string circuits;
     if (const Json scored = r.value("circuits", Json()); scored.is_object())
       circuits = fmt::format(
-          "  circuits     {} times on {} texts: {:.1f} % of the arithmetic, {:.1f} % of the time of "
+          "  circuits     {:.0f} times on {:.0f} texts: {:.1f} % of the arithmetic, {:.1f} % of the time of "
           "training\n",
-          scored.at("steps").get<std::size_t>(), scored.at("texts").get<Index>(),
-          100 * scored.at("share_of_arithmetic").get<double>(),
-          100 * scored.at("share_of_time").get<double>());
+          of(scored, "steps"), of(scored, "texts"), 100 * of(scored, "share_of_arithmetic"),
+          100 * of(scored, "share_of_time"));
     else if (r.contains("circuits"))
       circuits = "  circuits     not scored\n";
     return fmt::format(
         "{}\n"
         "  parameters   {:.0f}\n"
-        "  step         mean {:.3f} ms, median {:.3f}, min {:.3f}, p90 {:.3f}  ({} steps)\n"
+        "  step         mean {:.3f} ms, median {:.3f}, min {:.3f}, p90 {:.3f}  ({:.0f} steps)\n"
         "  tokens       {:.0f} per second\n"
         "  products     {:.4g} GFLOP per step, {:.1f} GFLOP/s\n"
-        "  threads      {} ({} shards)\n"
+        "  threads      {:.0f} ({:.0f} shards)\n"
         "  memory       {:.0f} MiB at most\n"
         "  allocations  {}\n{}",
-        r.at("name").get<std::string>(), of("params"), ms.at("mean").get<double>(),
-        ms.at("median").get<double>(), ms.at("min").get<double>(), ms.at("p90").get<double>(),
-        r.at("steps").get<std::size_t>(), of("tokens_per_s"), of("gflop_per_step"), of("gflops"),
-        r.at("threads").get<int>(), r.at("shards").get<int>(), of("peak_rss_mib"), allocated, circuits);
+        r.at("name").get<std::string>(), of(r, "params"), of(r, "step_ms/mean"), of(r, "step_ms/median"),
+        of(r, "step_ms/min"), of(r, "step_ms/p90"), of(r, "steps"), of(r, "tokens_per_s"),
+        of(r, "gflop_per_step"), of(r, "gflops"), of(r, "threads"), of(r, "shards"), of(r, "peak_rss_mib"),
+        allocated, circuits);
   }
 
   BenchRequest request;

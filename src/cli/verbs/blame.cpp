@@ -1,6 +1,5 @@
 // Blame: which training examples made an answer, and what really changes without them; which labels are
 // probably wrong.
-#include <algorithm>
 #include <cmath>
 
 #include "base/at.h"
@@ -9,10 +8,7 @@
 #include "inspect/blame.h"
 #include "inspect/futures.h"
 #include "inspect/look.h"
-#include "qkv/base/json.h"
-#include "qkv/base/text.h"
 #include "qkv/base/threads.h"
-#include "qkv/log/console.h"
 #include "train/checkpoint.h"
 #include "train/diagnosis.h"
 #include "train/run_dir.h"
@@ -92,13 +88,9 @@ struct BlameVerb : Verb {
       rows.push_back(row);
     }
     if (json_) return print_json({{"labels", rows}});
-    console().print("{}", rows.empty() ? "no label is improbable\n"
-                                       : table_of(rows, {place(),
-                                                         {"label", "label"},
-                                                         {"p", "probability", "{:.4f}"},
-                                                         {"likely", "likely"},
-                                                         {"text", "text"}})
-                                             .str(console().unicode(), 36));
+    console().print(
+        "{}", rows.empty() ? "no label is improbable\n"
+                           : table_text(rows, place() + " | label | p=probability:.4f | likely | text", 36));
   }
 
   void blame(Experiment& e) {
@@ -122,11 +114,7 @@ struct BlameVerb : Verb {
     for (std::size_t i = 0; i < cases.size(); i++) describe(e, cases[i], effects[i]);
     if (verify_) verify(lessons, e, cases);
     if (subsets_ > 0) compare(lessons, e, cases);
-    for (const Case& one : cases)
-      if (json_)
-        print_json(one.json);
-      else
-        console().print("{}", text_of(one.json));
+    for (const Case& one : cases) print_answer(json_, one.json, text_of(one.json));
   }
 
   void check_weights(const Experiment& e, const std::string& folder) const {
@@ -146,7 +134,7 @@ struct BlameVerb : Verb {
     const ListedExample& one = at(listed_, example);
     return {{"example", example}, {"place", one.place}, {"label", one.label}, {"text", one.text}};
   }
-  Column place() const { return listed_.empty() ? Column{"example", "example"} : Column{"place", "place"}; }
+  std::string place() const { return listed_.empty() ? "example" : "place"; }
 
   void describe(const Experiment& e, Case& one, std::vector<double> effects) const {
     one.effects = std::move(effects);
@@ -213,21 +201,14 @@ struct BlameVerb : Verb {
                     one["text"].get<std::string>(), printable(one["answer"].get<std::string>()),
                     one["probability"].get<double>(), one["log_odds"].get<double>(),
                     one["steps"][0].get<std::int64_t>(), one["steps"][1].get<std::int64_t>());
-    std::vector<Column> columns{{"change", "change", "{:+.4f}"}, place()};
-    if (!listed_.empty()) columns.push_back({"label", "label"});
-    columns.push_back({"text", "text"});
+    const std::string columns = "change:+.4f | " + place() + (listed_.empty() ? "" : " | label") + " | text";
     for (auto [list, heading] :
          {std::pair{"for", "Without it, the log-odds fall"}, {"against", "Without it, they rise"}})
-      if (!one[list].empty())
-        text += fmt::format("\n{}:\n", heading) + table_of(one[list], columns).str(console().unicode(), 44);
+      if (!one[list].empty()) text += fmt::format("\n{}:\n", heading) + table_text(one[list], columns, 44);
     if (one.contains("verify"))
       text += "\nTrained again from step " + std::to_string(one["steps"][0].get<std::int64_t>() - 1) + ":\n" +
-              table_of(one["verify"], {{"without", "without"},
-                                       {"predicted", "predicted", "{:+.3f}"},
-                                       {"real", "change", "{:+.3f}"},
-                                       {"p", "probability", "{:.3f}"},
-                                       {"answer", "answer"}})
-                  .str(console().unicode());
+              table_text(one["verify"],
+                         "without | predicted:+.3f | real=change:+.3f | p=probability:.3f | answer");
     if (one.contains("subsets"))
       text += fmt::format(
           "\nRank correlation of predicted and real changes without {} times {} examples: {:.2f}\n",

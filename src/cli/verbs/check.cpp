@@ -1,13 +1,8 @@
 // What is wrong with a config, before training; with the files of a run, after it.
-#include <algorithm>
-
+#include "train/check.h"
 #include "base/machine.h"
 #include "cli/answers.h"
 #include "log/number_text.h"
-#include "qkv/base/json.h"
-#include "qkv/base/text.h"
-#include "qkv/log/console.h"
-#include "train/check.h"
 #include "train/verify.h"
 
 namespace qkv {
@@ -72,11 +67,8 @@ struct Check : Verb {
                      byte_text(static_cast<double>(most)));
     for (const std::string& line : report.data.lines()) console().print("  {}\n", line);
     for (auto& [name, value] : report.facts)
-      if (starts_with(name, "unknown_") && value > 0) {
-        std::string words = name;  // unknown_words_val
-        std::replace(words.begin(), words.end(), '_', ' ');
-        console().print("  {}: {:.1f} %\n", words, 100 * value);
-      }
+      if (starts_with(name, "unknown_") && value > 0)  // unknown_words_val
+        console().print("  {}: {:.1f} %\n", replace_all(name, "_", " "), 100 * value);
     for (const std::string& warning : report.warnings) console().warn("{}", warning);
   }
 

@@ -5,8 +5,6 @@
 #include "cli/answers.h"
 #include "log/terminal_text.h"
 #include "qkv/autograd/gradcheck.h"
-#include "qkv/base/json.h"
-#include "qkv/log/console.h"
 
 namespace qkv {
 namespace {
@@ -17,11 +15,9 @@ std::string verdict_text(bool passed) {
 
 // The claim, then what was measured, each number beside its bound.
 std::string text_of(const Verdict& verdict) {
-  std::string text = verdict_text(verdict.passed);
   const int columns = std::max(60, console().out_width()), width = std::min(66, columns - 28);
-  for (const std::string& line :
-       wrapped(styled(Style::bold, verdict.claim) + ": " + verdict.statement, columns - 6))
-    text += (text.find('\n') == text.npos ? "  " : "      ") + line + "\n";
+  std::string text = paragraph(verdict_text(verdict.passed) + "  ",
+                               styled(Style::bold, verdict.claim) + ": " + verdict.statement, columns);
   for (const Finding& one : verdict.findings) {
     std::vector<std::string> lines = wrapped(one.what, width);
     const std::string last = lines.back();
@@ -61,24 +57,18 @@ struct Claims : Verb {
         fail(Fault::usage, "claims: unknown claim {}{}", in_quotes(name),
              hint.empty() ? " (see qkv list claims)" : hint);
       }
-    const auto print = [&](const Verdict& verdict) {
-      if (!json) console().print("{}", text_of(verdict));
-    };
-    const std::vector<Verdict> verdicts = check_claims(names.empty() ? claim_names() : names, seed, print);
     std::size_t passed = 0;
     double seconds = 0;
     Json list = Json::array();
-    for (const Verdict& one : verdicts) {
-      passed += one.passed;
-      seconds += one.seconds;
+    check_claims(names.empty() ? claim_names() : names, seed, [&](const Verdict& one) {
+      if (!json) console().print("{}", text_of(one));
+      passed += one.passed, seconds += one.seconds;
       list.push_back(json_of(one));
-    }
-    const bool all = passed == verdicts.size();
-    if (json)
-      print_json({{"seed", seed}, {"passed", all}, {"claims", list}});
-    else
-      console().print("{} of {} claims pass with seed {}, in {:.1f} s\n", passed, verdicts.size(), seed,
-                      seconds);
+    });
+    const bool all = passed == list.size();
+    print_answer(
+        json, {{"seed", seed}, {"passed", all}, {"claims", list}},
+        fmt::format("{} of {} claims pass with seed {}, in {:.1f} s\n", passed, list.size(), seed, seconds));
     return all ? 0 : 1;
   }
   std::string example() const override { return "qkv claims bank-grows-money scaled-scores"; }
@@ -125,11 +115,9 @@ struct Gradcheck : Verb {
     const auto passed =
         std::count_if(ops.begin(), ops.end(), [](const Json& op) { return op["passed"] == true; });
     const auto all = static_cast<std::ptrdiff_t>(ops.size());
-    if (json)
-      print_json({{"bound", GradSuite::kBound}, {"ops", ops}});
-    else
-      console().print("{}{} of {} ops pass: analytic against central differences in f64\n", table(ops),
-                      passed, all);
+    print_answer(json, {{"bound", GradSuite::kBound}, {"ops", ops}},
+                 fmt::format("{}{} of {} ops pass: analytic against central differences in f64\n", table(ops),
+                             passed, all));
     return passed == all ? 0 : 1;
   }
   std::string example() const override { return "qkv gradcheck softmax layer_norm"; }
@@ -140,13 +128,8 @@ struct Gradcheck : Verb {
       const bool passed = op["passed"].get<bool>();
       op["result"] = verdict_text(passed) + (passed ? "" : " (" + op["worst_case"].get<std::string>() + ")");
     }
-    return table_of(ops, {{"op", "op"},
-                          {"cases", "cases"},
-                          {"elements", "elements"},
-                          {"max relative error", "max_relative_error", "{:.1e}"},
-                          {"bound", "bound", "{:.0e}"},
-                          {"result", "result"}})
-        .str(console().unicode());
+    return table_text(
+        ops, "op | cases | elements | max relative error=max_relative_error:.1e | bound:.0e | result");
   }
 
   std::vector<std::string> names;

@@ -11,9 +11,6 @@
 #include "cli/config_diff.h"
 #include "cli/course.h"
 #include "log/run_log.h"
-#include "qkv/base/json.h"
-#include "qkv/base/text.h"
-#include "qkv/log/console.h"
 
 namespace fs = std::filesystem;
 
@@ -160,18 +157,17 @@ Json json_of(const Comparison& c) {
 }
 
 // With several seeds on both sides: how many standard errors the means are apart.
-Table table_of_metrics(Json metrics) {
-  std::vector<Column> columns{
-      {"metric", "metric"}, {"a", "a", "{:.4f}"}, {"b", "b", "{:.4f}"}, {"b - a", "difference", "{:+.4f}"}};
-  if (metrics[0].contains("value")) columns.insert(columns.begin(), {"value", "value"});
+std::string metrics_table(Json metrics) {
+  std::string columns = "metric | a:.4f | b:.4f | b - a=difference:+.4f";
+  if (metrics[0].contains("value")) columns = "value | " + columns;
   if (std::any_of(metrics.begin(), metrics.end(), [](const Json& m) { return m.contains("noise"); }))
-    columns.insert(columns.end(), {{"noise", "noise", "{:.4f}"}, {"verdict", "verdict"}});
+    columns += " | noise:.4f | verdict";
   for (Json& m : metrics)
-    if (m.contains("noise"))
-      m["verdict"] = std::fabs(m["difference"].get<double>()) <= 2 * m["noise"].get<double>()
-                         ? "within noise"
-                         : "beyond noise";
-  return table_of(metrics, columns);
+    if (m.contains("noise")) {
+      const bool within = std::fabs(m["difference"].get<double>()) <= 2 * m["noise"].get<double>();
+      m["verdict"] = within ? "within noise" : "beyond noise";
+    }
+  return table_text(metrics, columns);
 }
 
 struct Compare : Verb {
@@ -195,19 +191,14 @@ struct Compare : Verb {
     Comparison c{differences(keys_a, keys_b), finals_of(a, b), {}, {}};
     c.keys.erase(std::remove_if(c.keys.begin(), c.keys.end(), describes_only), c.keys.end());
     if (!a.many && !b.many) c.course = course_of(first, second), c.weights = same_weights(first, second);
-    if (json)
-      print_json(json_of(c));
-    else
-      console().print("{}", text(c));
+    print_answer(json, json_of(c), text(c));
     return c.equal() ? 0 : 1;
   }
   std::string example() const override { return "qkv compare runs/bank runs/bank-identity"; }
 
   std::string text(const Comparison& c) const {
-    const bool unicode = console().unicode();
-    std::string out =
-        c.keys.empty() ? "The configs are the same.\n" : table_of(c.keys, first, second).str(unicode);
-    if (!c.metrics.empty()) out += "\n" + table_of_metrics(json_of(c)["metrics"]).str(unicode);
+    std::string out = c.keys.empty() ? "The configs are the same.\n" : table_text(c.keys, first, second);
+    if (!c.metrics.empty()) out += "\n" + metrics_table(json_of(c)["metrics"]);
     if (c.course) {
       const auto& p = c.course->parting;
       out += p ? fmt::format("\nThe logs diverge at step {} ({}): {} is {} and {}.\n", p->step, p->type,

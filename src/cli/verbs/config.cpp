@@ -4,9 +4,6 @@
 #include "cli/answers.h"
 #include "cli/config_diff.h"
 #include "cli/config_schema.h"
-#include "qkv/base/json.h"
-#include "qkv/base/text.h"
-#include "qkv/log/console.h"
 
 namespace qkv {
 
@@ -42,11 +39,11 @@ std::vector<KeyDifference> differences(const std::vector<ResolvedKey>& a, const 
   return result;
 }
 
-Table table_of(const std::vector<KeyDifference>& keys, const std::string& a, const std::string& b) {
+std::string table_text(const std::vector<KeyDifference>& keys, const std::string& a, const std::string& b) {
   Table table({"key", a, b});
   for (const KeyDifference& one : keys)
     table.row({one.key, one.a ? one.a->value : "", one.b ? one.b->value : ""});
-  return table;
+  return table.str(console().unicode());
 }
 
 Json json_of(const std::vector<KeyDifference>& keys) {
@@ -111,10 +108,7 @@ struct Config : Verb {
     const std::vector<ResolvedKey> a = checked_config(file).config.resolved(),
                                    b = checked_config(other).config.resolved();
     const std::vector<KeyDifference> keys = differences(a, b);
-    if (json)
-      print_json(json_of(keys));
-    else if (!keys.empty())
-      console().print("{}", table_of(keys, file, other).str(console().unicode()));
+    print_answer(json, json_of(keys), keys.empty() ? "" : table_text(keys, file, other));
     return keys.empty() ? 0 : 1;
   }
 

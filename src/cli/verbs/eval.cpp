@@ -2,18 +2,15 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/at.h"
 #include "base/file.h"
 #include "cli/answers.h"
 #include "data/lines.h"
 #include "inspect/gains.h"
 #include "inspect/look.h"
 #include "log/number_text.h"
-#include "qkv/base/json.h"
-#include "qkv/base/text.h"
 #include "qkv/base/threads.h"
-#include "qkv/log/console.h"
 #include "qkv/task/metrics.h"
-#include "qkv/train/experiment.h"
 #include "train/check.h"
 #include "train/checkpoint.h"
 
@@ -21,29 +18,29 @@ namespace qkv {
 namespace {
 
 // `examples`: a split, or the file that took its place.
-std::string tables(const Metrics& metrics, const std::string& examples, bool unicode) {
-  std::string text;
+std::string tables(const Metrics& metrics, const std::string& examples) {
+  const bool unicode = console().unicode();
   Table summary({"metric", examples});
   for (auto& [name, value] : metrics.values())
     summary.row({name, std::isfinite(value) ? fmt::format("{:.4f}", value) : metric_text(value)});
-  text += summary.str(unicode);
+  std::string text = summary.str(unicode);
   for (auto& [name, signature] : metrics.texts.signatures())
     text += fmt::format("{} signature: {}\n", name, signature);
   const Confusion& c = metrics.confusion;
   if (c.classes() == 0) return text;
-  Table classes({"class", "precision", "recall", "f1", "support"});
+  Json classes = Json::array();
   std::vector<std::string> header{"gold \\ predicted"};
-  for (const std::string& label : c.labels()) header.push_back(label);
+  header.insert(header.end(), c.labels().begin(), c.labels().end());
   Table matrix(header);
   for (int g = 0; g < c.classes(); g++) {
-    const std::string& label = c.labels()[static_cast<std::size_t>(g)];
-    classes.row({label, fmt::format("{:.4f}", c.precision(g)), fmt::format("{:.4f}", c.recall(g)),
-                 fmt::format("{:.4f}", c.f1(g)), std::to_string(c.gold(g))});
-    std::vector<std::string> row{label};
+    classes.push_back(c.json(g));
+    classes.back()["class"] = at(c.labels(), g);
+    std::vector<std::string> row{at(c.labels(), g)};
     for (int p = 0; p < c.classes(); p++) row.push_back(std::to_string(c.count(g, p)));
     matrix.row(row);
   }
-  return text + "\n" + classes.str(unicode) + "\n" + matrix.str(unicode);
+  return text + "\n" + table_text(classes, "class | precision:.4f | recall:.4f | f1:.4f | support=count") +
+         "\n" + matrix.str(unicode);
 }
 
 struct Eval : Verb {
@@ -81,7 +78,7 @@ struct Eval : Verb {
     Json result = metrics.json();
     const std::string wrong = mistakes > 0 ? listed(answers_of(e), result) : "";
     const std::string bins = by.empty() ? "" : gains(e, result);
-    subject.print(result, tables(metrics, data.empty() ? split : data, console().unicode()) + bins + wrong);
+    subject.print(result, tables(metrics, data.empty() ? split : data) + bins + wrong);
     return 0;
   }
   std::string example() const override { return "qkv eval runs/bank --split val"; }
@@ -118,13 +115,9 @@ struct Eval : Verb {
                         {"gain", json_number(gain / n)},
                         {"share", whole > 0 ? json_number(gain / whole) : Json(nullptr)}});
       }
-      const Table table = table_of(rows, {{by[k], "name"},
-                                          {"tokens", "tokens"},
-                                          {"loss", "loss", "{:.4f}"},
-                                          {"unigrams", "unigrams", "{:.4f}"},
-                                          {"gain", "gain", "{:.4f}"},
-                                          {"share of gain", "share", "{:.3f}"}});
-      text += "\n" + table.str(console().unicode());
+      const std::string columns =
+          by[k] + "=name | tokens | loss:.4f | unigrams:.4f | gain:.4f | share of gain=share:.3f";
+      text += "\n" + table_text(rows, columns);
     }
     return text;
   }
@@ -142,17 +135,12 @@ struct Eval : Verb {
     Json& list = result["mistakes"] = Json::array();
     for (const Mistake& one : answers.mistakes)
       list.push_back({{"text", one.text},
-                      {"label", answers.confusion.labels().at(static_cast<std::size_t>(one.label))},
-                      {"answer", answers.confusion.labels().at(static_cast<std::size_t>(one.answer))},
+                      {"label", at(answers.confusion.labels(), one.label)},
+                      {"answer", at(answers.confusion.labels(), one.answer)},
                       {"probability", json_number(static_cast<float>(one.probability))},
                       {"right", json_number(static_cast<float>(one.right))}});
     if (list.empty()) return "\nno mistakes\n";
-    Table table = table_of(list, {{"gold", "label"},
-                                  {"answer", "answer"},
-                                  {"p", "probability", "{:.3f}"},
-                                  {"p(gold)", "right", "{:.3f}"},
-                                  {"text", "text"}});
-    return "\n" + table.str(console().unicode(), 100);
+    return "\n" + table_text(list, "gold=label | answer | p=probability:.3f | p(gold)=right:.3f | text", 100);
   }
 
   Subject subject;
@@ -232,10 +220,7 @@ struct Score : Verb {
       result[name + "_signature"] = signatures[i].second;
       if (!json) console().print("{:<11}  {:>8.4f}  {}\n", name, value, signatures[i].second);
     }
-    if (json)
-      print_json(result);
-    else
-      console().print("{} lines\n", h.size());
+    print_answer(json, result, fmt::format("{} lines\n", h.size()));
     return 0;
   }
   std::string example() const override {

@@ -5,10 +5,6 @@
 #include "cli/answers.h"
 #include "interop/format.h"
 #include "interop/import.h"
-#include "qkv/base/json.h"
-#include "qkv/base/text.h"
-#include "qkv/cli/verb.h"
-#include "qkv/log/console.h"
 
 namespace fs = std::filesystem;
 
@@ -30,10 +26,9 @@ struct Export : Verb {
     std::error_code error;
     if (out.empty()) out = fs::canonical(subject.path, error).filename().string() + "-" + format;
     export_model(e, format, out);
-    Json files = Json::array();
-    for (const std::string& name : files_below(out)) files.push_back(name);
+    const std::vector<std::string> files = files_below(out);
     subject.print({{"out", out}, {"format", format}, {"files", files}},
-                  fmt::format("{}: {}\n", out, join(files.get<std::vector<std::string>>(), ", ")));
+                  fmt::format("{}: {}\n", out, join(files, ", ")));
     return 0;
   }
   std::string example() const override { return "qkv export runs/stories --format safetensors"; }
@@ -53,10 +48,8 @@ struct Import : Verb {
   int run() override {
     const Imported made = import_folder(folder, out, command);
     for (const std::string& note : made.notes) console().warn("{}", note);
-    if (json)
-      print_json({{"run", made.run}, {"architecture", made.architecture}});
-    else
-      console().print("{}: {}\n", made.run, made.architecture);
+    print_answer(json, {{"run", made.run}, {"architecture", made.architecture}},
+                 fmt::format("{}: {}\n", made.run, made.architecture));
     return 0;
   }
   std::string example() const override { return "qkv import gpt2 --out runs/gpt2"; }

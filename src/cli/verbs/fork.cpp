@@ -9,12 +9,10 @@
 #include "cli/answers.h"
 #include "cli/course.h"
 #include "cli/training.h"
+#include "diagnosis/case.h"
 #include "inspect/futures.h"
 #include "log/jsonl.h"
-#include "qkv/base/json.h"
-#include "qkv/base/text.h"
 #include "qkv/base/threads.h"
-#include "qkv/log/console.h"
 #include "report/report.h"
 #include "train/checkpoint.h"
 
@@ -98,13 +96,8 @@ std::string text_of(const Json& c) {
       rows.push_back(one);
       rows.back()["more"] = n > 0 && is_beyond(one) ? "*" : "";
     }
-    text += fmt::format("\n{}:\n", heading) + table_of(rows, {{"run", "original", "{:.3f}"},
-                                                              {"fork", "fork", "{:.3f}"},
-                                                              {"from", "low", "{:.3f}"},
-                                                              {"to", "high", "{:.3f}"},
-                                                              {"", "more"},
-                                                              {name, name}})
-                                                  .str(console().unicode(), 36);
+    const std::string columns = "run=original:.3f | fork:.3f | from=low:.3f | to=high:.3f | =more | ";
+    text += fmt::format("\n{}:\n", heading) + table_text(rows, columns + name, 36);
     if (n > 0)
       text += fmt::format("* {} of {} changed more than in {} other order{}\n",
                           std::count_if(all.begin(), all.end(), is_beyond), all.size(), n, n == 1 ? "" : "s");
@@ -142,10 +135,7 @@ struct ForkVerb : Verb {
     if (!from.checkpoint.empty()) remove_folder(fork + "/.past");
     if (code != 0 || signal_) return code ? code : 128 + signal_;
     const Json comparison = read_json(fork + "/fork.json");
-    if (json_)
-      print_json(comparison);
-    else
-      console().print("{}", text_of(comparison));
+    print_answer(json_, comparison, text_of(comparison));
     return 0;
   }
   std::string example() const override { return "qkv fork runs/bank --at 100 --without 3,17"; }
@@ -204,8 +194,7 @@ struct ForkVerb : Verb {
   void compare(const ForkPoint& from, const std::string& fork) {
     const Experiment before = load_experiment(run_, "last"), after = load_experiment(fork, "last");
     Questions questions;
-    const Index n = before.task->examples(Split::val), some = std::min(n, kExamples);
-    for (Index i = 0; i < some; i++) questions.examples.push_back(static_cast<int>(i * n / some));
+    questions.examples = spread_examples(*before.task, Split::val, kExamples);
     if (!ask_.empty()) questions.texts = before.task->probe_texts(ask_);
     log_odds(before, questions.texts);  // from now on each is asked for the class that the run gives it
     const Answers original = answers_of(before, questions), changed = answers_of(after, questions);

@@ -1,16 +1,12 @@
 #include <unistd.h>
 
-#include <algorithm>
 #include <limits>
 #include <utility>
 
 #include "cli/answers.h"
 #include "data/lines.h"
 #include "inspect/continuation.h"
-#include "qkv/base/json.h"
 #include "qkv/base/threads.h"
-#include "qkv/cli/verb.h"
-#include "qkv/log/console.h"
 
 namespace qkv {
 namespace {

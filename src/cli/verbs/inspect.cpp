@@ -2,10 +2,8 @@
 
 #include <numeric>
 
+#include "base/at.h"
 #include "base/file.h"
-#include "qkv/base/json.h"
-#include "qkv/base/text.h"
-#include "qkv/log/console.h"
 
 namespace qkv {
 
@@ -24,8 +22,10 @@ static std::vector<Index> chosen(const char* option, int one, Index n) {
   return all;
 }
 
-std::vector<Index> HeadChoice::layers(const Look& look) const {
-  return chosen("layer", layer, static_cast<Index>(look.layers.size()));
+std::vector<AttentionLook> HeadChoice::layers(const Look& look) const {
+  std::vector<AttentionLook> result;
+  for (Index l : chosen("layer", layer, Index(look.layers.size()))) result.push_back(at(look.layers, l));
+  return result;
 }
 
 std::vector<Index> HeadChoice::heads(const AttentionLook& one) const {
@@ -36,6 +36,19 @@ void TextChoice::add(Options& options) {
   options.add("text", &texts, "texts; default: examples of the data");
   options.add("--examples", &examples, "number of examples, of each class if there are classes").range = {
       1, 10000};
+}
+
+MatrixChart matrix_of(const std::string& title, const Json& rows, const std::string& columns) {
+  const std::vector<Column> list = columns_of(columns);
+  MatrixChart chart{title, list[0].heading, "", {}, {}, {}};
+  for (const Json& row : rows) chart.rows.push_back(row.at(list[0].key).get<std::string>());
+  for (std::size_t i = 1; i < list.size(); i++) chart.columns.push_back(list[i].heading);
+  for (const Json& row : rows)
+    for (std::size_t i = 1; i < list.size(); i++) {
+      const Json& value = row.at(list[i].key);
+      chart.values.push_back(value.is_null() ? NAN : to_double(value, list[i].key));
+    }
+  return chart;
 }
 
 std::string number(double value) {
@@ -66,37 +79,28 @@ struct Inspect : Verb {
     options.add("run", &subject.path, "run directory, checkpoint or, for words, a file of word2vec");
     for (auto& [name, entry] : Registry<Inspection>::instance().entries()) {
       Options& own = options.add_verb(name, entry.help);
-      inspections.push_back(entry.make());
-      inspections.back()->setup(own);
-      own.add("--svg", &inspections.back()->svg, "write the picture to this file, too");
+      Inspection& inspection = *inspections.emplace_back(&own, entry.make()).second;
+      inspection.setup(own);
+      own.add("--svg", &inspection.svg, "write the picture to this file, too");
       subject.add(own, "print JSON, one object per text if there are texts");
-      own.example = inspections.back()->example();
     }
-    verbs = &options.verbs;
   }
   int run() override {
-    auto inspection = inspections.begin();
-    for (const Options& verb : *verbs) {
-      if (verb.chosen && subject.path.empty() && (*inspection)->needs_subject())
-        fail(Fault::usage, "inspect: a run must be given before '{}'; got none", verb.name);
-      if (verb.chosen) return look(**inspection, verb.name);
-      ++inspection;
+    for (auto& [verb, inspection] : inspections) {
+      if (!verb->chosen) continue;
+      if (subject.path.empty() && inspection->needs_subject())
+        fail(Fault::usage, "inspect: a run must be given before '{}'; got none", verb->name);
+      inspection->run(subject);
+      if (!inspection->draws()) continue;
+      if (inspection->pictures.empty())
+        fail(Fault::usage, "inspect {}: --svg must have something to draw; got no text or word", verb->name);
+      write_file_atomic(inspection->svg, svg_grid(verb->name, inspection->pictures).str());
     }
     return 0;
   }
   std::string example() const override { return "qkv inspect runs/word2vec neighbors king"; }
 
-  int look(Inspection& inspection, const std::string& what) const {
-    const int code = inspection.run(subject);
-    if (!inspection.draws()) return code;
-    if (inspection.pictures.empty())
-      fail(Fault::usage, "inspect {}: --svg must have something to draw; got no text or word", what);
-    write_file_atomic(inspection.svg, svg_grid(what, inspection.pictures).str());
-    return code;
-  }
-
-  std::vector<std::unique_ptr<Inspection>> inspections;  // as in *verbs
-  const std::list<Options>* verbs = nullptr;
+  std::vector<std::pair<const Options*, std::unique_ptr<Inspection>>> inspections;
   Subject subject;
 };
 

@@ -2,8 +2,6 @@
 #include "cli/answers.h"
 #include "log/terminal_text.h"
 #include "qkv/autograd/tape.h"
-#include "qkv/base/json.h"
-#include "qkv/log/console.h"
 #include "qkv/train/optimizer.h"
 
 namespace qkv {

@@ -9,9 +9,6 @@
 #include "log/number_text.h"
 #include "log/record_keys.h"
 #include "log/run_log.h"
-#include "qkv/base/json.h"
-#include "qkv/base/text.h"
-#include "qkv/log/console.h"
 #include "train/levels.h"
 #include "train/run_dir.h"
 
@@ -22,9 +19,8 @@ Json json_of(const RunLog& log) {
   Json result = {{"run", log.name}, {"path", log.path}};
   if (!log.start.type().empty()) result["start"] = json_of(log.start);
   for (auto [name, records] : {std::pair{"train", &log.train}, {"eval", &log.eval}, {"other", &log.other}}) {
-    Json list = Json::array();
+    Json& list = result[name] = Json::array();
     for (const Record& record : *records) list.push_back(json_of(record));
-    result[name] = std::move(list);
   }
   if (log.ended()) result["end"] = json_of(log.end);
   std::vector<std::string> problems = log.problems;
@@ -48,26 +44,25 @@ std::string csv_cell(const std::string& text) {
 
 // One row per training line and evaluation; a column for each name that occurs.
 std::string csv_of(const std::vector<RunLog>& logs) {
-  std::vector<std::string> names{std::string(key::split), std::string(key::step)};
-  for (const RunLog& log : logs)
-    for (const std::vector<Record>* records : {&log.train, &log.eval})
-      for (const Record& record : *records)
-        for (const Metric& metric : record) add_new(names, std::string(metric.name));
-  std::string text = "run,type";
-  for (const std::string& name : names) text += "," + csv_cell(name);
-  text += "\n";
+  std::vector<std::string> names{"run", "type", std::string(key::split), std::string(key::step)};
+  std::vector<Json> rows(1);
   for (const RunLog& log : logs)
     for (const std::vector<Record>* records : {&log.train, &log.eval})
       for (const Record& record : *records) {
-        const Json json = json_of(record);
-        text += csv_cell(log.name) + "," + record.type();
-        for (const std::string& name : names) {
-          text += ",";
-          if (!json.contains(name)) continue;
-          text += json[name].is_string() ? csv_cell(json[name].get<std::string>()) : dump_json(json[name]);
-        }
-        text += "\n";
+        Json& row = rows.emplace_back(json_of(record));
+        for (auto& [name, value] : row.items()) add_new(names, name);
+        row["run"] = log.name;
       }
+  for (const std::string& name : names) rows[0][name] = name;
+  std::string text;
+  for (const Json& row : rows) {
+    std::vector<std::string> cells;
+    for (const std::string& name : names) {
+      const Json value = row.value(name, Json(""));
+      cells.push_back(csv_cell(value.is_string() ? value.get<std::string>() : dump_json(value)));
+    }
+    text += join(cells, ",") + "\n";
+  }
   return text;
 }
 
@@ -221,10 +216,8 @@ struct Log : Verb {
         continue;
       }
       text += summary(log);
-      const std::string evaluations = table(log);
-      text += evaluations.empty() ? "" : "\n" + evaluations;
-      const std::string levels = level_table(log, chosen(logs));
-      text += levels.empty() ? "" : "\n" + levels;
+      for (const std::string& part : {table(log), level_table(log, chosen(logs))})
+        text += part.empty() ? "" : "\n" + part;
       if (&log != &logs.back()) text += "\n";
     }
     return text;

@@ -5,9 +5,7 @@
 #include "base/file.h"
 #include "cli/answers.h"
 #include "log/charts.h"
-#include "qkv/base/json.h"
 #include "qkv/base/threads.h"
-#include "qkv/log/console.h"
 #include "train/train_step.h"
 
 namespace qkv {
@@ -39,16 +37,15 @@ struct LrRange : Verb {
     const auto known = [](double rate) {
       return rate > 0 ? Json(rate) : Json();
     };
-    if (json)
-      print_json({{"rates", rates},
+    print_answer(json,
+                 {{"rates", rates},
                   {"losses", losses},
                   {"means", means},
                   {"steepest", known(steepest)},
                   {"diverges", known(diverges)},
                   {"suggested", known(suggested)},
-                  {"by", by}});
-    else
-      console().print("{}", text());
+                  {"by", by}},
+                 text());
     return 0;
   }
   std::string example() const override { return "qkv lr-range configs/bank.toml --svg rates.svg"; }

@@ -9,10 +9,8 @@
 
 #include "base/embedded.h"
 #include "base/file.h"
+#include "cli/answers.h"
 #include "qkv/autograd/tape.h"
-#include "qkv/base/text.h"
-#include "qkv/cli/verb.h"
-#include "qkv/log/console.h"
 #include "qkv/task/task.h"
 #include "qkv/train/optimizer.h"
 

@@ -2,9 +2,6 @@
 
 #include "base/file.h"
 #include "cli/answers.h"
-#include "qkv/base/json.h"
-#include "qkv/base/text.h"
-#include "qkv/log/console.h"
 
 namespace qkv {
 namespace {
@@ -19,7 +16,11 @@ struct Report : Verb {
   }
   int run() override {
     const Json data = report_data(runs);
-    if (!svg.empty()) write_pictures(data);
+    if (!svg.empty()) {
+      make_directories(svg);
+      for (auto& [name, picture] : report_pictures(data))  // a metric may have any name
+        write_file_atomic(svg + "/" + replace_all(name, "/", "-") + ".svg", picture.str());
+    }
     if (json) {
       print_json(data);
       return 0;
@@ -36,13 +37,6 @@ struct Report : Verb {
     return 0;
   }
   std::string example() const override { return "qkv report runs/bank"; }
-
-  // A metric may have any name.
-  void write_pictures(const Json& data) const {
-    make_directories(svg);
-    for (auto& [name, picture] : report_pictures(data))
-      write_file_atomic(svg + "/" + replace_all(name, "/", "-") + ".svg", picture.str());
-  }
 
   std::vector<std::string> runs;
   std::string output, svg;

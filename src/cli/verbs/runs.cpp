@@ -1,8 +1,8 @@
 // The runs of a folder, and an end to those that are not wanted.
+#include <fmt/chrono.h>
 #include <unistd.h>
 
 #include <cmath>
-#include <ctime>
 #include <filesystem>
 #include <iostream>
 #include <set>
@@ -12,9 +12,6 @@
 #include "log/number_text.h"
 #include "log/record_keys.h"
 #include "log/run_log.h"
-#include "qkv/base/json.h"
-#include "qkv/base/text.h"
-#include "qkv/log/console.h"
 #include "train/run_dir.h"
 #include "train/run_list.h"
 
@@ -34,13 +31,6 @@ std::uintmax_t bytes_below(const std::string& folder) {
   for (fs::recursive_directory_iterator at(folder, ignored), end; at != end; at.increment(ignored))
     if (at->is_regular_file(ignored) && !at->is_symlink(ignored)) total += at->file_size(ignored);
   return total;
-}
-
-std::string date_text(std::time_t time) {
-  char text[32] = "";
-  std::tm parts{};
-  if (localtime_r(&time, &parts)) std::strftime(text, sizeof text, "%Y-%m-%d %H:%M", &parts);
-  return text;
 }
 
 struct Runs : Verb {
@@ -114,7 +104,8 @@ struct Runs : Verb {
       table.row({run.name, run.state,
                  grouped(run.steps) + (run.max_steps > run.steps ? "/" + grouped(run.max_steps) : ""),
                  std::isnan(run.best.value) ? "" : run.metric + " " + metric_text(run.best.value),
-                 byte_text(static_cast<double>(run.bytes)), date_text(run.date)});
+                 byte_text(static_cast<double>(run.bytes)),
+                 fmt::format("{:%Y-%m-%d %H:%M}", fmt::localtime(run.date))});
     return table.str(console().unicode());
   }
 

@@ -8,9 +8,7 @@
 
 #include "base/file.h"
 #include "cli/answers.h"
-#include "qkv/base/json.h"
 #include "qkv/base/threads.h"
-#include "qkv/log/console.h"
 
 namespace qkv {
 namespace {
@@ -47,10 +45,8 @@ struct ServeRuns : Verb {
       action.sa_flags = static_cast<int>(SA_RESETHAND);  // a second one ends the process at once
       ::sigaction(signal, &action, nullptr);
     }
-    if (json)
-      print_json({{"url", serve.url()}, {"port", serve.port()}});
-    else
-      console().print("{}  (the runs of {}; Ctrl-C ends it)\n", serve.url(), options.folder);
+    print_answer(json, {{"url", serve.url()}, {"port", serve.port()}},
+                 fmt::format("{}  (the runs of {}; Ctrl-C ends it)\n", serve.url(), options.folder));
     serve.run(stop_event);
     if (const std::size_t n = serve.trainings(); n > 0)
       console().info("{} training{} that {} started from the page go{} on", n, n > 1 ? "s" : "",

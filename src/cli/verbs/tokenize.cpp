@@ -1,11 +1,6 @@
 #include "base/file.h"
 #include "cli/answers.h"
 #include "log/terminal_text.h"
-#include "qkv/base/json.h"
-#include "qkv/base/text.h"
-#include "qkv/cli/verb.h"
-#include "qkv/log/console.h"
-#include "qkv/train/experiment.h"
 #include "train/checkpoint.h"
 
 namespace qkv {
@@ -45,18 +40,19 @@ struct Tokenize : Verb {
       UnknownCount unknown;
       const std::vector<int> ids = tokenizer->encode(text, &unknown);
       std::vector<std::string> tokens;
-      for (int id : ids) tokens.push_back(tokenizer->token(id));
+      std::string lines;
+      for (int id : ids) {
+        tokens.push_back(tokenizer->token(id));
+        lines += fmt::format("{:>6}  {}\n", id, visible(tokens.back()));
+      }
       all.tokens += unknown.tokens, all.unknown += unknown.unknown;
-      if (json)
-        print_json({{"text", text},
+      print_answer(json,
+                   {{"text", text},
                     {"tokens", tokens},
                     {"ids", ids},
                     {"unknown", unknown.unknown},
-                    {"decoded", tokenizer->decode(ids)}});
-      else
-        for (std::size_t i = 0; i < ids.size(); i++)
-          console().print("{:>6}  {}\n", ids[i], visible(tokens[i]));
-      if (!json && ids.empty()) console().print("\n");
+                    {"decoded", tokenizer->decode(ids)}},
+                   lines.empty() ? "\n" : lines);
     };
     const int code = texts.empty() && !file.empty() ? 0 : answer_each(texts, json, answer);
     if (all.unknown > 0) console().warn("{} of {} tokens are unknown", all.unknown, all.tokens);

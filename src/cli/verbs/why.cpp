@@ -1,9 +1,6 @@
+#include "cli/answers.h"
 #include "diagnosis/cause.h"
-#include "log/terminal_text.h"
-#include "qkv/base/json.h"
 #include "qkv/base/threads.h"
-#include "qkv/cli/verb.h"
-#include "qkv/log/console.h"
 #include "train/diagnosis.h"
 #include "train/run_dir.h"
 
@@ -11,15 +8,6 @@ namespace qkv {
 namespace {
 
 constexpr int kColumns = 80;
-
-// A paragraph whose further lines are indented as the first.
-void add_lines(std::string& text, const std::string& mark, const std::string& paragraph) {
-  std::string begin = mark;
-  for (const std::string& line : wrapped(paragraph, kColumns - static_cast<int>(mark.size()))) {
-    text += begin + line + "\n";
-    begin.assign(mark.size(), ' ');
-  }
-}
 
 // The causes in order, each with its evidence and what to try.
 std::string text_of(const std::string& run, const std::vector<Suspicion>& found) {
@@ -29,8 +17,8 @@ std::string text_of(const std::string& run, const std::vector<Suspicion>& found)
       fmt::format("{}: {} of {} known causes, the likeliest first\n", run, found.size(), rules);
   for (std::size_t i = 0; i < found.size(); i++) {
     text += fmt::format("\n{}. {} ({})\n", i + 1, found[i].cause, found[i].name);
-    for (const std::string& one : found[i].evidence) add_lines(text, "   - ", one);
-    add_lines(text, "   try: ", found[i].advice);
+    for (const std::string& one : found[i].evidence) text += paragraph("   - ", one, kColumns);
+    text += paragraph("   try: ", found[i].advice, kColumns);
   }
   return text;
 }
@@ -46,8 +34,7 @@ struct Why : Verb {
     const std::string file = config_of_run(path);
     if (step == 0) {
       const std::vector<Suspicion> found = diagnose_run(path);
-      console().print(
-          "{}", json ? dump_json({{"run", path}, {"causes", to_json(found)}}) + "\n" : text_of(path, found));
+      print_answer(json, {{"run", path}, {"causes", to_json(found)}}, text_of(path, found));
       return 0;
     }
     check_run_checksums(path);
@@ -55,7 +42,7 @@ struct Why : Verb {
     set_threads(static_cast<int>(e.run.threads));
     Training training = prepare_training(e);
     const Diagnosis d = why(training, path, step);
-    console().print("{}", json ? dump_json(d.json()) + "\n" : d.text());
+    print_answer(json, d.json(), d.text());
     return 0;
   }
   std::string example() const override { return "qkv why runs/bank 120"; }
