@@ -93,13 +93,17 @@ std::vector<double> log_odds(const Experiment& e, Split split, const std::vector
   return result;
 }
 
+std::vector<ProbeText> asked_texts(const Experiment& e, const std::vector<std::string>& texts) {
+  if (texts.empty()) return {};
+  if (e.task->classes().size() < 2)
+    fail(Fault::usage, "a text can be asked in a task with classes; got '{}'",
+         e.config.section("task").type(Task::kDefault));
+  return e.task->probe_texts(texts);
+}
+
 std::vector<double> log_odds(const Experiment& e, std::vector<ProbeText>& texts) {
   std::vector<double> result;
-  const auto classes = static_cast<Index>(e.task->classes().size());
   for (ProbeText& text : texts) {
-    if (classes < 2)
-      fail(Fault::usage, "a text can be asked in a task with classes; got '{}'",
-           e.config.section("task").type(Task::kDefault));
     const std::vector<double> x = finite_forward(*e.model, e.task->probe_batch(&text, 1)).to_vector();
     if (text.label < 0) text.label = static_cast<int>(std::max_element(x.begin(), x.end()) - x.begin());
     const double own = x.at(static_cast<std::size_t>(text.label));

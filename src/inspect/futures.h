@@ -13,8 +13,9 @@ namespace qkv {
 /// log(p / (1 - p)), p = exp(-loss): of the right answer of an example of a split. Of one with several
 /// targets, of their mean loss.
 std::vector<double> log_odds(const Experiment& e, Split split, const std::vector<int>& examples);
-/// Of each text its class `label`; where that is -1, it becomes the likeliest one. A usage error in a task
-/// without classes.
+/// Texts whose answers can be compared. A usage error in a task without classes.
+std::vector<ProbeText> asked_texts(const Experiment& e, const std::vector<std::string>& texts);
+/// Of each text its class `label`; where that is -1, it becomes the likeliest one.
 std::vector<double> log_odds(const Experiment& e, std::vector<ProbeText>& texts);
 
 /// What is asked of each future.

@@ -166,7 +166,7 @@ std::vector<Optimizer::Linear> Optimizer::linearize(const ParameterStore& store,
 }
 
 Optimizer::Linear Optimizer::linear(const Chunk&, const Step&, bool, Tensor&) {
-  fail(Fault::usage, "optimizer: its steps must be those of adamw, adam or sgd; got '{}'",
+  fail(Fault::usage, "optimizer: its steps must be those of adamw, adam or sgd without nesterov; got '{}'",
        config_.type(kDefault));
 }
 
@@ -191,6 +191,11 @@ std::vector<NamedTensor> Optimizer::state(const ParameterStore& store) const {
 void Optimizer::load(const ParameterStore& store, const std::vector<NamedTensor>& values,
                      const std::string& where) {
   std::vector<NamedTensor> own = state(store);
+  if (values.empty() && !own.empty())
+    fail(Fault::usage,
+         "{}: must hold the state of an optimizer to go on; got none, as in an average of checkpoints "
+         "(train.init_from begins from its weights)",
+         where);
   if (own.size() != values.size())
     fail(Fault::data, "{}: must hold {} tensors of this optimizer; got {}", where, own.size(), values.size());
   for (NamedTensor& moment : own) {

@@ -39,6 +39,9 @@ struct BlameVerb : Verb {
         0, 1'000'000'000'000};
     options.add("--checkpoint", &checkpoint_, "whose answer it is: best, last or step-000100");
     options.add("--answer", &ask_.answer, "this class or token instead of the likeliest");
+    options.add("--reply", &ask_.reply, "of a model that translates: the beginning of its answer");
+    options.add("--word", &ask_.word,
+                "the answer at this word counts; default: the word in question, else the last");
     options.add("--estimator", &estimator_, "how effects are predicted").choices = {"unrolled", "tracin"};
     options.add("--count", &count_, "so many examples").range = {1, 100000};
     options.add("--json", &json_, "print JSON, one object per text");
@@ -122,8 +125,10 @@ struct BlameVerb : Verb {
     for (const NamedTensor& own : e.parameters->stored())
       if (const Tensor one = tensor_named(own.name, kept); !one.defined() || !one.same_bits(own.tensor)) {
         const std::string arithmetic = changed_arithmetic(run_);
-        fail(Fault::runtime, "blame: the steps must end at the weights of {}, bit by bit; got others{}",
-             folder, arithmetic.empty() ? "" : " (" + arithmetic + ")");
+        fail(Fault::runtime, "blame: the steps must end at the weights of {}, bit by bit; got others ({})",
+             folder,
+             arithmetic.empty() ? "if keys of the run were changed at a step, --from must not be before it"
+                                : arithmetic);
       }
   }
 

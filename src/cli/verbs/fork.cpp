@@ -78,12 +78,21 @@ bool is_beyond(const Json& row) {
   return std::fabs(double(row["fork"]) - before) > most;
 }
 
+// Where the futures part, and whether they are of the same length.
+std::string verdict(bool same, const std::optional<std::int64_t>& first, std::int64_t ends,
+                    std::int64_t forked) {
+  const std::string ways =
+      ends == forked ? "" : fmt::format(" The run ends at step {}, the fork at step {}.", ends, forked);
+  if (first) return fmt::format("The first step that differs is {}.", *first) + ways;
+  if (same) return "Both futures are the same.";
+  if (!ways.empty()) return fmt::format("No step up to {} differs.", std::min(ends, forked)) + ways;
+  return "All steps are the same, the averages of the weights are not.";
+}
+
 // What the change did, kind by kind. The examples have the largest changes in front.
 std::string text_of(const Json& c) {
-  const Json& first = c["first_difference"];
   const std::size_t n = c["course"].size();
-  std::string text = first.is_null() ? "Both futures are the same.\n"
-                                     : fmt::format("The first step that differs is {}.\n", first.dump());
+  std::string text = c["verdict"].get<std::string>() + "\n";
   for (auto [kind, name, heading] :
        {std::tuple{"asked", "text", "Log-odds of the answer that the run gives"},
         {"examples", "text", "Log-odds of the right answer to validation examples"},
@@ -122,6 +131,8 @@ struct ForkVerb : Verb {
   }
 
   int run() override {
+    if (name_.find('/') != std::string::npos || name_ == "." || name_ == "..")
+      fail(Fault::usage, "--name: must be the name of a directory; got {}", in_quotes(name_));
     if (!communicator().alone())
       fail(Fault::usage, "fork: must run in one process; got {} processes", communicator().size());
     ForkPoint from{config_of_run(run_), ""};
@@ -130,9 +141,7 @@ struct ForkVerb : Verb {
     if (fork.empty()) return 128 + signal_;
     console().info("fork     {} from step {} of {}: {}", fork, at_, run_,
                    changes_.empty() ? "nothing is changed" : join(changes_, ", "));
-    const int code = resume_run(fork, sets_);
-    if (code == 0) compare(from, fork);
-    if (!from.checkpoint.empty()) remove_folder(fork + "/.past");
+    const int code = train_on(from, fork);
     if (code != 0 || signal_) return code ? code : 128 + signal_;
     const Json comparison = read_json(fork + "/fork.json");
     print_answer(json_, comparison, text_of(comparison));
@@ -141,6 +150,19 @@ struct ForkVerb : Verb {
   std::string example() const override { return "qkv fork runs/bank --at 100 --without 3,17"; }
 
  private:
+  int train_on(const ForkPoint& from, const std::string& fork) {
+    struct Past {  // is removed in the end, whatever happens
+      ~Past() {
+        std::error_code ignored;
+        fs::remove_all(folder, ignored);
+      }
+      std::string folder;
+    } past{fork + "/.past"};
+    const int code = resume_run(fork, sets_);
+    if (code == 0) compare(from, fork);
+    return code;
+  }
+
   // The new run directory, which was trained as the other up to the step; "" after a signal. Sets what is to
   // change from there on, and where.
   std::string make_past(ForkPoint& from) {
@@ -149,16 +171,22 @@ struct ForkVerb : Verb {
     if (const std::int64_t last = reached.empty() ? 0 : reached.back().first; at_ < 0 || at_ > last)
       fail(Fault::usage, "--at: must be a step that the run has reached, 0 .. {}; got {}", last, at_);
     set_threads(e.run.threads > 0 ? static_cast<int>(e.run.threads) : communicator().threads);
+    const Section changed = Section::load(from.config, sets_).section("train");
+    const auto given = changed.read<ForkConfig>();
     std::vector<std::string> numbers, heads;
-    for (std::int64_t number : e.tables.fork.without) numbers.push_back(std::to_string(number));
-    for (const std::string& head : e.tables.fork.ablate) heads.push_back(toml_string(head));
+    for (std::int64_t number : given.without) numbers.push_back(std::to_string(number));
+    for (const std::string& head : given.ablate) heads.push_back(toml_string(head));
     if (!without_.empty())
       sets_.push_back("train.without=" + extended(numbers, without_, [&](const std::string& name) {
                         return number_of(*e.task, name);
                       }));
     if (!ablate_.empty()) sets_.push_back("train.ablate=" + extended(heads, ablate_, toml_string));
     changes_ = changed_keys(run_, sets_);  // refuses what is wrong before anything is written
+    asked_texts(e, ask_);                  // refuses, too
     Training t = prepare_training(e);
+    const auto length = changed.read<TrainConfig>();
+    const std::int64_t steps = length.max_steps > 0 ? length.max_steps : t.steps_in(length.max_epochs);
+    if (steps < at_) fail(Fault::usage, "--at: must not be later than the end, step {}; got {}", steps, at_);
     install_signal_handlers();
     const RunDir made = RunDir::create(absolute_run(run_).parent_path(),
                                        name_.empty() ? name_of_run(run_) + "-fork" : name_, false);
@@ -195,11 +223,13 @@ struct ForkVerb : Verb {
     const Experiment before = load_experiment(run_, "last"), after = load_experiment(fork, "last");
     Questions questions;
     questions.examples = spread_examples(*before.task, Split::val, kExamples);
-    if (!ask_.empty()) questions.texts = before.task->probe_texts(ask_);
+    questions.texts = asked_texts(before, ask_);
     log_odds(before, questions.texts);  // from now on each is asked for the class that the run gives it
     const Answers original = answers_of(before, questions), changed = answers_of(after, questions);
     const bool same = same_weights(run_, fork).value_or(false);
     const auto first = same ? std::nullopt : first_difference(from, sets_);
+    const std::int64_t ends = list_checkpoints(run_).back().first,
+                       forked = list_checkpoints(fork).back().first;
     const std::int64_t own = before.tables.fork.seed > 0 ? before.tables.fork.seed : before.run.seed;
     std::vector<Future> seeds;
     for (;;) {
@@ -207,6 +237,7 @@ struct ForkVerb : Verb {
                     {"at", at_},
                     {"changes", changes_},
                     {"first_difference", first ? Json(*first) : Json()},
+                    {"verdict", verdict(same, first, ends, forked)},
                     {"metric", before.tables.eval.metric},
                     {"course", Json::array()}};
       for (const Future& seed : seeds) found["course"].push_back(seed.course);

@@ -1,7 +1,7 @@
 // A fork beside the run that it left: both courses, and what the change did to each example and each head, beside what another
 // order of the examples does.
 //
-//   fork: {of, at, changes, first_difference, metric, course: [[step, value]..] of each seed,
+//   fork: {of, at, changes, first_difference, verdict, metric, course: [[step, value]..] of each seed,
 //          examples, asked, heads: [{original, fork, low, high, and text or head}]}
 
 const kForkRows = 20;
@@ -35,7 +35,7 @@ function showFork(fork, runs) {
   const series = [...fork.course.map((points, i) => ({name: `seed ${i + 1}`, key: "in another order", x: points.map(p => p[0]), y: points.map(p => p[1]), colour: "var(--c7)", dash: "2 3"})),
                   ...runs.slice(0, 2).map((run, i) => ({name: run.name, ...curve(run), colour: runColour(i)})).reverse()];
   const changes = fork.changes.length ? fork.changes.map(change => [el("code", {}, change), "; "]) : "nothing was changed; ";
-  const first = fork.first_difference === null ? "both futures are the same, bit by bit." : `the first step that differs is ${text(fork.first_difference)}.`;
+  const first = fork.verdict;
   const card = (title, kind, name, axis, note) => fork[kind].length > 0 && el("div", {class: "card next"}, el("h3", {}, title), forkPlot(title, fork[kind], name, axis),
     el("p", {class: "note"}, `${note} ${n ? `Bands: ${text(n)} futures in another order. ${text(fork[kind].filter(beyond).length)} of ${text(fork[kind].length)} changed more than in any of these (filled dots).` : ""}`));
   const example = row => (row.label ? row.label + ": " : "") + tidy(row.text);
