@@ -77,6 +77,7 @@ TEST_CASE("average: the mean of the last checkpoints of a run is a run that ever
     CAPTURE(result.err);
     CHECK(result.code == 0);
   }
+  place.refused({"resume", "one-average"}, 2, "must hold the state of an optimizer to go on; got none");
 }
 
 TEST_CASE("average: the best checkpoints of several runs, also of averages of weights") {

@@ -144,6 +144,17 @@ TEST_CASE("check reports all bad lines of all data files, up to a number") {
   CHECK(has(labels[0], "must have at most 2000 labels; got 3000"));
 }
 
+TEST_CASE("one wrong key makes no other one wrong") {
+  const std::string bank = source_dir() + "/configs/bank.toml";
+  for (const char* wrong :
+       {"run.threads=-1", "run.name=\"../x\"", "tokenizer.min_freq=-3", "task.type=\"wsdd\""}) {
+    CAPTURE(wrong);
+    const std::vector<std::string> problems = check_config(Section::load(bank, {wrong})).problems;
+    CAPTURE(join(problems, "; "));
+    CHECK(problems.size() == 1);
+  }
+}
+
 TEST_CASE("each broken model config gives one message, which says where and what to do") {
   const CheckCase cases[] = {
       {"heads do not divide the width", "attention.n_head = 5",

@@ -12,10 +12,10 @@ namespace {
 
 // A run of twelve steps with a checkpoint every five.
 struct Forked {
-  Forked() {
+  explicit Forked(const std::string& set = "schema=1") {
     data.encoder();
     const Finished result = qkv({"train", "small.toml", "-q", "--set", "checkpoint.every=5", "--set",
-                                 "checkpoint.keep_best=false", "--set", "inspect.capture=[]"});
+                                 "checkpoint.keep_best=false", "--set", "inspect.capture=[]", "--set", set});
     CAPTURE(result.err);
     REQUIRE(result.code == 0);
   }
@@ -58,6 +58,7 @@ TEST_CASE("a fork without change is the run again, from a checkpoint, between tw
     const std::string name = fmt::format("at-{}", step);
     const Json found = forked.comparison({"--at", std::to_string(step), "--seeds", "0", "--name", name});
     CHECK(found["first_difference"].is_null());
+    CHECK(found["verdict"] == "Both futures are the same.");
     CHECK(metrics_of(forked.run(name)).substr(0, 400) == metrics_of(forked.run("small")).substr(0, 400));
     CHECK(forked.past(name, 12) == forked.past("small", 12));
     const Finished compared = forked.qkv({"compare", "runs/small", "runs/" + name, "--json"});
@@ -130,6 +131,34 @@ TEST_CASE("a fork without a head or with another rate parts at its first step") 
   for (const std::string& line : split(text, '\n')) CHECK(display_width(line) <= 80);
 }
 
+TEST_CASE("futures whose steps are the same need not be the same") {
+  const Forked forked("train.ema_decay=0.9");
+  const Json averaged =
+      forked.comparison({"--at", "7", "--set", "train.ema_decay=0.5", "--seeds", "0", "--name", "averaged"});
+  CHECK(averaged["first_difference"].is_null());
+  CHECK(averaged["verdict"] == "All steps are the same, the averages of the weights are not.");
+  CHECK(averaged["heads"][0]["fork"] != averaged["heads"][0]["original"]);
+  const Json longer =
+      forked.comparison({"--at", "7", "--set", "train.max_steps=15", "--seeds", "0", "--name", "longer"});
+  CHECK(
+      longer["verdict"] ==
+      "The first step that differs is 8. The run ends at step 12, the fork at step 15.");  // by its schedule
+}
+
+TEST_CASE("what --set leaves out and what --without names are left out together") {
+  const Forked forked;
+  const Json found = forked.comparison(
+      {"--at", "10", "--set", "train.without=[1]", "--without", "2", "--seeds", "0", "--name", "two"});
+  CHECK(found["changes"] == Json::parse("[\"train.without = [1, 2] (was [])\"]"));
+}
+
+TEST_CASE("why: a step that keys of later steps make anew is not taken for that of the log") {
+  const Forked forked;
+  forked.comparison({"--at", "7", "--set", "optimizer.lr=2e-2", "--seeds", "0", "--name", "faster"});
+  CHECK(has(forked.qkv({"why", "runs/faster", "4"}).out, "not the step of the log, whose gradient norm is"));
+  CHECK_FALSE(has(forked.qkv({"why", "runs/small", "4"}).out, "not the step of the log"));
+}
+
 TEST_CASE("a fork that cannot be made leaves nothing") {
   const Forked forked;
   const std::string before = snapshot(forked.data.folder.path);
@@ -143,6 +172,10 @@ TEST_CASE("a fork that cannot be made leaves nothing") {
   check_refused(forked.fork({"--at", "3", "--ablate", "3.1"}), 2, "must name heads with a W_O");
   check_refused(forked.fork({"--at", "3", "--set", "model.d_model=8"}), 2, "the architecture must stay");
   check_refused(forked.fork({"--at", "3", "--set", "optimizer.rate=1"}), 2, "unknown key");
+  check_refused(forked.fork({"--at", "5", "--set", "train.max_steps=4"}), 2,
+                "--at: must not be later than the end, step 4; got 5");
+  check_refused(forked.fork({"--at", "3", "--ask", "nothing"}), 3, "must hold one target word");
+  check_refused(forked.fork({"--at", "3", "--name", "../x"}), 2, "--name: must be the name of a directory");
   check_refused(forked.qkv({"fork", "runs/none", "--at", "3"}), 3, "runs/none");
   CHECK(snapshot(forked.data.folder.path) == before);
 }

@@ -62,6 +62,14 @@ std::vector<int> continued(const Counter& model, const std::vector<int>& prompt,
 
 }  // namespace
 
+TEST_CASE("the last document of a text follows the last end before its last token") {
+  CHECK(last_document({1, 9, 2, 9, 3, 4}, 9) == std::vector<int>{3, 4});
+  CHECK(last_document({1, 9, 2, 9}, 9) == std::vector<int>{9});
+  CHECK(last_document({1, 2}, 9) == std::vector<int>{1, 2});
+  CHECK(last_document({1, 9, 2}, -1) == std::vector<int>{1, 9, 2});
+  CHECK(last_document({}, 9).empty());
+}
+
 TEST_CASE("temperature 0 takes the likeliest token, the lower id of equals") {
   Sampling greedy({0.0, 0, 1.0, 0.0});
   const float logits[] = {1, 3, 3, -1};

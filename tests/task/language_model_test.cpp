@@ -204,6 +204,36 @@ TEST_CASE("rows of documents say where each begins, and no token is predicted fr
   CHECK(e.task->symbolic_batch(3).at("starts").shape() == Shape{3, 8});
 }
 
+TEST_CASE("a model that reads documents apart answers as if the text began with its last document") {
+  TemporaryFolder folder;
+  std::string lines;
+  for (int i = 0; i < 20; i++) lines += "{\"text\": \"abcde\"}\n{\"text\": \"xyz\"}\n";
+  write_file_atomic(folder / "text.jsonl", lines);
+  const std::string train = "[data]\ntrain = \"" + (folder / "text.jsonl") + "\"\nval_fraction = 0\n";
+  for (const bool apart : {true, false}) {
+    CAPTURE(apart);
+    const std::string packing =
+        apart ? "packing = \"documents\"\n" : "[tokenizer]\nspecials = [\"<|endoftext|>\"]\n";
+    const Experiment e = build_experiment(Section::parse(train + packing + kModel));
+    const auto logits = [&](const std::string& text) {  // of what follows the last token
+      const std::vector<ProbeText> probes = e.task->probe_texts({text});
+      const Tensor all = e.model->forward(e.task->probe_batch(probes.data(), 1)).value();
+      const std::vector<double> values = all.to_vector();
+      return std::vector<double>(values.end() - all.dim(2), values.end());
+    };
+    const std::vector<double> alone = logits("ab"), after = logits("xyz<|endoftext|>ab");
+    double difference = 0;
+    for (std::size_t i = 0; i < alone.size(); i++)
+      difference = std::max(difference, std::abs(alone[i] - after[i]));
+    CHECK((difference < 1e-5) == apart);
+    CHECK(e.task->document_end() == (apart ? e.task->tokenizer()->end_id() : -1));
+    const auto continuation = [&](const std::string& text) {
+      return e.task->predict(*e.model, text)["continuation"].get<std::string>();
+    };
+    if (apart) CHECK(continuation("xyz<|endoftext|>ab") == continuation("ab"));
+  }
+}
+
 TEST_CASE("documents are those of the end token that the tokenizer has, in plain text too") {
   std::string text;
   for (int i = 0; i < 30; i++) text += "ab<eos>";

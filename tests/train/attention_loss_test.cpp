@@ -5,6 +5,7 @@
 
 #include "log/read_metrics.h"
 #include "qkv/autograd/capture.h"
+#include "train/check.h"
 #include "train/small_run.h"
 
 namespace qkv::test {
@@ -105,8 +106,17 @@ TEST_CASE("what contradicts itself in [train.attention_loss] is reported with it
   CHECK(has(message(data.sets("0")), "train.attention_loss.weight"));
   CHECK(has(message(data.sets("-1")), "must not be negative"));
   CHECK(has(message(data.sets("1", {"train.attention_loss.heads=[\"0.2\", \"1.*\"]"})),
-            "must name heads of self-attention"));
+            "must name heads of self-attention as LAYER.HEAD, such as 0.*; got 0.2, which the model lacks"));
+  CHECK(has(message(data.sets("1", {"train.attention_loss.heads=[\"0.*\", \"1.*\"]"})), "got 1.*, which"));
   CHECK(has(message(data.sets("1", {"train.attention_loss.heads=[]"})), "must name heads of self-attention"));
+  const auto problems = [&](const std::string& heads) {  // without training
+    return join(
+        check_config(Section::load(data.encoder(), data.sets("1", {"train.attention_loss.heads=" + heads})))
+            .problems,
+        "");
+  };
+  CHECK(has(problems("[\"1.*\"]"), "got 1.*, which the model lacks"));
+  CHECK(problems("[\"0.*\"]") == "");
   CHECK(has(message(data.sets("1", {"model.type=\"bag-of-words\"", "model.d_model=8"})),
             "must name heads of self-attention"));
 }

@@ -21,7 +21,7 @@ namespace {
 // A finished run with everything that the trainer and the run directory write.
 std::string finished_run(const SmallData& data) {
   const std::string run = data.folder / "run";
-  Session session(data.encoder());
+  Session session(data.encoder(), {"data.batch_by=examples"});
   session.train(run);
   write_file_atomic(run + "/env.json", "{\"seed\": 7}\n");
   write_file_atomic(run + "/config.resolved.toml", session.config.dump());
@@ -45,6 +45,7 @@ TEST_CASE("a whole run, a checkpoint of it and its weights are whole") {
   const SmallData data;
   const std::string run = finished_run(data);
   CHECK(problems_of(run) == "");
+  CHECK(problems_of(run + "/../run") == "");  // "examples" is not taken for a file
   CHECK(problems_of(find_checkpoint(run, "last")) == "");
   CHECK(problems_of(find_checkpoint(run, "last") + "/model.safetensors") == "");
   CHECK(verify(run).checked.size() > 15);

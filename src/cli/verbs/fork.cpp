@@ -226,7 +226,7 @@ struct ForkVerb : Verb {
     questions.texts = asked_texts(before, ask_);
     log_odds(before, questions.texts);  // from now on each is asked for the class that the run gives it
     const Answers original = answers_of(before, questions), changed = answers_of(after, questions);
-    const bool same = same_weights(run_, fork).value_or(false);
+    const bool same = same_weights(run_, fork).value_or(false) && !course_of(run_, fork).parting;
     const auto first = same ? std::nullopt : first_difference(from, sets_);
     const std::int64_t ends = list_checkpoints(run_).back().first,
                        forked = list_checkpoints(fork).back().first;
