@@ -106,6 +106,7 @@ TEST_CASE("blame says what it cannot answer") {
   CHECK(has(error({kText, "--from", "60", "--checkpoint", "last"}), "steps 61 .. 60"));
   CHECK(has(error({kText, "--answer", "rivers"}), "did you mean 'river'?"));
   CHECK(has(error({"--verify", "--labels"}), "--verify"));
+  CHECK(has(error({"--answer", "money", "--labels"}), "--answer"));
   CHECK(has(error({kText, "--trainings", "3"}), "--trainings"));
 }
 

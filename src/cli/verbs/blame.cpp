@@ -28,21 +28,23 @@ struct BlameVerb : Verb {
         "text"};
     Option& trainings = options.add("--trainings", &trainings_, "with --labels: train so many times");
     trainings.range = {1, 1000}, trainings.needs = {"--labels"};
-    options.add("--verify", &verify_, "train again without the examples, and say what really changes")
-        .needs = {"text"};
-    options
-        .add("--subsets", &subsets_,
-             "train again without so many random tenths of the examples, and "
-             "compare the changes with the predicted ones")
+    const auto add = [&](const char* name, auto* value, const char* help) -> Option& {
+      Option& option = options.add(name, value, help);
+      option.needs = {"text"};
+      return option;
+    };
+    add("--verify", &verify_, "train again without the examples, and say what really changes");
+    add("--subsets", &subsets_,
+        "train again without so many random tenths of the examples, and compare the changes with the "
+        "predicted ones")
         .range = {0, 100000};
-    options.add("--from", &from_, "the lessons after this step; default: those of the last fifth").range = {
+    add("--from", &from_, "the lessons after this step; default: those of the last fifth").range = {
         0, 1'000'000'000'000};
-    options.add("--checkpoint", &checkpoint_, "whose answer it is: best, last or step-000100");
-    options.add("--answer", &ask_.answer, "this class or token instead of the likeliest");
-    options.add("--reply", &ask_.reply, "of a model that translates: the beginning of its answer");
-    options.add("--word", &ask_.word,
-                "the answer at this word counts; default: the word in question, else the last");
-    options.add("--estimator", &estimator_, "how effects are predicted").choices = {"unrolled", "tracin"};
+    add("--checkpoint", &checkpoint_, "whose answer it is: best, last or step-000100");
+    add("--answer", &ask_.answer, "this class or token instead of the likeliest");
+    add("--reply", &ask_.reply, "of a model that translates: the beginning of its answer");
+    add("--word", &ask_.word, "the answer at this word counts; default: the word in question, else the last");
+    add("--estimator", &estimator_, "how effects are predicted").choices = {"unrolled", "tracin"};
     options.add("--count", &count_, "so many examples").range = {1, 100000};
     options.add("--json", &json_, "print JSON, one object per text");
   }
@@ -159,10 +161,12 @@ struct BlameVerb : Verb {
   }
 
   // What became of an answer without some examples.
-  static Json outcome(const Experiment& e, const Case& one, const std::string& without,
-                      const Examples& left_out) {
+  Json outcome(const Experiment& e, const Case& one, const std::string& without,
+               const Examples& left_out) const {
     const double log_odds = one.question(*e.model).value().item();
-    const Asked now = ask(e, "blame", one.asked.text.text, {});
+    AskOptions likeliest = ask_;
+    likeliest.answer.clear();
+    const Asked now = ask(e, "blame", one.asked.text.text, likeliest);
     return {{"without", without},
             {"predicted", json_number(effect_of(one.effects, left_out))},
             {"change", json_number(log_odds - one.log_odds)},
