@@ -141,7 +141,8 @@ TEST_CASE("trainings with more than gradients of examples are refused by name") 
   };
   CHECK(has(refused({"train.ema_decay=0.9"}, 0, 4), "train.ema_decay must be 0"));
   CHECK(has(refused({"train.ablate=[\"0.0\"]"}, 0, 4), "train.ablate must be empty"));
-  CHECK(has(refused({"optimizer.type=\"lion\""}, 0, 4), "must be those of adamw, adam or sgd; got 'lion'"));
+  CHECK(has(refused({"optimizer.type=\"lion\""}, 0, 4),
+            "must be those of adamw, adam or sgd without nesterov; got 'lion'"));
   CHECK(has(refused({}, 4, 4), "steps 5 .. 4"));
   CHECK(has(refused({}, 4, 13), "within 12 steps"));
 }
