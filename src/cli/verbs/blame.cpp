@@ -28,23 +28,21 @@ struct BlameVerb : Verb {
         "text"};
     Option& trainings = options.add("--trainings", &trainings_, "with --labels: train so many times");
     trainings.range = {1, 1000}, trainings.needs = {"--labels"};
-    const auto add = [&](const char* name, auto* value, const char* help) -> Option& {
-      Option& option = options.add(name, value, help);
-      option.needs = {"text"};
-      return option;
-    };
-    add("--verify", &verify_, "train again without the examples, and say what really changes");
-    add("--subsets", &subsets_,
-        "train again without so many random tenths of the examples, and compare the changes with the "
-        "predicted ones")
+    options.add("--verify", &verify_, "train again without the examples, and say what really changes")
+        .needs = {"text"};
+    options
+        .add("--subsets", &subsets_,
+             "train again without so many random tenths of the examples, and "
+             "compare the changes with the predicted ones")
         .range = {0, 100000};
-    add("--from", &from_, "the lessons after this step; default: those of the last fifth").range = {
+    options.add("--from", &from_, "the lessons after this step; default: those of the last fifth").range = {
         0, 1'000'000'000'000};
-    add("--checkpoint", &checkpoint_, "whose answer it is: best, last or step-000100");
-    add("--answer", &ask_.answer, "this class or token instead of the likeliest");
-    add("--reply", &ask_.reply, "of a model that translates: the beginning of its answer");
-    add("--word", &ask_.word, "the answer at this word counts; default: the word in question, else the last");
-    add("--estimator", &estimator_, "how effects are predicted").choices = {"unrolled", "tracin"};
+    options.add("--checkpoint", &checkpoint_, "whose answer it is: best, last or step-000100");
+    options.add("--answer", &ask_.answer, "this class or token instead of the likeliest");
+    options.add("--reply", &ask_.reply, "of a model that translates: the beginning of its answer");
+    options.add("--word", &ask_.word,
+                "the answer at this word counts; default: the word in question, else the last");
+    options.add("--estimator", &estimator_, "how effects are predicted").choices = {"unrolled", "tracin"};
     options.add("--count", &count_, "so many examples").range = {1, 100000};
     options.add("--json", &json_, "print JSON, one object per text");
   }
@@ -53,6 +51,8 @@ struct BlameVerb : Verb {
     if (labels_ != texts_.empty())
       fail(Fault::usage, "blame: either a text or --labels must be given; got {}",
            labels_ ? "both" : "neither");
+    if (labels_ && !(ask_.answer + ask_.reply + ask_.word).empty())
+      fail(Fault::usage, "blame: --answer, --reply and --word must be given with a text; got --labels");
     const std::string config = config_of_run(run_);
     check_run_checksums(run_);
     Experiment e = build_experiment(Section::load(config));
