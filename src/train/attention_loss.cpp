@@ -97,10 +97,8 @@ std::vector<std::string> names_of_heads(const Experiment& e, const ProbeText& te
 }
 
 bool names_none(const std::string& pattern, const std::vector<std::string>& heads) {
-  return std::none_of(heads.begin(), heads.end(), [&](const std::string& head) {
-    const std::size_t dot = head.rfind('.');
-    return names_head(pattern, head.substr(0, dot), std::stoi(head.substr(dot + 1)));
-  });
+  return std::none_of(heads.begin(), heads.end(),
+                      [&](const std::string& head) { return names_head(pattern, head); });
 }
 
 }  // namespace

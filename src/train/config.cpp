@@ -5,6 +5,7 @@
 #include "qkv/base/json.h"
 #include "qkv/base/text.h"
 #include "train/expect.h"
+#include "train/run_dir.h"
 
 namespace qkv {
 namespace {
@@ -90,7 +91,7 @@ std::vector<Expectation> expectations(const Section& config, const Json& results
 RunConfig read_run(const Section& config) {
   const Section table = config.section("run");
   const RunConfig run = table.read<RunConfig>();
-  if (run.name.find('/') != std::string::npos || run.name == "." || run.name == "..")
+  if (!names_a_directory(run.name))
     table.report("name", fmt::format("must be the name of a directory; got '{}'", run.name));
   if (run.out_dir.empty())
     table.report("out_dir", "must be a directory; got \"\" (the working directory is \".\")");

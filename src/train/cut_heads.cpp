@@ -26,11 +26,17 @@ static void zero_columns(Tensor W, Index begin, Index end) {
   });
 }
 
-bool names_head(const std::string& pattern, const std::string& path, Index head) {
-  if (matches(pattern, fmt::format("{}.{}", path, head))) return true;
+bool names_head(const std::string& pattern, const std::string& head) {
+  if (matches(pattern, head)) return true;
+  const std::size_t dot = head.rfind('.');
+  const std::string path = head.substr(0, dot);
   const std::string number = starts_with(path, "layers.") ? path.substr(7, path.rfind('.') - 7) : "";
   return all_digits(number) && path == "layers." + number + ".attn" &&
-         matches(pattern, fmt::format("{}.{}", number, head));
+         matches(pattern, number + head.substr(dot));
+}
+
+bool names_head(const std::string& pattern, const std::string& path, Index head) {
+  return names_head(pattern, fmt::format("{}.{}", path, head));
 }
 
 std::vector<std::string> heads_of(const ParameterStore& store) {

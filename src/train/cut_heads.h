@@ -28,6 +28,8 @@ class CutHeads {
 
 /// Whether a pattern, in which * stands for any text, means a head: LAYER.HEAD, where LAYER is the path of
 /// its attention, or N for that of layers.N.attn.
+bool names_head(const std::string& pattern, const std::string& head);
+/// The same of a head of the attention `path`.
 bool names_head(const std::string& pattern, const std::string& path, Index head);
 
 /// The heads of a model as train.ablate calls them: "layers.0.attn.1".

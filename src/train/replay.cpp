@@ -272,8 +272,8 @@ Diagnosis why(Training& t, const std::string& run, std::int64_t step) {
     if (!d.finite() && d.step < step)
       from.push_back(fmt::format("step {} is not reached: the run ends before", step));
   }
-  if (const std::string other = other_norm(run, step, d.grad_norm); d.finite() && !other.empty())
-    from.push_back(other);
+  if (d.finite())
+    if (const std::string other = other_norm(run, step, d.grad_norm); !other.empty()) from.push_back(other);
   d.checked_from = from;
   return d;
 }

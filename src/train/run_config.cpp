@@ -186,6 +186,10 @@ std::string env_value(const std::string& run, const std::string& key) {
                                                                          : "";
 }
 
+bool names_a_directory(const std::string& name) {
+  return name.find('/') == std::string::npos && name != "." && name != "..";
+}
+
 std::string changed_arithmetic(const std::string& run) {
   const auto library = [](const std::string& text) {  // name and version, without the flavour
     const std::vector<std::string> words = split_words(text);

@@ -93,6 +93,9 @@ void check_run_checksums(const std::string& run);
 /// Removes the checksums and what a run makes at its end, so that the other files may change.
 void remove_derived(const std::string& run);
 
+/// Whether a run may have this name: it must not lead out of the folder of runs. "" is the default name.
+bool names_a_directory(const std::string& name);
+
 /// What keeps a run directory from being a run of `config` (whose resolved text is `text`) with the data of
 /// `task`: the first key that differs and decides the result, "train.max_steps = 20 (was 2)", or the data; ""
 /// where nothing does.

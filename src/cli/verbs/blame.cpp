@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "base/at.h"
-#include "cli/answers.h"
+#include "cli/inspect.h"
 #include "data/word_space.h"
 #include "inspect/blame.h"
 #include "inspect/futures.h"
@@ -38,10 +38,7 @@ struct BlameVerb : Verb {
     options.add("--from", &from_, "the lessons after this step; default: those of the last fifth").range = {
         0, 1'000'000'000'000};
     options.add("--checkpoint", &checkpoint_, "whose answer it is: best, last or step-000100");
-    options.add("--answer", &ask_.answer, "this class or token instead of the likeliest");
-    options.add("--reply", &ask_.reply, "of a model that translates: the beginning of its answer");
-    options.add("--word", &ask_.word,
-                "the answer at this word counts; default: the word in question, else the last");
+    ask_.add(options, 1, false);
     options.add("--estimator", &estimator_, "how effects are predicted").choices = {"unrolled", "tracin"};
     options.add("--count", &count_, "so many examples").range = {1, 100000};
     options.add("--json", &json_, "print JSON, one object per text");
@@ -51,7 +48,8 @@ struct BlameVerb : Verb {
     if (labels_ != texts_.empty())
       fail(Fault::usage, "blame: either a text or --labels must be given; got {}",
            labels_ ? "both" : "neither");
-    if (labels_ && !(ask_.answer + ask_.reply + ask_.word).empty())
+    const AskOptions& asked = ask_.options;
+    if (labels_ && !(asked.answer + asked.reply + asked.word).empty())
       fail(Fault::usage, "blame: --answer, --reply and --word must be given with a text; got --labels");
     const std::string config = config_of_run(run_);
     check_run_checksums(run_);
@@ -108,7 +106,7 @@ struct BlameVerb : Verb {
     std::vector<Case> cases;
     std::vector<Question> questions;
     for (const std::string& text : texts_) {
-      Case one{ask(e, "blame", text, ask_), {}, 0, {}, {}};
+      Case one{ask(e, "blame", text, ask_.options), {}, 0, {}, {}};
       one.question = log_odds_of(e, one.asked);
       one.log_odds = one.question(*e.model).value().item();
       questions.push_back(one.question);
@@ -164,7 +162,7 @@ struct BlameVerb : Verb {
   Json outcome(const Experiment& e, const Case& one, const std::string& without,
                const Examples& left_out) const {
     const double log_odds = one.question(*e.model).value().item();
-    AskOptions likeliest = ask_;
+    AskOptions likeliest = ask_.options;
     likeliest.answer.clear();
     const Asked now = ask(e, "blame", one.asked.text.text, likeliest);
     return {{"without", without},
@@ -228,7 +226,7 @@ struct BlameVerb : Verb {
 
   std::string run_, checkpoint_ = "best", estimator_ = "unrolled";
   std::vector<std::string> texts_;
-  AskOptions ask_;
+  AskChoice ask_;
   std::int64_t from_ = -1, to_ = 0;
   int count_ = 20, subsets_ = 0, trainings_ = 7;
   bool labels_ = false, verify_ = false, json_ = false;

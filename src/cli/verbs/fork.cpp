@@ -131,7 +131,7 @@ struct ForkVerb : Verb {
   }
 
   int run() override {
-    if (name_.find('/') != std::string::npos || name_ == "." || name_ == "..")
+    if (!names_a_directory(name_))
       fail(Fault::usage, "--name: must be the name of a directory; got {}", in_quotes(name_));
     if (!communicator().alone())
       fail(Fault::usage, "fork: must run in one process; got {} processes", communicator().size());
