@@ -7,8 +7,7 @@ using namespace qkv;
 struct GatedMlpConfig {
   Index hidden = 64;
   double dropout = 0.0;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("hidden", hidden, "width of the inner layer", rule::positive);
     f("dropout", dropout, "probability of zeroing an inner activation while training", rule::probability);
   }

@@ -7,8 +7,7 @@ using namespace qkv;
 
 struct LargestConfig {
   Index digits = 6, examples = 4000;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("digits", digits, "number of different digits in a row", rule::between(2, 10));
     f("examples", examples, "rows to train on", rule::positive);
   }

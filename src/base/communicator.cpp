@@ -25,7 +25,7 @@ struct Alone : Communicator {
   void abort(int code) override { ::_exit(code); }
 };
 
-std::unique_ptr<Communicator>& current() {
+std::unique_ptr<Communicator>& of_process() {
   static std::unique_ptr<Communicator> ranks = std::make_unique<Alone>();
   return ranks;
 }
@@ -124,7 +124,7 @@ bool Communicator::wait_for(const std::vector<int>& missing, bool broken, double
 }
 
 Communicator& communicator() {
-  return *current();
+  return *of_process();
 }
 
 int started_ranks() {
@@ -145,12 +145,12 @@ void start_communicator() {
          started_ranks(), ::dlerror());
   const auto make = reinterpret_cast<Communicator* (*)()>(::dlsym(library, "qkv_mpi_communicator"));
   if (!make) fail(Fault::runtime, "{}: must hold qkv_mpi_communicator; got {}", file, ::dlerror());
-  current().reset(make());
+  of_process().reset(make());
   communicator().threads = threads_of(communicator());
 }
 
 void stop_communicator() {
-  current() = std::make_unique<Alone>();
+  of_process() = std::make_unique<Alone>();
 }
 
 }  // namespace qkv

@@ -11,8 +11,7 @@ struct BaselineConfig {
   Index d_model = 32;
   double dropout = 0.0;
   EmbeddingKind embedding = EmbeddingKind::learned;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("d_model", d_model, "width of the word vectors", rule::positive);
     f("dropout", dropout, "probability of zeroing an activation while training", rule::dropping);
     f("embedding", embedding, "how a word is represented", rule::one_of({"learned", "word+ngrams"}));

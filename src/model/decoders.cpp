@@ -139,8 +139,7 @@ struct EncoderDecoderConfig : LengthConfig, HeadConfig {
   Index n_encoder_layer = 0, n_decoder_layer = 0;
   bool share_embeddings = false, tie_embeddings = false, copy = false;
   PositionConfig position;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     stack.fields(f);
     f("n_encoder_layer", n_encoder_layer, "blocks of the encoder; 0 = n_layer", rule::between(0, kMaxLayers));
     f("n_decoder_layer", n_decoder_layer, "blocks of the decoder; 0 = n_layer", rule::between(0, kMaxLayers));

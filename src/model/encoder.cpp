@@ -123,8 +123,7 @@ namespace {
 
 struct EncoderLmConfig : EncoderConfig {
   bool tie_embeddings = true;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     EncoderConfig::fields(f);
     f("tie_embeddings", tie_embeddings, "the head's weight is the token table (Press and Wolf 2017)");
   }

@@ -16,8 +16,7 @@ struct EncoderConfig : LengthConfig, HeadConfig {
   EmbeddingKind embedding = EmbeddingKind::learned;
   Index token_types = 0;
   PositionConfig position;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     stack.fields(f);
     LengthConfig::fields(f);
     HeadConfig::fields(f);
@@ -61,8 +60,7 @@ struct EncoderClassifierConfig : EncoderConfig {
   Readout readout = Readout::target;
   Pooler pooler = Pooler::none;
   double bag = 0.0;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     EncoderConfig::fields(f);
     f("readout", readout,
       "input of the classifier: the target word's vector, the mean, or both concatenated");

@@ -26,8 +26,7 @@ struct RecurrentNetConfig : LengthConfig, HeadConfig {
   double dropout = 0.0;
   EmbeddingKind embedding = EmbeddingKind::learned;
   StateReadout readout = StateReadout::target;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("n_layer", n_layer, "number of recurrent layers", rule::between(1, kMaxLayers));
     f("d_model", d_model, "width of the hidden state", rule::positive);
     f("d_embed", d_embed, "width of the token vectors; 0 = d_model", rule::non_negative);

@@ -31,10 +31,7 @@ struct RowLearner {
 
 struct SkipGramConfig {
   Index d_model = 100;
-  template <class F>
-  void fields(F& f) {
-    f("d_model", d_model, "width of the vectors", rule::positive);
-  }
+  void fields(FieldCollector& f) { f("d_model", d_model, "width of the vectors", rule::positive); }
 };
 
 /// Mikolov et al., "Distributed representations of words and phrases and their compositionality" (NeurIPS

@@ -15,8 +15,7 @@ namespace {
 struct LinearConfig {
   Index d_in = 0, d_out = 0;
   bool bias = true;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("d_in", d_in, "width of the input; 0 = that of the layer before", rule::non_negative);
     f("d_out", d_out, "width of the output; 0 = that of the input", rule::non_negative);
     f("bias", bias, "learn a bias");

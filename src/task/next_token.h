@@ -51,7 +51,7 @@ class NextTokenTask : public Task {
   const Generator& writer(const Model& model) const {
     const auto* generator = dynamic_cast<const Generator*>(&model);
     if (!generator || generator->needs_source() || !tokenizer_)
-      fail(Fault::usage, "predict: the model must continue texts; got one that does not");
+      fail(Fault::usage, "model: must continue texts; got one that does not");
     return *generator;
   }
   GenerateOptions likeliest() const {

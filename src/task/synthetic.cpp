@@ -105,7 +105,7 @@ std::vector<ReferenceLevel> SyntheticTask::levels() {
 
 SyntheticTask::Question SyntheticTask::question(const std::string&) const {
   fail(Fault::usage,
-       "predict: the task must take questions; got one that takes none (override SyntheticTask::question, "
+       "task: must take questions; got one that takes none (override SyntheticTask::question, "
        "qkv/task/synthetic.h)");
 }
 

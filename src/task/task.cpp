@@ -68,7 +68,7 @@ Batch Task::symbolic_batch(Index batch_size) {
 
 Json Task::predict(const Model&, const std::string&) const {
   fail(Fault::usage,
-       "predict: the task must answer texts; got one that does not (see qkv inspect; a task of a plug-in "
+       "task: must answer texts; got one that does not (see qkv inspect; a task of a plug-in "
        "overrides Task::predict)");
 }
 

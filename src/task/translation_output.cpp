@@ -192,7 +192,7 @@ Json Translation::predict(const Model& model, const std::string& text) const {
   Index cut = 0;
   const Batch batch = source_batch(text, &unknown, cut);
   if (batch.at("source_ids").size() == 1)
-    fail(Fault::usage, "predict: the text must hold a token; got {}", in_quotes(text));
+    fail(Fault::usage, "text: must hold a token; got {}", in_quotes(text));
   const std::vector<Hypothesis> best = generate(model, batch, options_.beam)[0];
   Json candidates = Json::array();
   for (const Hypothesis& h : best)

@@ -39,7 +39,7 @@ WsdExample WordSenses::marked(const std::string& text) const {
     example.words.emplace_back(word);
   }
   if (found != 1)
-    fail(Fault::data, "predict: the text must hold one target word ({}), or one in [brackets]; got {} in {}",
+    fail(Fault::data, "text: must hold one target word ({}), or one in [brackets]; got {} in {}",
          join(target_forms_, ", "), found, in_quotes(text));
   return example;
 }

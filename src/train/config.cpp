@@ -97,6 +97,8 @@ RunConfig read_run(const Section& config) {
     table.report("out_dir", "must be a directory; got \"\" (the working directory is \".\")");
   if ((run.shards & (run.shards - 1)) != 0)
     table.report("shards", fmt::format("must be a power of two; got {}", run.shards));
+  if (run.matmul == Matmul::bf16 && run.dtype == Dtype::f64)
+    table.report("matmul", "must be f32 with run.dtype = \"f64\"; got bf16");
   return run;
 }
 

@@ -23,8 +23,7 @@ struct MuonConfig {
   bool nesterov = true, per_head = false;
   std::int64_t ns_steps = 5;
   AdjustLr adjust_lr = AdjustLr::original;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("momentum", momentum, "decay rate of the momentum", rule::between(0.0, 0.999999));
     f("nesterov", nesterov, "look ahead along the momentum");
     f("weight_decay", weight_decay, "decay of the weights per unit of learning rate", rule::non_negative);

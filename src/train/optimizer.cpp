@@ -18,8 +18,7 @@ constexpr Index kElements = 32 * 1024;  // 128 KiB of f32: several arrays of it 
 struct GroupConfig {
   std::vector<std::string> match;
   std::int64_t ndim = 0;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("match", match, "name patterns (with *) of the parameters of this group");
     f("ndim", ndim, "only parameters with so many axes: 1 = vectors, 2 = matrices; 0 = all",
       rule::between(0, 2));

@@ -27,8 +27,7 @@ Formula at_step(Formula s, const Optimizer::Step& step, bool decay) {
 
 struct AdamConfig : AdamStep {
   std::vector<double> betas{beta1, beta2};
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("betas", betas, "decay rates of the two moments", rule::between(0.0, 0.999999999));
     f("eps", eps, "added to the root of the second moment", rule::positive);
     f("weight_decay", weight_decay, "decay of the weights per unit of learning rate", rule::non_negative);
@@ -74,8 +73,7 @@ using AdamW = AdamBase<true>;
 using Adam = AdamBase<false>;
 
 struct SgdConfig : SgdStep {
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("momentum", momentum, "share of the last step that is kept", rule::between(0.0, 0.999999));
     f("weight_decay", weight_decay, "L2 term added to the gradient", rule::non_negative);
     f("nesterov", nesterov, "look ahead along the momentum (Sutskever et al. 2013)");
@@ -108,8 +106,7 @@ struct Sgd : Optimizer {
 
 struct LionConfig : LionStep {
   std::vector<double> betas{beta1, beta2};
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("betas", betas, "weight of the momentum in the direction, and its decay rate",
       rule::between(0.0, 0.999999999));
     f("weight_decay", weight_decay, "decay of the weights per unit of learning rate", rule::non_negative);

@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 namespace qkv {
 namespace {
 
-constexpr int kDeepest = 3;  // RUNS/NAME-each/VALUE-3seeds/seed-1337
+constexpr int kMostLevels = 3;  // RUNS/NAME-each/VALUE-3seeds/seed-1337
 constexpr std::size_t kAtOnce = std::size_t{1} << 22;
 
 // When a file last changed.
@@ -84,7 +84,7 @@ void RunList::refresh() {
   for (auto& [name, entry] : entries_) entry.present = false;
   const std::size_t before = entries_.size();
   order_.clear();
-  collect(folder_, "", kDeepest);
+  collect(folder_, "", kMostLevels);
   bool other = entries_.size() != before;
   for (auto one = entries_.begin(); one != entries_.end();) {
     other = other || !one->second.present;

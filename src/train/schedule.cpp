@@ -14,8 +14,7 @@ namespace {
 struct ScheduleConfig {
   std::int64_t warmup_steps = 0;
   double min_lr = 0.0;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("warmup_steps", warmup_steps, "steps over which the rate rises linearly from 0", rule::non_negative);
     f("min_lr", min_lr, "rate at the end of linear, wsd and cosines", rule::non_negative);
   }

@@ -16,10 +16,7 @@ std::vector<std::string> names_of(Mode) {
 
 struct InnerConfig {
   float rate = 0.5f;
-  template <class F>
-  void fields(F& f) {
-    f("rate", rate, "share", rule::probability);
-  }
+  void fields(FieldCollector& f) { f("rate", rate, "share", rule::probability); }
 };
 
 struct OuterConfig {
@@ -29,8 +26,7 @@ struct OuterConfig {
   std::vector<float> betas = {0.1f};
   NameOrNumber scale = 2.0;
   InnerConfig inner;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("train", train, "training file", rule::path);
     f("size", size, "how many", rule::positive);
     f("mode", mode, "what is best");

@@ -19,8 +19,7 @@ std::vector<std::string> names_of(Place) {
 struct AttentionConfig {
   int n_head = 4;
   NameOrNumber scale = "sqrt_d_k";
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("n_head", n_head, "attention heads", rule::positive);
     f("scale", scale, "divisor of the scores", rule::one_of({"sqrt_d_k", "none"}), rule::positive);
   }
@@ -37,8 +36,7 @@ struct ModelConfig {
   std::vector<double> betas = {0.9, 0.999};
   std::vector<std::string> names;
   AttentionConfig attention;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("d_model", d_model, "width", rule::positive);
     f("seed", seed, "of the initial values", rule::non_negative);
     f("dropout", dropout, "share dropped", rule::probability);

@@ -95,6 +95,8 @@ const ConfigCase kCases[] = {
     {"max_steps = 4", "max_steps = 4\nfreeze = [\"head.wieght\"]",
      "train.freeze: pattern must match a parameter; got 'head.wieght' (did you mean 'head.weight'?)"},
     {"seed = 7", "shards = 3", "a.toml:3:10: run.shards must be a power of two; got 3"},
+    {"seed = 7", "dtype = \"f64\"\nmatmul = \"bf16\"",
+     "a.toml:4:10: run.matmul must be f32 with run.dtype = \"f64\"; got bf16"},
     {"seed = 7", "name = \"../up\"", "a.toml:3:8: run.name must be the name of a directory; got '../up'"},
     {"lr = 1e-2", "betas = [0.9]", "a.toml:19:9: optimizer.betas must be two numbers; got 1"},
     {"[eval]", "[expect]\naccuracy = 0.9\n[eval]",

@@ -2,11 +2,13 @@
 
 #include "base/file.h"
 #include "base/temporary_folder.h"
+#include "data/trained_tokenizer.h"
 #include "qkv/base/json.h"
 #include "qkv/base/random.h"
 #include "qkv/data/tokenizer.h"
 
 using namespace qkv;
+using namespace qkv::test;
 
 namespace {
 
@@ -20,17 +22,6 @@ std::unique_ptr<Tokenizer> trained(const std::string& type, bool lowercase, cons
   auto tokenizer = Tokenizer::make(config);
   tokenizer->train({text});
   return tokenizer;
-}
-
-// What reading this tokenizer.json says; every error must be a data error.
-std::string message(const Json& json) {
-  try {
-    (void)Tokenizer::from_json(json, "t.json");
-  } catch (const Error& error) {
-    CHECK(error.fault() == Fault::data);
-    return error.what();
-  }
-  return "accepted";
 }
 
 }  // namespace
@@ -50,7 +41,7 @@ TEST_CASE("tokenizer.json: saves and loads every type and option, in the layout 
     CHECK(loaded->vocab().tokens() == tokenizer->vocab().tokens());
     CHECK(loaded->to_json() == tokenizer->to_json());
     CHECK(loaded->encode("The bank can't") == tokenizer->encode("The bank can't"));
-    CHECK(message(tokenizer->to_json()) == "accepted");
+    CHECK(message_of(tokenizer->to_json()) == "accepted");
     const Json json = read_json(folder / "tokenizer.json");
     CHECK(loaded->config().type == tokenizer->config().type);
     CHECK(json.size() == 9);  // other toolkits refuse members that they do not know
@@ -84,10 +75,10 @@ TEST_CASE("tokenizer.json: what is missing, wrong or contradictory is named") {
   auto with = [&](const std::string& pointer, const Json& value) {
     Json bad = good;
     bad[Json::json_pointer(pointer)] = value;
-    return message(bad);
+    return message_of(bad);
   };
-  CHECK(message(Json::array()) == "t.json: must be a JSON object; got array");
-  CHECK(message(Json::object()) == "t.json: must have 'version'; got none");
+  CHECK(message_of(Json::array()) == "t.json: must be a JSON object; got array");
+  CHECK(message_of(Json::object()) == "t.json: must have 'version'; got none");
   CHECK(with("/version", "2.0") == "t.json: 'version' must be '1.0'; got '2.0'");
   CHECK(with("/version", 1) == "t.json: 'version' must be a string; got '1'");
   CHECK(with("/model/unk_token", "x") == "t.json: model: 'unk_token' must be '<unk>'; got 'x'");

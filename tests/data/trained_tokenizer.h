@@ -1,9 +1,12 @@
 // Tokenizers for tests, and texts that try them.
 #pragma once
+#include <doctest/doctest.h>
+
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "qkv/base/json.h"
 #include "qkv/base/random.h"
 #include "qkv/data/tokenizer.h"
 
@@ -22,6 +25,17 @@ inline std::unique_ptr<Tokenizer> trained(const std::string& type, int vocab_siz
   auto tokenizer = Tokenizer::make(config_of(type, vocab_size));
   tokenizer->train(texts);
   return tokenizer;
+}
+
+/// What reading this tokenizer.json says; every error must be a data error.
+inline std::string message_of(const Json& json) {
+  try {
+    (void)Tokenizer::from_json(json, "t.json");
+  } catch (const Error& error) {
+    CHECK(error.fault() == Fault::data);
+    return error.what();
+  }
+  return "accepted";
 }
 
 /// The ids of a text that is already cut.

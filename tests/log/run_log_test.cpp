@@ -10,10 +10,10 @@ using namespace qkv;
 namespace {
 
 const std::string
-    kStart = "{\"type\":\"start\",\"name\":\"a\"}\n",
+    kFirst = "{\"type\":\"start\",\"name\":\"a\"}\n",
     kTrain = "{\"type\":\"train\",\"step\":1,\"loss\":2.0,\"lr\":0.1}\n",
     kEval = "{\"type\":\"eval\",\"split\":\"val\",\"step\":1,\"loss\":1.5,\"accuracy\":0.5,\"best\":true}\n",
-    kEnd = "{\"type\":\"end\",\"reason\":\"max_steps\"}\n";
+    kLast = "{\"type\":\"end\",\"reason\":\"max_steps\"}\n";
 
 RunLog read(const TemporaryFolder& run, const std::string& text) {
   write_file_atomic(run / "metrics.jsonl", text);
@@ -24,7 +24,7 @@ RunLog read(const TemporaryFolder& run, const std::string& text) {
 
 TEST_CASE("a whole run: curves by metric and split, the best evaluation, no problem") {
   const TemporaryFolder run;
-  const RunLog log = read(run, kStart + kTrain + kEval + kEnd);
+  const RunLog log = read(run, kFirst + kTrain + kEval + kLast);
   CHECK(log.problems.empty());
   CHECK(log.ended());
   CHECK(log.metrics() == std::vector<std::string>{"loss", "lr", "accuracy"});
@@ -37,12 +37,12 @@ TEST_CASE("a whole run: curves by metric and split, the best evaluation, no prob
 
 TEST_CASE("what a damaged or half-written run lacks is said, and the rest is read") {
   const TemporaryFolder run;
-  const RunLog killed = read(run, kStart + kTrain + "{\"type\":\"tr");
+  const RunLog killed = read(run, kFirst + kTrain + "{\"type\":\"tr");
   CHECK(killed.train.size() == 1);
   REQUIRE(killed.problems.size() == 2);
   CHECK(killed.problems[0].find("the last line is cut off") != std::string::npos);
   CHECK(killed.problems[1].find("has no end line") != std::string::npos);
-  const RunLog broken = read(run, kStart + "junk\n" + kEval + kEnd);
+  const RunLog broken = read(run, kFirst + "junk\n" + kEval + kLast);
   CHECK(broken.eval.size() == 1);
   CHECK(broken.problems.size() == 1);
   CHECK(broken.problems[0].find("metrics.jsonl:2") != std::string::npos);
@@ -53,7 +53,7 @@ TEST_CASE("what a damaged or half-written run lacks is said, and the rest is rea
 
 TEST_CASE("a reader follows a file that grows, and starts over when lines were cut") {
   const TemporaryFolder run;
-  write_file_atomic(run / "metrics.jsonl", kStart + kTrain);
+  write_file_atomic(run / "metrics.jsonl", kFirst + kTrain);
   RunLogReader reader(run.path);
   CHECK(reader.poll());
   CHECK(reader.log().train.size() == 1);
@@ -61,7 +61,7 @@ TEST_CASE("a reader follows a file that grows, and starts over when lines were c
   CHECK(reader.poll());
   CHECK(reader.log().train.size() == 2);
   CHECK(reader.log().eval.size() == 1);
-  write_file_atomic(run / "metrics.jsonl", kStart);
+  write_file_atomic(run / "metrics.jsonl", kFirst);
   reader.poll();
   CHECK(reader.log().train.empty());
 }

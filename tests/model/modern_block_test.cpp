@@ -22,7 +22,7 @@ struct Kind {
   std::string table;
   Shape answers;  // of the batch
 };
-const Kind kKinds[] = {
+const Kind kModernKinds[] = {
     {"decoder-lm", kDecoder, {2, 4}},
     {"encoder-decoder", "type = \"encoder-decoder\"\nn_layer = 2\n" + kSize, {2, 4}},
     {"encoder-lm", "type = \"encoder-lm\"\nn_layer = 4\n" + kSize, {2, 4}},
@@ -51,7 +51,7 @@ std::string problem(const std::string& table) {
 
 TEST_CASE("the keys of the modern block: every gradient of every model agrees with central differences") {
   const Batch batch = all_inputs();
-  for (const Kind& kind : kKinds) {
+  for (const Kind& kind : kModernKinds) {
     CAPTURE(kind.name);
     TestModel m(kind.table + kAll);
     const Tensor targets =
@@ -67,7 +67,7 @@ TEST_CASE("the keys of the modern block: the symbolic pass gives the shapes of t
   Batch shapes;
   for (const auto& [name, tensor] : all_inputs())
     shapes.set(name, Tensor::symbolic(tensor.shape(), tensor.dtype()));
-  for (const Kind& kind : kKinds) {
+  for (const Kind& kind : kModernKinds) {
     CAPTURE(kind.name);
     const TestModel real(kind.table + kAll), symbolic(kind.table + kAll, Dtype::f64, true);
     const Var logits = symbolic.model->forward(shapes);
@@ -78,7 +78,7 @@ TEST_CASE("the keys of the modern block: the symbolic pass gives the shapes of t
 
 TEST_CASE("soft-capped logits are c tanh(logits / c), whatever the model") {
   const Batch batch = all_inputs();
-  std::vector<Kind> kinds(std::begin(kKinds), std::end(kKinds));
+  std::vector<Kind> kinds(std::begin(kModernKinds), std::end(kModernKinds));
   for (const char* cell : {"rnn", "lstm", "gru"})
     kinds.push_back({cell, fmt::format("type = \"{}\"\nd_model = 4\nmax_seq_len = 6\n", cell), {2}});
   for (const Kind& kind : kinds) {

@@ -24,7 +24,7 @@ struct Listed {
   std::unique_ptr<Layer> layer;
 };
 
-const Tensor kX = normal({2, 3, 6}, Dtype::f64);
+const Tensor kInput = normal({2, 3, 6}, Dtype::f64);
 
 }  // namespace
 
@@ -37,14 +37,14 @@ TEST_CASE("listed layers compute what the structs of the same kind compute, with
     const Listed l("type = \"linear\"\nd_out = 4");
     CHECK(l.layer->out_width() == 4);
     CHECK(names(l.store) == std::vector<std::string>{"a.weight", "a.bias"});
-    CHECK(distance(l.layer->forward(kX, context).value(), Linear(a, 6, 4)(kX).value()) == 0);
+    CHECK(distance(l.layer->forward(kInput, context).value(), Linear(a, 6, 4)(kInput).value()) == 0);
   }
   {
     const Listed l("type = \"feed-forward\"\nd_ff = 5\nactivation = \"swiglu\"");
     const FeedForward ffn(a / "ffn", {5, Activation::swiglu}, 6);
     CHECK(l.layer->out_width() == 6);
     CHECK(names(l.store).front() == "a.up.weight");
-    CHECK(l.layer->forward(kX, context).shape() == kX.shape());
+    CHECK(l.layer->forward(kInput, context).shape() == kInput.shape());
   }
   {
     const Listed l("type = \"attention\"\nn_head = 3");
@@ -53,7 +53,7 @@ TEST_CASE("listed layers compute what the structs of the same kind compute, with
     c.n_head = 3;
     const MultiHeadAttention attn(Scope(own) / "a", c, 6);
     CHECK(names(l.store) == names(own));
-    CHECK(distance(l.layer->forward(kX, context).value(), attn(kX, context).value()) == 0);
+    CHECK(distance(l.layer->forward(kInput, context).value(), attn(kInput, context).value()) == 0);
   }
   for (NormType kind : {NormType::layernorm, NormType::rmsnorm}) {
     const std::string type = text_of(kind);
@@ -61,7 +61,7 @@ TEST_CASE("listed layers compute what the structs of the same kind compute, with
     ParameterStore own(3, Dtype::f64);
     const Norm norm(Scope(own) / "a", {kind, NormPlace::pre, 0.5}, 6);
     CHECK(names(l.store) == names(own));
-    CHECK(distance(l.layer->forward(kX, context).value(), norm(kX).value()) == 0);
+    CHECK(distance(l.layer->forward(kInput, context).value(), norm(kInput).value()) == 0);
   }
 }
 
@@ -74,9 +74,9 @@ TEST_CASE("a listed linear layer keeps the width unless a key changes it, and ma
 TEST_CASE("a listed dropout layer acts only while a random tape records") {
   const Listed l("type = \"dropout\"\np = 0.5");
   CHECK(l.store.size() == 0);
-  CHECK(distance(l.layer->forward(kX, {}).value(), kX) == 0);
+  CHECK(distance(l.layer->forward(kInput, {}).value(), kInput) == 0);
   const Tape tape(Stream(1, "dropout"));
-  CHECK(distance(l.layer->forward(kX, {}).value(), kX) > 0.1);
+  CHECK(distance(l.layer->forward(kInput, {}).value(), kInput) > 0.1);
 }
 
 TEST_CASE("gradients of the listed layers") {
@@ -85,6 +85,6 @@ TEST_CASE("gradients of the listed layers") {
     CAPTURE(std::string(keys));
     Listed l(keys);
     randomize(l.store);
-    CHECK(gradient_error(l.store, [&] { return l.layer->forward(kX, {}); }) < 1e-6);
+    CHECK(gradient_error(l.store, [&] { return l.layer->forward(kInput, {}); }) < 1e-6);
   }
 }

@@ -64,7 +64,7 @@ TEST_CASE("a task needs only shape, examples, collate, loss and score") {
   CHECK(task->facts().empty());
   CHECK(task->readable({{"a", 1}}) == "{\n  \"a\": 1\n}\n");
   CHECK(message([&] { (void)task->predict(NoModel(), "x"); }) ==
-        "predict: the task must answer texts; got one that does not (see qkv inspect; a task of a plug-in "
+        "task: must answer texts; got one that does not (see qkv inspect; a task of a plug-in "
         "overrides Task::predict)");
 }
 

@@ -102,7 +102,7 @@ TEST_CASE("wsd: the target may be bracketed; none or several targets are errors 
   CHECK(predict("the bank of the [bank] is a bank")["target"] == "bank");
   CHECK(predict("[lends]")["target"] == "lends");
   CHECK(message([&] { predict("no such word"); }) ==
-        "predict: the text must hold one target word (bank, banks), or one in [brackets]; got 0 in 'no such "
+        "text: must hold one target word (bank, banks), or one in [brackets]; got 0 in 'no such "
         "word'");
   CHECK(message([&] { predict("bank and banks"); }).find("got 2 in") != std::string::npos);
   CHECK(message([&] { predict(""); }).find("got 0 in") != std::string::npos);

@@ -24,10 +24,7 @@ namespace {
 
 struct PlantedConfig {
   std::string fault;
-  template <class F>
-  void fields(F& f) {
-    f("fault", fault, "what goes wrong");
-  }
+  void fields(FieldCollector& f) { f("fault", fault, "what goes wrong"); }
 };
 
 // Computes something that goes wrong where x is large.

@@ -73,8 +73,7 @@ struct TokenizerConfig {
   std::vector<std::string> specials = {};
   int max_word_chars = 100;
   std::string file = "";
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("type", type, "tokenizer, see `qkv list tokenizers`");
     f("vocab_size", vocab_size,
       "largest vocabulary with the special tokens, 0 = no limit ('bpe', 'wordpiece': 8192)",

@@ -14,8 +14,7 @@ struct DecoderLmConfig : LengthConfig, HeadConfig {
   StackConfig stack;
   bool tie_embeddings = false;
   PositionConfig position;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     stack.fields(f);
     LengthConfig::fields(f);
     HeadConfig::fields(f);

@@ -23,8 +23,7 @@ struct DataShape {
 /// The longest text that a model reads: models of sequences and the tasks that cut texts for them share it.
 struct LengthConfig {
   Index max_seq_len = 64;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("max_seq_len", max_seq_len, "longest text in tokens; of pairs, longest source and longest target",
       rule::positive);
   }

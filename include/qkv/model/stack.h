@@ -14,8 +14,7 @@ struct StackConfig {
   Index share_layers = 1, value_embeddings = 0;
   Index vocab_size = 0;  // of Context::ids, for value embeddings; set by the model
   BlockConfig block;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("n_layer", n_layer, "number of blocks", rule::between(0, kMaxLayers));
     f("d_model", d_model, "width of the model; 0 = the vocabulary size, for one-hot words",
       rule::non_negative);

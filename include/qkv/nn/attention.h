@@ -31,8 +31,7 @@ struct AttentionConfig {
   // Set from the model's: dropout, eps of the norm, and of the positions what each layer learns for itself.
   double dropout = 0.0, norm_eps = 1e-5;
   RelativeConfig relative;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("n_head", n_head, "number of heads; must divide d_model unless d_head is set", rule::positive);
     f("n_kv_head", n_kv_head, "number of key/value heads; 0 = n_head", rule::non_negative);
     f("d_head", d_head, "width of a head; 0 = d_model / n_head", rule::non_negative);

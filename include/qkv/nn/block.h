@@ -18,8 +18,7 @@ struct BlockConfig {
   std::optional<Section> attention_table;  // of a registered attention.type
   FeedForwardConfig ffn;
   NormConfig norm;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("dropout", dropout, "probability of zeroing an activation while training", rule::dropping);
     f("attention", attention, "self-attention");
     f("ffn", ffn, "feed-forward layer");

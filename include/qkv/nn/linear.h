@@ -34,8 +34,7 @@ struct Linear {
 /// The keys of [model] of a head, which gives the logits.
 struct HeadConfig {
   double logit_softcap = 0.0;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("logit_softcap", logit_softcap,
       "logits become c tanh(logits / c) of this c (Gemma team 2024, \"Gemma 2\": 30); 0 = as they are",
       rule::non_negative);
@@ -57,8 +56,7 @@ struct FeedForwardConfig {
   Activation activation = Activation::gelu;
   double dropout = 0.0;  // set from the model's
   bool bias = true;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("d_ff", d_ff, "width of the inner layer; 0 = no feed-forward layer", rule::non_negative);
     f("activation", activation,
       "non-linearity; gelu is the tanh form (GPT-2), gelu-erf the exact one (BERT), relu2 is max(x, 0)^2 "

@@ -23,8 +23,7 @@ struct NormConfig {
   NormType type = NormType::layernorm;
   NormPlace place = NormPlace::pre;
   double eps = 1e-5;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("type", type, "normalisation of each vector");
     f("place", place, "before (pre) or after (post) each sub-layer");
     f("eps", eps, "added to the variance", rule::positive);

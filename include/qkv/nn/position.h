@@ -33,8 +33,7 @@ struct PositionConfig {
   double rotary_fraction = 1.0;
   Index buckets = 32, max_distance = 0;
   bool per_layer = false;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("type", type, "kind of positions");
     f("origin", origin, "count from the start of the text, or from the target word (signed, clipped)");
     f("theta", theta, "rope: pair i of a head of width d turns by theta^(-2 i / d) per position",

@@ -79,8 +79,7 @@ class SyntheticTask : public Task {
 /// The keys of [data] for sequences that are drawn.
 struct DrawnData {
   Index examples = 1 << 20, eval_examples = 256;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("examples", examples, "training sequences per epoch", rule::between(1, 1 << 30));
     f("eval_examples", eval_examples, "sequences of the validation split and of the test split",
       rule::between(0, 1 << 30));
@@ -115,8 +114,7 @@ class DrawnTask : public SyntheticTask {
 struct CountedData {
   double train_fraction = 0.8, val_fraction = 0.1;
   Index eval_examples = 0;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("train_fraction", train_fraction, "share of all cases to train on", rule::probability);
     f("val_fraction", val_fraction, "share of all cases to validate on; the rest is for testing",
       rule::probability);

@@ -18,8 +18,7 @@ struct RunConfig {
   std::int64_t seed = 1337, threads = 0, shards = 0;
   Dtype dtype = Dtype::f32;
   Matmul matmul = Matmul::f32;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("name", name, "name of the run directory; empty = name of the config file");
     f("out_dir", out_dir, "where run directories go, relative to the working directory", rule::folder);
     f("seed", seed, "seed of everything random", rule::non_negative);
@@ -34,8 +33,7 @@ struct RunConfig {
 /// The keys of [train] that shape a cross entropy in training; evaluations know nothing of them.
 struct LossConfig {
   double label_smoothing = 0.0, z_loss = 0.0;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("label_smoothing", label_smoothing,
       "share of the target's probability spread over all classes or tokens", rule::probability);
     f("z_loss", z_loss,

@@ -16,8 +16,7 @@ struct BatchConfig {
   std::int64_t batch_size = 32, eval_batch_size = 128, shuffle_block = 0;
   BatchBy batch_by = BatchBy::examples;
   bool buckets = true;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("batch_size", batch_size, "examples per batch", rule::positive);
     f("eval_batch_size", eval_batch_size, "examples per evaluation batch", rule::positive);
     f("batch_by", batch_by,
@@ -44,8 +43,7 @@ struct TrainConfig {
   std::vector<std::string> freeze, init_except;
   std::string init_from;
   OnNonfinite on_nonfinite = OnNonfinite::stop;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("max_steps", max_steps, "optimizer steps; 0 = none, keep the initial weights; instead of max_epochs",
       rule::between(0, 1e12));
     f("max_epochs", max_epochs, "passes over the training data; instead of max_steps", rule::between(0, 1e9));
@@ -74,8 +72,7 @@ struct LoraConfig {
   Index rank = 0;
   double alpha = 16;
   std::vector<std::string> targets;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("rank", rank, "rows of A and columns of B; 0 = no adapters", rule::between(0, 1 << 16));
     f("alpha", alpha, "adapters count times alpha / rank", rule::positive);
     f("targets", targets,
@@ -90,8 +87,7 @@ struct ForkConfig {
   std::int64_t seed = 0;
   std::vector<std::int64_t> without;
   std::vector<std::string> ablate;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("seed", seed, "seed of the order of the examples, of dropout and of other noise; 0 = run.seed",
       rule::non_negative);
     f("without", without,
@@ -108,8 +104,7 @@ struct AttentionLossConfig {
   std::string file;
   double weight = 0;
   std::vector<std::string> heads = {"0.*"};
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("file", file,
       "drawn attention: JSON lines such as {\"text\": \"the river [bank]\", \"arrows\": [[\"bank\", "
       "\"river\"]]}",
@@ -138,8 +133,7 @@ struct EvalConfig {
   std::string metric = "loss";
   Better mode = Better::by_metric;
   bool test = true, levels = true;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("every", every, "steps between evaluations; 0 = once per epoch", rule::non_negative);
     f("metric", metric, "validation metric that decides which checkpoint is best");
     f("mode", mode,
@@ -165,8 +159,7 @@ struct EvalConfig {
 struct CheckpointConfig {
   std::int64_t every = 0, keep_last = 2;
   bool keep_best = true;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("every", every, "steps between checkpoints; 0 = at each evaluation", rule::non_negative);
     f("keep_last", keep_last, "how many of the newest checkpoints are kept", rule::positive);
     f("keep_best", keep_best, "also keep the best checkpoint");
@@ -177,8 +170,7 @@ struct CheckpointConfig {
 struct LogConfig {
   std::int64_t every = 10, histograms = 100;
   bool tensorboard = false;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("every", every, "steps between training lines in metrics.jsonl and train.log", rule::positive);
     f("tensorboard", tensorboard, "write TensorBoard event files into the run directory");
     f("histograms", histograms,
@@ -191,8 +183,7 @@ struct InspectConfig {
   std::vector<std::string> capture = {"attention", "qkv", "vectors", "circuits"}, sentences, samples;
   std::int64_t every = 0, frames = 24, examples = 2, points = 120;
   double circuit_share = 0.1;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("capture", capture,
       "what is kept: attention (weights and scores), qkv (W_Q, W_K, W_V), vectors (of the target word), "
       "circuits "
@@ -223,8 +214,7 @@ inline std::vector<std::string> names_of(BenchMode) {
 struct BenchConfig {
   BenchMode mode = BenchMode::train;
   std::int64_t prompt_tokens = 1, new_tokens = 64;
-  template <class F>
-  void fields(F& f) {
+  void fields(FieldCollector& f) {
     f("mode", mode, "what bench measures: training steps or generated tokens");
     f("prompt_tokens", prompt_tokens, "tokens that each text in mode generate begins with", rule::positive);
     f("new_tokens", new_tokens, "tokens per text in mode generate", rule::positive);

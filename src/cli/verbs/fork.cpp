@@ -228,6 +228,7 @@ struct ForkVerb : Verb {
     const Answers original = answers_of(before, questions), changed = answers_of(after, questions);
     const bool same = same_weights(run_, fork).value_or(false) && !course_of(run_, fork).parting;
     const auto first = same ? std::nullopt : first_difference(from, sets_);
+    if (!same && !first && (signal_ = signal_received())) return;  // not all steps were looked at
     const std::int64_t ends = list_checkpoints(run_).back().first,
                        forked = list_checkpoints(fork).back().first;
     const std::int64_t own = before.tables.fork.seed > 0 ? before.tables.fork.seed : before.run.seed;
