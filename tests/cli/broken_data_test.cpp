@@ -124,9 +124,9 @@ TEST_CASE("texts and data for a trained model are refused where it cannot read t
     const char* part;
   };
   const Case cases[] = {
-      {{"predict", "runs/small", "we sat by the river"}, 3, "the text must hold one target word (bank)"},
+      {{"predict", "runs/small", "we sat by the river"}, 3, "text: must hold one target word (bank)"},
       {{"predict", "runs/small", "the bank by the bank"}, 3, "got 2 in 'the bank by the bank'"},
-      {{"predict", "runs/small", ""}, 3, "the text must hold one target word (bank)"},
+      {{"predict", "runs/small", ""}, 3, "text: must hold one target word (bank)"},
       {{"predict", "runs/small", "the b\xe4nk bank"}, 3, "must be UTF-8; got byte 0xe4"},
       {{"predict", "runs/small", "the [bank] [bank]"}, 3, "must have one [target]; got 2"},
       {{"predict", "runs/small", "the [ban]k"}, 3, "target must be one whole word"},

@@ -141,7 +141,7 @@ TEST_CASE("a masked language model learns, and predict fills [MASK] from both si
   CHECK(one.at("cut_tokens") == 0);
   CHECK(has(task.readable(one), "red 0."));
   CHECK(has(error_of(Fault::data, [&] { task.predict(*trained.experiment.model, "red rose"); }),
-            "the text must hold [MASK]"));
+            "text: must hold [MASK]"));
   const auto records = read_file(text.folder / "run/metrics.jsonl");
   for (const char* key : {"\"perplexity\":", "\"accuracy\":"}) CHECK(has(records, key));
 }

@@ -264,7 +264,7 @@ TEST_CASE("pairs that are cut are counted, and a source that is cut says so") {
   CHECK(answer.at("cut_tokens") == 3);
   CHECK(s.experiment.task->predict(*s.experiment.model, "eins").at("cut_tokens") == 0);
   CHECK(has(error_of(Fault::usage, [&] { s.experiment.task->predict(*s.experiment.model, " "); }),
-            "the text must hold a token; got ' '"));
+            "text: must hold a token; got ' '"));
 }
 
 TEST_CASE("broken pairs and configs give one message each") {
