@@ -16,8 +16,7 @@ std::pair<Index, Index> two_numbers(const std::string& text, Index limit) {
     numbers.push_back(all_digits(part) && part.size() <= 18 ? std::stoll(part) : limit);
   }
   if (numbers.size() != 2 || std::max(numbers[0], numbers[1]) >= limit)
-    fail(Fault::usage, "text: must be like 12+34 with numbers below {}; got {}", limit,
-         in_quotes(text));
+    fail(Fault::usage, "text: must be like 12+34 with numbers below {}; got {}", limit, in_quotes(text));
   return {numbers[0], numbers[1]};
 }
 
@@ -196,12 +195,11 @@ class ListOps : public DrawnTask {
     }
     std::size_t end = 0;
     if (value_of(q.ids, end) < 0 || end != q.ids.size())
-      fail(Fault::usage,
-           "text: must be one whole expression, like [MAX 2 9 ], at most {} deep; got {}",
+      fail(Fault::usage, "text: must be one whole expression, like [MAX 2 9 ], at most {} deep; got {}",
            kDeepest, in_quotes(text));
     if (Index(q.ids.size()) > list_.max_length)
-      fail(Fault::usage, "text: must have at most data.max_length = {} tokens; got {}",
-           list_.max_length, q.ids.size());
+      fail(Fault::usage, "text: must have at most data.max_length = {} tokens; got {}", list_.max_length,
+           q.ids.size());
     q.ids.push_back(kAsk);
     return q;
   }

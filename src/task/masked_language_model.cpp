@@ -110,8 +110,8 @@ class MaskedLanguageModel : public Task, public Surveyed, public TokenSequences 
     for (std::size_t t = 0; t < ids.size(); t++)
       if (ids[t] == frame_.mask) masked.push_back(std::int32_t(t));
     if (masked.empty())
-      fail(Fault::data, "text: must hold {} where the model can read it; got none in {}",
-           Frame::kMask, in_quotes(text));
+      fail(Fault::data, "text: must hold {} where the model can read it; got none in {}", Frame::kMask,
+           in_quotes(text));
     put(batch, "masked", {Index(masked.size())}, masked);
     const Tensor p = softmax(at_masked(finite_forward(model, batch), batch)).value();  // [M, V]
     const auto shown = std::min(std::ptrdiff_t(top_k_), std::ptrdiff_t(ordinary_.size()));
