@@ -54,7 +54,7 @@ void merge(ConfigTable& base, ConfigTable&& over) {
 
 // What relative paths in a file are relative to; in one that comes through a pipe, the working directory.
 std::string config_folder(const std::string& file) {
-  if (starts_with(file, "/dev/") || starts_with(file, "/proc/")) return "";
+  if (file == "/dev/stdin" || starts_with(file, "/dev/fd/") || starts_with(file, "/proc/")) return "";
   return std::filesystem::path(file).parent_path().string();
 }
 

@@ -1,6 +1,7 @@
 #include "qkv/base/config.h"
 
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <filesystem>
 
@@ -263,6 +264,22 @@ TEST_CASE("paths are relative to the file that names them, in overrides to the w
   Section again = Section::parse(root.dump(), "/elsewhere/config.toml");
   CHECK(again.path("data.train") == folder / "x/train.txt");
   CHECK(again.path("data.extra") == (std::filesystem::current_path() / "here.txt").string());
+}
+
+TEST_CASE(
+    "a folder below /dev that holds files is a folder like others; what a pipe says is relative to the "
+    "working directory") {
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  REQUIRE(::write(ends[1], "data.train = \"a.txt\"", 20) == 20);
+  ::close(ends[1]);
+  CHECK(Section::load(fmt::format("/dev/fd/{}", ends[0])).path("data.train") == "a.txt");
+  ::close(ends[0]);
+  if (::access("/dev/shm", W_OK) != 0) return;
+  const std::string file = fmt::format("/dev/shm/qkv-test-{}.toml", ::getpid());
+  write_file_atomic(file, "data.train = \"a.txt\"");
+  CHECK(Section::load(file).path("data.train") == "/dev/shm/a.txt");
+  std::filesystem::remove(file);
 }
 
 TEST_CASE("arrays of tables are sections with their own types") {
