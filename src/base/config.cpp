@@ -189,10 +189,12 @@ const std::string& Section::name() const {
 }
 
 void Section::report(const std::string& key, const std::string& problem) const {
+  const ConfigEntry* entry = table_->find(key);
+  if (entry && entry->refused) return;
   std::string name = key.empty() ? table_->path : table_->path_of(key);
   if (!name.empty()) name += " ";
   const Origin& table = table_->origin.source ? table_->origin : document_->root.origin;
-  document_->add_problem(has(key) ? table_->find(key)->value.origin : table, name + problem);
+  document_->add_problem(has(key) ? entry->value.origin : table, name + problem);
 }
 
 void Section::fail(const std::string& key, const std::string& problem) const {

@@ -44,7 +44,7 @@ class Reader {
     note(statement_of(field_), entry);
     if (entry.value.kind != Kind::none) {
       change_default(entry.value);
-      store(entry.value);
+      entry.refused = !store(entry.value);
     }
     ConfigElements value = field_.get();
     if (rule(Constraint::Kind::path))

@@ -81,7 +81,8 @@ struct ConfigEntry {
   ConfigValue value = {};
   int asked = 0;  // 1, 2, ... in the order of asking; 0 never
   bool skipped = false;
-  bool tables = false;                     // was read as an array of tables
+  bool refused = false;  // the value breaks a rule of its key: what depends on it is not reported, too
+  bool tables = false;   // was read as an array of tables
   std::vector<Statement> statements = {};  // that differ: one, but for a key that is stated twice
   std::string resolved = {}, resolved_origin = {};
 

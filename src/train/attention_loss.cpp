@@ -86,19 +86,11 @@ std::vector<LayerWeights> weights_of(const Experiment& e, const std::vector<Prob
   return found;
 }
 
-// All heads of self-attention as LAYER.HEAD. Without values, those of layers with a W_O.
-std::vector<std::string> names_of_heads(const Experiment& e, const ProbeText& text) {
-  if (e.parameters->symbolic()) return heads_of(*e.parameters);
-  std::vector<std::string> names;
-  for (const LayerWeights& layer : weights_of(e, {text}))
-    for (Index head = 0; head < layer.weights.dim(1); head++)
-      names.push_back(fmt::format("{}.{}", layer.name, head));
-  return names;
-}
-
-bool names_none(const std::string& pattern, const std::vector<std::string>& heads) {
-  return std::none_of(heads.begin(), heads.end(),
-                      [&](const std::string& head) { return names_head(pattern, head); });
+void check_visible(const DrawnText& drawn, const LayerWeights& layer, Index head, const std::string& file) {
+  for (const DrawnText::Arrow& arrow : drawn.arrows)
+    if (layer.weights.value().at(layer.element(0, head, arrow)) == 0)
+      fail(Fault::data, "{}: arrows must lead to words that head {} of {} can see; got {} to {} in {}", file,
+           head, layer.name, arrow.from, arrow.to, in_quotes(drawn.text.text));
 }
 
 }  // namespace
@@ -142,27 +134,23 @@ std::vector<FollowedArrows> followed_arrows(const Experiment& e, const std::vect
 
 AttentionLoss::AttentionLoss(const Experiment& e, const AttentionLossConfig& config)
     : experiment_(e), config_(config), texts_(read_drawn(*e.task, config.file)) {
-  const std::vector<std::string> all = names_of_heads(e, texts_[0].text);
-  const auto unused = std::find_if(config.heads.begin(), config.heads.end(),
-                                   [&](const std::string& pattern) { return names_none(pattern, all); });
-  const bool known = !all.empty() || !e.parameters->symbolic();
-  if (config.heads.empty() || (known && unused != config.heads.end()))
+  std::vector<std::string> heads;  // without values, those of layers with a W_O; others show when they train
+  if (e.parameters->symbolic()) heads = heads_of(*e.parameters);
+  const bool known = !e.parameters->symbolic() || !heads.empty();
+  for (std::size_t i = 0; i < texts_.size() && !e.parameters->symbolic(); i++)
+    for (const LayerWeights& layer : weights_of(e, {texts_[i].text}))
+      for (Index head = 0; head < layer.weights.dim(1); head++) {
+        if (i == 0) heads.push_back(fmt::format("{}.{}", layer.name, head));
+        if (!layer.chosen(head, config.heads)) continue;
+        rows_ += static_cast<double>(texts_[i].rows);
+        check_visible(texts_[i], layer, head, config.file);
+      }
+  const std::optional<std::string> unknown = names_no_head(config.heads, heads);
+  if (config.heads.empty() || (known && unknown))
     e.config.section("train")
         .section("attention_loss")
         .report("heads", fmt::format("must name heads of self-attention as LAYER.HEAD, such as 0.*; got {}",
-                                     config.heads.empty() ? "none" : *unused + ", which the model lacks"));
-  if (e.parameters->symbolic()) return;
-  for (const DrawnText& drawn : texts_) {
-    for (const LayerWeights& layer : weights_of(e, {drawn.text}))
-      for (Index head = 0; head < layer.weights.dim(1); head++) {
-        if (!layer.chosen(head, config.heads)) continue;
-        rows_ += static_cast<double>(drawn.rows);
-        for (const DrawnText::Arrow& arrow : drawn.arrows)
-          if (layer.weights.value().at(layer.element(0, head, arrow)) == 0)
-            fail(Fault::data, "{}: arrows must lead to words that head {} of {} can see; got {} to {} in {}",
-                 config.file, head, layer.name, arrow.from, arrow.to, in_quotes(drawn.text.text));
-      }
-  }
+                                     unknown ? *unknown + ", which the model lacks" : "none"));
 }
 
 Var AttentionLoss::add_to(const Loss& loss, int s, int shards, double& divergence) const {

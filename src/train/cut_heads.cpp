@@ -39,6 +39,15 @@ bool names_head(const std::string& pattern, const std::string& path, Index head)
   return names_head(pattern, fmt::format("{}.{}", path, head));
 }
 
+std::optional<std::string> names_no_head(const std::vector<std::string>& patterns,
+                                         const std::vector<std::string>& heads) {
+  for (const std::string& pattern : patterns)
+    if (std::none_of(heads.begin(), heads.end(),
+                     [&](const std::string& head) { return names_head(pattern, head); }))
+      return pattern;
+  return std::nullopt;
+}
+
 std::vector<std::string> heads_of(const ParameterStore& store) {
   std::vector<std::string> all;
   each_attention(store, [&](const std::string& path, int, Index heads) {
@@ -47,20 +56,24 @@ std::vector<std::string> heads_of(const ParameterStore& store) {
   return all;
 }
 
+std::string unknown_head(const ParameterStore& store, const std::vector<std::string>& names) {
+  const std::vector<std::string> all = heads_of(store);
+  const std::optional<std::string> unknown = names_no_head(names, all);
+  if (!unknown) return "";
+  return fmt::format("must name heads with a W_O, LAYER.HEAD ({}); got {}",
+                     all.empty() ? "there are none" : join(all, ", ", 8), in_quotes(*unknown));
+}
+
 CutHeads::CutHeads(ParameterStore& store, const Section& train, const std::vector<std::string>& heads)
     : store_(store) {
-  for (const std::string& name : heads) {
-    const std::size_t known = columns_.size();
+  for (const std::string& name : heads)
     each_attention(store, [&](const std::string& path, int slot, Index n) {
       const Index width = store.slot(slot).value.dim(1) / n;
       for (Index h = 0; h < n; h++)
         if (names_head(name, path, h)) columns_.push_back({slot, h * width, (h + 1) * width});
     });
-    if (columns_.size() > known) continue;
-    const std::vector<std::string> all = heads_of(store);
-    train.report("ablate", fmt::format("must name heads with a W_O, LAYER.HEAD ({}); got {}",
-                                       all.empty() ? "there are none" : join(all, ", ", 8), in_quotes(name)));
-  }
+  if (const std::string problem = unknown_head(store, heads); !problem.empty())
+    train.report("ablate", problem);
 }
 
 void CutHeads::cut() {

@@ -2,6 +2,10 @@
 // is its columns of W_O times its output: these columns stay 0, and have no gradient. So every use of the
 // trained model finds the head cut, whatever runs it.
 #pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
 #include "qkv/base/config.h"
 #include "qkv/nn/parameter.h"
 
@@ -9,7 +13,7 @@ namespace qkv {
 
 class CutHeads {
  public:
-  /// Reports in `train` what of train.ablate names no head of the store.
+  /// Reports in `train` the first of train.ablate that names no head of the store.
   CutHeads(ParameterStore& store, const Section& train, const std::vector<std::string>& heads);
 
   /// Sets the columns of the weights to 0.
@@ -31,8 +35,13 @@ class CutHeads {
 bool names_head(const std::string& pattern, const std::string& head);
 /// The same of a head of the attention `path`.
 bool names_head(const std::string& pattern, const std::string& path, Index head);
+/// The first pattern that means none of these heads, if there is one.
+std::optional<std::string> names_no_head(const std::vector<std::string>& patterns,
+                                         const std::vector<std::string>& heads);
 
 /// The heads of a model as train.ablate calls them: "layers.0.attn.1".
 std::vector<std::string> heads_of(const ParameterStore& store);
+/// What is wrong with these names of train.ablate, or "": each must name a head of the store.
+std::string unknown_head(const ParameterStore& store, const std::vector<std::string>& names);
 
 }  // namespace qkv

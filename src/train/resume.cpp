@@ -127,8 +127,7 @@ void compare_configs(Training& t, const std::string& folder) {
   const std::string text = read_file(folder + "/config.resolved.toml");
   const std::string change = change_of_best(resolved_values(text), resolved_values(t.files.resolved));
   if (!change.empty()) forget_best(t.state, change);
-  const auto before = Section::parse(text).section("train").read<TrainConfig>();
-  report_schedule(t, before.max_steps > 0 ? before.max_steps : t.steps_in(before.max_epochs));
+  report_schedule(t, t.steps_of(Section::parse(text).section("train").read<TrainConfig>()));
 }
 
 }  // namespace

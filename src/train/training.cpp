@@ -20,7 +20,7 @@ namespace {
 // The steps of the run, and of its evaluations where the config gives epochs.
 void set_limits(Training& t) {
   TrainConfig& c = t.tables.train;
-  if (c.max_epochs > 0) c.max_steps = t.steps_in(c.max_epochs);
+  c.max_steps = t.steps_of(c);
   if (t.tables.eval.every == 0)
     t.tables.eval.every = std::max<std::int64_t>(1, t.batches->per_epoch() / c.grad_accum_steps);
 }

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/machine.h"
 #include "count.h"
+#include "has.h"
 #include "paths.h"
 #include "qkv/base/text.h"
 #include "qkv/nn/layer.h"
@@ -17,6 +18,7 @@
 #include "wsd_config.h"
 
 using namespace qkv;
+using test::has;
 namespace fs = std::filesystem;
 
 namespace {
@@ -44,10 +46,6 @@ struct CheckCase {
   const char* config;   // from line 10, behind [data] and the head of [model]
   const char* problem;  // the only one; * stands for the names of a registry
 };
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 const char* const kModel = R"(
 [model]

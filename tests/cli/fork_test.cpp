@@ -165,11 +165,13 @@ TEST_CASE("a fork that cannot be made leaves nothing") {
   check_refused(forked.fork({"--at", "13"}), 2,
                 "--at: must be a step that the run has reached, 0 .. 12; got 13");
   check_refused(forked.fork({"--at", "3", "--without", "train.tsv:999"}), 2,
-                "--without: must name training examples by number or place, such as 'train.tsv:2'; got "
-                "'train.tsv:999'");
-  check_refused(forked.fork({"--at", "3", "--without", "44"}), 2,
-                "must be numbers of training examples, 0 .. 43");
-  check_refused(forked.fork({"--at", "3", "--ablate", "3.1"}), 2, "must name heads with a W_O");
+                "--without: must name training examples by number, 0 .. 43, or place, such as "
+                "'train.tsv:2'; got 'train.tsv:999'");
+  for (const char* number : {"44", "1,99999999999999999999"})
+    check_refused(forked.fork({"--at", "3", "--without", number}), 2, "--without: must name");
+  check_refused(
+      forked.fork({"--at", "3", "--ablate", "0.0,3.1"}), 2,
+      "--ablate: must name heads with a W_O, LAYER.HEAD (layers.0.attn.0, layers.0.attn.1); got '3.1'");
   check_refused(forked.fork({"--at", "3", "--set", "model.d_model=8"}), 2, "the architecture must stay");
   check_refused(forked.fork({"--at", "3", "--set", "optimizer.rate=1"}), 2, "unknown key");
   check_refused(forked.fork({"--at", "5", "--set", "train.max_steps=4"}), 2,

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/temporary_folder.h"
+#include "has.h"
 #include "log/event_reader.h"
 #include "qkv/base/error.h"
 #include "qkv/base/text.h"
@@ -12,10 +13,6 @@ using namespace qkv;
 using namespace qkv::test;
 
 namespace {
-
-bool occurs(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 std::string message_of(std::string_view bytes) {
   try {
@@ -118,7 +115,7 @@ TEST_CASE("event file: every flipped bit is found, every cut is reported") {
       std::string bytes = whole;
       bytes[i] = static_cast<char>(bytes[i] ^ (1 << bit));
       CAPTURE(i);
-      CHECK(occurs(message_of(bytes), "the checksum of its"));
+      CHECK(has(message_of(bytes), "the checksum of its"));
     }
   int torn = 0;
   for (std::size_t size = 0; size < whole.size(); size++)
@@ -145,8 +142,8 @@ TEST_CASE("tensorboard: records become scalars under the name of their split, wh
   CHECK(find(log, "val/best") == nullptr);
   CHECK(find(log, "train/step") == nullptr);
   CHECK(find(log, "norm/weight/W_Q")->scalar == 2);
-  CHECK(occurs(find(log, "events")->text, "\"type\":\"spike\""));
+  CHECK(has(find(log, "events")->text, "\"type\":\"spike\""));
   CHECK(find(log, "samples/1")->text == "    two\n    lines");
-  CHECK(occurs(find(log, "config")->text, "| model.type | lstm |"));
+  CHECK(has(find(log, "config")->text, "| model.type | lstm |"));
   CHECK(log.back().values[0].tag == "_hparams_/session_end_info");
 }

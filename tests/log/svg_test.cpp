@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/file.h"
+#include "has.h"
 #include "log/charts.h"
 #include "log/number_text.h"
 #include "log/xml.h"
@@ -13,12 +14,9 @@
 #include "qkv/base/text.h"
 
 using namespace qkv;
+using test::has;
 
 namespace {
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 std::size_t count(const std::string& text, const std::string& part) {
   return (text.size() - replace_all(text, part, "").size()) / part.size();

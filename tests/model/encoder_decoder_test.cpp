@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include "has.h"
 #include "nn/layer_check.h"
 #include "qkv/model/generate.h"
 #include "qkv/model/model.h"
@@ -217,9 +218,6 @@ TEST_CASE("an impossible encoder-decoder is reported") {
       return std::string(e.what());
     }
     return std::string("no error");
-  };
-  auto has = [](const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
   };
   CHECK(
       has(error("share_embeddings = true\n"), "needs tokenizer.shared = true; got vocabularies of 9 and 11"));

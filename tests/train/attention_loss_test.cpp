@@ -104,7 +104,7 @@ TEST_CASE("what contradicts itself in [train.attention_loss] is reported with it
   };
   CHECK(has(message({"train.attention_loss.weight=1"}), "train.attention_loss.file"));
   CHECK(has(message(data.sets("0")), "train.attention_loss.weight"));
-  CHECK(has(message(data.sets("-1")), "must not be negative"));
+  CHECK(message(data.sets("-1")) == "--set #2: train.attention_loss.weight must not be negative; got -1");
   CHECK(has(message(data.sets("1", {"train.attention_loss.heads=[\"0.2\", \"1.*\"]"})),
             "must name heads of self-attention as LAYER.HEAD, such as 0.*; got 0.2, which the model lacks"));
   CHECK(has(message(data.sets("1", {"train.attention_loss.heads=[\"0.*\", \"1.*\"]"})), "got 1.*, which"));

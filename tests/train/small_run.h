@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/temporary_folder.h"
+#include "has.h"
 #include "log/jsonl.h"
 #include "qkv/train/training.h"
 #include "tensors.h"
@@ -154,10 +155,6 @@ std::string error_of(Fault fault, F f) {
   }
   FAIL_CHECK("no error");
   return "";
-}
-
-inline bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 }  // namespace qkv::test

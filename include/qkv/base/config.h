@@ -103,7 +103,8 @@ class Section {
   /// Dotted name of this table, "" for the root.
   const std::string& name() const;
 
-  /// Adds a problem with a key ("" for the table): report("n_head", "must divide d_model; got 5").
+  /// Adds a problem with a key ("" for the table): report("n_head", "must divide d_model; got 5"). A key
+  /// whose value breaks a rule of its own gets no further problem.
   void report(const std::string& key, const std::string& problem) const;
   /// The same, and throws all problems so far.
   [[noreturn]] void fail(const std::string& key, const std::string& problem) const;

@@ -100,6 +100,10 @@ struct Training {
   bool skips() const { return tables.train.on_nonfinite == OnNonfinite::skip; }
   /// Optimizer steps in so many passes over the training data, rounded up.
   std::int64_t steps_in(std::int64_t epochs) const;
+  /// max_steps, or the steps of max_epochs.
+  std::int64_t steps_of(const TrainConfig& c) const {
+    return c.max_epochs > 0 ? steps_in(c.max_epochs) : c.max_steps;
+  }
   int shards() const;
   std::int64_t max_steps() const { return tables.train.max_steps; }
 

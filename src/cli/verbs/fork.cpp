@@ -15,6 +15,7 @@
 #include "qkv/base/threads.h"
 #include "report/report.h"
 #include "train/checkpoint.h"
+#include "train/cut_heads.h"
 
 namespace fs = std::filesystem;
 
@@ -33,21 +34,29 @@ std::string name_of_run(const std::string& run) {
   return absolute_run(run).filename().string();
 }
 
-// Elements of an option, "3,17", as those of a TOML list after the ones that the run has.
-template <class Element>
-std::string extended(std::vector<std::string> list, const std::string& given, Element element) {
-  for (const std::string& part : split(given, ',')) list.push_back(element(std::string(trim(part))));
-  return "[" + join(list, ", ") + "]";
+// The parts of an option, "3,17".
+std::vector<std::string> parts_of(const std::string& given) {
+  std::vector<std::string> parts;
+  for (const std::string& part : split(given, ',')) parts.emplace_back(trim(part));
+  return parts;
+}
+
+// The change of a key of [train] to a list with more elements, as --set has it.
+std::string extended(const std::string& key, std::vector<std::string> list,
+                     const std::vector<std::string>& more) {
+  list.insert(list.end(), more.begin(), more.end());
+  return "train." + key + "=[" + join(list, ", ") + "]";
 }
 
 // The number of a training example that is named by it or by its place in a file.
 std::string number_of(Task& task, const std::string& name) {
-  if (all_digits(name)) return name;
+  const auto n = task.examples(Split::train);
+  if (all_digits(name) && name.size() < 10 && std::stol(name) < n) return name;
   const std::vector<ListedExample> all = listed_examples(task, Split::train);
   for (std::size_t i = 0; i < all.size(); i++)
     if (all[i].place == name) return std::to_string(i);
-  fail(Fault::usage, "--without: must name training examples by number{}; got {}",
-       all.empty() ? "" : " or place, such as " + in_quotes(all[0].place), in_quotes(name));
+  fail(Fault::usage, "--without: must name training examples by number, 0 .. {}{}; got {}", n - 1,
+       all.empty() ? "" : ", or place, such as " + in_quotes(all[0].place), in_quotes(name));
 }
 
 // Copies what the run has up to its newest whole checkpoint that is not later than the step. That checkpoint,
@@ -173,20 +182,25 @@ struct ForkVerb : Verb {
     set_threads(e.run.threads > 0 ? static_cast<int>(e.run.threads) : communicator().threads);
     const Section changed = Section::load(from.config, sets_).section("train");
     const auto given = changed.read<ForkConfig>();
-    std::vector<std::string> numbers, heads;
-    for (std::int64_t number : given.without) numbers.push_back(std::to_string(number));
-    for (const std::string& head : given.ablate) heads.push_back(toml_string(head));
-    if (!without_.empty())
-      sets_.push_back("train.without=" + extended(numbers, without_, [&](const std::string& name) {
-                        return number_of(*e.task, name);
-                      }));
-    if (!ablate_.empty()) sets_.push_back("train.ablate=" + extended(heads, ablate_, toml_string));
+    if (!without_.empty()) {
+      std::vector<std::string> numbers, more;
+      for (std::int64_t number : given.without) numbers.push_back(std::to_string(number));
+      for (const std::string& name : parts_of(without_)) more.push_back(number_of(*e.task, name));
+      sets_.push_back(extended("without", numbers, more));
+    }
+    if (!ablate_.empty()) {
+      std::vector<std::string> heads, more;
+      for (const std::string& head : given.ablate) heads.push_back(toml_string(head));
+      for (const std::string& head : parts_of(ablate_)) more.push_back(toml_string(head));
+      if (const std::string problem = unknown_head(*e.parameters, parts_of(ablate_)); !problem.empty())
+        fail(Fault::usage, "--ablate: {}", problem);
+      sets_.push_back(extended("ablate", heads, more));
+    }
     changes_ = changed_keys(run_, sets_);  // refuses what is wrong before anything is written
     asked_texts(e, ask_);                  // refuses, too
     Training t = prepare_training(e);
-    const auto length = changed.read<TrainConfig>();
-    const std::int64_t steps = length.max_steps > 0 ? length.max_steps : t.steps_in(length.max_epochs);
-    if (steps < at_) fail(Fault::usage, "--at: must not be later than the end, step {}; got {}", steps, at_);
+    if (const std::int64_t steps = t.steps_of(changed.read<TrainConfig>()); steps < at_)
+      fail(Fault::usage, "--at: must not be later than the end, step {}; got {}", steps, at_);
     install_signal_handlers();
     const RunDir made = RunDir::create(absolute_run(run_).parent_path(),
                                        name_.empty() ? name_of_run(run_) + "-fork" : name_, false);
