@@ -169,7 +169,10 @@ TEST_CASE("a long text is read from its cache, which a full disk leaves without 
   const std::vector<std::string> train{"train",   "text.toml",
                                        "--set",   "tokenizer.type=char",
                                        "--unset", "tokenizer.vocab_size",
-                                       "--set",   "data.val_fraction=0.3"};
+                                       "--set",   "data.val_fraction=0.3",
+                                       "--set",   "eval.every=4",
+                                       "--set",   "eval.levels=false",
+                                       "--set",   "model.n_layer=0"};
   ProcessOptions full;
   full.max_file_bytes = 1 << 20;
   check_refused(texts.qkv(train, full), 1, "File too large (data.cache and QKV_CACHE name another folder)");
