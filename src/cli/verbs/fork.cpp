@@ -41,13 +41,6 @@ std::vector<std::string> parts_of(const std::string& given) {
   return parts;
 }
 
-// The change of a key of [train] to a list with more elements, as --set has it.
-std::string extended(const std::string& key, std::vector<std::string> list,
-                     const std::vector<std::string>& more) {
-  list.insert(list.end(), more.begin(), more.end());
-  return "train." + key + "=[" + join(list, ", ") + "]";
-}
-
 // The number of a training example that is named by it or by its place in a file.
 std::string number_of(Task& task, const std::string& name) {
   const auto n = task.examples(Split::train);
@@ -183,18 +176,18 @@ struct ForkVerb : Verb {
     const Section changed = Section::load(from.config, sets_).section("train");
     const auto given = changed.read<ForkConfig>();
     if (!without_.empty()) {
-      std::vector<std::string> numbers, more;
+      std::vector<std::string> numbers;
       for (std::int64_t number : given.without) numbers.push_back(std::to_string(number));
-      for (const std::string& name : parts_of(without_)) more.push_back(number_of(*e.task, name));
-      sets_.push_back(extended("without", numbers, more));
+      for (const std::string& name : parts_of(without_)) numbers.push_back(number_of(*e.task, name));
+      sets_.push_back("train.without=[" + join(numbers, ", ") + "]");
     }
     if (!ablate_.empty()) {
-      std::vector<std::string> heads, more;
-      for (const std::string& head : given.ablate) heads.push_back(toml_string(head));
-      for (const std::string& head : parts_of(ablate_)) more.push_back(toml_string(head));
-      if (const std::string problem = unknown_head(*e.parameters, parts_of(ablate_)); !problem.empty())
+      std::vector<std::string> heads = parts_of(ablate_);
+      if (const std::string problem = unknown_head(*e.parameters, heads); !problem.empty())
         fail(Fault::usage, "--ablate: {}", problem);
-      sets_.push_back(extended("ablate", heads, more));
+      heads.insert(heads.begin(), given.ablate.begin(), given.ablate.end());
+      for (std::string& head : heads) head = toml_string(head);
+      sets_.push_back("train.ablate=[" + join(heads, ", ") + "]");
     }
     changes_ = changed_keys(run_, sets_);  // refuses what is wrong before anything is written
     asked_texts(e, ask_);                  // refuses, too
